@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+# The front door. Meson builds; `make help` says what there is.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+OPS ?= 100000000
+SEED ?= 1
+
+.PHONY: help test check-full soak bench run run-bare install clean deps
+
+help:
+	@echo 'make test          build with gcc and clang, run all tests: ends with "N passed, N failed"'
+	@echo 'make check-full    the same under ASan+UBSan and TSan, and longer'
+	@echo 'make soak          one long seeded simulation: OPS=$(OPS) SEED=$(SEED)'
+	@echo 'make bench         cost of pages and blocks, beside jemalloc and mimalloc'
+	@echo 'make run           an example: memory comes, is used, and goes'
+	@echo 'make install       headers and library below PREFIX=$(PREFIX)'
+	@echo 'make clean         remove $(BUILD)/'
+	@echo
+	@echo 'What is missing is installed with apt-get when you are root (scripts/install-deps).'
+
+deps:
+	@scripts/install-deps
+
+test: deps
+	@scripts/build $(BUILD)/gcc gcc -Dwerror=true
+	@scripts/build $(BUILD)/clang clang -Dwerror=true
+	@scripts/run-tests scripts/check-style $(BUILD)/gcc --quick $(BUILD)/clang
+
+check-full: deps
+	@scripts/build $(BUILD)/gcc gcc -Dwerror=true
+	@scripts/build $(BUILD)/asan gcc -Db_sanitize=address,undefined
+	@scripts/build $(BUILD)/tsan gcc -Db_sanitize=thread
+	@scripts/run-tests scripts/check-style --long $(BUILD)/gcc --normal $(BUILD)/asan $(BUILD)/tsan
+
+soak: deps
+	@scripts/build $(BUILD)/gcc gcc -Dwerror=true
+	@scripts/run-tests --ops $(OPS) --seed $(SEED) --only 'soak-*' $(BUILD)/gcc
+
+bench: deps
+	@scripts/build $(BUILD)/release gcc -Dbuildtype=release -Dtests=false
+	@test -x $(BUILD)/release/bench/bench || { echo 'bench/ is not there yet.'; exit 1; }
+	@$(BUILD)/release/bench/bench
+
+run: deps
+	@scripts/build $(BUILD)/release gcc -Dbuildtype=release -Dtests=false
+	@test -x $(BUILD)/release/examples/plug || { echo 'examples/ is not there yet.'; exit 1; }
+	@$(BUILD)/release/examples/plug
+
+run-bare:
+	@echo 'The bare-metal port is not there yet.'; exit 1
+
+install: deps
+	@scripts/build $(BUILD)/install gcc -Dbuildtype=release -Dtests=false -Dbench=false \
+		-Dexamples=false --prefix=$(abspath $(PREFIX))
+	@meson install -C $(BUILD)/install --no-rebuild --quiet
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * alloc.c - the public calls about single pages: allocate, free, split, look.
+ *
+ * The hot path is a pop or a push of the CPU's cache and one descriptor: allocating writes it,
+ * freeing checks and clears it. A frame whose descriptor has an owner is the first of an allocated
+ * page (INV 9), so that is what a free is checked by: a frame that is free, a tail, or in a cache
+ * has none. Two sorts of descriptor must not be believed and are told apart by the arena's slot,
+ * which never goes away: those of pageblocks that were never used (virgin), and those of frames
+ * that are not the allocator's (below nr_head).
+ *
+ * Between a cache and a descriptor a frame is on its way: taken, with owner 0. Whoever empties a
+ * range waits for such frames. Must not know: blocks' states, why frames below nr_head are not
+ * the allocator's.
+ */
+#include "pages.h"
+
+/* ---- zones in order of preference ---- */
+
+struct zone_walk {
+	struct mhp *m;
+	const uint8_t *list;
+	unsigned at;
+	unsigned only_node;            /* MHP_NODE_ANY: all */
+};
+
+static inline struct zone_walk
+zone_walk(struct mhp *m, unsigned node, bool movable, bool this_node)
+{
+	if (node == MHP_NODE_ANY)
+		node = m->geo.nr_nodes == 1 ? 0 : m->cpu_node[mhp_port_cpu() % m->geo.nr_cpus];
+	return (struct zone_walk){
+		.m = m,
+		.list = m->zonelist + (node * 2U + movable) * 2U * m->geo.nr_nodes,
+		.only_node = this_node ? node : MHP_NODE_ANY,
+	};
+}
+
+/* The next zone that has memory, or NULL. */
+static inline struct mhp_zone *
+zone_next(struct zone_walk *walk)
+{
+	while (walk->at < 2U * walk->m->geo.nr_nodes && walk->list[walk->at] != UINT8_MAX) {
+		struct mhp_zone *zone = &walk->m->zones[walk->list[walk->at++]];
+		if (atomic_load_explicit(&zone->managed, memory_order_relaxed) == 0)
+			continue;
+		if (walk->only_node == MHP_NODE_ANY || walk->only_node == zone->node)
+			return zone;
+	}
+	return NULL;
+}
+
+static inline uint64_t
+pageblock_bit(const struct mhp *m, uint64_t pfn)
+{
+	return UINT64_C(1) << ((pfn & (mhp__arena_pages(m) - 1)) >> MHP_PAGEBLOCK_ORDER(m));
+}
+
+/* ---- poison ---- */
+
+#if MHP_POISON
+
+static inline uint64_t
+poison_word(uint64_t pfn)
+{
+	return (pfn + 1) * UINT64_C(0x9e3779b97f4a7c15); /* odd factor: no two pfns alike */
+}
+
+static inline uint64_t *
+poison_words(const struct mhp *m, uint64_t pfn)
+{
+	return (uint64_t *)(void *)(m->direct_map + mhp__pfn_phys(m, pfn).addr);
+}
+
+void
+mhp__poison(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
+{
+	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+	size_t nr = mhp__page_bytes(m) / sizeof(uint64_t);
+
+	atomic_fetch_or_explicit(&arena->poisoned, pageblock_bit(m, pfn), memory_order_relaxed);
+	for (; nr_pages > 0; nr_pages--, pfn++)
+		for (size_t i = 0; i < nr; i++)
+			poison_words(m, pfn)[i] = poison_word(pfn);
+}
+
+void
+mhp__unpoison(struct mhp *m, uint64_t pfn, uint64_t nr_pages, bool check)
+{
+	size_t last = mhp__page_bytes(m) / sizeof(uint64_t) - 1;
+
+	for (; nr_pages > 0; nr_pages--, pfn++) {
+		uint64_t *words = poison_words(m, pfn), poison = poison_word(pfn);
+		/* Memory that was never freed holds anything, but hardly this. */
+		if (words[0] != poison && words[last] != poison)
+			continue;
+		for (size_t i = 0; check && i <= last; i++)
+			MHP_ASSERT(words[i] == poison); /* written to after it was freed */
+		words[0] = words[last] = 0;
+	}
+}
+
+#endif
+
+/* ---- allocate ---- */
+
+static inline bool
+is_live(const struct mhp *m, unsigned owner)
+{
+	return owner >= MHP_OWNER_FIRST && owner < MHP_OWNERS_MAX &&
+	       (atomic_load_explicit(&m->owners_live, memory_order_relaxed) >> owner & 1) != 0;
+}
+
+bool
+mhp__page_req_is_valid(const struct mhp *m, const struct mhp_page_req *req)
+{
+	if (!is_live(m, req->owner) || (req->flags & ~MHP_PAGE_THIS_NODE) != 0)
+		return false;
+	if ((req->zero[0] | req->zero[1] | req->zero[2]) != 0)
+		return false;
+	return req->node < m->geo.nr_nodes || req->node == MHP_NODE_ANY;
+}
+
+static inline struct zone_walk
+zones_for(struct mhp *m, const struct mhp_page_req *req)
+{
+	bool movable = (atomic_load_explicit(&m->owners_movable, memory_order_relaxed) >>
+			req->owner & 1) != 0;
+	return zone_walk(m, req->node, movable, (req->flags & MHP_PAGE_THIS_NODE) != 0);
+}
+
+struct mhp_zone *
+mhp__page_req_zone(struct mhp *m, const struct mhp_page_req *req, unsigned nr)
+{
+	struct zone_walk walk = zones_for(m, req);
+	struct mhp_zone *zone = zone_next(&walk);
+
+	while (zone != NULL && nr-- > 0)
+		zone = zone_next(&walk);
+	return zone;
+}
+
+/* Nothing in the bitmaps: what is left may sit in caches, and be part of a larger page. */
+static __attribute__((noinline)) bool
+take_after_drain(struct mhp *m, const struct mhp_page_req *req, uint64_t *ret_pfn)
+{
+	struct zone_walk walk = zones_for(m, req);
+	struct mhp_zone *zone;
+	bool drained = false;
+
+	while ((zone = zone_next(&walk)) != NULL) {
+		if (mhp__cache_nr_frames(m, zone) == 0)
+			continue;
+		mhp__cache_drain(m, zone);
+		drained = true;
+	}
+	walk.at = 0;
+	while (drained && (zone = zone_next(&walk)) != NULL)
+		if (mhp__zone_take(m, zone, req->order, 1, NULL, ret_pfn) != 0)
+			return true;
+	return false;
+}
+
+static __attribute__((noinline)) bool
+take_slowly(struct mhp *m, const struct mhp_page_req *req, struct mhp_zone *zone,
+	    struct zone_walk *walk, uint64_t *ret_pfn)
+{
+	while (zone != NULL) {
+		if (mhp__cache_refill(m, zone, req->order, ret_pfn))
+			return true;
+		zone = zone_next(walk);
+		if (zone != NULL && mhp_port_cache_pop(mhp__zone_caches(m, zone), m->geo.nr_cpus,
+						       req->order, ret_pfn))
+			return true;
+	}
+	return take_after_drain(m, req, ret_pfn);
+}
+
+int
+mhp_page_alloc(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn)
+{
+	if (MHP_UNLIKELY(!mhp__page_req_is_valid(m, &req) ||
+			 req.order > MHP_PAGEBLOCK_ORDER(m)))
+		return MHP_EINVAL;
+	struct zone_walk walk = zones_for(m, &req);
+	struct mhp_zone *zone = zone_next(&walk);
+	uint64_t pfn;
+
+	if (MHP_UNLIKELY(zone == NULL ||
+			 !mhp_port_cache_pop(mhp__zone_caches(m, zone), m->geo.nr_cpus, req.order,
+					     &pfn))) {
+		if (!take_slowly(m, &req, zone, &walk, &pfn))
+			return MHP_ENOMEM;
+	}
+	mhp__unpoison(m, pfn, UINT64_C(1) << req.order, true);
+	mhp__page_begin(mhp__pfn_to_page(m, pfn), req.owner, req.order, req.cookie);
+	*ret_pfn = pfn;
+	return 0;
+}
+
+bool
+mhp__page_take(struct mhp *m, unsigned node, bool movable, unsigned order, uint64_t *ret_pfn)
+{
+	struct zone_walk walk = zone_walk(m, node, movable, false);
+	struct mhp_zone *zone;
+
+	while ((zone = zone_next(&walk)) != NULL) {
+		if (mhp__zone_take(m, zone, order, 1, NULL, ret_pfn) != 0) {
+			mhp__unpoison(m, *ret_pfn, UINT64_C(1) << order, true);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* ---- free ---- */
+
+/* The first frame of an allocated page of a caller's: its descriptor and what it says. Who asks
+ * owns the page, so what is read here holds still; if not, the answer may be wrong, but only
+ * memory of the instance and of blocks that are online is read. */
+static inline int
+find_page(const struct mhp *m, uint64_t pfn, struct mhp_page **ret_page, uint64_t *ret_word)
+{
+	if (MHP_UNLIKELY(pfn >= mhp__max_pfn(m)))
+		return MHP_EINVAL;
+	const struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+	uint64_t virgin = atomic_load_explicit(&arena->virgin, memory_order_relaxed);
+	if (MHP_UNLIKELY(arena->zone_id1 == 0 || (pfn & (mhp__arena_pages(m) - 1)) < arena->nr_head ||
+			 (virgin & pageblock_bit(m, pfn)) != 0))
+		return MHP_EINVAL;
+	*ret_page = mhp__pfn_to_page(m, pfn);
+	*ret_word = atomic_load_explicit(&(*ret_page)->word, memory_order_relaxed);
+	if (MHP_UNLIKELY(mhp__word_owner(*ret_word) < MHP_OWNER_FIRST))
+		return mhp__word_owner(*ret_word) == MHP_OWNER_NONE ? MHP_EINVAL : MHP_EBUSY;
+	return 0;
+}
+
+static inline void
+release(struct mhp *m, uint64_t pfn, struct mhp_page *page, unsigned order)
+{
+	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+	struct mhp_zone *zone = &m->zones[arena->zone_id1 - 1];
+
+	MHP_ASSERT(order <= MHP_PAGEBLOCK_ORDER(m));
+	mhp__poison(m, pfn, UINT64_C(1) << order);
+	mhp__page_end(page);
+	if (MHP_UNLIKELY(!mhp_port_cache_push(mhp__zone_caches(m, zone), m->geo.nr_cpus, order, pfn,
+					      &arena->isolated, pageblock_bit(m, pfn))))
+		mhp__cache_spill(m, zone, pfn, order);
+}
+
+int
+mhp_page_free(struct mhp *m, uint64_t pfn)
+{
+	struct mhp_page *page;
+	uint64_t word;
+	int err = find_page(m, pfn, &page, &word);
+
+	if (MHP_UNLIKELY(err != 0))
+		return err;
+	release(m, pfn, page, mhp__word_order(word));
+	return 0;
+}
+
+void
+mhp__page_release(struct mhp *m, uint64_t pfn, unsigned order)
+{
+	release(m, pfn, mhp__pfn_to_page(m, pfn), order);
+}
+
+int
+mhp__page_look(const struct mhp *m, uint64_t pfn, unsigned *ret_order)
+{
+	struct mhp_page *page;
+	uint64_t word;
+	int err = find_page(m, pfn, &page, &word);
+
+	if (err == 0)
+		*ret_order = mhp__word_order(word);
+	return err;
+}
+
+void
+mhp_drain_caches(struct mhp *m)
+{
+	for (unsigned id = 0; id < m->nr_zones; id++)
+		if (atomic_load_explicit(&m->zones[id].managed, memory_order_relaxed) != 0)
+			mhp__cache_drain(m, &m->zones[id]);
+}
+
+/* ---- change and look ---- */
+
+int
+mhp_page_split(struct mhp *m, uint64_t pfn)
+{
+	struct mhp_arena *arena;
+	struct mhp_page *page;
+	uint64_t word, cookie;
+	int err = find_page(m, pfn, &page, &word);
+
+	if (err != 0)
+		return MHP_EINVAL;
+	arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA); /* for walkers: all at once */
+	cookie = atomic_load_explicit(&page->cookie, memory_order_relaxed);
+	for (uint64_t i = 0; i < UINT64_C(1) << mhp__word_order(word); i++)
+		mhp__page_begin(&page[i], mhp__word_owner(word), 0, cookie);
+	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
+	return 0;
+}
+
+int
+mhp_page_set_cookie(struct mhp *m, uint64_t pfn, uint64_t cookie)
+{
+	struct mhp_arena *arena;
+	struct mhp_page *page;
+	uint64_t word;
+	int err = find_page(m, pfn, &page, &word);
+
+	if (err != 0)
+		return MHP_EINVAL;
+	arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA); /* for walkers: both words at once */
+	mhp__page_begin(page, mhp__word_owner(word), mhp__word_order(word), cookie);
+	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
+	return 0;
+}
+
+/* Is some later part of pfn's block in use? A head as long as whole arenas has none of its own. */
+static bool
+block_has_arena(struct mhp *m, uint64_t pfn)
+{
+	uint64_t last = pfn | (mhp__block_pages(m) - 1);
+	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, last)];
+
+	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
+	bool there = arena->zone_id1 != 0;
+	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
+	return there;
+}
+
+/* Arena lock held, arena online. */
+static struct mhp_frame
+peek_frame(struct mhp *m, const struct mhp_arena *arena, uint64_t pfn)
+{
+	uint64_t isolated = atomic_load_explicit(&arena->isolated, memory_order_relaxed);
+	struct mhp_frame frame = { .state = MHP_FRAME_FREE };
+
+	frame.isolated = (isolated & pageblock_bit(m, pfn)) != 0;
+	if ((pfn & (mhp__arena_pages(m) - 1)) < arena->nr_head) {
+		frame.state = MHP_FRAME_METADATA;
+	} else if (mhp__arena_taken(m, arena, pfn)) {
+		struct mhp_page *page = mhp__pfn_to_page(m, pfn);
+		uint64_t word = atomic_load_explicit(&page->word, memory_order_acquire);
+		frame.state = MHP_FRAME_CACHED;
+		if (mhp__word_owner(word) == MHP_OWNER_NONE)
+			return frame;
+		frame.state = MHP_FRAME_USED;
+		frame.owner = (uint16_t)mhp__word_owner(word);
+		frame.order = (uint8_t)mhp__word_order(word);
+		frame.cookie = atomic_load_explicit(&page->cookie, memory_order_relaxed);
+	}
+	return frame;
+}
+
+struct mhp_frame
+mhp_frame_peek(struct mhp *m, uint64_t pfn)
+{
+	struct mhp_frame frame = { .state = MHP_FRAME_ABSENT };
+
+	if (pfn >= mhp__max_pfn(m))
+		return frame;
+	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
+	bool there = arena->zone_id1 != 0;
+	if (there)
+		frame = peek_frame(m, arena, pfn);
+	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
+	if (!there && block_has_arena(m, pfn))
+		frame.state = MHP_FRAME_METADATA;
+	return frame;
+}

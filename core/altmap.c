@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * altmap.c - the allocator over the reserve of one block.
+ *
+ * It hands out pages from the front and counts them; its capacity is the reserve to the page, so an
+ * allocation that does not fit fails instead of eating into usable memory. Nothing is reused before
+ * the block goes: giving back only counts, and the count must be 0 when the block is gone. Who
+ * asks, and for what, is not its business.
+ */
+#include <memplug/port.h>
+
+int
+mhp_altmap_alloc(struct mhp_altmap *altmap, uint32_t nr, uint64_t *ret_pfn)
+{
+	if (nr > mhp_altmap_nr_free(altmap))
+		return MHP_ENOMEM;
+	*ret_pfn = altmap->base_pfn + altmap->allocated;
+	altmap->allocated += nr;
+	return 0;
+}
+
+void
+mhp_altmap_free(struct mhp_altmap *altmap, uint32_t nr)
+{
+	/* A port that gives back more than it took would hide a leak of somebody else's. */
+	altmap->allocated -= nr <= altmap->allocated ? nr : altmap->allocated;
+}

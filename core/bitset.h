@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bitset.h - a set of small numbers in which the next member is found in O(log64 n).
+ *
+ * A tree of words: a bit of level k + 1 says that the word below it is not zero. Guarded by the
+ * hotplug lock. All-zero memory is the empty set.
+ */
+#ifndef MHP_CORE_BITSET_H
+#define MHP_CORE_BITSET_H
+
+#include <memplug/types.h>
+
+#define MHP_BITSET_LEVELS 4U           /* 64^4 = 2^24 members */
+
+struct mhp_bitset {
+	uint32_t nr_bits;
+	uint32_t zero;
+	uint64_t *level[MHP_BITSET_LEVELS];
+};
+
+/* Words of a set of nr_bits, all levels. */
+size_t mhp__bitset_words(uint32_t nr_bits);
+void mhp__bitset_init(struct mhp_bitset *set, uint64_t *words, uint32_t nr_bits);
+void mhp__bitset_put(struct mhp_bitset *set, uint32_t bit, bool member);
+bool mhp__bitset_test(const struct mhp_bitset *set, uint32_t bit);
+/* First member >= bit, or nr_bits. */
+uint32_t mhp__bitset_next(const struct mhp_bitset *set, uint32_t bit);
+/* Last member <= bit; nr_bits when there is none. */
+uint32_t mhp__bitset_prev(const struct mhp_bitset *set, uint32_t bit);
+/* Do the levels agree, and is nothing set beyond nr_bits? For the verifier; O(words). */
+bool mhp__bitset_sound(const struct mhp_bitset *set);
+
+#endif

@@ -1,0 +1,675 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * block.c - the state machine of memory blocks.
+ *
+ *     ABSENT -> OFFLINE -> GOING_ONLINE -> ONLINE -> GOING_OFFLINE -> OFFLINE -> ABSENT
+ *
+ * This layer owns the reserve: usable() is the one place where it offsets the start and shortens
+ * the length of what goes to the range layer, on the way in and on the way out (R15). Several
+ * blocks change together in two halves: what can fail is done for all of them before what cannot.
+ */
+#include "block.h"
+
+#include "bad.h"
+#include "mem.h"
+#include "physical.h"
+#include "policy.h"
+#include "runs.h"
+#include "trace.h"
+
+/* The part of a block that may be used: all of it but the reserve at its start. */
+static struct mhp__range
+usable(const struct mhp *m, uint32_t block)
+{
+	const struct mhp_block *slot = &m->blocks[block];
+	uint32_t nr_vmemmap_pages = slot->altmap.capacity;
+	struct mhp__range range;
+
+	range.start_pfn = mhp__block_start(m, block) + nr_vmemmap_pages;
+	range.nr_pages = mhp__block_pages(m) - nr_vmemmap_pages;
+	range.node = slot->node;
+	range.zone = slot->zone;
+	return range;
+}
+
+static void
+set_state(struct mhp *m, uint32_t block, enum mhp_block_state state)
+{
+	struct mhp_block *slot = &m->blocks[block];
+
+	slot->state = (uint8_t)state;
+	if (state == MHP_OFFLINE)
+		slot->zone = 0;
+	mhp__block_seal(slot);
+	mhp__runs_update(m, (struct mhp_blocks){ block, 1 });
+}
+
+static int
+in_range(const struct mhp *m, struct mhp_blocks blocks)
+{
+	if (blocks.count == 0 || blocks.first >= m->geo.nr_blocks ||
+	    blocks.count > m->geo.nr_blocks - blocks.first)
+		return MHP_EINVAL;
+	return 0;
+}
+
+static int
+blame_state(struct mhp_why *why, uint32_t block, int error)
+{
+	why->cause = MHP_CAUSE_STATE;
+	why->block = block;
+	return error;
+}
+
+static void
+clear_why(struct mhp_why *why)
+{
+	memset(why, 0, sizeof(*why));
+	why->pfn = MHP_PFN_NONE;
+}
+
+static struct mhp_event
+block_event(enum mhp_event_kind kind, struct mhp_blocks blocks, int error,
+	    const struct mhp_why *why)
+{
+	struct mhp_event event;
+
+	memset(&event, 0, sizeof(event));
+	event.kind = kind;
+	event.block = blocks.first;
+	event.nr_blocks = blocks.count;
+	event.error = error;
+	event.pfn = MHP_PFN_NONE;
+	event.zone = MHP_ZONE_DEFAULT;
+	if (why != NULL) {
+		event.cause = why->cause;
+		event.pfn = why->pfn;
+	}
+	return event;
+}
+
+/* ---- coming online ---- */
+
+int
+mhp__online_check(struct mhp *m, struct mhp_blocks blocks, struct mhp_why *why)
+{
+	int err = in_range(m, blocks);
+
+	if (err != 0)
+		return err;
+	for (uint32_t i = 0; i < blocks.count; i++) {
+		uint32_t block = blocks.first + i;
+		if (m->blocks[block].state == MHP_ABSENT)
+			return blame_state(why, block, MHP_ENOENT);
+		if (m->blocks[block].state != MHP_OFFLINE)
+			return blame_state(why, block, MHP_EBUSY);
+	}
+	return 0;
+}
+
+static int
+online_prepare_one(struct mhp *m, uint32_t block, unsigned zone,
+		   struct mhp__planned_pages *planned, struct mhp_why *why)
+{
+	struct mhp_block *slot = &m->blocks[block];
+	struct mhp__range range = usable(m, block);
+	int err = mhp__policy_zone(m, zone, range.node, range.start_pfn, range.nr_pages, planned,
+				   &range.zone);
+
+	if (err != 0) {
+		why->cause = MHP_CAUSE_POLICY;
+		why->block = block;
+		return err;
+	}
+	slot->zone = range.zone;
+	set_state(m, block, MHP_GOING_ONLINE);
+	err = mhp__online_pages_prepare(m, &range, why);
+	if (err != 0) {
+		why->block = block;
+		set_state(m, block, MHP_OFFLINE);
+		return err;
+	}
+	if (range.zone == MHP_ZONE_MOVABLE)
+		planned->movable[range.node] += range.nr_pages;
+	else
+		planned->normal[range.node] += range.nr_pages;
+	return 0;
+}
+
+void
+mhp__online_abort(struct mhp *m, struct mhp_blocks blocks)
+{
+	while (blocks.count-- > 0) {
+		uint32_t block = blocks.first + blocks.count;
+		struct mhp__range range = usable(m, block);
+		mhp__online_pages_abort(m, &range);
+		set_state(m, block, MHP_OFFLINE);
+	}
+}
+
+int
+mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
+		    struct mhp__planned_pages *planned, struct mhp_why *why)
+{
+	int err = mhp__online_check(m, blocks, why);
+
+	if (err != 0)
+		return err;
+	for (uint32_t i = 0; i < blocks.count; i++) {
+		err = online_prepare_one(m, blocks.first + i, zone, planned, why);
+		if (err != 0) {
+			mhp__online_abort(m, (struct mhp_blocks){ blocks.first, i });
+			return err;
+		}
+	}
+	return 0;
+}
+
+void
+mhp__online_commit(struct mhp *m, struct mhp_blocks blocks, uint64_t started_ns)
+{
+	struct mhp_event event = block_event(MHP_EV_ONLINE, blocks, 0, NULL);
+
+	for (uint32_t i = 0; i < blocks.count; i++) {
+		struct mhp_block *slot = &m->blocks[blocks.first + i];
+		struct mhp__range range = usable(m, blocks.first + i);
+		set_state(m, blocks.first + i, MHP_ONLINE);
+		m->blocks_online++;
+		mhp__online_pages_commit(m, &range, (slot->flags & MHP_BLOCK_ZEROED) != 0);
+		event.pages += range.nr_pages;
+		event.node = range.node;
+		event.zone = range.zone;
+	}
+	mhp__trace(m, event, started_ns);
+}
+
+static int
+online_locked(struct mhp *m, struct mhp_blocks blocks, unsigned zone, struct mhp_why *why)
+{
+	uint64_t started_ns = m->ops->now_ns(m->port);
+	struct mhp__planned_pages planned;
+	int err;
+
+	memset(&planned, 0, sizeof(planned));
+	err = mhp__online_prepare(m, blocks, zone, &planned, why);
+	if (err == 0)
+		mhp__online_commit(m, blocks, started_ns);
+	else
+		mhp__trace(m, block_event(MHP_EV_ONLINE_FAILED, blocks, err, why), started_ns);
+	return err;
+}
+
+int
+mhp_online(struct mhp *m, struct mhp_blocks blocks, unsigned zone, struct mhp_why *reterr_why)
+{
+	struct mhp_why why;
+	int err = mhp__hotplug_lock(m);
+
+	if (err != 0)
+		return err;
+	clear_why(&why);
+	err = online_locked(m, blocks, zone, &why);
+	mhp__hotplug_unlock(m);
+	if (err != 0 && reterr_why != NULL)
+		*reterr_why = why;
+	return err;
+}
+
+/* ---- sets of blocks that leave ---- */
+
+static uint32_t
+next_leaving(const struct mhp *m, uint32_t block)
+{
+	return mhp__bitset_next(&m->leaving, block);
+}
+
+void
+mhp__leaving_drop(struct mhp *m, struct mhp_blocks blocks)
+{
+	for (uint32_t i = 0; i < blocks.count; i++)
+		mhp__bitset_put(&m->leaving, blocks.first + i, false);
+}
+
+void
+mhp__leaving_clear(struct mhp *m)
+{
+	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1))
+		mhp__bitset_put(&m->leaving, b, false);
+}
+
+static int
+may_leave(const struct mhp *m, uint32_t block, bool online_only, struct mhp_why *why)
+{
+	enum mhp_block_state state = m->blocks[block].state;
+
+	if (mhp__bitset_test(&m->leaving, block))
+		return blame_state(why, block, MHP_EINVAL);
+	if (state == MHP_ABSENT)
+		return blame_state(why, block, MHP_ENOENT);
+	if (state == MHP_ONLINE || (state == MHP_OFFLINE && !online_only))
+		return 0;
+	return blame_state(why, block, MHP_EBUSY);
+}
+
+int
+mhp__leaving_add(struct mhp *m, struct mhp_blocks blocks, bool online_only, struct mhp_why *why)
+{
+	int err = in_range(m, blocks);
+
+	if (err != 0)
+		return err;
+	for (uint32_t i = 0; i < blocks.count; i++) {
+		err = may_leave(m, blocks.first + i, online_only, why);
+		if (err != 0) {
+			mhp__leaving_drop(m, (struct mhp_blocks){ blocks.first, i });
+			return err;
+		}
+		mhp__bitset_put(&m->leaving, blocks.first + i, true);
+	}
+	return 0;
+}
+
+/* Yields the usable parts of marked blocks that are ONLINE or GOING_OFFLINE. */
+static bool
+next_leaving_range(struct mhp *m, void *set, uint32_t *cursor, struct mhp__range *ret_range)
+{
+	uint32_t block = next_leaving(m, *cursor);
+
+	(void)set;
+	while (block < m->geo.nr_blocks && m->blocks[block].state == MHP_OFFLINE)
+		block = next_leaving(m, block + 1);
+	if (block >= m->geo.nr_blocks)
+		return false;
+	*ret_range = usable(m, block);
+	*cursor = block + 1;
+	return true;
+}
+
+static const struct mhp__range_iter leaving_ranges = { next_leaving_range, NULL };
+
+static void
+set_leaving_states(struct mhp *m, enum mhp_block_state from, enum mhp_block_state to)
+{
+	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1))
+		if (m->blocks[b].state == from)
+			set_state(m, b, to);
+}
+
+int
+mhp__leaving_foresee(struct mhp *m, struct mhp_why *why)
+{
+	return mhp__offline_pages_foresee(m, &leaving_ranges, why);
+}
+
+/* The first run of marked blocks, for events and progress. */
+static struct mhp_blocks
+first_leaving(const struct mhp *m)
+{
+	struct mhp_blocks blocks = { next_leaving(m, 0), 0 };
+
+	while (blocks.first + blocks.count < m->geo.nr_blocks &&
+	       mhp__bitset_test(&m->leaving, blocks.first + blocks.count))
+		blocks.count++;
+	return blocks;
+}
+
+static void
+progress_begin(struct mhp *m, uint64_t started_ns)
+{
+	struct mhp_blocks blocks = first_leaving(m);
+
+	atomic_store(&m->cancel, 0);
+	atomic_store(&m->progress_moved, 0);
+	atomic_store(&m->progress_left, 0);
+	atomic_store(&m->progress_start_ns, started_ns);
+	atomic_store(&m->progress_first, blocks.first);
+	atomic_store(&m->progress_count, blocks.count);
+}
+
+static void
+progress_end(struct mhp *m)
+{
+	atomic_store(&m->progress_count, 0);
+	atomic_store(&m->progress_first, 0);
+	atomic_store(&m->progress_moved, 0);
+	atomic_store(&m->progress_left, 0);
+	atomic_store(&m->progress_start_ns, 0);
+	atomic_store(&m->cancel, 0);
+}
+
+/* Are there marked blocks that have to be emptied first? */
+static bool
+anything_online(struct mhp *m)
+{
+	struct mhp__range range;
+	uint32_t cursor = 0;
+
+	return leaving_ranges.next(m, leaving_ranges.set, &cursor, &range);
+}
+
+int
+mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts, struct mhp_why *why)
+{
+	uint64_t started_ns = m->ops->now_ns(m->port);
+	struct mhp_blocks blocks = first_leaving(m);
+	int err;
+
+	if (!anything_online(m))
+		return 0;
+	mhp__trace(m, block_event(MHP_EV_OFFLINE_START, blocks, 0, NULL), 0);
+	progress_begin(m, started_ns);
+	set_leaving_states(m, MHP_ONLINE, MHP_GOING_OFFLINE);
+	err = mhp__offline_pages_prepare(m, &leaving_ranges, opts, why);
+	if (err == 0)
+		return 0;
+	set_leaving_states(m, MHP_GOING_OFFLINE, MHP_ONLINE);
+	progress_end(m);
+	mhp__trace(m, block_event(MHP_EV_OFFLINE_FAILED, blocks, err, why), started_ns);
+	return err;
+}
+
+void
+mhp__leaving_commit(struct mhp *m)
+{
+	struct mhp_event event = block_event(MHP_EV_OFFLINE, first_leaving(m), 0, NULL);
+	uint64_t started_ns = atomic_load(&m->progress_start_ns);
+
+	if (!anything_online(m))
+		return;
+	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1)) {
+		struct mhp__range range = usable(m, b);
+		if (m->blocks[b].state != MHP_GOING_OFFLINE)
+			continue;
+		mhp__offline_pages_commit(m, &range);
+		set_state(m, b, MHP_OFFLINE);
+		m->blocks_online--;
+		event.node = range.node;
+		event.zone = range.zone;
+	}
+	event.pages = atomic_load(&m->progress_moved);
+	progress_end(m);
+	mhp__trace(m, event, started_ns);
+}
+
+void
+mhp__leaving_remove(struct mhp *m, bool scrub)
+{
+	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b)) {
+		struct mhp_blocks run = first_leaving(m);
+		mhp__leaving_drop(m, run);
+		mhp__remove_blocks(m, run, scrub);
+	}
+}
+
+/* ---- offline ---- */
+
+struct mhp_progress
+mhp_offline_progress(const struct mhp *m)
+{
+	struct mhp_progress progress;
+
+	memset(&progress, 0, sizeof(progress));
+	progress.blocks.count = atomic_load(&m->progress_count);
+	if (progress.blocks.count == 0)
+		return progress;
+	progress.blocks.first = atomic_load(&m->progress_first);
+	progress.moved_pages = atomic_load(&m->progress_moved);
+	progress.left_pages = atomic_load(&m->progress_left);
+	progress.elapsed_ns = m->ops->now_ns(m->port) - atomic_load(&m->progress_start_ns);
+	return progress;
+}
+
+int
+mhp_offline_cancel(struct mhp *m, uint32_t block)
+{
+	uint32_t first = atomic_load(&m->progress_first);
+	uint32_t count = atomic_load(&m->progress_count);
+
+	if (count == 0 || block < first || block - first >= count)
+		return MHP_ENOENT;
+	atomic_store(&m->cancel, 1);
+	return 0;
+}
+
+static int
+offline_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
+	       const struct mhp_offline_opts *opts, struct mhp_why *why)
+{
+	int err = nr_sets == 0 ? MHP_EINVAL : 0;
+
+	for (unsigned i = 0; i < nr_sets && err == 0; i++)
+		err = mhp__leaving_add(m, sets[i], true, why);
+	if (err == 0)
+		err = opts->dry_run ? mhp__leaving_foresee(m, why) :
+				      mhp__leaving_prepare(m, opts, why);
+	if (err == 0 && !opts->dry_run)
+		mhp__leaving_commit(m);
+	mhp__leaving_clear(m);
+	return err;
+}
+
+static const struct mhp_offline_opts default_opts;
+
+int
+mhp_offline(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
+	    const struct mhp_offline_opts *opts, struct mhp_why *reterr_why)
+{
+	struct mhp_why why;
+	int err = mhp__hotplug_lock(m);
+
+	if (err != 0)
+		return err;
+	clear_why(&why);
+	err = offline_locked(m, sets, nr_sets, opts != NULL ? opts : &default_opts, &why);
+	mhp__hotplug_unlock(m);
+	if (err != 0 && reterr_why != NULL)
+		*reterr_why = why;
+	return err;
+}
+
+int
+mhp_block_offline(struct mhp *m, uint32_t block, const struct mhp_offline_opts *opts,
+		  struct mhp_why *reterr_why)
+{
+	struct mhp_blocks blocks = { block, 1 };
+
+	return mhp_offline(m, &blocks, 1, opts, reterr_why);
+}
+
+/* ---- add and remove, as the caller sees them ---- */
+
+static unsigned
+auto_zone(enum mhp_auto_online policy)
+{
+	if (policy == MHP_AUTO_ONLINE_KERNEL)
+		return MHP_ZONE_NORMAL;
+	return policy == MHP_AUTO_ONLINE_MOVABLE ? MHP_ZONE_MOVABLE : MHP_ZONE_DEFAULT;
+}
+
+/* Auto-online: try a bounded number of times; memory that stays offline is no failure of the
+ * add. */
+static int
+auto_online(struct mhp *m, struct mhp_blocks blocks)
+{
+	uint32_t attempts = m->policy.auto_online_attempts;
+	int err = 0;
+
+	for (uint32_t i = 0; i < (attempts != 0 ? attempts : 3); i++) {
+		struct mhp_why why;
+		if (i != 0) {
+			m->auto_online_retries++;
+			m->ops->pause(m->port, UINT64_C(1000000));
+		}
+		clear_why(&why);
+		err = online_locked(m, blocks, auto_zone(m->policy.auto_online), &why);
+		if (err == 0)
+			break;
+	}
+	return err;
+}
+
+static int
+add_locked(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
+	   struct mhp_add_answer *answer)
+{
+	struct mhp_why why;
+	int err = mhp__add_memory(m, span, opts, answer);
+
+	if (err != 0)
+		return err;
+	if ((opts->flags & MHP_ADD_ONLINE) != 0) {
+		clear_why(&why);
+		err = online_locked(m, answer->blocks, opts->zone, &why);
+		if (err != 0)
+			mhp__remove_blocks(m, answer->blocks, false);
+	} else if ((opts->flags & MHP_ADD_OFFLINE) == 0 &&
+		   m->policy.auto_online != MHP_AUTO_OFFLINE) {
+		answer->online_error = auto_online(m, answer->blocks);
+	}
+	return err;
+}
+
+int
+mhp_add(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
+	struct mhp_add_answer *ret_answer)
+{
+	static const struct mhp_add_opts none;
+	struct mhp_add_answer answer;
+	int err = mhp__hotplug_lock(m);
+
+	if (err != 0)
+		return err;
+	memset(&answer, 0, sizeof(answer));
+	err = add_locked(m, span, opts != NULL ? opts : &none, &answer);
+	mhp__hotplug_unlock(m);
+	if (ret_answer != NULL)
+		*ret_answer = answer;
+	return err;
+}
+
+/* Mark the blocks of a span that are there; there must be one. */
+static int
+mark_present(struct mhp *m, struct mhp_span span, struct mhp_why *why)
+{
+	struct mhp_blocks blocks;
+	int err = mhp__span_blocks(m, span, &blocks);
+	uint32_t end = blocks.first + blocks.count;
+	uint32_t at;
+
+	if (err != 0)
+		return err;
+	at = mhp__next_present(m, blocks.first, end);
+	if (at == end)
+		return blame_state(why, blocks.first, MHP_ENOENT);
+	while (at < end && err == 0) {
+		uint32_t run_end = mhp__run_end(m, at);
+		run_end = run_end < end ? run_end : end;
+		err = mhp__leaving_add(m, (struct mhp_blocks){ at, run_end - at }, false, why);
+		at = mhp__next_present(m, run_end, end);
+	}
+	return err;
+}
+
+static int
+remove_locked(struct mhp *m, const struct mhp_span *spans, unsigned nr_spans,
+	      const struct mhp_offline_opts *opts, struct mhp_why *why)
+{
+	int err = nr_spans == 0 ? MHP_EINVAL : 0;
+
+	for (unsigned i = 0; i < nr_spans && err == 0; i++)
+		err = mark_present(m, spans[i], why);
+	if (err == 0)
+		err = opts->dry_run ? mhp__leaving_foresee(m, why) :
+				      mhp__leaving_prepare(m, opts, why);
+	if (err == 0 && !opts->dry_run) {
+		mhp__leaving_commit(m);
+		mhp__leaving_remove(m, opts->scrub);
+	}
+	mhp__leaving_clear(m);
+	return err;
+}
+
+int
+mhp_remove(struct mhp *m, const struct mhp_span *spans, unsigned nr_spans,
+	   const struct mhp_offline_opts *opts, struct mhp_why *reterr_why)
+{
+	struct mhp_why why;
+	int err = mhp__hotplug_lock(m);
+
+	if (err != 0)
+		return err;
+	clear_why(&why);
+	err = remove_locked(m, spans, nr_spans, opts != NULL ? opts : &default_opts, &why);
+	mhp__hotplug_unlock(m);
+	if (err != 0 && reterr_why != NULL)
+		*reterr_why = why;
+	return err;
+}
+
+/* ---- looking ---- */
+
+static void
+fill_metadata(const struct mhp *m, const struct mhp_block *slot, struct mhp_block_info *info)
+{
+	struct mhp_memmap_shape shape = mhp_memmap_shape(m);
+	struct mhp_memmap_answer answer;
+	uint64_t slice = mhp__block_pages(m) * sizeof(struct mhp_page);
+	uint64_t large = (uint64_t)slot->nr_large_maps << m->caps.large_granule_shift;
+
+	(void)mhp_supports_memmap_on_memory(&shape, &answer);
+	info->placement = (enum mhp_placement)slot->placement;
+	info->metadata_node = slot->meta_node;
+	info->metadata_bytes = (uint64_t)slot->meta_pages << m->geo.page_shift;
+	info->nr_vmemmap_pages = slot->altmap.capacity;
+	info->altmap = slot->altmap;
+	info->waste_bytes = answer.waste_bytes;
+	info->nr_large_mappings = slot->nr_large_maps;
+	if (MHP_VMEMMAP)
+		info->nr_base_mappings = (uint32_t)((slice - large) >> m->caps.granule_shift);
+}
+
+static void
+fill_info(struct mhp *m, uint32_t block, struct mhp_block_info *info)
+{
+	const struct mhp_block *slot = &m->blocks[block];
+	struct mhp__range range;
+
+	info->state = (enum mhp_block_state)slot->state;
+	if (info->state == MHP_ABSENT)
+		return;
+	range = usable(m, block);
+	info->node = slot->node;
+	info->backing = slot->backing;
+	info->boot = (slot->flags & MHP_BLOCK_BOOT) != 0;
+	info->nr_bad_pages = mhp__bad_in(m, mhp__block_start(m, block),
+					 mhp__block_start(m, block + 1));
+	fill_metadata(m, slot, info);
+	if (info->state == MHP_OFFLINE)
+		return;
+	info->zone = slot->zone;
+	if (info->state == MHP_GOING_ONLINE)
+		return;
+	info->free_bytes = mhp__pages_nr_free(m, range.start_pfn, range.nr_pages)
+			   << m->geo.page_shift;
+	info->used_bytes = (range.nr_pages << m->geo.page_shift) - info->free_bytes;
+}
+
+int
+mhp_block_get(struct mhp *m, uint32_t block, struct mhp_block_info *ret_info)
+{
+	int err;
+
+	if (block >= m->geo.nr_blocks)
+		return MHP_ENXIO;
+	err = mhp__hotplug_lock(m);
+	if (err != 0)
+		return err;
+	memset(ret_info, 0, sizeof(*ret_info));
+	ret_info->block = block;
+	ret_info->span.start = mhp__pfn_phys(m, mhp__block_start(m, block));
+	ret_info->span.size = mhp__block_pages(m) << m->geo.page_shift;
+	ret_info->zone = MHP_ZONE_DEFAULT;
+	fill_info(m, block, ret_info);
+	mhp__hotplug_unlock(m);
+	return 0;
+}

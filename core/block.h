@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * block.h - what plan.c needs of the block layer; hotplug lock held in all.
+ *
+ * Sets of blocks that leave are marked in m->leaving, which is empty between calls.
+ */
+#ifndef MHP_CORE_BLOCK_H
+#define MHP_CORE_BLOCK_H
+
+#include "policy.h"
+#include "ranges.h"
+
+/* Mark blocks that must be ONLINE (online_only) or present at all. On error nothing new is marked
+ * and why says which block. Return: 0, MHP_EINVAL (twice), MHP_ENOENT, MHP_EBUSY. */
+MHP_MUST_CHECK int mhp__leaving_add(struct mhp *m, struct mhp_blocks blocks, bool online_only,
+				    struct mhp_why *why);
+void mhp__leaving_clear(struct mhp *m);
+/* Unmark some. */
+void mhp__leaving_drop(struct mhp *m, struct mhp_blocks blocks);
+/* Empty all marked blocks that are online; they are GOING_OFFLINE afterwards, or ONLINE again on
+ * error. */
+MHP_MUST_CHECK int mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts,
+					struct mhp_why *why);
+/* The prepared ones become OFFLINE. */
+void mhp__leaving_commit(struct mhp *m);
+/* What mhp__leaving_prepare() would say. */
+MHP_MUST_CHECK int mhp__leaving_foresee(struct mhp *m, struct mhp_why *why);
+
+/* Bring OFFLINE blocks to GOING_ONLINE, all or none; planned is added to. */
+MHP_MUST_CHECK int mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
+				       struct mhp__planned_pages *planned, struct mhp_why *why);
+void mhp__online_abort(struct mhp *m, struct mhp_blocks blocks);
+void mhp__online_commit(struct mhp *m, struct mhp_blocks blocks, uint64_t started_ns);
+/* What prepare would say; blocks that are ABSENT count as offline blocks of node, with
+ * nr_vmemmap_pages. */
+MHP_MUST_CHECK int mhp__online_check(struct mhp *m, struct mhp_blocks blocks, struct mhp_why *why);
+
+/* Remove all marked blocks; they are OFFLINE. */
+void mhp__leaving_remove(struct mhp *m, bool scrub);
+
+#endif

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * isolate.c - get ranges empty, or say what is in the way.
+ *
+ * prepare isolates all ranges, asks the listeners (who may still free something), surveys what is
+ * in use, takes room for all of it, and moves it, pass after pass, until nothing is left or a
+ * bound is reached. Isolation is monotonic: a free frame stays free. So a pass that saw nothing in
+ * use proves that the ranges are empty, and commit needs no second look.
+ *
+ * The survey is also the dry run, and the explanation after a failure: one piece of code gives the
+ * same answer to all three (R30).
+ */
+#include "bad.h"
+#include "mem.h"
+#include "migrate.h"
+#include "notify.h"
+#include "owner.h"
+#include "ranges.h"
+
+#define PAUSE_NS_MIN UINT64_C(50000)
+#define PAUSE_NS_MAX UINT64_C(20000000)
+
+/* ---- the survey ---- */
+
+struct survey {
+	uint64_t nr_of_order[MHP_ORDERS]; /* movable pages, of the range surveyed last */
+	uint64_t nr_movable;              /* frames, of all ranges */
+	bool probe;                       /* ask owners whether they would let go */
+};
+
+static void
+count_owner(struct mhp_why *why, const struct mhp_chunk *chunk)
+{
+	unsigned i = 0;
+
+	while (i < why->nr_owners && why->owners[i].owner != chunk->owner)
+		i++;
+	if (i == MHP_WHY_OWNERS) {
+		why->more_owners = true;
+		return;
+	}
+	if (i == why->nr_owners) {
+		why->nr_owners++;
+		why->owners[i].owner = chunk->owner;
+		why->owners[i].first_pfn = chunk->pfn;
+	}
+	why->owners[i].nr_pages += UINT64_C(1) << chunk->order;
+}
+
+/* This page is in the way. */
+static void
+blame(struct mhp *m, struct mhp_why *why, enum mhp_cause cause, const struct mhp_chunk *chunk)
+{
+	if (why->cause == MHP_CAUSE_NONE) {
+		why->cause = cause;
+		why->pfn = chunk->pfn;
+		why->order = chunk->order;
+		why->owner = chunk->owner;
+		why->block = mhp__pfn_block(m, chunk->pfn);
+		mhp__owner_describe(m, chunk->owner, chunk->pfn, chunk->cookie, why->text,
+				    sizeof(why->text));
+	}
+	count_owner(why, chunk);
+}
+
+static bool
+owner_lets_go(const struct mhp_owner *owner, const struct mhp_chunk *chunk)
+{
+	int err = owner->ops->isolate(owner->ctx, chunk->pfn, chunk->order, chunk->cookie);
+
+	if (err == 0)
+		owner->ops->putback(owner->ctx, chunk->pfn, chunk->order, chunk->cookie);
+	return err == 0 || err == MHP_EAGAIN;
+}
+
+static void
+survey_chunk(struct mhp *m, const struct mhp_chunk *chunk, struct survey *survey,
+	     struct mhp_why *why)
+{
+	uint64_t nr_pages = UINT64_C(1) << chunk->order;
+	const struct mhp_owner *owner = &m->owners[chunk->owner];
+
+	if (chunk->owner == MHP_OWNER_NONE)
+		return; /* cached, or on its way: not an obstacle yet */
+	if (chunk->owner == MHP_OWNER_BAD) {
+		why->nr_bad += nr_pages;
+	} else if (!mhp__owner_movable(m, chunk->owner)) {
+		why->nr_unmovable += nr_pages;
+		blame(m, why, MHP_CAUSE_UNMOVABLE, chunk);
+	} else {
+		why->nr_movable += nr_pages;
+		survey->nr_movable += nr_pages;
+		survey->nr_of_order[chunk->order]++;
+		if (survey->probe && !owner_lets_go(owner, chunk))
+			blame(m, why, MHP_CAUSE_REFUSED, chunk);
+	}
+}
+
+static void
+survey_range(struct mhp *m, const struct mhp__range *range, struct survey *survey,
+	     struct mhp_why *why)
+{
+	uint64_t cursor = range->start_pfn;
+	struct mhp_chunk chunk;
+
+	memset(survey->nr_of_order, 0, sizeof(survey->nr_of_order));
+	while (mhp__pages_next(m, &cursor, range->start_pfn + range->nr_pages, &chunk))
+		survey_chunk(m, &chunk, survey, why);
+}
+
+/* Name every blocker; the cause and the first page too, unless why has one already. */
+static void
+survey_all(struct mhp *m, const struct mhp__range_iter *ranges, struct survey *survey,
+	   struct mhp_why *why)
+{
+	struct mhp__range range;
+	uint32_t cursor = 0;
+
+	while (ranges->next(m, ranges->set, &cursor, &range))
+		survey_range(m, &range, survey, why);
+}
+
+/* ---- the dry run ---- */
+
+/* Free frames outside of the ranges. */
+static uint64_t
+room_elsewhere(struct mhp *m, const struct mhp__range_iter *ranges)
+{
+	struct mhp__range range;
+	uint32_t cursor = 0;
+	uint64_t free = 0;
+
+	mhp_drain_caches(m);
+	for (unsigned id = 0; id < m->nr_zones; id++)
+		free += mhp__zone_nr_free(m, &m->zones[id]);
+	while (ranges->next(m, ranges->set, &cursor, &range)) {
+		uint64_t own = mhp__pages_nr_free(m, range.start_pfn, range.nr_pages);
+		free -= own < free ? own : free;
+	}
+	return free;
+}
+
+int
+mhp__offline_pages_foresee(struct mhp *m, const struct mhp__range_iter *ranges,
+			   struct mhp_why *reterr_why)
+{
+	struct survey survey;
+	uint64_t room;
+
+	memset(&survey, 0, sizeof(survey));
+	survey.probe = true;
+	survey_all(m, ranges, &survey, reterr_why);
+	if (reterr_why->cause != MHP_CAUSE_NONE)
+		return MHP_EBUSY;
+	room = room_elsewhere(m, ranges);
+	if (survey.nr_movable <= room)
+		return 0;
+	reterr_why->cause = MHP_CAUSE_ROOM;
+	reterr_why->room_missing = survey.nr_movable - room;
+	return MHP_ENOMEM;
+}
+
+/* ---- isolation and listeners ---- */
+
+static void
+isolate_all(struct mhp *m, const struct mhp__range_iter *ranges)
+{
+	const struct mhp_zone *drained = NULL;
+	struct mhp__range range;
+	uint32_t cursor = 0;
+
+	while (ranges->next(m, ranges->set, &cursor, &range))
+		mhp__pages_isolate(m, range.start_pfn, range.nr_pages);
+	cursor = 0;
+	while (ranges->next(m, ranges->set, &cursor, &range)) {
+		struct mhp_zone *zone = mhp__zone(m, range.node, range.zone);
+		if (zone != drained)
+			mhp__cache_drain(m, zone);
+		drained = zone;
+	}
+}
+
+static void
+open_all(struct mhp *m, const struct mhp__range_iter *ranges)
+{
+	struct mhp__range range;
+	uint32_t cursor = 0;
+
+	while (ranges->next(m, ranges->set, &cursor, &range))
+		mhp__pages_open(m, range.start_pfn, range.nr_pages);
+}
+
+static struct mhp_notice
+offline_notice(const struct mhp__range *range, enum mhp_notice_kind kind)
+{
+	struct mhp_notice notice;
+
+	memset(&notice, 0, sizeof(notice));
+	notice.kind = kind;
+	notice.start_pfn = range->start_pfn;
+	notice.nr_pages = range->nr_pages;
+	notice.node = range->node;
+	notice.zone = range->zone;
+	return notice;
+}
+
+/* Tell CANCEL for the first nr ranges. */
+static void
+tell_cancel(struct mhp *m, const struct mhp__range_iter *ranges, uint64_t nr)
+{
+	struct mhp__range range;
+	uint32_t cursor = 0;
+
+	while (nr-- > 0 && ranges->next(m, ranges->set, &cursor, &range)) {
+		struct mhp_notice notice = offline_notice(&range, MHP_CANCEL_OFFLINE_NOTICE);
+		mhp__notify(m, &notice);
+	}
+}
+
+static int
+ask_listeners(struct mhp *m, const struct mhp__range_iter *ranges, struct mhp_why *why)
+{
+	struct mhp__range range;
+	uint32_t cursor = 0;
+	uint64_t nr_told = 0;
+
+	while (ranges->next(m, ranges->set, &cursor, &range)) {
+		struct mhp_notice notice = offline_notice(&range, MHP_GOING_OFFLINE_NOTICE);
+		int err = mhp__notify_going(m, &notice, MHP_CANCEL_OFFLINE_NOTICE, &why->listener);
+		if (err != 0) {
+			tell_cancel(m, ranges, nr_told);
+			why->cause = MHP_CAUSE_LISTENER;
+			why->block = mhp__pfn_block(m, range.start_pfn);
+			return err;
+		}
+		nr_told++;
+	}
+	return 0;
+}
+
+/* ---- emptying ---- */
+
+/* Survey each range and take room for its movable pages, so that nothing moves unless all can. */
+static int
+take_room(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mhp_why *why)
+{
+	struct survey survey;
+	struct mhp__range range;
+	uint32_t cursor = 0;
+	uint64_t missing = 0;
+
+	memset(&survey, 0, sizeof(survey));
+	survey_all(mover->m, ranges, &survey, why);
+	if (why->cause != MHP_CAUSE_NONE)
+		return MHP_EBUSY;
+	while (survey.nr_movable != 0 && ranges->next(mover->m, ranges->set, &cursor, &range)) {
+		struct mhp_why again;
+		memset(&again, 0, sizeof(again));
+		survey_range(mover->m, &range, &survey, &again);
+		for (unsigned order = MHP_ORDERS; order-- > 0;) {
+			if (mhp__room_fill(mover->m, &mover->room, range.node, order,
+					   survey.nr_of_order[order], &missing))
+				continue;
+			why->cause = MHP_CAUSE_ROOM;
+			why->order = (uint8_t)order;
+			why->block = mhp__pfn_block(mover->m, range.start_pfn);
+			why->room_missing = missing << order;
+			return MHP_ENOMEM;
+		}
+	}
+	atomic_store_explicit(&mover->m->progress_left, survey.nr_movable, memory_order_relaxed);
+	return 0;
+}
+
+static bool
+canceled(struct mhp *m)
+{
+	return atomic_load_explicit(&m->cancel, memory_order_relaxed) != 0;
+}
+
+static bool
+must_stop(struct mhp__mover *mover)
+{
+	struct mhp *m = mover->m;
+
+	atomic_store_explicit(&m->progress_moved, mover->moved, memory_order_relaxed);
+	return canceled(m) || m->ops->now_ns(m->port) >= mover->deadline_ns;
+}
+
+static uint64_t
+pass_all(struct mhp__mover *mover, const struct mhp__range_iter *ranges)
+{
+	struct mhp__range range;
+	uint32_t cursor = 0;
+	uint64_t left = 0;
+
+	mover->error.cause = MHP_CAUSE_NONE;
+	while (ranges->next(mover->m, ranges->set, &cursor, &range)) {
+		mover->node = range.node;
+		left += mhp__move_pass(mover, range.start_pfn,
+				       range.start_pfn + range.nr_pages);
+	}
+	atomic_store_explicit(&mover->m->progress_moved, mover->moved, memory_order_relaxed);
+	atomic_store_explicit(&mover->m->progress_left, left, memory_order_relaxed);
+	return left;
+}
+
+/* Give up: name the cause, the first page that stayed, and everybody who would not let go. */
+static int
+give_up(struct mhp__mover *mover, const struct mhp__range_iter *ranges, enum mhp_cause cause,
+	int err, struct mhp_why *why)
+{
+	struct survey survey;
+	const struct mhp_chunk *chunk = &mover->error.chunk;
+
+	memset(why, 0, sizeof(*why));
+	memset(&survey, 0, sizeof(survey));
+	survey.probe = true;
+	why->pfn = MHP_PFN_NONE;
+	survey_all(mover->m, ranges, &survey, why);
+	if (why->pfn == MHP_PFN_NONE && mover->error.cause != MHP_CAUSE_NONE) {
+		why->pfn = chunk->pfn;
+		why->order = chunk->order;
+		why->owner = chunk->owner;
+		why->block = mhp__pfn_block(mover->m, chunk->pfn);
+		mhp__owner_describe(mover->m, chunk->owner, chunk->pfn, chunk->cookie, why->text,
+				    sizeof(why->text));
+	}
+	why->cause = cause;
+	return err;
+}
+
+static int
+move_all(struct mhp__mover *mover, const struct mhp__range_iter *ranges,
+	 const struct mhp_offline_opts *opts, struct mhp_why *why)
+{
+	uint32_t max = opts->attempts_max != 0 ? opts->attempts_max : MHP_OFFLINE_ATTEMPTS;
+	uint64_t pause_ns = PAUSE_NS_MIN;
+	uint32_t attempts = 0;
+
+	/* Bound: max passes without progress, or the deadline. */
+	for (;;) {
+		uint64_t moved = mover->moved;
+		if (pass_all(mover, ranges) == 0)
+			return 0;
+		if (canceled(mover->m))
+			return give_up(mover, ranges, MHP_CAUSE_CANCELED, MHP_ECANCELED, why);
+		if (must_stop(mover))
+			return give_up(mover, ranges, MHP_CAUSE_DEADLINE, MHP_EAGAIN, why);
+		attempts = mover->moved != moved ? 0 : attempts + 1;
+		if (attempts >= max)
+			return give_up(mover, ranges, mover->error.cause, mover->error.err, why);
+		mover->m->ops->pause(mover->m->port, pause_ns);
+		pause_ns = pause_ns * 2 < PAUSE_NS_MAX ? pause_ns * 2 : PAUSE_NS_MAX;
+	}
+}
+
+static int
+empty_all(struct mhp *m, const struct mhp__range_iter *ranges, const struct mhp_offline_opts *opts,
+	  struct mhp_why *why)
+{
+	uint32_t deadline_ms = opts->deadline_ms != 0 ? opts->deadline_ms : MHP_OFFLINE_DEADLINE_MS;
+	struct mhp__mover mover;
+	int err;
+
+	memset(&mover, 0, sizeof(mover));
+	mover.m = m;
+	mover.may_fill = true;
+	mover.stop = must_stop;
+	mover.deadline_ns = m->ops->now_ns(m->port) + deadline_ms * UINT64_C(1000000);
+	mhp__room_init(&mover.room);
+	err = take_room(&mover, ranges, why);
+	if (err == 0)
+		err = move_all(&mover, ranges, opts, why);
+	mhp__room_empty(m, &mover.room);
+	m->pages_moved += mover.moved;
+	return err;
+}
+
+int
+mhp__offline_pages_prepare(struct mhp *m, const struct mhp__range_iter *ranges,
+			   const struct mhp_offline_opts *opts, struct mhp_why *reterr_why)
+{
+	int err;
+
+	isolate_all(m, ranges);
+	err = ask_listeners(m, ranges, reterr_why);
+	if (err == 0) {
+		err = empty_all(m, ranges, opts, reterr_why);
+		if (err != 0)
+			tell_cancel(m, ranges, UINT64_MAX);
+	}
+	if (err != 0)
+		open_all(m, ranges);
+	return err;
+}

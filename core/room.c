@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * room.c - where pages will move to, taken before anything moves.
+ *
+ * Room needs no memory to be kept: each chunk is an allocated page of MHP_OWNER_ROOM whose cookie
+ * links it to the next, in the order in which it was taken. Big chunks are taken first and cut from
+ * the front, so that pages that follow each other at home also follow each other at the target:
+ * a port that remaps can then do it in few, long runs.
+ */
+#include "migrate.h"
+
+void
+mhp__room_init(struct mhp__room *room)
+{
+	for (unsigned order = 0; order < MHP_ORDERS; order++)
+		room->list[order] =
+			(struct mhp__room_list){ MHP_PFN_NONE, MHP_PFN_NONE, MHP_PFN_NONE, 0 };
+}
+
+/* Append a chunk that is taken and whose descriptors are all-zero. */
+static void
+append(struct mhp *m, struct mhp__room_list *list, uint64_t pfn, unsigned chunk_order)
+{
+	mhp__page_begin(mhp__pfn_to_page(m, pfn), MHP_OWNER_ROOM, chunk_order, MHP_PFN_NONE);
+	if (list->last_pfn == MHP_PFN_NONE) {
+		list->first_pfn = pfn;
+	} else {
+		struct mhp_page *last = mhp__pfn_to_page(m, list->last_pfn);
+		uint64_t word = atomic_load_explicit(&last->word, memory_order_relaxed);
+		mhp__page_begin(last, MHP_OWNER_ROOM, mhp__word_order(word), pfn);
+	}
+	list->last_pfn = pfn;
+}
+
+void
+mhp__room_put(struct mhp *m, struct mhp__room *room, unsigned order, uint64_t pfn)
+{
+	append(m, &room->list[order], pfn, order);
+}
+
+bool
+mhp__room_fill(struct mhp *m, struct mhp__room *room, unsigned node, unsigned order, uint64_t nr,
+	       uint64_t *ret_missing)
+{
+	unsigned chunk_order = MHP_PAGEBLOCK_ORDER(m);
+
+	/* Bound: each turn takes a chunk or goes one order down. */
+	while (nr > 0) {
+		uint64_t pfn, nr_in_chunk = UINT64_C(1) << (chunk_order - order);
+		if (nr_in_chunk <= nr && mhp__page_take(m, node, true, chunk_order, &pfn)) {
+			append(m, &room->list[order], pfn, chunk_order);
+			nr -= nr_in_chunk;
+		} else if (chunk_order-- == order) {
+			break;
+		}
+	}
+	*ret_missing = nr;
+	return nr == 0;
+}
+
+/* Start to cut the first chunk. */
+static bool
+next_chunk(struct mhp *m, struct mhp__room_list *list)
+{
+	struct mhp_page *page;
+	uint64_t pfn = list->first_pfn;
+
+	if (pfn == MHP_PFN_NONE)
+		return false;
+	page = mhp__pfn_to_page(m, pfn);
+	list->first_pfn = atomic_load_explicit(&page->cookie, memory_order_relaxed);
+	if (list->first_pfn == MHP_PFN_NONE)
+		list->last_pfn = MHP_PFN_NONE;
+	list->cut_pfn = pfn;
+	list->cut_left = UINT64_C(1) << mhp__word_order(atomic_load_explicit(
+				 &page->word, memory_order_relaxed));
+	mhp__page_end(page);
+	return true;
+}
+
+bool
+mhp__room_take(struct mhp *m, struct mhp__room *room, unsigned order, uint64_t *ret_pfn)
+{
+	struct mhp__room_list *list = &room->list[order];
+
+	if (list->cut_left == 0 && !next_chunk(m, list))
+		return false;
+	*ret_pfn = list->cut_pfn;
+	list->cut_pfn += UINT64_C(1) << order;
+	list->cut_left -= UINT64_C(1) << order;
+	return true;
+}
+
+void
+mhp__room_empty(struct mhp *m, struct mhp__room *room)
+{
+	uint64_t pfn;
+
+	for (unsigned order = 0; order < MHP_ORDERS; order++)
+		while (mhp__room_take(m, room, order, &pfn))
+			mhp__zone_give(m, order, 1, &pfn);
+}

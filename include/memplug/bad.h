@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bad.h - pages with memory errors.
+ *
+ * They are remembered by physical address in the instance, so that they survive offline, remove
+ * and the next add, whether the frame was free, used or in a reserve. Coming online goes around
+ * them; a bad frame is one that is allocated for ever to MHP_OWNER_BAD.
+ */
+#ifndef MEMPLUG_BAD_H
+#define MEMPLUG_BAD_H
+
+#include <memplug/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct mhp;
+
+/**
+ * Note that the frame at @pfn is bad, and take it out of use.
+ *
+ * A free frame is taken at once. A page in use that can move is moved away first; one that cannot
+ * move is remembered, and gone around when its block next comes online. A frame of a reserve is
+ * remembered too: the next add of that block does not put metadata there.
+ *
+ * Context: takes the hotplug lock. Return: 0 (out of use now, or its block is not online),
+ * MHP_EBUSY (remembered, still in use), MHP_EHWPOISON (known already), MHP_ENXIO (out of range),
+ * MHP_ENOSPC (the table is full; nothing has changed), MHP_EDEADLK.
+ */
+int mhp_bad_add(struct mhp *m, uint64_t pfn);
+
+/** Forget it (the DIMM was changed). The frame is used again after the next online. MHP_ENOENT,
+ * MHP_EDEADLK. */
+int mhp_bad_remove(struct mhp *m, uint64_t pfn);
+
+/** Is @pfn known to be bad? Context: takes the hotplug lock. */
+bool mhp_bad_test(struct mhp *m, uint64_t pfn);
+
+/** How many bad frames are remembered in [start_pfn, end_pfn). Context: takes the hotplug lock. */
+uint32_t mhp_bad_count(struct mhp *m, uint64_t start_pfn, uint64_t end_pfn);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

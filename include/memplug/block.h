@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * block.h - memory blocks: add, online, offline, remove, look.
+ *
+ * A block is the unit that comes and goes. add makes it exist (OFFLINE), online gives its usable
+ * part to the allocator, offline takes it back with whatever was in it moved elsewhere, remove
+ * makes it not exist. Every call is all or nothing, whatever number of blocks it names.
+ *
+ * Context of every function here that changes something: takes the hotplug lock, may sleep, and
+ * returns MHP_EDEADLK when called from a listener or an owner's function.
+ */
+#ifndef MEMPLUG_BLOCK_H
+#define MEMPLUG_BLOCK_H
+
+#include <memplug/memmap.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Where the metadata of a block lies. */
+enum mhp_placement {
+	MHP_PLACE_SELF = 0,        /* in its own first pages */
+	MHP_PLACE_NODE = 1,        /* in pages of another online block of a given node */
+	MHP_PLACE_EXTERNAL = 2,    /* in existing memory of the port's */
+};
+
+enum {
+	/** Host the metadata in the block if possible, else fall back to external and say why. */
+	MHP_MEMMAP_ON_MEMORY = 1U << 0,
+	/** With MHP_MEMMAP_ON_MEMORY: fail rather than fall back. */
+	MHP_MEMMAP_REQUIRE = 1U << 1,
+	/** Metadata goes to pages of metadata_node; fails rather than falls back. */
+	MHP_MEMMAP_ON_NODE = 1U << 2,
+	/** A boot block: memory that was there before the engine. Never has a reserve. */
+	MHP_ADD_BOOT = 1U << 3,
+	/** The memory is known to hold zeros: descriptors need no clearing at first use. */
+	MHP_ADD_ZEROED = 1U << 4,
+	/** Write and read back patterns before the range is trusted. */
+	MHP_ADD_TEST = 1U << 5,
+	/** Come online in the same call; without it the auto-online policy decides. */
+	MHP_ADD_ONLINE = 1U << 6,
+	/** Stay offline whatever the auto-online policy says. */
+	MHP_ADD_OFFLINE = 1U << 7,
+};
+
+struct mhp_add_opts {
+	uint32_t flags;            /* MHP_MEMMAP_*, MHP_ADD_* */
+	uint8_t node;              /* the node that the memory belongs to */
+	uint8_t metadata_node;     /* with MHP_MEMMAP_ON_NODE */
+	uint8_t zone;              /* for MHP_ADD_ONLINE: enum mhp_zone_kind, or _DEFAULT */
+	uint16_t backing;          /* the caller's word, kept with each block */
+};
+
+/** What an add did, or, on failure, what was in its way. */
+struct mhp_add_answer {
+	struct mhp_blocks blocks;  /* added */
+	enum mhp_placement placement;
+	enum mhp_memmap_reason reason; /* why this placement */
+	uint32_t nr_vmemmap_pages; /* reserve of each block */
+	uint8_t metadata_node;
+	int online_error;          /* auto-online: 0, or why the blocks stayed offline */
+	struct mhp_span conflict;  /* EEXIST: the first range that is there; EIO: the page */
+};
+
+/**
+ * Add memory: make its blocks exist, each with its own metadata, OFFLINE.
+ *
+ * @span: start and size are multiples of the block size, below the maximum of the geometry.
+ * @opts: NULL is all zero: external metadata, node 0.
+ * @ret_answer: written on success and on failure; may be NULL.
+ *
+ * Cost: O(1) per block; a self-hosted add of zeroed memory writes nothing into it.
+ * With MHP_ADD_ONLINE a failure to come online removes what was added. Auto-online (policy.h)
+ * that fails leaves the blocks OFFLINE and says so in online_error.
+ * Return: 0, MHP_EINVAL, MHP_EOVERFLOW, MHP_ENXIO, MHP_EEXIST, MHP_ENODEV, MHP_ENOMEM (no
+ * metadata), MHP_EOPNOTSUPP (REQUIRE and it cannot), MHP_EPERM (REQUIRE and switched off), MHP_EIO
+ * (test pattern), MHP_EHWPOISON (REQUIRE and a bad page is where the reserve goes), MHP_EDEADLK, or
+ * the port's error. On any error nothing has changed.
+ */
+MHP_MUST_CHECK int mhp_add(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
+			   struct mhp_add_answer *ret_answer);
+
+/** Why something could not leave (or come). The first cause found; see mhp_cause_text(). */
+enum mhp_cause {
+	MHP_CAUSE_NONE,
+	MHP_CAUSE_STATE,           /* a block is not in the state that the call needs */
+	MHP_CAUSE_UNMOVABLE,       /* a page whose owner cannot move it */
+	MHP_CAUSE_REFUSED,         /* its owner will not move it now (pinned, in use) */
+	MHP_CAUSE_MIGRATE,         /* its owner tried and failed */
+	MHP_CAUSE_ROOM,            /* no free page of that order to move it to */
+	MHP_CAUSE_IN_FLIGHT,       /* a frame on its way into use never arrived */
+	MHP_CAUSE_LISTENER,        /* a listener said no */
+	MHP_CAUSE_DEADLINE,
+	MHP_CAUSE_ATTEMPTS,
+	MHP_CAUSE_CANCELED,
+	MHP_CAUSE_RAM,             /* the port says that this is not RAM */
+	MHP_CAUSE_POLICY,
+};
+
+/** The words for enum mhp_cause; never NULL. */
+const char *mhp_cause_text(enum mhp_cause cause);
+
+#define MHP_WHY_OWNERS 8U
+#define MHP_WHY_TEXT 96U
+
+/** The explanation. Counts cover all blocks of the call. */
+struct mhp_why {
+	enum mhp_cause cause;
+	uint32_t block;            /* of the first blocker, or the one in the wrong state */
+	uint64_t pfn;              /* first blocking page, or MHP_PFN_NONE */
+	uint8_t order;
+	uint16_t owner;
+	uint16_t listener;         /* MHP_CAUSE_LISTENER: its id */
+	uint64_t nr_movable;       /* frames in use that can move */
+	uint64_t nr_unmovable;     /* frames in use that cannot */
+	uint64_t nr_bad;           /* frames with memory errors; these do not block */
+	uint64_t room_missing;     /* MHP_CAUSE_ROOM: frames of that order that were missing */
+	struct {
+		uint16_t owner;
+		uint64_t nr_pages;     /* blocking frames */
+		uint64_t first_pfn;
+	} owners[MHP_WHY_OWNERS];  /* every blocking owner, in order of first frame */
+	uint8_t nr_owners;
+	bool more_owners;          /* there were more than fit */
+	char text[MHP_WHY_TEXT];   /* the owner's description of the first blocker */
+};
+
+/** Bounds of an offline. Zero means the default named here, never "for ever". */
+struct mhp_offline_opts {
+	uint32_t deadline_ms;      /* 0: 30,000 */
+	uint32_t attempts_max;     /* passes over the range without a page moved; 0: 16 */
+	bool dry_run;              /* only answer: isolate, move and tell nothing */
+	bool scrub;                /* mhp_remove(): zero the memory before it goes */
+};
+
+#define MHP_OFFLINE_DEADLINE_MS 30000U
+#define MHP_OFFLINE_ATTEMPTS 16U
+
+/**
+ * Bring blocks online: give their usable pages to a zone of their node.
+ *
+ * @zone:       enum mhp_zone_kind, or MHP_ZONE_DEFAULT for the policy's choice.
+ * @reterr_why: on failure the cause; untouched on success. May be NULL.
+ *
+ * Cost: O(1) memory per block. Allocates nothing. Bad pages are gone around.
+ * Return: 0, MHP_ENOENT (absent), MHP_EBUSY (not offline), MHP_EINVAL, MHP_EPERM (the policy
+ * foresees an imbalance), MHP_EDEADLK, a listener's or the port's error. On any error nothing has
+ * changed.
+ */
+MHP_MUST_CHECK int mhp_online(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
+			      struct mhp_why *reterr_why);
+
+/**
+ * Take blocks out of use: isolate all, reserve room, move all pages away, mark them offline.
+ *
+ * @sets:       runs of blocks, nr_sets of them, in any order, all online, none twice. Data of one
+ *              is never moved into another.
+ * @opts:       bounds; NULL for the defaults.
+ * @reterr_why: on failure the cause and the first blocking page; untouched on success. May be NULL.
+ *
+ * Return: 0, MHP_ENOENT (absent), MHP_EINVAL (out of range, named twice, empty), MHP_EBUSY (not
+ * online, or a page cannot move), MHP_EAGAIN (a bound was reached), MHP_ENOMEM (no room to move
+ * to), MHP_ECANCELED, MHP_EDEADLK, a listener's or an owner's error. On any error every block is
+ * online again and every page is where its owner expects it; pages that had moved stay moved.
+ */
+MHP_MUST_CHECK int mhp_offline(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
+			       const struct mhp_offline_opts *opts, struct mhp_why *reterr_why);
+
+/** mhp_offline() of one block. */
+MHP_MUST_CHECK int mhp_block_offline(struct mhp *m, uint32_t block,
+				     const struct mhp_offline_opts *opts,
+				     struct mhp_why *reterr_why);
+
+/**
+ * Cancel the offline that is under way, if it includes @block. Any context, also a signal handler.
+ * Return: 0 (it will stop soon with MHP_ECANCELED, unless it is past its commit), or MHP_ENOENT.
+ */
+int mhp_offline_cancel(struct mhp *m, uint32_t block);
+
+/** How far the offline under way is. */
+struct mhp_progress {
+	struct mhp_blocks blocks;  /* first run of blocks; count 0: nothing is under way */
+	uint64_t moved_pages;
+	uint64_t left_pages;
+	uint64_t elapsed_ns;
+};
+
+/** Any context. A snapshot. */
+struct mhp_progress mhp_offline_progress(const struct mhp *m);
+
+/**
+ * Remove blocks: all named are gone, or none is.
+ *
+ * @spans: unions of whole blocks, in any order, none twice; each may hold absent gaps, but not
+ *         only those. Self-hosted, external and boot blocks may be mixed, whatever adds they came
+ *         from. Blocks that are online are taken offline first, all or none.
+ *
+ * Return: 0, or what mhp_offline() returns, MHP_EINVAL (part of a block), MHP_ENOENT (nothing
+ * there), MHP_EBUSY (also: the block holds the metadata of another). On any error nothing has
+ * changed.
+ */
+MHP_MUST_CHECK int mhp_remove(struct mhp *m, const struct mhp_span *spans, unsigned nr_spans,
+			      const struct mhp_offline_opts *opts, struct mhp_why *reterr_why);
+
+/** All there is to know about one block. */
+struct mhp_block_info {
+	uint32_t block;
+	struct mhp_span span;
+	enum mhp_block_state state;
+	uint8_t zone;              /* enum mhp_zone_kind; MHP_ZONE_DEFAULT unless online */
+	uint8_t node;
+	uint16_t backing;
+	bool boot;
+	enum mhp_placement placement;
+	uint8_t metadata_node;
+	uint64_t metadata_bytes;   /* everything that exists because this block does */
+	uint32_t nr_vmemmap_pages; /* the reserve; 0 unless self-hosted */
+	uint32_t waste_bytes;      /* of the reserve: metadata ends where a page ends */
+	uint32_t nr_large_mappings; /* of the memmap (vmemmap model) */
+	uint32_t nr_base_mappings;
+	uint32_t nr_bad_pages;
+	struct mhp_altmap altmap;
+	uint64_t used_bytes;       /* online: not free; frames in per-CPU caches count as used */
+	uint64_t free_bytes;
+};
+
+/** Look at one block. MHP_ENXIO: out of range. An absent block is not an error: state says so. */
+MHP_MUST_CHECK int mhp_block_get(struct mhp *m, uint32_t block, struct mhp_block_info *ret_info);
+
+/**
+ * Find the range of like blocks that @block is in, to its end: same state, zone, node, placement,
+ * backing. For listings whose cost follows the number of ranges.
+ *
+ * @ret_blocks: [block, first block that differs).
+ * Return: 0, or MHP_ENXIO (past the last block: the end of an iteration).
+ */
+MHP_MUST_CHECK int mhp_range_get(struct mhp *m, uint32_t block, struct mhp_blocks *ret_blocks);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

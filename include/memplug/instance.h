@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * instance.h - an instance of the engine: how much memory it needs, its start and its end.
+ *
+ * The instance is all that exists outside of the plugged blocks. Its size follows the geometry,
+ * that is the maximum address range, and never what is plugged. Several instances may live in
+ * one program; they share nothing.
+ */
+#ifndef MEMPLUG_INSTANCE_H
+#define MEMPLUG_INSTANCE_H
+
+#include <memplug/port.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct mhp;
+struct mhp_event;
+
+/** What mhp_init() needs to know. Zero is a sensible default for all but the first five. */
+struct mhp_config {
+	struct mhp_geometry geometry;
+	const struct mhp_port_ops *ops;  /* must outlive the instance */
+	void *port;                      /* handed to every function of @ops */
+	struct mhp_port_caps caps;
+	unsigned char *direct_map;       /* physical address 0 is here; page aligned */
+	void *vmemmap;                   /* vmemmap model: the descriptor of pfn 0 is here */
+	/** Trace: called for every event, under the hotplug lock; must not call mhp_*(). */
+	void (*trace)(void *trace_ctx, const struct mhp_event *event);
+	void *trace_ctx;
+};
+
+/**
+ * How many bytes an instance of this shape takes.
+ *
+ * @geometry:  see struct mhp_geometry.
+ * @ret_bytes: the size; the memory must be aligned to 64 bytes.
+ *
+ * Cost: O(1). Most of it is touched only as blocks come: 128 bytes for each plugged 128 MiB.
+ * Return: 0, or MHP_EINVAL (the geometry is out of range; nothing written).
+ */
+MHP_MUST_CHECK int mhp_footprint(const struct mhp_geometry *geometry, size_t *ret_bytes);
+
+/**
+ * Start an instance in memory of the caller's.
+ *
+ * @memory:  at least mhp_footprint() bytes, 64-byte aligned, **zero-filled** (what mmap gives).
+ *           It belongs to the engine until mhp_fini().
+ * @config:  copied; @config->ops is not.
+ * @ret_m:   the instance, inside @memory.
+ *
+ * Return: 0, or MHP_EINVAL (geometry, alignment, a missing function of ops, a direct map or
+ * vmemmap that is not there), MHP_ENOSPC (size_bytes too small). On error @memory is unchanged.
+ */
+MHP_MUST_CHECK int mhp_init(void *memory, size_t size_bytes, const struct mhp_config *config,
+			    struct mhp **ret_m);
+
+/**
+ * End an instance: every block must have been removed.
+ *
+ * Return: 0 and @memory is the caller's again, or MHP_EBUSY (a block is still plugged).
+ */
+MHP_MUST_CHECK int mhp_fini(struct mhp *m);
+
+/** The geometry given at init. */
+const struct mhp_geometry *mhp_get_geometry(const struct mhp *m);
+
+/** Where a CPU stands: MHP_NODE_ANY allocations of @cpu prefer @node. MHP_EINVAL, MHP_ENODEV. */
+MHP_MUST_CHECK int mhp_set_cpu_node(struct mhp *m, unsigned cpu, unsigned node);
+
+/** The address of a plugged page: direct_map + (pfn << page_shift). */
+void *mhp_pfn_to_virt(const struct mhp *m, uint64_t pfn);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * notify.h - listeners: who wants to know when memory comes and goes, and who may object.
+ *
+ * Each GOING event that a listener saw is followed, for that listener, by exactly one of the
+ * matching DONE (ONLINE, OFFLINE) or CANCEL; so does the one that refused it. Only GOING may be
+ * refused.
+ */
+#ifndef MEMPLUG_NOTIFY_H
+#define MEMPLUG_NOTIFY_H
+
+#include <memplug/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct mhp;
+
+#define MHP_LISTENERS_MAX 32U
+
+enum mhp_notice_kind {
+	MHP_GOING_ONLINE_NOTICE,
+	MHP_CANCEL_ONLINE_NOTICE,
+	MHP_ONLINE_NOTICE,
+	MHP_GOING_OFFLINE_NOTICE,
+	MHP_CANCEL_OFFLINE_NOTICE,
+	MHP_OFFLINE_NOTICE,
+	MHP_NODE_FIRST_NOTICE,     /* a node has got its first memory; after ONLINE */
+	MHP_NODE_LAST_NOTICE,      /* a node has lost its last memory; after OFFLINE */
+};
+
+/** One event: exactly the usable pages that come or go. */
+struct mhp_notice {
+	enum mhp_notice_kind kind;
+	uint64_t start_pfn;
+	uint64_t nr_pages;
+	uint8_t node;
+	uint8_t zone;              /* enum mhp_zone_kind */
+};
+
+/**
+ * A listener. Called under the hotplug lock; may sleep, allocate and free pages; mhp_block_*() and
+ * the like return MHP_EDEADLK. Return 0, or for GOING an error that refuses; else it is ignored.
+ */
+typedef int mhp_listener_fn(void *ctx, const struct mhp_notice *notice);
+
+/**
+ * @priority: higher is called first; equal ones in order of registration.
+ * @ret_listener: its id.
+ * Return: 0, MHP_EINVAL, MHP_ENOSPC (MHP_LISTENERS_MAX), MHP_EDEADLK.
+ */
+MHP_MUST_CHECK int mhp_listener_add(struct mhp *m, mhp_listener_fn *fn, void *ctx, int priority,
+				    uint16_t *ret_listener);
+
+/** Return: 0, MHP_ENOENT, MHP_EDEADLK. */
+int mhp_listener_remove(struct mhp *m, uint16_t listener);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

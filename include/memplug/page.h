@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * page.h - pages and who owns them: allocate, free, register an owner, look at a pfn.
+ *
+ * A page is 1 << order frames, naturally aligned, handed out under an owner. An owner that can
+ * move its pages gives functions for that, and its pages may lie in movable zones; an owner that
+ * cannot gives only a name, so that whoever asks why a block cannot leave gets an answer.
+ */
+#ifndef MEMPLUG_PAGE_H
+#define MEMPLUG_PAGE_H
+
+#include <memplug/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct mhp;
+
+#define MHP_OWNERS_MAX 64U
+#define MHP_OWNER_NAME_MAX 31U
+/** Owners that the engine has itself; callers' owners start at MHP_OWNER_FIRST. */
+enum {
+	MHP_OWNER_NONE = 0,        /* nobody: a free frame, or one on its way into use */
+	MHP_OWNER_BAD = 1,         /* a frame with a memory error: allocated for ever */
+	MHP_OWNER_MEMMAP = 2,      /* metadata of another block (placement "node") */
+	MHP_OWNER_ROOM = 3,        /* reserved as the target of a move that is under way */
+	MHP_OWNER_FIRST = 4,
+};
+
+/** One contiguous move: whole pages of one owner, [src, src + nr_pages) to [dst, ...). */
+struct mhp_move {
+	uint64_t src_pfn;
+	uint64_t dst_pfn;
+	uint64_t nr_pages;
+};
+
+/**
+ * How the pages of an owner are moved. Called by the thread that takes memory out, one page or
+ * batch at a time, without locks of the allocator held; may sleep, may allocate pages, must not
+ * call mhp_block_*(), mhp_add(), mhp_remove() (they return MHP_EDEADLK).
+ */
+struct mhp_movable_ops {
+	/**
+	 * Hold page @pfn still: from here to migrate or putback it is neither freed nor moved by
+	 * its owner. @cookie was read without a lock: check under your own that the page is still
+	 * that.
+	 * Return: 0, MHP_EBUSY (cannot move now: pinned, in use), MHP_EAGAIN (gone or changing;
+	 * look again later).
+	 */
+	int (*isolate)(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie);
+	/**
+	 * Copy the contents of @nr_moves runs and make everything that pointed to a source point to
+	 * its target. Cookies move along. Runs are done in order, each wholly or not at all.
+	 * @ret_done: how many runs were done; the rest is put back by the engine through putback.
+	 * Return: 0, or an error when *ret_done < nr_moves.
+	 */
+	int (*migrate)(void *ctx, const struct mhp_move *moves, unsigned nr_moves,
+		       unsigned *ret_done);
+	/** Undo isolate: the page stays where it is. */
+	void (*putback)(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie);
+	/** Say in up to @size bytes (NUL included) what this page is. NULL: the owner's name. */
+	void (*describe)(void *ctx, uint64_t pfn, uint64_t cookie, char *text, size_t size);
+};
+
+/**
+ * Register an owner.
+ *
+ * @name:      up to MHP_OWNER_NAME_MAX characters; copied.
+ * @ops:       NULL for an owner whose pages cannot move; else isolate, migrate and putback are
+ *             required and @ops must outlive the owner.
+ * @ret_owner: its id, for struct mhp_page_req.
+ *
+ * Context: takes the hotplug lock. Return: 0, MHP_EINVAL, MHP_ENOSPC (MHP_OWNERS_MAX), MHP_EDEADLK.
+ */
+MHP_MUST_CHECK int mhp_owner_register(struct mhp *m, const char *name,
+				      const struct mhp_movable_ops *ops, void *ctx,
+				      uint16_t *ret_owner);
+
+/** Forget an owner. The caller has freed all its pages. MHP_EINVAL, MHP_EDEADLK. */
+MHP_MUST_CHECK int mhp_owner_unregister(struct mhp *m, uint16_t owner);
+
+/** The name of an owner, or "?" when there is none. Lives as long as the owner. */
+const char *mhp_owner_name(const struct mhp *m, uint16_t owner);
+
+/** What to allocate. Sixteen bytes, passed by value. */
+struct mhp_page_req {
+	uint64_t cookie;           /* the owner's own word for this page */
+	uint16_t owner;            /* whose page it becomes; decides whether it may be moved */
+	uint8_t order;             /* 0 to pageblock_order */
+	uint8_t node;              /* preferred node, or MHP_NODE_ANY; others are the fallback */
+	uint8_t flags;             /* MHP_PAGE_* */
+	uint8_t zero[3];           /* must be 0 */
+};
+
+#define MHP_PAGE_THIS_NODE 1U      /* no fallback to other nodes */
+
+/**
+ * Allocate a page.
+ *
+ * @req:     see struct mhp_page_req. Pages of movable owners come from MOVABLE zones first.
+ * @ret_pfn: the first frame; contents undefined.
+ *
+ * Context: any thread; takes allocator locks for a bounded time, never the hotplug lock.
+ * Cost: a per-CPU cache hit is one descriptor write; a miss refills a batch under one lock
+ * (the layout follows LLFree, USENIX ATC'23, and the caches tcmalloc's per-CPU mode).
+ * Return: 0, MHP_ENOMEM (no such page free, caches of all CPUs included), MHP_EINVAL (order,
+ * owner, node or flags out of range).
+ */
+MHP_MUST_CHECK int mhp_page_alloc(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn);
+
+/**
+ * Free the page that starts at @pfn. The order is remembered.
+ *
+ * Return: 0, or MHP_EINVAL (not the first frame of an allocated page: freed already, a tail, an
+ * offline or absent pfn), MHP_EBUSY (it belongs to the engine). On error nothing has changed.
+ */
+int mhp_page_free(struct mhp *m, uint64_t pfn);
+
+/**
+ * Allocate @nr_pages contiguous frames, as separate pages.
+ *
+ * The range is cut at natural alignment into pages of at most pageblock_order, each with
+ * @req.owner and @req.cookie, each freed or moved by itself. @req.order is the alignment of the
+ * start (log2 pages, up to block_order). Slow: O(blocks of the zones searched); it does not move
+ * anything to make room. Return: 0, MHP_ENOMEM, MHP_EINVAL.
+ */
+MHP_MUST_CHECK int mhp_pages_alloc_contig(struct mhp *m, struct mhp_page_req req,
+					  uint64_t nr_pages, uint64_t *ret_pfn);
+
+/** Free all pages in [pfn, pfn + nr_pages). MHP_EINVAL when a frame there is not allocated. */
+int mhp_pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr_pages);
+
+/**
+ * Cut an allocated page into single frames, each with the owner and cookie of the whole.
+ * Return: 0, or MHP_EINVAL (not the first frame of an allocated page).
+ */
+int mhp_page_split(struct mhp *m, uint64_t pfn);
+
+/** Change the cookie of an allocated page. MHP_EINVAL. */
+int mhp_page_set_cookie(struct mhp *m, uint64_t pfn, uint64_t cookie);
+
+/** What is at a pfn. */
+enum mhp_frame_state {
+	MHP_FRAME_ABSENT,          /* no block here, or it is not online */
+	MHP_FRAME_METADATA,        /* a frame of the block's reserve */
+	MHP_FRAME_FREE,
+	MHP_FRAME_CACHED,          /* free, in a per-CPU cache or on its way into or out of use */
+	MHP_FRAME_USED,            /* first frame of an allocated page */
+};
+
+struct mhp_frame {
+	enum mhp_frame_state state;
+	uint16_t owner;            /* USED only, like the next two */
+	uint8_t order;
+	uint64_t cookie;
+	bool isolated;             /* its pageblock is on its way out of use */
+};
+
+/**
+ * Look at a pfn; safe at any time, also while its block goes: then it is ABSENT.
+ *
+ * A tail frame of an allocated page reads as CACHED: a walker goes by heads, 1 << order a step.
+ * Context: any; takes one allocator lock. The answer is a snapshot.
+ */
+struct mhp_frame mhp_frame_peek(struct mhp *m, uint64_t pfn);
+
+/** Give the frames in all per-CPU caches back to the bitmaps. Context: any thread. */
+void mhp_drain_caches(struct mhp *m);
+
+/** Bounds and result of mhp_compact(). */
+struct mhp_compact_result {
+	uint64_t nr_moved;         /* frames moved */
+	uint64_t nr_huge;          /* pageblocks that became wholly free */
+};
+
+/**
+ * Move movable pages of a zone together until no pageblock can be emptied any more.
+ *
+ * @deadline_ms: bounds the call; 0 = the default of struct mhp_offline_opts.
+ *
+ * Context: takes the hotplug lock; owners are called as in offlining. Pages that cannot move stay.
+ * Return: 0, MHP_EAGAIN (deadline; what was done is in the result), MHP_ENODEV, MHP_EINVAL,
+ * MHP_EDEADLK.
+ */
+MHP_MUST_CHECK int mhp_compact(struct mhp *m, unsigned node, enum mhp_zone_kind kind,
+			       uint32_t deadline_ms, struct mhp_compact_result *ret_result);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

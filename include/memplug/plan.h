@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * plan.h - several changes as one: adds, onlines, offlines and removals, all or none.
+ *
+ * A plan is an array of the caller's. preview answers what a commit would say now; commit does
+ * everything that can fail (adds, coming online, moving pages away) before the first thing that
+ * cannot be undone. Memory that a plan adds is not room for the pages that the same plan moves:
+ * pages that had moved there could keep the add from being undone.
+ */
+#ifndef MEMPLUG_PLAN_H
+#define MEMPLUG_PLAN_H
+
+#include <memplug/block.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum mhp_step_kind {
+	MHP_STEP_ADD,              /* span, add */
+	MHP_STEP_ONLINE,           /* span, zone: blocks that are offline, or added by this plan */
+	MHP_STEP_OFFLINE,          /* span */
+	MHP_STEP_REMOVE,           /* span; its online blocks go offline first */
+};
+
+struct mhp_step {
+	enum mhp_step_kind kind;
+	struct mhp_span span;      /* whole blocks */
+	struct mhp_add_opts add;   /* ADD; the auto-online policy is not consulted */
+	uint8_t zone;              /* ONLINE: enum mhp_zone_kind or MHP_ZONE_DEFAULT */
+};
+
+/** What a plan came to. */
+struct mhp_plan_answer {
+	unsigned failed_step;      /* index of the step that failed; nr_steps when none did */
+	struct mhp_why why;
+	struct mhp_add_answer add; /* of the failed or last ADD */
+};
+
+/**
+ * Say what mhp_plan_commit() would return now. Changes nothing, tells no listener, asks no port:
+ * what a listener or the port will say is not foreseen.
+ */
+MHP_MUST_CHECK int mhp_plan_preview(struct mhp *m, const struct mhp_step *steps, unsigned nr_steps,
+				    struct mhp_plan_answer *ret_answer);
+
+/**
+ * Do all steps, or none.
+ *
+ * Adds come first, then onlines, then everything that leaves; within a kind the order given. A
+ * block may be in one step only, but for an ADD followed by an ONLINE of it.
+ * Return: 0, or the error of the step that failed; then everything is as before.
+ */
+MHP_MUST_CHECK int mhp_plan_commit(struct mhp *m, const struct mhp_step *steps, unsigned nr_steps,
+				   const struct mhp_offline_opts *opts,
+				   struct mhp_plan_answer *ret_answer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

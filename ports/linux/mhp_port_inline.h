@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mhp_port_inline.h - the hot half of the Linux port (docs/PORTING.md; contract in cache.h).
+ *
+ * Caches are kept apart by restartable sequences (rseq): a few instructions on the cache of the
+ * CPU that we run on, ended by one store that commits. When the thread is preempted, migrated or
+ * signalled before that store, the kernel sends it to the abort address, and it starts again: so
+ * nothing here locks or waits, and a thread that is stopped holds up nobody. glibc (2.35 and
+ * later) registers each thread. Who wants another CPU's cache sets `closed` and has
+ * ops->fence_cpus (membarrier) restart what is under way there.
+ *
+ * Where rseq is not to be had the caches take a lock (cache_locked.h): decided once for the whole
+ * process by glibc (__rseq_size), as the two must not mix; under ThreadSanitizer and
+ * AddressSanitizer, with MHP_PORT_NO_RSEQ, and on other machines than x86-64, always. A CPU that
+ * is not below nr_cpus, or a thread without rseq in a process with it, has no cache.
+ *
+ * The kernel may look at the descriptor of a thread's last sequence at any time: an object that
+ * contains this must not be unloaded (link it with -z nodelete).
+ */
+#ifndef MHP_PORT_INLINE_H
+#define MHP_PORT_INLINE_H
+
+#include <sched.h>
+#include <stddef.h>
+#include <stdint.h>
+
+int sched_getcpu(void); /* of sched.h, which hides it from strict C11 */
+
+#define MHP_PORT_PAGEBLOCK_ORDER 9
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define MHP_PORT_NO_RSEQ 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define MHP_PORT_NO_RSEQ 1
+#endif
+#endif
+#if !defined(__x86_64__) || defined(__ILP32__)
+#define MHP_PORT_NO_RSEQ 1
+#endif
+#ifndef MHP_PORT_NO_RSEQ
+#define MHP_PORT_NO_RSEQ 0
+#endif
+
+#if !MHP_PORT_NO_RSEQ
+#include <sys/rseq.h>
+#endif
+
+static inline void
+mhp_port_relax(unsigned spins)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#endif
+	/* The holder may have lost its CPU to us. */
+	if (spins % 64 == 63)
+		sched_yield();
+}
+
+#if defined(MHP_DEBUG) && MHP_DEBUG
+/* Weak, so that every file that includes this has the same one. */
+__attribute__((weak)) _Thread_local uint32_t mhp_port_rank_word;
+#endif
+
+static inline uint32_t *
+mhp_port_lock_ranks(void)
+{
+#if defined(MHP_DEBUG) && MHP_DEBUG
+	return &mhp_port_rank_word;
+#else
+	return NULL;
+#endif
+}
+
+#if MHP_PORT_NO_RSEQ
+
+static inline unsigned
+mhp_port_cpu(void)
+{
+	return (unsigned)sched_getcpu();
+}
+
+#include <memplug/cache_locked.h>
+
+#else
+
+#define MHP_RSEQ_CPU_ID "4"            /* offsets in struct rseq of linux/rseq.h */
+#define MHP_RSEQ_CS "8"
+
+static inline unsigned
+mhp_port_cpu(void)
+{
+	uint32_t cpu;
+
+	__asm__ volatile("movl %%fs:" MHP_RSEQ_CPU_ID "(%[area]), %[cpu]"
+			 : [cpu] "=r"(cpu)
+			 : [area] "r"(__rseq_offset));
+	return (int32_t)cpu < 0 ? (unsigned)sched_getcpu() : cpu;
+}
+
+#define MHP_CACHE_LOCKED_ONLY
+#include <memplug/cache_locked.h>
+
+/* Does this process have rseq at all? Asked only where something else has failed. */
+static inline bool
+mhp_port_has_rseq(void)
+{
+	return __rseq_size != 0;
+}
+
+/*
+ * A sequence: its descriptor, its start, and where it goes when it is aborted. The signature
+ * before the abort address is the one that glibc registers for x86 (as the operand of an ud1, so
+ * that nobody runs into it). The body follows, between labels 2 and 3; it may leave at 3 at any time, and its
+ * last instruction is the commit. Label 1 starts over, so what the body needs is not changed.
+ */
+#define MHP_RSEQ_BEGIN                                                                             \
+	".pushsection __rseq_cs, \"aw\"\n\t"                                                       \
+	".balign 32\n"                                                                             \
+	"9:\n\t"                                                                                   \
+	".long 0, 0\n\t" /* version, flags */                                                      \
+	".quad 2f, 3f - 2f, 4f\n\t"                                                                \
+	".popsection\n\t"                                                                          \
+	".pushsection __rseq_failure, \"ax\"\n\t"                                                  \
+	".byte 0x0f, 0xb9, 0x3d\n\t"                                                               \
+	".long 0x53053053\n"                                                                       \
+	"4:\n\t"                                                                                   \
+	"jmp 1f\n\t"                                                                               \
+	".popsection\n"                                                                            \
+	"1:\n\t"                                                                                   \
+	"leaq 9b(%%rip), %[cache]\n\t"                                                             \
+	"movq %[cache], %%fs:" MHP_RSEQ_CS "(%[area])\n\t"
+
+/* Start the body: the cache of this CPU into %[cache], or leave: no such CPU, or it is closed. */
+#define MHP_RSEQ_THIS_CACHE                                                                        \
+	"2:\n\t"                                                                                   \
+	"movl %%fs:" MHP_RSEQ_CPU_ID "(%[area]), %k[cache]\n\t"                                    \
+	"cmpl %[nr_cpus], %k[cache]\n\t"                                                           \
+	"jae 3f\n\t"                                                                               \
+	"imulq %[stride], %[cache], %[cache]\n\t"                                                  \
+	"addq %[caches], %[cache]\n\t"                                                             \
+	"cmpl $0, (%[cache])\n\t"                                                                  \
+	"jne 3f\n\t"
+
+_Static_assert(offsetof(struct mhp_cache, closed) == 0, "see MHP_RSEQ_THIS_CACHE");
+
+/* Byte offsets of a stack's count and slots. */
+static inline uint64_t
+mhp_port_count_at(unsigned order)
+{
+	return offsetof(struct mhp_cache, count) + sizeof(uint32_t) * order;
+}
+
+static inline uint64_t
+mhp_port_slots_at(unsigned order)
+{
+	return offsetof(struct mhp_cache, slot) + sizeof(uint64_t) * mhp_cache_bottom(order);
+}
+
+static inline bool
+mhp_port_cache_pop(struct mhp_cache *caches, unsigned nr_cpus, unsigned order, uint64_t *ret_pfn)
+{
+	uint64_t cache, count, pfn;
+
+	__asm__ volatile(
+		MHP_RSEQ_BEGIN
+		"movq $-1, %[pfn]\n"
+		MHP_RSEQ_THIS_CACHE
+		"movl (%[cache], %[count_at]), %k[count]\n\t"
+		"subl $1, %k[count]\n\t"
+		"jc 3f\n\t"
+		"leaq (%[cache], %[slots_at]), %[pfn]\n\t"
+		"movq (%[pfn], %[count], 8), %[pfn]\n\t"
+		"movl %k[count], (%[cache], %[count_at])\n"
+		"3:\n"
+		: [cache] "=&r"(cache), [count] "=&r"(count), [pfn] "=&r"(pfn)
+		: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "r"(nr_cpus),
+		  [stride] "i"(sizeof(struct mhp_cache)), [count_at] "r"(mhp_port_count_at(order)),
+		  [slots_at] "r"(mhp_port_slots_at(order))
+		: "memory", "cc");
+	if (__builtin_expect(pfn == MHP_PFN_NONE, 0))
+		return !mhp_port_has_rseq() &&
+		       mhp_cache_locked_pop(caches, nr_cpus, order, ret_pfn);
+	*ret_pfn = pfn;
+	return true;
+}
+
+static inline bool
+mhp_port_cache_push(struct mhp_cache *caches, unsigned nr_cpus, unsigned order, uint64_t pfn,
+		    const _Atomic uint64_t *isolated, uint64_t mask)
+{
+	uint64_t cache, count, done;
+
+	__asm__ volatile(
+		MHP_RSEQ_BEGIN
+		"xorl %k[done], %k[done]\n"
+		MHP_RSEQ_THIS_CACHE
+		"testq %[mask], (%[isolated])\n\t"
+		"jnz 3f\n\t"
+		"movl (%[cache], %[count_at]), %k[count]\n\t"
+		"cmpl %[depth], %k[count]\n\t"
+		"jae 3f\n\t"
+		"leaq (%[cache], %[slots_at]), %[done]\n\t" /* an address: not 0 */
+		"movq %[pfn], (%[done], %[count], 8)\n\t"
+		"incl %k[count]\n\t"
+		"movl %k[count], (%[cache], %[count_at])\n"
+		"3:\n"
+		: [cache] "=&r"(cache), [count] "=&r"(count), [done] "=&r"(done)
+		: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "rm"(nr_cpus),
+		  [stride] "i"(sizeof(struct mhp_cache)), [count_at] "r"(mhp_port_count_at(order)),
+		  [slots_at] "r"(mhp_port_slots_at(order)), [pfn] "r"(pfn),
+		  [depth] "rm"(mhp_cache_depth(order)), [isolated] "r"(isolated), [mask] "r"(mask)
+		: "memory", "cc");
+	if (__builtin_expect(done == 0, 0))
+		return !mhp_port_has_rseq() &&
+		       mhp_cache_locked_push(caches, nr_cpus, order, pfn, isolated, mask);
+	return true;
+}
+
+static inline struct mhp_cache *
+mhp_port_cache_close_local(struct mhp_cache *caches, unsigned nr_cpus)
+{
+	uint64_t cache, done;
+
+	if (!mhp_port_has_rseq())
+		return mhp_cache_locked_close_local(caches, nr_cpus);
+	__asm__ volatile(
+		MHP_RSEQ_BEGIN
+		"xorl %k[done], %k[done]\n"
+		MHP_RSEQ_THIS_CACHE
+		"movq %[cache], %[done]\n\t"
+		"movl $1, (%[cache])\n"
+		"3:\n"
+		: [cache] "=&r"(cache), [done] "=&r"(done)
+		: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "r"(nr_cpus),
+		  [stride] "i"(sizeof(struct mhp_cache))
+		: "memory", "cc");
+	return (struct mhp_cache *)done;
+}
+
+static inline bool
+mhp_port_cache_close(struct mhp_cache *cache)
+{
+	uint32_t open = 0;
+
+	if (!mhp_port_has_rseq())
+		return mhp_cache_locked_close(cache);
+	return atomic_compare_exchange_strong(&cache->closed, &open, 2);
+}
+
+static inline bool
+mhp_port_cache_confirm(struct mhp_cache *cache)
+{
+	/* A local close that had seen 0 before we wrote 2 has written 1 over it. */
+	return !mhp_port_has_rseq() ||
+	       atomic_load_explicit(&cache->closed, memory_order_acquire) == 2;
+}
+
+static inline void
+mhp_port_cache_open(struct mhp_cache *cache)
+{
+	mhp_cache_locked_open(cache);
+}
+
+#endif
+#endif
