@@ -17,43 +17,49 @@
 
 /* ---- zones in order of preference ---- */
 
-struct zone_walk {
-	struct mhp *m;
-	const uint8_t *list;
-	unsigned at;
-	unsigned only_node;            /* MHP_NODE_ANY: all */
-};
-
-static inline struct zone_walk
-zone_walk(struct mhp *m, unsigned node, bool movable, bool this_node)
+static __attribute__((noinline)) unsigned
+home_node(const struct mhp *m)
 {
-	if (node == MHP_NODE_ANY)
-		node = m->geo.nr_nodes == 1 ? 0 : m->cpu_node[mhp_port_cpu() % m->geo.nr_cpus];
-	return (struct zone_walk){
-		.m = m,
-		.list = m->zonelist + (node * 2U + movable) * 2U * m->geo.nr_nodes,
-		.only_node = this_node ? node : MHP_NODE_ANY,
-	};
+	return m->cpu_node[mhp_port_cpu() % m->geo.nr_cpus];
 }
 
-/* The next zone that has memory, or NULL. */
-static inline struct mhp_zone *
-zone_next(struct zone_walk *walk)
+static inline unsigned
+node_of(const struct mhp *m, unsigned node)
 {
-	while (walk->at < 2U * walk->m->geo.nr_nodes && walk->list[walk->at] != UINT8_MAX) {
-		struct mhp_zone *zone = &walk->m->zones[walk->list[walk->at++]];
-		if (atomic_load_explicit(&zone->managed, memory_order_relaxed) == 0)
-			continue;
-		if (walk->only_node == MHP_NODE_ANY || walk->only_node == zone->node)
+	if (MHP_UNLIKELY(node == MHP_NODE_ANY && m->geo.nr_nodes > 1))
+		return home_node(m);
+	return node == MHP_NODE_ANY ? 0 : node;
+}
+
+static inline const uint8_t *
+zonelist(const struct mhp *m, unsigned node, bool movable)
+{
+	return m->zonelist + (size_t)(node * 2U + movable) * m->nr_zones;
+}
+
+/* The first zone of the list from *at on that has memory, or NULL; moves *at behind it. */
+static inline struct mhp_zone *
+zone_next(const struct mhp *m, const uint8_t *list, unsigned *at)
+{
+	while (*at < m->nr_zones && list[*at] != UINT8_MAX) {
+		struct mhp_zone *zone = &m->zones[list[(*at)++]];
+		if (MHP_LIKELY(atomic_load_explicit(&zone->managed, memory_order_relaxed) != 0))
 			return zone;
 	}
 	return NULL;
 }
 
+/* mhp__zone_caches() without the zone: nothing of it need be read. */
+static inline struct mhp_cache *
+caches_of(const struct mhp *m, unsigned id)
+{
+	return m->caches + (size_t)id * m->geo.nr_cpus;
+}
+
 static inline uint64_t
 pageblock_bit(const struct mhp *m, uint64_t pfn)
 {
-	return UINT64_C(1) << ((pfn & (mhp__arena_pages(m) - 1)) >> MHP_PAGEBLOCK_ORDER(m));
+	return UINT64_C(1) << ((pfn & m->arena_mask) >> MHP_PAGEBLOCK_ORDER(m));
 }
 
 /* ---- poison ---- */
@@ -102,95 +108,111 @@ mhp__unpoison(struct mhp *m, uint64_t pfn, uint64_t nr_pages, bool check)
 
 #endif
 
-/* ---- allocate ---- */
+/* ---- requests ---- */
+
+/* All of a request but the cookie, as one word. */
+static inline uint64_t
+tail_of(struct mhp_page_req req)
+{
+	uint64_t word;
+	_Static_assert(sizeof(req) == 16 && offsetof(struct mhp_page_req, owner) == 8, "one word");
+	__builtin_memcpy(&word, (const char *)&req + 8, sizeof(word));
+	return word;
+}
 
 static inline bool
-is_live(const struct mhp *m, unsigned owner)
+is_valid(const struct mhp *m, struct mhp_page_req req)
 {
-	return owner >= MHP_OWNER_FIRST && owner < MHP_OWNERS_MAX &&
-	       (atomic_load_explicit(&m->owners_live, memory_order_relaxed) >> owner & 1) != 0;
+	const struct mhp_page_req zero = { .owner = (uint16_t)~(MHP_OWNERS_MAX - 1),
+					   .flags = (uint8_t)~MHP_PAGE_THIS_NODE,
+					   .zero = { 255, 255, 255 } };
+	_Static_assert((MHP_OWNERS_MAX & (MHP_OWNERS_MAX - 1)) == 0, "bits of an owner");
+	uint64_t live = atomic_load_explicit(&m->owners_live, memory_order_relaxed);
+
+	/* The engine's own owners are never live. */
+	if ((tail_of(req) & tail_of(zero)) != 0 || (live >> req.owner % MHP_OWNERS_MAX & 1) == 0)
+		return false;
+	return req.node < m->geo.nr_nodes || req.node == MHP_NODE_ANY;
 }
 
 bool
-mhp__page_req_is_valid(const struct mhp *m, const struct mhp_page_req *req)
+mhp__page_req_is_valid(const struct mhp *m, struct mhp_page_req req)
 {
-	if (!is_live(m, req->owner) || (req->flags & ~MHP_PAGE_THIS_NODE) != 0)
-		return false;
-	if ((req->zero[0] | req->zero[1] | req->zero[2]) != 0)
-		return false;
-	return req->node < m->geo.nr_nodes || req->node == MHP_NODE_ANY;
+	return is_valid(m, req);
 }
 
-static inline struct zone_walk
-zones_for(struct mhp *m, const struct mhp_page_req *req)
+static inline bool
+is_movable(const struct mhp *m, struct mhp_page_req req)
 {
-	bool movable = (atomic_load_explicit(&m->owners_movable, memory_order_relaxed) >>
-			req->owner & 1) != 0;
-	return zone_walk(m, req->node, movable, (req->flags & MHP_PAGE_THIS_NODE) != 0);
+	return (atomic_load_explicit(&m->owners_movable, memory_order_relaxed) >> req.owner & 1) != 0;
 }
 
 struct mhp_zone *
-mhp__page_req_zone(struct mhp *m, const struct mhp_page_req *req, unsigned nr)
+mhp__page_req_zone(struct mhp *m, struct mhp_page_req req, unsigned *at)
 {
-	struct zone_walk walk = zones_for(m, req);
-	struct mhp_zone *zone = zone_next(&walk);
+	unsigned node = node_of(m, req.node);
+	const uint8_t *list = zonelist(m, node, is_movable(m, req));
+	struct mhp_zone *zone;
 
-	while (zone != NULL && nr-- > 0)
-		zone = zone_next(&walk);
+	do
+		zone = zone_next(m, list, at);
+	while (zone != NULL && (req.flags & MHP_PAGE_THIS_NODE) != 0 && zone->node != node);
 	return zone;
 }
 
-/* Nothing in the bitmaps: what is left may sit in caches, and be part of a larger page. */
-static __attribute__((noinline)) bool
-take_after_drain(struct mhp *m, const struct mhp_page_req *req, uint64_t *ret_pfn)
+bool
+mhp__page_req_drain(struct mhp *m, struct mhp_page_req req)
 {
-	struct zone_walk walk = zones_for(m, req);
 	struct mhp_zone *zone;
 	bool drained = false;
 
-	while ((zone = zone_next(&walk)) != NULL) {
+	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;) {
 		if (mhp__cache_nr_frames(m, zone) == 0)
 			continue;
 		mhp__cache_drain(m, zone);
 		drained = true;
 	}
-	walk.at = 0;
-	while (drained && (zone = zone_next(&walk)) != NULL)
-		if (mhp__zone_take(m, zone, req->order, 1, NULL, ret_pfn) != 0)
-			return true;
-	return false;
+	return drained;
 }
 
+/* ---- allocate ---- */
+
+/* The cache of the first zone had none, perhaps because there is no such zone. */
 static __attribute__((noinline)) bool
-take_slowly(struct mhp *m, const struct mhp_page_req *req, struct mhp_zone *zone,
-	    struct zone_walk *walk, uint64_t *ret_pfn)
+take_slowly(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn)
 {
-	while (zone != NULL) {
-		if (mhp__cache_refill(m, zone, req->order, ret_pfn))
+	struct mhp_zone *zone;
+
+	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;)
+		if (mhp_port_cache_pop(mhp__zone_caches(m, zone), m->geo.nr_cpus, req.order,
+				       ret_pfn) ||
+		    mhp__cache_refill(m, zone, req.order, ret_pfn))
 			return true;
-		zone = zone_next(walk);
-		if (zone != NULL && mhp_port_cache_pop(mhp__zone_caches(m, zone), m->geo.nr_cpus,
-						       req->order, ret_pfn))
+	/* What is left may sit in other caches, and be part of a larger page. */
+	if (!mhp__page_req_drain(m, req))
+		return false;
+	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;)
+		if (mhp__zone_take(m, zone, req.order, 1, NULL, ret_pfn) != 0)
 			return true;
-	}
-	return take_after_drain(m, req, ret_pfn);
+	return false;
 }
 
 int
 mhp_page_alloc(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn)
 {
-	if (MHP_UNLIKELY(!mhp__page_req_is_valid(m, &req) ||
-			 req.order > MHP_PAGEBLOCK_ORDER(m)))
-		return MHP_EINVAL;
-	struct zone_walk walk = zones_for(m, &req);
-	struct mhp_zone *zone = zone_next(&walk);
 	uint64_t pfn;
 
-	if (MHP_UNLIKELY(zone == NULL ||
-			 !mhp_port_cache_pop(mhp__zone_caches(m, zone), m->geo.nr_cpus, req.order,
-					     &pfn))) {
-		if (!take_slowly(m, &req, zone, &walk, &pfn))
+	if (MHP_UNLIKELY(!is_valid(m, req) || req.order > MHP_PAGEBLOCK_ORDER(m)))
+		return MHP_EINVAL;
+	/* Every list starts with the node's own zone of that kind; without memory its caches are
+	 * empty, too. */
+	unsigned id = node_of(m, req.node) * MHP_ZONE_KINDS +
+		      (is_movable(m, req) ? MHP_ZONE_MOVABLE : MHP_ZONE_NORMAL);
+	if (MHP_UNLIKELY(!mhp_port_cache_pop(caches_of(m, id), m->geo.nr_cpus, req.order, &pfn))) {
+		uint64_t slow_pfn; /* its own, so that the other can stay in a register */
+		if (!take_slowly(m, req, &slow_pfn))
 			return MHP_ENOMEM;
+		pfn = slow_pfn;
 	}
 	mhp__unpoison(m, pfn, UINT64_C(1) << req.order, true);
 	mhp__page_begin(mhp__pfn_to_page(m, pfn), req.owner, req.order, req.cookie);
@@ -201,10 +223,10 @@ mhp_page_alloc(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn)
 bool
 mhp__page_take(struct mhp *m, unsigned node, bool movable, unsigned order, uint64_t *ret_pfn)
 {
-	struct zone_walk walk = zone_walk(m, node, movable, false);
+	const uint8_t *list = zonelist(m, node_of(m, node), movable);
 	struct mhp_zone *zone;
 
-	while ((zone = zone_next(&walk)) != NULL) {
+	for (unsigned at = 0; (zone = zone_next(m, list, &at)) != NULL;) {
 		if (mhp__zone_take(m, zone, order, 1, NULL, ret_pfn) != 0) {
 			mhp__unpoison(m, *ret_pfn, UINT64_C(1) << order, true);
 			return true;
@@ -221,11 +243,11 @@ mhp__page_take(struct mhp *m, unsigned node, bool movable, unsigned order, uint6
 static inline int
 find_page(const struct mhp *m, uint64_t pfn, struct mhp_page **ret_page, uint64_t *ret_word)
 {
-	if (MHP_UNLIKELY(pfn >= mhp__max_pfn(m)))
+	if (MHP_UNLIKELY(pfn >> m->arena_order >= m->nr_arenas))
 		return MHP_EINVAL;
 	const struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 	uint64_t virgin = atomic_load_explicit(&arena->virgin, memory_order_relaxed);
-	if (MHP_UNLIKELY(arena->zone_id1 == 0 || (pfn & (mhp__arena_pages(m) - 1)) < arena->nr_head ||
+	if (MHP_UNLIKELY(arena->zone_id1 == 0 || (pfn & m->arena_mask) < arena->nr_head ||
 			 (virgin & pageblock_bit(m, pfn)) != 0))
 		return MHP_EINVAL;
 	*ret_page = mhp__pfn_to_page(m, pfn);
@@ -235,18 +257,18 @@ find_page(const struct mhp *m, uint64_t pfn, struct mhp_page **ret_page, uint64_
 	return 0;
 }
 
-static inline void
+static inline __attribute__((always_inline)) void
 release(struct mhp *m, uint64_t pfn, struct mhp_page *page, unsigned order)
 {
 	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
-	struct mhp_zone *zone = &m->zones[arena->zone_id1 - 1];
+	unsigned id = arena->zone_id1 - 1U;
 
 	MHP_ASSERT(order <= MHP_PAGEBLOCK_ORDER(m));
 	mhp__poison(m, pfn, UINT64_C(1) << order);
 	mhp__page_end(page);
-	if (MHP_UNLIKELY(!mhp_port_cache_push(mhp__zone_caches(m, zone), m->geo.nr_cpus, order, pfn,
+	if (MHP_UNLIKELY(!mhp_port_cache_push(caches_of(m, id), m->geo.nr_cpus, order, pfn,
 					      &arena->isolated, pageblock_bit(m, pfn))))
-		mhp__cache_spill(m, zone, pfn, order);
+		mhp__cache_spill(m, &m->zones[id], pfn, order);
 }
 
 int
@@ -304,7 +326,7 @@ mhp_page_split(struct mhp *m, uint64_t pfn)
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA); /* for walkers: all at once */
 	cookie = atomic_load_explicit(&page->cookie, memory_order_relaxed);
 	for (uint64_t i = 0; i < UINT64_C(1) << mhp__word_order(word); i++)
-		mhp__page_begin(&page[i], mhp__word_owner(word), 0, cookie);
+		mhp__page_begin(mhp__pfn_to_page(m, pfn + i), mhp__word_owner(word), 0, cookie);
 	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
 	return 0;
 }
@@ -330,7 +352,7 @@ mhp_page_set_cookie(struct mhp *m, uint64_t pfn, uint64_t cookie)
 static bool
 block_has_arena(struct mhp *m, uint64_t pfn)
 {
-	uint64_t last = pfn | (mhp__block_pages(m) - 1);
+	uint64_t last = pfn | m->block_mask;
 	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, last)];
 
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
@@ -346,10 +368,12 @@ peek_frame(struct mhp *m, const struct mhp_arena *arena, uint64_t pfn)
 	uint64_t isolated = atomic_load_explicit(&arena->isolated, memory_order_relaxed);
 	struct mhp_frame frame = { .state = MHP_FRAME_FREE };
 
-	frame.isolated = (isolated & pageblock_bit(m, pfn)) != 0;
-	if ((pfn & (mhp__arena_pages(m) - 1)) < arena->nr_head) {
+	if ((pfn & m->arena_mask) < arena->nr_head) {
 		frame.state = MHP_FRAME_METADATA;
-	} else if (mhp__arena_taken(m, arena, pfn)) {
+		return frame;
+	}
+	frame.isolated = (isolated & pageblock_bit(m, pfn)) != 0;
+	if (mhp__arena_taken(m, arena, pfn)) {
 		struct mhp_page *page = mhp__pfn_to_page(m, pfn);
 		uint64_t word = atomic_load_explicit(&page->word, memory_order_acquire);
 		frame.state = MHP_FRAME_CACHED;

@@ -86,12 +86,12 @@ mhp__arena_partial(const struct mhp *m, const struct mhp_arena *arena)
 enum mhp_arena_class
 mhp__arena_classify(const struct mhp *m, const struct mhp_arena *arena)
 {
-	uint64_t huge = mhp__arena_huge(m, arena);
-	if (huge == 0)
-		return mhp__arena_partial(m, arena) != 0 ? MHP_CLASS_SMALL : MHP_CLASS_NONE;
+	bool partial = mhp__arena_partial(m, arena) != 0;
+	if (mhp__arena_huge(m, arena) == 0)
+		return partial ? MHP_CLASS_SMALL : MHP_CLASS_NONE;
 	if (arena->nr_free == mhp__arena_pages(m) - arena->nr_head)
 		return MHP_CLASS_EMPTY;
-	return MHP_CLASS_HUGE;
+	return partial ? MHP_CLASS_MIXED : MHP_CLASS_HUGE;
 }
 
 /* Descriptors of a pageblock that was never used may hold anything; from here on they are zero. */
@@ -103,7 +103,7 @@ clear_descriptors(struct mhp *m, struct mhp_arena *arena, unsigned pageblock)
 	if ((virgin & bit) == 0)
 		return;
 	uint64_t pfn = mhp__arena_start(m, arena) + ((uint64_t)pageblock << MHP_PAGEBLOCK_ORDER(m));
-	memset(mhp__pfn_to_page(m, pfn), 0, sizeof(struct mhp_page) << MHP_PAGEBLOCK_ORDER(m));
+	memset(mhp__pageblock_pages(m, pfn), 0, sizeof(struct mhp_page) << MHP_PAGEBLOCK_ORDER(m));
 	atomic_store_explicit(&arena->virgin, virgin & ~bit, memory_order_relaxed);
 }
 
@@ -259,7 +259,7 @@ mhp__arena_take(struct mhp *m, struct mhp_arena *arena, unsigned order, uint64_t
 bool
 mhp__arena_take_frame(struct mhp *m, struct mhp_arena *arena, uint64_t pfn)
 {
-	uint32_t frame = (uint32_t)(pfn & (mhp__arena_pages(m) - 1));
+	uint32_t frame = (uint32_t)(pfn & m->arena_mask);
 	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m);
 
 	if (mhp__arena_taken(m, arena, pfn))
@@ -350,7 +350,7 @@ count_bits(uint64_t word)
 bool
 mhp__arena_taken(const struct mhp *m, const struct mhp_arena *arena, uint64_t pfn)
 {
-	uint32_t frame = (uint32_t)(pfn & (mhp__arena_pages(m) - 1));
+	uint32_t frame = (uint32_t)(pfn & m->arena_mask);
 	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m);
 
 	if (frame < arena->nr_head)

@@ -118,7 +118,7 @@ static bool
 is_isolated(const struct mhp *m, uint64_t pfn)
 {
 	const struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
-	unsigned pageblock = (unsigned)((pfn & (mhp__arena_pages(m) - 1)) >> MHP_PAGEBLOCK_ORDER(m));
+	unsigned pageblock = (unsigned)((pfn & m->arena_mask) >> MHP_PAGEBLOCK_ORDER(m));
 	return (atomic_load_explicit(&arena->isolated, memory_order_relaxed) >> pageblock & 1) != 0;
 }
 

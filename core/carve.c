@@ -45,7 +45,11 @@ move_off(struct mhp *m, const struct mhp_zone *zone, const struct mhp_chunk *chu
 	mover.node = zone->node;
 	mover.stop = never;
 	mhp__room_init(&mover.room);
-	if (mhp__room_fill(m, &mover.room, zone->node, chunk->order, 1, &missing))
+	if (!mhp__room_fill(m, &mover.room, zone->node, chunk->order, 1, &missing)) {
+		mhp_drain_caches(m); /* they may hold the room */
+		(void)mhp__room_fill(m, &mover.room, zone->node, chunk->order, missing, &missing);
+	}
+	if (missing == 0)
 		(void)mhp__move_pass(&mover, chunk->pfn,
 				     chunk->pfn + (UINT64_C(1) << chunk->order));
 	mhp__room_empty(m, &mover.room);
@@ -83,7 +87,9 @@ carve(struct mhp *m, uint64_t pfn)
 	if (mhp_frame_peek(m, pfn).state == MHP_FRAME_METADATA)
 		return MHP_EBUSY;
 	zone = mhp__zone(m, slot->node, slot->zone);
-	if (!mhp__pages_take_bad(m, pfn) && !take_used(m, zone, pfn))
+	/* A frame that was forgotten is still out of use, and only has to be counted again. */
+	if (mhp_frame_peek(m, pfn).owner != MHP_OWNER_BAD && !mhp__pages_take_bad(m, pfn) &&
+	    !take_used(m, zone, pfn))
 		return MHP_EBUSY;
 	atomic_fetch_sub_explicit(&zone->managed, 1, memory_order_relaxed);
 	return 0;

@@ -83,6 +83,8 @@ mhp__const_checksum(const struct mhp *m)
 	sum = mhp__sum_word(sum, (uint32_t)m->arena_order << 24 |
 					 (uint32_t)m->pageblock_words_shift << 16 | m->nr_zones);
 	sum = mhp__sum_word(sum, m->nr_arenas);
+	sum = mhp__sum_u64(sum, m->block_mask);
+	sum = mhp__sum_u64(sum, m->arena_mask);
 	sum = sum_parts(sum, m);
 	sum = mhp__sum_ptr(sum, m->ops);
 	sum = mhp__sum_ptr(sum, m->port);

@@ -60,6 +60,8 @@ take_from(struct compaction *c, struct mhp_arena *arena, uint64_t src_pfn, unsig
 	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
 	if (refile)
 		mhp__zone_refile(m, c->zone, arena);
+	atomic_fetch_sub_explicit(&c->zone->nr_free, (int64_t)((uint64_t)nr_got << order),
+				  memory_order_relaxed);
 	for (unsigned i = 0; i < nr_got; i++)
 		mhp__room_put(m, &c->mover.room, order, pfns[i]);
 	return nr_got;

@@ -44,7 +44,7 @@ take_range(struct mhp *m, struct mhp_zone *zone, uint64_t pfn, uint64_t nr_pages
 	uint64_t end = pfn + nr_pages, stop;
 
 	for (uint64_t at = pfn; at < end; at = stop) {
-		stop = (at | (mhp__arena_pages(m) - 1)) + 1;
+		stop = (at | m->arena_mask) + 1;
 		stop = stop < end ? stop : end;
 		if (!mhp__zone_take_part(m, zone, at, (uint32_t)(stop - at))) {
 			give_range(m, pfn, at - pfn);
@@ -116,30 +116,14 @@ take_from_zone(struct mhp *m, struct mhp_zone *zone, unsigned align_order, uint6
 }
 
 static bool
-take_contig(struct mhp *m, const struct mhp_page_req *req, uint64_t nr_pages, uint64_t *ret_pfn)
+take_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages, uint64_t *ret_pfn)
 {
 	struct mhp_zone *zone;
 
-	for (unsigned i = 0; (zone = mhp__page_req_zone(m, req, i)) != NULL; i++)
-		if (take_from_zone(m, zone, req->order, nr_pages, ret_pfn))
+	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;)
+		if (take_from_zone(m, zone, req.order, nr_pages, ret_pfn))
 			return true;
 	return false;
-}
-
-/* Returns whether there was anything in the caches. */
-static bool
-drain(struct mhp *m, const struct mhp_page_req *req)
-{
-	struct mhp_zone *zone;
-	bool drained = false;
-
-	for (unsigned i = 0; (zone = mhp__page_req_zone(m, req, i)) != NULL; i++) {
-		if (mhp__cache_nr_frames(m, zone) == 0)
-			continue;
-		mhp__cache_drain(m, zone);
-		drained = true;
-	}
-	return drained;
 }
 
 int
@@ -148,8 +132,8 @@ mhp__pages_alloc_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_page
 {
 	uint64_t pfn;
 
-	if (!take_contig(m, &req, nr_pages, &pfn) &&
-	    (!drain(m, &req) || !take_contig(m, &req, nr_pages, &pfn)))
+	if (!take_contig(m, req, nr_pages, &pfn) &&
+	    (!mhp__page_req_drain(m, req) || !take_contig(m, req, nr_pages, &pfn)))
 		return MHP_ENOMEM;
 	mhp__unpoison(m, pfn, nr_pages, true);
 	for (uint64_t at = pfn, left = nr_pages; left > 0;) {
@@ -180,7 +164,7 @@ int
 mhp_pages_alloc_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages,
 		       uint64_t *ret_pfn)
 {
-	if (!mhp__page_req_is_valid(m, &req) || req.order > m->geo.block_order || nr_pages == 0)
+	if (!mhp__page_req_is_valid(m, req) || req.order > m->geo.block_order || nr_pages == 0)
 		return MHP_EINVAL;
 	if (nr_pages > mhp__max_pfn(m))
 		return MHP_ENOMEM;

@@ -168,6 +168,8 @@ init_shape(struct mhp *m)
 		(uint8_t)(geo->pageblock_order > 6 ? geo->pageblock_order - 6 : 0);
 	m->nr_zones = (uint16_t)(geo->nr_nodes * MHP_ZONE_KINDS);
 	m->nr_arenas = geo->nr_blocks << (geo->block_order - m->arena_order);
+	m->block_mask = mhp__block_pages(m) - 1;
+	m->arena_mask = mhp__arena_pages(m) - 1;
 	shape = mhp_memmap_shape(m);
 	(void)mhp_supports_memmap_on_memory(&shape, &answer);
 	m->block_meta_pages = answer.nr_vmemmap_pages;

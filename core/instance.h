@@ -39,13 +39,14 @@ struct mhp_zone {
 	_Atomic uint32_t head[MHP_CLASSES]; /* zone lock: arena + 1, circular lists; 0 = empty, also
 					       read without */
 	_Atomic int64_t nr_free;       /* of all arenas, less what caches have in nr_given */
+	/* a line that every allocation reads, and that only hotplug writes */
+	_Alignas(64) _Atomic uint64_t managed; /* written under the hotplug lock, read without */
 	_Atomic uint64_t start_pfn, end_pfn; /* hotplug lock: spanned; read without by searches */
 	uint64_t present;              /* hotplug lock */
-	_Atomic uint64_t managed;      /* written under the hotplug lock, read without */
 	uint32_t nr_blocks;            /* hotplug lock */
 	uint8_t node, kind;            /* const */
 	uint16_t zero;
-} __attribute__((aligned(64)));
+};
 
 struct mhp_owner {                     /* hotplug lock; read without while a page of it exists */
 	const struct mhp_movable_ops *ops;
@@ -67,6 +68,7 @@ struct mhp {
 	uint8_t pageblock_words_shift; /* log2 words of a pageblock's bitmap */
 	uint16_t nr_zones;
 	uint32_t nr_arenas;
+	uint64_t block_mask, arena_mask; /* the pages of a block and of an arena, less one */
 	struct mhp_block *blocks;
 	struct mhp_arena *arenas;
 	struct mhp_page *vmemmap;      /* vmemmap model */

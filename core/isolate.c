@@ -23,7 +23,7 @@
 /* ---- the survey ---- */
 
 struct survey {
-	uint64_t nr_of_order[MHP_ORDERS]; /* movable pages, of the range surveyed last */
+	uint64_t nr_of_order[MHP_ORDERS]; /* movable pages */
 	uint64_t nr_movable;              /* frames, of all ranges */
 	bool probe;                       /* ask owners whether they would let go */
 };
@@ -103,7 +103,6 @@ survey_range(struct mhp *m, const struct mhp__range *range, struct survey *surve
 	uint64_t cursor = range->start_pfn;
 	struct mhp_chunk chunk;
 
-	memset(survey->nr_of_order, 0, sizeof(survey->nr_of_order));
 	while (mhp__pages_next(m, &cursor, range->start_pfn + range->nr_pages, &chunk))
 		survey_chunk(m, &chunk, survey, why);
 }
@@ -120,44 +119,93 @@ survey_all(struct mhp *m, const struct mhp__range_iter *ranges, struct survey *s
 		survey_range(m, &range, survey, why);
 }
 
-/* ---- the dry run ---- */
+/* ---- is there room? ----
+ *
+ * Pages are naturally aligned, so they pack without loss when the largest are placed first. Whether
+ * all fit is then a matter of counting: with larger ones counted as so many small ones, there must
+ * be as many free pages of each order as are to be placed.
+ */
 
-/* Free frames outside of the ranges. */
-static uint64_t
-room_elsewhere(struct mhp *m, const struct mhp__range_iter *ranges)
+static void
+count_needed(const struct survey *survey, uint64_t ret_needed[MHP_ORDERS])
+{
+	uint64_t larger = 0;
+
+	for (unsigned order = MHP_ORDERS; order-- > 0;) {
+		larger = 2 * larger + survey->nr_of_order[order];
+		ret_needed[order] = larger;
+	}
+}
+
+/* The largest order that there is too little of, or MHP_ORDERS. */
+static unsigned
+find_missing(const uint64_t needed[MHP_ORDERS], const uint64_t room[MHP_ORDERS])
+{
+	for (unsigned order = MHP_ORDERS; order-- > 0;)
+		if (needed[order] > room[order])
+			return order;
+	return MHP_ORDERS;
+}
+
+/* Add what is free in a zone outside of the ranges, until it is enough. */
+static void
+count_room(struct mhp *m, const struct mhp_zone *zone, const struct mhp__range_iter *ranges,
+	   const uint64_t needed[MHP_ORDERS], uint64_t room[MHP_ORDERS])
+{
+	uint32_t arena = mhp__pfn_arena(m, zone->start_pfn), cursor = 0;
+	uint32_t end = mhp__pfn_arena(m, zone->end_pfn);
+	struct mhp__range range;
+	bool more = ranges->next(m, ranges->set, &cursor, &range);
+
+	/* Bound: each turn comes to the next arena or to the next range. */
+	while (arena < end && find_missing(needed, room) != MHP_ORDERS) {
+		if (more && arena >= mhp__pfn_arena(m, range.start_pfn + range.nr_pages))
+			more = ranges->next(m, ranges->set, &cursor, &range);
+		else if (more && arena >= mhp__pfn_arena(m, range.start_pfn))
+			arena = mhp__pfn_arena(m, range.start_pfn + range.nr_pages);
+		else
+			mhp__room_count(m, zone, arena++, room);
+	}
+}
+
+static int
+blame_room(struct mhp *m, const struct mhp__range_iter *ranges, unsigned order, uint64_t nr_missing,
+	   struct mhp_why *why)
 {
 	struct mhp__range range;
 	uint32_t cursor = 0;
-	uint64_t free = 0;
 
-	mhp_drain_caches(m);
-	for (unsigned id = 0; id < m->nr_zones; id++)
-		free += mhp__zone_nr_free(m, &m->zones[id]);
-	while (ranges->next(m, ranges->set, &cursor, &range)) {
-		uint64_t own = mhp__pages_nr_free(m, range.start_pfn, range.nr_pages);
-		free -= own < free ? own : free;
-	}
-	return free;
+	why->cause = MHP_CAUSE_ROOM;
+	why->order = (uint8_t)order;
+	why->room_missing = nr_missing << order;
+	if (ranges->next(m, ranges->set, &cursor, &range))
+		why->block = mhp__pfn_block(m, range.start_pfn);
+	return MHP_ENOMEM;
 }
 
+/* The dry run. */
 int
 mhp__offline_pages_foresee(struct mhp *m, const struct mhp__range_iter *ranges,
 			   struct mhp_why *reterr_why)
 {
+	uint64_t needed[MHP_ORDERS], room[MHP_ORDERS];
 	struct survey survey;
-	uint64_t room;
+	unsigned order;
 
 	memset(&survey, 0, sizeof(survey));
+	memset(room, 0, sizeof(room));
 	survey.probe = true;
 	survey_all(m, ranges, &survey, reterr_why);
 	if (reterr_why->cause != MHP_CAUSE_NONE)
 		return MHP_EBUSY;
-	room = room_elsewhere(m, ranges);
-	if (survey.nr_movable <= room)
+	count_needed(&survey, needed);
+	mhp_drain_caches(m);
+	for (unsigned id = 0; id < m->nr_zones; id++)
+		count_room(m, &m->zones[id], ranges, needed, room);
+	order = find_missing(needed, room);
+	if (order == MHP_ORDERS)
 		return 0;
-	reterr_why->cause = MHP_CAUSE_ROOM;
-	reterr_why->room_missing = survey.nr_movable - room;
-	return MHP_ENOMEM;
+	return blame_room(m, ranges, order, needed[order] - room[order], reterr_why);
 }
 
 /* ---- isolation and listeners ---- */
@@ -240,34 +288,76 @@ ask_listeners(struct mhp *m, const struct mhp__range_iter *ranges, struct mhp_wh
 
 /* ---- emptying ---- */
 
-/* Survey each range and take room for its movable pages, so that nothing moves unless all can. */
+/* Take room for the pages of orders [low, end) of each range in turn, so that what follows each
+ * other at home does so at the target. Returns how many pages found none. */
+static uint64_t
+take_orders(struct mhp__mover *mover, const struct mhp__range_iter *ranges, unsigned low,
+	    unsigned end)
+{
+	struct mhp__range range;
+	struct survey survey;
+	struct mhp_why ignored;
+	uint64_t missing, sum = 0;
+	uint32_t cursor = 0;
+
+	while (ranges->next(mover->m, ranges->set, &cursor, &range)) {
+		memset(&survey, 0, sizeof(survey));
+		memset(&ignored, 0, sizeof(ignored));
+		survey_range(mover->m, &range, &survey, &ignored);
+		for (unsigned order = end; order-- > low;) {
+			(void)mhp__room_fill(mover->m, &mover->room, range.node, order,
+					     survey.nr_of_order[order], &missing);
+			sum += missing;
+		}
+	}
+	return sum;
+}
+
+/* Take room for everything, so that nothing moves unless all can. */
+static int
+take_all_room(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mhp_why *why)
+{
+	if (take_orders(mover, ranges, 0, MHP_ORDERS) == 0)
+		return 0;
+	/* Caches may hold it; or small pages of one range broke up what large ones of the next need. */
+	mhp__room_empty(mover->m, &mover->room);
+	mhp_drain_caches(mover->m);
+	for (unsigned order = MHP_ORDERS; order-- > 0;) {
+		uint64_t missing = take_orders(mover, ranges, order, order + 1);
+		if (missing != 0)
+			return blame_room(mover->m, ranges, order, missing, why);
+	}
+	return 0;
+}
+
+/* Nothing will move. Say what a dry run says: owners that would not let go come before room. */
+static int
+refuse(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mhp_why *why)
+{
+	struct mhp_why first = *why;
+	struct survey survey;
+
+	memset(why, 0, sizeof(*why));
+	memset(&survey, 0, sizeof(survey));
+	why->pfn = MHP_PFN_NONE;
+	survey.probe = true;
+	survey_all(mover->m, ranges, &survey, why);
+	if (why->cause != MHP_CAUSE_NONE)
+		return MHP_EBUSY;
+	*why = first; /* those that were in the way have let go by now */
+	return why->cause == MHP_CAUSE_ROOM ? MHP_ENOMEM : MHP_EBUSY;
+}
+
 static int
 take_room(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mhp_why *why)
 {
 	struct survey survey;
-	struct mhp__range range;
-	uint32_t cursor = 0;
-	uint64_t missing = 0;
 
 	memset(&survey, 0, sizeof(survey));
 	survey_all(mover->m, ranges, &survey, why);
-	if (why->cause != MHP_CAUSE_NONE)
-		return MHP_EBUSY;
-	while (survey.nr_movable != 0 && ranges->next(mover->m, ranges->set, &cursor, &range)) {
-		struct mhp_why again;
-		memset(&again, 0, sizeof(again));
-		survey_range(mover->m, &range, &survey, &again);
-		for (unsigned order = MHP_ORDERS; order-- > 0;) {
-			if (mhp__room_fill(mover->m, &mover->room, range.node, order,
-					   survey.nr_of_order[order], &missing))
-				continue;
-			why->cause = MHP_CAUSE_ROOM;
-			why->order = (uint8_t)order;
-			why->block = mhp__pfn_block(mover->m, range.start_pfn);
-			why->room_missing = missing << order;
-			return MHP_ENOMEM;
-		}
-	}
+	if (why->cause != MHP_CAUSE_NONE ||
+	    (survey.nr_movable != 0 && take_all_room(mover, ranges, why) != 0))
+		return refuse(mover, ranges, why);
 	atomic_store_explicit(&mover->m->progress_left, survey.nr_movable, memory_order_relaxed);
 	return 0;
 }

@@ -44,25 +44,41 @@ slice_is_ours(const struct mhp_memmap_shape *shape, uint64_t descriptor_bytes)
 	return (descriptor_bytes & ((UINT64_C(1) << shape->caps.granule_shift) - 1)) == 0;
 }
 
+/* Orders that a geometry can have: the arithmetic is good for those. */
+static bool
+orders_fit(const struct mhp_memmap_shape *shape)
+{
+	return shape->page_shift >= 6 && shape->page_shift <= 16 && shape->block_order <= 30 &&
+	       shape->pageblock_order <= MHP_PAGEBLOCK_ORDER_MAX &&
+	       shape->pageblock_order <= shape->block_order;
+}
+
+static void
+measure(const struct mhp_memmap_shape *shape, struct mhp_memmap_answer *answer)
+{
+	uint64_t bytes = ((uint64_t)shape->descriptor_bytes << shape->block_order) +
+			 bitmap_bytes(shape);
+	uint64_t pages = div_up(bytes, shape->page_shift);
+
+	answer->waste_bytes = (uint32_t)((pages << shape->page_shift) - bytes);
+	if (shape->vmemmap)
+		pages += shape->caps.tables_per_block;
+	answer->nr_vmemmap_pages = pages < UINT32_MAX ? (uint32_t)pages : UINT32_MAX;
+}
+
 bool
 mhp_supports_memmap_on_memory(const struct mhp_memmap_shape *shape,
 			      struct mhp_memmap_answer *ret_answer)
 {
-	uint64_t block_pages = UINT64_C(1) << shape->block_order;
-	uint64_t descriptor_bytes = block_pages * shape->descriptor_bytes;
-	uint64_t bytes = descriptor_bytes + bitmap_bytes(shape);
-	uint64_t pages = div_up(bytes, shape->page_shift);
-
-	ret_answer->waste_bytes = (uint32_t)((pages << shape->page_shift) - bytes);
-	if (shape->vmemmap)
-		pages += shape->caps.tables_per_block;
-	ret_answer->nr_vmemmap_pages = (uint32_t)pages;
-	if (!slice_is_ours(shape, descriptor_bytes))
-		ret_answer->reason = MHP_MEMMAP_BAD_GEOMETRY;
-	else if (pages >= block_pages)
-		ret_answer->reason = MHP_MEMMAP_NO_USABLE_PAGE;
-	else
-		ret_answer->reason = MHP_MEMMAP_OK;
+	memset(ret_answer, 0, sizeof(*ret_answer));
+	ret_answer->reason = MHP_MEMMAP_BAD_GEOMETRY;
+	if (!orders_fit(shape))
+		return false;
+	measure(shape, ret_answer);
+	if (!slice_is_ours(shape, (uint64_t)shape->descriptor_bytes << shape->block_order))
+		return false;
+	ret_answer->reason = ret_answer->nr_vmemmap_pages >> shape->block_order != 0 ?
+				     MHP_MEMMAP_NO_USABLE_PAGE : MHP_MEMMAP_OK;
 	return ret_answer->reason == MHP_MEMMAP_OK;
 }
 

@@ -15,20 +15,40 @@
 #define MHP_VMEMMAP 0
 #endif
 
+/* Where the descriptor of pfn stands in the array of all: in its pageblock's part, but turned by
+ * one place from each pageblock to the next. Straight on, those of huge pages would be a power of
+ * two apart and fight for the same few cache lines (measured: 90 ns a page instead of 20). */
+static inline uint64_t
+mhp__pfn_place(const struct mhp *m, uint64_t pfn)
+{
+	uint64_t mask = (UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m)) - 1;
+	return (pfn & ~mask) | ((pfn + (pfn >> MHP_PAGEBLOCK_ORDER(m))) & mask);
+}
+
 /* The block of pfn must be present and stay so: the caller owns a page of it, or a lock. */
 static inline struct mhp_page *
 mhp__pfn_to_page(const struct mhp *m, uint64_t pfn)
 {
+	uint64_t place = mhp__pfn_place(m, pfn);
+	if (MHP_VMEMMAP)
+		return m->vmemmap + place;
+	return m->blocks[mhp__pfn_block(m, pfn)].pages + (place & m->block_mask);
+}
+
+/* The descriptors of the pageblock that starts at pfn, in no particular order. */
+static inline struct mhp_page *
+mhp__pageblock_pages(const struct mhp *m, uint64_t pfn)
+{
 	if (MHP_VMEMMAP)
 		return m->vmemmap + pfn;
-	return m->blocks[mhp__pfn_block(m, pfn)].pages + (pfn & (mhp__block_pages(m) - 1));
+	return m->blocks[mhp__pfn_block(m, pfn)].pages + (pfn & m->block_mask);
 }
 
 /* The bitmap words of the pageblock that pfn is in. */
 static inline uint64_t *
 mhp__pfn_bitmap(const struct mhp *m, uint64_t pfn)
 {
-	uint64_t pageblock = (pfn & (mhp__block_pages(m) - 1)) >> MHP_PAGEBLOCK_ORDER(m);
+	uint64_t pageblock = (pfn & m->block_mask) >> MHP_PAGEBLOCK_ORDER(m);
 	return m->blocks[mhp__pfn_block(m, pfn)].bitmap +
 	       (pageblock << m->pageblock_words_shift);
 }
@@ -54,8 +74,8 @@ static inline void
 mhp__page_begin(struct mhp_page *page, unsigned owner, unsigned order, uint64_t cookie)
 {
 	uint64_t word = (uint64_t)order << 16 | owner;
-	if (!__builtin_parityll(word ^ cookie))
-		word |= MHP_WORD_PARITY;
+	/* Without a branch: the parity of cookies is as good as random. */
+	word |= (uint64_t)(__builtin_parityll(word ^ cookie) ^ 1) << 63;
 	atomic_store_explicit(&page->cookie, cookie, memory_order_relaxed);
 	atomic_store_explicit(&page->word, word, memory_order_release);
 }

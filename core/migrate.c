@@ -35,13 +35,12 @@ note_error(struct mhp__mover *mover, enum mhp_cause cause, int err, const struct
 
 /* ---- the end of a batch ---- */
 
-/* The page at src lives at dst now. */
+/* The page at src lives at its target now; what is there is no longer ours to look at. */
 static void
-commit_page(struct mhp *m, const struct mhp_chunk *chunk, uint64_t dst_pfn)
+commit_page(struct mhp *m, const struct mhp_chunk *chunk)
 {
 	uint64_t src_pfn = chunk->pfn;
 
-	mhp__page_begin(mhp__pfn_to_page(m, dst_pfn), chunk->owner, chunk->order, chunk->cookie);
 	mhp__page_end(mhp__pfn_to_page(m, src_pfn));
 	mhp__zone_give(m, chunk->order, 1, &src_pfn);
 }
@@ -53,7 +52,7 @@ commit_move(struct mhp__mover *mover, const struct mhp_move *move)
 	struct mhp_chunk chunk;
 
 	while (mhp__pages_next(mover->m, &cursor, move->src_pfn + move->nr_pages, &chunk))
-		commit_page(mover->m, &chunk, chunk.pfn - move->src_pfn + move->dst_pfn);
+		commit_page(mover->m, &chunk);
 	mover->moved += move->nr_pages;
 }
 
@@ -157,6 +156,10 @@ prepare_page(struct mhp__mover *mover, struct batch *batch, const struct mhp_chu
 		note_error(mover, MHP_CAUSE_ROOM, MHP_ENOMEM, chunk);
 		return UINT64_C(1) << chunk->order;
 	}
+	/* The target is the owner's before the owner can know of it: from the moment when migrate() has
+	 * pointed somebody to it, it may be freed by whoever runs elsewhere. */
+	mhp__page_begin(mhp__pfn_to_page(mover->m, dst_pfn), chunk->owner, chunk->order,
+			chunk->cookie);
 	return enlist(mover, batch, chunk, dst_pfn);
 }
 

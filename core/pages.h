@@ -154,9 +154,11 @@ void mhp__page_release(struct mhp *m, uint64_t pfn, unsigned order);
  * all-zero. node: preferred. False: none. Used for room and metadata. */
 bool mhp__page_take(struct mhp *m, unsigned node, bool movable, unsigned order, uint64_t *ret_pfn);
 /* All of a request but its order is in range. */
-bool mhp__page_req_is_valid(const struct mhp *m, const struct mhp_page_req *req);
-/* The nr-th zone that may serve it, or NULL. */
-struct mhp_zone *mhp__page_req_zone(struct mhp *m, const struct mhp_page_req *req, unsigned nr);
+bool mhp__page_req_is_valid(const struct mhp *m, struct mhp_page_req req);
+/* The next zone that may serve it, or NULL; *at is 0 at first. */
+struct mhp_zone *mhp__page_req_zone(struct mhp *m, struct mhp_page_req req, unsigned *at);
+/* Empty the caches of those zones. False: there was nothing in them. */
+bool mhp__page_req_drain(struct mhp *m, struct mhp_page_req req);
 /* Is pfn the first frame of a caller's page? Return: 0, or what mhp_page_free() would. */
 int mhp__page_look(const struct mhp *m, uint64_t pfn, unsigned *ret_order);
 

@@ -286,25 +286,23 @@ record(struct mhp_block *slot, const struct mhp_add_opts *opts, const struct mhp
 		slot->flags |= MHP_BLOCK_ZEROED;
 }
 
-/* Remove one block by its own record. */
+/* Remove one block by its own record. The metadata may fill several sections: nobody looks at it any
+ * more before it goes, and all of it goes before the first of them does (R27). */
 static void
 remove_one_block(struct mhp *m, uint32_t block, bool scrub)
 {
 	struct mhp_block *slot = &m->blocks[block];
-	uint32_t section = nr_sections(m);
 
 	MHP_ASSERT(slot->state == MHP_OFFLINE);
 	account(m, slot, false);
 	slot->state = MHP_ABSENT; /* unpublish; from here nobody finds it */
-	while (section-- > 0) {
+	for (uint32_t section = nr_sections(m); section-- > 0;)
 		mhp__memmap_retire_section(m, block, section);
-		if (section == 0)
-			mhp__memmap_destroy(m, block);
-		if (scrub)
-			memset(m->direct_map + section_phys(m, block, section).addr, 0,
-			       (size_t)section_bytes(m));
-		m->ops->unmap(m->port, section_phys(m, block, section), section_bytes(m));
-	}
+	mhp__memmap_destroy(m, block);
+	for (uint32_t section = nr_sections(m); scrub && section-- > 0;)
+		memset(m->direct_map + section_phys(m, block, section).addr, 0,
+		       (size_t)section_bytes(m));
+	unmap_sections(m, block, nr_sections(m));
 	memset(slot, 0, sizeof(*slot));
 }
 

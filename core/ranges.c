@@ -191,7 +191,7 @@ let_bad_go(struct mhp *m, const struct mhp__range *range)
 	while (mhp__pages_next(m, &cursor, range->start_pfn + range->nr_pages, &chunk)) {
 		MHP_ASSERT(chunk.owner == MHP_OWNER_BAD);
 		mhp__page_end(mhp__pfn_to_page(m, chunk.pfn));
-		mhp__zone_give(m, NULL, chunk.order, 1, &chunk.pfn);
+		mhp__zone_give(m, chunk.order, 1, &chunk.pfn);
 	}
 }
 

@@ -100,3 +100,43 @@ mhp__room_empty(struct mhp *m, struct mhp__room *room)
 		while (mhp__room_take(m, room, order, &pfn))
 			mhp__zone_give(m, order, 1, &pfn);
 }
+
+/* ---- counting ---- */
+
+/* Add the naturally aligned pages of each order in a run of free frames. */
+static void
+count_run(const struct mhp *m, uint64_t start_pfn, uint64_t end_pfn,
+	  uint64_t ret_nr[MHP_ORDERS])
+{
+	for (unsigned order = 0; order <= MHP_PAGEBLOCK_ORDER(m); order++) {
+		uint64_t first = (start_pfn + (UINT64_C(1) << order) - 1) >> order;
+		uint64_t end = end_pfn >> order;
+		if (end > first)
+			ret_nr[order] += end - first;
+	}
+}
+
+void
+mhp__room_count(struct mhp *m, const struct mhp_zone *zone, uint32_t index,
+		uint64_t ret_nr[MHP_ORDERS])
+{
+	struct mhp_arena *arena = &m->arenas[index];
+	uint64_t start = mhp__arena_start(m, arena);
+	uint32_t end = (uint32_t)mhp__arena_pages(m), at = 0, run = 0;
+
+	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
+	if (arena->zone_id1 != mhp__zone_id(m, zone) + 1)
+		end = 0;
+	/* Bound: each turn moves on by a frame at least. */
+	while (at < end) {
+		bool free;
+		uint32_t length = mhp__arena_run(m, arena, at, &free);
+		if (!free) {
+			count_run(m, start + run, start + at, ret_nr);
+			run = at + length;
+		}
+		at += length;
+	}
+	count_run(m, start + run, start + at, ret_nr);
+	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
+}

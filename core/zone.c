@@ -7,8 +7,8 @@
  * list is the wrong one, lets go of the lock and calls mhp__zone_refile(), so between the two a
  * list may be behind. An arena in which nothing can be taken is on no list.
  *
- * Small pages look in SMALL arenas before they break up a free pageblock, and whole pageblocks
- * come from arenas in use before empty ones. A cache that refills marks its arena as claimed and
+ * Small pages look in SMALL arenas and in used pageblocks of MIXED ones before they break up a
+ * free pageblock, and whole pageblocks come from arenas in use before empty ones. A cache that refills marks its arena as claimed and
  * comes back to it without the zone's lock; the others look for one that is not claimed first, so
  * that CPUs do not fight for one arena's lock. What is chosen follows from the sequence of calls
  * alone. Must not know: what frames hold, why a range starts where it starts.
@@ -163,16 +163,21 @@ struct want {
 struct look {
 	uint8_t class;
 	bool claimed;                  /* also where another cache refills from */
+	bool keep;                     /* break up no pageblock */
 };
 
 static const struct look looks_small[] = {
-	{ MHP_CLASS_SMALL, false }, { MHP_CLASS_SMALL, true },  { MHP_CLASS_HUGE, false },
-	{ MHP_CLASS_EMPTY, false }, { MHP_CLASS_HUGE, true },   { MHP_CLASS_EMPTY, true },
+	{ MHP_CLASS_SMALL, false, false }, { MHP_CLASS_SMALL, true, false },
+	{ MHP_CLASS_MIXED, false, true },  { MHP_CLASS_MIXED, false, false },
+	{ MHP_CLASS_HUGE, false, false },  { MHP_CLASS_EMPTY, false, false },
+	{ MHP_CLASS_MIXED, true, false },  { MHP_CLASS_HUGE, true, false },
+	{ MHP_CLASS_EMPTY, true, false },
 };
 
 static const struct look looks_huge[] = {
-	{ MHP_CLASS_HUGE, false }, { MHP_CLASS_EMPTY, false },
-	{ MHP_CLASS_HUGE, true },  { MHP_CLASS_EMPTY, true },
+	{ MHP_CLASS_MIXED, false, false }, { MHP_CLASS_HUGE, false, false },
+	{ MHP_CLASS_EMPTY, false, false }, { MHP_CLASS_MIXED, true, false },
+	{ MHP_CLASS_HUGE, true, false },   { MHP_CLASS_EMPTY, true, false },
 };
 
 /* Take from the arena that this cache refilled from last, but break up no pageblock: where to do
@@ -217,9 +222,10 @@ take_from(struct mhp *m, const struct want *want, struct look look, struct mhp_a
 	unsigned nr = 0;
 
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-	if (arena->claimed == 0 || look.claimed)
-		nr = mhp__arena_take(m, arena, want->order, UINT64_MAX, want->nr_max,
-				     want->ret_pfns);
+	if (arena->claimed == 0 || look.claimed) {
+		uint64_t mask = look.keep ? mhp__arena_partial(m, arena) : UINT64_MAX;
+		nr = mhp__arena_take(m, arena, want->order, mask, want->nr_max, want->ret_pfns);
+	}
 	if (nr != 0) {
 		if (want->cache != NULL) {
 			arena->claimed = 1;
@@ -277,7 +283,7 @@ take_anywhere(struct mhp *m, const struct want *want)
 	unsigned nr = 0;
 
 	/* Bound: the arenas that the zone spans. */
-	for (; pfn < end && nr == 0; pfn = (pfn | (mhp__arena_pages(m) - 1)) + 1) {
+	for (; pfn < end && nr == 0; pfn = (pfn | m->arena_mask) + 1) {
 		struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 		if (arena->zone_id1 == mhp__zone_id(m, want->zone) + 1)
@@ -294,7 +300,8 @@ mhp__zone_take(struct mhp *m, struct mhp_zone *zone, unsigned order, unsigned nr
 {
 	const struct want want = { zone, cache, order, nr_max, ret_pfns };
 	bool huge = order == MHP_PAGEBLOCK_ORDER(m);
-	bool any = list_head(zone, MHP_CLASS_HUGE) != 0 || list_head(zone, MHP_CLASS_EMPTY) != 0;
+	bool any = (list_head(zone, MHP_CLASS_MIXED) | list_head(zone, MHP_CLASS_HUGE) |
+		    list_head(zone, MHP_CLASS_EMPTY)) != 0;
 	bool small = !huge && list_head(zone, MHP_CLASS_SMALL) != 0;
 
 	MHP_ASSERT_DEBUG(nr_max > 0 && order <= MHP_PAGEBLOCK_ORDER(m));
@@ -314,7 +321,7 @@ bool
 mhp__zone_take_part(struct mhp *m, struct mhp_zone *zone, uint64_t pfn, uint32_t nr_pages)
 {
 	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
-	uint32_t frame = (uint32_t)(pfn & (mhp__arena_pages(m) - 1));
+	uint32_t frame = (uint32_t)(pfn & m->arena_mask);
 
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 	bool taken = arena->zone_id1 == mhp__zone_id(m, zone) + 1 &&
@@ -401,14 +408,14 @@ mhp__zone_give(struct mhp *m, unsigned order, unsigned nr, const uint64_t *pfns)
 static inline uint64_t
 next_arena(const struct mhp *m, uint64_t pfn)
 {
-	return (pfn | (mhp__arena_pages(m) - 1)) + 1;
+	return (pfn | m->arena_mask) + 1;
 }
 
 /* The pageblocks of pfn's arena that [pfn, end_pfn) touches. */
 static uint64_t
 touched(const struct mhp *m, uint64_t pfn, uint64_t end_pfn)
 {
-	uint64_t start = pfn & ~(mhp__arena_pages(m) - 1), end = next_arena(m, pfn);
+	uint64_t start = pfn & ~m->arena_mask, end = next_arena(m, pfn);
 	unsigned first = (unsigned)((pfn - start) >> MHP_PAGEBLOCK_ORDER(m));
 	unsigned last = (unsigned)(((end_pfn < end ? end_pfn : end) - 1 - start) >>
 				   MHP_PAGEBLOCK_ORDER(m));
@@ -446,25 +453,25 @@ mhp__pages_attach(struct mhp *m, struct mhp_zone *zone, uint64_t start_pfn, uint
 {
 	uint64_t end = start_pfn + nr_pages;
 
-	MHP_ASSERT(nr_pages > 0 && (end & (mhp__arena_pages(m) - 1)) == 0);
+	MHP_ASSERT(nr_pages > 0 && (end & m->arena_mask) == 0);
 	for (uint64_t pfn = start_pfn; pfn < end; pfn = next_arena(m, pfn))
 		attach_arena(m, zone, &m->arenas[mhp__pfn_arena(m, pfn)],
-			     (uint32_t)(pfn & (mhp__arena_pages(m) - 1)), zeroed);
+			     (uint32_t)(pfn & m->arena_mask), zeroed);
 }
 
-/* Debug: only bad frames are in use. Arena lock held. */
-static bool
-is_unused(const struct mhp *m, const struct mhp_arena *arena)
+/* What is left are bad frames. Their descriptors go too: where metadata is known to be zero, it is
+ * all-zero again when nobody uses the block (INV 9). Arena lock held. */
+static void
+end_bad_pages(struct mhp *m, const struct mhp_arena *arena)
 {
 	uint32_t frame = 0, end = (uint32_t)mhp__arena_pages(m);
 
 	while ((frame = mhp__arena_next_taken(m, arena, frame)) < end) {
 		struct mhp_page *page =
 			mhp__pfn_to_page(m, mhp__arena_start(m, arena) + frame++);
-		if (mhp__word_owner(page->word) != MHP_OWNER_BAD)
-			return false;
+		MHP_ASSERT_DEBUG(mhp__word_owner(page->word) == MHP_OWNER_BAD);
+		mhp__page_end(page);
 	}
-	return true;
 }
 
 /* Whoever gets this memory next may write to it. Arena lock held. */
@@ -489,7 +496,7 @@ detach_arena(struct mhp *m, struct mhp_arena *arena)
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 	MHP_ASSERT(atomic_load_explicit(&arena->isolated, memory_order_relaxed) ==
 		   mhp__arena_mask(m));
-	MHP_ASSERT_DEBUG(is_unused(m, arena));
+	end_bad_pages(m, arena);
 	unpoison_arena(m, arena);
 	unlink_arena(m, zone, arena);
 	nr_free = arena->nr_free;

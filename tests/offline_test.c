@@ -1,0 +1,680 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * offline_test.c - taking blocks out of use: data moves, bounds hold, refusals are explained.
+ *
+ * The data belongs to a mover that checks every page and every call. What an offline may not do
+ * is watched as closely as what it must: no page moves before there is room for all, none goes
+ * to a block that leaves too, none into or out of a reserve, and on failure everything is in use as
+ * before. The clock is the simulator's, so bounds are exact.
+ */
+#include <pthread.h>
+
+#include "ledger.h"
+#include "mover.h"
+
+#define SELF (MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE)
+#define MS UINT64_C(1000000)
+
+struct bed {
+	struct test_pool pool;
+	struct test_mover mover;
+	uint16_t kernel;
+};
+
+static void
+add(struct bed *bed, uint32_t first, uint32_t count, uint8_t node, uint8_t zone)
+{
+	struct mhp_add_opts opts = { .flags = SELF | MHP_ADD_ONLINE, .node = node, .zone = zone };
+	CHECK_OK(mhp_add(bed->pool.m, test_blocks(&bed->pool, first, count), &opts, NULL));
+}
+
+/* A pool with blocks [0, nr) online and MOVABLE on node 0. */
+static void
+open_bed(struct bed *bed, const char *shape, uint32_t nr)
+{
+	struct test_pool_opts opts = { .shape = shape };
+	test_pool_open(&bed->pool, &opts);
+	test_mover_open(&bed->mover, &bed->pool, 16384);
+	CHECK_OK(mhp_owner_register(bed->pool.m, "kernel", NULL, NULL, &bed->kernel));
+	add(bed, 0, nr, 0, MHP_ZONE_MOVABLE);
+}
+
+static void
+close_bed(struct bed *bed)
+{
+	test_mover_close(&bed->mover);
+	test_pool_empty_and_close(&bed->pool);
+}
+
+static uint64_t
+usable(struct bed *bed)
+{
+	return bed->pool.block_pages - test_block(&bed->pool, 0).nr_vmemmap_pages;
+}
+
+/* Frames of the mover in a block. */
+static uint64_t
+data_in(struct bed *bed, uint32_t block)
+{
+	uint64_t first, start = block * bed->pool.block_pages;
+	return test_mover_in(&bed->mover, start, start + bed->pool.block_pages, &first);
+}
+
+/* The slot of the first page of the mover in a block. */
+static uint32_t
+first_in(struct bed *bed, uint32_t block)
+{
+	uint64_t first, start = block * bed->pool.block_pages;
+	CHECK_CMP(test_mover_in(&bed->mover, start, start + bed->pool.block_pages, &first), >, 0U);
+	return test_mover_at(&bed->mover, first);
+}
+
+/* The block with the most data. */
+static uint32_t
+fullest(struct bed *bed)
+{
+	uint32_t best = 0;
+	for (uint32_t i = 1; i < bed->pool.config.geometry.nr_blocks; i++)
+		if (data_in(bed, i) > data_in(bed, best))
+			best = i;
+	return best;
+}
+
+/* Use every other page of all: so that no two moves join into one run. */
+static void
+fill_with_gaps(struct bed *bed)
+{
+	while (test_mover_alloc(&bed->mover, 0, 0) != TEST_MOVER_NONE)
+		;
+	for (uint32_t slot = 0; slot < bed->mover.nr_slots; slot++)
+		if (bed->mover.pages[slot].live && bed->mover.pages[slot].pfn % 2 != 0)
+			test_mover_free(&bed->mover, slot);
+}
+
+/* ---- data moves ---- */
+
+/* No page of the mover lies in a reserve. */
+static void
+check_reserves(struct bed *bed)
+{
+	for (uint32_t i = 0; i < bed->pool.config.geometry.nr_blocks; i++) {
+		uint64_t first, start = i * bed->pool.block_pages;
+		uint64_t reserve = test_block(&bed->pool, i).nr_vmemmap_pages;
+		CHECK_EQ(test_mover_in(&bed->mover, start, start + reserve, &first), 0U);
+	}
+}
+
+/* R18 R29: a block in use becomes empty, its data is intact elsewhere, reserves are left alone. */
+TEST(offline__block_with_data__data_moves)
+{
+	static const char *const shapes[] = { "tiny1", "tiny2", "tiny8", "small" };
+	for (unsigned i = 0; i < 4; i++)
+		for (unsigned order_max = 0; order_max <= 2; order_max++) {
+			struct bed bed;
+			test_at("shape %s, orders to %u", shapes[i], order_max);
+			open_bed(&bed, shapes[i], 4);
+			CHECK(test_mover_fill(&bed.mover, usable(&bed) * 3 / 2, order_max, 0));
+			for (uint32_t block = 0; block < 4; block++) {
+				CHECK_OK(mhp_block_offline(bed.pool.m, block, NULL, NULL));
+				CHECK_EQ(data_in(&bed, block), 0U);
+				CHECK_EQ(test_block(&bed.pool, block).state, MHP_OFFLINE);
+				test_pool_check(&bed.pool);
+				test_mover_check(&bed.mover);
+				check_reserves(&bed);
+				struct mhp_blocks again = { block, 1 };
+				CHECK_OK(mhp_online(bed.pool.m, again, MHP_ZONE_MOVABLE, NULL));
+			}
+			CHECK_CMP(bed.mover.nr_frames_moved, >, 0U);
+			close_bed(&bed);
+		}
+}
+
+/* R29: data of one block of a set never moves into another one of it. */
+TEST(offline__several_blocks__data_leaves_all_of_them)
+{
+	struct bed bed;
+	open_bed(&bed, "tiny8", 5);
+	fill_with_gaps(&bed);
+	test_mover_thin_out(&bed.mover, 40);
+	uint64_t nr = data_in(&bed, 0) + data_in(&bed, 2) + data_in(&bed, 3);
+	struct mhp_blocks sets[] = { { 2, 2 }, { 0, 1 } };
+	CHECK_OK(mhp_offline(bed.pool.m, sets, 2, NULL, NULL));
+	CHECK_EQ(bed.mover.nr_frames_moved, nr); /* each page moved once */
+	CHECK_EQ(data_in(&bed, 0) + data_in(&bed, 2) + data_in(&bed, 3), 0U);
+	test_pool_check(&bed.pool);
+	test_mover_check(&bed.mover);
+	close_bed(&bed);
+}
+
+/* R29: pages that an owner lets go of only later; one pass is not enough. */
+TEST(offline__owner_needs_time__tries_again)
+{
+	static const int errors[] = { MHP_EAGAIN, MHP_EBUSY };
+	for (unsigned i = 0; i < 2; i++) {
+		struct bed bed;
+		test_at("isolate says %s", test_error_name(errors[i]));
+		open_bed(&bed, "tiny2", 3);
+		CHECK(test_mover_fill(&bed.mover, usable(&bed), 0, 0));
+		bed.mover.isolate_error = errors[i];
+		bed.mover.isolate_times = 30; /* of different pages, in several passes */
+		CHECK_OK(mhp_block_offline(bed.pool.m, fullest(&bed), NULL, NULL));
+		test_mover_check(&bed.mover);
+		test_pool_check(&bed.pool);
+		close_bed(&bed);
+	}
+}
+
+/* R29: an owner that fails in the middle of a batch: what was done counts, the rest is put back. */
+TEST(offline__migrate_fails_part_way__the_rest_is_put_back)
+{
+	for (unsigned runs = 0; runs < 16; runs++) {
+		struct bed bed;
+		test_at("migrate fails after %u runs", runs);
+		open_bed(&bed, "tiny8", 3);
+		fill_with_gaps(&bed);
+		bed.mover.migrate_error = MHP_EIO;
+		bed.mover.migrate_times = 3;
+		bed.mover.migrate_runs = runs;
+		uint32_t block = fullest(&bed);
+		CHECK_OK(mhp_block_offline(bed.pool.m, block, NULL, NULL));
+		CHECK_EQ(data_in(&bed, block), 0U);
+		CHECK_CMP(bed.mover.nr_putback, >, 0U);
+		test_mover_check(&bed.mover);
+		test_pool_check(&bed.pool);
+		close_bed(&bed);
+	}
+}
+
+/* ---- room ---- */
+
+/* R29: one page short of room: nothing is asked of the owner, nothing moves, nothing has changed. */
+TEST(offline__no_room__nothing_moves)
+{
+	struct bed bed;
+	struct test_ledger before;
+	struct mhp_offline_opts rehearsal = { .dry_run = true };
+	struct mhp_why why, foreseen;
+	open_bed(&bed, "tiny8", 3);
+	uint64_t nr = 2 * usable(&bed) + 1;
+	CHECK(test_mover_fill(&bed.mover, nr, 0, 0));
+	test_ledger_take(&bed.pool, &before);
+	for (uint32_t block = 0; block < 3; block++) {
+		test_at("block %u", block);
+		CHECK_RET(mhp_block_offline(bed.pool.m, block, NULL, &why), MHP_ENOMEM);
+		CHECK_EQ(why.cause, MHP_CAUSE_ROOM);
+		CHECK_EQ(why.order, 0);
+		CHECK_EQ(why.room_missing, 1U);
+		CHECK_RET(mhp_block_offline(bed.pool.m, block, &rehearsal, &foreseen), MHP_ENOMEM);
+		CHECK_EQ(foreseen.cause, MHP_CAUSE_ROOM);
+		CHECK_EQ(foreseen.room_missing, 1U);
+		test_ledger_check(&bed.pool, &before);
+	}
+	CHECK_EQ(bed.mover.nr_migrated, 0U);
+	CHECK_EQ(bed.mover.nr_isolated, bed.mover.nr_putback); /* asked, not moved */
+	test_mover_free(&bed.mover, 0);
+	CHECK_OK(mhp_block_offline(bed.pool.m, fullest(&bed), NULL, NULL));
+	test_mover_check(&bed.mover);
+	close_bed(&bed);
+}
+
+/* ---- bounds ---- */
+
+static uint64_t
+clock_ns(struct bed *bed)
+{
+	return mhp_sim_ops.now_ns(bed->pool.sim);
+}
+
+/* R29: the deadline ends it, whatever the owner does, and not much later. */
+TEST(offline__deadline__ends_it)
+{
+	for (uint32_t ms = 1; ms <= 1000; ms *= 10) {
+		struct bed bed;
+		struct mhp_offline_opts opts = { .deadline_ms = ms, .attempts_max = UINT32_MAX };
+		struct mhp_why why;
+		test_at("deadline %u ms", ms);
+		open_bed(&bed, "tiny2", 3);
+		CHECK(test_mover_fill(&bed.mover, usable(&bed), 0, 0));
+		uint32_t block = fullest(&bed);
+		uint32_t slot = first_in(&bed, block);
+		bed.mover.pages[slot].pinned = true;
+		uint64_t start = clock_ns(&bed);
+		CHECK_RET(mhp_block_offline(bed.pool.m, block, &opts, &why), MHP_EAGAIN);
+		uint64_t took = clock_ns(&bed) - start;
+		CHECK_EQ(why.cause, MHP_CAUSE_DEADLINE);
+		CHECK_EQ(why.pfn, bed.mover.pages[slot].pfn);
+		CHECK_CMP(took, >=, ms * MS);
+		CHECK_CMP(took, <=, ms * MS + 25 * MS); /* one pause more */
+		CHECK_EQ(test_block(&bed.pool, block).state, MHP_ONLINE);
+		test_pool_check(&bed.pool);
+		test_mover_check(&bed.mover);
+		bed.mover.pages[slot].pinned = false;
+		CHECK_OK(mhp_block_offline(bed.pool.m, block, &opts, NULL));
+		close_bed(&bed);
+	}
+}
+
+/* R29: zero does not mean for ever, neither for the deadline nor for attempts. */
+TEST(offline__defaults__are_bounds)
+{
+	struct bed bed;
+	struct mhp_offline_opts patient = { .attempts_max = UINT32_MAX };
+	struct mhp_why why;
+	open_bed(&bed, "tiny2", 3);
+	CHECK(test_mover_fill(&bed.mover, usable(&bed), 0, 0));
+	uint32_t block = fullest(&bed), slot = first_in(&bed, block);
+	bed.mover.pages[slot].pinned = true;
+	uint64_t start = clock_ns(&bed);
+	CHECK_RET(mhp_block_offline(bed.pool.m, block, &patient, &why), MHP_EAGAIN);
+	CHECK_EQ(why.cause, MHP_CAUSE_DEADLINE);
+	CHECK_CMP(clock_ns(&bed) - start, >=, MHP_OFFLINE_DEADLINE_MS * MS);
+	start = clock_ns(&bed);
+	CHECK_RET(mhp_block_offline(bed.pool.m, block, NULL, &why), MHP_EBUSY);
+	CHECK_EQ(why.cause, MHP_CAUSE_REFUSED);
+	CHECK_CMP(clock_ns(&bed) - start, <, MHP_OFFLINE_DEADLINE_MS * MS);
+	close_bed(&bed);
+}
+
+/* R29: so many passes without progress; each pass asks for each page that is left once. */
+TEST(offline__attempts__are_counted)
+{
+	for (uint32_t max = 1; max <= 20; max++) {
+		struct bed bed;
+		struct mhp_offline_opts opts = { .attempts_max = max };
+		struct mhp_why why;
+		test_at("%u attempts", max);
+		open_bed(&bed, "tiny1", 2);
+		CHECK(test_mover_alloc(&bed.mover, 0, 0) != TEST_MOVER_NONE);
+		uint32_t block = fullest(&bed);
+		bed.mover.isolate_error = MHP_EAGAIN;
+		bed.mover.isolate_times = max;
+		CHECK_RET(mhp_block_offline(bed.pool.m, block, &opts, &why), MHP_EAGAIN);
+		CHECK_EQ(why.cause, MHP_CAUSE_IN_FLIGHT);
+		/* One more isolate: the survey afterwards, which asks who would not let go. */
+		CHECK_EQ(bed.mover.nr_isolated, max + 1);
+		bed.mover.isolate_times = max - 1;
+		CHECK_OK(mhp_block_offline(bed.pool.m, block, &opts, NULL));
+		test_mover_check(&bed.mover);
+		close_bed(&bed);
+	}
+}
+
+/* ---- cancel and progress ---- */
+
+struct canceler {
+	struct bed *bed;
+	uint32_t block;
+	uint64_t at;               /* the at-th migrate */
+	uint64_t calls;
+	int answer;
+	struct mhp_progress progress;
+};
+
+static void
+cancel_at(void *ctx)
+{
+	struct canceler *canceler = ctx;
+	if (++canceler->calls != canceler->at)
+		return;
+	canceler->answer = mhp_offline_cancel(canceler->bed->pool.m, canceler->block);
+	canceler->progress = mhp_offline_progress(canceler->bed->pool.m);
+}
+
+static void *
+cancel_in_thread(void *ctx)
+{
+	struct canceler *canceler = ctx;
+	canceler->answer = mhp_offline_cancel(canceler->bed->pool.m, canceler->block);
+	canceler->progress = mhp_offline_progress(canceler->bed->pool.m);
+	return NULL;
+}
+
+static void
+cancel_from_thread(void *ctx)
+{
+	struct canceler *canceler = ctx;
+	pthread_t thread;
+	if (++canceler->calls != canceler->at)
+		return;
+	CHECK(pthread_create(&thread, NULL, cancel_in_thread, canceler) == 0);
+	CHECK(pthread_join(thread, NULL) == 0);
+}
+
+/* Cancel at the first batch of many: hardly anything may move afterwards. */
+static void
+check_cancel(struct bed *bed, void (*cancel)(void *ctx))
+{
+	fill_with_gaps(bed);
+	struct canceler canceler = { .bed = bed, .block = fullest(bed), .at = 1, .answer = 1 };
+	struct mhp_why why;
+	uint64_t nr = data_in(bed, canceler.block);
+	CHECK_CMP(nr, >=, 64U);
+	bed->mover.on_migrate = cancel;
+	bed->mover.on_migrate_ctx = &canceler;
+	CHECK_RET(mhp_block_offline(bed->pool.m, canceler.block, NULL, &why), MHP_ECANCELED);
+	CHECK_EQ(canceler.answer, 0);
+	CHECK_EQ(why.cause, MHP_CAUSE_CANCELED);
+	CHECK_EQ(test_block(&bed->pool, canceler.block).state, MHP_ONLINE);
+	CHECK_CMP(bed->mover.nr_frames_moved, <=, 32U); /* the batch under way, and one more */
+	CHECK_EQ(canceler.progress.blocks.first, canceler.block);
+	CHECK_EQ(canceler.progress.blocks.count, 1U);
+	CHECK_EQ(canceler.progress.left_pages, nr);
+	test_pool_check(&bed->pool);
+	test_mover_check(&bed->mover);
+	/* Once more, and nobody objects: the cancel is forgotten. */
+	bed->mover.on_migrate = NULL;
+	CHECK_OK(mhp_block_offline(bed->pool.m, canceler.block, NULL, NULL));
+	test_mover_check(&bed->mover);
+}
+
+/* R29: cancel from the owner that is asked to move. */
+TEST(offline__cancel_from_callback__stops_soon)
+{
+	struct bed bed;
+	open_bed(&bed, "small", 3);
+	check_cancel(&bed, cancel_at);
+	close_bed(&bed);
+}
+
+/* R29: cancel from another thread. */
+TEST(offline__cancel_from_thread__stops_soon)
+{
+	struct bed bed;
+	open_bed(&bed, "small", 3);
+	check_cancel(&bed, cancel_from_thread);
+	close_bed(&bed);
+}
+
+/* R29: every block of the call can be named, and no other; and nothing when nothing is under way. */
+TEST(offline__cancel_by_any_block_of_the_call__stops)
+{
+	for (uint32_t block = 0; block < 8; block++) {
+		struct bed bed;
+		test_at("cancel block %u", block);
+		open_bed(&bed, "small", 6);
+		CHECK(test_mover_fill(&bed.mover, 3 * usable(&bed) / 2, 0, 0));
+		test_mover_thin_out(&bed.mover, 50);
+		struct canceler canceler = { .bed = &bed, .block = block, .at = 1, .answer = 1 };
+		bool named = block == 0 || block == 1 || block == 3;
+		struct mhp_blocks sets[] = { { 3, 1 }, { 0, 2 } };
+		CHECK_RET(mhp_offline_cancel(bed.pool.m, block), MHP_ENOENT);
+		CHECK_EQ(mhp_offline_progress(bed.pool.m).blocks.count, 0U);
+		bed.mover.on_migrate = cancel_at;
+		bed.mover.on_migrate_ctx = &canceler;
+		int error = mhp_offline(bed.pool.m, sets, 2, NULL, NULL);
+		CHECK_EQ(canceler.answer, named ? 0 : MHP_ENOENT);
+		CHECK_RET(error, named ? MHP_ECANCELED : 0);
+		CHECK_RET(mhp_offline_cancel(bed.pool.m, block), MHP_ENOENT);
+		test_pool_check(&bed.pool);
+		test_mover_check(&bed.mover);
+		close_bed(&bed);
+	}
+}
+
+struct watcher {
+	struct bed *bed;
+	uint64_t total, calls, last_moved, last_elapsed;
+};
+
+static void
+watch(void *ctx)
+{
+	struct watcher *watcher = ctx;
+	struct mhp_progress now = mhp_offline_progress(watcher->bed->pool.m);
+	CHECK_EQ(now.blocks.count, 1U);
+	CHECK_CMP(now.moved_pages, >=, watcher->last_moved);
+	CHECK_CMP(now.moved_pages, <=, watcher->total);
+	CHECK_CMP(now.left_pages, <=, watcher->total);
+	CHECK_CMP(now.elapsed_ns, >=, watcher->last_elapsed);
+	if (watcher->calls++ == 0)
+		CHECK_EQ(now.left_pages, watcher->total);
+	watcher->last_moved = now.moved_pages;
+	watcher->last_elapsed = now.elapsed_ns;
+}
+
+/* R29: progress can be read while it runs, and is nothing before and after. */
+TEST(offline__progress__can_be_read)
+{
+	struct bed bed;
+	open_bed(&bed, "small", 3);
+	fill_with_gaps(&bed);
+	uint32_t block = fullest(&bed);
+	struct watcher watcher = { .bed = &bed, .total = data_in(&bed, block) };
+	bed.mover.on_migrate = watch;
+	bed.mover.on_migrate_ctx = &watcher;
+	CHECK_OK(mhp_block_offline(bed.pool.m, block, NULL, NULL));
+	CHECK_CMP(watcher.calls, >, 4U);
+	CHECK_CMP(watcher.last_moved, >, 0U);
+	struct mhp_progress after = mhp_offline_progress(bed.pool.m);
+	CHECK_EQ(after.blocks.count, 0U);
+	CHECK_EQ(after.moved_pages + after.left_pages + after.elapsed_ns, 0U);
+	close_bed(&bed);
+}
+
+/* ---- why not ---- */
+
+static uint64_t
+kernel_page(struct bed *bed, uint16_t owner, unsigned order)
+{
+	struct mhp_page_req req = { .owner = owner, .order = (uint8_t)order };
+	uint64_t pfn;
+	CHECK_OK(mhp_page_alloc(bed->pool.m, req, &pfn));
+	return pfn;
+}
+
+/* Dry run and the real thing say the same of [first, first + count), and change nothing. */
+static int
+ask(struct bed *bed, uint32_t first, uint32_t count, struct mhp_why *ret_why)
+{
+	struct mhp_blocks blocks = { first, count };
+	struct mhp_offline_opts rehearsal = { .dry_run = true };
+	struct mhp_why really;
+	struct test_ledger before;
+	uint64_t moved = bed->mover.nr_frames_moved;
+	memset(ret_why, 0, sizeof(*ret_why));
+	memset(&really, 0, sizeof(really));
+	test_ledger_take(&bed->pool, &before);
+	int error = mhp_offline(bed->pool.m, &blocks, 1, &rehearsal, ret_why);
+	test_ledger_check(&bed->pool, &before);
+	CHECK_EQ(bed->mover.nr_frames_moved, moved);
+	if (error == 0)
+		return 0;
+	CHECK_RET(mhp_offline(bed->pool.m, &blocks, 1, NULL, &really), error);
+	CHECK_EQ(really.cause, ret_why->cause);
+	CHECK_EQ(really.pfn, ret_why->pfn);
+	CHECK_EQ(really.block, ret_why->block);
+	CHECK_EQ(really.order, ret_why->order);
+	CHECK_EQ(really.owner, ret_why->owner);
+	CHECK_EQ(really.nr_unmovable, ret_why->nr_unmovable);
+	CHECK_EQ(really.nr_bad, ret_why->nr_bad);
+	CHECK_EQ(really.more_owners, ret_why->more_owners);
+	CHECK_MEM(really.owners, ret_why->owners, sizeof(really.owners));
+	CHECK_STR(really.text, ret_why->text);
+	return error;
+}
+
+/* R30: the first page, its owner, every owner with its pages, and the owner's own words. */
+TEST(offline__unmovable_pages__are_all_named)
+{
+	struct bed bed;
+	struct mhp_why why;
+	uint16_t owners[3];
+	uint64_t pfns[3], nr[3] = { 3, 2, 4 }, first = MHP_PFN_NONE;
+	open_bed(&bed, "small", 1);
+	CHECK_OK(mhp_block_offline(bed.pool.m, 0, NULL, NULL));
+	CHECK_OK(mhp_online(bed.pool.m, (struct mhp_blocks){ 0, 1 }, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(ask(&bed, 0, 1, &why));
+	for (unsigned i = 0; i < 3; i++) {
+		char name[8] = { 'o', 'w', 'n', 'e', 'r', (char)('a' + i), 0 };
+		CHECK_OK(mhp_owner_register(bed.pool.m, name, NULL, NULL, &owners[i]));
+		pfns[i] = MHP_PFN_NONE;
+		for (uint64_t k = 0; k < nr[i]; k++) {
+			uint64_t pfn = kernel_page(&bed, owners[i], i);
+			pfns[i] = pfn < pfns[i] ? pfn : pfns[i];
+		}
+		first = pfns[i] < first ? pfns[i] : first;
+	}
+	add(&bed, 1, 2, 0, MHP_ZONE_MOVABLE);
+	CHECK_RET(ask(&bed, 0, 2, &why), MHP_EBUSY);
+	CHECK_EQ(why.cause, MHP_CAUSE_UNMOVABLE);
+	CHECK_EQ(why.pfn, first);
+	CHECK_EQ(why.block, 0U);
+	CHECK_EQ(why.nr_unmovable, 3U + 2 * 2 + 4 * 4);
+	CHECK_EQ(why.nr_owners, 3);
+	CHECK(!why.more_owners);
+	for (unsigned i = 0; i < 3; i++) {
+		unsigned at = 0;
+		while (at < 3 && why.owners[at].owner != owners[i])
+			at++;
+		CHECK_CMP(at, <, 3U);
+		CHECK_EQ(why.owners[at].nr_pages, nr[i] << i);
+		CHECK_EQ(why.owners[at].first_pfn, pfns[i]);
+		if (at > 0)
+			CHECK_CMP(why.owners[at].first_pfn, >, why.owners[at - 1].first_pfn);
+	}
+	CHECK_EQ(why.owner, why.owners[0].owner);
+	CHECK_STR(why.text, mhp_owner_name(bed.pool.m, why.owner));
+	CHECK_EQ(bed.mover.nr_isolated, 0U);
+	for (uint64_t pfn = 0; pfn < bed.pool.block_pages; pfn++)
+		if (mhp_frame_peek(bed.pool.m, pfn).state == MHP_FRAME_USED)
+			CHECK_OK(mhp_page_free(bed.pool.m, pfn));
+	CHECK_OK(ask(&bed, 0, 2, &why));
+	close_bed(&bed);
+}
+
+/* R30: more owners than fit are not silently left out. */
+TEST(offline__many_owners__says_that_there_are_more)
+{
+	struct bed bed;
+	struct mhp_why why;
+	open_bed(&bed, "small", 1);
+	CHECK_OK(mhp_block_offline(bed.pool.m, 0, NULL, NULL));
+	CHECK_OK(mhp_online(bed.pool.m, (struct mhp_blocks){ 0, 1 }, MHP_ZONE_NORMAL, NULL));
+	for (unsigned i = 0; i < MHP_WHY_OWNERS + 2; i++) {
+		uint16_t owner;
+		CHECK_OK(mhp_owner_register(bed.pool.m, "one of many", NULL, NULL, &owner));
+		(void)kernel_page(&bed, owner, 0);
+		CHECK_RET(ask(&bed, 0, 1, &why), MHP_EBUSY);
+		CHECK_EQ(why.nr_owners, i < MHP_WHY_OWNERS ? i + 1 : MHP_WHY_OWNERS);
+		CHECK_EQ(why.more_owners, i >= MHP_WHY_OWNERS);
+		CHECK_EQ(why.nr_unmovable, i + 1U);
+	}
+	test_mover_close(&bed.mover);
+	test_pool_discard(&bed.pool);
+}
+
+/* R30: an owner that will not let go of a page is named by that page, in its own words. */
+TEST(offline__pinned_page__is_named)
+{
+	struct bed bed;
+	struct mhp_why why;
+	char text[MHP_WHY_TEXT];
+	open_bed(&bed, "tiny8", 3);
+	CHECK(test_mover_fill(&bed.mover, usable(&bed), 1, 0));
+	uint32_t block = fullest(&bed), slot = first_in(&bed, block);
+	bed.mover.pages[slot].pinned = true;
+	CHECK_RET(ask(&bed, block, 1, &why), MHP_EBUSY);
+	CHECK_EQ(why.cause, MHP_CAUSE_REFUSED);
+	CHECK_EQ(why.pfn, bed.mover.pages[slot].pfn);
+	CHECK_EQ(why.order, bed.mover.pages[slot].order);
+	CHECK_EQ(why.owner, bed.mover.owner);
+	CHECK_EQ(why.owners[0].nr_pages, UINT64_C(1) << why.order);
+	snprintf(text, sizeof(text), "test page %u at pfn %" PRIu64, slot, why.pfn);
+	CHECK_STR(why.text, text);
+	test_mover_check(&bed.mover);
+	bed.mover.pages[slot].pinned = false;
+	CHECK_OK(ask(&bed, block, 1, &why));
+	CHECK_OK(mhp_block_offline(bed.pool.m, block, NULL, NULL));
+	close_bed(&bed);
+}
+
+/* R30: a page that cannot move and one that will not: both are named, by the rehearsal too. */
+TEST(offline__unmovable_and_pinned__both_are_named)
+{
+	for (unsigned pinned_first = 0; pinned_first < 2; pinned_first++) {
+		struct bed bed;
+		struct mhp_why why;
+		test_at("the pinned page comes %s", pinned_first != 0 ? "first" : "last");
+		open_bed(&bed, "small", 1);
+		CHECK_OK(mhp_block_offline(bed.pool.m, 0, NULL, NULL));
+		CHECK_OK(mhp_online(bed.pool.m, (struct mhp_blocks){ 0, 1 }, MHP_ZONE_NORMAL, NULL));
+		/* Of the pages that come, the first or the last goes to the mover. */
+		uint32_t slot = test_mover_alloc(&bed.mover, 0, 0);
+		uint64_t pfn = kernel_page(&bed, bed.kernel, 0);
+		while ((pfn > bed.mover.pages[slot].pfn) != (pinned_first != 0)) {
+			CHECK_OK(mhp_page_free(bed.pool.m, pfn));
+			slot = test_mover_alloc(&bed.mover, 0, 0);
+			pfn = kernel_page(&bed, bed.kernel, 0);
+			if (pfn < bed.mover.pages[slot].pfn || pinned_first != 0)
+				continue;
+			/* Ascending: let the mover have one behind. */
+			slot = test_mover_alloc(&bed.mover, 0, 0);
+		}
+		bed.mover.pages[slot].pinned = true;
+		add(&bed, 1, 1, 0, MHP_ZONE_MOVABLE);
+		CHECK_RET(ask(&bed, 0, 1, &why), MHP_EBUSY);
+		CHECK_EQ(why.cause, pinned_first != 0 ? MHP_CAUSE_REFUSED : MHP_CAUSE_UNMOVABLE);
+		CHECK_EQ(why.nr_owners, 2);
+		CHECK_EQ(why.nr_unmovable, 1U);
+		CHECK_EQ(bed.mover.nr_frames_moved, 0U);
+		CHECK_OK(mhp_page_free(bed.pool.m, pfn));
+		bed.mover.pages[slot].pinned = false;
+		close_bed(&bed);
+	}
+}
+
+/* R30: an owner that tries and fails, again and again, is the cause, with its error. */
+TEST(offline__migrate_always_fails__says_so)
+{
+	struct bed bed;
+	struct mhp_why why;
+	open_bed(&bed, "tiny8", 3);
+	CHECK(test_mover_fill(&bed.mover, usable(&bed), 0, 0));
+	uint32_t block = fullest(&bed);
+	bed.mover.migrate_error = MHP_EIO;
+	bed.mover.migrate_times = UINT64_MAX;
+	CHECK_RET(mhp_block_offline(bed.pool.m, block, NULL, &why), MHP_EIO);
+	CHECK_EQ(why.cause, MHP_CAUSE_MIGRATE);
+	CHECK_EQ(why.owner, bed.mover.owner);
+	CHECK_EQ(mhp_frame_peek(bed.pool.m, why.pfn).owner, bed.mover.owner);
+	CHECK_EQ(test_block(&bed.pool, block).state, MHP_ONLINE);
+	test_pool_check(&bed.pool);
+	test_mover_check(&bed.mover);
+	bed.mover.migrate_times = 0;
+	close_bed(&bed);
+}
+
+static int
+refuse_offline(void *ctx, const struct mhp_notice *notice)
+{
+	(void)ctx;
+	return notice->kind == MHP_GOING_OFFLINE_NOTICE ? -4321 : 0;
+}
+
+/* R30: a listener that refuses is named, and its own error comes back. */
+TEST(offline__listener_refuses__is_named)
+{
+	struct bed bed;
+	struct test_ledger before;
+	struct mhp_why why;
+	uint16_t id;
+	open_bed(&bed, "tiny2", 2);
+	CHECK(test_mover_fill(&bed.mover, 3, 0, 0));
+	CHECK_OK(mhp_listener_add(bed.pool.m, refuse_offline, NULL, 0, &id));
+	test_ledger_take(&bed.pool, &before);
+	CHECK_RET(mhp_block_offline(bed.pool.m, 1, NULL, &why), -4321);
+	CHECK_EQ(why.cause, MHP_CAUSE_LISTENER);
+	CHECK_EQ(why.listener, id);
+	CHECK_EQ(why.block, 1U);
+	test_ledger_check(&bed.pool, &before);
+	CHECK_OK(mhp_listener_remove(bed.pool.m, id));
+	close_bed(&bed);
+}
+
+/* R30: causes have words, known or not. */
+TEST(offline__cause_text__is_never_null)
+{
+	for (unsigned i = 0; i <= MHP_CAUSE_POLICY; i++)
+		CHECK_CMP(strlen(mhp_cause_text(i)), >, 5U);
+	CHECK_STR(mhp_cause_text(MHP_CAUSE_POLICY + 1), "?");
+}

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * remove_test.c - removal: any union of whole blocks, all or none, and how one block is torn down.
+ *
+ * The blocks of a case come from different adds and have their metadata in different places; what
+ * is removed is gone with everything that it had, what stays has not noticed. The order of the
+ * teardown is watched from the port's side, and shown to matter by doing it the other way round.
+ */
+#include "memmap.h"
+#include "ledger.h"
+#include "mover.h"
+
+#define SELF (MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE)
+
+static void
+add(struct test_pool *pool, uint32_t first, uint32_t count, uint32_t flags, uint8_t node,
+    uint8_t zone)
+{
+	struct mhp_add_opts opts = { .flags = flags, .node = node, .metadata_node = 1, .zone = zone };
+	CHECK_OK(mhp_add(pool->m, test_blocks(pool, first, count), &opts, NULL));
+}
+
+static int
+take_out(struct test_pool *pool, uint32_t first, uint32_t count, struct mhp_why *reterr_why)
+{
+	struct mhp_span span = test_blocks(pool, first, count);
+	return mhp_remove(pool->m, &span, 1, NULL, reterr_why);
+}
+
+/* ---- unions ---- */
+
+#define ABSENT_BLOCK 4U
+#define PLAYED 7U              /* blocks 0 to 6; block 7 stays */
+
+/* One of each kind: boot, two of one self-hosted add, external, none, self-hosted and offline, on
+ * another node; and a block that takes in the data of all. */
+static void
+open_mixture(struct test_pool *pool, struct test_mover *mover, const char *shape)
+{
+	struct test_pool_opts opts = { .shape = shape, .meta_bytes = 4 << 20 };
+	test_pool_open(pool, &opts);
+	test_mover_open(mover, pool, 256);
+	add(pool, 7, 1, MHP_ADD_BOOT | MHP_ADD_ONLINE, 1, MHP_ZONE_NORMAL);
+	add(pool, 0, 1, MHP_ADD_BOOT | MHP_ADD_ONLINE, 0, MHP_ZONE_NORMAL);
+	add(pool, 1, 2, SELF | MHP_ADD_ONLINE, 0, MHP_ZONE_MOVABLE);
+	add(pool, 3, 1, MHP_ADD_ONLINE, 1, MHP_ZONE_MOVABLE);
+	add(pool, 5, 1, SELF, 0, MHP_ZONE_MOVABLE);
+	add(pool, 6, 1, MHP_MEMMAP_ON_NODE, 0, MHP_ZONE_MOVABLE);
+	/* Caches would fill up one block after the other: leave something in each. */
+	for (unsigned i = 0; i < 4; i++)
+		CHECK(test_mover_alloc(mover, 0, i % 2) != TEST_MOVER_NONE);
+}
+
+/* A block that holds the metadata of another goes after it. */
+static void
+close_mixture(struct test_pool *pool, struct test_mover *mover)
+{
+	test_mover_close(mover);
+	if (test_block(pool, 6).state != MHP_ABSENT)
+		CHECK_OK(take_out(pool, 6, 1, NULL));
+	test_pool_empty_and_close(pool);
+}
+
+/* One span a block, the highest first; what is absent is named together with what is below it. */
+static unsigned
+spans_of(struct test_pool *pool, unsigned set, struct mhp_span *ret_spans)
+{
+	unsigned nr = 0;
+	for (unsigned block = PLAYED; block-- > 0;) {
+		if ((set >> block & 1U) == 0)
+			continue;
+		bool with_gap = block == ABSENT_BLOCK && block > 0 && (set >> (block - 1) & 1U) != 0;
+		ret_spans[nr++] = with_gap ? test_blocks(pool, block - 1, 2) :
+					     test_blocks(pool, block, 1);
+		if (with_gap)
+			block--;
+	}
+	return nr;
+}
+
+static void
+check_union(const char *shape, unsigned set)
+{
+	struct mhp_block_info before[PLAYED];
+	struct mhp_span spans[PLAYED];
+	struct test_pool pool;
+	struct test_mover mover;
+	open_mixture(&pool, &mover, shape);
+	for (uint32_t i = 0; i < PLAYED; i++)
+		before[i] = test_block(&pool, i);
+	unsigned nr = spans_of(&pool, set, spans);
+	bool only_gap = false;
+	for (unsigned i = 0; i < nr; i++)
+		only_gap |= spans[i].start.addr == ABSENT_BLOCK * pool.block_bytes &&
+			    spans[i].size == pool.block_bytes;
+	CHECK_RET(mhp_remove(pool.m, spans, nr, NULL, NULL), only_gap ? MHP_ENOENT : 0);
+	for (uint32_t i = 0; i < PLAYED; i++) {
+		bool gone = !only_gap && (set >> i & 1U) != 0;
+		struct mhp_block_info now = test_block(&pool, i);
+		CHECK_EQ(now.state, gone ? MHP_ABSENT : before[i].state);
+		CHECK_EQ(now.metadata_bytes, gone ? 0 : before[i].metadata_bytes);
+	}
+	struct test_ledger ledger;
+	test_pool_check(&pool);
+	test_ledger_take(&pool, &ledger);
+	test_mover_check(&mover);
+	close_mixture(&pool, &mover);
+}
+
+/* R25: every union of blocks of all kinds, with gaps, whatever adds they came from. */
+TEST(remove__every_union__exactly_those_are_gone)
+{
+	static const char *const shapes[] = { "tiny2", "tiny8" };
+	for (unsigned i = 0; i < 2; i++)
+		for (unsigned set = 1; set < 1U << PLAYED; set++) {
+			test_at("shape %s, set %#x", shapes[i], set);
+			check_union(shapes[i], set);
+		}
+}
+
+/* R25: one span over all of them, the gap included. */
+TEST(remove__one_span_with_gaps__all_of_it_is_gone)
+{
+	struct test_pool pool;
+	struct test_mover mover;
+	open_mixture(&pool, &mover, "tiny2");
+	CHECK_OK(take_out(&pool, 0, PLAYED, NULL));
+	for (uint32_t i = 0; i < PLAYED; i++)
+		CHECK_EQ(test_block(&pool, i).state, MHP_ABSENT);
+	test_mover_check(&mover);
+	close_mixture(&pool, &mover);
+}
+
+/* R17 R25: what is no union of whole blocks, or names a block twice, gets a typed error. */
+TEST(remove__malformed__typed_error_and_nothing_changed)
+{
+	struct test_pool pool;
+	struct test_mover mover;
+	struct test_ledger before;
+	open_mixture(&pool, &mover, "tiny2");
+	uint64_t block = pool.block_bytes, page = pool.page_bytes;
+	uint64_t end = pool.config.geometry.nr_blocks * block;
+	const struct {
+		struct mhp_span spans[2];
+		unsigned nr;
+		int error;
+	} cases[] = {
+		{ { { { 0 }, 0 } }, 1, MHP_EINVAL },
+		{ { { { 0 }, block } }, 0, MHP_EINVAL },
+		{ { { { 0 }, page } }, 1, MHP_EINVAL },
+		{ { { { 0 }, block - page } }, 1, MHP_EINVAL },
+		{ { { { 0 }, block + 1 } }, 1, MHP_EINVAL },
+		{ { { { page }, block } }, 1, MHP_EINVAL },
+		{ { { { block / 2 }, block } }, 1, MHP_EINVAL },
+		{ { { { end }, block } }, 1, MHP_ENXIO },
+		{ { { { end - block }, 2 * block } }, 1, MHP_ENXIO },
+		{ { { { UINT64_MAX - block + 1 }, block } }, 1, MHP_ENXIO },
+		{ { { { UINT64_MAX - block + 1 }, 2 * block } }, 1, MHP_EOVERFLOW },
+		{ { { { block }, UINT64_MAX - block + 1 } }, 1, MHP_ENXIO },
+		{ { { { ABSENT_BLOCK * block }, block } }, 1, MHP_ENOENT },
+		{ { { { 0 }, block }, { { ABSENT_BLOCK * block }, block } }, 2, MHP_ENOENT },
+		{ { { { 0 }, block }, { { 0 }, block } }, 2, MHP_EINVAL },
+		{ { { { 0 }, 2 * block }, { { block }, block } }, 2, MHP_EINVAL },
+		{ { { { 0 }, block }, { { page }, block } }, 2, MHP_EINVAL },
+	};
+	test_ledger_take(&pool, &before);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		test_at("case %zu", i);
+		CHECK_RET(mhp_remove(pool.m, cases[i].spans, cases[i].nr, NULL, NULL),
+			  cases[i].error);
+		test_ledger_check(&pool, &before);
+	}
+	close_mixture(&pool, &mover);
+}
+
+/* R17: the block that is in the way of a removal is named. */
+TEST(remove__named_twice_or_absent__says_which)
+{
+	struct test_pool pool;
+	struct test_mover mover;
+	struct mhp_why why = { 0 };
+	open_mixture(&pool, &mover, "tiny1");
+	struct mhp_span twice[] = { test_blocks(&pool, 0, 2), test_blocks(&pool, 1, 2) };
+	CHECK_RET(mhp_remove(pool.m, twice, 2, NULL, &why), MHP_EINVAL);
+	CHECK_EQ(why.cause, MHP_CAUSE_STATE);
+	CHECK_EQ(why.block, 1U);
+	CHECK_RET(take_out(&pool, ABSENT_BLOCK, 1, &why), MHP_ENOENT);
+	CHECK_EQ(why.block, ABSENT_BLOCK);
+	close_mixture(&pool, &mover);
+}
+
+/* R26: one page that cannot move keeps all named blocks, and nothing has moved. */
+TEST(remove__one_block_cannot_leave__none_does)
+{
+	struct test_pool pool;
+	struct test_mover mover;
+	struct test_ledger before;
+	struct mhp_why why;
+	uint64_t pfn = 0;
+	uint16_t kernel;
+	open_mixture(&pool, &mover, "tiny2");
+	CHECK_OK(mhp_owner_register(pool.m, "kernel", NULL, NULL, &kernel));
+	struct mhp_page_req req = { .owner = kernel, .node = 0 };
+	CHECK_OK(mhp_page_alloc(pool.m, req, &pfn));
+	CHECK_CMP(pfn, <, pool.block_pages); /* in block 0, the only NORMAL one of node 0 */
+	test_ledger_take(&pool, &before);
+	CHECK_RET(take_out(&pool, 0, PLAYED, &why), MHP_EBUSY);
+	CHECK_EQ(why.cause, MHP_CAUSE_UNMOVABLE);
+	CHECK_EQ(why.pfn, pfn);
+	CHECK_EQ(mover.nr_frames_moved, 0U);
+	test_ledger_check(&pool, &before);
+	CHECK_OK(mhp_page_free(pool.m, pfn));
+	CHECK_OK(take_out(&pool, 0, PLAYED, NULL));
+	test_mover_check(&mover);
+	close_mixture(&pool, &mover);
+}
+
+/* R26 R30: the dry run of a removal says the same, and removes nothing. */
+TEST(remove__dry_run__changes_nothing)
+{
+	struct mhp_offline_opts rehearsal = { .dry_run = true };
+	struct test_pool pool;
+	struct test_mover mover;
+	struct test_ledger before;
+	open_mixture(&pool, &mover, "tiny2");
+	struct mhp_span span = test_blocks(&pool, 0, PLAYED);
+	test_ledger_take(&pool, &before);
+	CHECK_OK(mhp_remove(pool.m, &span, 1, &rehearsal, NULL));
+	test_ledger_check(&pool, &before);
+	CHECK_EQ(mover.nr_frames_moved, 0U);
+	close_mixture(&pool, &mover);
+}
+
+/* ---- a failed add ---- */
+
+/* No page that the allocator hands out lies in these blocks. */
+static void
+check_not_in_allocator(struct test_pool *pool, struct test_mover *mover, uint32_t first,
+		       uint32_t count)
+{
+	uint64_t pfn;
+	while (test_mover_alloc(mover, 0, MHP_NODE_ANY) != TEST_MOVER_NONE)
+		;
+	CHECK_EQ(test_mover_in(mover, first * pool->block_pages,
+			       (first + count) * pool->block_pages, &pfn), 0U);
+	test_mover_free_all(mover);
+}
+
+/* R28: block k of n fails, whatever k: every reserve goes back to its altmap, not to the allocator. */
+TEST(remove__add_of_block_k_of_n_fails__reserves_are_given_back)
+{
+	static const char *const shapes[] = { "tiny1", "tiny2", "tiny8" };
+	for (unsigned i = 0; i < 3; i++) {
+		struct test_pool_opts opts = { .shape = shapes[i] };
+		struct test_pool pool;
+		struct test_mover mover;
+		struct test_ledger before;
+		uint64_t nth = 0;
+		int error;
+		test_pool_open(&pool, &opts);
+		test_mover_open(&mover, &pool, 8192);
+		add(&pool, 0, 1, SELF | MHP_ADD_ONLINE, 0, MHP_ZONE_NORMAL);
+		test_ledger_take(&pool, &before);
+		struct mhp_add_opts four = { .flags = SELF | MHP_ADD_ONLINE };
+		do {
+			test_at("shape %s, call %" PRIu64 " fails", shapes[i], ++nth);
+			mhp_fault_arm(pool.fault, nth, false, MHP_EIO);
+			mhp_fault_begin(pool.fault, false);
+			error = mhp_add(pool.m, test_blocks(&pool, 2, 4), &four, NULL);
+			mhp_fault_end(pool.fault);
+			if (error == 0)
+				break;
+			CHECK_RET(error, MHP_EIO);
+			test_ledger_check(&pool, &before);
+			check_not_in_allocator(&pool, &mover, 2, 4);
+		} while (error != 0);
+		CHECK_CMP(nth, >, 8U); /* a map and a check_ram of each block at least */
+		test_mover_close(&mover);
+		test_pool_empty_and_close(&pool);
+	}
+}
+
+/* ---- teardown of one block ---- */
+
+/* The calls of a teardown in their order, seen below the fault port. */
+#define CALLS_MAX 64U
+
+static struct {
+	const struct mhp_port_ops *next;
+	struct {
+		bool memmap;           /* memmap_unmap, else unmap */
+		uint64_t addr;
+	} calls[CALLS_MAX];
+	unsigned nr;
+} seen;
+
+static void
+seen_unmap(void *port, struct mhp_phys start, uint64_t size)
+{
+	CHECK_CMP(seen.nr, <, CALLS_MAX);
+	seen.calls[seen.nr].memmap = false;
+	seen.calls[seen.nr++].addr = start.addr;
+	seen.next->unmap(port, start, size);
+}
+
+static void
+seen_memmap_unmap(void *port, void *virt, uint64_t nr, unsigned granule_shift,
+		  struct mhp_altmap *altmap)
+{
+	CHECK_CMP(seen.nr, <, CALLS_MAX);
+	seen.calls[seen.nr].memmap = true;
+	seen.calls[seen.nr++].addr = (uint64_t)(uintptr_t)virt;
+	seen.next->memmap_unmap(port, virt, nr, granule_shift, altmap);
+}
+
+/* A pool whose port tells what is unmapped when. */
+static void
+open_watched(struct test_pool *pool, struct mhp_port_ops *ops)
+{
+	struct mhp_sim_opts opts = { .geometry = test_geometry("tiny8"),
+				     .mode = MHP_SIM_UNMAP,
+				     .vmemmap = MHP_VMEMMAP != 0,
+				     .descriptor_bytes = MHP_PAGE_BYTES };
+	size_t bytes = 0;
+	*pool = (struct test_pool){ .page_bytes = 4096 };
+	CHECK_OK(mhp_sim_create(&opts, &pool->sim));
+	mhp_sim_config(pool->sim, &pool->config);
+	seen.next = pool->config.ops;
+	seen.nr = 0;
+	*ops = *pool->config.ops;
+	ops->unmap = seen_unmap;
+	ops->memmap_unmap = seen_memmap_unmap;
+	pool->config.ops = ops;
+	CHECK_OK(mhp_footprint(&opts.geometry, &bytes));
+	CHECK_OK(mhp_init(mhp_sim_instance_memory(pool->sim, bytes), bytes, &pool->config,
+			  &pool->m));
+	pool->block_pages = UINT64_C(1) << opts.geometry.block_order;
+	pool->block_bytes = pool->block_pages * pool->page_bytes;
+}
+
+/* R27: the memmap goes before any section, and sections from the last to the first. */
+TEST(remove__block_of_8_sections__torn_down_from_the_end)
+{
+	struct mhp_port_ops ops;
+	struct test_pool pool;
+	open_watched(&pool, &ops);
+	add(&pool, 1, 1, SELF | MHP_ADD_ZEROED | MHP_ADD_ONLINE, 0, MHP_ZONE_NORMAL);
+	CHECK_EQ(seen.nr, 0U);
+	CHECK_OK(take_out(&pool, 1, 1, NULL));
+	uint64_t section = pool.block_bytes / 8;
+	CHECK_EQ(seen.nr, MHP_VMEMMAP ? 9U : 8U);
+	for (unsigned i = 0; i < 8; i++) {
+		CHECK(!seen.calls[seen.nr - 8 + i].memmap);
+		CHECK_EQ(seen.calls[seen.nr - 8 + i].addr, pool.block_bytes + (7 - i) * section);
+	}
+	CHECK_EQ(seen.calls[0].memmap, MHP_VMEMMAP != 0);
+	test_pool_close(&pool);
+}
+
+/* Read the descriptors of section 1, which lie in section 0, before or after that is gone. */
+static void
+look_at_section_1(struct test_pool *pool, bool first_is_gone)
+{
+	const struct mhp_block *slot = &pool->m->blocks[1];
+	if (first_is_gone && MHP_VMEMMAP) {
+		uint64_t slice = pool->block_pages * MHP_PAGE_BYTES;
+		pool->config.ops->memmap_unmap(pool->config.port, slot->pages, slice >> 12, 12,
+					       &pool->m->blocks[1].altmap);
+	} else if (first_is_gone) {
+		struct mhp_phys start = { pool->block_bytes };
+		pool->config.ops->unmap(pool->config.port, start, pool->block_bytes / 8);
+	}
+	mhp__memmap_retire_section(pool->m, 1, 1);
+}
+
+static void
+look_forward(void *ctx)
+{
+	look_at_section_1(ctx, true);
+}
+
+static void
+look_backward(void *ctx)
+{
+	look_at_section_1(ctx, false);
+}
+
+/* R27: from the first section to the last, the look at the second one would have faulted. */
+TEST(remove__forward_order__would_have_faulted)
+{
+	struct test_pool_opts opts = { .shape = "tiny8" };
+	struct test_pool pool;
+	test_pool_open(&pool, &opts);
+	add(&pool, 1, 1, SELF | MHP_ADD_ZEROED, 0, MHP_ZONE_NORMAL);
+	CHECK_EQ(test_signal_of(look_backward, &pool), 0);
+	CHECK_EQ(test_signal_of(look_forward, &pool), SIGSEGV);
+	CHECK_OK(take_out(&pool, 1, 1, NULL));
+	test_pool_close(&pool);
+}
+
+/* ---- what is left in the memory ---- */
+
+static bool
+all_zero(struct test_pool *pool, uint32_t block)
+{
+	const unsigned char *bytes =
+		mhp_sim_backdoor(pool->sim, test_blocks(pool, block, 1).start);
+	for (uint64_t i = 0; i < pool->block_bytes; i++)
+		if (bytes[i] != 0)
+			return false;
+	return true;
+}
+
+/* R34: with scrub nothing of what was in the block can be read afterwards, reserve included. */
+TEST(remove__scrub__memory_is_zeros)
+{
+	for (unsigned scrub = 0; scrub < 2; scrub++) {
+		struct test_pool_opts opts = { .shape = "tiny8", .fill = MHP_SIM_KEEP };
+		struct mhp_offline_opts leave = { .scrub = scrub != 0 };
+		struct test_pool pool;
+		struct test_mover mover;
+		test_at("scrub %u", scrub);
+		test_pool_open(&pool, &opts);
+		test_mover_open(&mover, &pool, 4096);
+		add(&pool, 0, 2, SELF | MHP_ADD_ONLINE, 0, MHP_ZONE_MOVABLE);
+		CHECK(test_mover_fill(&mover, pool.block_pages / 4, 1, 0));
+		struct mhp_span span = test_blocks(&pool, 0, 1);
+		CHECK_OK(mhp_remove(pool.m, &span, 1, &leave, NULL));
+		CHECK_EQ(all_zero(&pool, 0), scrub != 0);
+		CHECK(!all_zero(&pool, 1));
+		test_mover_check(&mover);
+		test_mover_close(&mover);
+		test_pool_empty_and_close(&pool);
+	}
+}
