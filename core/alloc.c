@@ -5,15 +5,17 @@
  * The hot path is a pop or a push of the CPU's cache and one descriptor: allocating writes it,
  * freeing checks and clears it. A frame whose descriptor has an owner is the first of an allocated
  * page (INV 9), so that is what a free is checked by: a frame that is free, a tail, or in a cache
- * has none. Two sorts of descriptor must not be believed and are told apart by the arena's slot,
- * which never goes away: those of pageblocks that were never used (virgin), and those of frames
- * that are not the allocator's (below nr_head).
+ * has none. Descriptors of pageblocks that were never used must not be believed; the arena's slot,
+ * which never goes away, says which those are (virgin), and calls the frames before the first
+ * usable one so, too.
  *
  * Between a cache and a descriptor a frame is on its way: taken, with owner 0. Whoever empties a
  * range waits for such frames. Must not know: blocks' states, why frames below nr_head are not
  * the allocator's.
  */
 #include "pages.h"
+
+_Static_assert(MHP_ZONE_NORMAL == 0 && MHP_ZONE_MOVABLE == 1, "zones of a node");
 
 /* ---- zones in order of preference ---- */
 
@@ -53,7 +55,7 @@ zone_next(const struct mhp *m, const uint8_t *list, unsigned *at)
 static inline struct mhp_cache *
 caches_of(const struct mhp *m, unsigned id)
 {
-	return m->caches + (size_t)id * m->geo.nr_cpus;
+	return (void *)((unsigned char *)m->caches + id * m->zone_caches_bytes);
 }
 
 static inline uint64_t
@@ -110,48 +112,68 @@ mhp__unpoison(struct mhp *m, uint64_t pfn, uint64_t nr_pages, bool check)
 
 /* ---- requests ---- */
 
-/* All of a request but the cookie, as one word. */
+/* All of a request but the cookie, as one word. Where it comes in a register, that is what this
+ * is, and compilers see it; picked apart from here, it never goes through memory. */
 static inline uint64_t
 tail_of(struct mhp_page_req req)
 {
-	uint64_t word;
-	_Static_assert(sizeof(req) == 16 && offsetof(struct mhp_page_req, owner) == 8, "one word");
-	__builtin_memcpy(&word, (const char *)&req + 8, sizeof(word));
-	return word;
+	return (uint64_t)req.zero[2] << 56 | (uint64_t)req.zero[1] << 48 |
+	       (uint64_t)req.zero[0] << 40 | (uint64_t)req.flags << 32 |
+	       (uint64_t)req.node << 24 | (uint64_t)req.order << 16 | req.owner;
 }
 
-static inline bool
-is_valid(const struct mhp *m, struct mhp_page_req req)
+static inline unsigned
+tail_owner(uint64_t tail)
 {
-	const struct mhp_page_req zero = { .owner = (uint16_t)~(MHP_OWNERS_MAX - 1),
-					   .flags = (uint8_t)~MHP_PAGE_THIS_NODE,
-					   .zero = { 255, 255, 255 } };
-	_Static_assert((MHP_OWNERS_MAX & (MHP_OWNERS_MAX - 1)) == 0, "bits of an owner");
+	return (unsigned)(tail & 0xffff);
+}
+
+static inline unsigned
+tail_order(uint64_t tail)
+{
+	return (unsigned)(tail >> 16 & 0xff);
+}
+
+static inline unsigned
+tail_node(uint64_t tail)
+{
+	return (unsigned)(tail >> 24 & 0xff);
+}
+
+/* Its bits that must be 0. */
+#define TAIL_ZERO                                                                                  \
+	(~UINT64_C(0) << 40 | (uint64_t)(0xffU & ~MHP_PAGE_THIS_NODE) << 32 |                      \
+	 (0xffffU & ~(MHP_OWNERS_MAX - 1U)))
+_Static_assert((MHP_OWNERS_MAX & (MHP_OWNERS_MAX - 1U)) == 0, "an owner is so many bits");
+
+static inline bool
+is_valid(const struct mhp *m, uint64_t tail)
+{
 	uint64_t live = atomic_load_explicit(&m->owners_live, memory_order_relaxed);
 
 	/* The engine's own owners are never live. */
-	if ((tail_of(req) & tail_of(zero)) != 0 || (live >> req.owner % MHP_OWNERS_MAX & 1) == 0)
+	if ((tail & TAIL_ZERO) != 0 || (live >> tail_owner(tail) % MHP_OWNERS_MAX & 1) == 0)
 		return false;
-	return req.node < m->geo.nr_nodes || req.node == MHP_NODE_ANY;
+	return tail_node(tail) == MHP_NODE_ANY || tail_node(tail) < m->geo.nr_nodes;
 }
 
 bool
 mhp__page_req_is_valid(const struct mhp *m, struct mhp_page_req req)
 {
-	return is_valid(m, req);
+	return is_valid(m, tail_of(req));
 }
 
 static inline bool
-is_movable(const struct mhp *m, struct mhp_page_req req)
+is_movable(const struct mhp *m, unsigned owner)
 {
-	return (atomic_load_explicit(&m->owners_movable, memory_order_relaxed) >> req.owner & 1) != 0;
+	return (atomic_load_explicit(&m->owners_movable, memory_order_relaxed) >> owner & 1) != 0;
 }
 
 struct mhp_zone *
 mhp__page_req_zone(struct mhp *m, struct mhp_page_req req, unsigned *at)
 {
 	unsigned node = node_of(m, req.node);
-	const uint8_t *list = zonelist(m, node, is_movable(m, req));
+	const uint8_t *list = zonelist(m, node, is_movable(m, req.owner));
 	struct mhp_zone *zone;
 
 	do
@@ -177,17 +199,20 @@ mhp__page_req_drain(struct mhp *m, struct mhp_page_req req)
 
 /* ---- allocate ---- */
 
-/* The cache of the first zone had none, perhaps because there is no such zone. */
-static __attribute__((noinline)) bool
-take_slowly(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn)
+/* home: the zone whose cache had none. */
+static bool
+take_slowly(struct mhp *m, struct mhp_page_req req, unsigned home, uint64_t *ret_pfn)
 {
 	struct mhp_zone *zone;
 
-	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;)
-		if (mhp_port_cache_pop(mhp__zone_caches(m, zone), m->geo.nr_cpus, req.order,
-				       ret_pfn) ||
-		    mhp__cache_refill(m, zone, req.order, ret_pfn))
+	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;) {
+		if (mhp__zone_id(m, zone) != home &&
+		    mhp_port_cache_pop(mhp__zone_caches(m, zone), m->geo.nr_cpus, req.order,
+				       ret_pfn))
 			return true;
+		if (mhp__cache_refill(m, zone, req.order, ret_pfn))
+			return true;
+	}
 	/* What is left may sit in other caches, and be part of a larger page. */
 	if (!mhp__page_req_drain(m, req))
 		return false;
@@ -197,27 +222,59 @@ take_slowly(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn)
 	return false;
 }
 
-int
-mhp_page_alloc(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn)
+static inline int
+begin(struct mhp *m, uint64_t tail, uint64_t cookie, uint64_t pfn, uint64_t *ret_pfn)
+{
+	mhp__unpoison(m, pfn, UINT64_C(1) << tail_order(tail), true);
+	mhp__page_begin(mhp__pfn_to_page(m, pfn), tail_owner(tail), tail_order(tail), cookie);
+	*ret_pfn = pfn;
+	return 0;
+}
+
+/* The cache of the first zone had none, perhaps because there is no such zone. All that is left to
+ * do is here, so that the caller has nothing to keep. */
+static __attribute__((noinline)) int
+alloc_slowly(struct mhp *m, struct mhp_page_req req, unsigned home, uint64_t *ret_pfn)
 {
 	uint64_t pfn;
 
-	if (MHP_UNLIKELY(!is_valid(m, req) || req.order > MHP_PAGEBLOCK_ORDER(m)))
+	if (!take_slowly(m, req, home, &pfn))
+		return MHP_ENOMEM;
+	return begin(m, tail_of(req), req.cookie, pfn, ret_pfn);
+}
+
+static inline __attribute__((always_inline)) int
+alloc_on(struct mhp *m, struct mhp_page_req req, unsigned node, uint64_t *ret_pfn)
+{
+	uint64_t tail = tail_of(req), pfn;
+	unsigned order = tail_order(tail);
+
+	if (MHP_UNLIKELY(!is_valid(m, tail) || order > MHP_PAGEBLOCK_ORDER(m)))
 		return MHP_EINVAL;
 	/* Every list starts with the node's own zone of that kind; without memory its caches are
 	 * empty, too. */
-	unsigned id = node_of(m, req.node) * MHP_ZONE_KINDS +
-		      (is_movable(m, req) ? MHP_ZONE_MOVABLE : MHP_ZONE_NORMAL);
-	if (MHP_UNLIKELY(!mhp_port_cache_pop(caches_of(m, id), m->geo.nr_cpus, req.order, &pfn))) {
-		uint64_t slow_pfn; /* its own, so that the other can stay in a register */
-		if (!take_slowly(m, req, &slow_pfn))
-			return MHP_ENOMEM;
-		pfn = slow_pfn;
-	}
-	mhp__unpoison(m, pfn, UINT64_C(1) << req.order, true);
-	mhp__page_begin(mhp__pfn_to_page(m, pfn), req.owner, req.order, req.cookie);
-	*ret_pfn = pfn;
-	return 0;
+	unsigned id = node * MHP_ZONE_KINDS + MHP_ZONE_NORMAL + is_movable(m, tail_owner(tail));
+	if (MHP_UNLIKELY(!mhp_port_cache_pop(caches_of(m, id), m->geo.nr_cpus, order, &pfn)))
+		return alloc_slowly(m, req, id, ret_pfn);
+	return begin(m, tail, req.cookie, pfn, ret_pfn);
+}
+
+static __attribute__((noinline)) int
+alloc_at_home(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn)
+{
+	return alloc_on(m, req, node_of(m, MHP_NODE_ANY), ret_pfn);
+}
+
+int
+mhp_page_alloc(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn)
+{
+	unsigned node = tail_node(tail_of(req));
+
+	if (MHP_LIKELY(node != MHP_NODE_ANY))
+		return alloc_on(m, req, node, ret_pfn);
+	if (MHP_LIKELY(m->geo.nr_nodes == 1))
+		return alloc_on(m, req, 0, ret_pfn);
+	return alloc_at_home(m, req, ret_pfn);
 }
 
 bool
@@ -237,68 +294,89 @@ mhp__page_take(struct mhp *m, unsigned node, bool movable, unsigned order, uint6
 
 /* ---- free ---- */
 
-/* The first frame of an allocated page of a caller's: its descriptor and what it says. Who asks
- * owns the page, so what is read here holds still; if not, the answer may be wrong, but only
- * memory of the instance and of blocks that are online is read. */
-static inline int
-find_page(const struct mhp *m, uint64_t pfn, struct mhp_page **ret_page, uint64_t *ret_word)
+/* The first frame of an allocated page. */
+struct head {
+	struct mhp_arena *arena;
+	struct mhp_page *page;
+	uint64_t bit;                  /* its pageblock's */
+	unsigned owner, order;
+};
+
+/* Look for the page of a caller's that starts at pfn. Who asks owns it, so what is read here holds
+ * still; if not, the answer may be wrong, but only memory of the instance and of blocks that are
+ * online is read. */
+static inline __attribute__((always_inline)) int
+find_head(const struct mhp *m, uint64_t pfn, struct head *head)
 {
-	if (MHP_UNLIKELY(pfn >> m->arena_order >= m->nr_arenas))
+	uint64_t index = pfn >> m->arena_order, word;
+
+	if (MHP_UNLIKELY(index >= m->nr_arenas))
 		return MHP_EINVAL;
-	const struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
-	uint64_t virgin = atomic_load_explicit(&arena->virgin, memory_order_relaxed);
-	if (MHP_UNLIKELY(arena->zone_id1 == 0 || (pfn & m->arena_mask) < arena->nr_head ||
-			 (virgin & pageblock_bit(m, pfn)) != 0))
+	head->arena = &m->arenas[index];
+	head->bit = pageblock_bit(m, pfn);
+	/* Frames that are not the allocator's are in a pageblock that is virgin, or zero. */
+	if (MHP_UNLIKELY(head->arena->zone_id1 == 0 ||
+			 (atomic_load_explicit(&head->arena->virgin, memory_order_relaxed) &
+			  head->bit) != 0))
 		return MHP_EINVAL;
-	*ret_page = mhp__pfn_to_page(m, pfn);
-	*ret_word = atomic_load_explicit(&(*ret_page)->word, memory_order_relaxed);
-	if (MHP_UNLIKELY(mhp__word_owner(*ret_word) < MHP_OWNER_FIRST))
-		return mhp__word_owner(*ret_word) == MHP_OWNER_NONE ? MHP_EINVAL : MHP_EBUSY;
+	head->page = mhp__pfn_to_page(m, pfn);
+	word = atomic_load_explicit(&head->page->word, memory_order_relaxed);
+	head->owner = mhp__word_owner(word);
+	head->order = mhp__word_order(word);
+	if (MHP_UNLIKELY(head->owner < MHP_OWNER_FIRST))
+		return head->owner == MHP_OWNER_NONE ? MHP_EINVAL : MHP_EBUSY;
 	return 0;
 }
 
-static inline __attribute__((always_inline)) void
-release(struct mhp *m, uint64_t pfn, struct mhp_page *page, unsigned order)
+static __attribute__((noinline)) int
+spill(struct mhp *m, uint64_t pfn, unsigned order)
 {
-	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
-	unsigned id = arena->zone_id1 - 1U;
+	unsigned id = m->arenas[mhp__pfn_arena(m, pfn)].zone_id1 - 1U;
+	mhp__cache_spill(m, &m->zones[id], pfn, order);
+	return 0;
+}
 
-	MHP_ASSERT(order <= MHP_PAGEBLOCK_ORDER(m));
-	mhp__poison(m, pfn, UINT64_C(1) << order);
-	mhp__page_end(page);
-	if (MHP_UNLIKELY(!mhp_port_cache_push(caches_of(m, id), m->geo.nr_cpus, order, pfn,
-					      &arena->isolated, pageblock_bit(m, pfn))))
-		mhp__cache_spill(m, &m->zones[id], pfn, order);
+static inline __attribute__((always_inline)) int
+release(struct mhp *m, uint64_t pfn, const struct head *head)
+{
+	unsigned id = head->arena->zone_id1 - 1U;
+
+	MHP_ASSERT(head->order <= MHP_PAGEBLOCK_ORDER(m));
+	mhp__poison(m, pfn, UINT64_C(1) << head->order);
+	mhp__page_end(head->page);
+	if (MHP_UNLIKELY(!mhp_port_cache_push(caches_of(m, id), m->geo.nr_cpus, head->order, pfn,
+					      &head->arena->isolated, head->bit)))
+		return spill(m, pfn, head->order);
+	return 0;
 }
 
 int
 mhp_page_free(struct mhp *m, uint64_t pfn)
 {
-	struct mhp_page *page;
-	uint64_t word;
-	int err = find_page(m, pfn, &page, &word);
+	struct head head;
+	int err = find_head(m, pfn, &head);
 
-	if (MHP_UNLIKELY(err != 0))
-		return err;
-	release(m, pfn, page, mhp__word_order(word));
-	return 0;
+	return MHP_UNLIKELY(err != 0) ? err : release(m, pfn, &head);
 }
 
 void
 mhp__page_release(struct mhp *m, uint64_t pfn, unsigned order)
 {
-	release(m, pfn, mhp__pfn_to_page(m, pfn), order);
+	struct head head = { .arena = &m->arenas[mhp__pfn_arena(m, pfn)],
+			     .page = mhp__pfn_to_page(m, pfn),
+			     .bit = pageblock_bit(m, pfn),
+			     .order = order };
+	(void)release(m, pfn, &head);
 }
 
 int
 mhp__page_look(const struct mhp *m, uint64_t pfn, unsigned *ret_order)
 {
-	struct mhp_page *page;
-	uint64_t word;
-	int err = find_page(m, pfn, &page, &word);
+	struct head head;
+	int err = find_head(m, pfn, &head);
 
 	if (err == 0)
-		*ret_order = mhp__word_order(word);
+		*ret_order = head.order;
 	return err;
 }
 
@@ -315,36 +393,28 @@ mhp_drain_caches(struct mhp *m)
 int
 mhp_page_split(struct mhp *m, uint64_t pfn)
 {
-	struct mhp_arena *arena;
-	struct mhp_page *page;
-	uint64_t word, cookie;
-	int err = find_page(m, pfn, &page, &word);
+	struct head head;
 
-	if (err != 0)
+	if (find_head(m, pfn, &head) != 0)
 		return MHP_EINVAL;
-	arena = &m->arenas[mhp__pfn_arena(m, pfn)];
-	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA); /* for walkers: all at once */
-	cookie = atomic_load_explicit(&page->cookie, memory_order_relaxed);
-	for (uint64_t i = 0; i < UINT64_C(1) << mhp__word_order(word); i++)
-		mhp__page_begin(mhp__pfn_to_page(m, pfn + i), mhp__word_owner(word), 0, cookie);
-	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
+	mhp__spin_lock(&head.arena->lock, MHP_RANK_ARENA); /* for walkers: all at once */
+	uint64_t cookie = atomic_load_explicit(&head.page->cookie, memory_order_relaxed);
+	for (uint64_t i = 0; i < UINT64_C(1) << head.order; i++)
+		mhp__page_begin(mhp__pfn_to_page(m, pfn + i), head.owner, 0, cookie);
+	mhp__spin_unlock(&head.arena->lock, MHP_RANK_ARENA);
 	return 0;
 }
 
 int
 mhp_page_set_cookie(struct mhp *m, uint64_t pfn, uint64_t cookie)
 {
-	struct mhp_arena *arena;
-	struct mhp_page *page;
-	uint64_t word;
-	int err = find_page(m, pfn, &page, &word);
+	struct head head;
 
-	if (err != 0)
+	if (find_head(m, pfn, &head) != 0)
 		return MHP_EINVAL;
-	arena = &m->arenas[mhp__pfn_arena(m, pfn)];
-	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA); /* for walkers: both words at once */
-	mhp__page_begin(page, mhp__word_owner(word), mhp__word_order(word), cookie);
-	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
+	mhp__spin_lock(&head.arena->lock, MHP_RANK_ARENA); /* for walkers: both words at once */
+	mhp__page_begin(head.page, head.owner, head.order, cookie);
+	mhp__spin_unlock(&head.arena->lock, MHP_RANK_ARENA);
 	return 0;
 }
 

@@ -95,12 +95,12 @@ mhp__arena_classify(const struct mhp *m, const struct mhp_arena *arena)
 }
 
 /* Descriptors of a pageblock that was never used may hold anything; from here on they are zero. */
-static void
+static inline void
 clear_descriptors(struct mhp *m, struct mhp_arena *arena, unsigned pageblock)
 {
 	uint64_t bit = UINT64_C(1) << pageblock;
 	uint64_t virgin = atomic_load_explicit(&arena->virgin, memory_order_relaxed);
-	if ((virgin & bit) == 0)
+	if (MHP_LIKELY((virgin & bit) == 0))
 		return;
 	uint64_t pfn = mhp__arena_start(m, arena) + ((uint64_t)pageblock << MHP_PAGEBLOCK_ORDER(m));
 	memset(mhp__pageblock_pages(m, pfn), 0, sizeof(struct mhp_page) << MHP_PAGEBLOCK_ORDER(m));
@@ -293,9 +293,8 @@ give_small(struct mhp *m, struct mhp_arena *arena, uint64_t *words, uint32_t fra
 		left |= words[i];
 	}
 	arena->full &= ~(UINT64_C(1) << pageblock);
-	/* No taken frame in this word, or only a run at its start, which may be the head's: then
-	 * the pageblock may have come free. */
-	if ((left & (left + 1)) == 0)
+	/* This word is free now; the pageblock may be. */
+	if (MHP_UNLIKELY(left == head_word(m, arena, frame >> shift)))
 		settle(m, arena, pageblock);
 }
 

@@ -19,15 +19,23 @@
 
 /* The part of a block that may be used: all of it but the reserve at its start. */
 static struct mhp__range
-usable(const struct mhp *m, uint32_t block)
+part_of(const struct mhp *m, uint32_t block, uint32_t nr_vmemmap_pages, unsigned node)
 {
-	const struct mhp_block *slot = &m->blocks[block];
-	uint32_t nr_vmemmap_pages = slot->altmap.capacity;
 	struct mhp__range range;
 
 	range.start_pfn = mhp__block_start(m, block) + nr_vmemmap_pages;
 	range.nr_pages = mhp__block_pages(m) - nr_vmemmap_pages;
-	range.node = slot->node;
+	range.node = (uint8_t)node;
+	range.zone = 0;
+	return range;
+}
+
+static struct mhp__range
+usable(const struct mhp *m, uint32_t block)
+{
+	const struct mhp_block *slot = &m->blocks[block];
+	struct mhp__range range = part_of(m, block, slot->altmap.capacity, slot->node);
+
 	range.zone = slot->zone;
 	return range;
 }
@@ -107,33 +115,56 @@ mhp__online_check(struct mhp *m, struct mhp_blocks blocks, struct mhp_why *why)
 	return 0;
 }
 
+/* Ask the policy, and count the range as planned. */
+static int
+choose_zone(struct mhp *m, uint32_t block, struct mhp__range *range, unsigned zone,
+	    struct mhp__planned_pages *planned, struct mhp_why *why)
+{
+	int err = mhp__policy_zone(m, zone, range->node, range->start_pfn, range->nr_pages,
+				   planned, &range->zone);
+
+	if (err != 0) {
+		why->cause = MHP_CAUSE_POLICY;
+		why->block = block;
+	} else if (range->zone == MHP_ZONE_MOVABLE) {
+		planned->movable[range->node] += range->nr_pages;
+	} else {
+		planned->normal[range->node] += range->nr_pages;
+	}
+	return err;
+}
+
+int
+mhp__online_foresee(struct mhp *m, uint32_t block, const struct mhp__coming *coming, unsigned zone,
+		    struct mhp__planned_pages *planned, struct mhp_why *why)
+{
+	struct mhp__range range;
+
+	if (coming != NULL)
+		range = part_of(m, block, coming->nr_vmemmap_pages, coming->node);
+	else
+		range = usable(m, block);
+	return choose_zone(m, block, &range, zone, planned, why);
+}
+
 static int
 online_prepare_one(struct mhp *m, uint32_t block, unsigned zone,
 		   struct mhp__planned_pages *planned, struct mhp_why *why)
 {
 	struct mhp_block *slot = &m->blocks[block];
 	struct mhp__range range = usable(m, block);
-	int err = mhp__policy_zone(m, zone, range.node, range.start_pfn, range.nr_pages, planned,
-				   &range.zone);
+	int err = choose_zone(m, block, &range, zone, planned, why);
 
-	if (err != 0) {
-		why->cause = MHP_CAUSE_POLICY;
-		why->block = block;
+	if (err != 0)
 		return err;
-	}
 	slot->zone = range.zone;
 	set_state(m, block, MHP_GOING_ONLINE);
 	err = mhp__online_pages_prepare(m, &range, why);
 	if (err != 0) {
 		why->block = block;
 		set_state(m, block, MHP_OFFLINE);
-		return err;
 	}
-	if (range.zone == MHP_ZONE_MOVABLE)
-		planned->movable[range.node] += range.nr_pages;
-	else
-		planned->normal[range.node] += range.nr_pages;
-	return 0;
+	return err;
 }
 
 void
@@ -419,13 +450,27 @@ mhp_offline_progress(const struct mhp *m)
 	return progress;
 }
 
-int
-mhp_offline_cancel(struct mhp *m, uint32_t block)
+/* Is the block part of the offline under way? Its first run is known; blocks behind it are those
+ * whose last pageblock is isolated, which nobody else keeps so meanwhile. */
+static bool
+is_leaving(const struct mhp *m, uint32_t block)
 {
 	uint32_t first = atomic_load(&m->progress_first);
 	uint32_t count = atomic_load(&m->progress_count);
+	const struct mhp_arena *arena;
 
-	if (count == 0 || block < first || block - first >= count)
+	if (count == 0 || block >= m->geo.nr_blocks)
+		return false;
+	if (block >= first && block - first < count)
+		return true;
+	arena = &m->arenas[mhp__pfn_arena(m, mhp__block_start(m, block + 1) - 1)];
+	return atomic_load(&arena->isolated) >> (mhp__arena_pageblocks(m) - 1) != 0;
+}
+
+int
+mhp_offline_cancel(struct mhp *m, uint32_t block)
+{
+	if (!is_leaving(m, block))
 		return MHP_ENOENT;
 	atomic_store(&m->cancel, 1);
 	return 0;
@@ -553,11 +598,11 @@ mark_present(struct mhp *m, struct mhp_span span, struct mhp_why *why)
 {
 	struct mhp_blocks blocks;
 	int err = mhp__span_blocks(m, span, &blocks);
-	uint32_t end = blocks.first + blocks.count;
-	uint32_t at;
+	uint32_t at, end;
 
 	if (err != 0)
 		return err;
+	end = blocks.first + blocks.count;
 	at = mhp__next_present(m, blocks.first, end);
 	if (at == end)
 		return blame_state(why, blocks.first, MHP_ENOENT);

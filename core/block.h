@@ -31,9 +31,17 @@ MHP_MUST_CHECK int mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, 
 				       struct mhp__planned_pages *planned, struct mhp_why *why);
 void mhp__online_abort(struct mhp *m, struct mhp_blocks blocks);
 void mhp__online_commit(struct mhp *m, struct mhp_blocks blocks, uint64_t started_ns);
-/* What prepare would say; blocks that are ABSENT count as offline blocks of node, with
- * nr_vmemmap_pages. */
+/* Are all of them OFFLINE? Return: 0, MHP_EINVAL, MHP_ENOENT, MHP_EBUSY. */
 MHP_MUST_CHECK int mhp__online_check(struct mhp *m, struct mhp_blocks blocks, struct mhp_why *why);
+/* A block that the plan under way will have added. */
+struct mhp__coming {
+	uint32_t nr_vmemmap_pages;
+	uint8_t node;
+};
+/* What the policy will say of a block that is OFFLINE, or (coming) will be; planned is added to. */
+MHP_MUST_CHECK int mhp__online_foresee(struct mhp *m, uint32_t block,
+				       const struct mhp__coming *coming, unsigned zone,
+				       struct mhp__planned_pages *planned, struct mhp_why *why);
 
 /* Remove all marked blocks; they are OFFLINE. */
 void mhp__leaving_remove(struct mhp *m, bool scrub);

@@ -61,10 +61,13 @@ static void
 stack_give(struct mhp *m, struct mhp_cache *cache, unsigned order, unsigned nr)
 {
 	uint64_t pfns[BATCH_MAX];
+	unsigned left = stack_count(cache, order) - nr;
+	const _Atomic uint64_t *slots = &cache->slot[mhp_cache_bottom(order) + left];
 
 	MHP_ASSERT_DEBUG(nr <= BATCH_MAX && nr <= stack_count(cache, order));
 	for (unsigned i = 0; i < nr; i++)
-		pfns[i] = stack_pop(cache, order);
+		pfns[i] = atomic_load_explicit(&slots[i], memory_order_relaxed);
+	set_stack_count(cache, order, left);
 	mhp__zone_give_cached(m, cache, order, nr, pfns);
 }
 

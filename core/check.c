@@ -85,6 +85,7 @@ mhp__const_checksum(const struct mhp *m)
 	sum = mhp__sum_word(sum, m->nr_arenas);
 	sum = mhp__sum_u64(sum, m->block_mask);
 	sum = mhp__sum_u64(sum, m->arena_mask);
+	sum = mhp__sum_u64(sum, m->zone_caches_bytes);
 	sum = sum_parts(sum, m);
 	sum = mhp__sum_ptr(sum, m->ops);
 	sum = mhp__sum_ptr(sum, m->port);
@@ -182,8 +183,8 @@ check_listeners(struct mhp__check *c)
 		(void)mhp__check_that(c, 18, "a listener that is not there", id,
 				      listener->fn != NULL || blank);
 		(void)mhp__check_that(c, 18, "order of registration of a listener", id,
-				      listener->fn == NULL ||
-					      m->listener_seq - listener->order - 1 < UINT32_MAX / 2);
+				      listener->fn == NULL || (int32_t)(m->listener_seq -
+									listener->order) > 0);
 	}
 }
 

@@ -190,7 +190,7 @@ check_zeroed(struct mhp__check *c)
 	for (uint32_t block = 0; block < m->geo.nr_blocks; block++)
 		if (m->blocks[block].state == MHP_OFFLINE &&
 		    (m->blocks[block].flags & MHP_BLOCK_ZEROED) != 0)
-			mhp__check_clear(c, mhp__check_usable(m, block),
+			mhp__check_clear(c, mhp__block_start(m, block),
 					 mhp__block_start(m, block + 1));
 }
 

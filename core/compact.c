@@ -147,6 +147,19 @@ past_deadline(struct mhp__mover *mover)
 	return mover->m->ops->now_ns(mover->m->port) >= mover->deadline_ns;
 }
 
+/* Pageblocks that are partly in use, and that a huge page could use once they are empty. Arena lock
+ * held. */
+static uint64_t
+sources_in(const struct mhp *m, const struct mhp_arena *arena)
+{
+	uint64_t mask = arena->mixed & ~arena->full;
+	uint64_t nr_pages = UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m);
+
+	if ((arena->nr_head & (nr_pages - 1)) != 0)
+		mask &= ~(UINT64_C(1) << (arena->nr_head >> MHP_PAGEBLOCK_ORDER(m)));
+	return mask;
+}
+
 /* Empty the pageblocks of one arena, from its last. Return: 0, 1 (the fingers met), or
  * MHP_EAGAIN. */
 static int
@@ -159,7 +172,7 @@ compact_arena(struct compaction *c, uint32_t index)
 	while (pageblock-- > 0) {
 		uint64_t partly;
 		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-		partly = arena->mixed & ~arena->full;
+		partly = sources_in(m, arena);
 		mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
 		if ((partly >> pageblock & 1U) == 0)
 			continue;

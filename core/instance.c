@@ -170,6 +170,7 @@ init_shape(struct mhp *m)
 	m->nr_arenas = geo->nr_blocks << (geo->block_order - m->arena_order);
 	m->block_mask = mhp__block_pages(m) - 1;
 	m->arena_mask = mhp__arena_pages(m) - 1;
+	m->zone_caches_bytes = geo->nr_cpus * sizeof(struct mhp_cache);
 	shape = mhp_memmap_shape(m);
 	(void)mhp_supports_memmap_on_memory(&shape, &answer);
 	m->block_meta_pages = answer.nr_vmemmap_pages;

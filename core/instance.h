@@ -73,6 +73,7 @@ struct mhp {
 	struct mhp_arena *arenas;
 	struct mhp_page *vmemmap;      /* vmemmap model */
 	struct mhp_cache *caches;      /* [zone][cpu] */
+	size_t zone_caches_bytes;      /* of one zone, all CPUs */
 	struct mhp_zone *zones;        /* [node][kind] */
 	unsigned char *direct_map;
 	uint8_t *zonelist;             /* [node][movable][2 * nr_nodes]: zone ids by preference */

@@ -234,19 +234,25 @@ take_self(struct mhp *m, struct mhp_block *slot, uint32_t block, void **ret_virt
 	return 0;
 }
 
-static int
-take_from_node(struct mhp *m, struct mhp_block *slot, uint32_t block, void **ret_virt)
+int
+mhp__memmap_take_pages(struct mhp *m, uint32_t block, unsigned node, uint64_t *ret_pfn)
 {
 	struct mhp_page_req req;
-	uint64_t pfn;
-	int err;
 
 	memset(&req, 0, sizeof(req));
 	req.cookie = block;
 	req.owner = MHP_OWNER_MEMMAP;
-	req.node = slot->meta_node;
+	req.node = (uint8_t)node;
 	req.flags = MHP_PAGE_THIS_NODE;
-	err = mhp__pages_alloc_contig(m, req, m->block_meta_pages, &pfn);
+	return mhp__pages_alloc_contig(m, req, m->block_meta_pages, ret_pfn);
+}
+
+static int
+take_from_node(struct mhp *m, struct mhp_block *slot, uint32_t block, void **ret_virt)
+{
+	uint64_t pfn;
+	int err = mhp__memmap_take_pages(m, block, slot->meta_node, &pfn);
+
 	if (err != 0)
 		return err;
 	slot->meta_addr = mhp__pfn_phys(m, pfn).addr;

@@ -22,7 +22,7 @@ static inline uint64_t
 mhp__pfn_place(const struct mhp *m, uint64_t pfn)
 {
 	uint64_t mask = (UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m)) - 1;
-	return (pfn & ~mask) | ((pfn + (pfn >> MHP_PAGEBLOCK_ORDER(m))) & mask);
+	return pfn ^ ((pfn >> MHP_PAGEBLOCK_ORDER(m) << 2) & mask);
 }
 
 /* The block of pfn must be present and stay so: the caller owns a page of it, or a lock. */
@@ -32,7 +32,7 @@ mhp__pfn_to_page(const struct mhp *m, uint64_t pfn)
 	uint64_t place = mhp__pfn_place(m, pfn);
 	if (MHP_VMEMMAP)
 		return m->vmemmap + place;
-	return m->blocks[mhp__pfn_block(m, pfn)].pages + (place & m->block_mask);
+	return m->blocks[pfn >> m->geo.block_order].pages + (place & m->block_mask);
 }
 
 /* The descriptors of the pageblock that starts at pfn, in no particular order. */
@@ -93,6 +93,9 @@ mhp__page_end(struct mhp_page *page)
 /* Give a block its metadata at the placement that its slot says: fills in pages, bitmap, altmap and
  * the meta_* fields. On error the slot is as before. Return: 0, MHP_ENOMEM, or the port's error. */
 MHP_MUST_CHECK int mhp__memmap_create(struct mhp *m, uint32_t block);
+/* Pages for the metadata of a block, on a node: contiguous, of MHP_OWNER_MEMMAP. MHP_ENOMEM. */
+MHP_MUST_CHECK int mhp__memmap_take_pages(struct mhp *m, uint32_t block, unsigned node,
+					  uint64_t *ret_pfn);
 /* The descriptors of a section will not be read any more. Sections go from last to first. */
 void mhp__memmap_retire_section(struct mhp *m, uint32_t block, uint32_t section);
 /* Take the metadata away, by the block's own record: where it came from is where it goes. */

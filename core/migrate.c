@@ -29,7 +29,7 @@ note_error(struct mhp__mover *mover, enum mhp_cause cause, int err, const struct
 	if (mover->error.cause != MHP_CAUSE_NONE)
 		return;
 	mover->error.cause = cause;
-	mover->error.err = err;
+	mover->error.err = err < 0 ? err : MHP_EBUSY; /* owners may say anything */
 	mover->error.chunk = *chunk;
 }
 
@@ -193,8 +193,11 @@ mhp__move_pass(struct mhp__mover *mover, uint64_t start_pfn, uint64_t end_pfn)
 	batch.owner = MHP_OWNER_NONE;
 	while (mhp__pages_next(mover->m, &cursor, end_pfn, &chunk)) {
 		left += pass_chunk(mover, &batch, &chunk);
-		if (batch.nr == 0 && mover->stop(mover))
-			return left + 1; /* at least what comes next was not looked at */
+		/* Once a batch, when the next one begins. */
+		if (batch.nr <= 1 && mover->stop(mover)) {
+			left++; /* at least what comes next was not looked at */
+			break;
+		}
 	}
 	return left + flush(mover, &batch);
 }

@@ -219,36 +219,65 @@ map_sections(struct mhp *m, uint32_t block, unsigned node)
 
 /* ---- test patterns (MHP_ADD_TEST) ---- */
 
-/* Write a pattern to a page and read it back. Volatile: the compiler must not know the answer. */
-static bool
-page_holds(volatile uint64_t *words, size_t nr_words, uint64_t seed)
+static uint64_t
+pattern(uint64_t seed, size_t i)
+{
+	return seed ^ (i * UINT64_C(0x9e3779b97f4a7c15));
+}
+
+/* Volatile: the compiler must not know what is read back. */
+static void
+write_pattern(volatile uint64_t *words, size_t nr_words, uint64_t seed)
 {
 	for (size_t i = 0; i < nr_words; i++)
-		words[i] = seed ^ (i * UINT64_C(0x9e3779b97f4a7c15));
+		words[i] = pattern(seed, i);
+}
+
+static bool
+holds_pattern(const volatile uint64_t *words, size_t nr_words, uint64_t seed)
+{
 	for (size_t i = 0; i < nr_words; i++)
-		if (words[i] != (seed ^ (i * UINT64_C(0x9e3779b97f4a7c15))))
+		if (words[i] != pattern(seed, i))
 			return false;
 	return true;
 }
 
-/* Test the pages of a block that are not known to be bad; leaves zeros. */
+/* Write every page of a block, then read every page: a page that shows another one, as with an
+ * address line that is stuck, is found out too. Pages that are known to be bad are left alone.
+ * Returns the first page that does not hold its pattern, or MHP_PFN_NONE. */
+static uint64_t
+test_pass(struct mhp *m, uint32_t block, uint64_t flip)
+{
+	uint64_t start = mhp__block_start(m, block), end = start + mhp__block_pages(m);
+	size_t nr_words = (size_t)mhp__page_bytes(m) / sizeof(uint64_t);
+
+	for (uint64_t pfn = start; pfn < end; pfn++)
+		if (mhp__bad_in(m, pfn, pfn + 1) == 0)
+			write_pattern(mhp_pfn_to_virt(m, pfn), nr_words, pfn ^ flip);
+	for (uint64_t pfn = start; pfn < end; pfn++)
+		if (mhp__bad_in(m, pfn, pfn + 1) == 0 &&
+		    !holds_pattern(mhp_pfn_to_virt(m, pfn), nr_words, pfn ^ flip))
+			return pfn;
+	return MHP_PFN_NONE;
+}
+
+/* Each bit both ways; leaves zeros. */
 static int
 test_block(struct mhp *m, uint32_t block, struct mhp_add_answer *answer)
 {
-	size_t bytes = (size_t)mhp__page_bytes(m);
-	uint64_t start = mhp__block_start(m, block);
+	uint64_t start = mhp__block_start(m, block), end = start + mhp__block_pages(m);
+	uint64_t pfn = test_pass(m, block, 0);
 
-	for (uint64_t pfn = start; pfn < start + mhp__block_pages(m); pfn++) {
-		void *page = mhp_pfn_to_virt(m, pfn);
-		if (mhp__bad_in(m, pfn, pfn + 1) != 0)
-			continue;
-		if (!page_holds(page, bytes / 8, pfn) || !page_holds(page, bytes / 8, ~pfn)) {
-			answer->conflict.start = mhp__pfn_phys(m, pfn);
-			answer->conflict.size = bytes;
-			return MHP_EIO;
-		}
-		memset(page, 0, bytes);
+	if (pfn == MHP_PFN_NONE)
+		pfn = test_pass(m, block, UINT64_MAX);
+	if (pfn != MHP_PFN_NONE) {
+		answer->conflict.start = mhp__pfn_phys(m, pfn);
+		answer->conflict.size = mhp__page_bytes(m);
+		return MHP_EIO;
 	}
+	for (pfn = start; pfn < end; pfn++)
+		if (mhp__bad_in(m, pfn, pfn + 1) == 0)
+			memset(mhp_pfn_to_virt(m, pfn), 0, (size_t)mhp__page_bytes(m));
 	return 0;
 }
 

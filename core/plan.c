@@ -12,6 +12,8 @@
 
 #include "block.h"
 #include "mem.h"
+#include "memmap.h"
+#include "pages.h"
 #include "physical.h"
 
 struct run {
@@ -20,6 +22,7 @@ struct run {
 	unsigned nr_steps;
 	struct mhp_plan_answer *answer;
 	struct mhp__planned_pages planned; /* what earlier steps bring online */
+	uint64_t held_pfn;         /* preview: the last of the pages that it holds */
 };
 
 /* Do fn for each step of a kind; on error say which, and how many were done. */
@@ -115,9 +118,19 @@ blocks_of(const struct run *run, const struct mhp_step *step)
 	return blocks;
 }
 
+/* Which frames of a node are found depends on what lies in caches: drained, a preview and its commit
+ * find the same. */
+static void
+settle_caches(struct run *run, const struct mhp_step *step)
+{
+	if ((step->add.flags & MHP_MEMMAP_ON_NODE) != 0)
+		mhp_drain_caches(run->m);
+}
+
 static int
 do_add(struct run *run, const struct mhp_step *step)
 {
+	settle_caches(run, step);
 	return mhp__add_memory(run->m, step->span, &step->add, &run->answer->add);
 }
 
@@ -223,39 +236,88 @@ commit_locked(struct run *run, const struct mhp_offline_opts *opts)
 
 /* ---- the preview ---- */
 
+/* Take the pages that metadata on a node would take, so that what follows finds them in use. They are
+ * linked through their first word: nobody else has any use for it. */
+static int
+hold_metadata(struct run *run, struct mhp_blocks blocks, unsigned node)
+{
+	for (uint32_t i = 0; i < blocks.count; i++) {
+		uint64_t pfn;
+		int err = mhp__memmap_take_pages(run->m, blocks.first + i, node, &pfn);
+		if (err != 0)
+			return err;
+		*(uint64_t *)mhp_pfn_to_virt(run->m, pfn) = run->held_pfn;
+		run->held_pfn = pfn;
+	}
+	return 0;
+}
+
+static void
+let_go_of_metadata(struct run *run)
+{
+	while (run->held_pfn != MHP_PFN_NONE) {
+		uint64_t pfn = run->held_pfn;
+		run->held_pfn = *(const uint64_t *)mhp_pfn_to_virt(run->m, pfn);
+		mhp__pages_free_contig(run->m, pfn, run->m->block_meta_pages);
+	}
+}
+
 static int
 foresee_add(struct run *run, const struct mhp_step *step)
 {
-	return mhp__add_memory_foresee(run->m, step->span, &step->add, &run->answer->add);
+	struct mhp_add_answer *answer = &run->answer->add;
+	int err = mhp__add_memory_foresee(run->m, step->span, &step->add, answer);
+
+	settle_caches(run, step);
+	if (err == 0 && answer->placement == MHP_PLACE_NODE)
+		err = hold_metadata(run, answer->blocks, answer->metadata_node);
+	return err;
 }
 
-static bool
-added_by_plan(const struct run *run, uint32_t block)
+/* The step that adds a block, or NULL. */
+static const struct mhp_step *
+added_by(const struct run *run, uint32_t block)
 {
 	for (unsigned i = 0; i < run->nr_steps; i++) {
 		struct mhp_blocks blocks = blocks_of(run, &run->steps[i]);
 		if (run->steps[i].kind == MHP_STEP_ADD && block >= blocks.first &&
 		    block - blocks.first < blocks.count)
-			return true;
+			return &run->steps[i];
 	}
-	return false;
+	return NULL;
+}
+
+static int
+foresee_zone(struct run *run, uint32_t block, unsigned zone)
+{
+	const struct mhp_step *step = added_by(run, block);
+	struct mhp_why *why = &run->answer->why;
+	struct mhp_add_answer answer;
+	struct mhp__coming coming;
+	int err;
+
+	if (step == NULL)
+		return mhp__online_foresee(run->m, block, NULL, zone, &run->planned, why);
+	err = mhp__add_memory_foresee(run->m, step->span, &step->add, &answer);
+	MHP_ASSERT(err == 0); /* foresee_add() has come by here */
+	coming.nr_vmemmap_pages = answer.nr_vmemmap_pages;
+	coming.node = step->add.node;
+	return mhp__online_foresee(run->m, block, &coming, zone, &run->planned, why);
 }
 
 static int
 foresee_online(struct run *run, const struct mhp_step *step)
 {
 	struct mhp_blocks blocks = blocks_of(run, step);
+	int err = 0;
 
-	for (uint32_t i = 0; i < blocks.count; i++) {
-		uint32_t block = blocks.first + i;
-		int err = 0;
-		if (!added_by_plan(run, block))
-			err = mhp__online_check(run->m, (struct mhp_blocks){ block, 1 },
+	for (uint32_t i = 0; i < blocks.count && err == 0; i++)
+		if (added_by(run, blocks.first + i) == NULL)
+			err = mhp__online_check(run->m, (struct mhp_blocks){ blocks.first + i, 1 },
 						&run->answer->why);
-		if (err != 0)
-			return err;
-	}
-	return 0;
+	for (uint32_t i = 0; i < blocks.count && err == 0; i++)
+		err = foresee_zone(run, blocks.first + i, step->zone);
+	return err;
 }
 
 static int
@@ -275,6 +337,7 @@ preview_locked(struct run *run)
 		if (err != 0)
 			run->answer->failed_step = (unsigned)blame_leaving(run);
 	}
+	let_go_of_metadata(run);
 	mhp__leaving_clear(run->m);
 	return err;
 }
@@ -293,6 +356,7 @@ start(struct run *run, struct mhp *m, const struct mhp_step *steps, unsigned nr_
 	run->steps = steps;
 	run->nr_steps = nr_steps;
 	run->answer = answer;
+	run->held_pfn = MHP_PFN_NONE;
 }
 
 int

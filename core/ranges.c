@@ -90,7 +90,7 @@ range_start(const struct mhp *m, uint32_t block)
 {
 	uint32_t arena = mhp__pfn_arena(m, mhp__block_start(m, block));
 
-	while (m->arenas[arena].nr_head == mhp__arena_pages(m))
+	while (m->arenas[arena].zone_id1 == 0) /* lies before the range as a whole */
 		arena++;
 	return ((uint64_t)arena << m->arena_order) + m->arenas[arena].nr_head;
 }

@@ -16,7 +16,7 @@
 
 struct mhp__check {
 	struct mhp *m;
-	bool quiescent;                /* nobody else is in the engine: no locks, look at everything */
+	bool quiescent;                /* nobody else is in the engine: no locks, see it all */
 	bool inside;                   /* an operation is under way */
 	int findings;
 	void (*report)(void *ctx, const struct mhp_finding *finding);

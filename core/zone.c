@@ -437,8 +437,8 @@ attach_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena, uint
 	arena->full = (UINT64_C(1) << (nr_head >> MHP_PAGEBLOCK_ORDER(m))) - 1;
 	arena->mixed = 0;
 	arena->fail_order = arena->claimed = 0;
-	atomic_store_explicit(&arena->virgin, zeroed ? 0 : all & ~arena->full,
-			      memory_order_relaxed);
+	/* Nobody ever clears the descriptors of pageblocks before the first usable frame, either. */
+	atomic_store_explicit(&arena->virgin, zeroed ? 0 : all, memory_order_relaxed);
 	atomic_store_explicit(&arena->isolated, all, memory_order_relaxed);
 	arena->class = MHP_CLASS_NONE;
 	arena->zone_id1 = (uint8_t)(mhp__zone_id(m, zone) + 1);

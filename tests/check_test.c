@@ -352,7 +352,6 @@ static enum exemption
 exempt_metadata(const struct mhp *m, const struct region *region, size_t at)
 {
 	const struct mhp_block *slot = &m->blocks[region->index];
-	uint64_t usable = mhp__block_start(m, region->index) + slot->altmap.capacity;
 	uint64_t pfn = mhp__block_start(m, region->index), bit;
 	const struct mhp_arena *arena;
 
@@ -362,15 +361,12 @@ exempt_metadata(const struct mhp *m, const struct region *region, size_t at)
 		return (arena->mixed & bit) == 0 ? UNUSED_BITMAP : NONE;
 	}
 	pfn += at / sizeof(struct mhp_page);
-	/* Back from mhp__pfn_place(). */
-	uint64_t mask = (UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m)) - 1;
-	pfn = (pfn & ~mask) | ((pfn - (pfn >> MHP_PAGEBLOCK_ORDER(m))) & mask);
-	if (pfn < usable || at % sizeof(struct mhp_page) >= 16)
+	if (at % sizeof(struct mhp_page) >= 16)
 		return UNUSED_DESCRIPTOR;
 	if (slot->state == MHP_OFFLINE)
 		return (slot->flags & MHP_BLOCK_ZEROED) == 0 ? UNUSED_DESCRIPTOR : NONE;
 	arena = frame_arena(m, pfn, &bit);
-	return (arena->virgin & bit) != 0 ? UNUSED_DESCRIPTOR : NONE;
+	return arena->zone_id1 == 0 || (arena->virgin & bit) != 0 ? UNUSED_DESCRIPTOR : NONE;
 }
 
 /* May this flip, which has been made, go unreported? */
@@ -546,9 +542,33 @@ TEST(check__any_bit_flipped__reported)
 		flip_all(&geo, test_ops(TEST_ASAN || TEST_TSAN ? 20000 : 250000), &sum);
 	}
 	say_flips(&sum);
-	for (unsigned i = 1; i < EXEMPTIONS && sum.nr > 500000; i++)
-		if (sum.nr_silent[i] == 0)
+	/* A quick run may have jumped over the only bit of a rare entry. */
+	bool thorough = test_ops(20) >= 20 && !TEST_ASAN && !TEST_TSAN;
+	for (unsigned i = 1; i < EXEMPTIONS; i++)
+		if (thorough && sum.nr_silent[i] == 0)
 			FAIL("\"%s\" is exempt without need", exemption_names[i]);
+}
+
+/* R20: spans that end at a block whose reserve is longer than an arena. */
+TEST(check__reserve_of_whole_arenas__zone_shrinks_to_its_end)
+{
+	struct mhp_add_opts opts = { .flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE };
+	struct mhp_geometry geo = geometry(1, 9);
+	struct test_pool pool;
+	struct mhp_zone_info zone;
+
+	test_pool_open(&pool, &(struct test_pool_opts){ .geometry = &geo, .plain = true,
+							.meta_bytes = 1U << 22 });
+	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 1, 3), &opts, NULL));
+	for (uint32_t block = 1; block <= 3; block += 2) {
+		struct mhp_blocks edge = { block, 1 };
+
+		CHECK_OK(mhp_offline(pool.m, &edge, 1, NULL, NULL));
+		check_holds(pool.m);
+	}
+	CHECK_OK(mhp_zone_get(pool.m, 0, MHP_ZONE_NORMAL, &zone));
+	CHECK_EQ(zone.spanned, zone.present);
+	test_pool_empty_and_close(&pool);
 }
 
 /* ---- nothing is wrong in the middle of things ---- */

@@ -320,12 +320,14 @@ metadata_verdict(const struct model *model, struct mhp_blocks blocks,
 		model_must(verdict, reason == MHP_MEMMAP_SWITCHED_OFF ? MHP_EPERM :
 				    reason == MHP_MEMMAP_BAD_PAGE ? MHP_EHWPOISON : MHP_EOPNOTSUPP);
 	} else if (placement_of(reason, opts->flags) == MHP_PLACE_EXTERNAL) {
-		if (bytes > model->external_budget - model->external_used)
+		if (model->external_used + bytes > model->external_budget)
 			model_must(verdict, MHP_ENOMEM);
 	} else if (placement_of(reason, opts->flags) == MHP_PLACE_NODE) {
-		/* The engine takes the first that fits, so that later blocks get what it leaves. */
+		/* Where the first block's lie is up to what caches hold, and may be in the way. */
 		if (nr_runs(model, opts->metadata_node, model->metadata_pages) < blocks.count)
 			model_must(verdict, MHP_ENOMEM);
+		else if (blocks.count > 1)
+			model_may(verdict, MHP_ENOMEM);
 	}
 }
 
@@ -400,8 +402,21 @@ add_block(struct model *model, struct mhp *m, uint32_t block, const struct mhp_a
 		model->frames[block * model->block_pages + i].kind = MODEL_RESERVE;
 	if (placement == MHP_PLACE_NODE) {
 		slot->metadata_node = opts->metadata_node;
-		find_metadata(model, m, block, opts->metadata_node);
+		if (m != NULL)
+			find_metadata(model, m, block, opts->metadata_node);
 	}
+}
+
+void
+model_pretend_add(struct model *model, struct mhp_span span, const struct mhp_add_opts *opts)
+{
+	struct mhp_blocks blocks;
+	int error = model_span_blocks(model, span, &blocks);
+	enum mhp_memmap_reason reason = why_this_placement(model, blocks, opts->flags);
+
+	CHECK_EQ(error, 0);
+	for (uint32_t i = 0; i < blocks.count; i++)
+		add_block(model, NULL, blocks.first + i, opts, placement_of(reason, opts->flags));
 }
 
 void
@@ -940,12 +955,6 @@ model_alloc_contig(struct model *model, struct mhp_page_req req, uint64_t nr_pag
 
 /* ---- pages: free, change, move ---- */
 
-static bool
-is_callers_page(const struct model *model, uint64_t pfn)
-{
-	return model_head(model, pfn) == pfn && model->frames[pfn].owner >= MHP_OWNER_FIRST;
-}
-
 /* What a call that needs the first frame of a page says to this one. */
 static int
 page_error(const struct model *model, uint64_t pfn)
@@ -953,6 +962,12 @@ page_error(const struct model *model, uint64_t pfn)
 	if (pfn == MHP_PFN_NONE || model_head(model, pfn) != pfn)
 		return MHP_EINVAL;
 	return model->frames[pfn].owner < MHP_OWNER_FIRST ? MHP_EBUSY : 0;
+}
+
+static bool
+is_callers_page(const struct model *model, uint64_t pfn)
+{
+	return page_error(model, pfn) == 0;
 }
 
 void

@@ -1129,7 +1129,7 @@ TEST(pages__same_calls__same_pages) /* R47 */
 struct crowd {
 	struct book *book;
 	_Atomic uint8_t *owned;        /* one a frame */
-	_Atomic uint32_t quiet_from;   /* pageblock that is isolated, + 1 */
+	_Atomic uint64_t quiet;        /* round << 32 | pageblock that is isolated + 1; 0: none */
 	_Atomic bool stop;
 	uint64_t nr_ops;
 };
@@ -1151,13 +1151,14 @@ worker_alloc(struct worker *worker)
 	struct crowd *crowd = worker->crowd;
 	struct book *book = crowd->book;
 	unsigned order = (unsigned)test_random(&worker->random) % 64;
-	uint32_t quiet = atomic_load(&crowd->quiet_from);
-	uint64_t pfn;
+	uint64_t quiet = atomic_load(&crowd->quiet), pfn;
 
 	order = order < 48 ? 0 : order % (book->geo.pageblock_order + 1U);
 	if (mhp_page_alloc(book->m, request(book->fixed, order, MHP_NODE_ANY), &pfn) != 0)
 		return;
-	CHECK(quiet == 0 || pfn >> book->geo.pageblock_order != quiet - 1);
+	/* Isolated before we asked, and still the same time. */
+	if (pfn >> book->geo.pageblock_order == (uint32_t)quiet - 1)
+		CHECK_NE(atomic_load(&crowd->quiet), quiet);
 	for (uint64_t i = 0; i < UINT64_C(1) << order; i++)
 		CHECK_EQ(atomic_exchange(&crowd->owned[pfn + i], 1), 0);
 	worker->held[worker->nr_held].pfn = pfn;
@@ -1224,7 +1225,7 @@ TEST(pages__threads_isolating_and_draining__no_frame_twice_none_isolated) /* R29
 		if (mhp_frame_peek(book.m, at * size).state == MHP_FRAME_METADATA)
 			continue;
 		isolate(&book, at * size, size);
-		atomic_store(&crowd.quiet_from, (uint32_t)at + 1);
+		atomic_store(&crowd.quiet, (uint64_t)(i + 1) << 32 | (at + 1));
 		uint64_t free = 0, now;
 		for (unsigned look = 0; look < 50; look++, free = now) {
 			now = mhp__pages_nr_free(book.m, at * size, size);
@@ -1232,7 +1233,7 @@ TEST(pages__threads_isolating_and_draining__no_frame_twice_none_isolated) /* R29
 			if (look % 16 == 0)
 				mhp_drain_caches(book.m);
 		}
-		atomic_store(&crowd.quiet_from, 0);
+		atomic_store(&crowd.quiet, 0);
 		open_again(&book, at * size, size);
 		(void)mhp_check(book.m, false, NULL, NULL);
 	}

@@ -950,7 +950,8 @@ TEST(fault__memmap_unmap_first_to_last__recorded) /* R27 */
 	unsigned char *virt = rig.config.vmemmap;
 	CHECK_OK(memmap_map(&rig, &altmap));
 	virt += rig.block / rig.page * MHP_PAGE_BYTES;
-	rig.config.ops->memmap_unmap(rig.config.port, virt, 1, rig.config.caps.granule_shift, &altmap);
+	rig.config.ops->memmap_unmap(rig.config.port, virt, 1, rig.config.caps.granule_shift,
+				     &altmap);
 	check_violation(&rig, "before a later granule");
 }
 

@@ -24,12 +24,16 @@ struct mhp_finding {
 /**
  * Check every invariant of docs/INVARIANTS.md.
  *
- * @report: called for each finding, at most 64 times; may be NULL.
+ * @quiescent: true: the caller promises that nobody else is in the engine, and all is looked at.
+ *             False: other threads may allocate and free; what they change without a lock, caches
+ *             and descriptors of taken frames, is left out, and so is free memory.
+ * @report:    called for each finding, at most 64 times; may be NULL.
  *
- * Context: takes the hotplug lock, then stops allocation in one arena or cache at a time. With
- * other threads allocating, invariants that compare caches with bitmaps are skipped (quiescent
- * false); with quiescent true the caller promises that nobody else is in the engine.
- * Cost: O(pages that were ever used).
+ * Context: takes the hotplug lock, then, unless quiescent, the lock of one arena or zone at a
+ * time. Writes nothing, survives whatever single bit is wrong; stops early when what it would have
+ * to rely on is wrong.
+ * Cost: O(size of the instance), and O(pages online) when quiescent, whose descriptors it reads
+ * even where they were never touched; else O(pageblocks online and pages of those that are in use).
  * Return: how many findings; 0 is good. MHP_EDEADLK from a callback.
  */
 int mhp_check(struct mhp *m, bool quiescent,
@@ -38,7 +42,8 @@ int mhp_check(struct mhp *m, bool quiescent,
 /**
  * A 64-bit hash of the logical state: blocks, zones, nodes, counters of pages, bitmaps and owners.
  * Equal states of equal geometries have equal digests on every port; addresses, times and event
- * numbers are not part of it. Frames in caches count as free. Context: as for mhp_check().
+ * numbers are not part of it. Frames in caches count as free. Context: takes the hotplug lock, or
+ * finds it held by this thread; then one arena lock at a time.
  */
 uint64_t mhp_digest(struct mhp *m);
 

@@ -144,77 +144,103 @@ mhp_port_has_rseq(void)
 
 _Static_assert(offsetof(struct mhp_cache, closed) == 0, "see MHP_RSEQ_THIS_CACHE");
 
-/* Byte offsets of a stack's count and slots. */
-static inline uint64_t
-mhp_port_count_at(unsigned order)
-{
-	return offsetof(struct mhp_cache, count) + sizeof(uint32_t) * order;
-}
+_Static_assert(sizeof(((struct mhp_cache *)0)->count[0]) == 4, "see MHP_RSEQ_COUNT_N");
 
-static inline uint64_t
-mhp_port_slots_at(unsigned order)
-{
-	return offsetof(struct mhp_cache, slot) + sizeof(uint64_t) * mhp_cache_bottom(order);
-}
+/*
+ * Where a stack's count is, and its slot number %[slot]. Order 0 is what the time goes to, so there
+ * these are constants.
+ */
+#define MHP_RSEQ_COUNT_0 "%c[count_0](%[cache])"
+#define MHP_RSEQ_COUNT_N "%c[count_0](%[cache], %[order], 4)"
+#define MHP_RSEQ_SLOT_0 "%c[slot_0](%[cache], %[slot], 8)"
+#define MHP_RSEQ_SLOT_N "%c[slot_n](%[cache], %[slot], 8)"
+#define MHP_RSEQ_PLACES                                                                            \
+	[stride] "i"(sizeof(struct mhp_cache)), [count_0] "i"(offsetof(struct mhp_cache, count)),  \
+	[slot_0] "i"(offsetof(struct mhp_cache, slot) + 8 * mhp_cache_bottom(0)),                  \
+	[slot_n] "i"(offsetof(struct mhp_cache, slot))
 
-static inline bool
+/* Body and end of a pop: slot is then the page, or all ones. */
+#define MHP_RSEQ_POP(COUNT, TO_INDEX, SLOT)                                                        \
+	MHP_RSEQ_BEGIN                                                                             \
+	"movq $-1, %[slot]\n"                                                                      \
+	MHP_RSEQ_THIS_CACHE                                                                        \
+	"movl " COUNT ", %k[count]\n\t"                                                            \
+	"subl $1, %k[count]\n\t"                                                                   \
+	"jc 3f\n\t"                                                                                \
+	TO_INDEX                                                                                   \
+	"movq " SLOT ", %[slot]\n\t"                                                               \
+	"movl %k[count], " COUNT "\n"                                                              \
+	"3:\n"
+
+/* Of a push: done is then the new count, or 0. */
+#define MHP_RSEQ_PUSH(COUNT, TO_INDEX, SLOT)                                                       \
+	MHP_RSEQ_BEGIN                                                                             \
+	"xorl %k[done], %k[done]\n"                                                                \
+	MHP_RSEQ_THIS_CACHE                                                                        \
+	"testq %[mask], (%[isolated])\n\t"                                                         \
+	"jnz 3f\n\t"                                                                               \
+	"movl " COUNT ", %k[slot]\n\t"                                                             \
+	"cmpl %[depth], %k[slot]\n\t"                                                              \
+	"jae 3f\n\t"                                                                               \
+	"leal 1(%[slot]), %k[done]\n\t"                                                            \
+	TO_INDEX                                                                                   \
+	"movq %[pfn], " SLOT "\n\t"                                                                \
+	"movl %k[done], " COUNT "\n"                                                               \
+	"3:\n"
+
+static inline __attribute__((always_inline)) bool
 mhp_port_cache_pop(struct mhp_cache *caches, unsigned nr_cpus, unsigned order, uint64_t *ret_pfn)
 {
-	uint64_t cache, count, pfn;
+	uint64_t cache, count, slot;
 
-	__asm__ volatile(
-		MHP_RSEQ_BEGIN
-		"movq $-1, %[pfn]\n"
-		MHP_RSEQ_THIS_CACHE
-		"movl (%[cache], %[count_at]), %k[count]\n\t"
-		"subl $1, %k[count]\n\t"
-		"jc 3f\n\t"
-		"leaq (%[cache], %[slots_at]), %[pfn]\n\t"
-		"movq (%[pfn], %[count], 8), %[pfn]\n\t"
-		"movl %k[count], (%[cache], %[count_at])\n"
-		"3:\n"
-		: [cache] "=&r"(cache), [count] "=&r"(count), [pfn] "=&r"(pfn)
-		: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "r"(nr_cpus),
-		  [stride] "i"(sizeof(struct mhp_cache)), [count_at] "r"(mhp_port_count_at(order)),
-		  [slots_at] "r"(mhp_port_slots_at(order))
-		: "memory", "cc");
-	if (__builtin_expect(pfn == MHP_PFN_NONE, 0))
-		return !mhp_port_has_rseq() &&
-		       mhp_cache_locked_pop(caches, nr_cpus, order, ret_pfn);
-	*ret_pfn = pfn;
-	return true;
+	if (__builtin_expect(order == 0, 1)) {
+		__asm__ volatile(
+			MHP_RSEQ_POP(MHP_RSEQ_COUNT_0, "movl %k[count], %k[slot]\n\t", MHP_RSEQ_SLOT_0)
+			: [cache] "=&r"(cache), [count] "=&r"(count), [slot] "=&r"(slot)
+			: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "r"(nr_cpus),
+			  MHP_RSEQ_PLACES
+			: "memory", "cc");
+	} else {
+		uint64_t bottom = mhp_cache_bottom(order);
+		__asm__ volatile(
+			MHP_RSEQ_POP(MHP_RSEQ_COUNT_N, "leaq (%[bottom], %[count]), %[slot]\n\t",
+				     MHP_RSEQ_SLOT_N)
+			: [cache] "=&r"(cache), [count] "=&r"(count), [slot] "=&r"(slot)
+			: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "r"(nr_cpus),
+			  [order] "r"((uint64_t)order), [bottom] "r"(bottom), MHP_RSEQ_PLACES
+			: "memory", "cc");
+	}
+	*ret_pfn = slot;
+	return slot != MHP_PFN_NONE;
 }
 
-static inline bool
+static inline __attribute__((always_inline)) bool
 mhp_port_cache_push(struct mhp_cache *caches, unsigned nr_cpus, unsigned order, uint64_t pfn,
 		    const _Atomic uint64_t *isolated, uint64_t mask)
 {
-	uint64_t cache, count, done;
+	uint64_t cache, slot, done;
 
-	__asm__ volatile(
-		MHP_RSEQ_BEGIN
-		"xorl %k[done], %k[done]\n"
-		MHP_RSEQ_THIS_CACHE
-		"testq %[mask], (%[isolated])\n\t"
-		"jnz 3f\n\t"
-		"movl (%[cache], %[count_at]), %k[count]\n\t"
-		"cmpl %[depth], %k[count]\n\t"
-		"jae 3f\n\t"
-		"leaq (%[cache], %[slots_at]), %[done]\n\t" /* an address: not 0 */
-		"movq %[pfn], (%[done], %[count], 8)\n\t"
-		"incl %k[count]\n\t"
-		"movl %k[count], (%[cache], %[count_at])\n"
-		"3:\n"
-		: [cache] "=&r"(cache), [count] "=&r"(count), [done] "=&r"(done)
-		: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "rm"(nr_cpus),
-		  [stride] "i"(sizeof(struct mhp_cache)), [count_at] "r"(mhp_port_count_at(order)),
-		  [slots_at] "r"(mhp_port_slots_at(order)), [pfn] "r"(pfn),
-		  [depth] "rm"(mhp_cache_depth(order)), [isolated] "r"(isolated), [mask] "r"(mask)
-		: "memory", "cc");
-	if (__builtin_expect(done == 0, 0))
-		return !mhp_port_has_rseq() &&
-		       mhp_cache_locked_push(caches, nr_cpus, order, pfn, isolated, mask);
-	return true;
+	if (__builtin_expect(order == 0, 1)) {
+		__asm__ volatile(
+			MHP_RSEQ_PUSH(MHP_RSEQ_COUNT_0, "", MHP_RSEQ_SLOT_0)
+			: [cache] "=&r"(cache), [slot] "=&r"(slot), [done] "=&r"(done)
+			: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "r"(nr_cpus),
+			  [pfn] "r"(pfn), [depth] "i"(MHP_CACHE_DEPTH_0),
+			  [isolated] "r"(isolated), [mask] "r"(mask), MHP_RSEQ_PLACES
+			: "memory", "cc");
+	} else {
+		uint64_t bottom = mhp_cache_bottom(order);
+		__asm__ volatile(
+			MHP_RSEQ_PUSH(MHP_RSEQ_COUNT_N, "addq %[bottom], %[slot]\n\t",
+				      MHP_RSEQ_SLOT_N)
+			: [cache] "=&r"(cache), [slot] "=&r"(slot), [done] "=&r"(done)
+			: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "r"(nr_cpus),
+			  [order] "r"((uint64_t)order), [bottom] "r"(bottom), [pfn] "r"(pfn),
+			  [depth] "i"(MHP_CACHE_DEPTH_N), [isolated] "r"(isolated),
+			  [mask] "r"(mask), MHP_RSEQ_PLACES
+			: "memory", "cc");
+	}
+	return done != 0;
 }
 
 static inline struct mhp_cache *
