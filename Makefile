@@ -6,14 +6,16 @@ PREFIX ?= /usr/local
 OPS ?= 100000000
 SEED ?= 1
 
-.PHONY: help test check-full soak bench run run-bare install clean deps
+.PHONY: help test check-full soak bench run run-sim run-bare install clean deps
 
 help:
 	@echo 'make test          build with gcc and clang, run all tests: ends with "N passed, N failed"'
 	@echo 'make check-full    the same under ASan+UBSan and TSan, and longer'
 	@echo 'make soak          one long seeded simulation: OPS=$(OPS) SEED=$(SEED)'
 	@echo 'make bench         cost of pages and blocks, beside jemalloc and mimalloc'
-	@echo 'make run           an example: memory comes, is used, and goes'
+	@echo 'make run           an example: the memory of a busy program leaves from under it'
+	@echo 'make run-sim       the engine alone, on simulated memory, which any user can run'
+	@echo 'make run-bare      the same on bare metal: DIMMs come and go under QEMU, with pictures'
 	@echo 'make install       headers and library below PREFIX=$(PREFIX)'
 	@echo 'make clean         remove $(BUILD)/'
 	@echo
@@ -44,11 +46,15 @@ bench: deps
 
 run: deps
 	@scripts/build $(BUILD)/release gcc -Dbuildtype=release -Dtests=false
-	@test -x $(BUILD)/release/examples/plug || { echo 'examples/ is not there yet.'; exit 1; }
+	@scripts/run-example $(BUILD)/release
+
+run-sim: deps
+	@scripts/build $(BUILD)/release gcc -Dbuildtype=release -Dtests=false
 	@$(BUILD)/release/examples/plug
 
-run-bare:
-	@echo 'The bare-metal port is not there yet.'; exit 1
+run-bare: deps
+	@scripts/build $(BUILD)/gcc gcc -Dwerror=true
+	@$(BUILD)/gcc/tests/bare/bare --show --image $(BUILD)/gcc/ports/x86_64/memplug.elf tests/bare/tour.bare
 
 install: deps
 	@scripts/build $(BUILD)/install gcc -Dbuildtype=release -Dtests=false -Dbench=false \

@@ -236,8 +236,16 @@ begin(struct mhp *m, uint64_t tail, uint64_t cookie, uint64_t pfn, uint64_t *ret
 static __attribute__((noinline)) int
 alloc_slowly(struct mhp *m, struct mhp_page_req req, unsigned home, uint64_t *ret_pfn)
 {
+	const struct mhp_zone *zone = &m->zones[home];
 	uint64_t pfn;
 
+	/* Many an instance has no MOVABLE zone at all. */
+	if (zone->kind == MHP_ZONE_MOVABLE &&
+	    atomic_load_explicit(&zone->managed, memory_order_relaxed) == 0) {
+		home -= MHP_ZONE_MOVABLE;
+		if (mhp_port_cache_pop(caches_of(m, home), m->geo.nr_cpus, req.order, &pfn))
+			return begin(m, tail_of(req), req.cookie, pfn, ret_pfn);
+	}
 	if (!take_slowly(m, req, home, &pfn))
 		return MHP_ENOMEM;
 	return begin(m, tail_of(req), req.cookie, pfn, ret_pfn);

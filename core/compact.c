@@ -194,6 +194,7 @@ compact_zone(struct compaction *c)
 
 	if (c->zone->nr_blocks == 0)
 		return 0;
+	mhp__cache_drain(m, c->zone); /* what caches hold looks like full pageblocks */
 	first = mhp__pfn_arena(m, c->zone->start_pfn);
 	arena = mhp__pfn_arena(m, c->zone->end_pfn - 1) + 1U;
 	c->low = first;

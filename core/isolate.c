@@ -319,7 +319,8 @@ take_all_room(struct mhp__mover *mover, const struct mhp__range_iter *ranges, st
 {
 	if (take_orders(mover, ranges, 0, MHP_ORDERS) == 0)
 		return 0;
-	/* Caches may hold it; or small pages of one range broke up what large ones of the next need. */
+	/* Caches may hold it; or small pages of one range broke up what large ones of the next
+	 * need. */
 	mhp__room_empty(mover->m, &mover->room);
 	mhp_drain_caches(mover->m);
 	for (unsigned order = MHP_ORDERS; order-- > 0;) {

@@ -209,8 +209,7 @@ slice_map(struct mhp *m, struct mhp_block *slot, uint32_t block)
 		unmap_part(m, slot, block, 0, large, m->caps.large_granule_shift);
 		return err;
 	}
-	slot->nr_large_maps =
-		large == 0 ? 0 : (uint16_t)(large >> m->caps.large_granule_shift);
+	slot->nr_large_maps = (uint16_t)(large == 0 ? 0 : large >> m->caps.large_granule_shift);
 	return 0;
 }
 
@@ -335,16 +334,21 @@ mhp__memmap_create(struct mhp *m, uint32_t block)
 	return err;
 }
 
-/* Where the metadata was all-zero when the block came, it is so again when the block goes; looking
- * is for debug builds, since it would touch memory that was never used. */
+/* Frames of a section whose descriptors a debug build looks at once more. */
+#define RETIRE_LOOK UINT64_C(64)
+
+/* Where the metadata was all-zero when the block came, it is so again when the block goes. Looking
+ * is for debug builds, and only at the first few: it touches memory that may never have been used,
+ * and a large sparse pool must not come to life by being taken apart. */
 void
 mhp__memmap_retire_section(struct mhp *m, uint32_t block, uint32_t section)
 {
 	uint64_t start = mhp__block_start(m, block) + section * mhp__section_pages(m);
+	uint64_t nr = mhp__section_pages(m) < RETIRE_LOOK ? mhp__section_pages(m) : RETIRE_LOOK;
 
 	if (!MHP_DEBUG || (m->blocks[block].flags & MHP_BLOCK_ZEROED) == 0)
 		return;
-	for (uint64_t pfn = start; pfn < start + mhp__section_pages(m); pfn++)
+	for (uint64_t pfn = start; pfn < start + nr; pfn++)
 		MHP_ASSERT(atomic_load_explicit(&mhp__pfn_to_page(m, pfn)->word,
 						memory_order_relaxed) == 0);
 }

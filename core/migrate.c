@@ -156,8 +156,8 @@ prepare_page(struct mhp__mover *mover, struct batch *batch, const struct mhp_chu
 		note_error(mover, MHP_CAUSE_ROOM, MHP_ENOMEM, chunk);
 		return UINT64_C(1) << chunk->order;
 	}
-	/* The target is the owner's before the owner can know of it: from the moment when migrate() has
-	 * pointed somebody to it, it may be freed by whoever runs elsewhere. */
+	/* The target is the owner's before the owner can know of it: from the moment when migrate()
+	 * has pointed somebody to it, it may be freed by whoever runs elsewhere. */
 	mhp__page_begin(mhp__pfn_to_page(mover->m, dst_pfn), chunk->owner, chunk->order,
 			chunk->cookie);
 	return enlist(mover, batch, chunk, dst_pfn);

@@ -50,8 +50,8 @@ bool mhp__room_fill(struct mhp *m, struct mhp__room *room, unsigned node, unsign
 bool mhp__room_take(struct mhp *m, struct mhp__room *room, unsigned order, uint64_t *ret_pfn);
 /* Put an unused target back. */
 void mhp__room_put(struct mhp *m, struct mhp__room *room, unsigned order, uint64_t pfn);
-/* Add how many free pages of each order an arena has, if it is the zone's: a page of order 1 counts as
- * one of order 1 and as two of order 0. */
+/* Add how many free pages of each order an arena has, if it is the zone's: a page of order 1 counts
+ * as one of order 1 and as two of order 0. */
 void mhp__room_count(struct mhp *m, const struct mhp_zone *zone, uint32_t arena,
 		     uint64_t ret_nr[MHP_ORDERS]);
 /* Free what is left. */

@@ -219,65 +219,52 @@ map_sections(struct mhp *m, uint32_t block, unsigned node)
 
 /* ---- test patterns (MHP_ADD_TEST) ---- */
 
-static uint64_t
-pattern(uint64_t seed, size_t i)
-{
-	return seed ^ (i * UINT64_C(0x9e3779b97f4a7c15));
-}
+/* One pass over a block: every page must hold `old` patterns (if there are any) and then gets `new`
+ * ones. A pass writes all before the next one reads any, so that two addresses which reach the same
+ * cell are found out, not only cells that do not hold. */
+struct test_pass {
+	uint64_t old_flip, new_flip;   /* the pattern of a word is its address, flipped with this */
+	bool check;
+	bool zero;                     /* leave zeros instead of a pattern */
+};
 
-/* Volatile: the compiler must not know what is read back. */
-static void
-write_pattern(volatile uint64_t *words, size_t nr_words, uint64_t seed)
-{
-	for (size_t i = 0; i < nr_words; i++)
-		words[i] = pattern(seed, i);
-}
+static const struct test_pass test_passes[] = {
+	{ .new_flip = 0 },
+	{ .check = true, .new_flip = UINT64_MAX },
+	{ .check = true, .old_flip = UINT64_MAX, .zero = true },
+};
 
+/* Volatile: the compiler must not know the answer. */
 static bool
-holds_pattern(const volatile uint64_t *words, size_t nr_words, uint64_t seed)
+test_page(volatile uint64_t *words, uint64_t nr_words, uint64_t address,
+	  const struct test_pass *pass)
 {
-	for (size_t i = 0; i < nr_words; i++)
-		if (words[i] != pattern(seed, i))
+	for (uint64_t i = 0; i < nr_words; i++) {
+		if (pass->check && words[i] != ((address + 8 * i) ^ pass->old_flip))
 			return false;
+		words[i] = pass->zero ? 0 : (address + 8 * i) ^ pass->new_flip;
+	}
 	return true;
 }
 
-/* Write every page of a block, then read every page: a page that shows another one, as with an
- * address line that is stuck, is found out too. Pages that are known to be bad are left alone.
- * Returns the first page that does not hold its pattern, or MHP_PFN_NONE. */
-static uint64_t
-test_pass(struct mhp *m, uint32_t block, uint64_t flip)
-{
-	uint64_t start = mhp__block_start(m, block), end = start + mhp__block_pages(m);
-	size_t nr_words = (size_t)mhp__page_bytes(m) / sizeof(uint64_t);
-
-	for (uint64_t pfn = start; pfn < end; pfn++)
-		if (mhp__bad_in(m, pfn, pfn + 1) == 0)
-			write_pattern(mhp_pfn_to_virt(m, pfn), nr_words, pfn ^ flip);
-	for (uint64_t pfn = start; pfn < end; pfn++)
-		if (mhp__bad_in(m, pfn, pfn + 1) == 0 &&
-		    !holds_pattern(mhp_pfn_to_virt(m, pfn), nr_words, pfn ^ flip))
-			return pfn;
-	return MHP_PFN_NONE;
-}
-
-/* Each bit both ways; leaves zeros. */
+/* Test the pages of a block that are not known to be bad; leaves zeros. */
 static int
 test_block(struct mhp *m, uint32_t block, struct mhp_add_answer *answer)
 {
-	uint64_t start = mhp__block_start(m, block), end = start + mhp__block_pages(m);
-	uint64_t pfn = test_pass(m, block, 0);
+	uint64_t start = mhp__block_start(m, block), bytes = mhp__page_bytes(m);
+	unsigned nr_passes = sizeof(test_passes) / sizeof(test_passes[0]);
 
-	if (pfn == MHP_PFN_NONE)
-		pfn = test_pass(m, block, UINT64_MAX);
-	if (pfn != MHP_PFN_NONE) {
-		answer->conflict.start = mhp__pfn_phys(m, pfn);
-		answer->conflict.size = mhp__page_bytes(m);
-		return MHP_EIO;
+	for (unsigned i = 0; i < nr_passes; i++) {
+		for (uint64_t pfn = start; pfn < start + mhp__block_pages(m); pfn++) {
+			struct mhp_phys phys = mhp__pfn_phys(m, pfn);
+			if (mhp__bad_in(m, pfn, pfn + 1) != 0 ||
+			    test_page(mhp_pfn_to_virt(m, pfn), bytes / 8, phys.addr,
+				      &test_passes[i]))
+				continue;
+			answer->conflict = (struct mhp_span){ phys, bytes };
+			return MHP_EIO;
+		}
 	}
-	for (pfn = start; pfn < end; pfn++)
-		if (mhp__bad_in(m, pfn, pfn + 1) == 0)
-			memset(mhp_pfn_to_virt(m, pfn), 0, (size_t)mhp__page_bytes(m));
 	return 0;
 }
 
@@ -315,8 +302,8 @@ record(struct mhp_block *slot, const struct mhp_add_opts *opts, const struct mhp
 		slot->flags |= MHP_BLOCK_ZEROED;
 }
 
-/* Remove one block by its own record. The metadata may fill several sections: nobody looks at it any
- * more before it goes, and all of it goes before the first of them does (R27). */
+/* Remove one block by its own record. The metadata may fill several sections: nobody looks at it
+ * any more before it goes, and all of it goes before the first of them does (R27). */
 static void
 remove_one_block(struct mhp *m, uint32_t block, bool scrub)
 {

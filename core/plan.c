@@ -28,12 +28,23 @@ struct run {
 /* Do fn for each step of a kind; on error say which, and how many were done. */
 typedef int step_fn(struct run *run, const struct mhp_step *step);
 
+#define KIND(kind) (1U << (kind))
+#define KINDS_LEAVE (KIND(MHP_STEP_OFFLINE) | KIND(MHP_STEP_REMOVE))
+#define KINDS_ALL UINT32_MAX
+
+/* Kinds that do not exist are among all of them only. */
+static bool
+is_of(const struct mhp_step *step, unsigned kinds)
+{
+	return kinds == KINDS_ALL || (kinds >> step->kind & 1U) != 0;
+}
+
 static int
 for_each(struct run *run, unsigned kinds, step_fn *fn, unsigned *ret_done)
 {
 	for (unsigned i = 0; i < run->nr_steps; i++) {
 		int err = 0;
-		if ((kinds >> run->steps[i].kind & 1U) != 0)
+		if (is_of(&run->steps[i], kinds))
 			err = fn(run, &run->steps[i]);
 		if (err != 0) {
 			run->answer->failed_step = i;
@@ -50,12 +61,9 @@ for_each_back(struct run *run, unsigned done, unsigned kinds,
 	      void (*fn)(struct run *run, const struct mhp_step *step))
 {
 	while (done-- > 0)
-		if ((kinds >> run->steps[done].kind & 1U) != 0)
+		if (is_of(&run->steps[done], kinds))
 			fn(run, &run->steps[done]);
 }
-
-#define KIND(kind) (1U << (kind))
-#define KINDS_LEAVE (KIND(MHP_STEP_OFFLINE) | KIND(MHP_STEP_REMOVE))
 
 /* ---- is the plan well formed? ---- */
 
@@ -94,8 +102,6 @@ check_step(struct run *run, const struct mhp_step *step)
 	return err;
 }
 
-#define KINDS_ALL UINT32_MAX
-
 static int
 check_plan(struct run *run)
 {
@@ -118,8 +124,8 @@ blocks_of(const struct run *run, const struct mhp_step *step)
 	return blocks;
 }
 
-/* Which frames of a node are found depends on what lies in caches: drained, a preview and its commit
- * find the same. */
+/* Which frames of a node are found depends on what lies in caches: drained, a preview and its
+ * commit find the same. */
 static void
 settle_caches(struct run *run, const struct mhp_step *step)
 {
@@ -182,7 +188,7 @@ blame_leaving(struct run *run)
 
 	for (unsigned i = 0; i < run->nr_steps; i++) {
 		struct mhp_blocks blocks = blocks_of(run, &run->steps[i]);
-		if ((KINDS_LEAVE >> run->steps[i].kind & 1U) != 0 && block >= blocks.first &&
+		if (is_of(&run->steps[i], KINDS_LEAVE) && block >= blocks.first &&
 		    block - blocks.first < blocks.count)
 			return (int)i;
 	}
@@ -236,8 +242,8 @@ commit_locked(struct run *run, const struct mhp_offline_opts *opts)
 
 /* ---- the preview ---- */
 
-/* Take the pages that metadata on a node would take, so that what follows finds them in use. They are
- * linked through their first word: nobody else has any use for it. */
+/* Take the pages that metadata on a node would take, so that what follows finds them in use. They
+ * are linked through their first word: nobody else has any use for it. */
 static int
 hold_metadata(struct run *run, struct mhp_blocks blocks, unsigned node)
 {

@@ -180,21 +180,6 @@ mhp__online_pages_commit(struct mhp *m, const struct mhp__range *range, bool zer
 
 /* ---- out of use; prepare is in isolate.c ---- */
 
-/* Frames with memory errors are nobody's while nobody uses the range, so that it is all-zero again;
- * those that are still known to be bad are taken when it comes back. */
-static void
-let_bad_go(struct mhp *m, const struct mhp__range *range)
-{
-	uint64_t cursor = range->start_pfn;
-	struct mhp_chunk chunk;
-
-	while (mhp__pages_next(m, &cursor, range->start_pfn + range->nr_pages, &chunk)) {
-		MHP_ASSERT(chunk.owner == MHP_OWNER_BAD);
-		mhp__page_end(mhp__pfn_to_page(m, chunk.pfn));
-		mhp__zone_give(m, chunk.order, 1, &chunk.pfn);
-	}
-}
-
 void
 mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range)
 {
@@ -202,7 +187,6 @@ mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range)
 	uint64_t managed = range->nr_pages - nr_bad_taken(m, range);
 
 	atomic_fetch_sub_explicit(&zone->managed, managed, memory_order_relaxed);
-	let_bad_go(m, range);
 	mhp__pages_detach(m, range->start_pfn, range->nr_pages);
 	zone_shrink(m, zone, range);
 	update_node(m, range->node);

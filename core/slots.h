@@ -58,7 +58,7 @@ struct mhp_block {                     /* all fields: the hotplug lock, unless n
 /* Lists of a zone that an arena can be on, in the order in which small pages look for room. */
 enum mhp_arena_class {
 	MHP_CLASS_SMALL = 0,           /* has free frames, but no free pageblock */
-	MHP_CLASS_MIXED = 1,           /* has free frames in a used pageblock, and a free pageblock */
+	MHP_CLASS_MIXED = 1,           /* has a free pageblock, and free frames in a used one */
 	MHP_CLASS_HUGE = 2,            /* has free pageblocks only, and something in use */
 	MHP_CLASS_EMPTY = 3,           /* nothing in use */
 	MHP_CLASSES = 4,

@@ -8,10 +8,11 @@
  * list may be behind. An arena in which nothing can be taken is on no list.
  *
  * Small pages look in SMALL arenas and in used pageblocks of MIXED ones before they break up a
- * free pageblock, and whole pageblocks come from arenas in use before empty ones. A cache that refills marks its arena as claimed and
- * comes back to it without the zone's lock; the others look for one that is not claimed first, so
- * that CPUs do not fight for one arena's lock. What is chosen follows from the sequence of calls
- * alone. Must not know: what frames hold, why a range starts where it starts.
+ * free pageblock, and whole pageblocks come from arenas in use before empty ones. A cache that
+ * refills marks its arena as claimed and comes back to it without the zone's lock; the others look
+ * for one that is not claimed first, so that CPUs do not fight for one arena's lock. What is chosen
+ * follows from the sequence of calls alone. Must not know: what frames hold, why a range starts
+ * where it starts.
  */
 #include "pages.h"
 
@@ -437,7 +438,7 @@ attach_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena, uint
 	arena->full = (UINT64_C(1) << (nr_head >> MHP_PAGEBLOCK_ORDER(m))) - 1;
 	arena->mixed = 0;
 	arena->fail_order = arena->claimed = 0;
-	/* Nobody ever clears the descriptors of pageblocks before the first usable frame, either. */
+	/* Nobody ever clears descriptors of pageblocks before the first usable frame, either. */
 	atomic_store_explicit(&arena->virgin, zeroed ? 0 : all, memory_order_relaxed);
 	atomic_store_explicit(&arena->isolated, all, memory_order_relaxed);
 	arena->class = MHP_CLASS_NONE;

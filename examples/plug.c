@@ -127,7 +127,8 @@ draw(struct mhp *m, const char *title)
 		filled = (unsigned)(info.used_bytes * 40 / info.span.size);
 		printf("  block %2u  %-8s %-8s [%.*s%.*s] %3" PRIu64 " MiB used, metadata %s"
 		       " (%" PRIu64 " KiB)\n",
-		       block, state[info.state], info.zone == MHP_ZONE_MOVABLE ? "Movable" : "Normal",
+		       block, state[info.state],
+		       info.zone == MHP_ZONE_MOVABLE ? "Movable" : "Normal",
 		       (int)filled, "########################################", (int)(40 - filled),
 		       "........................................", info.used_bytes >> 20,
 		       info.placement == MHP_PLACE_SELF ? "in the block" : "outside",
@@ -154,7 +155,8 @@ static void
 plug(struct mhp *m, uint32_t first, uint32_t count, uint8_t zone)
 {
 	struct mhp_add_opts opts = {
-		.flags = MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE | MHP_ADD_ZEROED | MHP_ADD_ONLINE,
+		.flags = MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE | MHP_ADD_ZEROED |
+			 MHP_ADD_ONLINE,
 		.zone = zone,
 	};
 

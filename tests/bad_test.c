@@ -4,8 +4,8 @@
  *
  * A frame can be met by its error in any condition: free, cached, used by somebody who can move or
  * cannot, part of a larger page, in a reserve, in a block that is offline or not there. In each the
- * answer says whether it is out of use now, and the next time its block comes it is gone around. The
- * last case mixes all of them at random and counts.
+ * answer says whether it is out of use now, and the next time its block comes it is gone around.
+ * The last case mixes all of them at random and counts.
  */
 #include "ledger.h"
 #include "mover.h"
@@ -171,7 +171,7 @@ TEST(bad__unmovable_frame__is_remembered)
 	close_bed(&bed);
 }
 
-/* R33: the same for a page that its owner will not let go of, or cannot move, or has no room for. */
+/* R33: the same for a page that its owner holds on to, or fails to move, or has no room for. */
 TEST(bad__frame_that_cannot_move_now__is_remembered)
 {
 	for (unsigned why = 0; why < 3; why++) {
@@ -200,7 +200,7 @@ TEST(bad__frame_that_cannot_move_now__is_remembered)
 
 /* ---- blocks come and go ---- */
 
-/* R33: remembered across offline, remove and the next add; and it does not keep a block from leaving. */
+/* R33: remembered across offline, remove and the next add; and no block is kept from leaving. */
 TEST(bad__block_comes_and_goes__is_gone_around_each_time)
 {
 	static const char *const shapes[] = { "tiny1", "tiny2", "tiny8" };
@@ -210,7 +210,7 @@ TEST(bad__block_comes_and_goes__is_gone_around_each_time)
 		test_at("shape %s, %s", shapes[i % 3], i < 3 ? "self-hosted" : "external");
 		open_bed(&bed, shapes[i % 3]);
 		uint64_t reserve = i < 3 ? bed.reserve : 0, pages = bed.pool.block_pages;
-		/* The first usable frame, one in the middle, the last; before the block is there. */
+		/* The first usable frame, one in the middle, the last; not there yet. */
 		uint64_t pfns[] = { pages + reserve, pages + pages * 3 / 4, 2 * pages - 1 };
 		for (unsigned k = 0; k < 3; k++)
 			CHECK_OK(mhp_bad_add(bed.pool.m, pfns[k]));
@@ -289,7 +289,7 @@ TEST(bad__reserve_in_use_goes_bad__remembered)
 	}
 }
 
-/* R20 R33: an error that is mended: counters stay right, and the frame is used after the next online. */
+/* R20 R33: an error is mended: counters stay right, the next online uses the frame again. */
 TEST(bad__mended__used_again_after_the_next_online)
 {
 	struct bed bed;

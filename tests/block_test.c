@@ -251,7 +251,7 @@ check_hole(struct test_pool *pool, uint64_t page, int error)
 	test_ledger_check(pool, &before);
 }
 
-/* R16: the check for RAM is about the usable range, and says the same with and without a reserve. */
+/* R16: the check for RAM is about the usable range, and says the same without a reserve. */
 TEST(block__hole_in_ram__matters_where_it_is_usable)
 {
 	for (unsigned self = 0; self < 2; self++) {

@@ -4,8 +4,8 @@
  *
  * Every public call is made with arguments drawn from values that are wrong in all the usual ways,
  * mixed with right ones so that there is something to spoil. Owners and listeners answer nonsense
- * too. After each call: an error is a negative error, and unless something moved, the digest is what it
- * was; every few calls the verifier looks. Nothing may abort, crash or be left over at the end.
+ * too. After each call: an error is a negative error, and unless something moved, the digest is
+ * what it was; every few calls the verifier looks. Nothing may abort, crash or be left over.
  */
 #include <stdlib.h>
 

@@ -50,7 +50,7 @@ bad_pfn(const struct life *life, uint32_t block)
 	return (block + 1) * life->pool.block_pages - 1;
 }
 
-/* Frames that are out of use for an error that was mended meanwhile; until their block is offline. */
+/* Frames that are still out of use for an error that was mended: until their block is offline. */
 static uint64_t
 forgotten_frames(struct life *life)
 {

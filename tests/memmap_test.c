@@ -101,7 +101,7 @@ TEST(memmap__predicate_over_all_shapes__agrees_with_arithmetic)
 					};
 					if (pageblock > shape.block_order)
 						continue;
-					test_at("pages 2^%u, descriptors %u, block 2^%u, pageblock %u",
+					test_at("page 2^%u, descriptor %u, block 2^%u, order %u",
 						page_shift, bytes, block_shift, pageblock);
 					check_predicate(&shape);
 					check_predicate_mapped(shape);

@@ -897,8 +897,8 @@ model_alloc(struct model *model, struct mhp_page_req req, bool exact, int error,
 			      distance(model, req, i) < distance(model, req, at);
 		if ((error != 0 || nearer) && may_lie_in(model, req, i) &&
 		    has_free_page(model, i, req.order))
-			FAIL("mhp_page_alloc() returned %d, pfn %" PRIu64 " but block %u has a page "
-			     "of order %u", error, pfn, i, req.order);
+			FAIL("mhp_page_alloc() returned %d, pfn %" PRIu64 ", but block %u has a "
+			     "page of order %u", error, pfn, i, req.order);
 	}
 	if (error != 0) {
 		judge_exactly("mhp_page_alloc()", error, MHP_ENOMEM);

@@ -96,7 +96,8 @@ void model_add_verdict(const struct model *model, struct mhp_span span,
 void model_add_done(struct model *model, struct mhp *m, struct mhp_span span,
 		    const struct mhp_add_opts *opts, const struct mhp_add_answer *answer);
 
-/** For what a call would say after an add: the blocks are there, but for metadata on a node. Undone by
+/** For what a call would say after an add: the blocks are there, but for metadata on a node. Undone
+ * by
  *  model_remove_done(). */
 void model_pretend_add(struct model *model, struct mhp_span span, const struct mhp_add_opts *opts);
 

@@ -62,7 +62,7 @@ check_contents(const struct test_mover *mover, const struct test_mover_page *pag
 		memcpy(&words[0], frame, sizeof(words[0]));
 		memcpy(&words[1], frame + last, sizeof(words[1]));
 		if (words[0] != word_of(page, i, 0) || words[1] != word_of(page, i, 1))
-			FAIL("frame %" PRIu64 " of the page at pfn %#" PRIx64 " is not as it was", i,
+			FAIL("frame %" PRIu64 " of the page at pfn %#" PRIx64 " has changed", i,
 			     page->pfn);
 	}
 }
@@ -273,7 +273,7 @@ void
 test_mover_thin_out(struct test_mover *mover, unsigned percent)
 {
 	uint64_t nr = mover->nr_live, drop = nr * percent / 100;
-	/* Selection sampling (Knuth, vol. 2, algorithm S): each choice of that many is as likely. */
+	/* Selection sampling (Knuth, vol. 2, 3.4.2 S): all choices are equally likely. */
 	for (uint32_t slot = 0; drop > 0; slot++) {
 		if (!mover->pages[slot].live)
 			continue;

@@ -28,7 +28,7 @@ struct test_mover {
 	uint16_t owner;
 	bool no_contents;          /* pages are never touched: for sizes that do not exist */
 	uint32_t nr_slots;
-	uint32_t next;             /* slots below are live: where the search for a free one begins */
+	uint32_t next;             /* slots below are live: search from here */
 	uint32_t nr_live;
 	uint64_t nr_frames;        /* of live pages */
 	struct test_mover_page *pages;
@@ -45,7 +45,7 @@ struct test_mover {
 	int migrate_error;
 	uint64_t migrate_times;
 	unsigned migrate_runs;
-	/* called at the start of each migrate; MHP_MUST_CHECK calls into the engine are its own risk */
+	/* called at the start of each migrate */
 	void (*on_migrate)(void *ctx);
 	void *on_migrate_ctx;
 };

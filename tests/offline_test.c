@@ -187,7 +187,7 @@ TEST(offline__migrate_fails_part_way__the_rest_is_put_back)
 
 /* ---- room ---- */
 
-/* R29: one page short of room: nothing is asked of the owner, nothing moves, nothing has changed. */
+/* R29: one page short of room: nothing moves, nothing has changed. */
 TEST(offline__no_room__nothing_moves)
 {
 	struct bed bed;
@@ -385,7 +385,7 @@ TEST(offline__cancel_from_thread__stops_soon)
 	close_bed(&bed);
 }
 
-/* R29: every block of the call can be named, and no other; and nothing when nothing is under way. */
+/* R29: every block of the call can be named, and no other; none when nothing is under way. */
 TEST(offline__cancel_by_any_block_of_the_call__stops)
 {
 	for (uint32_t block = 0; block < 8; block++) {
@@ -453,6 +453,15 @@ TEST(offline__progress__can_be_read)
 
 /* ---- why not ---- */
 
+/* Block 0 may hold what cannot move. */
+static void
+make_normal(struct bed *bed)
+{
+	struct mhp_blocks block = { 0, 1 };
+	CHECK_OK(mhp_block_offline(bed->pool.m, 0, NULL, NULL));
+	CHECK_OK(mhp_online(bed->pool.m, block, MHP_ZONE_NORMAL, NULL));
+}
+
 static uint64_t
 kernel_page(struct bed *bed, uint16_t owner, unsigned order)
 {
@@ -501,8 +510,7 @@ TEST(offline__unmovable_pages__are_all_named)
 	uint16_t owners[3];
 	uint64_t pfns[3], nr[3] = { 3, 2, 4 }, first = MHP_PFN_NONE;
 	open_bed(&bed, "small", 1);
-	CHECK_OK(mhp_block_offline(bed.pool.m, 0, NULL, NULL));
-	CHECK_OK(mhp_online(bed.pool.m, (struct mhp_blocks){ 0, 1 }, MHP_ZONE_NORMAL, NULL));
+	make_normal(&bed);
 	CHECK_OK(ask(&bed, 0, 1, &why));
 	for (unsigned i = 0; i < 3; i++) {
 		char name[8] = { 'o', 'w', 'n', 'e', 'r', (char)('a' + i), 0 };
@@ -548,8 +556,7 @@ TEST(offline__many_owners__says_that_there_are_more)
 	struct bed bed;
 	struct mhp_why why;
 	open_bed(&bed, "small", 1);
-	CHECK_OK(mhp_block_offline(bed.pool.m, 0, NULL, NULL));
-	CHECK_OK(mhp_online(bed.pool.m, (struct mhp_blocks){ 0, 1 }, MHP_ZONE_NORMAL, NULL));
+	make_normal(&bed);
 	for (unsigned i = 0; i < MHP_WHY_OWNERS + 2; i++) {
 		uint16_t owner;
 		CHECK_OK(mhp_owner_register(bed.pool.m, "one of many", NULL, NULL, &owner));
@@ -596,8 +603,7 @@ TEST(offline__unmovable_and_pinned__both_are_named)
 		struct mhp_why why;
 		test_at("the pinned page comes %s", pinned_first != 0 ? "first" : "last");
 		open_bed(&bed, "small", 1);
-		CHECK_OK(mhp_block_offline(bed.pool.m, 0, NULL, NULL));
-		CHECK_OK(mhp_online(bed.pool.m, (struct mhp_blocks){ 0, 1 }, MHP_ZONE_NORMAL, NULL));
+		make_normal(&bed);
 		/* One before and one behind, in whatever order pages come. */
 		uint32_t one = test_mover_alloc(&bed.mover, 0, 0);
 		uint64_t pfn = kernel_page(&bed, bed.kernel, 0);

@@ -525,7 +525,7 @@ TEST(cache__held_by_somebody_else__pages_pass_it_by)
 	book_shape(&book, "small");
 	book_plug(&book, 0, 2, 0, MHP_ZONE_NORMAL, 0);
 	CHECK(book_alloc(&book, book.fixed, 0, 0, NULL));
-	struct mhp_cache *cache = &mhp__zone_caches(book.m, mhp__zone(book.m, 0, MHP_ZONE_NORMAL))[0];
+	struct mhp_cache *cache = mhp__zone_caches(book.m, mhp__zone(book.m, 0, MHP_ZONE_NORMAL));
 	uint32_t count = cache->count[0];
 	CHECK(mhp_port_cache_close(cache));
 	CHECK(!mhp_port_cache_close(cache));
@@ -561,6 +561,21 @@ nr_whole_pageblocks(const struct book *book)
 		uint64_t usable = end - book_usable(book, block);
 		for (uint64_t pfn = (usable + size - 1) / size * size; pfn < end; pfn += size)
 			nr += is_whole(book, pfn);
+	}
+	return nr;
+}
+
+/* The same by the bitmaps: frames in caches count as taken. */
+static uint64_t
+nr_untouched_pageblocks(const struct book *book)
+{
+	uint64_t nr = 0, size = pageblock_pages(book), i;
+
+	for (uint64_t pfn = 0; pfn < book->nr_pfns; pfn += size) {
+		for (i = 0; i < size; i++)
+			if (mhp_frame_peek(book->m, pfn + i).state != MHP_FRAME_FREE)
+				break;
+		nr += i == size;
 	}
 	return nr;
 }
@@ -601,36 +616,52 @@ TEST(page_alloc__after_random_frees__every_wholly_free_pageblock_is_found) /* AI
 	book_close(&book);
 }
 
+/* Of each pageblock keep all pages, none, or some. */
+static void
+thin_out(struct book *book)
+{
+	uint64_t salt = test_random(&book->random);
+
+	for (uint64_t i = book->nr_heads; i-- > 0;) {
+		uint64_t choice = (book->heads[i] >> book->geo.pageblock_order) + salt;
+		choice = test_random(&choice) % 3;
+		if (choice == 0 || (choice == 1 && test_random(&book->random) % 2 != 0))
+			book_free(book, i);
+	}
+}
+
 TEST(page_alloc__room_in_used_pageblocks__whole_ones_are_kept)
 {
 	struct book book;
 	book_shape(&book, "small");
-	book_plug(&book, 0, 4, 0, MHP_ZONE_NORMAL, 0);
-	for (unsigned i = 0; i < 400; i++) {
-		uint64_t whole, partial, nr = test_random(&book.random) % 300;
-		for (; nr > 0 && i % 2 == 0; nr--)
+	book_plug(&book, 0, 6, 0, MHP_ZONE_NORMAL, 0);
+	for (unsigned round = 0; round < 60; round++) {
+		for (uint64_t nr = test_random(&book.random) % book_total(&book); nr > 0; nr--)
 			(void)book_alloc(&book, book.fixed, 0, 0, NULL);
-		for (; nr > 0 && book.nr_heads > 0; nr--)
-			book_free(&book, test_random(&book.random) % book.nr_heads);
-		whole = nr_whole_pageblocks(&book);
-		partial = nr_partial_frames(&book);
+		thin_out(&book);
+		uint64_t whole = nr_whole_pageblocks(&book), partial = nr_partial_frames(&book);
 		mhp_drain_caches(book.m);
 		for (; partial > 0; partial--)
 			CHECK(book_alloc(&book, book.fixed, 0, 0, NULL));
 		CHECK_EQ(nr_whole_pageblocks(&book), whole);
+		CHECK_EQ(nr_untouched_pageblocks(&book), whole);
 	}
 	book_close(&book);
 }
 
 TEST(page_alloc__orders_in_between__a_free_run_is_found_wherever_it_is)
 {
+	/* More blocks than are looked at in a list. */
+	struct mhp_geometry geo = test_geometry("small");
+	struct test_pool_opts opts = { .geometry = &geo };
 	struct book book;
-	book_shape(&book, "small");
-	book_plug(&book, 0, 16, 0, MHP_ZONE_NORMAL, 0);
+	geo.nr_blocks = 36;
+	book_open(&book, &opts);
+	book_plug(&book, 0, 36, 0, MHP_ZONE_NORMAL, 0);
 	while (book_alloc(&book, book.fixed, 0, 0, NULL))
 		;
 	/* A hole in every pageblock, and one run of eight in a random place. */
-	for (unsigned round = 0; round < 20; round++) {
+	for (unsigned round = 0; round < 6; round++) {
 		uint64_t run = 0;
 		for (uint64_t i = 0; i < book.nr_heads;) {
 			if (book.heads[i] % pageblock_pages(&book) == 9)
@@ -740,10 +771,11 @@ TEST(pages_next__a_range__its_pages_in_order_and_nothing_else)
 	struct book book;
 	book_shape(&book, "small");
 	book_plug(&book, 0, 3, 0, MHP_ZONE_NORMAL, 0);
-	for (unsigned i = 0; i < 60; i++)
-		CHECK(book_alloc(&book, book.fixed,
-				 (unsigned)test_random(&book.random) % (book.geo.pageblock_order + 1U), 0,
-				 NULL));
+	for (unsigned i = 0; i < 60; i++) {
+		unsigned order = (unsigned)test_random(&book.random) %
+				 (book.geo.pageblock_order + 1U);
+		CHECK(book_alloc(&book, book.fixed, order, 0, NULL));
+	}
 	for (unsigned i = 0; i < 30; i++)
 		book_free(&book, test_random(&book.random) % book.nr_heads);
 	mhp_drain_caches(book.m);
@@ -1242,5 +1274,75 @@ TEST(pages__threads_isolating_and_draining__no_frame_twice_none_isolated) /* R29
 	book_check(&book);
 	CHECK_EQ(zones_free(&book), book_total(&book));
 	free((void *)crowd.owned);
+	book_close(&book);
+}
+
+struct stretch {
+	struct book *book;
+	uint64_t random, nr_got;
+};
+
+/* Take and free the first frames of all blocks in turn. */
+static void
+pick_starts(struct stretch *stretch)
+{
+	struct book *book = stretch->book;
+	struct mhp_page_req req = request(book->fixed, book->geo.block_order, MHP_NODE_ANY);
+	uint64_t pfns[6], nr = 0;
+
+	while (nr < 6 && mhp_pages_alloc_contig(book->m, req, 1, &pfns[nr]) == 0)
+		nr++;
+	for (uint64_t i = 0; i < nr; i++)
+		CHECK_OK(mhp_page_free(book->m, pfns[i]));
+	mhp_drain_caches(book->m);
+}
+
+/* Long ranges come and go; between a look and the taking, the others take something. */
+static void *
+stretch_run(void *ctx)
+{
+	struct stretch *stretch = ctx;
+	struct mhp *m = stretch->book->m;
+	struct mhp_page_req req = request(stretch->book->fixed, 0, MHP_NODE_ANY);
+	uint64_t block = stretch->book->pool.block_pages, nr, pfn;
+
+	mhp_sim_cpu = (unsigned)(stretch->random & 1);
+	for (uint64_t op = 0; op < test_ops(10000); op++) {
+		if (test_random(&stretch->random) % 2 != 0) {
+			pick_starts(stretch);
+			continue;
+		}
+		nr = test_random(&stretch->random) % block + block;
+		if (mhp_pages_alloc_contig(m, req, nr, &pfn) != 0)
+			continue;
+		stretch->nr_got++;
+		CHECK_OK(mhp_pages_free_contig(m, pfn, nr));
+	}
+	return NULL;
+}
+
+TEST(alloc_contig__others_take_part_of_the_run__what_was_got_is_given_back)
+{
+	/* Small pages, as debug builds write to all of each page that is freed. */
+	struct mhp_geometry geo = test_geometry("small");
+	struct test_pool_opts opts = { .geometry = &geo, .meta_bytes = 64 << 20 };
+	struct stretch stretches[THREADS];
+	pthread_t threads[THREADS];
+	struct book book;
+	geo.page_shift = MHP_VMEMMAP ? 12 : 6;
+	book_open(&book, &opts);
+	book_plug(&book, 0, 6, 0, MHP_ZONE_NORMAL, MHP_ADD_BOOT);
+	for (unsigned i = 0; i < THREADS; i++) {
+		stretches[i] = (struct stretch){ &book, test_seed() + i, 0 };
+		CHECK_EQ(pthread_create(&threads[i], NULL, stretch_run, &stretches[i]), 0);
+	}
+	uint64_t nr_got = 0;
+	for (unsigned i = 0; i < THREADS; i++) {
+		CHECK_EQ(pthread_join(threads[i], NULL), 0);
+		nr_got += stretches[i].nr_got;
+	}
+	CHECK_CMP(nr_got, >, 0);
+	book_check(&book);
+	CHECK_EQ(zones_free(&book), book_total(&book));
 	book_close(&book);
 }

@@ -38,7 +38,7 @@ check_states(struct test_pool *pool, const enum mhp_block_state want[BLOCKS])
 			     want[i]);
 }
 
-/* R31: all kinds of steps in one plan; preview and commit agree, and every block is where it goes. */
+/* R31: all kinds of steps in one plan; preview and commit agree, every block is where it goes. */
 TEST(plan__all_kinds_of_steps__done_as_one)
 {
 	static const enum mhp_block_state before[BLOCKS] = { MHP_ONLINE, MHP_ONLINE, MHP_ONLINE,

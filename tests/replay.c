@@ -157,7 +157,8 @@ enter(struct replay *r, uint64_t pfn, unsigned order, uint16_t owner, uint64_t c
 	struct replay_page *page = &r->pages[free_slot(r)];
 
 	*page = (struct replay_page){ .pfn = pfn, .stamp = stamp, .cookie = cookie, .owner = owner,
-				      .order = (uint8_t)order, .live = true, .place = r->nr_live++ };
+				      .order = (uint8_t)order, .live = true,
+				      .place = r->nr_live++ };
 	return page;
 }
 
@@ -612,13 +613,14 @@ choose_steps(struct replay *r, struct replay_op *op)
 	op->offline.dry_run = false;
 	for (unsigned i = 0; i < op->nr; i++) {
 		struct mhp_step *step = &op->steps[i];
+		enum mhp_block_state state;
 		step->kind = (enum mhp_step_kind)below(r, 4);
 		step->add = any_add(r);
 		step->add.flags &= ~(uint32_t)(MHP_ADD_ONLINE | MHP_ADD_OFFLINE);
 		step->zone = (uint8_t)any_zone(r);
-		step->span = span_of(r, blocks_in(r, step->kind == MHP_STEP_ADD ? MHP_ABSENT :
-						     step->kind == MHP_STEP_ONLINE ? MHP_OFFLINE :
-										     MHP_ONLINE, 2));
+		state = step->kind == MHP_STEP_ADD ? MHP_ABSENT :
+			step->kind == MHP_STEP_ONLINE ? MHP_OFFLINE : MHP_ONLINE;
+		step->span = span_of(r, blocks_in(r, state, 2));
 		if (step->kind == MHP_STEP_ONLINE && i > 0 && chance(r, 60))
 			step->span = op->steps[i - 1].span;
 	}
@@ -629,20 +631,25 @@ choose_req(struct replay *r, struct replay_op *op)
 {
 	unsigned who = (unsigned)below(r, 20), order_max = r->geo->pageblock_order;
 
-	op->req.owner = r->owners[who < 12 ? REPLAY_MOVER : who < 17 ? REPLAY_OTHER : REPLAY_STAYER];
+	op->req.owner = r->owners[who < 12 ? REPLAY_MOVER :
+				  who < 19 ? REPLAY_OTHER : REPLAY_STAYER];
 	op->req.order = chance(r, 60) ? 0 : (uint8_t)below(r, order_max + 1U);
 	op->req.node = chance(r, 50) ? MHP_NODE_ANY : (uint8_t)below(r, r->geo->nr_nodes);
 	op->req.flags = chance(r, 20) ? MHP_PAGE_THIS_NODE : 0;
 	op->nr_pages = 1 + below(r, UINT64_C(3) << (order_max < 5 ? order_max : 5));
 	if (op->kind == REPLAY_CONTIG)
-		op->req.order = (uint8_t)below(r, 4 < r->geo->block_order ? 4 : r->geo->block_order);
+		op->req.order = (uint8_t)below(r, 4 < r->geo->block_order ?
+						  4 : r->geo->block_order);
 }
 
 static uint64_t
 any_pfn(struct replay *r)
 {
-	struct replay_page *page = any_page(r);
+	struct replay_page *page = any_page(r), *other = any_page(r);
 
+	/* Pages that cannot move are in the way of everything: rather one of those. */
+	if (other != NULL && other->owner == r->owners[REPLAY_STAYER])
+		page = other;
 	return page != NULL && chance(r, 90) ? page->pfn : below(r, max_pfn(r));
 }
 
@@ -673,13 +680,22 @@ choose_policy(struct replay *r, struct replay_op *op)
 	op->policy.strict = chance(r, 20);
 }
 
+/* Does it go against what we are about? */
+static bool
+is_out_of_season(const struct replay *r, enum replay_kind kind)
+{
+	if (kind == REPLAY_ADD || kind == REPLAY_ONLINE)
+		return !r->filling;
+	return (kind == REPLAY_OFFLINE || kind == REPLAY_REMOVE) && r->filling;
+}
+
 /* How often each kind comes, of 1000; ALLOC and FREE share what is left by how full we want it. */
 static enum replay_kind
 any_kind(struct replay *r)
 {
 	static const uint16_t share[REPLAY_KINDS] = {
-		[REPLAY_ADD] = 50, [REPLAY_ONLINE] = 60, [REPLAY_OFFLINE] = 50,
-		[REPLAY_REMOVE] = 30, [REPLAY_PREVIEW] = 10, [REPLAY_COMMIT] = 25,
+		[REPLAY_ADD] = 60, [REPLAY_ONLINE] = 60, [REPLAY_OFFLINE] = 60,
+		[REPLAY_REMOVE] = 60, [REPLAY_PREVIEW] = 10, [REPLAY_COMMIT] = 40,
 		[REPLAY_COMPACT] = 10, [REPLAY_BAD_ADD] = 10, [REPLAY_BAD_REMOVE] = 10,
 		[REPLAY_POLICY] = 10, [REPLAY_SWITCH] = 5, [REPLAY_CPU_NODE] = 5,
 		[REPLAY_CONTIG] = 15, [REPLAY_CONTIG_FREE] = 15, [REPLAY_SPLIT] = 15,
@@ -689,11 +705,14 @@ any_kind(struct replay *r)
 	uint64_t at = below(r, 1000);
 
 	for (unsigned kind = 0; kind < REPLAY_KINDS; kind++) {
-		if (at < share[kind])
+		bool fits = at < share[kind];
+		if (fits && (!is_out_of_season(r, (enum replay_kind)kind) || chance(r, 30)))
 			return (enum replay_kind)kind;
+		if (fits)
+			break;
 		at -= share[kind];
 	}
-	return chance(r, r->filling ? 75 : 35) ? REPLAY_ALLOC : REPLAY_FREE;
+	return chance(r, r->filling ? 70 : 35) ? REPLAY_ALLOC : REPLAY_FREE;
 }
 
 /* ---- nonsense ---- */
@@ -861,6 +880,25 @@ choose_blocks_op(struct replay *r, struct replay_op *op)
 	}
 }
 
+/* One of the frames that are known to be bad, found by bisection; 0 when there is none. */
+static uint64_t
+any_bad_pfn(struct replay *r)
+{
+	uint64_t low = 0, high = max_pfn(r);
+	uint32_t nr = mhp_bad_count(r->m, 0, high);
+	uint64_t which = nr != 0 ? below(r, nr) : 0;
+
+	/* The first pfn that has more than so many at or below it. */
+	while (nr != 0 && high - low > 1) {
+		uint64_t middle = low + (high - low) / 2;
+		if (mhp_bad_count(r->m, 0, middle) > which)
+			high = middle;
+		else
+			low = middle;
+	}
+	return low;
+}
+
 static void
 choose_pages_op(struct replay *r, struct replay_op *op)
 {
@@ -868,10 +906,8 @@ choose_pages_op(struct replay *r, struct replay_op *op)
 	op->cookie = draw(r);
 	if (op->kind == REPLAY_BAD_ADD || op->kind == REPLAY_BAD_REMOVE)
 		op->pfn = chance(r, 40) ? op->pfn : below(r, max_pfn(r));
-	/* To forget one that is known. */
-	for (unsigned i = 0; op->kind == REPLAY_BAD_REMOVE && i < 64; i++)
-		if (!mhp_bad_test(r->m, op->pfn))
-			op->pfn = below(r, max_pfn(r));
+	if (op->kind == REPLAY_BAD_REMOVE && chance(r, 80))
+		op->pfn = any_bad_pfn(r);
 	choose_req(r, op);
 	if (op->kind == REPLAY_CONTIG_FREE)
 		choose_contig_free(r, op);
@@ -882,8 +918,8 @@ choose_pages_op(struct replay *r, struct replay_op *op)
 void
 replay_next(struct replay *r, struct replay_op *op)
 {
-	if (r->nr_done++ % 512 == 0)
-		r->filling = chance(r, 50);
+	if (r->nr_done++ % 256 == 0)
+		r->filling = !r->filling;
 	memset(op, 0, sizeof(*op));
 	op->kind = any_kind(r);
 	choose_blocks_op(r, op);

@@ -71,7 +71,7 @@ mhp_cache_depth(unsigned order)
 	return order == 0 ? MHP_CACHE_DEPTH_0 : MHP_CACHE_DEPTH_N;
 }
 
-/** Index of the bottom of a stack in slot[]: the largest order first, so that no case is special. */
+/** Index of the bottom of a stack in slot[]: the largest order first, so no case is special. */
 static inline unsigned
 mhp_cache_bottom(unsigned order)
 {

@@ -17,7 +17,8 @@ extern "C" {
 struct mhp_heap_opts {
 	struct mhp_backing backing; /* of blocks that are plugged on demand */
 	uint64_t max_bytes;        /* the pool is not grown beyond this; 0: it is never grown */
-	uint64_t address_bytes;    /* addresses to reserve; 0: eight times max_bytes, 64 GiB at least */
+	uint64_t
+		address_bytes; /* addresses to reserve; 0: eight times max_bytes, 64 GiB at least */
 };
 
 /**
@@ -25,8 +26,8 @@ struct mhp_heap_opts {
  *
  * What was allocated before stays where it is. Arenas that the program makes with arenas.create
  * stay outside. Call it once, before threads of the program allocate; it cannot be undone.
- * Return: 0, MHP_EBUSY (there is a heap already), MHP_EOPNOTSUPP (malloc is not jemalloc 5), or what
- * mhp_region_create() returns.
+ * Return: 0, MHP_EBUSY (there is a heap already), MHP_EOPNOTSUPP (malloc is not jemalloc 5), or
+ * what mhp_region_create() returns.
  */
 MHP_MUST_CHECK int mhp_heap_start(struct mhp_pool *pool, const struct mhp_heap_opts *opts,
 				  struct mhp_text *reterr);

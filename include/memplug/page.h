@@ -51,7 +51,9 @@ struct mhp_movable_ops {
 	int (*isolate)(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie);
 	/**
 	 * Copy the contents of @nr_moves runs and make everything that pointed to a source point to
-	 * its target. Cookies move along. Runs are done in order, each wholly or not at all.
+	 * its target. Cookies move along. Runs are done in order, each wholly or not at all. A
+	 * target is the owner's page before this is called: it may be freed as soon as something
+	 * points to it.
 	 * @ret_done: how many runs were done; the rest is put back by the engine through putback.
 	 * Return: 0, or an error when *ret_done < nr_moves.
 	 */

@@ -21,6 +21,7 @@
 #define MHP_PORT_INLINE_H
 
 #include <sched.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -80,6 +81,12 @@ mhp_port_cpu(void)
 	return (unsigned)sched_getcpu();
 }
 
+static inline bool
+mhp_port_has_rseq(void)
+{
+	return false;
+}
+
 #include <memplug/cache_locked.h>
 
 #else
@@ -111,8 +118,9 @@ mhp_port_has_rseq(void)
 /*
  * A sequence: its descriptor, its start, and where it goes when it is aborted. The signature
  * before the abort address is the one that glibc registers for x86 (as the operand of an ud1, so
- * that nobody runs into it). The body follows, between labels 2 and 3; it may leave at 3 at any time, and its
- * last instruction is the commit. Label 1 starts over, so what the body needs is not changed.
+ * that nobody runs into it). The body follows, between labels 2 and 3; it may leave at 3 at any
+ * time, and its last instruction is the commit. Label 1 starts over, so what the body needs is not
+ * changed.
  */
 #define MHP_RSEQ_BEGIN                                                                             \
 	".pushsection __rseq_cs, \"aw\"\n\t"                                                       \
@@ -195,7 +203,8 @@ mhp_port_cache_pop(struct mhp_cache *caches, unsigned nr_cpus, unsigned order, u
 
 	if (__builtin_expect(order == 0, 1)) {
 		__asm__ volatile(
-			MHP_RSEQ_POP(MHP_RSEQ_COUNT_0, "movl %k[count], %k[slot]\n\t", MHP_RSEQ_SLOT_0)
+			MHP_RSEQ_POP(MHP_RSEQ_COUNT_0, "movl %k[count], %k[slot]\n\t",
+				     MHP_RSEQ_SLOT_0)
 			: [cache] "=&r"(cache), [count] "=&r"(count), [slot] "=&r"(slot)
 			: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "r"(nr_cpus),
 			  MHP_RSEQ_PLACES

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run.c - memplug run: start a program with its heap in a pool.
+ *
+ * Everything is said through the environment, to libmemplug-heap.so, which is preloaded. The
+ * library is looked for beside the command, as it is built, and where it is installed.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define LIBRARY "libmemplug-heap.so"
+
+static const char run_usage[] =
+	"run [--name N] [--boot SIZE] [--max SIZE] [--block-size SIZE] [--backing KIND]\n"
+	"                   [--grow auto|none] -- PROGRAM [ARG...]";
+
+/* Where the library is, in path. */
+static bool
+find_library(char *path, size_t size)
+{
+	static const char *const places[] = {
+		"", "../heap/", "../lib/x86_64-linux-gnu/", "../lib/", "../lib64/",
+	};
+	const char *given = getenv("MEMPLUG_HEAP_LIBRARY");
+	char own[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", own, sizeof(own) - 1);
+	if (given != NULL)
+		return snprintf(path, size, "%s", given) < (int)size && access(path, R_OK) == 0;
+	if (length <= 0)
+		return false;
+	own[length] = 0;
+	char *slash = strrchr(own, '/');
+	slash[1] = 0;
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		if (snprintf(path, size, "%s%s%s", own, places[i], LIBRARY) < (int)size &&
+		    access(path, R_OK) == 0)
+			return true;
+	return false;
+}
+
+static void
+set_preload(const char *library)
+{
+	const char *others = getenv("LD_PRELOAD");
+	char *all = NULL;
+	if (others != NULL && *others != 0 && asprintf(&all, "%s:%s", library, others) > 0)
+		setenv("LD_PRELOAD", all, 1);
+	else
+		setenv("LD_PRELOAD", library, 1);
+	free(all);
+}
+
+int
+cli_run(struct cli *cli)
+{
+	static const struct {
+		const char *option, *variable, *otherwise;
+	} settings[] = {
+		{ "--name", "MEMPLUG_NAME", NULL },
+		{ "--boot", "MEMPLUG_BOOT", "128M" },
+		{ "--max", "MEMPLUG_MAX", NULL },
+		{ "--block-size", "MEMPLUG_BLOCK_SIZE", NULL },
+		{ "--backing", "MEMPLUG_BACKING", "memfd" },
+		{ "--grow", "MEMPLUG_GROW", "auto" },
+	};
+	char library[PATH_MAX];
+	int i = 0;
+
+	while (i + 1 < cli->argc && cli->argv[i][0] == '-' && strcmp(cli->argv[i], "--") != 0) {
+		size_t k = 0;
+		while (k < 6 && strcmp(settings[k].option, cli->argv[i]) != 0)
+			k++;
+		if (k == 6)
+			return cli_usage(run_usage);
+		setenv(settings[k].variable, cli->argv[i + 1], 1);
+		i += 2;
+	}
+	if (i < cli->argc && strcmp(cli->argv[i], "--") == 0)
+		i++;
+	if (i >= cli->argc)
+		return cli_usage(run_usage);
+	for (size_t k = 0; k < 6; k++)
+		if (settings[k].otherwise != NULL)
+			setenv(settings[k].variable, settings[k].otherwise, 0);
+	const char *grow = getenv("MEMPLUG_GROW");
+	if (strcmp(grow, "auto") != 0 && strcmp(grow, "none") != 0)
+		return cli_usage(run_usage);
+	setenv("MEMPLUG_STRICT", "1", 1);
+	if (!find_library(library, sizeof(library))) {
+		fprintf(stderr, "memplug: %s is neither beside this command nor installed\n",
+			LIBRARY);
+		return CLI_REFUSED;
+	}
+	set_preload(library);
+	execvp(cli->argv[i], cli->argv + i);
+	fprintf(stderr, "memplug: cannot run %s: %s\n", cli->argv[i], strerror(errno));
+	return CLI_REFUSED;
+}

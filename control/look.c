@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * look.c - requests that only look: info, list, check, progress, cancel.
+ *
+ * A listing takes the engine's lock once per block, so that a long one holds nobody up; it is a
+ * picture of many moments.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+
+#include "server.h"
+
+static const char *
+zone_name(const struct mhp_block_info *info)
+{
+	if (info->state != MHP_ONLINE)
+		return "none";
+	return info->zone == MHP_ZONE_MOVABLE ? "Movable" : "Normal";
+}
+
+static const char *
+backing_name(const struct mhp_block_info *info)
+{
+	const struct mhp_backing *backing = mhp_pool_backing(mhp__control.pool, info->backing);
+	return backing != NULL ? mhp_backing_name(backing->kind) : "none";
+}
+
+static void
+list_block(struct mhp__out *out, const struct mhp_block_info *info, const char *comma)
+{
+	static const char *const places[] = { "self", "node", "external" };
+	mhp__out(out,
+		 "%s{\"index\":%u,\"start\":%llu,\"size\":%llu,\"state\":\"%s\","
+		 "\"zone\":\"%s\",\"node\":%u,\"memmap\":\"%s\",\"nr_vmemmap_pages\":%u,\"metadata_"
+		 "bytes\":%llu,"
+		 "\"used_bytes\":%llu,\"free_bytes\":%llu,\"backing\":\"%s\"}",
+		 comma, info->block, (unsigned long long)info->span.start.addr,
+		 (unsigned long long)info->span.size, mhp__state_name(info->state), zone_name(info),
+		 info->node, places[info->placement % 3], info->nr_vmemmap_pages,
+		 (unsigned long long)info->metadata_bytes, (unsigned long long)info->used_bytes,
+		 (unsigned long long)info->free_bytes, backing_name(info));
+}
+
+void
+mhp__request_list(struct mhp__out *out, unsigned nr_words, char **words)
+{
+	struct mhp *m = mhp__control.m;
+	struct mhp_blocks run;
+	const char *comma = "";
+	(void)nr_words, (void)words;
+
+	mhp__out(out, "{\"block_size_bytes\":%llu,\"blocks\":[",
+		 (unsigned long long)mhp__block_bytes());
+	for (uint32_t block = 0; mhp_range_get(m, block, &run) == 0 && !out->broken;
+	     block = run.first + run.count) {
+		struct mhp_block_info info;
+		for (uint32_t i = run.first; i < run.first + run.count; i++) {
+			if (mhp_block_get(m, i, &info) != 0 || info.state == MHP_ABSENT)
+				break;
+			list_block(out, &info, comma);
+			comma = ",";
+		}
+	}
+	mhp__out(out, "]}\n");
+}
+
+void
+mhp__request_info(struct mhp__out *out, unsigned nr_words, char **words)
+{
+	const struct mhp__control *control = &mhp__control;
+	struct mhp_stats stats;
+	struct mhp_pool_stats port;
+	struct mhp_text why = { "" };
+	(void)nr_words, (void)words;
+
+	mhp_get_stats(control->m, &stats);
+	mhp_pool_get_stats(control->pool, &port);
+	bool moves = mhp_pool_can_move(control->pool, &why);
+	mhp__out(out, "{\"pid\":%d", control->pid);
+	mhp__out_string(out, ",", "name", control->name);
+	mhp__out(out, ",\"block_size_bytes\":%llu,\"blocks\":%u,\"blocks_online\":%u,"
+		 "\"max_bytes\":%llu,\"committed_bytes\":%llu,\"metadata_bytes\":%llu,"
+		 "\"movable\":%s",
+		 (unsigned long long)mhp__block_bytes(), stats.blocks_present, stats.blocks_online,
+		 (unsigned long long)(control->opts.get_max != NULL ? control->opts.get_max() : 0),
+		 (unsigned long long)port.committed_bytes, (unsigned long long)stats.metadata_bytes,
+		 moves ? "true" : "false");
+	mhp__out_string(out, ",", "movable_why", why.text);
+	mhp__out(out, "}\n");
+}
+
+static void
+report(void *ctx, const struct mhp_finding *finding)
+{
+	struct mhp__out *out = ctx;
+	mhp__out(out, "%s{\"invariant\":%u,\"where\":%llu,\"have\":%llu,\"want\":%llu",
+		 out->text[out->used - 1] == '[' ? "" : ",", finding->invariant,
+		 (unsigned long long)finding->where, (unsigned long long)finding->have,
+		 (unsigned long long)finding->want);
+	mhp__out_string(out, ",", "what", finding->what);
+	mhp__out(out, "}");
+}
+
+void
+mhp__request_check(struct mhp__out *out, unsigned nr_words, char **words)
+{
+	(void)nr_words, (void)words;
+	mhp__out(out, "{\"findings\":[");
+	int found = mhp_check(mhp__control.m, false, report, out);
+	mhp__out(out, "],\"count\":%d}\n", found);
+}
+
+void
+mhp__request_progress(struct mhp__out *out, unsigned nr_words, char **words)
+{
+	struct mhp_progress now = mhp_offline_progress(mhp__control.m);
+	(void)nr_words, (void)words;
+	mhp__out(out, "{\"first\":%u,\"count\":%u,\"moved_pages\":%llu,\"left_pages\":%llu,"
+		 "\"elapsed_ns\":%llu}\n", now.blocks.first, now.blocks.count,
+		 (unsigned long long)now.moved_pages, (unsigned long long)now.left_pages,
+		 (unsigned long long)now.elapsed_ns);
+}
+
+void
+mhp__request_cancel(struct mhp__out *out, unsigned nr_words, char **words)
+{
+	struct mhp_progress now = mhp_offline_progress(mhp__control.m);
+	(void)nr_words, (void)words;
+	if (now.blocks.count == 0 || mhp_offline_cancel(mhp__control.m, now.blocks.first) != 0)
+		mhp__out_error(out, MHP_ENOENT, "nothing is being taken out of use");
+	else
+		mhp__out(out, "{}\n");
+}

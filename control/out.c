@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * out.c - write JSON to a client, piece by piece, without malloc.
+ *
+ * Pieces are short: each fits the buffer. After the client is gone, writing does nothing.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "server.h"
+
+void
+mhp__out_flush(struct mhp__out *out)
+{
+	size_t sent = 0;
+	while (sent < out->used && !out->broken) {
+		ssize_t got = send(out->fd, out->text + sent, out->used - sent, MSG_NOSIGNAL);
+		if (got <= 0)
+			out->broken = true;
+		else
+			sent += (size_t)got;
+	}
+	out->used = 0;
+}
+
+static void
+out_args(struct mhp__out *out, const char *format, va_list args)
+{
+	if (out->used > sizeof(out->text) - 1024)
+		mhp__out_flush(out);
+	int length = vsnprintf(out->text + out->used, sizeof(out->text) - out->used, format, args);
+	if (length > 0)
+		out->used += (size_t)length < sizeof(out->text) - out->used
+			? (size_t)length : sizeof(out->text) - out->used - 1;
+}
+
+void
+mhp__out(struct mhp__out *out, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	out_args(out, format, args);
+	va_end(args);
+}
+
+void
+mhp__out_string(struct mhp__out *out, const char *before, const char *name, const char *text)
+{
+	mhp__out(out, "%s\"%s\":\"", before, name);
+	for (; *text != 0; text++) {
+		unsigned char c = (unsigned char)*text;
+		if (c == '"' || c == '\\')
+			mhp__out(out, "\\%c", c);
+		else if (c < ' ')
+			mhp__out(out, "\\u%04x", c);
+		else
+			mhp__out(out, "%c", c);
+	}
+	mhp__out(out, "\"");
+}
+
+void
+mhp__out_error(struct mhp__out *out, int code, const char *format, ...)
+{
+	char text[400];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	mhp__out(out, "{\"error\":%d", code);
+	mhp__out_string(out, ",", "text", text);
+	mhp__out(out, "}\n");
+}

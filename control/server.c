@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * server.c - the socket of a pool and the threads that serve it.
+ *
+ * A few threads accept on one socket; each serves one connection at a time, so that progress and
+ * cancel get through while a block leaves. They are made once, at the start, before there is a
+ * heap on the pool. The socket is 0600 in a directory that is 0700, and the kernel says who the
+ * peer is. A client has some seconds to send its line and to read the answer.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server.h"
+
+#define NR_THREADS 4U
+#define CLIENT_SECONDS 5
+
+struct mhp__control mhp__control = { .listen_fd = -1 };
+
+static bool
+peer_allowed(int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+	       (peer.uid == 0 || peer.uid == geteuid());
+}
+
+/* Read one line; false: the client did not send one in time. */
+static bool
+read_line(int fd, char *line, size_t size)
+{
+	size_t used = 0;
+	while (used + 1 < size) {
+		ssize_t got = recv(fd, line + used, size - 1 - used, 0);
+		if (got <= 0)
+			return false;
+		used += (size_t)got;
+		line[used] = 0;
+		if (memchr(line, '\n', used) != NULL)
+			return true;
+	}
+	return false;
+}
+
+static void
+serve_client(int fd)
+{
+	struct timeval bound = { CLIENT_SECONDS, 0 };
+	struct mhp__out out = { .fd = fd };
+	char line[MHP_PROTOCOL_LINE_MAX];
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &bound, sizeof(bound));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof(bound));
+	if (!peer_allowed(fd))
+		mhp__out_error(&out, MHP_EPERM, "this pool belongs to another user");
+	else if (read_line(fd, line, sizeof(line)))
+		mhp__request(&out, line);
+	mhp__out_flush(&out);
+}
+
+static void *
+serve(void *arg)
+{
+	(void)arg;
+	for (;;) {
+		int fd = accept4(mhp__control.listen_fd, NULL, NULL, SOCK_CLOEXEC);
+		if (fd >= 0) {
+			serve_client(fd);
+			close(fd);
+		} else if (errno == EBADF || errno == ENOTSOCK || errno == EINVAL) {
+			return NULL; /* the program closed our socket: no more control */
+		} else {
+			struct timespec pause = { 0, 10000000 };
+			nanosleep(&pause, NULL);
+		}
+	}
+}
+
+static void
+directory(char *path, size_t size)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	if (geteuid() == 0)
+		snprintf(path, size, "%s", MHP_PROTOCOL_DIR_ROOT);
+	else if (runtime != NULL && runtime[0] == '/')
+		snprintf(path, size, MHP_PROTOCOL_DIR_USER, runtime);
+	else
+		snprintf(path, size, MHP_PROTOCOL_DIR_ELSE, (unsigned)geteuid());
+}
+
+/* Ours, and nobody else's to write to? */
+static bool
+directory_ready(const char *path)
+{
+	struct stat st;
+	if (mkdir(path, 0700) != 0 && errno != EEXIST)
+		return false;
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
+	       (st.st_mode & 0022) == 0;
+}
+
+static int
+bind_socket(struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	unlink(address->sun_path); /* of a process with our number, before an exec or long ago */
+	mode_t mask = umask(0177);
+	bool bound = bind(fd, (struct sockaddr *)address, sizeof(*address)) == 0;
+	umask(mask);
+	if (bound && listen(fd, 16) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static void
+unlink_socket(void)
+{
+	if (mhp__control.pid == (int)getpid())
+		unlink(mhp__control.path);
+}
+
+/* A forked child that outlives us must not keep clients waiting. */
+static void
+close_in_child(void)
+{
+	close(mhp__control.listen_fd);
+}
+
+static void
+choose_name(const char *name)
+{
+	const char *from = name != NULL && *name != 0 ? name : program_invocation_short_name;
+	size_t used = 0;
+	for (; *from != 0 && used + 1 < sizeof(mhp__control.name); from++)
+		mhp__control.name[used++] = *from == '/' || *from == ' ' ? '_' : *from;
+	mhp__control.name[used] = 0;
+}
+
+static int
+start_threads(void)
+{
+	sigset_t all, before;
+	pthread_t thread;
+	int error = 0;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	for (unsigned i = 0; i < NR_THREADS && error == 0; i++) {
+		error = pthread_create(&thread, NULL, serve, NULL);
+		if (error == 0)
+			pthread_detach(thread);
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return error;
+}
+
+static int
+fail(struct mhp_text *reterr, int code, const char *what)
+{
+	if (reterr != NULL)
+		snprintf(reterr->text, sizeof(reterr->text), "cannot serve the pool on %s: %s",
+			 what, strerror(errno));
+	return code;
+}
+
+int
+mhp_control_start(struct mhp_pool *pool, const struct mhp_control_opts *opts,
+		  struct mhp_text *reterr)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct mhp__control *control = &mhp__control;
+	char dir[80];
+
+	if (control->pool != NULL)
+		return MHP_EBUSY;
+	directory(dir, sizeof(dir));
+	if (!directory_ready(dir))
+		return fail(reterr, MHP_EPERM, dir);
+	control->m = mhp_pool_engine(pool);
+	control->opts = *opts;
+	control->pid = (int)getpid();
+	choose_name(opts->name);
+	int length = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%d-%s%s", dir,
+			      control->pid, control->name, MHP_PROTOCOL_SUFFIX);
+	if (length >= (int)sizeof(address.sun_path))
+		return fail(reterr, MHP_EINVAL, dir);
+	memcpy(control->path, address.sun_path, (size_t)length + 1);
+	control->listen_fd = mhp_fd_high(bind_socket(&address));
+	if (control->listen_fd < 0)
+		return fail(reterr, MHP_EPERM, control->path);
+	control->pool = pool;
+	if (start_threads() != 0)
+		return fail(reterr, MHP_ENOMEM, control->path);
+	pthread_atfork(NULL, NULL, close_in_child);
+	atexit(unlink_socket);
+	return 0;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * server.h - what the files of the server share: the pool, and a writer of JSON.
+ *
+ * No malloc anywhere: the writer has a buffer on the stack of its thread and sends when it is
+ * full. A client that does not read is given up after some seconds; the request it made is done
+ * all the same.
+ */
+#ifndef MHP_CONTROL_SERVER_H
+#define MHP_CONTROL_SERVER_H
+
+#include <memplug/control.h>
+#include <stdarg.h>
+
+#include "protocol.h"
+
+struct mhp__control {
+	struct mhp_pool *pool;
+	struct mhp *m;
+	struct mhp_control_opts opts;
+	char name[MHP_PROTOCOL_NAME_MAX];
+	char path[160];
+	int listen_fd;
+	int pid;
+};
+
+extern struct mhp__control mhp__control;
+
+struct mhp__out {
+	int fd;
+	bool broken;
+	size_t used;
+	char text[4096];
+};
+
+/* ---- out.c ---- */
+
+void mhp__out(struct mhp__out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "name":"text", with what JSON wants escaped; before: a comma or what opens the object. */
+void mhp__out_string(struct mhp__out *out, const char *before, const char *name, const char *text);
+void mhp__out_flush(struct mhp__out *out);
+void mhp__out_error(struct mhp__out *out, int code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* ---- blocks.c ---- */
+
+#define MHP__SETS_MAX 64U
+
+struct mhp__sets {
+	struct mhp_blocks run[MHP__SETS_MAX];
+	unsigned nr;
+};
+
+/* Read words like 3-7,9 or address ranges; answers the error itself. */
+bool mhp__sets_parse(const char *words, struct mhp__sets *ret_sets, struct mhp__out *out);
+uint64_t mhp__block_bytes(void);
+/* 512M -> bytes; 0 when malformed. */
+uint64_t mhp__size_parse(const char *words);
+const char *mhp__state_name(enum mhp_block_state state);
+
+/* ---- the requests ---- */
+
+typedef void mhp__request_fn(struct mhp__out *out, unsigned nr_words, char **words);
+
+mhp__request_fn mhp__request_info, mhp__request_list, mhp__request_add, mhp__request_online,
+	mhp__request_offline, mhp__request_remove, mhp__request_why, mhp__request_resize,
+	mhp__request_progress, mhp__request_cancel, mhp__request_get, mhp__request_set,
+	mhp__request_check;
+
+/* Carry out a line. */
+void mhp__request(struct mhp__out *out, char *line);
+
+#endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hooks.c - jemalloc's extent hooks over a region.
+ *
+ * Addresses are handed out in order and never taken back: jemalloc keeps what it frees (retain) and
+ * asks to decommit it, which gives the frames back to the pool. The hooks are called from any
+ * thread, with locks of jemalloc held, so they take no lock but the region's and never allocate.
+ * They also get extents that were mapped before they were installed; those go to jemalloc's own
+ * hooks and are never merged with ours. In a forked child the pool is out of bounds: there
+ * everything is done with private memory of the child's.
+ */
+#define _GNU_SOURCE
+#include <sys/mman.h>
+
+#include "heap.h"
+
+/* Giving back less than this saves too little for the mapping that it costs. */
+#define DECOMMIT_MIN (UINT64_C(64) << 10)
+
+struct mhp__heap mhp__heap;
+
+static bool
+ours(const void *address)
+{
+	return (uintptr_t)address >= mhp__heap.start && (uintptr_t)address < mhp__heap.end;
+}
+
+static bool
+in_child(void)
+{
+	return mhp_pool_is_child(mhp__heap.pool);
+}
+
+/* Private memory of a forked child's over part of the region. */
+static bool
+child_map(void *start, size_t size, int protection)
+{
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+	return mmap(start, size, protection, flags, -1, 0) != MAP_FAILED;
+}
+
+/* Commit, plugging memory as long as that helps. Bound: each turn adds a block. */
+static bool
+commit(void *start, size_t size)
+{
+	if (in_child())
+		return child_map(start, size, PROT_READ | PROT_WRITE);
+	for (;;) {
+		int err = mhp_region_commit(mhp__heap.region, start, size);
+		if (err == 0)
+			return true;
+		if (err != MHP_ENOMEM || !mhp__heap_grow(size))
+			return false;
+	}
+}
+
+static void *
+take_addresses(void *wanted, size_t size, size_t alignment)
+{
+	uintptr_t next = atomic_load(&mhp__heap.next), start;
+	do {
+		start = (next + alignment - 1) & ~(uintptr_t)(alignment - 1);
+		if (start < next || start > mhp__heap.end || size > mhp__heap.end - start)
+			return NULL;
+		if (wanted != NULL && start != (uintptr_t)wanted)
+			return NULL;
+	} while (!atomic_compare_exchange_weak(&mhp__heap.next, &next, start + size));
+	return (void *)start;
+}
+
+static void *
+hook_alloc(extent_hooks_t *hooks, void *new_addr, size_t size, size_t alignment, bool *zero,
+	   bool *commit_it, unsigned arena)
+{
+	(void)hooks;
+	if (in_child())
+		return mhp__heap.foreign->alloc(mhp__heap.foreign, new_addr, size, alignment, zero,
+						commit_it, arena);
+	size_t granule = mhp_region_granule(mhp__heap.region);
+	if (alignment < granule)
+		alignment = granule;
+	size_t rounded = (size + granule - 1) & ~(granule - 1);
+	void *start = take_addresses(new_addr, rounded, alignment);
+	if (start == NULL)
+		return NULL;
+	if (!commit(start, rounded)) {
+		uintptr_t end = (uintptr_t)start + rounded;
+		atomic_compare_exchange_strong(&mhp__heap.next, &end, (uintptr_t)start);
+		return NULL;
+	}
+	*zero = true;
+	*commit_it = true;
+	return start;
+}
+
+/* True is a refusal in all that follows: jemalloc keeps the extent and tries something else. */
+static bool
+hook_dalloc(extent_hooks_t *hooks, void *start, size_t size, bool committed, unsigned arena)
+{
+	(void)hooks;
+	if (!ours(start))
+		return mhp__heap.foreign->dalloc(mhp__heap.foreign, start, size, committed, arena);
+	return true;
+}
+
+static void
+hook_destroy(extent_hooks_t *hooks, void *start, size_t size, bool committed, unsigned arena)
+{
+	(void)hooks;
+	if (!ours(start))
+		mhp__heap.foreign->destroy(mhp__heap.foreign, start, size, committed, arena);
+	else if (in_child())
+		child_map(start, size, PROT_NONE);
+	else
+		(void)!mhp_region_decommit(mhp__heap.region, start, size);
+}
+
+static bool
+hook_commit(extent_hooks_t *hooks, void *start, size_t size, size_t offset, size_t length,
+	    unsigned arena)
+{
+	(void)hooks;
+	if (!ours(start))
+		return mhp__heap.foreign->commit(mhp__heap.foreign, start, size, offset, length,
+						 arena);
+	return !commit((char *)start + offset, length);
+}
+
+static bool
+hook_decommit(extent_hooks_t *hooks, void *start, size_t size, size_t offset, size_t length,
+	      unsigned arena)
+{
+	char *part = (char *)start + offset;
+	(void)hooks;
+	if (!ours(start))
+		return mhp__heap.foreign->decommit(mhp__heap.foreign, start, size, offset, length,
+						   arena);
+	if (in_child())
+		return !child_map(part, length, PROT_NONE);
+	if (length < DECOMMIT_MIN)
+		return true;
+	return mhp_region_decommit(mhp__heap.region, part, length) != 0;
+}
+
+static bool
+hook_purge_lazy(extent_hooks_t *hooks, void *start, size_t size, size_t offset, size_t length,
+		unsigned arena)
+{
+	(void)hooks;
+	if (!ours(start))
+		return mhp__heap.foreign->purge_lazy(mhp__heap.foreign, start, size, offset, length,
+						     arena);
+	return true; /* shared memory cannot be freed lazily */
+}
+
+static bool
+hook_purge_forced(extent_hooks_t *hooks, void *start, size_t size, size_t offset, size_t length,
+		  unsigned arena)
+{
+	char *part = (char *)start + offset;
+	(void)hooks;
+	if (!ours(start))
+		return mhp__heap.foreign->purge_forced(mhp__heap.foreign, start, size, offset,
+						       length, arena);
+	if (in_child())
+		return !child_map(part, length, PROT_READ | PROT_WRITE);
+	return mhp_region_purge(mhp__heap.region, part, length) != 0;
+}
+
+static bool
+hook_split(extent_hooks_t *hooks, void *start, size_t size, size_t size_a, size_t size_b,
+	   bool committed, unsigned arena)
+{
+	(void)hooks;
+	if (!ours(start))
+		return mhp__heap.foreign->split(mhp__heap.foreign, start, size, size_a, size_b,
+						committed, arena);
+	return false;
+}
+
+static bool
+hook_merge(extent_hooks_t *hooks, void *start_a, size_t size_a, void *start_b, size_t size_b,
+	   bool committed, unsigned arena)
+{
+	(void)hooks;
+	if (ours(start_a) != ours(start_b))
+		return true;
+	if (!ours(start_a))
+		return mhp__heap.foreign->merge(mhp__heap.foreign, start_a, size_a, start_b, size_b,
+						committed, arena);
+	return false;
+}
+
+extent_hooks_t mhp__heap_hooks = {
+	.alloc = hook_alloc,
+	.dalloc = hook_dalloc,
+	.destroy = hook_destroy,
+	.commit = hook_commit,
+	.decommit = hook_decommit,
+	.purge_lazy = hook_purge_lazy,
+	.purge_forced = hook_purge_forced,
+	.split = hook_split,
+	.merge = hook_merge,
+};

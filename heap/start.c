@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * start.c - give jemalloc its hooks, and grow the pool when the heap needs room.
+ *
+ * Every arena that jemalloc has or can make by itself gets the hooks, also those that do not exist
+ * yet: setting the hooks makes them. The arena for very large allocations has no index until the
+ * first of them, so one is made. Growing takes the engine's hotplug lock: it waits for a removal
+ * that is under way, at most as long as that one's deadline.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "heap.h"
+
+#define OVERSIZE_BYTES (UINT64_C(9) << 20)
+#define ADDRESS_MIN (UINT64_C(64) << 30)
+
+static uint64_t
+plugged_bytes(struct mhp_pool *pool)
+{
+	struct mhp_stats stats;
+	struct mhp *m = mhp_pool_engine(pool);
+	const struct mhp_geometry *geo = mhp_get_geometry(m);
+	mhp_get_stats(m, &stats);
+	return (uint64_t)stats.blocks_present << (geo->block_order + geo->page_shift);
+}
+
+bool
+mhp__heap_grow(uint64_t bytes)
+{
+	static pthread_mutex_t growing = PTHREAD_MUTEX_INITIALIZER;
+	struct mhp_pool *pool = mhp__heap.pool;
+	const struct mhp_geometry *geo = mhp_get_geometry(mhp_pool_engine(pool));
+	uint64_t block = UINT64_C(1) << (geo->block_order + geo->page_shift);
+	struct mhp_add_opts opts = {
+		.flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE,
+	};
+	uint64_t max = atomic_load(&mhp__heap.max_bytes), add = (bytes + block - 1) / block * block;
+
+	pthread_mutex_lock(&growing);
+	uint64_t have = plugged_bytes(pool);
+	uint64_t room = max > have ? (max - have) / block * block : 0;
+	if (add > room)
+		add = room;
+	bool added =
+		add != 0 && mhp_pool_add(pool, &mhp__heap.backing, add, &opts, NULL, NULL) == 0;
+	pthread_mutex_unlock(&growing);
+	return added;
+}
+
+static bool
+grow_for_copy(void *ctx)
+{
+	(void)ctx;
+	return mhp__heap_grow(1);
+}
+
+static int
+install(void)
+{
+	unsigned nr_arenas = 0;
+	size_t size = sizeof(nr_arenas);
+	char name[48];
+	extent_hooks_t *hooks = &mhp__heap_hooks;
+
+	/* Volatile: a compiler may leave out a malloc whose result is only freed. */
+	void *volatile large = malloc(OVERSIZE_BYTES);
+	free(large);
+	if (mallctl("arenas.narenas", &nr_arenas, &size, NULL, 0) != 0)
+		return MHP_EOPNOTSUPP;
+	size = sizeof(mhp__heap.foreign);
+	if (mallctl("arena.0.extent_hooks", &mhp__heap.foreign, &size, NULL, 0) != 0)
+		return MHP_EOPNOTSUPP;
+	for (unsigned i = 0; i < nr_arenas; i++) {
+		snprintf(name, sizeof(name), "arena.%u.extent_hooks", i);
+		if (mallctl(name, NULL, NULL, &hooks, sizeof(hooks)) != 0)
+			return MHP_EOPNOTSUPP;
+	}
+	return 0;
+}
+
+int
+mhp_heap_start(struct mhp_pool *pool, const struct mhp_heap_opts *opts, struct mhp_text *reterr)
+{
+	uint64_t addresses = opts->address_bytes;
+	if (mhp__heap.pool != NULL)
+		return MHP_EBUSY;
+	if (addresses == 0)
+		addresses = opts->max_bytes > ADDRESS_MIN / 8 ? opts->max_bytes * 8 : ADDRESS_MIN;
+	int err = mhp_region_create(pool, "heap", addresses, &mhp__heap.region, reterr);
+	if (err != 0)
+		return err;
+	mhp__heap.start = (uintptr_t)mhp_region_base(mhp__heap.region);
+	mhp__heap.end = mhp__heap.start + mhp_region_size(mhp__heap.region);
+	atomic_store(&mhp__heap.next, mhp__heap.start);
+	mhp__heap.backing = opts->backing;
+	atomic_store(&mhp__heap.max_bytes, opts->max_bytes);
+	mhp__heap.pool = pool;
+	mhp_pool_set_grow(pool, grow_for_copy, NULL);
+	err = install();
+	if (err != 0 && reterr != NULL)
+		snprintf(reterr->text, sizeof(reterr->text),
+			 "malloc is not a jemalloc that takes hooks");
+	return err;
+}
+
+void
+mhp_heap_set_max(uint64_t max_bytes)
+{
+	atomic_store(&mhp__heap.max_bytes, max_bytes);
+}
+
+uint64_t
+mhp_heap_get_max(void)
+{
+	return atomic_load(&mhp__heap.max_bytes);
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * linux.h - the Linux port: pools of memory inside a process, and regions whose pointers stay.
+ *
+ * A pool is an instance of the engine with a software physical address space: physical address p
+ * is at direct_map + p. A backing says where the memory of an add comes from. A region is a range
+ * of virtual addresses whose pages are frames of the pool; the engine may move the frames, the
+ * addresses stay as they are. Nothing here calls malloc, so an allocator can be built on top.
+ *
+ * Functions that can fail for reasons of the machine take a struct mhp_text and leave in it one
+ * sentence for the person at the terminal; it may be NULL.
+ */
+#ifndef MEMPLUG_LINUX_H
+#define MEMPLUG_LINUX_H
+
+#include <memplug/mhp.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct mhp_pool;
+struct mhp_region;
+
+/** One sentence about what went wrong; empty when nothing did. */
+struct mhp_text {
+	char text[256];
+};
+
+enum mhp_backing_kind {
+	MHP_BACKING_MEMFD,         /* anonymous shared memory */
+	MHP_BACKING_HUGETLB_2M,    /* reserved huge pages */
+	MHP_BACKING_HUGETLB_1G,
+	MHP_BACKING_DAX,           /* a character device of device-dax */
+	MHP_BACKING_FILE,          /* a file that exists; its size is what it can give */
+	MHP_BACKING_KINDS,
+};
+
+#define MHP_BACKING_PATH_MAX 200U
+#define MHP_BACKING_NODE_NONE (-1)
+
+/** Where memory comes from. */
+struct mhp_backing {
+	enum mhp_backing_kind kind;
+	int node; /* NUMA node of the machine to bind to, or MHP_BACKING_NODE_NONE */
+	char path[MHP_BACKING_PATH_MAX]; /* DAX and FILE */
+};
+
+/**
+ * Read a backing: memfd, hugetlb, hugetlb:2M, hugetlb:1G, dax:PATH, file:PATH, each with an
+ * optional ",node=N" behind it. Return: 0, or MHP_EINVAL.
+ */
+MHP_MUST_CHECK int mhp_backing_parse(const char *words, struct mhp_backing *ret_backing,
+				     struct mhp_text *reterr);
+
+/** The word for a kind: "memfd", "hugetlb-2M", ...; never NULL. */
+const char *mhp_backing_name(enum mhp_backing_kind kind);
+
+/** The shape of a pool. Zero means the default that is named. */
+struct mhp_pool_opts {
+	uint64_t max_bytes;        /* size of the physical address range; 0: 1 TiB */
+	uint64_t block_bytes;      /* power of two, 4 MiB or more; 0: 128 MiB */
+	uint64_t page_bytes;       /* granule of regions: 4 KiB (0) or 2 MiB; hugetlb needs 2 MiB */
+	uint16_t nr_nodes;         /* nodes of the engine; 0: 1 */
+	uint32_t nr_bad_pages;     /* memory errors to remember; 0: 1024 */
+	bool no_service;           /* no thread of ours: forked children then share regions */
+	void (*trace)(void *trace_ctx, const struct mhp_event *event);
+	void *trace_ctx;
+};
+
+/**
+ * Make a pool without memory.
+ *
+ * Cost: a few mmap calls; O(1) memory whatever max_bytes is.
+ * Context: not from a signal handler. Up to 16 pools a process.
+ * Return: 0, MHP_EINVAL, MHP_ENOMEM, MHP_ENOSPC (too many pools).
+ */
+MHP_MUST_CHECK int mhp_pool_create(const struct mhp_pool_opts *opts, struct mhp_pool **ret_pool,
+				   struct mhp_text *reterr);
+
+/** End a pool: no region, no block. MHP_EBUSY otherwise, and nothing has changed. */
+MHP_MUST_CHECK int mhp_pool_destroy(struct mhp_pool *pool);
+
+/**
+ * Have @grow called when a page must be copied for a forked child and no frame is free. It may add
+ * memory; true: it did. Called by the pool's own thread without locks. Set it before the first
+ * fork.
+ */
+void mhp_pool_set_grow(struct mhp_pool *pool, bool (*grow)(void *grow_ctx), void *grow_ctx);
+
+/**
+ * Install the handlers that make fork copy-on-write; once per process, further calls do nothing.
+ *
+ * mhp_pool_create() does it. Call it earlier when some library's own fork handlers touch memory
+ * of a region, as those of an allocator do: in a child, what was registered first runs first, and
+ * until our handler has run the child still shares its regions with the parent.
+ */
+void mhp_fork_init(void);
+
+/** Are we a forked copy of the process that made this pool? Then the pool is out of bounds. */
+bool mhp_pool_is_child(const struct mhp_pool *pool);
+
+/**
+ * Move a descriptor of ours out of the way of programs that count on getting low numbers.
+ * Return: the new number, close-on-exec; @fd itself where there is no better, or it is negative.
+ */
+int mhp_fd_high(int fd);
+
+/** The engine of a pool; everything of mhp.h may be used on it. */
+struct mhp *mhp_pool_engine(struct mhp_pool *pool);
+
+/** Can pages of this pool move while they are in use? If not, @reterr says what is missing. */
+bool mhp_pool_can_move(struct mhp_pool *pool, struct mhp_text *reterr);
+
+/**
+ * Add memory of @backing: mhp_add() at the first free address, mapped as one piece.
+ *
+ * @size: a multiple of the block size.
+ * @opts: as for mhp_add(); backing is filled in, MHP_ADD_ZEROED too where it is true. May be NULL.
+ *
+ * Return: what mhp_add() returns, MHP_ENXIO (no gap of that size is left), MHP_EINVAL (size, or
+ * page size against the pool's), MHP_ENOENT (no such device or file), MHP_ENOMEM (no huge pages),
+ * MHP_EBUSY, MHP_EPERM, MHP_ENOSPC (the device or file has no room left).
+ */
+MHP_MUST_CHECK int mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing,
+				uint64_t size, const struct mhp_add_opts *opts,
+				struct mhp_add_answer *ret_answer, struct mhp_text *reterr);
+
+/** The backing behind struct mhp_block_info.backing; NULL when there is none. */
+const struct mhp_backing *mhp_pool_backing(struct mhp_pool *pool, uint16_t backing);
+
+/**
+ * Reserve a range of virtual addresses; nothing is committed.
+ *
+ * @name: for explanations, up to 31 characters.
+ * @size: bytes; rounded up to the pool's granule. The base is aligned to 2 MiB.
+ * Return: 0, MHP_EINVAL, MHP_ENOMEM, MHP_ENOSPC (64 regions a pool).
+ */
+MHP_MUST_CHECK int mhp_region_create(struct mhp_pool *pool, const char *name, uint64_t size,
+				     struct mhp_region **ret_region, struct mhp_text *reterr);
+
+/** Decommit all and give the addresses back. Nobody may use the region any more. */
+void mhp_region_destroy(struct mhp_region *region);
+
+/** The first address of a region; it never changes. */
+void *mhp_region_base(const struct mhp_region *region);
+/** Its size in bytes, committed or not. */
+uint64_t mhp_region_size(const struct mhp_region *region);
+/** Sizes and addresses given to a region are multiples of this. */
+uint64_t mhp_region_granule(const struct mhp_region *region);
+
+/**
+ * Put frames of the pool behind [@start, @start + @size): readable, writable, all zeros.
+ *
+ * Both are multiples of the pool's granule, and nothing of the range is committed. Frames are
+ * taken as contiguous as they can be had.
+ * Return: 0, MHP_EINVAL, MHP_EEXIST (part of it is committed), MHP_ENOMEM (no free frames, or the
+ * kernel's limit of mappings is near: see mhp_pool_get_stats()); on error nothing has changed.
+ */
+MHP_MUST_CHECK int mhp_region_commit(struct mhp_region *region, void *start, uint64_t size);
+
+/**
+ * Take the frames away and give their memory back; what was there is lost, and the range must not
+ * be touched until it is committed again. Parts that are not committed are skipped.
+ * Return: 0, MHP_EINVAL, MHP_EBUSY (pinned), MHP_ENOMEM (the limit of mappings is near).
+ */
+MHP_MUST_CHECK int mhp_region_decommit(struct mhp_region *region, void *start, uint64_t size);
+
+/**
+ * Give the memory of a committed range back but keep its frames: it reads as zeros.
+ * Return: 0, MHP_EINVAL, MHP_EBUSY (pinned, or a forked child still sees it), MHP_EOPNOTSUPP (the
+ * backing cannot give single pages back).
+ */
+MHP_MUST_CHECK int mhp_region_purge(struct mhp_region *region, void *start, uint64_t size);
+
+/**
+ * Keep [@start, @start + @size) from moving, for memory that was handed to a device or to direct
+ * I/O. Pins nest. Waits for a move of the range that is under way.
+ * Return: 0, MHP_EINVAL, MHP_ENOSPC (1024 pins a pool).
+ */
+MHP_MUST_CHECK int mhp_region_pin(struct mhp_region *region, void *start, uint64_t size);
+
+/** Undo one pin of exactly this range. MHP_ENOENT. */
+int mhp_region_unpin(struct mhp_region *region, void *start, uint64_t size);
+
+/** What the port counts. */
+struct mhp_pool_stats {
+	uint64_t committed_bytes;  /* in all regions */
+	uint64_t moved_pages;      /* 4 KiB pages that moved */
+	uint64_t untouched_pages;  /* part of those: nothing to copy */
+	uint64_t move_batches;
+	uint64_t stall_max_ns;     /* longest time that one batch kept writers waiting */
+	uint64_t stall_sum_ns;
+	uint64_t map_retries;      /* times that the kernel refused a mapping to a move at first */
+	uint64_t mappings;         /* kernel mappings that regions take */
+	uint64_t mappings_max;     /* the kernel's limit for the process */
+	uint64_t forks;
+	uint32_t children;         /* forked children that still see frames of the pool */
+	uint64_t cow_pages;        /* copied on write because of them */
+	uint64_t quarantined_pages; /* kept for them now */
+};
+
+/** Read all counters as one snapshot. Context: takes the region mutex; any thread. */
+void mhp_pool_get_stats(struct mhp_pool *pool, struct mhp_pool_stats *ret_stats);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

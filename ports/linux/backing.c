@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * backing.c - the words for backings: what a user types, and what a listing shows.
+ *
+ * Only words: whether the machine has such a thing is found out when a file of it is opened.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool.h"
+
+static const struct {
+	const char *word;
+	enum mhp_backing_kind kind;
+	bool path;
+} words_known[] = {
+	{ "memfd", MHP_BACKING_MEMFD, false },
+	{ "hugetlb", MHP_BACKING_HUGETLB_2M, false },
+	{ "hugetlb:2M", MHP_BACKING_HUGETLB_2M, false },
+	{ "hugetlb:1G", MHP_BACKING_HUGETLB_1G, false },
+	{ "dax:", MHP_BACKING_DAX, true },
+	{ "file:", MHP_BACKING_FILE, true },
+};
+
+const char *
+mhp_backing_name(enum mhp_backing_kind kind)
+{
+	static const char *const names[MHP_BACKING_KINDS] = {
+		"memfd", "hugetlb-2M", "hugetlb-1G", "dax", "file",
+	};
+	return (unsigned)kind < MHP_BACKING_KINDS ? names[kind] : "?";
+}
+
+/* Cut ",node=N" off the end of words; -1: none, -2: malformed. */
+static int
+cut_node(char *words)
+{
+	char *comma = strrchr(words, ',');
+	if (comma == NULL || strncmp(comma, ",node=", 6) != 0)
+		return MHP_BACKING_NODE_NONE;
+	char *end;
+	errno = 0;
+	unsigned long node = strtoul(comma + 6, &end, 10);
+	if (end == comma + 6 || *end != 0 || errno != 0 || node > 1023)
+		return -2;
+	*comma = 0;
+	return (int)node;
+}
+
+int
+mhp_backing_parse(const char *words, struct mhp_backing *ret_backing, struct mhp_text *reterr)
+{
+	char copy[MHP_BACKING_PATH_MAX + 32];
+	struct mhp_backing backing = { .kind = MHP_BACKING_MEMFD, .node = MHP_BACKING_NODE_NONE };
+
+	if (snprintf(copy, sizeof(copy), "%s", words) >= (int)sizeof(copy))
+		return mhp__say(reterr, MHP_EINVAL, "the path of the backing is too long");
+	backing.node = cut_node(copy);
+	if (backing.node < MHP_BACKING_NODE_NONE)
+		return mhp__say(reterr, MHP_EINVAL, "'%s' does not end in a node number", words);
+	for (unsigned i = 0; i < sizeof(words_known) / sizeof(words_known[0]); i++) {
+		size_t length = strlen(words_known[i].word);
+		bool path = words_known[i].path;
+		if (path ? strncmp(copy, words_known[i].word, length) != 0 || copy[length] == 0
+			 : strcmp(copy, words_known[i].word) != 0)
+			continue;
+		if (path && strlen(copy + length) >= sizeof(backing.path))
+			return mhp__say(reterr, MHP_EINVAL, "the path of the backing is too long");
+		if (path)
+			memcpy(backing.path, copy + length, strlen(copy + length) + 1);
+		backing.kind = words_known[i].kind;
+		*ret_backing = backing;
+		return 0;
+	}
+	return mhp__say(
+		reterr, MHP_EINVAL,
+		"'%s' is no backing: memfd, hugetlb:2M, hugetlb:1G, dax:DEVICE or file:PATH, "
+		"with ,node=N if wanted",
+		words);
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * file.c - the open files that blocks are pieces of.
+ *
+ * memfd and hugetlb: one sparse file per kind and node for the whole pool, in which the offset is
+ * the physical address. So one descriptor serves any number of adds, and mappings of neighbouring
+ * frames merge whatever adds they came from. DAX devices and files are as large as they are;
+ * their blocks lie wherever there was room.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/memfd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "pool.h"
+
+#define TMPFS_MAGIC_NUMBER 0x01021994
+
+static size_t
+used_bytes(const struct mhp_pool *pool, const struct mhp__file *file)
+{
+	return (file->size / pool->block_bytes / 64 + 1) * sizeof(uint64_t);
+}
+
+static bool
+same_backing(const struct mhp_backing *a, const struct mhp_backing *b)
+{
+	return a->kind == b->kind && a->node == b->node && strcmp(a->path, b->path) == 0;
+}
+
+static int
+check_huge_pages(enum mhp_backing_kind kind, struct mhp_text *reterr)
+{
+	const char *size = kind == MHP_BACKING_HUGETLB_1G ? "1048576kB" : "2048kB";
+	char path[96];
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%s", size);
+	if (access(path, F_OK) != 0)
+		return mhp__say(reterr, MHP_ENODEV, "this machine has no huge pages of %s", size);
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%s/nr_hugepages", size);
+	uint64_t reserved = mhp__read_number(path);
+	snprintf(path, sizeof(path),
+		 "/sys/kernel/mm/hugepages/hugepages-%s/nr_overcommit_hugepages", size);
+	if (reserved + mhp__read_number(path) == 0)
+		return mhp__say(reterr, MHP_ENOMEM,
+				"no huge pages of %s are reserved; as root: echo N > "
+				"/sys/kernel/mm/hugepages/hugepages-%s/nr_hugepages", size, size);
+	return 0;
+}
+
+static int
+open_anonymous(struct mhp_pool *pool, struct mhp__file *file, struct mhp_text *reterr)
+{
+	enum mhp_backing_kind kind = file->backing.kind;
+	unsigned flags = MFD_CLOEXEC;
+	int err;
+
+	file->granule = MHP__PAGE_BYTES;
+	if (kind != MHP_BACKING_MEMFD) {
+		bool giant = kind == MHP_BACKING_HUGETLB_1G;
+		err = check_huge_pages(kind, reterr);
+		if (err != 0)
+			return err;
+		flags |= MFD_HUGETLB | (giant ? MFD_HUGE_1GB : MFD_HUGE_2MB);
+		file->granule = giant ? UINT64_C(1) << 30 : MHP__HUGE_BYTES;
+	}
+	file->fd = mhp_fd_high(memfd_create("memplug", flags));
+	if (file->fd < 0 || ftruncate(file->fd, (off_t)pool->max_bytes) != 0)
+		return mhp__say(reterr, mhp__errno(errno), "cannot create a %s file: %s",
+				mhp_backing_name(kind), strerror(errno));
+	file->size = UINT64_MAX;
+	file->by_address = true;
+	file->can_punch = true;
+	file->sparse = kind == MHP_BACKING_MEMFD;
+	file->can_protect = true;
+	return 0;
+}
+
+/* Size and alignment of a DAX device, from sysfs: stat says 0. */
+static int
+size_dax(struct mhp__file *file, const struct stat *st, struct mhp_text *reterr)
+{
+	char path[96];
+	if (!S_ISCHR(st->st_mode))
+		return mhp__say(reterr, MHP_ENODEV, "%s is not a DAX device", file->backing.path);
+	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/size", major(st->st_rdev),
+		 minor(st->st_rdev));
+	file->size = mhp__read_number(path);
+	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/align", major(st->st_rdev),
+		 minor(st->st_rdev));
+	file->granule = mhp__read_number(path);
+	if (file->granule == 0)
+		file->granule = MHP__HUGE_BYTES;
+	if (file->size == 0)
+		return mhp__say(reterr, MHP_ENODEV, "%s is not a DAX device, or it is empty",
+				file->backing.path);
+	return 0;
+}
+
+static int
+open_path(struct mhp__file *file, struct mhp_text *reterr)
+{
+	struct stat st;
+	struct statfs fs;
+	const char *path = file->backing.path;
+
+	file->fd = mhp_fd_high(open(path, O_RDWR | O_CLOEXEC));
+	if (file->fd < 0 || fstat(file->fd, &st) != 0)
+		return mhp__say(reterr, mhp__errno(errno), "cannot open %s: %s", path,
+				strerror(errno));
+	if (file->backing.kind == MHP_BACKING_DAX)
+		return size_dax(file, &st, reterr);
+	if (!S_ISREG(st.st_mode))
+		return mhp__say(reterr, MHP_EINVAL, "%s is not a regular file", path);
+	file->size = (uint64_t)st.st_size;
+	file->granule = MHP__PAGE_BYTES;
+	file->sparse = fstatfs(file->fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC_NUMBER;
+	file->can_punch = file->can_protect = file->sparse;
+	return 0;
+}
+
+int
+mhp__file_open(struct mhp_pool *pool, const struct mhp_backing *backing, uint16_t *ret_file,
+	       struct mhp_text *reterr)
+{
+	struct mhp__file *file = NULL;
+	struct stat st;
+
+	for (unsigned i = MHP__FILES_MAX; i-- > 0;) {
+		if (pool->file[i].fd < 0) {
+			file = &pool->file[i];
+		} else if (same_backing(&pool->file[i].backing, backing)) {
+			*ret_file = (uint16_t)i;
+			return 0;
+		}
+	}
+	if (file == NULL)
+		return mhp__say(reterr, MHP_ENOSPC, "a pool takes at most %u backings",
+				MHP__FILES_MAX);
+	*file = (struct mhp__file){ .backing = *backing, .fd = -1 };
+	bool path = backing->kind == MHP_BACKING_DAX || backing->kind == MHP_BACKING_FILE;
+	int err = path ? open_path(file, reterr) : open_anonymous(pool, file, reterr);
+	if (err == 0 && path) {
+		void *used = mmap(NULL, used_bytes(pool, file), PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		err = used == MAP_FAILED ? MHP_ENOMEM : 0;
+		file->used = used == MAP_FAILED ? NULL : used;
+	}
+	if (err == 0 && fstat(file->fd, &st) == 0) {
+		file->dev = st.st_dev;
+		file->ino = st.st_ino;
+		*ret_file = (uint16_t)(file - pool->file);
+		return 0;
+	}
+	if (file->fd >= 0)
+		close(file->fd);
+	file->fd = -1;
+	return err != 0 ? err : MHP_EINVAL;
+}
+
+void
+mhp__file_put_unused(struct mhp_pool *pool)
+{
+	for (unsigned i = 0; i < MHP__FILES_MAX; i++) {
+		struct mhp__file *file = &pool->file[i];
+		if (file->fd < 0 || file->nr_blocks != 0)
+			continue;
+		if (mhp__file_valid(file))
+			close(file->fd);
+		if (file->used != NULL)
+			munmap(file->used, used_bytes(pool, file));
+		file->fd = -1;
+	}
+}
+
+bool
+mhp__file_take(struct mhp_pool *pool, struct mhp__file *file, uint32_t *ret_block)
+{
+	uint64_t nr = file->size / pool->block_bytes;
+	for (uint64_t block = 0; block < nr; block++) {
+		uint64_t bit = UINT64_C(1) << (block % 64);
+		if (file->used[block / 64] & bit)
+			continue;
+		file->used[block / 64] |= bit;
+		*ret_block = (uint32_t)block;
+		return true;
+	}
+	return false;
+}
+
+void
+mhp__file_give(struct mhp__file *file, uint32_t block)
+{
+	if (file->used != NULL)
+		file->used[block / 64] &= ~(UINT64_C(1) << (block % 64));
+}
+
+bool
+mhp__file_valid(const struct mhp__file *file)
+{
+	struct stat st;
+	return fstat(file->fd, &st) == 0 && st.st_dev == file->dev && st.st_ino == file->ino;
+}
+
+void
+mhp__file_punch(const struct mhp__file *file, uint64_t offset, uint64_t size)
+{
+	if (file->can_punch && mhp__file_valid(file))
+		fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+			  (off_t)size);
+}
+
+bool
+mhp__file_next_data(const struct mhp__file *file, uint64_t *cursor, uint64_t end,
+		    uint64_t *ret_start, uint64_t *ret_end)
+{
+	if (*cursor >= end)
+		return false;
+	off_t start = (off_t)*cursor, stop = (off_t)end;
+	if (file->sparse && mhp__file_valid(file)) {
+		start = lseek(file->fd, (off_t)*cursor, SEEK_DATA);
+		if (start < 0 && errno == ENXIO)
+			return false;
+		if (start >= (off_t)end)
+			return false;
+		if (start < 0) {
+			start = (off_t)*cursor;
+		} else {
+			stop = lseek(file->fd, start, SEEK_HOLE);
+			if (stop < 0 || stop > (off_t)end)
+				stop = (off_t)end;
+		}
+	}
+	*ret_start = (uint64_t)start;
+	*ret_end = *cursor = (uint64_t)stop;
+	return true;
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * move.c - the owner of region pages: what the engine calls to move them.
+ *
+ * isolate marks a page's entry, which keeps commit, decommit and pins away from it; migrate cuts
+ * the engine's runs into batches (batch.c), each bounded so that writers wait a moment only.
+ * A run is moved wholly or not at all: should a later batch of it fail, the earlier ones are
+ * moved back. Between isolate and migrate the region mutex is free, so that a fork, or a write of
+ * the parent of a forked child, may come in between: migrate looks at every page again.
+ */
+#include <sched.h>
+#include <stdio.h>
+
+#include "table.h"
+
+/* The entry that a cookie names, if the page is still there; else NULL. */
+static mhp__entry *
+find_entry(struct mhp_pool *pool, uint64_t pfn, uint64_t cookie, struct mhp_region **ret_region)
+{
+	struct mhp_region *region = mhp__region_find(pool, (uintptr_t)cookie);
+	if (region == NULL)
+		return NULL;
+	mhp__entry *entry = &region->entry[(cookie - region->base) >> MHP__PAGE_SHIFT];
+	if ((*entry & MHP__ENTRY_COMMITTED) == 0 || mhp__entry_pfn(*entry) != pfn)
+		return NULL;
+	*ret_region = region;
+	return entry;
+}
+
+static int
+isolate(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
+{
+	struct mhp_pool *pool = ctx;
+	struct mhp_region *region = NULL;
+	int err = MHP_EAGAIN;
+
+	pthread_mutex_lock(&pool->mutex);
+	mhp__entry *entry = find_entry(pool, pfn, cookie, &region);
+	if (entry != NULL && mhp__entry_order(*entry) == order &&
+	    (*entry & MHP__ENTRY_ISOLATED) == 0) {
+		uintptr_t end = (uintptr_t)cookie + ((uintptr_t)MHP__PAGE_BYTES << order);
+		if (pool->private_map || mhp__pinned(pool, (uintptr_t)cookie, end))
+			err = MHP_EBUSY;
+		else if (!mhp__shared(pool, *entry))
+			err = 0;
+		if (err == 0)
+			*entry |= MHP__ENTRY_ISOLATED;
+	}
+	pthread_mutex_unlock(&pool->mutex);
+	return err;
+}
+
+static void
+putback(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
+{
+	struct mhp_pool *pool = ctx;
+	struct mhp_region *region = NULL;
+	(void)order;
+	pthread_mutex_lock(&pool->mutex);
+	mhp__entry *entry = find_entry(pool, pfn, cookie, &region);
+	if (entry != NULL)
+		*entry &= ~MHP__ENTRY_ISOLATED;
+	pthread_cond_broadcast(&pool->settled);
+	pthread_mutex_unlock(&pool->mutex);
+}
+
+static void
+describe(void *ctx, uint64_t pfn, uint64_t cookie, char *text, size_t size)
+{
+	struct mhp_pool *pool = ctx;
+	struct mhp_region *region = NULL;
+	uint32_t epoch = 0;
+
+	pthread_mutex_lock(&pool->mutex);
+	mhp__entry *entry = find_entry(pool, pfn, cookie, &region);
+	uintptr_t start = (uintptr_t)cookie;
+	if (mhp__quarantine_cookie(cookie, &epoch))
+		snprintf(text, size, "kept for forked child process %d",
+			 (int)mhp__child_pid(pool, epoch));
+	else if (entry == NULL)
+		snprintf(text, size, "a page that is changing hands");
+	else if (mhp__shared(pool, *entry))
+		snprintf(text, size, "region %s at %#lx, which forked child process %d still sees",
+			 region->name, (unsigned long)start,
+			 (int)mhp__child_pid(pool, mhp__entry_epoch(*entry)));
+	else if (mhp__pinned(pool, start, start + (MHP__PAGE_BYTES << mhp__entry_order(*entry))))
+		snprintf(text, size, "region %s at %#lx, pinned", region->name,
+			 (unsigned long)start);
+	else if (pool->private_map)
+		snprintf(text, size,
+			 "region %s; no permission for a full userfaultfd, see 'memplug get "
+			 "userfaultfd'",
+			 region->name);
+	else
+		snprintf(text, size, "region %s at %#lx", region->name, (unsigned long)start);
+	pthread_mutex_unlock(&pool->mutex);
+}
+
+/* Append a page to the batch; merges with the last piece. False: the batch is full. */
+static bool
+append(struct mhp__batch *batch, struct mhp_region *region, uint64_t page, uint64_t src,
+       uint64_t dst, uint64_t nr)
+{
+	struct mhp__piece *last =
+		batch->nr_pieces == 0 ? NULL : &batch->piece[batch->nr_pieces - 1];
+	if (batch->nr_pieces != 0 && batch->nr_pages + nr > MHP__BATCH_PAGES)
+		return false;
+	if (last != NULL && last->region == region && last->page + last->nr == page &&
+	    last->src_pfn + last->nr == src && last->dst_pfn + last->nr == dst) {
+		last->nr += nr;
+	} else if (batch->nr_pieces == MHP__BATCH_PIECES) {
+		return false;
+	} else {
+		batch->piece[batch->nr_pieces++] = (struct mhp__piece){ region, page, src, dst, nr,
+									 false };
+	}
+	batch->nr_pages += nr;
+	return true;
+}
+
+/* Append the page whose head is at src; *ret_nr its frames. MHP_EAGAIN: not ours to move now. */
+static int
+append_page(struct mhp_pool *pool, uint64_t src, uint64_t dst, uint64_t *ret_nr)
+{
+	struct mhp_frame frame = mhp_frame_peek(pool->m, src);
+	struct mhp_region *region = NULL;
+	if (frame.state != MHP_FRAME_USED || frame.owner != pool->owner)
+		return MHP_EAGAIN;
+	mhp__entry *entry = find_entry(pool, src, frame.cookie, &region);
+	if (entry == NULL || (*entry & MHP__ENTRY_ISOLATED) == 0 || mhp__shared(pool, *entry))
+		return MHP_EAGAIN;
+	*ret_nr = UINT64_C(1) << frame.order;
+	uint64_t page = (uint64_t)(entry - region->entry);
+	return append(&pool->batch, region, page, src, dst, *ret_nr) ? 0 : MHP_ENOSPC;
+}
+
+/* How far a migrate is: runs before moves[run] are done, and of that one the first pages. */
+struct walk {
+	const struct mhp_move *moves;
+	unsigned run, nr_moves;
+	uint64_t pages;
+	int err;
+};
+
+/* Fill a batch from *walk on; walk then stands behind what is in the batch. */
+static void
+fill(struct mhp_pool *pool, struct walk *walk)
+{
+	pool->batch.nr_pieces = 0;
+	pool->batch.nr_pages = 0;
+	pool->batch.keep_src = false;
+	while (walk->run < walk->nr_moves) {
+		const struct mhp_move *move = &walk->moves[walk->run];
+		uint64_t nr = 0;
+		int err = append_page(pool, move->src_pfn + walk->pages,
+				      move->dst_pfn + walk->pages, &nr);
+		if (err != 0) {
+			walk->err = err == MHP_ENOSPC ? 0 : err;
+			return;
+		}
+		walk->pages += nr;
+		if (walk->pages >= move->nr_pages) {
+			walk->run++;
+			walk->pages = 0;
+		}
+	}
+}
+
+/* Move the first nr frames of a run back: they went in earlier batches. */
+static int
+move_back(struct mhp_pool *pool, const struct mhp_move *move, uint64_t nr)
+{
+	struct mhp_region *region;
+	for (uint64_t at = 0; at < nr;) {
+		pool->batch.nr_pieces = 0;
+		pool->batch.nr_pages = 0;
+		while (at < nr) {
+			struct mhp_frame frame = mhp_frame_peek(pool->m, move->src_pfn + at);
+			mhp__entry *entry =
+				find_entry(pool, move->dst_pfn + at, frame.cookie, &region);
+			uint64_t size = UINT64_C(1) << frame.order;
+			if (entry == NULL)
+				return MHP_EAGAIN;
+			if (!append(&pool->batch, region, (uint64_t)(entry - region->entry),
+				    move->dst_pfn + at, move->src_pfn + at, size))
+				break;
+			at += size;
+		}
+		mhp__spare_drop(pool);
+		int err = mhp__batch_run(pool);
+		if (err != 0)
+			return err;
+	}
+	return 0;
+}
+
+/*
+ * Between batches: commits and faults come through, forks only between runs, because frames that a
+ * child sees could not be moved back.
+ */
+static void
+let_others_in(struct mhp_pool *pool, bool in_run)
+{
+	pool->in_run = in_run;
+	pthread_cond_broadcast(&pool->settled);
+	pthread_mutex_unlock(&pool->mutex);
+	sched_yield();
+	pthread_mutex_lock(&pool->mutex);
+}
+
+static int
+migrate_locked(struct mhp_pool *pool, struct walk *walk)
+{
+	while (walk->run < walk->nr_moves) {
+		struct walk before = *walk;
+		fill(pool, walk);
+		int err = 0;
+		if (pool->batch.nr_pieces != 0)
+			err = mhp__batch_run(pool);
+		if (err != 0) {
+			*walk = before;
+			walk->err = err;
+		}
+		if (walk->err != 0)
+			break;
+		let_others_in(pool, walk->pages != 0);
+	}
+	pool->in_run = false;
+	if (walk->err != 0 && walk->pages != 0)
+		(void)!move_back(pool, &walk->moves[walk->run], walk->pages);
+	mhp__spare_take(pool);
+	return walk->err;
+}
+
+static int
+migrate(void *ctx, const struct mhp_move *moves, unsigned nr_moves, unsigned *ret_done)
+{
+	struct mhp_pool *pool = ctx;
+	struct walk walk = { .moves = moves, .nr_moves = nr_moves };
+
+	pthread_mutex_lock(&pool->mutex);
+	int err = migrate_locked(pool, &walk);
+	pthread_cond_broadcast(&pool->settled);
+	pthread_mutex_unlock(&pool->mutex);
+	*ret_done = walk.run;
+	return err;
+}
+
+const struct mhp_movable_ops mhp__region_ops = {
+	.isolate = isolate,
+	.migrate = migrate,
+	.putback = putback,
+	.describe = describe,
+};

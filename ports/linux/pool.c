@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pool.c - the life of a pool, and adding memory to it.
+ *
+ * A pool is some reservations of address space and one instance of the engine. Everything is
+ * mapped without reserving memory, so its size says nothing about its cost. An add first fills in
+ * the slots of its blocks and maps them as one piece, then tells the engine; whatever the engine
+ * did not take is unmapped again.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <linux/userfaultfd.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "space.h"
+
+#ifndef UFFD_FEATURE_WP_HUGETLBFS_SHMEM
+#define UFFD_FEATURE_WP_HUGETLBFS_SHMEM (1 << 12)
+#endif
+
+struct mhp_pool *mhp__pools[MHP__POOLS_MAX];
+
+static void *
+take_pages(size_t bytes)
+{
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* Addresses for the direct map, aligned to 1 GiB. */
+static unsigned char *
+take_addresses(uint64_t bytes)
+{
+	uint64_t align = UINT64_C(1) << 30;
+	unsigned char *start = mmap(NULL, bytes + align, PROT_NONE,
+				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (start == MAP_FAILED)
+		return NULL;
+	uint64_t head = (align - (uintptr_t)start % align) % align;
+	if (head != 0)
+		munmap(start, head);
+	munmap(start + head + bytes, align - head);
+	madvise(start + head, bytes, MADV_DONTFORK);
+	return start + head;
+}
+
+static unsigned
+log2_of(uint64_t value)
+{
+	return 63U - (unsigned)__builtin_clzll(value);
+}
+
+static int
+check_opts(struct mhp_pool_opts *opts, struct mhp_text *reterr)
+{
+	if (opts->block_bytes == 0)
+		opts->block_bytes = UINT64_C(128) << 20;
+	if (opts->max_bytes == 0)
+		opts->max_bytes = UINT64_C(1) << 40;
+	if (opts->page_bytes == 0)
+		opts->page_bytes = MHP__PAGE_BYTES;
+	if (opts->nr_nodes == 0)
+		opts->nr_nodes = 1;
+	if (opts->nr_bad_pages == 0)
+		opts->nr_bad_pages = 1024;
+	uint64_t block = opts->block_bytes;
+	if ((block & (block - 1)) != 0 || block < 2 * MHP__HUGE_BYTES || block > UINT64_C(1) << 42)
+		return mhp__say(reterr, MHP_EINVAL,
+				"a block is a power of two from 4 MiB to 4 TiB, not %llu bytes",
+				(unsigned long long)block);
+	if (opts->max_bytes / block >= UINT64_C(1) << 24 || opts->max_bytes > UINT64_C(1) << 46)
+		return mhp__say(
+			reterr, MHP_EINVAL,
+			"the address range is too long: at most 64 TiB and 16 million blocks");
+	if (opts->page_bytes != MHP__PAGE_BYTES && opts->page_bytes != MHP__HUGE_BYTES)
+		return mhp__say(reterr, MHP_EINVAL, "pages of a pool are 4 KiB or 2 MiB");
+	opts->max_bytes = (opts->max_bytes + block - 1) / block * block;
+	return 0;
+}
+
+static int
+start_engine(struct mhp_pool *pool, const struct mhp_pool_opts *opts)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	struct mhp_config config = {
+		.geometry = {
+			.page_shift = MHP__PAGE_SHIFT,
+			.pageblock_order = MHP__HUGE_ORDER,
+			.section_order = (uint8_t)(log2_of(pool->block_bytes) - MHP__PAGE_SHIFT),
+			.block_order = (uint8_t)(log2_of(pool->block_bytes) - MHP__PAGE_SHIFT),
+			.nr_nodes = opts->nr_nodes,
+			.nr_cpus = (uint16_t)(cpus < 1 ? 1 : cpus > 1024 ? 1024 : cpus),
+			.nr_blocks = pool->nr_blocks,
+			.nr_bad_pages = opts->nr_bad_pages,
+		},
+		.ops = &mhp__linux_ops,
+		.port = pool,
+		.caps = { .granule_shift = MHP__PAGE_SHIFT },
+		.direct_map = pool->direct_map,
+		.trace = opts->trace,
+		.trace_ctx = opts->trace_ctx,
+	};
+	int err = mhp_footprint(&config.geometry, &pool->instance_bytes);
+	if (err != 0)
+		return err;
+	pool->instance = take_pages(pool->instance_bytes);
+	if (pool->instance == NULL)
+		return MHP_ENOMEM;
+	madvise(pool->instance, pool->instance_bytes, MADV_DONTFORK);
+	err = mhp_init(pool->instance, pool->instance_bytes, &config, &pool->m);
+	return err != 0 ? err
+			: mhp_owner_register(pool->m, "region", &mhp__region_ops, pool,
+					     &pool->owner);
+}
+
+static void
+init_locks(struct mhp_pool *pool)
+{
+	pthread_condattr_t attr;
+	pthread_mutex_init(&pool->hotplug, NULL);
+	pthread_mutex_init(&pool->mutex, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&pool->settled, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static void
+free_pool(struct mhp_pool *pool)
+{
+	if (pool->uffd >= 0)
+		close(pool->uffd);
+	if (pool->hole_uffd >= 0)
+		close(pool->hole_uffd);
+	if (pool->instance != NULL)
+		munmap(pool->instance, pool->instance_bytes);
+	if (pool->slot != NULL)
+		munmap(pool->slot, pool->nr_blocks * sizeof(pool->slot[0]));
+	if (pool->direct_map != NULL)
+		munmap(pool->direct_map, pool->max_bytes);
+	mhp__spare_drop(pool);
+	munmap(pool, sizeof(*pool));
+}
+
+static int
+build_pool(struct mhp_pool *pool, const struct mhp_pool_opts *opts, struct mhp_text *reterr)
+{
+	pool->max_bytes = opts->max_bytes;
+	pool->block_bytes = opts->block_bytes;
+	pool->granule = opts->page_bytes;
+	pool->nr_blocks = (uint32_t)(opts->max_bytes / opts->block_bytes);
+	for (unsigned i = 0; i < MHP__FILES_MAX; i++)
+		pool->file[i].fd = -1;
+	init_locks(pool);
+	pool->direct_map = take_addresses(pool->max_bytes);
+	pool->slot = take_pages(pool->nr_blocks * sizeof(pool->slot[0]));
+	if (pool->direct_map == NULL || pool->slot == NULL)
+		return mhp__say(
+			reterr, MHP_ENOMEM,
+			"cannot reserve %llu GiB of addresses; is there a limit (ulimit -v)?",
+			(unsigned long long)(pool->max_bytes >> 30));
+	pool->uffd =
+		mhp__uffd_open(UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM,
+			       false, &pool->uffd_why);
+	pool->private_map = pool->uffd < 0;
+	syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+	syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0);
+	int err = start_engine(pool, opts);
+	if (err != 0)
+		return mhp__say(reterr, err, "the engine did not start (error %d)", err);
+	mhp__spare_take(pool);
+	return opts->no_service ? 0 : mhp__service_start(pool);
+}
+
+int
+mhp_pool_create(const struct mhp_pool_opts *opts, struct mhp_pool **ret_pool,
+		struct mhp_text *reterr)
+{
+	struct mhp_pool_opts shape = opts != NULL ? *opts : (struct mhp_pool_opts){ 0 };
+	unsigned index = 0;
+	int err = check_opts(&shape, reterr);
+	if (err != 0)
+		return err;
+	while (index < MHP__POOLS_MAX && mhp__pools[index] != NULL)
+		index++;
+	if (index == MHP__POOLS_MAX)
+		return mhp__say(reterr, MHP_ENOSPC, "a process has at most %u pools",
+				MHP__POOLS_MAX);
+	struct mhp_pool *pool = take_pages(sizeof(*pool));
+	if (pool == NULL)
+		return MHP_ENOMEM;
+	pool->index = index;
+	pool->uffd = pool->hole_uffd = -1;
+	pool->wake_fd = -1;
+	err = build_pool(pool, &shape, reterr);
+	if (err != 0) {
+		free_pool(pool);
+		return err;
+	}
+	mhp__pools[index] = pool;
+	mhp_fork_init();
+	*ret_pool = pool;
+	return 0;
+}
+
+int
+mhp_pool_destroy(struct mhp_pool *pool)
+{
+	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++)
+		if (pool->region[i].live)
+			return MHP_EBUSY;
+	if (pool->nr_children != 0)
+		return MHP_EBUSY;
+	int err = mhp_fini(pool->m);
+	if (err != 0)
+		return err;
+	mhp__pools[pool->index] = NULL;
+	mhp__service_stop(pool);
+	mhp__file_put_unused(pool);
+	free_pool(pool);
+	return 0;
+}
+
+void
+mhp_pool_set_grow(struct mhp_pool *pool, bool (*grow)(void *grow_ctx), void *grow_ctx)
+{
+	pool->grow_ctx = grow_ctx;
+	pool->grow = grow;
+}
+
+struct mhp *
+mhp_pool_engine(struct mhp_pool *pool)
+{
+	return pool->m;
+}
+
+bool
+mhp_pool_can_move(struct mhp_pool *pool, struct mhp_text *reterr)
+{
+	if (pool->uffd >= 0)
+		return true;
+	if (reterr != NULL)
+		*reterr = pool->uffd_why;
+	return false;
+}
+
+const struct mhp_backing *
+mhp_pool_backing(struct mhp_pool *pool, uint16_t backing)
+{
+	return backing < MHP__FILES_MAX && pool->file[backing].fd >= 0
+		? &pool->file[backing].backing : NULL;
+}

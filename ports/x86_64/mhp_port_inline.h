@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mhp_port_inline.h - the hot half of the bare-metal port (docs/PORTING.md; contract in cache.h).
+ *
+ * With interrupts off nothing else runs on this CPU, so the section that pushes or pops needs no
+ * atomic instruction: plain loads and stores of the CPU's own cache. Closing from elsewhere is a
+ * store that the section may miss; ops->fence_cpus interrupts every CPU, which a CPU in the section
+ * answers after it, and confirm() then tells whether a local close got in between. Invariant: CPU
+ * numbers are below the geometry's nr_cpus, because the geometry is made from them. gs points to
+ * struct smp_cpu, whose first two words are read here; this header must not need any other of
+ * the port's, the core is compiled with it.
+ */
+#ifndef MHP_PORT_INLINE_H
+#define MHP_PORT_INLINE_H
+
+#include <memplug/cache.h>
+
+#define MHP_PORT_PAGEBLOCK_ORDER 9
+
+static inline unsigned
+mhp_port_cpu(void)
+{
+	unsigned id;
+
+	__asm__ volatile("movl %%gs:0, %0" : "=r"(id));
+	return id;
+}
+
+static inline uint32_t *
+mhp_port_lock_ranks(void)
+{
+	uint32_t *self;
+
+	__asm__ volatile("movq %%gs:8, %0" : "=r"(self));
+	return self + 1;
+}
+
+static inline void
+mhp_port_relax(unsigned spins)
+{
+	(void)spins;
+	__asm__ volatile("pause" : : : "memory");
+}
+
+static inline uint64_t
+mhp_port_irq_save(void)
+{
+	uint64_t flags;
+
+	__asm__ volatile("pushfq\n\tpopq %0\n\tcli" : "=r"(flags) : : "memory");
+	return flags;
+}
+
+static inline void
+mhp_port_irq_restore(uint64_t flags)
+{
+	if ((flags & 0x200) != 0)
+		__asm__ volatile("sti" : : : "memory");
+}
+
+static inline bool
+mhp_port_cache_pop(struct mhp_cache *caches, unsigned nr_cpus, unsigned order, uint64_t *ret_pfn)
+{
+	uint64_t flags = mhp_port_irq_save();
+	struct mhp_cache *cache = &caches[mhp_port_cpu()];
+	uint32_t count = atomic_load_explicit(&cache->count[order], memory_order_relaxed);
+	bool done = false;
+
+	(void)nr_cpus;
+	if (atomic_load_explicit(&cache->closed, memory_order_acquire) == 0 && count > 0) {
+		count--;
+		*ret_pfn = atomic_load_explicit(&cache->slot[mhp_cache_bottom(order) + count],
+						memory_order_relaxed);
+		atomic_store_explicit(&cache->count[order], count, memory_order_relaxed);
+		done = true;
+	}
+	mhp_port_irq_restore(flags);
+	return done;
+}
+
+static inline bool
+mhp_port_cache_push(struct mhp_cache *caches, unsigned nr_cpus, unsigned order, uint64_t pfn,
+		    const _Atomic uint64_t *isolated, uint64_t mask)
+{
+	uint64_t flags = mhp_port_irq_save();
+	struct mhp_cache *cache = &caches[mhp_port_cpu()];
+	uint32_t count = atomic_load_explicit(&cache->count[order], memory_order_relaxed);
+	bool done = false;
+
+	(void)nr_cpus;
+	if (atomic_load_explicit(&cache->closed, memory_order_acquire) == 0 &&
+	    count < mhp_cache_depth(order) &&
+	    (atomic_load_explicit(isolated, memory_order_relaxed) & mask) == 0) {
+		atomic_store_explicit(&cache->slot[mhp_cache_bottom(order) + count], pfn,
+				      memory_order_relaxed);
+		atomic_store_explicit(&cache->count[order], count + 1, memory_order_relaxed);
+		done = true;
+	}
+	mhp_port_irq_restore(flags);
+	return done;
+}
+
+static inline struct mhp_cache *
+mhp_port_cache_close_local(struct mhp_cache *caches, unsigned nr_cpus)
+{
+	uint64_t flags = mhp_port_irq_save();
+	struct mhp_cache *cache = &caches[mhp_port_cpu()];
+	bool open = atomic_load_explicit(&cache->closed, memory_order_acquire) == 0;
+
+	(void)nr_cpus;
+	if (open)
+		atomic_store_explicit(&cache->closed, 1, memory_order_relaxed);
+	mhp_port_irq_restore(flags);
+	return open ? cache : NULL;
+}
+
+static inline bool
+mhp_port_cache_close(struct mhp_cache *cache)
+{
+	uint32_t open = 0;
+
+	return atomic_compare_exchange_strong_explicit(&cache->closed, &open, 2,
+						       memory_order_acquire, memory_order_relaxed);
+}
+
+static inline bool
+mhp_port_cache_confirm(struct mhp_cache *cache)
+{
+	return atomic_load_explicit(&cache->closed, memory_order_acquire) == 2;
+}
+
+static inline void
+mhp_port_cache_open(struct mhp_cache *cache)
+{
+	atomic_store_explicit(&cache->closed, 0, memory_order_release);
+}
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmu.h - page tables: the direct map, the memmap, device registers, and what clients map.
+ *
+ * A mapping is made at one of two levels, MMU_BASE (4 KiB) and MMU_LARGE (2 MiB). The tables above
+ * it are there before (mmu_reserve), or come from the altmap of the one block that they serve.
+ */
+#ifndef X86_64_MMU_H
+#define X86_64_MMU_H
+
+#include <memplug/port.h>
+
+#include "layout.h"
+
+enum mmu_level {
+	MMU_BASE = 1,                  /* entries of a page table */
+	MMU_LARGE = 2,                 /* entries of a page directory */
+};
+
+#define PTE_PRESENT (UINT64_C(1) << 0)
+#define PTE_WRITE (UINT64_C(1) << 1)
+#define PTE_UNCACHED (UINT64_C(3) << 3)
+#define PTE_LARGE (UINT64_C(1) << 7)
+#define PTE_SOFT(n) (UINT64_C(1) << (9 + (n)))     /* n < 3: ours to use */
+#define PTE_NO_EXEC (UINT64_C(1) << 63)
+#define PTE_ADDRESS UINT64_C(0x000ffffffffff000)
+#define MMU_DATA (PTE_PRESENT | PTE_WRITE | PTE_NO_EXEC)
+
+/* Where the tables of a mapping that shares them with nobody come from and go to. */
+struct mmu_tables {
+	struct mhp_altmap *altmap;     /* NULL: boot memory */
+};
+
+/* Build the port's own tables and switch to them; from here only what exists is mapped. */
+void mmu_init(void);
+/* Load the port's tables on this CPU. */
+void mmu_load(void);
+/* Make sure that mappings of level in [virt, virt + size) need no more tables. */
+MHP_MUST_CHECK int mmu_reserve(uint64_t virt, uint64_t size, enum mmu_level level);
+/*
+ * Map [virt, virt + size) onto phys with pages of level. tables: NULL where mmu_reserve() made
+ * them. Return: 0, MHP_ENXIO (a table is missing and was not reserved), MHP_ENOMEM (none could be
+ * had), MHP_EEXIST (something is mapped there). On error nothing has changed.
+ */
+MHP_MUST_CHECK int mmu_map(uint64_t virt, uint64_t phys, uint64_t size, uint64_t flags,
+			   enum mmu_level level, const struct mmu_tables *tables);
+/* Undo mmu_map() and make every CPU forget it. Tables that become empty go back where they came
+ * from. */
+void mmu_unmap(uint64_t virt, uint64_t size, enum mmu_level level, const struct mmu_tables *tables);
+/* The entry of level for virt; NULL when a table above it is missing. */
+_Atomic uint64_t *mmu_entry(uint64_t virt, enum mmu_level level);
+/* Device registers at phys; stays mapped for ever. */
+volatile void *mmu_map_device(uint64_t phys, uint64_t size);
+/* Pages of page tables that mmu_init() and mmu_reserve() took from boot memory. */
+uint64_t mmu_nr_tables(void);
+
+#endif

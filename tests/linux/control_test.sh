@@ -1,0 +1,115 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# control_test.sh - the command and the socket: exit status, sentences, and clients that are cut,
+# talk nonsense, or lose their pool (R52); and a program that asks for more than there is.
+#
+# usage: control_test.sh BUILD_DIR
+set -u
+build=$1
+memplug="$build/cli/memplug"
+# shellcheck source=tests/linux/need.sh
+. "$(dirname "$0")/need.sh"
+# Not a wrapper that runs others: they would have pools of the same name.
+python=$(PATH=/usr/bin:/bin command -v python3) || { echo "python3 is not installed" >&2; exit 77; }
+dir=$(mktemp -d)
+export XDG_RUNTIME_DIR="$dir"
+name="control-test-$$"
+program=
+trap '[ -n "$program" ] && kill "$program" 2>/dev/null; rm -rf "$dir"' EXIT
+
+fail() {
+	echo "control_test: $*" >&2
+	cat "$dir/err" >&2
+	echo "replay: sh $0 $build" >&2
+	exit 1
+}
+
+# expect STATUS WORDS COMMAND...: exit status, and words on standard error.
+expect() {
+	want=$1 words=$2
+	shift 2
+	"$memplug" "$@" >"$dir/out" 2>"$dir/err"
+	got=$?
+	[ $got = "$want" ] || fail "memplug $*: exit status $got, not $want"
+	[ -z "$words" ] || grep -q -- "$words" "$dir/err" || fail "memplug $*: no word of '$words'"
+}
+
+expect 2 usage
+expect 2 usage fly
+expect 2 usage run --name x
+expect 3 "no pool" -p "$name" list
+expect 1 "cannot run" run -- /no/such/program
+
+"$memplug" run --name "$name" --boot 64M --max 256M --block-size 16M -- \
+	"$python" -c 'import time; x = [b"%d" % i * 100 for i in range(50000)]; time.sleep(600)' &
+program=$!
+for _ in $(seq 600); do
+	"$memplug" -p "$name" list >/dev/null 2>&1 && break
+	sleep 0.05
+done
+expect 0 "" -p "$name" list
+expect 0 "" -p "$program" list --json
+"$python" -c 'import json, sys; d = json.load(open(sys.argv[1])); assert d["blocks"][0]["state"] == "online"' \
+	"$dir/out" || fail "the listing is no JSON"
+expect 0 "" -p "$name" add 32M
+expect 1 "multiple of the block size" -p "$name" add 1M
+expect 1 "is no backing" -p "$name" add 16M --backing floppy
+expect 1 "cannot open" -p "$name" add 16M --backing dax:/dev/no-such
+expect 2 usage -p "$name" add 16M --memmap elsewhere
+expect 1 "names no blocks" -p "$name" remove x
+expect 1 "names no blocks" -p "$name" remove 7-3
+expect 1 "cannot remove" -p "$name" remove 1000
+expect 0 "" -p "$name" offline 4
+expect 1 "cannot take offline" -p "$name" offline 4
+expect 1 "cannot bring online" -p "$name" online 4,3
+"$memplug" -p "$name" list --all | grep -q ' offline .* 4 ' || fail "half of a refused online was done"
+expect 0 "" -p "$name" online 4
+expect 1 "no NUMA node 1000" -p "$name" add 16M --backing memfd,node=1000
+expect 1 "no attribute" -p "$name" get nothing
+expect 1 "only be read" -p "$name" set forks 3
+expect 1 "no value" -p "$name" set memmap_on_memory maybe
+expect 0 "" -p "$name" set memmap_on_memory off
+expect 0 "" -p "$name" get memmap_on_memory
+grep -qx off "$dir/out" || fail "set did not set"
+expect 0 "" -p "$name" why 0
+expect 0 "" -p "$name" resize 160M
+expect 0 "" -p "$name" check
+
+"$python" - "$dir" "$program" <<'END' || fail "the server did not survive the clients"
+import glob, os, random, socket, sys
+base = "/run/memplug" if os.geteuid() == 0 else sys.argv[1] + "/memplug"
+path = glob.glob("%s/%s-*.sock" % (base, sys.argv[2]))[0]
+assert os.stat(path).st_mode & 0o777 == 0o600
+random.seed(1)
+words = [b"list", b"add", b"remove", b"0-3", b"why", b"set", b"\x00\xff", b"99999999999999999999", b"-1",
+         b"0x", b"get", b"-", b"resize", b"%n%s", b"online", b"3,", b'"', b"\n"]
+for i in range(400):
+    s = socket.socket(socket.AF_UNIX); s.settimeout(20); s.connect(path)
+    line = b" ".join(random.choice(words) for _ in range(random.randrange(12)))
+    if i % 50 == 0: line = b"x" * 5000
+    try:
+        s.sendall(line + (b"" if i % 7 == 0 else b"\n"))
+        if i % 7 == 0: pass
+        elif i % 3: s.recv(10)
+    except OSError: pass
+    s.close()
+END
+expect 0 "" -p "$name" list
+expect 0 "" -p "$name" check
+
+# More than there is: an error for the program, not the end of it.
+"$memplug" run --name "$name-2" --boot 64M --max 128M --block-size 16M -- "$python" -c '
+try:
+    x = [bytes(1 << 20) for i in range(1000)]
+    raise SystemExit(5)
+except MemoryError:
+    x = None
+y = [bytes(1 << 20) for i in range(50)]
+print("fine")' >"$dir/out" 2>"$dir/err" || fail "a program that asked for too much died"
+grep -qx fine "$dir/out" || fail "a program that asked for too much said nothing"
+
+kill "$program"
+wait "$program" 2>/dev/null
+expect 3 "no pool" -p "$name" list
+program=
+exit 0

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * region_test.c - the Linux port's regions and adds, case by case (R35, R36, R39, R42).
+ *
+ * Each case makes a pool of its own and ends it, so that a leak of a frame, a block or a mapping
+ * shows as a pool that cannot be destroyed.
+ */
+#define _GNU_SOURCE
+#include <memplug/linux.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PAGE 4096UL
+#define BLOCK (4UL << 20)
+
+extern unsigned mhp__test_fail_remaps, mhp__test_fail_protects;
+
+static const char *case_name;
+
+#define CHECK(cond)                                                                                \
+	do {                                                                                       \
+		if (!(cond)) {                                                                     \
+			fprintf(stderr, "%s: line %d: %s\nreplay: region_test %s\n", case_name,    \
+				__LINE__, #cond, case_name);                                       \
+			exit(1);                                                                   \
+		}                                                                                  \
+	} while (0)
+
+static struct mhp_pool *
+make_pool(uint64_t blocks)
+{
+	struct mhp_pool_opts opts = { .max_bytes = 64 * BLOCK, .block_bytes = BLOCK };
+	struct mhp_backing backing = { .kind = MHP_BACKING_MEMFD, .node = -1 };
+	struct mhp_add_opts add = { .flags = MHP_ADD_ONLINE | MHP_MEMMAP_ON_MEMORY,
+				    .zone = MHP_ZONE_MOVABLE };
+	struct mhp_pool *pool;
+	CHECK(mhp_pool_create(&opts, &pool, NULL) == 0);
+	CHECK(mhp_pool_add(pool, &backing, blocks * BLOCK, &add, NULL, NULL) == 0);
+	return pool;
+}
+
+static void
+end_pool(struct mhp_pool *pool)
+{
+	struct mhp_span all = { { 0 }, 64 * BLOCK };
+	CHECK(mhp_check(mhp_pool_engine(pool), true, NULL, NULL) == 0);
+	CHECK(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL) == 0);
+	CHECK(mhp_pool_destroy(pool) == 0);
+}
+
+static struct mhp_region *
+make_region(struct mhp_pool *pool, uint64_t size)
+{
+	struct mhp_region *region;
+	CHECK(mhp_region_create(pool, "test", size, &region, NULL) == 0);
+	return region;
+}
+
+/* kB of memory that the pools' files hold now: what Shmem would show if we were alone. */
+static long
+shmem_kb(void)
+{
+	char path[64], target[64];
+	struct stat st;
+	long kb = 0;
+	for (int fd = 3; fd < 2048; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		ssize_t length = readlink(path, target, sizeof(target) - 1);
+		if (length <= 0)
+			continue;
+		target[length] = 0;
+		if (strstr(target, "memfd:memplug") != NULL && fstat(fd, &st) == 0)
+			kb += (long)st.st_blocks / 2;
+	}
+	return kb;
+}
+
+static void
+commit__twice__refused(void)
+{
+	struct mhp_pool *pool = make_pool(2);
+	struct mhp_region *region = make_region(pool, BLOCK);
+	char *base = mhp_region_base(region);
+	CHECK(mhp_region_commit(region, base + PAGE, 8 * PAGE) == 0);
+	CHECK(mhp_region_commit(region, base, 2 * PAGE) == MHP_EEXIST);
+	CHECK(mhp_region_commit(region, base + 1, PAGE) == MHP_EINVAL);
+	CHECK(mhp_region_commit(region, base, 2 * BLOCK) == MHP_EINVAL);
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
+static void
+commit__beyond_the_pool__changes_nothing(void)
+{
+	struct mhp_pool *pool = make_pool(2);
+	struct mhp_region *region = make_region(pool, 16 * BLOCK);
+	struct mhp_pool_stats stats;
+	CHECK(mhp_region_commit(region, mhp_region_base(region), 3 * BLOCK) == MHP_ENOMEM);
+	mhp_pool_get_stats(pool, &stats);
+	CHECK(stats.committed_bytes == 0 && stats.mappings == 1);
+	CHECK(mhp_region_commit(region, mhp_region_base(region), BLOCK) == 0);
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
+/* Whatever was decommitted and committed again reads as zeros, and the rest is as it was. */
+static void
+decommit__any_piece__keeps_the_rest(void)
+{
+	struct mhp_pool *pool = make_pool(4);
+	struct mhp_region *region = make_region(pool, 2 * BLOCK);
+	char *base = mhp_region_base(region);
+	uint64_t nr = 2 * BLOCK / PAGE;
+	unsigned char *want = calloc(nr, 1);
+	unsigned seed = 7;
+	CHECK(want != NULL && mhp_region_commit(region, base, 2 * BLOCK) == 0);
+	for (unsigned turn = 0; turn < 300; turn++) {
+		uint64_t first = (uint64_t)rand_r(&seed) % nr;
+		uint64_t count = 1 + (uint64_t)rand_r(&seed) % 700;
+		if (count > nr - first)
+			count = nr - first;
+		CHECK(mhp_region_decommit(region, base + first * PAGE, count * PAGE) == 0);
+		CHECK(mhp_region_commit(region, base + first * PAGE, count * PAGE) == 0);
+		memset(want + first, 0, count);
+		for (uint64_t i = 0; i < nr; i++)
+			CHECK((unsigned char)base[i * PAGE] == want[i]);
+		for (uint64_t i = first; i < first + count; i += 3)
+			base[i * PAGE] = (char)(want[i] = (unsigned char)(turn % 255 + 1));
+	}
+	free(want);
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
+/* R35 */
+static void
+purge__and_decommit_and_remove__give_memory_back(void)
+{
+	struct mhp_pool *pool = make_pool(16);
+	struct mhp_region *region = make_region(pool, 15 * BLOCK);
+	char *base = mhp_region_base(region);
+	CHECK(mhp_region_commit(region, base, 14 * BLOCK) == 0);
+	long before = shmem_kb();
+	if (mhp_pool_can_move(pool, NULL)) {
+		memset(base, 1, 14 * BLOCK);
+		long full = shmem_kb();
+		CHECK(full - before > 40 * 1024);
+		CHECK(mhp_region_purge(region, base, 7 * BLOCK) == 0);
+		CHECK(full - shmem_kb() > 20 * 1024);
+		CHECK(mhp_region_decommit(region, base + 7 * BLOCK, 7 * BLOCK) == 0);
+		CHECK(full - shmem_kb() > 40 * 1024);
+	}
+	CHECK(base[0] == 0);
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
+static void
+pin__while_held__block_does_not_leave(void)
+{
+	struct mhp_pool *pool = make_pool(2);
+	struct mhp_region *region = make_region(pool, PAGE);
+	char *base = mhp_region_base(region);
+	struct mhp_why why = { 0 };
+	struct mhp_block_info info;
+	CHECK(mhp_region_commit(region, base, PAGE) == 0);
+	base[5] = 5;
+	mhp_drain_caches(mhp_pool_engine(pool));
+	CHECK(mhp_block_get(mhp_pool_engine(pool), 0, &info) == 0);
+	uint32_t block = info.used_bytes != 0 ? 0 : 1;
+	CHECK(mhp_region_pin(region, base, 10) == 0 && mhp_region_pin(region, base, 10) == 0);
+	CHECK(mhp_region_decommit(region, base, PAGE) == MHP_EBUSY);
+	CHECK(mhp_block_offline(mhp_pool_engine(pool), block, NULL, &why) == MHP_EBUSY);
+	CHECK(strstr(why.text, "pinned") != NULL || !mhp_pool_can_move(pool, NULL));
+	CHECK(mhp_region_unpin(region, base, 10) == 0);
+	CHECK(mhp_block_offline(mhp_pool_engine(pool), block, NULL, &why) == MHP_EBUSY);
+	CHECK(mhp_region_unpin(region, base, 10) == 0);
+	CHECK(mhp_region_unpin(region, base, 10) == MHP_ENOENT);
+	if (mhp_pool_can_move(pool, NULL)) {
+		CHECK(mhp_block_offline(mhp_pool_engine(pool), block, NULL, &why) == 0);
+		CHECK(base[5] == 5);
+	}
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
+/* R39: pages in random order until the mappings are used up: an error, and nothing is lost. */
+static void
+mappings__used_up__is_an_error(void)
+{
+	struct mhp_pool *pool = make_pool(60);
+	struct mhp_region *region = make_region(pool, 64 * BLOCK);
+	volatile char *base = mhp_region_base(region);
+	struct mhp_pool_stats stats;
+	uint64_t step = 4096 / 16 + 1, nr = 64 * BLOCK / PAGE, page = 0, done = 0;
+	int err = 0;
+	/* A stride that scatters addresses: neighbours in time are never neighbours in space. */
+	for (; done < 58 * BLOCK / PAGE / 2 && err == 0; done++, page = (page + 2 * step) % nr) {
+		err = mhp_region_commit(region, (char *)mhp_region_base(region) + page * PAGE,
+					PAGE);
+		if (err == 0)
+			base[page * PAGE] = (char)(page % 127 + 1);
+	}
+	mhp_pool_get_stats(pool, &stats);
+	CHECK(err == MHP_ENOMEM && stats.mappings < stats.mappings_max);
+	void *own = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(own != MAP_FAILED); /* the program has its share left */
+	munmap(own, PAGE);
+	page = 0;
+	for (uint64_t i = 0; i + 1 < done; i++, page = (page + 2 * step) % nr)
+		CHECK(base[page * PAGE] == (char)(page % 127 + 1));
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
+/* Every second page first, so that no two neighbours move in one piece. Values by page. */
+static char *
+scatter(struct mhp_region *region, uint64_t nr)
+{
+	char *base = mhp_region_base(region);
+	for (uint64_t odd = 0; odd < 2; odd++)
+		for (uint64_t i = odd; i < nr; i += 2)
+			CHECK(mhp_region_commit(region, base + i * PAGE, PAGE) == 0);
+	for (uint64_t i = 0; i < nr; i++)
+		base[i * PAGE + i] = (char)(i % 100 + 1);
+	return base;
+}
+
+static void
+check_scattered(const char *base, uint64_t nr)
+{
+	for (uint64_t i = 0; i < nr; i++)
+		CHECK(base[i * PAGE + i] == (char)(i % 100 + 1));
+}
+
+/* Take every block out of use and back. */
+static void
+move_all(struct mhp_pool *pool, uint32_t nr_blocks)
+{
+	struct mhp *m = mhp_pool_engine(pool);
+	for (uint32_t block = 0; block < nr_blocks; block++) {
+		CHECK(mhp_block_offline(m, block, NULL, NULL) == 0);
+		CHECK(mhp_online(m, (struct mhp_blocks){ block, 1 }, MHP_ZONE_MOVABLE, NULL) == 0);
+	}
+}
+
+static void
+move__kernel_refuses_mappings_half_way__goes_on(void)
+{
+	struct mhp_pool *pool = make_pool(3);
+	struct mhp_region *region = make_region(pool, BLOCK);
+	struct mhp_pool_stats stats;
+	char *base = scatter(region, 300);
+	if (mhp_pool_can_move(pool, NULL)) {
+		mhp__test_fail_remaps = 1003;
+		move_all(pool, 3);
+		mhp_pool_get_stats(pool, &stats);
+		CHECK(mhp__test_fail_remaps == 0 && stats.map_retries == 1003);
+	}
+	check_scattered(base, 300);
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
+/* A daemon closes all descriptors that it does not know. */
+static void
+move__descriptors_closed__goes_on(void)
+{
+	struct mhp_pool *pool = make_pool(3);
+	struct mhp_region *region = make_region(pool, BLOCK);
+	struct mhp_blocks set = { 0, 1 };
+	char path[64], target[64], *base = scatter(region, 300);
+	for (int fd = 3; fd < 2048; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		ssize_t length = readlink(path, target, sizeof(target) - 1);
+		target[length > 0 ? length : 0] = 0;
+		if (strstr(target, "memfd:memplug") != NULL)
+			close(fd);
+	}
+	if (mhp_pool_can_move(pool, NULL)) {
+		int err = mhp_offline(mhp_pool_engine(pool), &set, 1, NULL, NULL);
+		CHECK(err == 0);
+	}
+	check_scattered(base, 300);
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
+static void
+wait_for_child(pid_t pid)
+{
+	int status = -1;
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+	CHECK(status == 0);
+}
+
+/* R38 */
+static void
+fork__parent_cannot_be_protected__child_copies(void)
+{
+	struct mhp_pool *pool = make_pool(3);
+	struct mhp_region *region = make_region(pool, BLOCK);
+	struct mhp_pool_stats stats;
+	char *base = scatter(region, 300), byte;
+	int go[2];
+	CHECK(pipe(go) == 0);
+	if (!mhp_pool_can_move(pool, NULL))
+		goto out;
+	mhp__test_fail_protects = 2;
+	pid_t pid = fork();
+	if (pid == 0) {
+		memset(base, 77, PAGE);
+		CHECK(read(go[0], &byte, 1) == 1);
+		_exit(base[0] != 77 || base[PAGE + 1] != 2 || base[299 * PAGE + 299] != 100);
+	}
+	check_scattered(base, 300);
+	memset(base, 55, 300 * PAGE);
+	CHECK(write(go[1], "x", 1) == 1);
+	wait_for_child(pid);
+	for (uint64_t i = 0; i < 300 * PAGE; i++)
+		CHECK(base[i] == 55);
+	mhp_pool_get_stats(pool, &stats);
+	CHECK(mhp__test_fail_protects == 0 && stats.forks == 1 && stats.children == 0);
+	move_all(pool, 3);
+out:
+	close(go[0]);
+	close(go[1]);
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
+/* R38: how a daemon detaches: its grandchild must not mind that nobody listens any more. */
+static void
+fork__by_an_orphan__lives(void)
+{
+	int said[2];
+	char byte = 0;
+	CHECK(pipe(said) == 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct mhp_region *region = make_region(make_pool(1), PAGE);
+		char *base = scatter(region, 1);
+		pid_t owner = getpid();
+		if (fork() != 0)
+			_exit(0);
+		while (getppid() == owner)
+			usleep(1000);
+		if (fork() == 0) {
+			*base += 1;
+			_exit(write(said[1], base, 1) != 1);
+		}
+		_exit(0);
+	}
+	wait_for_child(pid);
+	close(said[1]);
+	CHECK(read(said[0], &byte, 1) == 1 && byte == 2);
+	close(said[0]);
+}
+
+/* R36 */
+static void
+backing__that_the_machine_lacks__is_named(void)
+{
+	struct mhp_pool *pool = make_pool(1);
+	struct mhp_backing backing;
+	struct mhp_text text = { "" };
+	CHECK(mhp_backing_parse("floppy", &backing, &text) == MHP_EINVAL && text.text[0] != 0);
+	CHECK(mhp_backing_parse("dax:/dev/no-such-dax,node=0", &backing, &text) == 0);
+	CHECK(backing.node == 0 && strcmp(backing.path, "/dev/no-such-dax") == 0);
+	CHECK(mhp_pool_add(pool, &backing, BLOCK, NULL, NULL, &text) == MHP_ENOENT);
+	CHECK(strstr(text.text, "/dev/no-such-dax") != NULL);
+	CHECK(mhp_backing_parse("dax:/dev/null", &backing, &text) == 0);
+	CHECK(mhp_pool_add(pool, &backing, BLOCK, NULL, NULL, &text) == MHP_ENODEV);
+	CHECK(mhp_backing_parse("hugetlb:2M", &backing, &text) == 0);
+	CHECK(mhp_pool_add(pool, &backing, BLOCK, NULL, NULL, &text) != 0 && text.text[0] != 0);
+	CHECK(mhp_backing_parse("memfd", &backing, &text) == 0);
+	CHECK(mhp_pool_add(pool, &backing, BLOCK + PAGE, NULL, NULL, &text) == MHP_EINVAL);
+	CHECK(mhp_pool_add(pool, &backing, 64 * BLOCK, NULL, NULL, &text) == MHP_ENXIO);
+	end_pool(pool);
+}
+
+/* R42 */
+static void
+add__64_tib__plugs_and_leaves(void)
+{
+	uint64_t size = UINT64_C(64) << 40;
+	struct mhp_pool_opts opts = { .max_bytes = size };
+	struct mhp_backing backing = { .kind = MHP_BACKING_MEMFD, .node = -1 };
+	struct mhp_add_opts add = { .flags = MHP_ADD_OFFLINE | MHP_MEMMAP_ON_MEMORY };
+	struct mhp_span all = { { 0 }, size };
+	struct mhp_pool *pool;
+	CHECK(mhp_pool_create(&opts, &pool, NULL) == 0);
+	CHECK(mhp_pool_add(pool, &backing, size, &add, NULL, NULL) == 0);
+	CHECK(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL) == 0);
+	CHECK(mhp_pool_destroy(pool) == 0);
+}
+
+static const struct {
+	const char *name;
+	void (*fn)(void);
+} cases[] = {
+#define CASE(fn) { #fn, fn }
+	CASE(commit__twice__refused),
+	CASE(commit__beyond_the_pool__changes_nothing),
+	CASE(decommit__any_piece__keeps_the_rest),
+	CASE(purge__and_decommit_and_remove__give_memory_back),
+	CASE(pin__while_held__block_does_not_leave),
+	CASE(mappings__used_up__is_an_error),
+	CASE(move__kernel_refuses_mappings_half_way__goes_on),
+	CASE(move__descriptors_closed__goes_on),
+	CASE(fork__parent_cannot_be_protected__child_copies),
+	CASE(fork__by_an_orphan__lives),
+	CASE(backing__that_the_machine_lacks__is_named),
+	CASE(add__64_tib__plugs_and_leaves),
+};
+
+int
+main(int argc, char **argv)
+{
+	unsigned passed = 0;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		case_name = cases[i].name;
+		if (argc >= 2 && strcmp(argv[1], case_name) != 0)
+			continue;
+		cases[i].fn();
+		passed++;
+	}
+	printf("%u passed, 0 failed\n", passed);
+	return passed == 0;
+}

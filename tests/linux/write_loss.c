@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * write_loss.c - does a write get lost while the frames under it move?
+ *
+ * Writers store sequence numbers to words of their own, atomic adders sum into shared words, a
+ * thread lets the kernel write through pipes and pread, readers check that what a writer has
+ * published is there. Meanwhile blocks are taken out of use and put back into it, so that every
+ * page moves again and again (R37). At the end every word must hold what its writer wrote last.
+ *
+ * Negative control (--control): the protection is left out (MHP_TEST_NO_PROTECT in the port); then
+ * the checker must find losses, else it could not find any. Units: --unit 4k, 64k, 2m is the size
+ * of what is contiguous; --units N how many of them must have moved, within --seconds.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <memplug/linux.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PAGE 4096UL
+#define WRITERS 2U
+#define ADDERS 2U
+#define KERNEL_WORD (WRITERS + 1)
+#define WORDS_USED 8U           /* words of a page: writers', the adders', the kernel's */
+#define BLOCK (4UL << 20)
+#define NR_BLOCKS 4U
+#define SIZE (8UL << 20)
+
+extern bool mhp__test_no_protect;
+
+static unsigned char *data;
+static uint64_t nr_units, unit_bytes = PAGE;
+static _Atomic bool stop;
+static _Atomic uint64_t *published[WRITERS]; /* what each writer has surely written, by page */
+static uint64_t *kernel_wrote;
+static _Atomic uint64_t added[ADDERS], stale;
+
+static uint64_t nr_pages;
+
+static _Atomic uint64_t *
+word(uint64_t page, unsigned index)
+{
+	return (_Atomic uint64_t *)(void *)(data + page * PAGE) + index * 64;
+}
+
+static uint64_t
+next_random(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+static void *
+write_loop(void *arg)
+{
+	unsigned me = (unsigned)(uintptr_t)arg;
+	uint64_t seed = 77 + me, seq = 0;
+	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+		uint64_t page = next_random(&seed) % nr_pages;
+		seq++;
+		atomic_store_explicit(word(page, me), seq, memory_order_relaxed);
+		atomic_store_explicit(&published[me][page], seq, memory_order_release);
+	}
+	return NULL;
+}
+
+static void *
+add_loop(void *arg)
+{
+	unsigned me = (unsigned)(uintptr_t)arg;
+	uint64_t seed = 1234 + me;
+	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+		atomic_fetch_add(word(next_random(&seed) % nr_pages, WRITERS), 1);
+		atomic_fetch_add_explicit(&added[me], 1, memory_order_relaxed);
+	}
+	return NULL;
+}
+
+static void *
+kernel_loop(void *arg)
+{
+	uint64_t seed = 99, seq = 0;
+	int fds[2], file = memfd_create("source", MFD_CLOEXEC);
+	(void)arg;
+	if (pipe(fds) != 0 || file < 0)
+		abort();
+	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+		uint64_t page = next_random(&seed) % nr_pages;
+		void *target = (void *)(uintptr_t)word(page, KERNEL_WORD);
+		bool by_pipe = ++seq % 2 == 0;
+		ssize_t put = by_pipe ? write(fds[1], &seq, 8) : pwrite(file, &seq, 8, 0);
+		ssize_t got = by_pipe ? read(fds[0], target, 8) : pread(file, target, 8, 0);
+		if (put != 8 || got != 8)
+			abort();
+		kernel_wrote[page] = seq;
+	}
+	close(fds[0]);
+	close(fds[1]);
+	close(file);
+	return NULL;
+}
+
+static void *
+read_loop(void *arg)
+{
+	uint64_t seed = 4242;
+	(void)arg;
+	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+		uint64_t page = next_random(&seed) % nr_pages;
+		unsigned who = (unsigned)(next_random(&seed) % WRITERS);
+		uint64_t floor = atomic_load_explicit(&published[who][page], memory_order_acquire);
+		if (atomic_load_explicit(word(page, who), memory_order_acquire) < floor)
+			atomic_fetch_add(&stale, 1);
+	}
+	return NULL;
+}
+
+static void *
+zeros(uint64_t bytes)
+{
+	void *memory =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		abort();
+	return memory;
+}
+
+static uint64_t
+count_lost(void)
+{
+	uint64_t lost = 0, sum = 0, want = 0;
+	for (uint64_t page = 0; page < nr_pages; page++) {
+		for (unsigned w = 0; w < WRITERS; w++)
+			lost += atomic_load(word(page, w)) != atomic_load(&published[w][page]);
+		lost += atomic_load(word(page, KERNEL_WORD)) != kernel_wrote[page];
+		sum += atomic_load(word(page, WRITERS));
+	}
+	for (unsigned a = 0; a < ADDERS; a++)
+		want += atomic_load(&added[a]);
+	return lost + (want > sum ? want - sum : sum - want);
+}
+
+/* Move everything, block by block, until enough pages have moved. */
+static int
+move_all(struct mhp_pool *pool, uint32_t nr_blocks, uint64_t pages_wanted, time_t deadline)
+{
+	struct mhp_pool_stats stats;
+	struct mhp *m = mhp_pool_engine(pool);
+	for (uint32_t block = 0;; block = (block + 1) % nr_blocks) {
+		struct mhp_blocks set = { block, 1 };
+		int err = mhp_offline(m, &set, 1, NULL, NULL);
+		if (err == 0)
+			err = mhp_online(m, set, MHP_ZONE_MOVABLE, NULL);
+		if (err != 0) {
+			fprintf(stderr, "block %u: error %d\n", block, err);
+			return err;
+		}
+		mhp_pool_get_stats(pool, &stats);
+		if (stats.moved_pages >= pages_wanted)
+			return 0;
+		if (time(NULL) >= deadline) {
+			fprintf(stderr, "no more than %llu pages moved in the time there was\n",
+				(unsigned long long)stats.moved_pages);
+			return MHP_EAGAIN;
+		}
+	}
+}
+
+/* Commit unit by unit, every second one first, so that units are what is contiguous. */
+static void
+commit_units(struct mhp_region *region)
+{
+	for (unsigned odd = 0; odd < 2; odd++)
+		for (uint64_t i = odd; i < nr_units; i += 2)
+			if (mhp_region_commit(region, data + i * unit_bytes, unit_bytes) != 0)
+				abort();
+}
+
+static uint64_t
+parse_unit(const char *text)
+{
+	return strcmp(text, "2m") == 0 ? 2UL << 20 : strcmp(text, "64k") == 0 ? 64UL << 10 : PAGE;
+}
+
+struct options {
+	uint64_t units_wanted;
+	int seconds;
+	const char *backing;
+	bool control, loud;
+};
+
+static struct options
+parse(int argc, char **argv)
+{
+	struct options options = { .units_wanted = 64, .seconds = 3600, .backing = "memfd" };
+	for (int i = 1; i < argc; i++) {
+		const char *value = i + 1 < argc ? argv[i + 1] : "";
+		if (strcmp(argv[i], "--control") == 0)
+			options.control = true;
+		else if (strcmp(argv[i], "--loud") == 0)
+			options.loud = true;
+		else if (strcmp(argv[i], "--unit") == 0)
+			unit_bytes = parse_unit(value);
+		else if (strcmp(argv[i], "--units") == 0)
+			options.units_wanted = strtoull(value, NULL, 10);
+		else if (strcmp(argv[i], "--seconds") == 0)
+			options.seconds = atoi(value);
+		else if (strcmp(argv[i], "--backing") == 0)
+			options.backing = value;
+	}
+	return options;
+}
+
+/* A pool with a region on it, or NULL: the machine cannot do this. */
+static struct mhp_region *
+set_up(const struct options *options, struct mhp_pool **ret_pool)
+{
+	bool huge = strncmp(options->backing, "hugetlb", 7) == 0;
+	struct mhp_text text = { "" };
+	struct mhp_backing backing;
+	struct mhp_region *region = NULL;
+	struct mhp_pool_opts opts = { .max_bytes = 64 * BLOCK, .block_bytes = BLOCK,
+				      .page_bytes = huge ? 2UL << 20 : PAGE };
+	struct mhp_add_opts add = { .flags = MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE };
+	if (mhp_backing_parse(options->backing, &backing, &text) != 0 ||
+	    mhp_pool_create(&opts, ret_pool, &text) != 0 ||
+	    !mhp_pool_can_move(*ret_pool, &text) ||
+	    mhp_pool_add(*ret_pool, &backing, NR_BLOCKS * BLOCK, &add, NULL, &text) != 0 ||
+	    mhp_region_create(*ret_pool, "loss", SIZE, &region, &text) != 0)
+		fprintf(stderr, "write_loss: skipped: %s\n", text.text);
+	return region;
+}
+
+static int
+run(const struct options *options, struct mhp_pool *pool)
+{
+	pthread_t thread[WRITERS + ADDERS + 2];
+	unsigned n = 0;
+	for (unsigned w = 0; w < WRITERS; w++)
+		pthread_create(&thread[n++], NULL, write_loop, (void *)(uintptr_t)w);
+	for (unsigned a = 0; a < ADDERS; a++)
+		pthread_create(&thread[n++], NULL, add_loop, (void *)(uintptr_t)a);
+	pthread_create(&thread[n++], NULL, kernel_loop, NULL);
+	pthread_create(&thread[n++], NULL, read_loop, NULL);
+	uint64_t pages = options->units_wanted * (unit_bytes / PAGE);
+	int err = move_all(pool, NR_BLOCKS, pages, time(NULL) + options->seconds);
+	atomic_store(&stop, true);
+	for (unsigned i = 0; i < n; i++)
+		pthread_join(thread[i], NULL);
+	return err;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options options = parse(argc, argv);
+	struct mhp_pool *pool;
+	struct mhp_pool_stats stats;
+	struct mhp_region *region = set_up(&options, &pool);
+
+	if (region == NULL)
+		return 77;
+	data = mhp_region_base(region);
+	nr_pages = SIZE / PAGE;
+	nr_units = SIZE / unit_bytes;
+	commit_units(region);
+	for (unsigned w = 0; w < WRITERS; w++)
+		published[w] = zeros(nr_pages * 8);
+	kernel_wrote = zeros(nr_pages * 8);
+	mhp__test_no_protect = options.control;
+	int err = run(&options, pool);
+
+	uint64_t lost = count_lost();
+	mhp_pool_get_stats(pool, &stats);
+	bool good = err == 0 && (lost + stale != 0) == options.control;
+	if (!good || options.loud)
+		fprintf(stderr,
+			"write_loss: %llu pages moved in %llu batches, %llu lost, %llu stale; "
+			"writers waited %.0f us at most, %.0f us on average\n",
+			(unsigned long long)stats.moved_pages,
+			(unsigned long long)stats.move_batches, (unsigned long long)lost,
+			(unsigned long long)stale, (double)stats.stall_max_ns / 1e3,
+			(double)stats.stall_sum_ns / 1e3 /
+				(double)(stats.move_batches ? stats.move_batches : 1));
+	for (int i = 0; !good && i <= argc; i++)
+		fprintf(stderr, "%s%s", i == 0 ? "replay: " : " ", i < argc ? argv[i] : "\n");
+	mhp_region_destroy(region);
+	return good ? 0 : 1;
+}
