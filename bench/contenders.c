@@ -18,7 +18,7 @@
 #include "sim.h"
 
 static struct bench_pool engine;
-static uint16_t engine_owner;
+static struct mhp_page_req engine_req[MHP_ORDERS];
 
 /* ---- pools ---- */
 
@@ -73,12 +73,16 @@ bench_engine_start(uint32_t nr_blocks)
 			 MHP_ADD_ONLINE,
 		.zone = MHP_ZONE_NORMAL,
 	};
+	uint16_t owner;
 
 	bench_pool_open(&engine, nr_blocks);
 	if (mhp_add(engine.m, bench_blocks(0, nr_blocks), &opts, NULL) != 0)
 		bench_die("mhp_add");
-	if (mhp_owner_register(engine.m, "bench", NULL, NULL, &engine_owner) != 0)
+	if (mhp_owner_register(engine.m, "bench", NULL, NULL, &owner) != 0)
 		bench_die("mhp_owner_register");
+	for (unsigned order = 0; order < MHP_ORDERS; order++)
+		engine_req[order] = (struct mhp_page_req){ .owner = owner, .order = (uint8_t)order,
+							   .node = MHP_NODE_ANY };
 }
 
 /* ---- the contenders ---- */
@@ -86,11 +90,9 @@ bench_engine_start(uint32_t nr_blocks)
 static uintptr_t
 engine_take(unsigned order)
 {
-	struct mhp_page_req req = { .owner = engine_owner, .order = (uint8_t)order,
-				    .node = MHP_NODE_ANY };
 	uint64_t pfn;
 
-	return mhp_page_alloc(engine.m, req, &pfn) == 0 ? (uintptr_t)pfn : 0;
+	return mhp_page_alloc(engine.m, engine_req[order], &pfn) == 0 ? (uintptr_t)pfn : 0;
 }
 
 static void

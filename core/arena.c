@@ -390,23 +390,25 @@ uint32_t
 mhp__arena_next_taken(const struct mhp *m, const struct mhp_arena *arena, uint32_t frame)
 {
 	uint32_t end = (uint32_t)mhp__arena_pages(m), per = 1U << word_shift(m);
+	uint64_t used = arena->full | arena->mixed, word;
 
 	if (frame < arena->nr_head)
 		frame = arena->nr_head;
-	/* Bound: each turn moves on by a word at least. */
+	/* Bound: each turn moves on by a word, or to a pageblock that is in use. */
 	while (frame < end) {
 		unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m);
-		uint32_t next = (pageblock + 1) << MHP_PAGEBLOCK_ORDER(m);
-		if (arena->mixed >> pageblock & 1) {
-			uint64_t word = arena_words(m, arena)[frame >> word_shift(m)];
-			word >>= frame & (per - 1);
-			if (word != 0)
-				return frame + (uint32_t)__builtin_ctzll(word);
-			next = (frame | (per - 1)) + 1;
-		} else if (arena->full >> pageblock & 1) {
-			return frame;
+		if (used >> pageblock == 0)
+			break;
+		if ((used >> pageblock & 1) == 0) {
+			pageblock += (unsigned)__builtin_ctzll(used >> pageblock);
+			frame = pageblock << MHP_PAGEBLOCK_ORDER(m);
 		}
-		frame = next;
+		if ((arena->mixed >> pageblock & 1) == 0)
+			return frame; /* taken whole */
+		word = arena_words(m, arena)[frame >> word_shift(m)] >> (frame & (per - 1));
+		if (word != 0)
+			return frame + (uint32_t)__builtin_ctzll(word);
+		frame = (frame | (per - 1)) + 1;
 	}
 	return end;
 }

@@ -15,9 +15,9 @@
 #define MHP_VMEMMAP 0
 #endif
 
-/* Where the descriptor of pfn stands in the array of all: in its pageblock's part, but turned by
- * one place from each pageblock to the next. Straight on, those of huge pages would be a power of
- * two apart and fight for the same few cache lines (measured: 90 ns a page instead of 20). */
+/* Where the descriptor of pfn stands in the array of all: in its pageblock's part, but not at the
+ * same place in each. Straight on, those of huge pages would be a power of two apart and fight for
+ * the same few cache lines (measured: twice the time). Four descriptors are one such line. */
 static inline uint64_t
 mhp__pfn_place(const struct mhp *m, uint64_t pfn)
 {

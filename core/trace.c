@@ -58,7 +58,6 @@ mhp_cause_text(enum mhp_cause cause)
 		[MHP_CAUSE_IN_FLIGHT] = "a page is on its way into or out of use",
 		[MHP_CAUSE_LISTENER] = "a listener refused",
 		[MHP_CAUSE_DEADLINE] = "the deadline has passed",
-		[MHP_CAUSE_ATTEMPTS] = "attempts without progress are used up",
 		[MHP_CAUSE_CANCELED] = "it was cancelled",
 		[MHP_CAUSE_RAM] = "the port says that this is not memory",
 		[MHP_CAUSE_POLICY] = "the policy does not allow it",

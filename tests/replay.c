@@ -675,7 +675,8 @@ choose_policy(struct replay *r, struct replay_op *op)
 	op->policy.auto_online = chance(r, 60) ? MHP_AUTO_OFFLINE :
 						 (enum mhp_auto_online)below(r, 4);
 	op->policy.auto_online_attempts = (uint32_t)below(r, 4);
-	op->policy.auto_movable_ratio = (uint32_t)below(r, 500);
+	/* Round ones are met exactly, with blocks of one size. */
+	op->policy.auto_movable_ratio = (uint32_t)(chance(r, 50) ? below(r, 5) * 100 : below(r, 500));
 	op->policy.auto_movable_numa_aware = chance(r, 50);
 	op->policy.strict = chance(r, 20);
 }
@@ -830,7 +831,9 @@ spoil(struct replay *r, struct replay_op *op)
 	unsigned step = op->nr != 0 ? (unsigned)below(r, op->nr) : 0;
 	unsigned which = step % REPLAY_RUNS;
 
-	op->pfn = spoil_pfn(r, op->pfn);
+	if (chance(r, 50))
+		op->pfn = spoil_pfn(r, op->pfn);
+	op->nr_pages = chance(r, 70) ? op->nr_pages - 1 : draw(r);
 	spoil_req(r, &op->req);
 	op->spans[which] = spoil_span(r, op->spans[which]);
 	op->runs[which] = spoil_blocks(r, op->runs[which]);

@@ -387,7 +387,7 @@ keeper(void *ctx)
 
 	(void)ctx;
 	while (atomic_load(&run.nr_pluggers) != 0) {
-		uint64_t pfn = below(&random, 16 << run.pool.config.geometry.block_order);
+		uint64_t pfn = below(&random, UINT64_C(16) << run.pool.config.geometry.block_order);
 		struct mhp_compact_result result;
 		mhp_drain_caches(run.m);
 		CHECK_OK(mhp_check(run.m, false, report, NULL));

@@ -92,7 +92,6 @@ enum mhp_cause {
 	MHP_CAUSE_IN_FLIGHT,       /* a frame on its way into use never arrived */
 	MHP_CAUSE_LISTENER,        /* a listener said no */
 	MHP_CAUSE_DEADLINE,
-	MHP_CAUSE_ATTEMPTS,
 	MHP_CAUSE_CANCELED,
 	MHP_CAUSE_RAM,             /* the port says that this is not RAM */
 	MHP_CAUSE_POLICY,
