@@ -189,7 +189,7 @@ mhp__page_req_drain(struct mhp *m, struct mhp_page_req req)
 	bool drained = false;
 
 	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;) {
-		if (mhp__cache_nr_frames(m, zone) == 0)
+		if (mhp__cache_is_empty(m, zone))
 			continue;
 		mhp__cache_drain(m, zone);
 		drained = true;

@@ -328,12 +328,6 @@ mhp__arena_give_many(struct mhp *m, struct mhp_arena *arena, unsigned order, uns
 	arena->fail_order = 0;
 }
 
-void
-mhp__arena_give(struct mhp *m, struct mhp_arena *arena, uint64_t pfn, unsigned order)
-{
-	mhp__arena_give_many(m, arena, order, 1, &pfn);
-}
-
 /* ---- look ---- */
 
 /* By hand: without -mpopcnt the built-in one is a call to the compiler's library. */

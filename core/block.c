@@ -11,6 +11,7 @@
 #include "block.h"
 
 #include "bad.h"
+#include "locked.h"
 #include "mem.h"
 #include "physical.h"
 #include "policy.h"
@@ -236,11 +237,11 @@ mhp_online(struct mhp *m, struct mhp_blocks blocks, unsigned zone, struct mhp_wh
 	struct mhp_why why;
 	int err = mhp__hotplug_lock(m);
 
-	if (err != 0)
-		return err;
 	clear_why(&why);
-	err = online_locked(m, blocks, zone, &why);
-	mhp__hotplug_unlock(m);
+	if (err == 0) {
+		err = online_locked(m, blocks, zone, &why);
+		mhp__hotplug_unlock(m);
+	}
 	if (err != 0 && reterr_why != NULL)
 		*reterr_why = why;
 	return err;
@@ -399,27 +400,47 @@ mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts, struct 
 	return err;
 }
 
-void
-mhp__leaving_commit(struct mhp *m)
+/* Take the blocks from b on that are alike and empty; returns the first one that is not. */
+static uint32_t
+commit_run(struct mhp *m, uint32_t b, uint64_t *moved)
 {
-	struct mhp_event event = block_event(MHP_EV_OFFLINE, first_leaving(m), 0, NULL);
-	uint64_t started_ns = atomic_load(&m->progress_start_ns);
+	struct mhp__range range = usable(m, b);
+	struct mhp_event event = block_event(MHP_EV_OFFLINE, (struct mhp_blocks){ b, 0 }, 0, NULL);
 
-	if (!anything_online(m))
-		return;
-	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1)) {
-		struct mhp__range range = usable(m, b);
-		if (m->blocks[b].state != MHP_GOING_OFFLINE)
-			continue;
+	event.node = range.node;
+	event.zone = range.zone;
+	event.pages = *moved;
+	*moved = 0;
+	while (b < m->geo.nr_blocks && mhp__bitset_test(&m->leaving, b) &&
+	       m->blocks[b].state == MHP_GOING_OFFLINE && m->blocks[b].node == event.node &&
+	       m->blocks[b].zone == event.zone) {
+		range = usable(m, b);
 		mhp__offline_pages_commit(m, &range);
 		set_state(m, b, MHP_OFFLINE);
 		m->blocks_online--;
-		event.node = range.node;
-		event.zone = range.zone;
+		event.nr_blocks++;
+		b++;
 	}
-	event.pages = atomic_load(&m->progress_moved);
+	mhp__trace(m, event, atomic_load(&m->progress_start_ns));
+	return b;
+}
+
+/* An event for each run of blocks; the first one tells how many pages all of them moved. */
+void
+mhp__leaving_commit(struct mhp *m)
+{
+	uint64_t moved = atomic_load(&m->progress_moved);
+	uint32_t b = next_leaving(m, 0);
+
+	if (!anything_online(m))
+		return;
+	while (b < m->geo.nr_blocks) {
+		if (m->blocks[b].state == MHP_GOING_OFFLINE)
+			b = next_leaving(m, commit_run(m, b, &moved));
+		else
+			b = next_leaving(m, b + 1);
+	}
 	progress_end(m);
-	mhp__trace(m, event, started_ns);
 }
 
 void
@@ -437,16 +458,18 @@ mhp__leaving_remove(struct mhp *m, bool scrub)
 struct mhp_progress
 mhp_offline_progress(const struct mhp *m)
 {
+	uint64_t start_ns = atomic_load(&m->progress_start_ns);
 	struct mhp_progress progress;
 
 	memset(&progress, 0, sizeof(progress));
 	progress.blocks.count = atomic_load(&m->progress_count);
-	if (progress.blocks.count == 0)
-		return progress;
 	progress.blocks.first = atomic_load(&m->progress_first);
 	progress.moved_pages = atomic_load(&m->progress_moved);
 	progress.left_pages = atomic_load(&m->progress_left);
-	progress.elapsed_ns = m->ops->now_ns(m->port) - atomic_load(&m->progress_start_ns);
+	progress.elapsed_ns = m->ops->now_ns(m->port) - start_ns;
+	/* It ended, or another one began, while we looked: nothing of this belongs together. */
+	if (progress.blocks.count == 0 || atomic_load(&m->progress_start_ns) != start_ns)
+		memset(&progress, 0, sizeof(progress));
 	return progress;
 }
 
@@ -470,9 +493,13 @@ is_leaving(const struct mhp *m, uint32_t block)
 int
 mhp_offline_cancel(struct mhp *m, uint32_t block)
 {
+	/* Read first: if that offline ends meanwhile, the next one does not mistake this for its
+	 * own. */
+	uint32_t token = mhp__cancel_token(m);
+
 	if (!is_leaving(m, block))
 		return MHP_ENOENT;
-	atomic_store(&m->cancel, 1);
+	atomic_store(&m->cancel, token);
 	return 0;
 }
 
@@ -502,11 +529,11 @@ mhp_offline(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
 	struct mhp_why why;
 	int err = mhp__hotplug_lock(m);
 
-	if (err != 0)
-		return err;
 	clear_why(&why);
-	err = offline_locked(m, sets, nr_sets, opts != NULL ? opts : &default_opts, &why);
-	mhp__hotplug_unlock(m);
+	if (err == 0) {
+		err = offline_locked(m, sets, nr_sets, opts != NULL ? opts : &default_opts, &why);
+		mhp__hotplug_unlock(m);
+	}
 	if (err != 0 && reterr_why != NULL)
 		*reterr_why = why;
 	return err;
@@ -582,11 +609,11 @@ mhp_add(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
 	struct mhp_add_answer answer;
 	int err = mhp__hotplug_lock(m);
 
-	if (err != 0)
-		return err;
 	memset(&answer, 0, sizeof(answer));
-	err = add_locked(m, span, opts != NULL ? opts : &none, &answer);
-	mhp__hotplug_unlock(m);
+	if (err == 0) {
+		err = add_locked(m, span, opts != NULL ? opts : &none, &answer);
+		mhp__hotplug_unlock(m);
+	}
 	if (ret_answer != NULL)
 		*ret_answer = answer;
 	return err;
@@ -641,11 +668,11 @@ mhp_remove(struct mhp *m, const struct mhp_span *spans, unsigned nr_spans,
 	struct mhp_why why;
 	int err = mhp__hotplug_lock(m);
 
-	if (err != 0)
-		return err;
 	clear_why(&why);
-	err = remove_locked(m, spans, nr_spans, opts != NULL ? opts : &default_opts, &why);
-	mhp__hotplug_unlock(m);
+	if (err == 0) {
+		err = remove_locked(m, spans, nr_spans, opts != NULL ? opts : &default_opts, &why);
+		mhp__hotplug_unlock(m);
+	}
 	if (err != 0 && reterr_why != NULL)
 		*reterr_why = why;
 	return err;
@@ -702,19 +729,17 @@ fill_info(struct mhp *m, uint32_t block, struct mhp_block_info *info)
 int
 mhp_block_get(struct mhp *m, uint32_t block, struct mhp_block_info *ret_info)
 {
-	int err;
+	bool locked;
 
 	if (block >= m->geo.nr_blocks)
 		return MHP_ENXIO;
-	err = mhp__hotplug_lock(m);
-	if (err != 0)
-		return err;
+	locked = mhp__read_begin(m);
 	memset(ret_info, 0, sizeof(*ret_info));
 	ret_info->block = block;
 	ret_info->span.start = mhp__pfn_phys(m, mhp__block_start(m, block));
 	ret_info->span.size = mhp__block_pages(m) << m->geo.page_shift;
 	ret_info->zone = MHP_ZONE_DEFAULT;
 	fill_info(m, block, ret_info);
-	mhp__hotplug_unlock(m);
+	mhp__read_end(m, locked);
 	return 0;
 }

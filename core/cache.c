@@ -237,3 +237,15 @@ mhp__cache_nr_frames(const struct mhp *m, const struct mhp_zone *zone)
 			nr += (uint64_t)stack_count(&caches[cpu], order) << order;
 	return nr;
 }
+
+bool
+mhp__cache_is_empty(const struct mhp *m, const struct mhp_zone *zone)
+{
+	const struct mhp_cache *caches = mhp__zone_caches(m, zone);
+
+	/* Who has closed a cache may hold a batch of it that he has not given back yet. */
+	for (unsigned cpu = 0; cpu < m->geo.nr_cpus; cpu++)
+		if (atomic_load_explicit(&caches[cpu].closed, memory_order_acquire) != 0)
+			return false;
+	return mhp__cache_nr_frames(m, zone) == 0;
+}

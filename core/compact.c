@@ -67,14 +67,16 @@ take_from(struct compaction *c, struct mhp_arena *arena, uint64_t src_pfn, unsig
 	return nr_got;
 }
 
+/* *ret_met: there is nothing at all between the fingers. */
 static bool
-find_room(struct compaction *c, uint64_t src_pfn, unsigned order, uint64_t nr)
+find_room(struct compaction *c, uint64_t src_pfn, unsigned order, uint64_t nr, bool *ret_met)
 {
 	struct mhp *m = c->mover.m;
 	uint32_t src_arena = mhp__pfn_arena(m, src_pfn);
 	uint32_t arena = c->low;
 
-	/* Bound: SEARCH_ARENAS arenas, each asked until it has no more. */
+	/* Bound: SEARCH_ARENAS arenas, each asked until it has no more; and those that low leaves
+	 * behind, which it does once in a compaction. */
 	for (unsigned searched = 0; nr > 0 && arena <= src_arena && searched < SEARCH_ARENAS;) {
 		uint64_t nr_got = take_from(c, &m->arenas[arena], src_pfn, order, nr);
 		nr -= nr_got;
@@ -82,9 +84,11 @@ find_room(struct compaction *c, uint64_t src_pfn, unsigned order, uint64_t nr)
 			continue;
 		if (order == 0 && arena == c->low)
 			c->low++;
+		else
+			searched++;
 		arena++;
-		searched++;
 	}
+	*ret_met = nr != 0 && order == 0 && arena > src_arena;
 	return nr == 0;
 }
 
@@ -111,10 +115,8 @@ find_all_room(struct compaction *c, uint64_t src_pfn, const uint64_t nr_of_order
 	      bool *ret_met)
 {
 	for (unsigned order = MHP_ORDERS; order-- > 0;) {
-		if (find_room(c, src_pfn, order, nr_of_order[order]))
-			continue;
-		*ret_met = order == 0;
-		return false;
+		if (!find_room(c, src_pfn, order, nr_of_order[order], ret_met))
+			return false;
 	}
 	return true;
 }

@@ -116,7 +116,7 @@ struct mhp {
 	/* the offline under way; atomics, any context */
 	_Atomic uint32_t progress_first, progress_count;
 	_Atomic uint64_t progress_moved, progress_left, progress_start_ns;
-	_Atomic uint32_t cancel;       /* 1: stop */
+	_Atomic uint32_t cancel;       /* mhp__cancel_token() of the one that shall stop */
 };
 
 /* ---- shape ---- */
@@ -191,6 +191,13 @@ static inline unsigned
 mhp__zone_id(const struct mhp *m, const struct mhp_zone *zone)
 {
 	return (unsigned)(zone - m->zones);
+}
+
+/* What names the offline under way: it starts at a time of its own. Never 0. */
+static inline uint32_t
+mhp__cancel_token(const struct mhp *m)
+{
+	return (uint32_t)atomic_load(&m->progress_start_ns) | 1U;
 }
 
 /* ---- hotplug lock: 0, or MHP_EDEADLK when this thread holds it already ---- */

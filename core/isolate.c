@@ -359,14 +359,15 @@ take_room(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct
 	if (why->cause != MHP_CAUSE_NONE ||
 	    (survey.nr_movable != 0 && take_all_room(mover, ranges, why) != 0))
 		return refuse(mover, ranges, why);
-	atomic_store_explicit(&mover->m->progress_left, survey.nr_movable, memory_order_relaxed);
+	mover->total = survey.nr_movable;
+	atomic_store_explicit(&mover->m->progress_left, mover->total, memory_order_relaxed);
 	return 0;
 }
 
 static bool
 canceled(struct mhp *m)
 {
-	return atomic_load_explicit(&m->cancel, memory_order_relaxed) != 0;
+	return atomic_load_explicit(&m->cancel, memory_order_relaxed) == mhp__cancel_token(m);
 }
 
 static bool
@@ -375,6 +376,9 @@ must_stop(struct mhp__mover *mover)
 	struct mhp *m = mover->m;
 
 	atomic_store_explicit(&m->progress_moved, mover->moved, memory_order_relaxed);
+	atomic_store_explicit(&m->progress_left,
+			      mover->total > mover->moved ? mover->total - mover->moved : 0,
+			      memory_order_relaxed);
 	return canceled(m) || m->ops->now_ns(m->port) >= mover->deadline_ns;
 }
 
@@ -406,7 +410,8 @@ give_up(struct mhp__mover *mover, const struct mhp__range_iter *ranges, enum mhp
 
 	memset(why, 0, sizeof(*why));
 	memset(&survey, 0, sizeof(survey));
-	survey.probe = true;
+	/* Asking every owner takes time, and whoever set a bound wants to hear now. */
+	survey.probe = cause != MHP_CAUSE_CANCELED && cause != MHP_CAUSE_DEADLINE;
 	why->pfn = MHP_PFN_NONE;
 	survey_all(mover->m, ranges, &survey, why);
 	if (why->pfn == MHP_PFN_NONE && mover->error.cause != MHP_CAUSE_NONE) {

@@ -35,7 +35,8 @@ struct mhp__mover {
 	struct mhp__room room;
 	uint8_t node;                  /* whose pages move: where missing room is looked for */
 	bool may_fill;                 /* take more room when it runs out */
-	uint64_t moved;                /* frames, so far */
+	uint64_t total;                /* frames that were to move when it began */
+	uint64_t moved;                /* so far */
 	struct mhp__move_error error;  /* of the first page that stayed, in the pass under way */
 	bool (*stop)(struct mhp__mover *mover); /* polled between batches */
 	uint64_t deadline_ns;          /* for stop */

@@ -53,9 +53,7 @@ unsigned mhp__arena_take(struct mhp *m, struct mhp_arena *arena, unsigned order,
 			 unsigned nr_max, uint64_t *ret_pfns);
 /* Take one frame, isolated or not. False: it is taken already, or not the allocator's. */
 bool mhp__arena_take_frame(struct mhp *m, struct mhp_arena *arena, uint64_t pfn);
-/* Give a page back; its descriptors are all-zero. */
-void mhp__arena_give(struct mhp *m, struct mhp_arena *arena, uint64_t pfn, unsigned order);
-/* Give nr pages of order back, all of this arena. */
+/* Give nr pages of order back, all of this arena; their descriptors are all-zero. */
 void mhp__arena_give_many(struct mhp *m, struct mhp_arena *arena, unsigned order, unsigned nr,
 			  const uint64_t *pfns);
 /* Is this frame taken? Frames below nr_head are. */
@@ -113,7 +111,8 @@ void mhp__pages_attach(struct mhp *m, struct mhp_zone *zone, uint64_t start_pfn,
 /* Nothing of the range is in use (but frames of MHP_OWNER_BAD): the zone forgets it. All is
  * isolated. */
 void mhp__pages_detach(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
-/* From now on nothing is taken from pageblocks that the range touches. What caches hold of it is
+/* From now on nothing is taken from pageblocks that the range touches. What caches hold of it, or
+ * a push that tested the bits before they were set is about to put there, is
  * out until the caller drains them, once for all its ranges. */
 void mhp__pages_isolate(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
 /* Undo it. */
@@ -143,6 +142,8 @@ bool mhp__cache_refill(struct mhp *m, struct mhp_zone *zone, unsigned order, uin
 void mhp__cache_spill(struct mhp *m, struct mhp_zone *zone, uint64_t pfn, unsigned order);
 /* Empty the caches of one zone, all CPUs. */
 void mhp__cache_drain(struct mhp *m, struct mhp_zone *zone);
+/* Nothing is in the caches of the zone, nor on its way out of one. */
+bool mhp__cache_is_empty(const struct mhp *m, const struct mhp_zone *zone);
 /* Frames in the caches of one zone. A snapshot. */
 uint64_t mhp__cache_nr_frames(const struct mhp *m, const struct mhp_zone *zone);
 

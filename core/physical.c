@@ -302,6 +302,21 @@ record(struct mhp_block *slot, const struct mhp_add_opts *opts, const struct mhp
 		slot->flags |= MHP_BLOCK_ZEROED;
 }
 
+/* Overwrite a block with zeros, but for frames that are known to be bad: even a write may hurt
+ * there. */
+static void
+scrub_block(struct mhp *m, uint32_t block)
+{
+	uint64_t pfn = mhp__block_start(m, block), end = mhp__block_start(m, block + 1);
+
+	while (pfn < end) {
+		uint32_t next = mhp__bad_find(m, pfn);
+		uint64_t stop = next < m->nr_bad && m->bad[next] < end ? m->bad[next] : end;
+		memset(mhp_pfn_to_virt(m, pfn), 0, (size_t)((stop - pfn) << m->geo.page_shift));
+		pfn = stop + 1;
+	}
+}
+
 /* Remove one block by its own record. The metadata may fill several sections: nobody looks at it
  * any more before it goes, and all of it goes before the first of them does (R27). */
 static void
@@ -315,9 +330,8 @@ remove_one_block(struct mhp *m, uint32_t block, bool scrub)
 	for (uint32_t section = nr_sections(m); section-- > 0;)
 		mhp__memmap_retire_section(m, block, section);
 	mhp__memmap_destroy(m, block);
-	for (uint32_t section = nr_sections(m); scrub && section-- > 0;)
-		memset(m->direct_map + section_phys(m, block, section).addr, 0,
-		       (size_t)section_bytes(m));
+	if (scrub)
+		scrub_block(m, block);
 	unmap_sections(m, block, nr_sections(m));
 	memset(slot, 0, sizeof(*slot));
 }

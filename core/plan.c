@@ -95,7 +95,8 @@ check_step(struct run *run, const struct mhp_step *step)
 	struct mhp_blocks blocks;
 	int err = mhp__span_blocks(run->m, step->span, &blocks);
 
-	if (err == 0 && (unsigned)step->kind > MHP_STEP_REMOVE)
+	if (err == 0 && ((unsigned)step->kind > MHP_STEP_REMOVE ||
+			 (step->add.flags & MHP_ADD_ONLINE) != 0))
 		err = MHP_EINVAL;
 	for (const struct mhp_step *early = run->steps; early < step && err == 0; early++)
 		err = check_pair(run->m, early, step);
@@ -395,7 +396,8 @@ mhp_plan_commit(struct mhp *m, const struct mhp_step *steps, unsigned nr_steps,
 	if (err != 0)
 		return err;
 	start(&run, m, steps, nr_steps, &answer);
-	err = commit_locked(&run, opts != NULL ? opts : &none);
+	opts = opts != NULL ? opts : &none;
+	err = opts->dry_run ? preview_locked(&run) : commit_locked(&run, opts);
 	mhp__hotplug_unlock(m);
 	if (ret_answer != NULL)
 		*ret_answer = answer;

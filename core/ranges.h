@@ -40,7 +40,7 @@ MHP_MUST_CHECK int mhp__offline_pages_prepare(struct mhp *m, const struct mhp__r
 					      const struct mhp_offline_opts *opts,
 					      struct mhp_why *reterr_why);
 void mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range);
-/* The dry run: what prepare would say, without listeners. Room is only estimated. */
+/* The dry run: what prepare would say, without listeners. */
 MHP_MUST_CHECK int mhp__offline_pages_foresee(struct mhp *m, const struct mhp__range_iter *ranges,
 					      struct mhp_why *reterr_why);
 

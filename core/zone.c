@@ -525,22 +525,15 @@ void
 mhp__pages_isolate(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 {
 	uint64_t end = start_pfn + nr_pages;
-	uint64_t zones[MHP_ZONES_MAX / 64U] = { 0 };
 
 	for (uint64_t pfn = start_pfn; pfn < end; pfn = next_arena(m, pfn)) {
 		struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-		unsigned id = arena->zone_id1 - 1U;
-		MHP_ASSERT(id < m->nr_zones);
-		zones[id / 64U] |= UINT64_C(1) << id % 64U;
+		MHP_ASSERT(arena->zone_id1 != 0);
 		atomic_fetch_or_explicit(&arena->isolated, touched(m, pfn, end),
 					 memory_order_seq_cst);
 		unlock_arena(m, arena);
 	}
-	/* A push that tested the bits before they were set has ended once its cache is drained. */
-	for (unsigned id = 0; id < m->nr_zones; id++)
-		if (zones[id / 64U] >> id % 64U & 1)
-			mhp__cache_drain(m, &m->zones[id]);
 }
 
 void

@@ -265,7 +265,7 @@ struct flips {
 	 (at) < offsetof(type, next))
 
 static enum exemption
-exempt_instance(const struct mhp *m, size_t at, unsigned bit)
+exempt_instance(const struct mhp *m, size_t at)
 {
 	if (BETWEEN(at, struct mhp, caps, trace) || BETWEEN(at, struct mhp, nr_bad, bad) ||
 	    BETWEEN(at, struct mhp, blocks_online, meta_bytes) ||
@@ -275,7 +275,9 @@ exempt_instance(const struct mhp *m, size_t at, unsigned bit)
 		return PADDING;
 	if (WITHIN(at, struct mhp, pages_moved) || WITHIN(at, struct mhp, auto_online_retries))
 		return STATISTICS;
-	return at == offsetof(struct mhp, cancel) && bit == 0 ? LATE_CANCEL : NONE;
+	if (WITHIN(at, struct mhp, cancel))
+		return LATE_CANCEL;
+	return NONE;
 }
 
 /* After the flip: does the head name a member of its list? Then it is as good as before. */
@@ -375,7 +377,7 @@ exempt(const struct mhp *m, const struct region *region, size_t at, unsigned bit
 {
 	switch (region->kind) {
 	case INSTANCE:
-		return exempt_instance(m, at, bit);
+		return exempt_instance(m, at);
 	case ZONE:
 		return exempt_zone(m, region, at);
 	case CACHE:

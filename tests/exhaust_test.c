@@ -794,11 +794,17 @@ explore(const struct machine *machine)
 
 #if MHP_PAGE_BYTES == 16
 
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define NORMAL_OPS 1U /* sanitizers have their price: the quick machines */
+#else
+#define NORMAL_OPS 20U
+#endif
+
 /* The size of a run: fewer pages at a time with --quick, more with --long. */
 static unsigned
 by_length(unsigned quick, unsigned normal, unsigned slow)
 {
-	uint64_t ops = test_ops(20);
+	uint64_t ops = test_ops(NORMAL_OPS);
 
 	if (ops == 20)
 		return normal;

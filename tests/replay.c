@@ -676,7 +676,8 @@ choose_policy(struct replay *r, struct replay_op *op)
 						 (enum mhp_auto_online)below(r, 4);
 	op->policy.auto_online_attempts = (uint32_t)below(r, 4);
 	/* Round ones are met exactly, with blocks of one size. */
-	op->policy.auto_movable_ratio = (uint32_t)(chance(r, 50) ? below(r, 5) * 100 : below(r, 500));
+	op->policy.auto_movable_ratio = chance(r, 50) ? 100 * (uint32_t)below(r, 5) :
+							 (uint32_t)below(r, 500);
 	op->policy.auto_movable_numa_aware = chance(r, 50);
 	op->policy.strict = chance(r, 20);
 }
@@ -1150,10 +1151,14 @@ mhp_replay(struct mhp *m, uint64_t seed, uint64_t ops,
 	   void (*every_1000)(void *ctx, uint64_t op, uint64_t digest), void *ctx)
 {
 	static struct replay replay;
+	unsigned features = REPLAY_TROUBLE | REPLAY_NONSENSE;
 	struct replay_op op;
 	uint64_t digest;
 
-	replay_open(&replay, m, seed, REPLAY_TROUBLE | REPLAY_NONSENSE, NULL);
+	replay.geo = mhp_get_geometry(m);
+	if (block_bytes(&replay) > UINT64_C(1) << 20)
+		features |= REPLAY_SPARSE;
+	replay_open(&replay, m, seed, features, NULL);
 	for (uint64_t i = 1; i <= ops && replay.broken == NULL; i++) {
 		replay_next(&replay, &op);
 		replay_do(&replay, &op);

@@ -20,6 +20,11 @@
 #define ALLOCATORS 8U
 #define PLUGGERS 2U
 #define SLOTS 2048U
+#ifdef __SANITIZE_THREAD__
+#define PLUG_OPS 800U
+#else
+#define PLUG_OPS 2000U
+#endif
 
 enum slot_state { SLOT_FREE, SLOT_BUSY, SLOT_LIVE, SLOT_HELD };
 
@@ -416,7 +421,7 @@ start(uint64_t *migrate_random)
 	geo.nr_cpus = 4;
 	test_pool_open(&run.pool, &opts);
 	run.m = run.pool.m;
-	run.nr_plug_ops = test_ops(4000);
+	run.nr_plug_ops = test_ops(PLUG_OPS);
 	atomic_store(&run.nr_pluggers, PLUGGERS);
 	CHECK_OK(mhp_owner_register(run.m, "mover", &ops, migrate_random, &run.mover));
 	CHECK_OK(mhp_owner_register(run.m, "stayer", NULL, NULL, &run.stayer));

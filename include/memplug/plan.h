@@ -26,7 +26,7 @@ enum mhp_step_kind {
 struct mhp_step {
 	enum mhp_step_kind kind;
 	struct mhp_span span;      /* whole blocks */
-	struct mhp_add_opts add;   /* ADD; the auto-online policy is not consulted */
+	struct mhp_add_opts add;   /* ADD; comes online by a step of its own, not by a flag */
 	uint8_t zone;              /* ONLINE: enum mhp_zone_kind or MHP_ZONE_DEFAULT */
 };
 

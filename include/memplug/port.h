@@ -37,7 +37,10 @@ struct mhp_altmap {
  */
 MHP_MUST_CHECK int mhp_altmap_alloc(struct mhp_altmap *altmap, uint32_t nr, uint64_t *ret_pfn);
 
-/** Give @nr pages back; the altmap only counts, so any order will do. */
+/**
+ * Give @nr pages back. The altmap only counts: give back what was taken last, or be done with
+ * taking.
+ */
 void mhp_altmap_free(struct mhp_altmap *altmap, uint32_t nr);
 
 /** Pages of @altmap that are not handed out. */

@@ -41,7 +41,7 @@ struct mhp_event {
 	int error;                 /* *_FAILED: what was returned */
 	uint32_t cause;            /* *_FAILED: enum mhp_cause */
 	uint64_t pfn;              /* *_FAILED, BAD_PAGE: the page, or MHP_PFN_NONE */
-	uint64_t pages;            /* OFFLINE, COMPACT: moved; else usable pages */
+	uint64_t pages;            /* OFFLINE, COMPACT: moved; ONLINE: usable; else all */
 	uint8_t node;
 	uint8_t zone;
 };

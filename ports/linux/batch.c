@@ -196,7 +196,7 @@ remap(struct mhp_pool *pool, const struct mhp__piece *piece, uint64_t nr, bool *
 			at += part;
 			continue;
 		}
-		if (!*begun && tries == REMAP_TRIES)
+		if (!*begun && (error != ENOMEM || tries == REMAP_TRIES))
 			return error;
 		mhp__spare_drop(pool);
 		if (tries > 0)

@@ -77,6 +77,7 @@ for _ in $(seq 600); do
 	sleep 0.1
 done
 $cli info persistence | grep -q 'rdb_last_bgsave_status:ok' || fail "bgsave failed"
+kill -0 "$load" 2>/dev/null || fail "the load ended early"
 kill "$load"
 wait "$load" 2>/dev/null
 load=
