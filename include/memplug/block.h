@@ -75,8 +75,9 @@ struct mhp_add_answer {
  * that fails leaves the blocks OFFLINE and says so in online_error.
  * Return: 0, MHP_EINVAL, MHP_EOVERFLOW, MHP_ENXIO, MHP_EEXIST, MHP_ENODEV, MHP_ENOMEM (no
  * metadata), MHP_EOPNOTSUPP (REQUIRE and it cannot), MHP_EPERM (REQUIRE and switched off), MHP_EIO
- * (test pattern), MHP_EHWPOISON (REQUIRE and a bad page is where the reserve goes), MHP_EDEADLK, the
- * port's error, or with MHP_ADD_ONLINE what mhp_online() returns. On any error nothing has changed.
+ * (test pattern), MHP_EHWPOISON (REQUIRE and a bad page is where the reserve goes), MHP_EDEADLK,
+ * the port's error, or with MHP_ADD_ONLINE what mhp_online() returns. On any error nothing has
+ * changed.
  */
 MHP_MUST_CHECK int mhp_add(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
 			   struct mhp_add_answer *ret_answer);
