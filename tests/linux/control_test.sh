@@ -43,7 +43,7 @@ expect 1 "cannot run" run -- /no/such/program
 "$memplug" run --name "$name" --boot 64M --max 256M --block-size 16M -- \
 	"$python" -c 'import time; x = [b"%d" % i * 100 for i in range(50000)]; time.sleep(600)' &
 program=$!
-for _ in $(seq 600); do
+for _ in $(seq 2400); do
 	"$memplug" -p "$name" list >/dev/null 2>&1 && break
 	sleep 0.05
 done
