@@ -238,20 +238,6 @@ open_all(struct mhp *m, const struct mhp__range_iter *ranges)
 		mhp__pages_open(m, range.start_pfn, range.nr_pages);
 }
 
-static struct mhp_notice
-offline_notice(const struct mhp__range *range, enum mhp_notice_kind kind)
-{
-	struct mhp_notice notice;
-
-	memset(&notice, 0, sizeof(notice));
-	notice.kind = kind;
-	notice.start_pfn = range->start_pfn;
-	notice.nr_pages = range->nr_pages;
-	notice.node = range->node;
-	notice.zone = range->zone;
-	return notice;
-}
-
 /* Tell CANCEL for the first nr ranges. */
 static void
 tell_cancel(struct mhp *m, const struct mhp__range_iter *ranges, uint64_t nr)
@@ -260,7 +246,7 @@ tell_cancel(struct mhp *m, const struct mhp__range_iter *ranges, uint64_t nr)
 	uint32_t cursor = 0;
 
 	while (nr-- > 0 && ranges->next(m, ranges->set, &cursor, &range)) {
-		struct mhp_notice notice = offline_notice(&range, MHP_CANCEL_OFFLINE_NOTICE);
+		struct mhp_notice notice = mhp__range_notice(&range, MHP_CANCEL_OFFLINE_NOTICE);
 		mhp__notify(m, &notice);
 	}
 }
@@ -273,7 +259,7 @@ ask_listeners(struct mhp *m, const struct mhp__range_iter *ranges, struct mhp_wh
 	uint64_t nr_told = 0;
 
 	while (ranges->next(m, ranges->set, &cursor, &range)) {
-		struct mhp_notice notice = offline_notice(&range, MHP_GOING_OFFLINE_NOTICE);
+		struct mhp_notice notice = mhp__range_notice(&range, MHP_GOING_OFFLINE_NOTICE);
 		int err = mhp__notify_going(m, &notice, MHP_CANCEL_OFFLINE_NOTICE, &why->listener);
 		if (err != 0) {
 			tell_cancel(m, ranges, nr_told);

@@ -14,8 +14,8 @@
 #include "notify.h"
 #include "runs.h"
 
-static struct mhp_notice
-notice_of(const struct mhp__range *range, enum mhp_notice_kind kind)
+struct mhp_notice
+mhp__range_notice(const struct mhp__range *range, enum mhp_notice_kind kind)
 {
 	struct mhp_notice notice;
 
@@ -31,7 +31,7 @@ notice_of(const struct mhp__range *range, enum mhp_notice_kind kind)
 static void
 tell(struct mhp *m, const struct mhp__range *range, enum mhp_notice_kind kind)
 {
-	struct mhp_notice notice = notice_of(range, kind);
+	struct mhp_notice notice = mhp__range_notice(range, kind);
 
 	mhp__notify(m, &notice);
 }
@@ -131,7 +131,7 @@ zone_shrink(struct mhp *m, struct mhp_zone *zone, const struct mhp__range *range
 int
 mhp__online_pages_prepare(struct mhp *m, const struct mhp__range *range, struct mhp_why *reterr_why)
 {
-	struct mhp_notice notice = notice_of(range, MHP_GOING_ONLINE_NOTICE);
+	struct mhp_notice notice = mhp__range_notice(range, MHP_GOING_ONLINE_NOTICE);
 	uint64_t size = range->nr_pages << m->geo.page_shift;
 	int err = 0;
 

@@ -29,6 +29,9 @@ struct mhp__range_iter {
 	void *set;
 };
 
+/* What listeners are told of a range. */
+struct mhp_notice mhp__range_notice(const struct mhp__range *range, enum mhp_notice_kind kind);
+
 /* Hotplug lock held in all. */
 MHP_MUST_CHECK int mhp__online_pages_prepare(struct mhp *m, const struct mhp__range *range,
 					     struct mhp_why *reterr_why);
