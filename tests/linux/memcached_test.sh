@@ -6,32 +6,12 @@
 # usage: memcached_test.sh BUILD_DIR [ITEMS]. Exit status 77: memcached or python3 is missing.
 set -u
 build=$1
-items=${2:-60000}
-memplug="$build/cli/memplug"
-# shellcheck source=tests/linux/need.sh
-. "$(dirname "$0")/need.sh"
+test=memcached_test
+size=${2:-60000}
+# shellcheck source=tests/linux/service.sh
+. "$(dirname "$0")/service.sh"
 need_program memcached python3
-dir=$(mktemp -d)
-port=$((20000 + $$ % 20000))
-export XDG_RUNTIME_DIR="$dir"
-name="memcached-test-$$"
-server=
-load=
-
-finish() {
-	[ -n "$load" ] && kill "$load" 2>/dev/null
-	[ -n "$server" ] && kill "$server" 2>/dev/null && wait "$server" 2>/dev/null
-	rm -rf "$dir"
-}
-trap finish EXIT
 need_moving
-
-fail() {
-	echo "memcached_test: $*" >&2
-	echo "replay: sh $0 $build $items" >&2
-	cat "$dir/log" >&2
-	exit 1
-}
 
 cat >"$dir/client.py" <<'END'
 import random, socket, sys
@@ -68,23 +48,11 @@ user=
 "$memplug" run --name "$name" --boot 256M --max 4G -- memcached -t 4 -m 2048 -p "$port" $user \
 	>"$dir/log" 2>&1 &
 server=$!
-for _ in $(seq 600); do
-	python3 "$dir/client.py" "$port" read 0 2>/dev/null && break
-	sleep 0.05
-done
-python3 "$dir/client.py" "$port" fill "$items" || fail "cannot fill it"
-first=$("$memplug" -p "$name" list --json | grep -o '"index":[0-9]*' | cut -d: -f2)
-[ -n "$first" ] || fail "no blocks"
-python3 "$dir/client.py" "$port" load 0 2>"$dir/load" &
+answers python3 "$dir/client.py" "$port" read 0
+python3 "$dir/client.py" "$port" fill "$size" || fail "cannot fill it"
+python3 "$dir/client.py" "$port" load 0 2>>"$dir/log" &
 load=$!
-"$memplug" -p "$name" add "$(($(echo "$first" | wc -l) * 128 + 256))M" >/dev/null || fail "cannot add"
-for block in $first; do
-	"$memplug" -p "$name" remove "$block" --deadline 60 || fail "block $block does not leave"
-done
-kill -0 "$load" 2>/dev/null || fail "the load saw: $(cat "$dir/load")"
-kill "$load"
-wait "$load" 2>/dev/null
-load=
-python3 "$dir/client.py" "$port" read "$items" || fail "data is wrong"
-"$memplug" -p "$name" check >/dev/null || fail "the verifier is not content"
-exit 0
+replace_blocks
+end_load
+python3 "$dir/client.py" "$port" read "$size" || fail "data is wrong"
+sound
