@@ -319,6 +319,7 @@ quiet_round(struct crowd *crowd, uint64_t round, uint64_t pageblock)
 	uint64_t nr_pages = UINT64_C(1) << MHP_PORT_PAGEBLOCK_ORDER;
 	CHECK_OK(mhp__hotplug_lock(crowd->m));
 	mhp__pages_isolate(crowd->m, pfn, nr_pages);
+	mhp_drain_caches(crowd->m); /* until then caches may hand out what they hold */
 	atomic_store(&crowd->quiet, round << 32 | (pageblock + 1));
 	for (unsigned look = 0; look < 20; look++, before = now) {
 		now = mhp__pages_nr_free(crowd->m, pfn, nr_pages);
