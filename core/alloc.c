@@ -22,7 +22,8 @@ _Static_assert(MHP_ZONE_NORMAL == 0 && MHP_ZONE_MOVABLE == 1, "zones of a node")
 static __attribute__((noinline)) unsigned
 home_node(const struct mhp *m)
 {
-	return m->cpu_node[mhp_port_cpu() % m->geo.nr_cpus];
+	return atomic_load_explicit(&m->cpu_node[mhp_port_cpu() % m->geo.nr_cpus],
+				    memory_order_relaxed);
 }
 
 static inline unsigned
@@ -285,19 +286,18 @@ mhp_page_alloc(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn)
 	return alloc_at_home(m, req, ret_pfn);
 }
 
-bool
-mhp__page_take(struct mhp *m, unsigned node, bool movable, unsigned order, uint64_t *ret_pfn)
+unsigned
+mhp__pages_take(struct mhp *m, unsigned node, unsigned order, unsigned nr_max, uint64_t *ret_pfns)
 {
-	const uint8_t *list = zonelist(m, node_of(m, node), movable);
+	const uint8_t *list = zonelist(m, node, true);
 	struct mhp_zone *zone;
+	unsigned nr = 0;
 
-	for (unsigned at = 0; (zone = zone_next(m, list, &at)) != NULL;) {
-		if (mhp__zone_take(m, zone, order, 1, NULL, ret_pfn) != 0) {
-			mhp__unpoison(m, *ret_pfn, UINT64_C(1) << order, true);
-			return true;
-		}
-	}
-	return false;
+	for (unsigned at = 0; nr == 0 && (zone = zone_next(m, list, &at)) != NULL;)
+		nr = mhp__zone_take(m, zone, order, nr_max, NULL, ret_pfns);
+	for (unsigned i = 0; i < nr; i++)
+		mhp__unpoison(m, ret_pfns[i], UINT64_C(1) << order, true);
+	return nr;
 }
 
 /* ---- free ---- */

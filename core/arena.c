@@ -381,7 +381,8 @@ mhp__pageblock_nr_free(const struct mhp *m, const struct mhp_arena *arena, unsig
 }
 
 uint32_t
-mhp__arena_next_taken(const struct mhp *m, const struct mhp_arena *arena, uint32_t frame)
+mhp__arena_next_taken(const struct mhp *m, const struct mhp_arena *arena, uint32_t frame,
+		      uint32_t *ret_end)
 {
 	uint32_t end = (uint32_t)mhp__arena_pages(m), per = 1U << word_shift(m);
 	uint64_t used = arena->full | arena->mixed, word;
@@ -397,17 +398,22 @@ mhp__arena_next_taken(const struct mhp *m, const struct mhp_arena *arena, uint32
 			pageblock += (unsigned)__builtin_ctzll(used >> pageblock);
 			frame = pageblock << MHP_PAGEBLOCK_ORDER(m);
 		}
+		*ret_end = (pageblock + 1) << MHP_PAGEBLOCK_ORDER(m);
 		if ((arena->mixed >> pageblock & 1) == 0)
 			return frame; /* taken whole */
 		word = arena_words(m, arena)[frame >> word_shift(m)] >> (frame & (per - 1));
-		if (word != 0)
-			return frame + (uint32_t)__builtin_ctzll(word);
+		if (word != 0) {
+			frame += (uint32_t)__builtin_ctzll(word);
+			word = ~(word >> __builtin_ctzll(word));
+			*ret_end = word != 0 ? frame + (uint32_t)__builtin_ctzll(word) : frame + 64;
+			return frame;
+		}
 		frame = (frame | (per - 1)) + 1;
 	}
 	return end;
 }
 
-/* ---- ranges of frames: contig.c ---- */
+/* ---- ranges of frames ---- */
 
 uint32_t
 mhp__arena_run(const struct mhp *m, const struct mhp_arena *arena, uint32_t frame, bool *ret_free)
@@ -431,9 +437,9 @@ mhp__arena_run(const struct mhp *m, const struct mhp_arena *arena, uint32_t fram
 	return run < per - bit ? run : per - bit;
 }
 
-/* Take [frame, end), free before, inside of one pageblock. */
+/* Take [frame, end), or give it, inside of one pageblock. */
 static void
-take_part(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end)
+set_part(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end, bool take)
 {
 	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m), shift = word_shift(m);
 	uint64_t *words = arena_words(m, arena);
@@ -443,31 +449,51 @@ take_part(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end)
 		make_mixed(m, arena, pageblock);
 	while (frame < end) {
 		uint32_t stop = (frame | (per - 1)) + 1 < end ? (frame | (per - 1)) + 1 : end;
-		uint64_t run = UINT64_MAX >> (64U - (stop - frame));
-		words[frame >> shift] |= run << (frame & (per - 1));
+		uint64_t run = UINT64_MAX >> (64U - (stop - frame)) << (frame & (per - 1));
+		uint64_t *word = &words[frame >> shift];
+		MHP_ASSERT((*word & run) == (take ? 0 : run));
+		*word ^= run;
 		frame = stop;
 	}
 	settle(m, arena, pageblock);
 }
 
+/* Take [frame, end), which is free, or give it, which is taken. */
+static void
+set_range(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end, bool take)
+{
+	uint32_t per = 1U << MHP_PAGEBLOCK_ORDER(m), stop;
+
+	for (; frame < end; frame = stop) {
+		uint64_t bit = UINT64_C(1) << (frame >> MHP_PAGEBLOCK_ORDER(m));
+		stop = (frame | (per - 1)) + 1 < end ? (frame | (per - 1)) + 1 : end;
+		if (stop - frame < per || (arena->mixed & bit) != 0)
+			set_part(m, arena, frame, stop, take);
+		else if (take)
+			(void)take_pageblocks(m, arena, bit, 1, &(uint64_t){ 0 });
+		else
+			give_pageblock(m, arena, frame);
+	}
+}
+
 bool
 mhp__arena_take_range(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end)
 {
-	uint32_t per = 1U << MHP_PAGEBLOCK_ORDER(m);
 	bool free = true;
 
 	for (uint32_t at = frame; at < end && free;)
 		at += mhp__arena_run(m, arena, at, &free);
 	if (!free)
 		return false;
+	set_range(m, arena, frame, end, true);
 	arena->nr_free -= end - frame;
-	for (uint32_t at = frame, stop; at < end; at = stop) {
-		stop = (at | (per - 1)) + 1 < end ? (at | (per - 1)) + 1 : end;
-		uint64_t bit = UINT64_C(1) << (at >> MHP_PAGEBLOCK_ORDER(m));
-		if (stop - at == per && (arena->mixed & bit) == 0)
-			(void)take_pageblocks(m, arena, bit, 1, &(uint64_t){ 0 });
-		else
-			take_part(m, arena, at, stop);
-	}
 	return true;
+}
+
+void
+mhp__arena_give_range(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end)
+{
+	set_range(m, arena, frame, end, false);
+	arena->nr_free += end - frame;
+	arena->fail_order = 0;
 }

@@ -11,6 +11,7 @@
 #include "check.h"
 #include "locked.h"
 #include "mem.h"
+#include "trace.h"
 
 uint32_t
 mhp__bad_find(const struct mhp *m, uint64_t pfn)
@@ -71,6 +72,22 @@ account_forgotten(struct mhp *m, uint64_t pfn)
 					  memory_order_relaxed);
 }
 
+static void
+trace_good(struct mhp *m, uint64_t pfn)
+{
+	struct mhp_event event;
+
+	memset(&event, 0, sizeof(event));
+	event.kind = MHP_EV_GOOD_PAGE;
+	event.block = mhp__pfn_block(m, pfn);
+	event.nr_blocks = 1;
+	event.pfn = pfn;
+	event.pages = 1;
+	event.node = m->blocks[event.block].node;
+	event.zone = event.asked_zone = MHP_ZONE_DEFAULT;
+	mhp__trace(m, event, 0);
+}
+
 int
 mhp_bad_remove(struct mhp *m, uint64_t pfn)
 {
@@ -88,6 +105,7 @@ mhp_bad_remove(struct mhp *m, uint64_t pfn)
 		m->bad[m->nr_bad] = 0;
 		mhp__tables_seal(m);
 		account_forgotten(m, pfn);
+		trace_good(m, pfn);
 	}
 	mhp__hotplug_unlock(m);
 	return err;
@@ -96,19 +114,19 @@ mhp_bad_remove(struct mhp *m, uint64_t pfn)
 bool
 mhp_bad_test(struct mhp *m, uint64_t pfn)
 {
-	bool locked = mhp__read_begin(m);
+	enum mhp__look look = mhp__look_begin(m);
 	bool there = known(m, mhp__bad_find(m, pfn), pfn);
 
-	mhp__read_end(m, locked);
+	mhp__look_end(m, look);
 	return there;
 }
 
 uint32_t
 mhp_bad_count(struct mhp *m, uint64_t start_pfn, uint64_t end_pfn)
 {
-	bool locked = mhp__read_begin(m);
+	enum mhp__look look = mhp__look_begin(m);
 	uint32_t nr = mhp__bad_in(m, start_pfn, end_pfn);
 
-	mhp__read_end(m, locked);
+	mhp__look_end(m, look);
 	return nr;
 }

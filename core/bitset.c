@@ -100,11 +100,11 @@ mhp__bitset_next(const struct mhp_bitset *set, uint32_t bit)
 uint32_t
 mhp__bitset_prev(const struct mhp_bitset *set, uint32_t bit)
 {
-	if (set->nr_bits == 0)
-		return 0;
+	MHP_ASSERT(set->nr_bits > 0);
 	if (bit >= set->nr_bits)
 		bit = set->nr_bits - 1U;
-	for (unsigned k = 0; k < MHP_BITSET_LEVELS; k++) {
+	/* Bound: the top level is one word. */
+	for (unsigned k = 0;; k++) {
 		uint64_t word = set->level[k][bit / 64U] & (UINT64_MAX >> (63U - bit % 64U));
 
 		if (word != 0) {
@@ -112,10 +112,9 @@ mhp__bitset_prev(const struct mhp_bitset *set, uint32_t bit)
 			return descend(set, k, at, true);
 		}
 		if (bit < 64U)
-			break;
+			return set->nr_bits;
 		bit = bit / 64U - 1U;
 	}
-	return set->nr_bits;
 }
 
 bool
@@ -123,7 +122,7 @@ mhp__bitset_sound(const struct mhp_bitset *set)
 {
 	uint32_t nr_bits = set->nr_bits;
 
-	for (unsigned k = 0; k < MHP_BITSET_LEVELS && nr_bits > 0; k++) {
+	for (unsigned k = 0; k < MHP_BITSET_LEVELS; k++) {
 		uint32_t nr_words = words_of(nr_bits);
 
 		if (nr_bits % 64U != 0 && set->level[k][nr_words - 1U] >> nr_bits % 64U != 0)

@@ -89,10 +89,15 @@ block_event(enum mhp_event_kind kind, struct mhp_blocks blocks, int error,
 	event.nr_blocks = blocks.count;
 	event.error = error;
 	event.pfn = MHP_PFN_NONE;
-	event.zone = MHP_ZONE_DEFAULT;
+	event.zone = event.asked_zone = MHP_ZONE_DEFAULT;
 	if (why != NULL) {
 		event.cause = why->cause;
+		event.cause_block = why->block;
 		event.pfn = why->pfn;
+		event.order = why->order;
+		event.owner = why->owner;
+		event.listener = why->listener;
+		event.text = why->text;
 	}
 	return event;
 }
@@ -179,9 +184,9 @@ mhp__online_abort(struct mhp *m, struct mhp_blocks blocks)
 	}
 }
 
-int
-mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
-		    struct mhp__planned_pages *planned, struct mhp_why *why)
+static int
+online_prepare_all(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
+		   struct mhp__planned_pages *planned, struct mhp_why *why)
 {
 	int err = mhp__online_check(m, blocks, why);
 
@@ -197,22 +202,69 @@ mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
 	return 0;
 }
 
-void
-mhp__online_commit(struct mhp *m, struct mhp_blocks blocks, uint64_t started_ns)
+int
+mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, unsigned zone, uint64_t started_ns,
+		    struct mhp__planned_pages *planned, struct mhp_why *why)
 {
-	struct mhp_event event = block_event(MHP_EV_ONLINE, blocks, 0, NULL);
+	struct mhp_event event;
+	int err;
 
-	for (uint32_t i = 0; i < blocks.count; i++) {
-		struct mhp_block *slot = &m->blocks[blocks.first + i];
-		struct mhp__range range = usable(m, blocks.first + i);
-		set_state(m, blocks.first + i, MHP_ONLINE);
-		m->blocks_online++;
-		mhp__online_pages_commit(m, &range, (slot->flags & MHP_BLOCK_ZEROED) != 0);
-		event.pages += range.nr_pages;
-		event.node = range.node;
-		event.zone = range.zone;
-	}
+	err = online_prepare_all(m, blocks, zone, planned, why);
+	mhp__phase(m, MHP_PHASE_NOTIFY);
+	if (err == 0)
+		return 0;
+	event = block_event(MHP_EV_ONLINE_FAILED, blocks, err, why);
+	event.asked_zone = (uint8_t)zone;
+	if (why->cause == MHP_CAUSE_POLICY && planned->together)
+		event.asked_zone = MHP_ZONE_TOGETHER;
 	mhp__trace(m, event, started_ns);
+	return err;
+}
+
+/* The blocks from b on that go to the same zone. */
+static uint32_t
+zone_run_end(const struct mhp *m, uint32_t b, uint32_t end)
+{
+	const struct mhp_block *first = &m->blocks[b];
+
+	while (b < end && m->blocks[b].zone == first->zone && m->blocks[b].node == first->node)
+		b++;
+	return b;
+}
+
+static void
+commit_online_run(struct mhp *m, uint32_t b, uint32_t end, unsigned asked_zone, uint64_t started_ns)
+{
+	struct mhp_blocks run = { b, end - b };
+	struct mhp_event event = block_event(MHP_EV_ONLINE, run, 0, NULL);
+
+	event.asked_zone = (uint8_t)asked_zone;
+	event.node = m->blocks[b].node;
+	event.zone = m->blocks[b].zone;
+	for (; b < end; b++) {
+		struct mhp__range range = usable(m, b);
+		set_state(m, b, MHP_ONLINE);
+		m->blocks_online++;
+		mhp__online_pages_commit(m, &range,
+					 (m->blocks[b].flags & MHP_BLOCK_ZEROED) != 0);
+		event.pages += range.nr_pages;
+	}
+	mhp__phase(m, MHP_PHASE_COMMIT);
+	mhp__trace(m, event, started_ns);
+}
+
+/* An event for each run of blocks that go to one zone. */
+void
+mhp__online_commit(struct mhp *m, struct mhp_blocks blocks, unsigned zone, uint64_t started_ns)
+{
+	uint32_t end = blocks.first + blocks.count, run_end;
+
+	if (zone == MHP_ZONE_DEFAULT && zone_run_end(m, blocks.first, end) != end)
+		zone = MHP_ZONE_TOGETHER;
+	for (uint32_t b = blocks.first; b < end; b = run_end) {
+		run_end = zone_run_end(m, b, end);
+		commit_online_run(m, b, run_end, zone, started_ns);
+	}
 }
 
 static int
@@ -223,11 +275,10 @@ online_locked(struct mhp *m, struct mhp_blocks blocks, unsigned zone, struct mhp
 	int err;
 
 	memset(&planned, 0, sizeof(planned));
-	err = mhp__online_prepare(m, blocks, zone, &planned, why);
+	mhp__phase_begin(m);
+	err = mhp__online_prepare(m, blocks, zone, started_ns, &planned, why);
 	if (err == 0)
-		mhp__online_commit(m, blocks, started_ns);
-	else
-		mhp__trace(m, block_event(MHP_EV_ONLINE_FAILED, blocks, err, why), started_ns);
+		mhp__online_commit(m, blocks, zone, started_ns);
 	return err;
 }
 
@@ -255,22 +306,24 @@ next_leaving(const struct mhp *m, uint32_t block)
 	return mhp__bitset_next(&m->leaving, block);
 }
 
-void
-mhp__leaving_drop(struct mhp *m, struct mhp_blocks blocks)
+static void
+unmark(struct mhp *m, struct mhp_blocks blocks)
 {
-	for (uint32_t i = 0; i < blocks.count; i++)
+	for (uint32_t i = 0; i < blocks.count; i++) {
 		mhp__bitset_put(&m->leaving, blocks.first + i, false);
+		mhp__bitset_put(&m->removing, blocks.first + i, false);
+	}
 }
 
 void
 mhp__leaving_clear(struct mhp *m)
 {
 	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1))
-		mhp__bitset_put(&m->leaving, b, false);
+		unmark(m, (struct mhp_blocks){ b, 1 });
 }
 
 static int
-may_leave(const struct mhp *m, uint32_t block, bool online_only, struct mhp_why *why)
+may_leave(const struct mhp *m, uint32_t block, bool remove, struct mhp_why *why)
 {
 	enum mhp_block_state state = m->blocks[block].state;
 
@@ -278,25 +331,28 @@ may_leave(const struct mhp *m, uint32_t block, bool online_only, struct mhp_why 
 		return blame_state(why, block, MHP_EINVAL);
 	if (state == MHP_ABSENT)
 		return blame_state(why, block, MHP_ENOENT);
-	if (state == MHP_ONLINE || (state == MHP_OFFLINE && !online_only))
-		return 0;
-	return blame_state(why, block, MHP_EBUSY);
+	MHP_ASSERT(state == MHP_ONLINE || state == MHP_OFFLINE); /* nothing else is under way */
+	if (state == MHP_OFFLINE && !remove)
+		return blame_state(why, block, MHP_EBUSY);
+	return 0;
 }
 
 int
-mhp__leaving_add(struct mhp *m, struct mhp_blocks blocks, bool online_only, struct mhp_why *why)
+mhp__leaving_add(struct mhp *m, struct mhp_blocks blocks, bool remove, struct mhp_why *why)
 {
 	int err = in_range(m, blocks);
 
 	if (err != 0)
 		return err;
 	for (uint32_t i = 0; i < blocks.count; i++) {
-		err = may_leave(m, blocks.first + i, online_only, why);
+		err = may_leave(m, blocks.first + i, remove, why);
 		if (err != 0) {
-			mhp__leaving_drop(m, (struct mhp_blocks){ blocks.first, i });
+			unmark(m, (struct mhp_blocks){ blocks.first, i });
 			return err;
 		}
 		mhp__bitset_put(&m->leaving, blocks.first + i, true);
+		if (remove)
+			mhp__bitset_put(&m->removing, blocks.first + i, true);
 	}
 	return 0;
 }
@@ -346,10 +402,8 @@ first_leaving(const struct mhp *m)
 }
 
 static void
-progress_begin(struct mhp *m, uint64_t started_ns)
+progress_begin(struct mhp *m, struct mhp_blocks blocks, uint64_t started_ns)
 {
-	struct mhp_blocks blocks = first_leaving(m);
-
 	atomic_store(&m->cancel, 0);
 	atomic_store(&m->progress_moved, 0);
 	atomic_store(&m->progress_left, 0);
@@ -389,9 +443,12 @@ mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts, struct 
 	if (!anything_online(m))
 		return 0;
 	mhp__trace(m, block_event(MHP_EV_OFFLINE_START, blocks, 0, NULL), 0);
-	progress_begin(m, started_ns);
+	progress_begin(m, blocks, started_ns);
+	mhp__phase_begin(m);
 	set_leaving_states(m, MHP_ONLINE, MHP_GOING_OFFLINE);
+	mhp__still_begin(m);
 	err = mhp__offline_pages_prepare(m, &leaving_ranges, opts, why);
+	mhp__still_end(m);
 	if (err == 0)
 		return 0;
 	set_leaving_states(m, MHP_GOING_OFFLINE, MHP_ONLINE);
@@ -400,57 +457,92 @@ mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts, struct 
 	return err;
 }
 
-/* Take the blocks from b on that are alike and empty; returns the first one that is not. */
+/* Take the blocks from b on that are alike and empty; returns how many. */
 static uint32_t
 commit_run(struct mhp *m, uint32_t b, uint64_t *moved)
 {
-	struct mhp__range range = usable(m, b);
 	struct mhp_event event = block_event(MHP_EV_OFFLINE, (struct mhp_blocks){ b, 0 }, 0, NULL);
 
-	event.node = range.node;
-	event.zone = range.zone;
-	event.pages = *moved;
-	*moved = 0;
+	event.node = m->blocks[b].node;
+	event.zone = m->blocks[b].zone;
 	while (b < m->geo.nr_blocks && mhp__bitset_test(&m->leaving, b) &&
 	       m->blocks[b].state == MHP_GOING_OFFLINE && m->blocks[b].node == event.node &&
 	       m->blocks[b].zone == event.zone) {
-		range = usable(m, b);
-		mhp__offline_pages_commit(m, &range);
+		struct mhp__range range = usable(m, b);
+		if (!mhp__offline_pages_commit(m, &range))
+			break;
 		set_state(m, b, MHP_OFFLINE);
 		m->blocks_online--;
 		event.nr_blocks++;
 		b++;
 	}
+	if (event.nr_blocks == 0)
+		return 0;
+	event.pages = *moved;
+	*moved = 0;
+	mhp__phase(m, MHP_PHASE_COMMIT);
 	mhp__trace(m, event, atomic_load(&m->progress_start_ns));
-	return b;
+	return event.nr_blocks;
 }
 
-/* An event for each run of blocks; the first one tells how many pages all of them moved. */
+/* Take all that are empty. Return: is there another one? An event for each run of blocks; the first
+ * one tells how many pages all of them moved. */
+static bool
+commit_empty(struct mhp *m, uint64_t *moved)
+{
+	uint32_t b = next_leaving(m, 0), nr;
+	bool more = false;
+
+	while (b < m->geo.nr_blocks) {
+		nr = 0;
+		if (m->blocks[b].state == MHP_GOING_OFFLINE) {
+			nr = commit_run(m, b, moved);
+			more |= nr == 0;
+		}
+		b = next_leaving(m, b + (nr != 0 ? nr : 1));
+	}
+	return more;
+}
+
+static bool
+is_removable(const struct mhp *m, uint32_t b, unsigned node)
+{
+	return b < m->geo.nr_blocks && mhp__bitset_test(&m->removing, b) &&
+	       m->blocks[b].state == MHP_OFFLINE && m->blocks[b].node == node;
+}
+
+/* Remove what is offline of the blocks that are to be removed; an event is about one node. */
+static void
+remove_offline(struct mhp *m, bool scrub)
+{
+	uint32_t b = mhp__bitset_next(&m->removing, 0);
+
+	while (b < m->geo.nr_blocks) {
+		struct mhp_blocks run = { b, 0 };
+		while (is_removable(m, b, m->blocks[run.first].node))
+			b++;
+		run.count = b - run.first;
+		unmark(m, run);
+		if (run.count != 0)
+			mhp__remove_blocks(m, run, scrub);
+		b = mhp__bitset_next(&m->removing, run.count != 0 ? b : b + 1);
+	}
+}
+
 void
-mhp__leaving_commit(struct mhp *m)
+mhp__leaving_commit(struct mhp *m, bool scrub)
 {
 	uint64_t moved = atomic_load(&m->progress_moved);
-	uint32_t b = next_leaving(m, 0);
+	bool more;
 
-	if (!anything_online(m))
-		return;
-	while (b < m->geo.nr_blocks) {
-		if (m->blocks[b].state == MHP_GOING_OFFLINE)
-			b = next_leaving(m, commit_run(m, b, &moved));
-		else
-			b = next_leaving(m, b + 1);
-	}
-	progress_end(m);
-}
-
-void
-mhp__leaving_remove(struct mhp *m, bool scrub)
-{
-	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b)) {
-		struct mhp_blocks run = first_leaving(m);
-		mhp__leaving_drop(m, run);
-		mhp__remove_blocks(m, run, scrub);
-	}
+	/* Bound: a block that holds metadata of others was there before them, so each turn removes
+	 * some that another one waits for. */
+	do {
+		more = commit_empty(m, &moved);
+		if (!more)
+			progress_end(m);
+		remove_offline(m, scrub);
+	} while (more);
 }
 
 /* ---- offline ---- */
@@ -510,12 +602,12 @@ offline_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
 	int err = nr_sets == 0 ? MHP_EINVAL : 0;
 
 	for (unsigned i = 0; i < nr_sets && err == 0; i++)
-		err = mhp__leaving_add(m, sets[i], true, why);
+		err = mhp__leaving_add(m, sets[i], false, why);
 	if (err == 0)
 		err = opts->dry_run ? mhp__leaving_foresee(m, why) :
 				      mhp__leaving_prepare(m, opts, why);
 	if (err == 0 && !opts->dry_run)
-		mhp__leaving_commit(m);
+		mhp__leaving_commit(m, false);
 	mhp__leaving_clear(m);
 	return err;
 }
@@ -566,7 +658,7 @@ auto_online(struct mhp *m, struct mhp_blocks blocks)
 	uint32_t attempts = m->policy.auto_online_attempts;
 	int err = 0;
 
-	for (uint32_t i = 0; i < (attempts != 0 ? attempts : 3); i++) {
+	for (uint32_t i = 0; i < attempts; i++) {
 		struct mhp_why why;
 		if (i != 0) {
 			m->auto_online_retries++;
@@ -636,7 +728,7 @@ mark_present(struct mhp *m, struct mhp_span span, struct mhp_why *why)
 	while (at < end && err == 0) {
 		uint32_t run_end = mhp__run_end(m, at);
 		run_end = run_end < end ? run_end : end;
-		err = mhp__leaving_add(m, (struct mhp_blocks){ at, run_end - at }, false, why);
+		err = mhp__leaving_add(m, (struct mhp_blocks){ at, run_end - at }, true, why);
 		at = mhp__next_present(m, run_end, end);
 	}
 	return err;
@@ -653,10 +745,8 @@ remove_locked(struct mhp *m, const struct mhp_span *spans, unsigned nr_spans,
 	if (err == 0)
 		err = opts->dry_run ? mhp__leaving_foresee(m, why) :
 				      mhp__leaving_prepare(m, opts, why);
-	if (err == 0 && !opts->dry_run) {
-		mhp__leaving_commit(m);
-		mhp__leaving_remove(m, opts->scrub);
-	}
+	if (err == 0 && !opts->dry_run)
+		mhp__leaving_commit(m, opts->scrub);
 	mhp__leaving_clear(m);
 	return err;
 }
@@ -729,17 +819,76 @@ fill_info(struct mhp *m, uint32_t block, struct mhp_block_info *info)
 int
 mhp_block_get(struct mhp *m, uint32_t block, struct mhp_block_info *ret_info)
 {
-	bool locked;
+	enum mhp__look look;
 
 	if (block >= m->geo.nr_blocks)
 		return MHP_ENXIO;
-	locked = mhp__read_begin(m);
+	look = mhp__look_begin(m);
 	memset(ret_info, 0, sizeof(*ret_info));
 	ret_info->block = block;
 	ret_info->span.start = mhp__pfn_phys(m, mhp__block_start(m, block));
 	ret_info->span.size = mhp__block_pages(m) << m->geo.page_shift;
 	ret_info->zone = MHP_ZONE_DEFAULT;
 	fill_info(m, block, ret_info);
-	mhp__read_end(m, locked);
+	mhp__look_end(m, look);
+	return 0;
+}
+
+/* Are like blocks, which are in use, all that their zone has? */
+static bool
+are_whole_zone(const struct mhp *m, struct mhp_blocks blocks)
+{
+	const struct mhp_block *slot = &m->blocks[blocks.first];
+
+	return mhp__run_end(m, blocks.first) - blocks.first >= blocks.count &&
+	       mhp__zone(m, slot->node, slot->zone)->nr_blocks == blocks.count;
+}
+
+static bool
+in_use(const struct mhp *m, uint32_t block)
+{
+	return m->blocks[block].state == MHP_ONLINE || m->blocks[block].state == MHP_GOING_OFFLINE;
+}
+
+/* Usable and free pages of the blocks that are in use. */
+static void
+count_pages(struct mhp *m, struct mhp_blocks blocks, uint64_t *ret_usable, uint64_t *ret_free)
+{
+	uint32_t end = blocks.first + blocks.count, block = blocks.first, run_end;
+	const struct mhp_zone *zone;
+
+	*ret_usable = *ret_free = 0;
+	if (in_use(m, block) && are_whole_zone(m, blocks)) {
+		zone = mhp__zone(m, m->blocks[block].node, m->blocks[block].zone);
+		*ret_usable = zone->present;
+		*ret_free = mhp__zone_nr_free(m, zone);
+		return;
+	}
+	for (; block < end; block = run_end) {
+		run_end = mhp__run_end(m, block);
+		run_end = run_end < end ? run_end : end;
+		for (uint32_t b = block; in_use(m, block) && b < run_end; b++) {
+			struct mhp__range range = usable(m, b);
+			*ret_usable += range.nr_pages;
+			*ret_free += mhp__pages_nr_free(m, range.start_pfn, range.nr_pages);
+		}
+	}
+}
+
+int
+mhp_range_usage(struct mhp *m, struct mhp_blocks blocks, uint64_t *ret_used_bytes,
+		uint64_t *ret_free_bytes)
+{
+	uint64_t nr_usable, nr_free;
+	enum mhp__look look;
+
+	if (in_range(m, blocks) != 0)
+		return MHP_EINVAL;
+	look = mhp__look_begin(m);
+	count_pages(m, blocks, &nr_usable, &nr_free);
+	mhp__look_end(m, look);
+	nr_free = nr_free < nr_usable ? nr_free : nr_usable; /* the zone counts without a lock */
+	*ret_free_bytes = nr_free << m->geo.page_shift;
+	*ret_used_bytes = (nr_usable - nr_free) << m->geo.page_shift;
 	return 0;
 }

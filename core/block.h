@@ -2,7 +2,8 @@
 /*
  * block.h - what plan.c needs of the block layer; hotplug lock held in all.
  *
- * Sets of blocks that leave are marked in m->leaving, which is empty between calls.
+ * Sets of blocks that leave are marked in m->leaving, and those of them that are removed in
+ * m->removing, too; both are empty between calls.
  */
 #ifndef MHP_CORE_BLOCK_H
 #define MHP_CORE_BLOCK_H
@@ -10,27 +11,30 @@
 #include "policy.h"
 #include "ranges.h"
 
-/* Mark blocks that must be ONLINE (online_only) or present at all. On error nothing new is marked
- * and why says which block. Return: 0, MHP_EINVAL (twice), MHP_ENOENT, MHP_EBUSY. */
-MHP_MUST_CHECK int mhp__leaving_add(struct mhp *m, struct mhp_blocks blocks, bool online_only,
+/* Mark blocks that go offline and so must be ONLINE, or (remove) that are removed then and must be
+ * present at all. On error nothing new is marked and why says which block. Return: 0, MHP_EINVAL
+ * (twice), MHP_ENOENT, MHP_EBUSY. */
+MHP_MUST_CHECK int mhp__leaving_add(struct mhp *m, struct mhp_blocks blocks, bool remove,
 				    struct mhp_why *why);
 void mhp__leaving_clear(struct mhp *m);
-/* Unmark some. */
-void mhp__leaving_drop(struct mhp *m, struct mhp_blocks blocks);
 /* Empty all marked blocks that are online; they are GOING_OFFLINE afterwards, or ONLINE again on
- * error. */
+ * error. Metadata that goes with a block that is removed may stay. */
 MHP_MUST_CHECK int mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts,
 					struct mhp_why *why);
-/* The prepared ones become OFFLINE. */
-void mhp__leaving_commit(struct mhp *m);
+/* The prepared ones become OFFLINE, and those that are marked for it are removed: who holds
+ * metadata of others after them. */
+void mhp__leaving_commit(struct mhp *m, bool scrub);
 /* What mhp__leaving_prepare() would say. */
 MHP_MUST_CHECK int mhp__leaving_foresee(struct mhp *m, struct mhp_why *why);
 
-/* Bring OFFLINE blocks to GOING_ONLINE, all or none; planned is added to. */
+/* Bring OFFLINE blocks to GOING_ONLINE, all or none; planned is added to. Traces a failure. */
 MHP_MUST_CHECK int mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
-				       struct mhp__planned_pages *planned, struct mhp_why *why);
+				       uint64_t started_ns, struct mhp__planned_pages *planned,
+				       struct mhp_why *why);
 void mhp__online_abort(struct mhp *m, struct mhp_blocks blocks);
-void mhp__online_commit(struct mhp *m, struct mhp_blocks blocks, uint64_t started_ns);
+/* zone: what was asked for, or MHP_ZONE_TOGETHER; for the events. */
+void mhp__online_commit(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
+			uint64_t started_ns);
 /* Are all of them OFFLINE? Return: 0, MHP_EINVAL, MHP_ENOENT, MHP_EBUSY. */
 MHP_MUST_CHECK int mhp__online_check(struct mhp *m, struct mhp_blocks blocks, struct mhp_why *why);
 /* A block that the plan under way will have added. */
@@ -42,8 +46,5 @@ struct mhp__coming {
 MHP_MUST_CHECK int mhp__online_foresee(struct mhp *m, uint32_t block,
 				       const struct mhp__coming *coming, unsigned zone,
 				       struct mhp__planned_pages *planned, struct mhp_why *why);
-
-/* Remove all marked blocks; they are OFFLINE. */
-void mhp__leaving_remove(struct mhp *m, bool scrub);
 
 #endif

@@ -68,7 +68,7 @@ stack_give(struct mhp *m, struct mhp_cache *cache, unsigned order, unsigned nr)
 	for (unsigned i = 0; i < nr; i++)
 		pfns[i] = atomic_load_explicit(&slots[i], memory_order_relaxed);
 	set_stack_count(cache, order, left);
-	mhp__zone_give_cached(m, cache, order, nr, pfns);
+	mhp__zone_give(m, cache, order, nr, pfns);
 }
 
 /* ---- this CPU's cache ---- */
@@ -128,19 +128,20 @@ is_isolated(const struct mhp *m, uint64_t pfn)
 void
 mhp__cache_spill(struct mhp *m, struct mhp_zone *zone, uint64_t pfn, unsigned order)
 {
-	struct mhp_cache *cache = is_isolated(m, pfn) ? NULL : close_local(m, zone);
+	struct mhp_cache *cache = close_local(m, zone);
 
 	if (cache == NULL) {
-		mhp__zone_give(m, order, 1, &pfn);
+		mhp__zone_give(m, NULL, order, 1, &pfn);
 		return;
 	}
-	if (stack_count(cache, order) == mhp_cache_depth(order))
-		stack_give(m, cache, order, batch(order));
-	/* Again, now that a drain would wait for us. */
-	if (is_isolated(m, pfn))
-		mhp__zone_give_cached(m, cache, order, 1, &pfn);
-	else
+	/* Looked at now that a drain would wait for us. */
+	if (is_isolated(m, pfn)) {
+		mhp__zone_give(m, cache, order, 1, &pfn);
+	} else {
+		if (stack_count(cache, order) == mhp_cache_depth(order))
+			stack_give(m, cache, order, batch(order));
 		stack_push(cache, order, pfn);
+	}
 	open_cache(cache);
 }
 

@@ -21,16 +21,18 @@ never(struct mhp__mover *mover)
 	return false;
 }
 
-/* The page that a taken frame is part of. */
-static bool
+/* The page that the frame is of, or (it was freed meanwhile) one before it; owner NONE: neither. */
+static void
 find_page(struct mhp *m, uint64_t pfn, struct mhp_chunk *ret_chunk)
 {
-	uint64_t cursor = pfn & ~((UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m)) - 1);
+	uint64_t start_pfn = pfn & ~((UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m)) - 1);
+	const struct mhp_chunk *chunk;
+	struct mhp__walk walk;
 
-	while (mhp__pages_next(m, &cursor, pfn + 1, ret_chunk))
-		if (pfn - ret_chunk->pfn < UINT64_C(1) << ret_chunk->order)
-			return true;
-	return false;
+	ret_chunk->owner = MHP_OWNER_NONE;
+	mhp__walk_begin(&walk, start_pfn, pfn + 1 - start_pfn);
+	while ((chunk = mhp__walk_next(m, &walk)) != NULL)
+		*ret_chunk = *chunk;
 }
 
 /* Move the page away from under pfn. */
@@ -50,8 +52,7 @@ move_off(struct mhp *m, const struct mhp_zone *zone, const struct mhp_chunk *chu
 		(void)mhp__room_fill(m, &mover.room, zone->node, chunk->order, missing, &missing);
 	}
 	if (missing == 0)
-		(void)mhp__move_pass(&mover, chunk->pfn,
-				     chunk->pfn + (UINT64_C(1) << chunk->order));
+		(void)mhp__move_pass(&mover, chunk->pfn, UINT64_C(1) << chunk->order);
 	mhp__room_empty(m, &mover.room);
 	m->pages_moved += mover.moved;
 }
@@ -68,8 +69,10 @@ take_used(struct mhp *m, struct mhp_zone *zone, uint64_t pfn)
 	mhp__pages_isolate(m, start_pfn, nr_pages);
 	mhp__cache_drain(m, zone);
 	taken = mhp__pages_take_bad(m, pfn);
-	if (!taken && find_page(m, pfn, &chunk) && mhp__owner_movable(m, chunk.owner)) {
-		move_off(m, zone, &chunk);
+	if (!taken) {
+		find_page(m, pfn, &chunk);
+		if (mhp__owner_movable(m, chunk.owner))
+			move_off(m, zone, &chunk);
 		taken = mhp__pages_take_bad(m, pfn);
 	}
 	mhp__pages_open(m, start_pfn, nr_pages);

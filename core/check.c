@@ -32,8 +32,7 @@ mhp__check_eq(struct mhp__check *c, unsigned inv, const char *what, uint64_t whe
 		return true;
 	if (c->report != NULL && c->findings < REPORTS_MAX)
 		c->report(c->report_ctx, &finding);
-	if (c->findings < INT_MAX)
-		c->findings++;
+	c->findings += c->findings < INT_MAX;
 	return false;
 }
 
@@ -71,7 +70,8 @@ sum_parts(uint32_t sum, const struct mhp *m)
 	sum = mhp__sum_ptr(sum, m->bad);
 	sum = mhp__sum_ptr(sum, m->cpu_node);
 	sum = sum_bitset(sum, &m->runs);
-	return sum_bitset(sum, &m->leaving);
+	sum = sum_bitset(sum, &m->leaving);
+	return sum_bitset(sum, &m->removing);
 }
 
 uint32_t
@@ -117,6 +117,7 @@ mhp__tables_checksum(const struct mhp *m)
 
 	sum = mhp__sum_bytes(sum, m->listeners, sizeof(m->listeners));
 	sum = mhp__sum_word(sum, m->listener_seq);
+	sum = mhp__sum_word(sum, m->nr_listeners);
 	sum = mhp__sum_word(sum, (uint32_t)policy->online_policy);
 	sum = mhp__sum_word(sum, (uint32_t)policy->auto_online);
 	sum = mhp__sum_word(sum, policy->auto_online_attempts);
@@ -124,7 +125,7 @@ mhp__tables_checksum(const struct mhp *m)
 	/* As bytes: a bool that is neither 0 nor 1 must not be read as one. */
 	sum = mhp__sum_bytes(sum, &policy->auto_movable_numa_aware, 1);
 	sum = mhp__sum_bytes(sum, &policy->strict, 1);
-	sum = mhp__sum_word(sum, (uint32_t)m->memmap_switch);
+	sum = mhp__sum_word(sum, m->memmap_switch);
 	sum = mhp__sum_word(sum, m->nr_bad);
 	return mhp__sum_bytes(sum, m->bad, nr_bad * sizeof(m->bad[0]));
 }
@@ -174,6 +175,7 @@ static void
 check_listeners(struct mhp__check *c)
 {
 	const struct mhp *m = c->m;
+	unsigned nr = 0;
 
 	for (unsigned id = 0; id < MHP_LISTENERS_MAX; id++) {
 		const struct mhp_listener *listener = &m->listeners[id];
@@ -185,7 +187,9 @@ check_listeners(struct mhp__check *c)
 		(void)mhp__check_that(c, 18, "order of registration of a listener", id,
 				      listener->fn == NULL || (int32_t)(m->listener_seq -
 									listener->order) > 0);
+		nr += listener->fn != NULL;
 	}
+	(void)mhp__check_eq(c, 18, "number of listeners", 0, m->nr_listeners, nr);
 }
 
 static void
@@ -223,6 +227,13 @@ check_idle(struct mhp__check *c)
 			    atomic_load(&m->progress_start_ns);
 
 	(void)mhp__check_eq(c, 5, "progress of no offline", 0, progress, 0);
+	(void)mhp__check_eq(c, 5, "still, without an offline", 0, atomic_load(&m->still), 0);
+	if (c->quiescent)
+		(void)mhp__check_eq(c, 5, "who looks while it is still", 0,
+				    atomic_load(&m->lookers), 0);
+	(void)mhp__check_eq(c, 5, "start of a phase of no operation", 0, m->phase_mark_ns, 0);
+	for (unsigned i = 0; i < MHP_PHASES; i++)
+		(void)mhp__check_eq(c, 5, "a phase of no operation", i, m->phase_ns[i], 0);
 }
 
 /* ---- all of it; hotplug lock held ---- */

@@ -14,6 +14,8 @@
 
 /* How many arenas are searched for targets of one source. */
 #define SEARCH_ARENAS 64U
+/* Targets taken under one lock. */
+#define TAKE_MAX 64U
 
 struct compaction {
 	struct mhp__mover mover;
@@ -28,40 +30,16 @@ in_zone(const struct compaction *c, const struct mhp_arena *arena)
 	return arena->zone_id1 == mhp__zone_id(c->mover.m, c->zone) + 1U;
 }
 
-/* Partly used pageblocks of an arena that are below the source. */
+/* Move up to nr pages of room of an order from partly used pageblocks of one arena, below the
+ * source, into the mover's room. */
 static uint64_t
-targets_in(const struct compaction *c, const struct mhp_arena *arena, uint64_t src_pfn)
-{
-	const struct mhp *m = c->mover.m;
-	uint64_t start = mhp__arena_start(m, arena);
-	uint64_t mask = arena->mixed & ~arena->full;
-
-	if (!in_zone(c, arena) || start > src_pfn)
-		return 0;
-	if (src_pfn - start < mhp__arena_pages(m))
-		mask &= (UINT64_C(1) << ((src_pfn - start) >> MHP_PAGEBLOCK_ORDER(m))) - 1;
-	return mask;
-}
-
-/* Move up to nr frames of room for pages of order from one arena into the mover's room. */
-static uint64_t
-take_from(struct compaction *c, struct mhp_arena *arena, uint64_t src_pfn, unsigned order,
-	  uint64_t nr)
+take_from(struct compaction *c, uint32_t arena, uint64_t src_pfn, unsigned order, uint64_t nr)
 {
 	struct mhp *m = c->mover.m;
-	uint64_t pfns[64];
-	unsigned nr_got;
-	bool refile;
+	uint64_t pfns[TAKE_MAX];
+	unsigned nr_got = mhp__zone_take_packed(m, c->zone, arena, src_pfn, order,
+						nr < TAKE_MAX ? (unsigned)nr : TAKE_MAX, pfns);
 
-	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-	nr_got = mhp__arena_take(m, arena, order, targets_in(c, arena, src_pfn),
-				 nr < 64 ? (unsigned)nr : 64U, pfns);
-	refile = mhp__arena_classify(m, arena) != arena->class;
-	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
-	if (refile)
-		mhp__zone_refile(m, c->zone, arena);
-	atomic_fetch_sub_explicit(&c->zone->nr_free, (int64_t)((uint64_t)nr_got << order),
-				  memory_order_relaxed);
 	for (unsigned i = 0; i < nr_got; i++)
 		mhp__room_put(m, &c->mover.room, order, pfns[i]);
 	return nr_got;
@@ -78,17 +56,17 @@ find_room(struct compaction *c, uint64_t src_pfn, unsigned order, uint64_t nr, b
 	/* Bound: SEARCH_ARENAS arenas, each asked until it has no more; and those that low leaves
 	 * behind, which it does once in a compaction. */
 	for (unsigned searched = 0; nr > 0 && arena <= src_arena && searched < SEARCH_ARENAS;) {
-		uint64_t nr_got = take_from(c, &m->arenas[arena], src_pfn, order, nr);
+		uint64_t nr_got = take_from(c, arena, src_pfn, order, nr);
 		nr -= nr_got;
 		if (nr_got != 0)
 			continue;
-		if (order == 0 && arena == c->low)
-			c->low++;
+		if (order == 0)
+			c->low++; /* where single frames are not found, nothing is */
 		else
 			searched++;
 		arena++;
 	}
-	*ret_met = nr != 0 && order == 0 && arena > src_arena;
+	*ret_met = nr != 0 && order == 0;
 	return nr == 0;
 }
 
@@ -96,14 +74,15 @@ find_room(struct compaction *c, uint64_t src_pfn, unsigned order, uint64_t nr, b
 static bool
 survey(struct mhp *m, uint64_t src_pfn, uint64_t nr_of_order[MHP_ORDERS])
 {
-	uint64_t cursor = src_pfn, end_pfn = src_pfn + (UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m));
-	struct mhp_chunk chunk;
+	const struct mhp_chunk *chunk;
+	struct mhp__walk walk;
 
 	memset(nr_of_order, 0, MHP_ORDERS * sizeof(nr_of_order[0]));
-	while (mhp__pages_next(m, &cursor, end_pfn, &chunk)) {
-		if (!mhp__owner_movable(m, chunk.owner))
+	mhp__walk_begin(&walk, src_pfn, UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m));
+	while ((chunk = mhp__walk_next(m, &walk)) != NULL) {
+		if (!mhp__owner_movable(m, chunk->owner))
 			return false;
-		nr_of_order[chunk.order]++;
+		nr_of_order[chunk->order]++;
 	}
 	return true;
 }
@@ -135,7 +114,7 @@ empty_pageblock(struct compaction *c, uint64_t src_pfn)
 	if (survey(m, src_pfn, nr_of_order)) {
 		c->mover.error.cause = MHP_CAUSE_NONE;
 		if (find_all_room(c, src_pfn, nr_of_order, &met) &&
-		    mhp__move_pass(&c->mover, src_pfn, src_pfn + nr_pages) == 0)
+		    mhp__move_pass(&c->mover, src_pfn, nr_pages) == 0)
 			c->nr_huge++;
 		mhp__room_empty(m, &c->mover.room);
 	}

@@ -26,17 +26,6 @@ cut(const struct mhp *m, uint64_t pfn, uint64_t nr_pages)
 	return (unsigned)fits;
 }
 
-static void
-give_range(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
-{
-	while (nr_pages > 0) {
-		unsigned order = cut(m, pfn, nr_pages);
-		mhp__zone_give(m, order, 1, &pfn);
-		pfn += UINT64_C(1) << order;
-		nr_pages -= UINT64_C(1) << order;
-	}
-}
-
 /* Take a run that was free when we looked, all or nothing. */
 static bool
 take_range(struct mhp *m, struct mhp_zone *zone, uint64_t pfn, uint64_t nr_pages)
@@ -44,10 +33,10 @@ take_range(struct mhp *m, struct mhp_zone *zone, uint64_t pfn, uint64_t nr_pages
 	uint64_t end = pfn + nr_pages, stop;
 
 	for (uint64_t at = pfn; at < end; at = stop) {
-		stop = (at | m->arena_mask) + 1;
+		stop = mhp__arena_next(m, at);
 		stop = stop < end ? stop : end;
 		if (!mhp__zone_take_part(m, zone, at, (uint32_t)(stop - at))) {
-			give_range(m, pfn, at - pfn);
+			mhp__zone_give_range(m, pfn, at - pfn);
 			return false;
 		}
 	}

@@ -51,12 +51,13 @@ hash_page(const struct mhp *m, uint64_t *hash, uint64_t pfn)
 static void
 hash_arena(const struct mhp *m, uint64_t *hash, const struct mhp_arena *arena)
 {
-	uint32_t frame = 0, end = (uint32_t)mhp__arena_pages(m);
+	uint32_t frame = 0, end = (uint32_t)mhp__arena_pages(m), run_end;
 	uint64_t start = mhp__arena_start(m, arena);
 
 	/* Bound: each turn moves on by a frame at least. */
-	while ((frame = mhp__arena_next_taken(m, arena, frame)) < end)
-		frame = (uint32_t)(hash_page(m, hash, start + frame) - start);
+	while ((frame = mhp__arena_next_taken(m, arena, frame, &run_end)) < end)
+		while (frame < run_end)
+			frame = (uint32_t)(hash_page(m, hash, start + frame) - start);
 }
 
 static void

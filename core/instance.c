@@ -13,10 +13,11 @@
 #include "mem.h"
 #include "memmap.h"
 #include "owner.h"
+#include "trace.h"
 
 /* Where each part of the footprint begins, in bytes. */
 struct layout {
-	size_t zones, caches, blocks, arenas, zonelist, bad, runs, leaving, cpu_node, end;
+	size_t zones, caches, blocks, arenas, zonelist, bad, runs, leaving, removing, cpu_node, end;
 };
 
 static unsigned
@@ -30,7 +31,7 @@ static unsigned
 log2_up(uint64_t n)
 {
 	unsigned order = 0;
-	while (order < 63 && (UINT64_C(1) << order) < n)
+	while ((UINT64_C(1) << order) < n)
 		order++;
 	return order;
 }
@@ -92,6 +93,7 @@ layout(const struct mhp_geometry *geo, struct layout *ret)
 	ret->bad = part(&end, geo->nr_bad_pages, sizeof(uint64_t));
 	ret->runs = part(&end, mhp__bitset_words(geo->nr_blocks), sizeof(uint64_t));
 	ret->leaving = part(&end, mhp__bitset_words(geo->nr_blocks), sizeof(uint64_t));
+	ret->removing = part(&end, mhp__bitset_words(geo->nr_blocks), sizeof(uint64_t));
 	ret->cpu_node = part(&end, geo->nr_cpus, 1);
 	ret->end = end;
 }
@@ -210,9 +212,10 @@ mhp_init(void *memory, size_t size_bytes, const struct mhp_config *config, struc
 	m->arenas = (void *)(base + parts.arenas);
 	m->zonelist = base + parts.zonelist;
 	m->bad = (void *)(base + parts.bad);
-	m->cpu_node = base + parts.cpu_node;
+	m->cpu_node = (void *)(base + parts.cpu_node);
 	mhp__bitset_init(&m->runs, (void *)(base + parts.runs), m->geo.nr_blocks);
 	mhp__bitset_init(&m->leaving, (void *)(base + parts.leaving), m->geo.nr_blocks);
+	mhp__bitset_init(&m->removing, (void *)(base + parts.removing), m->geo.nr_blocks);
 	m->policy = (struct mhp_policy)MHP_POLICY_DEFAULT;
 	m->memmap_switch = MHP_MEMMAP_ON;
 	if (!init_shape(m)) {
@@ -251,7 +254,7 @@ mhp_set_cpu_node(struct mhp *m, unsigned cpu, unsigned node)
 		return MHP_EINVAL;
 	if (node >= m->geo.nr_nodes)
 		return MHP_ENODEV;
-	m->cpu_node[cpu] = (uint8_t)node;
+	atomic_store_explicit(&m->cpu_node[cpu], (uint8_t)node, memory_order_relaxed);
 	return 0;
 }
 
@@ -276,6 +279,7 @@ mhp__hotplug_lock(struct mhp *m)
 void
 mhp__hotplug_unlock(struct mhp *m)
 {
+	mhp__phase_end(m);
 	atomic_store_explicit(&m->lock_owner, 0, memory_order_relaxed);
 	m->ops->unlock(m->port);
 }

@@ -92,22 +92,27 @@ struct mhp {
 
 	/* the hotplug lock's own state */
 	_Atomic uint64_t lock_owner;   /* port's self() of the holder, or 0 */
+	_Atomic uint32_t still;        /* 1: it moves pages, and changes nothing else (locked.h) */
+	_Atomic uint32_t lookers;      /* who read because of that */
 
 	/* hotplug lock */
 	struct mhp_owner owners[MHP_OWNERS_MAX];
 	struct mhp_listener listeners[MHP_LISTENERS_MAX];
-	uint32_t listener_seq;
+	uint32_t listener_seq, nr_listeners;
 	uint32_t tables_check;         /* mhp__tables_seal(): owners, listeners, policy, bad */
 	struct mhp_policy policy;
-	enum mhp_memmap_switch memmap_switch;
+	_Atomic uint32_t memmap_switch; /* enum mhp_memmap_switch; read without it, too */
 	uint32_t nr_bad;
 	uint64_t *bad;                 /* sorted pfns, geo.nr_bad_pages of them */
 	struct mhp_bitset runs;        /* block starts a run of like blocks (INV 3) */
 	struct mhp_bitset leaving;     /* scratch of offline and remove: empty between calls */
-	uint8_t *cpu_node;             /* [cpu]; read without the lock */
+	struct mhp_bitset removing;    /* the same: those of them that are removed, too */
+	_Atomic uint8_t *cpu_node;     /* [cpu]; read and written without the lock */
 	uint64_t event_seq;
 	uint64_t event_counts[MHP_EV_KINDS];
-	uint64_t pages_moved;
+	uint64_t phase_mark_ns;        /* of the operation under way (trace.h); else 0, as are... */
+	uint64_t phase_ns[MHP_PHASES];
+	_Atomic uint64_t pages_moved;  /* read while it changes (locked.h) */
 	uint64_t auto_online_retries;
 	uint32_t blocks_present, blocks_online;
 	uint64_t meta_bytes, waste_bytes;

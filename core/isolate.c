@@ -4,8 +4,9 @@
  *
  * prepare isolates all ranges, asks the listeners (who may still free something), surveys what is
  * in use, takes room for all of it, and moves it, pass after pass, until nothing is left or a
- * bound is reached. Isolation is monotonic: a free frame stays free. So a pass that saw nothing in
- * use proves that the ranges are empty, and commit needs no second look.
+ * bound is reached. Isolation is monotonic: a free frame stays free. So ranges that have nothing in
+ * use then, or a pass that saw nothing, are the proof of being empty, and nobody looks again.
+ * Whoever walks polls the bounds, so that a cancel or the deadline ends it wherever it is.
  *
  * The survey is also the dry run, and the explanation after a failure: one piece of code gives the
  * same answer to all three (R30).
@@ -16,6 +17,7 @@
 #include "notify.h"
 #include "owner.h"
 #include "ranges.h"
+#include "trace.h"
 
 #define PAUSE_NS_MIN UINT64_C(50000)
 #define PAUSE_NS_MAX UINT64_C(20000000)
@@ -26,6 +28,7 @@ struct survey {
 	uint64_t nr_of_order[MHP_ORDERS]; /* movable pages */
 	uint64_t nr_movable;              /* frames, of all ranges */
 	bool probe;                       /* ask owners whether they would let go */
+	struct mhp__mover *mover;         /* whose bounds hold; NULL: nobody's */
 };
 
 static void
@@ -47,18 +50,34 @@ count_owner(struct mhp_why *why, const struct mhp_chunk *chunk)
 	why->owners[i].nr_pages += UINT64_C(1) << chunk->order;
 }
 
+static void
+name_page(struct mhp *m, struct mhp_why *why, const struct mhp_chunk *chunk)
+{
+	why->pfn = chunk->pfn;
+	why->order = chunk->order;
+	why->owner = chunk->owner;
+	why->block = mhp__pfn_block(m, chunk->pfn);
+	mhp__owner_describe(m, chunk->owner, chunk->pfn, chunk->cookie, why->text);
+}
+
+static void
+name_first_block(struct mhp *m, struct mhp_why *why, const struct mhp__range_iter *ranges)
+{
+	struct mhp__range range;
+	uint32_t cursor = 0;
+	bool found = ranges->next(m, ranges->set, &cursor, &range);
+
+	MHP_ASSERT(found); /* a call is about one at least */
+	why->block = mhp__pfn_block(m, range.start_pfn);
+}
+
 /* This page is in the way. */
 static void
 blame(struct mhp *m, struct mhp_why *why, enum mhp_cause cause, const struct mhp_chunk *chunk)
 {
 	if (why->cause == MHP_CAUSE_NONE) {
 		why->cause = cause;
-		why->pfn = chunk->pfn;
-		why->order = chunk->order;
-		why->owner = chunk->owner;
-		why->block = mhp__pfn_block(m, chunk->pfn);
-		mhp__owner_describe(m, chunk->owner, chunk->pfn, chunk->cookie, why->text,
-				    sizeof(why->text));
+		name_page(m, why, chunk);
 	}
 	count_owner(why, chunk);
 }
@@ -82,6 +101,8 @@ survey_chunk(struct mhp *m, const struct mhp_chunk *chunk, struct survey *survey
 
 	if (chunk->owner == MHP_OWNER_NONE)
 		return; /* cached, or on its way: not an obstacle yet */
+	if (mhp__owner_goes_along(m, chunk->owner, chunk->cookie))
+		return;
 	if (chunk->owner == MHP_OWNER_BAD) {
 		why->nr_bad += nr_pages;
 	} else if (!mhp__owner_movable(m, chunk->owner)) {
@@ -96,19 +117,27 @@ survey_chunk(struct mhp *m, const struct mhp_chunk *chunk, struct survey *survey
 	}
 }
 
-static void
+/* False: it must stop. */
+static bool
 survey_range(struct mhp *m, const struct mhp__range *range, struct survey *survey,
 	     struct mhp_why *why)
 {
-	uint64_t cursor = range->start_pfn;
-	struct mhp_chunk chunk;
+	const struct mhp_chunk *chunk;
+	struct mhp__walk walk;
 
-	while (mhp__pages_next(m, &cursor, range->start_pfn + range->nr_pages, &chunk))
-		survey_chunk(m, &chunk, survey, why);
+	mhp__walk_begin(&walk, range->start_pfn, range->nr_pages);
+	while ((chunk = mhp__walk_next(m, &walk)) != NULL) {
+		if (mhp__walk_is_fresh(&walk) && survey->mover != NULL &&
+		    survey->mover->stop(survey->mover))
+			return false;
+		survey_chunk(m, chunk, survey, why);
+	}
+	return true;
 }
 
-/* Name every blocker; the cause and the first page too, unless why has one already. */
-static void
+/* Name every blocker; the cause and the first page too, unless why has one already. False: it must
+ * stop. */
+static bool
 survey_all(struct mhp *m, const struct mhp__range_iter *ranges, struct survey *survey,
 	   struct mhp_why *why)
 {
@@ -116,7 +145,9 @@ survey_all(struct mhp *m, const struct mhp__range_iter *ranges, struct survey *s
 	uint32_t cursor = 0;
 
 	while (ranges->next(m, ranges->set, &cursor, &range))
-		survey_range(m, &range, survey, why);
+		if (!survey_range(m, &range, survey, why))
+			return false;
+	return true;
 }
 
 /* ---- is there room? ----
@@ -172,14 +203,10 @@ static int
 blame_room(struct mhp *m, const struct mhp__range_iter *ranges, unsigned order, uint64_t nr_missing,
 	   struct mhp_why *why)
 {
-	struct mhp__range range;
-	uint32_t cursor = 0;
-
 	why->cause = MHP_CAUSE_ROOM;
 	why->order = (uint8_t)order;
 	why->room_missing = nr_missing << order;
-	if (ranges->next(m, ranges->set, &cursor, &range))
-		why->block = mhp__pfn_block(m, range.start_pfn);
+	name_first_block(m, why, ranges);
 	return MHP_ENOMEM;
 }
 
@@ -195,7 +222,7 @@ mhp__offline_pages_foresee(struct mhp *m, const struct mhp__range_iter *ranges,
 	memset(&survey, 0, sizeof(survey));
 	memset(room, 0, sizeof(room));
 	survey.probe = true;
-	survey_all(m, ranges, &survey, reterr_why);
+	(void)survey_all(m, ranges, &survey, reterr_why); /* nobody's bounds: to the end */
 	if (reterr_why->cause != MHP_CAUSE_NONE)
 		return MHP_EBUSY;
 	count_needed(&survey, needed);
@@ -210,22 +237,27 @@ mhp__offline_pages_foresee(struct mhp *m, const struct mhp__range_iter *ranges,
 
 /* ---- isolation and listeners ---- */
 
-static void
+/* Is anything in use? Where nothing is, caches hold nothing either: their frames are taken. */
+static bool
 isolate_all(struct mhp *m, const struct mhp__range_iter *ranges)
 {
 	const struct mhp_zone *drained = NULL;
 	struct mhp__range range;
 	uint32_t cursor = 0;
+	bool used = false;
 
-	while (ranges->next(m, ranges->set, &cursor, &range))
-		mhp__pages_isolate(m, range.start_pfn, range.nr_pages);
-	cursor = 0;
 	while (ranges->next(m, ranges->set, &cursor, &range)) {
+		mhp__pages_isolate(m, range.start_pfn, range.nr_pages);
+		used |= !mhp__pages_are_free(m, range.start_pfn, range.nr_pages);
+	}
+	cursor = 0;
+	while (used && ranges->next(m, ranges->set, &cursor, &range)) {
 		struct mhp_zone *zone = mhp__zone(m, range.node, range.zone);
 		if (zone != drained)
 			mhp__cache_drain(m, zone);
 		drained = zone;
 	}
+	return used;
 }
 
 static void
@@ -272,83 +304,7 @@ ask_listeners(struct mhp *m, const struct mhp__range_iter *ranges, struct mhp_wh
 	return 0;
 }
 
-/* ---- emptying ---- */
-
-/* Take room for the pages of orders [low, end) of each range in turn, so that what follows each
- * other at home does so at the target. Returns how many pages found none. */
-static uint64_t
-take_orders(struct mhp__mover *mover, const struct mhp__range_iter *ranges, unsigned low,
-	    unsigned end)
-{
-	struct mhp__range range;
-	struct survey survey;
-	struct mhp_why ignored;
-	uint64_t missing, sum = 0;
-	uint32_t cursor = 0;
-
-	while (ranges->next(mover->m, ranges->set, &cursor, &range)) {
-		memset(&survey, 0, sizeof(survey));
-		memset(&ignored, 0, sizeof(ignored));
-		survey_range(mover->m, &range, &survey, &ignored);
-		for (unsigned order = end; order-- > low;) {
-			(void)mhp__room_fill(mover->m, &mover->room, range.node, order,
-					     survey.nr_of_order[order], &missing);
-			sum += missing;
-		}
-	}
-	return sum;
-}
-
-/* Take room for everything, so that nothing moves unless all can. */
-static int
-take_all_room(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mhp_why *why)
-{
-	if (take_orders(mover, ranges, 0, MHP_ORDERS) == 0)
-		return 0;
-	/* Caches may hold it; or small pages of one range broke up what large ones of the next
-	 * need. */
-	mhp__room_empty(mover->m, &mover->room);
-	mhp_drain_caches(mover->m);
-	for (unsigned order = MHP_ORDERS; order-- > 0;) {
-		uint64_t missing = take_orders(mover, ranges, order, order + 1);
-		if (missing != 0)
-			return blame_room(mover->m, ranges, order, missing, why);
-	}
-	return 0;
-}
-
-/* Nothing will move. Say what a dry run says: owners that would not let go come before room. */
-static int
-refuse(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mhp_why *why)
-{
-	struct mhp_why first = *why;
-	struct survey survey;
-
-	memset(why, 0, sizeof(*why));
-	memset(&survey, 0, sizeof(survey));
-	why->pfn = MHP_PFN_NONE;
-	survey.probe = true;
-	survey_all(mover->m, ranges, &survey, why);
-	if (why->cause != MHP_CAUSE_NONE)
-		return MHP_EBUSY;
-	*why = first; /* those that were in the way have let go by now */
-	return why->cause == MHP_CAUSE_ROOM ? MHP_ENOMEM : MHP_EBUSY;
-}
-
-static int
-take_room(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mhp_why *why)
-{
-	struct survey survey;
-
-	memset(&survey, 0, sizeof(survey));
-	survey_all(mover->m, ranges, &survey, why);
-	if (why->cause != MHP_CAUSE_NONE ||
-	    (survey.nr_movable != 0 && take_all_room(mover, ranges, why) != 0))
-		return refuse(mover, ranges, why);
-	mover->total = survey.nr_movable;
-	atomic_store_explicit(&mover->m->progress_left, mover->total, memory_order_relaxed);
-	return 0;
-}
+/* ---- the bounds ---- */
 
 static bool
 canceled(struct mhp *m)
@@ -368,6 +324,120 @@ must_stop(struct mhp__mover *mover)
 	return canceled(m) || m->ops->now_ns(m->port) >= mover->deadline_ns;
 }
 
+/* Say what is known by now: why has what a survey has found. Nobody is asked, nothing is looked at
+ * any more: whoever set the bound wants to hear now. */
+static int
+stop_now(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mhp_why *why)
+{
+	bool cancel = canceled(mover->m);
+
+	if (why->pfn == MHP_PFN_NONE && mover->error.cause != MHP_CAUSE_NONE)
+		name_page(mover->m, why, &mover->error.chunk);
+	else if (why->pfn == MHP_PFN_NONE)
+		name_first_block(mover->m, why, ranges);
+	why->cause = cancel ? MHP_CAUSE_CANCELED : MHP_CAUSE_DEADLINE;
+	return cancel ? MHP_ECANCELED : MHP_EAGAIN;
+}
+
+/* ---- room for everything ---- */
+
+/* Take room for the pages of orders [low, end) of each range in turn, so that what follows each
+ * other at home does so at the target. *ret_missing: how many pages found none. False: it must
+ * stop. */
+static bool
+take_orders(struct mhp__mover *mover, const struct mhp__range_iter *ranges, unsigned low,
+	    unsigned end, uint64_t *ret_missing)
+{
+	struct mhp__range range;
+	struct survey survey;
+	struct mhp_why ignored;
+	uint64_t missing;
+	uint32_t cursor = 0;
+
+	*ret_missing = 0;
+	memset(&ignored, 0, sizeof(ignored));
+	while (ranges->next(mover->m, ranges->set, &cursor, &range)) {
+		memset(&survey, 0, sizeof(survey));
+		survey.mover = mover;
+		if (!survey_range(mover->m, &range, &survey, &ignored))
+			return false;
+		for (unsigned order = end; order-- > low;) {
+			(void)mhp__room_fill(mover->m, &mover->room, range.node, order,
+					     survey.nr_of_order[order], &missing);
+			*ret_missing += missing;
+		}
+	}
+	return true;
+}
+
+/* Take room for everything, so that nothing moves unless all can. Return: 0, MHP_ENOMEM, or
+ * MHP_EAGAIN (it must stop). */
+static int
+take_all_room(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mhp_why *why)
+{
+	uint64_t missing;
+
+	if (!take_orders(mover, ranges, 0, MHP_ORDERS, &missing))
+		return MHP_EAGAIN;
+	if (missing == 0)
+		return 0;
+	/* Caches may hold it; or small pages of one range broke up what large ones of the next
+	 * need. */
+	mhp__room_empty(mover->m, &mover->room);
+	mhp_drain_caches(mover->m);
+	for (unsigned order = MHP_ORDERS; order-- > 0;) {
+		if (!take_orders(mover, ranges, order, order + 1, &missing))
+			return MHP_EAGAIN;
+		if (missing != 0)
+			return blame_room(mover->m, ranges, order, missing, why);
+	}
+	return 0;
+}
+
+/* Nothing will move. Say what a dry run says: owners that would not let go come before room. */
+static int
+refuse(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mhp_why *why)
+{
+	struct mhp_why first = *why;
+	struct survey survey;
+
+	memset(why, 0, sizeof(*why));
+	memset(&survey, 0, sizeof(survey));
+	why->pfn = MHP_PFN_NONE;
+	survey.probe = true;
+	survey.mover = mover;
+	if (!survey_all(mover->m, ranges, &survey, why))
+		return stop_now(mover, ranges, why);
+	if (why->cause != MHP_CAUSE_NONE)
+		return MHP_EBUSY;
+	*why = first; /* those that were in the way have let go by now */
+	return why->cause == MHP_CAUSE_ROOM ? MHP_ENOMEM : MHP_EBUSY;
+}
+
+static int
+take_room(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mhp_why *why)
+{
+	struct survey survey;
+	int err = 0;
+
+	memset(&survey, 0, sizeof(survey));
+	survey.mover = mover;
+	if (!survey_all(mover->m, ranges, &survey, why))
+		return stop_now(mover, ranges, why);
+	mhp__phase(mover->m, MHP_PHASE_SURVEY);
+	mover->total = survey.nr_movable;
+	atomic_store_explicit(&mover->m->progress_left, mover->total, memory_order_relaxed);
+	if (why->cause != MHP_CAUSE_NONE)
+		return refuse(mover, ranges, why);
+	if (mover->total != 0)
+		err = take_all_room(mover, ranges, why);
+	if (err == MHP_EAGAIN)
+		return stop_now(mover, ranges, why);
+	return err != 0 ? refuse(mover, ranges, why) : 0;
+}
+
+/* ---- emptying ---- */
+
 static uint64_t
 pass_all(struct mhp__mover *mover, const struct mhp__range_iter *ranges)
 {
@@ -378,38 +448,30 @@ pass_all(struct mhp__mover *mover, const struct mhp__range_iter *ranges)
 	mover->error.cause = MHP_CAUSE_NONE;
 	while (ranges->next(mover->m, ranges->set, &cursor, &range)) {
 		mover->node = range.node;
-		left += mhp__move_pass(mover, range.start_pfn,
-				       range.start_pfn + range.nr_pages);
+		left += mhp__move_pass(mover, range.start_pfn, range.nr_pages);
 	}
 	atomic_store_explicit(&mover->m->progress_moved, mover->moved, memory_order_relaxed);
 	atomic_store_explicit(&mover->m->progress_left, left, memory_order_relaxed);
 	return left;
 }
 
-/* Give up: name the cause, the first page that stayed, and everybody who would not let go. */
+/* Nothing moves any more: name the first page that stayed, and everybody who would not let go. */
 static int
-give_up(struct mhp__mover *mover, const struct mhp__range_iter *ranges, enum mhp_cause cause,
-	int err, struct mhp_why *why)
+give_up(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mhp_why *why)
 {
 	struct survey survey;
-	const struct mhp_chunk *chunk = &mover->error.chunk;
 
 	memset(why, 0, sizeof(*why));
 	memset(&survey, 0, sizeof(survey));
-	/* Asking every owner takes time, and whoever set a bound wants to hear now. */
-	survey.probe = cause != MHP_CAUSE_CANCELED && cause != MHP_CAUSE_DEADLINE;
 	why->pfn = MHP_PFN_NONE;
-	survey_all(mover->m, ranges, &survey, why);
-	if (why->pfn == MHP_PFN_NONE && mover->error.cause != MHP_CAUSE_NONE) {
-		why->pfn = chunk->pfn;
-		why->order = chunk->order;
-		why->owner = chunk->owner;
-		why->block = mhp__pfn_block(mover->m, chunk->pfn);
-		mhp__owner_describe(mover->m, chunk->owner, chunk->pfn, chunk->cookie, why->text,
-				    sizeof(why->text));
-	}
-	why->cause = cause;
-	return err;
+	survey.probe = true;
+	survey.mover = mover;
+	if (!survey_all(mover->m, ranges, &survey, why))
+		return stop_now(mover, ranges, why);
+	if (why->pfn == MHP_PFN_NONE)
+		name_page(mover->m, why, &mover->error.chunk);
+	why->cause = mover->error.cause;
+	return mover->error.err;
 }
 
 static int
@@ -425,13 +487,14 @@ move_all(struct mhp__mover *mover, const struct mhp__range_iter *ranges,
 		uint64_t moved = mover->moved;
 		if (pass_all(mover, ranges) == 0)
 			return 0;
-		if (canceled(mover->m))
-			return give_up(mover, ranges, MHP_CAUSE_CANCELED, MHP_ECANCELED, why);
-		if (must_stop(mover))
-			return give_up(mover, ranges, MHP_CAUSE_DEADLINE, MHP_EAGAIN, why);
+		if (must_stop(mover)) {
+			why->nr_movable = atomic_load_explicit(&mover->m->progress_left,
+							       memory_order_relaxed);
+			return stop_now(mover, ranges, why);
+		}
 		attempts = mover->moved != moved ? 0 : attempts + 1;
 		if (attempts >= max)
-			return give_up(mover, ranges, mover->error.cause, mover->error.err, why);
+			return give_up(mover, ranges, why);
 		mover->m->ops->pause(mover->m->port, pause_ns);
 		pause_ns = pause_ns * 2 < PAUSE_NS_MAX ? pause_ns * 2 : PAUSE_NS_MAX;
 	}
@@ -449,12 +512,15 @@ empty_all(struct mhp *m, const struct mhp__range_iter *ranges, const struct mhp_
 	mover.m = m;
 	mover.may_fill = true;
 	mover.stop = must_stop;
-	mover.deadline_ns = m->ops->now_ns(m->port) + deadline_ms * UINT64_C(1000000);
+	mover.deadline_ns = atomic_load_explicit(&m->progress_start_ns, memory_order_relaxed) +
+			    deadline_ms * UINT64_C(1000000);
 	mhp__room_init(&mover.room);
 	err = take_room(&mover, ranges, why);
+	mhp__phase(m, MHP_PHASE_ROOM);
 	if (err == 0)
 		err = move_all(&mover, ranges, opts, why);
 	mhp__room_empty(m, &mover.room);
+	mhp__phase(m, MHP_PHASE_MOVE);
 	m->pages_moved += mover.moved;
 	return err;
 }
@@ -463,11 +529,13 @@ int
 mhp__offline_pages_prepare(struct mhp *m, const struct mhp__range_iter *ranges,
 			   const struct mhp_offline_opts *opts, struct mhp_why *reterr_why)
 {
+	bool used = isolate_all(m, ranges);
 	int err;
 
-	isolate_all(m, ranges);
+	mhp__phase(m, MHP_PHASE_ISOLATE);
 	err = ask_listeners(m, ranges, reterr_why);
-	if (err == 0) {
+	mhp__phase(m, MHP_PHASE_NOTIFY);
+	if (err == 0 && used) {
 		err = empty_all(m, ranges, opts, reterr_why);
 		if (err != 0)
 			tell_cancel(m, ranges, UINT64_MAX);

@@ -18,6 +18,7 @@
 #include "mem.h"
 #include "pages.h"
 #include "runs.h"
+#include "trace.h"
 
 static uint64_t
 div_up(uint64_t n, unsigned shift)
@@ -39,7 +40,8 @@ slice_is_ours(const struct mhp_memmap_shape *shape, uint64_t descriptor_bytes)
 {
 	if (!shape->vmemmap)
 		return true;
-	if (shape->caps.granule_shift < shape->page_shift || shape->caps.granule_shift > 40)
+	if (shape->caps.granule_shift < shape->page_shift || shape->caps.granule_shift > 40 ||
+	    shape->caps.large_granule_shift > 40)
 		return false;
 	return (descriptor_bytes & ((UINT64_C(1) << shape->caps.granule_shift) - 1)) == 0;
 }
@@ -122,8 +124,9 @@ mhp_set_memmap_on_memory(struct mhp *m, enum mhp_memmap_switch value)
 	err = mhp__hotplug_lock(m);
 	if (err != 0)
 		return err;
-	m->memmap_switch = value;
+	atomic_store_explicit(&m->memmap_switch, (uint32_t)value, memory_order_relaxed);
 	mhp__tables_seal(m);
+	mhp__trace_policy(m);
 	mhp__hotplug_unlock(m);
 	return 0;
 }
@@ -131,7 +134,8 @@ mhp_set_memmap_on_memory(struct mhp *m, enum mhp_memmap_switch value)
 enum mhp_memmap_switch
 mhp_get_memmap_on_memory(const struct mhp *m)
 {
-	return m->memmap_switch;
+	return (enum mhp_memmap_switch)atomic_load_explicit(&m->memmap_switch,
+							    memory_order_relaxed);
 }
 
 /* ---- the slice of the virtual array that describes a block (vmemmap model) ---- */
@@ -209,7 +213,7 @@ slice_map(struct mhp *m, struct mhp_block *slot, uint32_t block)
 		unmap_part(m, slot, block, 0, large, m->caps.large_granule_shift);
 		return err;
 	}
-	slot->nr_large_maps = (uint16_t)(large == 0 ? 0 : large >> m->caps.large_granule_shift);
+	slot->nr_large_maps = (uint32_t)(large == 0 ? 0 : large >> m->caps.large_granule_shift);
 	return 0;
 }
 
@@ -296,19 +300,14 @@ give_external(struct mhp *m, const struct mhp_block *slot)
 static void
 give(struct mhp *m, struct mhp_block *slot)
 {
-	switch ((enum mhp_placement)slot->placement) {
-	case MHP_PLACE_SELF:
-		/* The counter is 0 now, unless a port has lost a table: its bug, and harmless, as
-		 * the page leaves with the block. The fault port tells. */
+	/* A counter that is not 0 then: a port has lost a table. Its bug, and harmless, as the page
+	 * leaves with the block. The fault port tells. */
+	if (slot->placement == MHP_PLACE_SELF)
 		mhp_altmap_free(&slot->altmap, m->block_meta_pages);
-		break;
-	case MHP_PLACE_NODE:
+	else if (slot->placement == MHP_PLACE_NODE)
 		mhp__pages_free_contig(m, slot->meta_addr >> m->geo.page_shift, slot->meta_pages);
-		break;
-	case MHP_PLACE_EXTERNAL:
+	else
 		give_external(m, slot);
-		break;
-	}
 }
 
 int

@@ -4,9 +4,9 @@
  *
  * A pass walks the range by heads. Movable pages are isolated by their owner and get a target from
  * the room; pages that follow each other at both ends join into one move, and a batch of moves goes
- * to the owner in one call. What the owner did is committed descriptor by descriptor, what it did
- * not do is put back. The pass never waits: what could not move now is counted, and the caller
- * decides whether there will be another one.
+ * to the owner in one call. What the owner did is committed, its frames going back move by move;
+ * what it did not do is put back page by page. The pass never waits: what could not move now is
+ * counted, and the caller decides whether there will be another one.
  */
 #include "migrate.h"
 
@@ -17,10 +17,14 @@
  * size. */
 #define MOVE_PAGES (UINT64_C(1) << MHP_PAGEBLOCK_ORDER_MAX)
 
-struct batch {
-	struct mhp_move move[BATCH_MOVES];
-	unsigned nr;
+/* A pass under way. */
+struct pass {
+	struct mhp__mover *mover;
+	struct mhp__walk walk;
+	struct mhp_move move[BATCH_MOVES]; /* isolated, with targets; all of one owner */
+	unsigned nr_moves;
 	unsigned owner;
+	uint64_t left;                 /* frames that stay in use */
 };
 
 static void
@@ -33,96 +37,111 @@ note_error(struct mhp__mover *mover, enum mhp_cause cause, int err, const struct
 	mover->error.chunk = *chunk;
 }
 
-/* ---- the end of a batch ---- */
-
-/* The page at src lives at its target now; what is there is no longer ours to look at. */
+/* This page stays in use for now. */
 static void
-commit_page(struct mhp *m, const struct mhp_chunk *chunk)
+leave(struct pass *pass, enum mhp_cause cause, int err, const struct mhp_chunk *chunk)
 {
-	uint64_t src_pfn = chunk->pfn;
-
-	mhp__page_end(mhp__pfn_to_page(m, src_pfn));
-	mhp__zone_give(m, chunk->order, 1, &src_pfn);
+	note_error(pass->mover, cause, err, chunk);
+	pass->left += UINT64_C(1) << chunk->order;
 }
 
+/* ---- the end of a batch ---- */
+
+/* The first page at or behind *pfn of a move; *pfn goes behind it. Its owner holds it still, so
+ * that its descriptor needs no lock. Frames that the owner has freed all the same are passed by. */
+static bool
+next_held(const struct mhp *m, uint64_t *pfn, uint64_t end_pfn, struct mhp_chunk *ret_chunk)
+{
+	while (*pfn < end_pfn) {
+		mhp__chunk_read(m, *pfn, ret_chunk);
+		*pfn += UINT64_C(1) << ret_chunk->order;
+		if (ret_chunk->owner != MHP_OWNER_NONE)
+			return true;
+	}
+	return false;
+}
+
+/* The pages live at their targets now; what is there is no longer ours to look at. */
 static void
 commit_move(struct mhp__mover *mover, const struct mhp_move *move)
 {
-	uint64_t cursor = move->src_pfn;
+	struct mhp *m = mover->m;
+	uint64_t pfn = move->src_pfn, end_pfn = pfn + move->nr_pages;
+	uint64_t run = pfn, run_end = pfn; /* frames that are nobody's, to give back as one */
 	struct mhp_chunk chunk;
 
-	while (mhp__pages_next(mover->m, &cursor, move->src_pfn + move->nr_pages, &chunk))
-		commit_page(mover->m, &chunk);
+	while (next_held(m, &pfn, end_pfn, &chunk)) {
+		mhp__page_end(mhp__pfn_to_page(m, chunk.pfn));
+		if (chunk.pfn != run_end) {
+			mhp__zone_give_range(m, run, run_end - run);
+			run = chunk.pfn;
+		}
+		run_end = pfn;
+	}
+	mhp__zone_give_range(m, run, run_end - run);
 	mover->moved += move->nr_pages;
 }
 
-/* Undo what isolating and taking a target did. Returns frames that stay in use. */
-static uint64_t
-undo_move(struct mhp__mover *mover, const struct mhp_owner *owner, const struct mhp_move *move,
-	  int err)
+/* Undo what isolating and taking a target did. */
+static void
+undo_move(struct pass *pass, const struct mhp_owner *owner, const struct mhp_move *move, int err)
 {
-	uint64_t cursor = move->src_pfn;
+	struct mhp__mover *mover = pass->mover;
+	uint64_t pfn = move->src_pfn;
 	struct mhp_chunk chunk;
 
-	while (mhp__pages_next(mover->m, &cursor, move->src_pfn + move->nr_pages, &chunk)) {
+	while (next_held(mover->m, &pfn, move->src_pfn + move->nr_pages, &chunk)) {
 		owner->ops->putback(owner->ctx, chunk.pfn, chunk.order, chunk.cookie);
 		mhp__room_put(mover->m, &mover->room, chunk.order,
 			      chunk.pfn - move->src_pfn + move->dst_pfn);
-		note_error(mover, MHP_CAUSE_MIGRATE, err, &chunk);
+		leave(pass, MHP_CAUSE_MIGRATE, err, &chunk);
 	}
-	return move->nr_pages;
 }
 
-/* Hand the batch to its owner. Returns frames that stay in use. */
-static uint64_t
-flush(struct mhp__mover *mover, struct batch *batch)
+/* Hand the batch to its owner. */
+static void
+flush(struct pass *pass)
 {
-	const struct mhp_owner *owner = &mover->m->owners[batch->owner];
-	uint64_t left = 0;
+	const struct mhp_owner *owner = &pass->mover->m->owners[pass->owner];
 	unsigned done = 0;
 	int err;
 
-	if (batch->nr == 0)
-		return 0;
-	err = owner->ops->migrate(owner->ctx, batch->move, batch->nr, &done);
-	if (done > batch->nr)
-		done = batch->nr;
+	if (pass->nr_moves == 0)
+		return;
+	err = owner->ops->migrate(owner->ctx, pass->move, pass->nr_moves, &done);
+	if (done > pass->nr_moves)
+		done = pass->nr_moves;
 	for (unsigned i = 0; i < done; i++)
-		commit_move(mover, &batch->move[i]);
-	for (unsigned i = done; i < batch->nr; i++)
-		left += undo_move(mover, owner, &batch->move[i], err != 0 ? err : MHP_EBUSY);
-	batch->nr = 0;
-	return left;
+		commit_move(pass->mover, &pass->move[i]);
+	for (unsigned i = done; i < pass->nr_moves; i++)
+		undo_move(pass, owner, &pass->move[i], err != 0 ? err : MHP_EBUSY);
+	pass->nr_moves = 0;
+	mhp__walk_refresh(&pass->walk);
 }
 
 /* ---- filling a batch ---- */
 
 static bool
-extends(const struct batch *batch, const struct mhp_chunk *chunk, uint64_t dst_pfn)
+extends(const struct mhp_move *last, const struct mhp_chunk *chunk, uint64_t dst_pfn)
 {
-	const struct mhp_move *last = &batch->move[batch->nr - 1];
-
 	return last->nr_pages + (UINT64_C(1) << chunk->order) <= MOVE_PAGES &&
 	       last->src_pfn + last->nr_pages == chunk->pfn &&
 	       last->dst_pfn + last->nr_pages == dst_pfn;
 }
 
-static uint64_t
-enlist(struct mhp__mover *mover, struct batch *batch, const struct mhp_chunk *chunk,
-       uint64_t dst_pfn)
+static void
+enlist(struct pass *pass, const struct mhp_chunk *chunk, uint64_t dst_pfn)
 {
 	uint64_t nr_pages = UINT64_C(1) << chunk->order;
-	uint64_t left = 0;
 
-	if (batch->nr != 0 && extends(batch, chunk, dst_pfn)) {
-		batch->move[batch->nr - 1].nr_pages += nr_pages;
-		return 0;
+	if (pass->nr_moves != 0 && extends(&pass->move[pass->nr_moves - 1], chunk, dst_pfn)) {
+		pass->move[pass->nr_moves - 1].nr_pages += nr_pages;
+		return;
 	}
-	if (batch->nr == BATCH_MOVES)
-		left = flush(mover, batch);
-	batch->owner = chunk->owner;
-	batch->move[batch->nr++] = (struct mhp_move){ chunk->pfn, dst_pfn, nr_pages };
-	return left;
+	if (pass->nr_moves == BATCH_MOVES)
+		flush(pass);
+	pass->owner = chunk->owner;
+	pass->move[pass->nr_moves++] = (struct mhp_move){ chunk->pfn, dst_pfn, nr_pages };
 }
 
 static bool
@@ -138,66 +157,68 @@ find_target(struct mhp__mover *mover, unsigned order, uint64_t *ret_pfn)
 	       mhp__room_take(mover->m, &mover->room, order, ret_pfn);
 }
 
-/* Isolate one movable page and give it a target. Returns frames that stay in use. */
-static uint64_t
-prepare_page(struct mhp__mover *mover, struct batch *batch, const struct mhp_chunk *chunk)
+/* Isolate one movable page and give it a target. */
+static void
+prepare_page(struct pass *pass, const struct mhp_chunk *chunk)
 {
+	struct mhp__mover *mover = pass->mover;
 	const struct mhp_owner *owner = &mover->m->owners[chunk->owner];
 	uint64_t dst_pfn;
 	int err = owner->ops->isolate(owner->ctx, chunk->pfn, chunk->order, chunk->cookie);
 
 	if (err != 0) {
-		note_error(mover, err == MHP_EAGAIN ? MHP_CAUSE_IN_FLIGHT : MHP_CAUSE_REFUSED,
-			   err, chunk);
-		return UINT64_C(1) << chunk->order;
+		leave(pass, err == MHP_EAGAIN ? MHP_CAUSE_IN_FLIGHT : MHP_CAUSE_REFUSED, err,
+		      chunk);
+		return;
 	}
 	if (!find_target(mover, chunk->order, &dst_pfn)) {
 		owner->ops->putback(owner->ctx, chunk->pfn, chunk->order, chunk->cookie);
-		note_error(mover, MHP_CAUSE_ROOM, MHP_ENOMEM, chunk);
-		return UINT64_C(1) << chunk->order;
+		leave(pass, MHP_CAUSE_ROOM, MHP_ENOMEM, chunk);
+		return;
 	}
 	/* The target is the owner's before the owner can know of it: from the moment when migrate()
 	 * has pointed somebody to it, it may be freed by whoever runs elsewhere. */
 	mhp__page_begin(mhp__pfn_to_page(mover->m, dst_pfn), chunk->owner, chunk->order,
 			chunk->cookie);
-	return enlist(mover, batch, chunk, dst_pfn);
+	enlist(pass, chunk, dst_pfn);
 }
 
-static uint64_t
-pass_chunk(struct mhp__mover *mover, struct batch *batch, const struct mhp_chunk *chunk)
+static void
+pass_chunk(struct pass *pass, const struct mhp_chunk *chunk)
 {
-	uint64_t left = 0;
+	struct mhp *m = pass->mover->m;
 
-	if (chunk->owner == MHP_OWNER_BAD)
-		return 0;
-	if (mhp__owner_movable(mover->m, chunk->owner)) {
-		if (batch->nr != 0 && batch->owner != chunk->owner)
-			left = flush(mover, batch);
-		return left + prepare_page(mover, batch, chunk);
+	if (chunk->owner == MHP_OWNER_BAD || mhp__owner_goes_along(m, chunk->owner, chunk->cookie))
+		return;
+	if (mhp__owner_movable(m, chunk->owner)) {
+		if (pass->owner != chunk->owner)
+			flush(pass);
+		prepare_page(pass, chunk);
+	} else if (chunk->owner == MHP_OWNER_NONE) {
+		leave(pass, MHP_CAUSE_IN_FLIGHT, MHP_EAGAIN, chunk);
+	} else {
+		leave(pass, MHP_CAUSE_UNMOVABLE, MHP_EBUSY, chunk);
 	}
-	if (chunk->owner == MHP_OWNER_NONE)
-		note_error(mover, MHP_CAUSE_IN_FLIGHT, MHP_EAGAIN, chunk);
-	else
-		note_error(mover, MHP_CAUSE_UNMOVABLE, MHP_EBUSY, chunk);
-	return UINT64_C(1) << chunk->order;
 }
 
 uint64_t
-mhp__move_pass(struct mhp__mover *mover, uint64_t start_pfn, uint64_t end_pfn)
+mhp__move_pass(struct mhp__mover *mover, uint64_t start_pfn, uint64_t nr_pages)
 {
-	uint64_t cursor = start_pfn, left = 0;
-	struct mhp_chunk chunk;
-	struct batch batch;
+	const struct mhp_chunk *chunk;
+	struct pass pass;
 
-	batch.nr = 0;
-	batch.owner = MHP_OWNER_NONE;
-	while (mhp__pages_next(mover->m, &cursor, end_pfn, &chunk)) {
-		left += pass_chunk(mover, &batch, &chunk);
-		/* Once a batch, when the next one begins. */
-		if (batch.nr <= 1 && mover->stop(mover)) {
-			left++; /* at least what comes next was not looked at */
+	pass.mover = mover;
+	pass.nr_moves = 0;
+	pass.owner = MHP_OWNER_NONE;
+	pass.left = 0;
+	mhp__walk_begin(&pass.walk, start_pfn, nr_pages);
+	while ((chunk = mhp__walk_next(mover->m, &pass.walk)) != NULL) {
+		if (mhp__walk_is_fresh(&pass.walk) && mover->stop(mover)) {
+			leave(&pass, MHP_CAUSE_IN_FLIGHT, MHP_EAGAIN, chunk);
 			break;
 		}
+		pass_chunk(&pass, chunk);
 	}
-	return left + flush(mover, &batch);
+	flush(&pass);
+	return pass.left;
 }

@@ -38,7 +38,7 @@ struct mhp__mover {
 	uint64_t total;                /* frames that were to move when it began */
 	uint64_t moved;                /* so far */
 	struct mhp__move_error error;  /* of the first page that stayed, in the pass under way */
-	bool (*stop)(struct mhp__mover *mover); /* polled between batches */
+	bool (*stop)(struct mhp__mover *mover); /* polled by whoever walks, for each batch */
 	uint64_t deadline_ns;          /* for stop */
 };
 
@@ -58,9 +58,9 @@ void mhp__room_count(struct mhp *m, const struct mhp_zone *zone, uint32_t arena,
 /* Free what is left. */
 void mhp__room_empty(struct mhp *m, struct mhp__room *room);
 
-/* Move what is in use in [start_pfn, end_pfn) once over, as far as it goes. Return: frames that are
- * still in use there, those in flight included; mover->error says what was in the way of the first
- * of them. The range is isolated. */
-uint64_t mhp__move_pass(struct mhp__mover *mover, uint64_t start_pfn, uint64_t end_pfn);
+/* Move what is in use in a range once over, as far as it goes. Return: frames that are still in use
+ * there, those in flight included, as far as the pass went; mover->error says what was in the way
+ * of the first of them. The range is isolated. */
+uint64_t mhp__move_pass(struct mhp__mover *mover, uint64_t start_pfn, uint64_t nr_pages);
 
 #endif

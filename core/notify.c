@@ -32,6 +32,7 @@ mhp_listener_add(struct mhp *m, mhp_listener_fn *fn, void *ctx, int priority,
 		err = MHP_ENOSPC;
 	} else {
 		m->listeners[id] = (struct mhp_listener){ fn, ctx, priority, m->listener_seq++ };
+		m->nr_listeners++;
 		mhp__tables_seal(m);
 		*ret_listener = (uint16_t)id;
 	}
@@ -50,6 +51,7 @@ mhp_listener_remove(struct mhp *m, uint16_t listener)
 		err = MHP_ENOENT;
 	} else {
 		memset(&m->listeners[listener], 0, sizeof(m->listeners[listener]));
+		m->nr_listeners--;
 		mhp__tables_seal(m);
 	}
 	mhp__hotplug_unlock(m);
@@ -71,7 +73,7 @@ sort(const struct mhp *m, uint8_t ids[MHP_LISTENERS_MAX])
 {
 	unsigned nr = 0;
 
-	for (unsigned id = 0; id < MHP_LISTENERS_MAX; id++) {
+	for (unsigned id = 0; nr < m->nr_listeners; id++) {
 		unsigned at = nr;
 
 		if (m->listeners[id].fn == NULL)

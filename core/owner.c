@@ -151,19 +151,22 @@ mhp_owner_name(const struct mhp *m, uint16_t owner)
 
 /* ---- describing a page ---- */
 
+/* Our own texts fit: they are a name, or a few words and a number. */
+_Static_assert(MHP_OWNER_NAME_MAX < MHP_WHY_TEXT && MHP_WHY_TEXT >= 64, "room for our own texts");
+
 static size_t
-put_text(char *text, size_t size, const char *from)
+put_text(char *text, const char *from)
 {
 	size_t i = 0;
 
-	for (; i + 1 < size && from[i] != '\0'; i++)
+	for (; from[i] != '\0'; i++)
 		text[i] = from[i];
 	text[i] = '\0';
 	return i;
 }
 
 static void
-put_number(char *text, size_t size, uint64_t n)
+put_number(char *text, uint64_t n)
 {
 	char digits[21];
 	size_t at = sizeof(digits) - 1;
@@ -173,25 +176,23 @@ put_number(char *text, size_t size, uint64_t n)
 		digits[--at] = (char)('0' + n % 10);
 		n /= 10;
 	} while (n != 0);
-	(void)put_text(text, size, digits + at);
+	(void)put_text(text, digits + at);
 }
 
 void
-mhp__owner_describe(struct mhp *m, unsigned owner, uint64_t pfn, uint64_t cookie, char *text,
-		    size_t size)
+mhp__owner_describe(struct mhp *m, unsigned owner, uint64_t pfn, uint64_t cookie,
+		    char text[MHP_WHY_TEXT])
 {
 	void *ctx = NULL;
 	const struct mhp_movable_ops *ops = mhp__owner_ops(m, owner, &ctx);
-	size_t used;
 
 	text[0] = '\0';
 	if (ops != NULL && ops->describe != NULL) {
-		ops->describe(ctx, pfn, cookie, text, size);
-		text[size - 1] = '\0';
+		ops->describe(ctx, pfn, cookie, text, MHP_WHY_TEXT);
+		text[MHP_WHY_TEXT - 1] = '\0';
 	} else if (owner == MHP_OWNER_MEMMAP) {
-		used = put_text(text, size, "metadata of block ");
-		put_number(text + used, size - used, cookie);
+		put_number(text + put_text(text, "metadata of block "), cookie);
 	} else {
-		(void)put_text(text, size, mhp_owner_name(m, (uint16_t)owner));
+		(void)put_text(text, mhp_owner_name(m, (uint16_t)owner));
 	}
 }

@@ -23,8 +23,16 @@ mhp__owner_movable(const struct mhp *m, unsigned owner)
 	       (atomic_load_explicit(&m->owners_movable, memory_order_relaxed) >> owner & 1U) != 0;
 }
 
-/* Say in up to size bytes what a page is: as its owner describes it, else by the owner's name. */
-void mhp__owner_describe(struct mhp *m, unsigned owner, uint64_t pfn, uint64_t cookie, char *text,
-			 size_t size);
+/* Say what a page is: as its owner describes it, else by the owner's name. */
+void mhp__owner_describe(struct mhp *m, unsigned owner, uint64_t pfn, uint64_t cookie,
+			 char text[MHP_WHY_TEXT]);
+
+/* Does this page go before its range does: is it metadata of a block that the call under way
+ * removes? */
+static inline bool
+mhp__owner_goes_along(const struct mhp *m, unsigned owner, uint64_t cookie)
+{
+	return owner == MHP_OWNER_MEMMAP && mhp__bitset_test(&m->removing, (uint32_t)cookie);
+}
 
 #endif

@@ -3,9 +3,10 @@
  * pages.h - the page layer, as the layers above see it.
  *
  * Files: arena.c (bitmaps: take and give frames of one arena), zone.c (lists of arenas, and the
- * life of an arena in a zone), cache.c (per-CPU caches: refill, spill, drain), alloc.c (the public
- * calls), contig.c (ranges longer than a pageblock). The layer knows ranges of usable pages; what
- * the frames before a range's start are used for is not its business.
+ * life of an arena in a zone), walk.c (what is taken in a range), cache.c (per-CPU caches: refill,
+ * spill, drain), alloc.c (the public calls), contig.c (ranges longer than a pageblock). The layer
+ * knows ranges of usable pages; what the frames before a range's start are used for is not its
+ * business.
  */
 #ifndef MHP_CORE_PAGES_H
 #define MHP_CORE_PAGES_H
@@ -40,6 +41,13 @@ mhp__arena_start(const struct mhp *m, const struct mhp_arena *arena)
 	return (uint64_t)mhp__arena_index(m, arena) << m->arena_order;
 }
 
+/* The first frame of the arena behind pfn's. */
+static inline uint64_t
+mhp__arena_next(const struct mhp *m, uint64_t pfn)
+{
+	return (pfn | m->arena_mask) + 1;
+}
+
 /* Pageblocks that are wholly free and can be taken as one page: not isolated, and none that nr_head
  * reaches into. */
 uint64_t mhp__arena_huge(const struct mhp *m, const struct mhp_arena *arena);
@@ -59,14 +67,18 @@ void mhp__arena_give_many(struct mhp *m, struct mhp_arena *arena, unsigned order
 /* Is this frame taken? Frames below nr_head are. */
 bool mhp__arena_taken(const struct mhp *m, const struct mhp_arena *arena, uint64_t pfn);
 /* The first taken frame at or after frame (counted from the arena's start), past the head; the
- * number of its frames when there is none. */
-uint32_t mhp__arena_next_taken(const struct mhp *m, const struct mhp_arena *arena, uint32_t frame);
+ * number of its frames when there is none. *ret_end: frames up to there are taken too, as far as
+ * one look shows. */
+uint32_t mhp__arena_next_taken(const struct mhp *m, const struct mhp_arena *arena, uint32_t frame,
+			       uint32_t *ret_end);
 /* How many frames from frame on can be taken, or cannot be (*ret_free), as far as one look
  * shows. */
 uint32_t mhp__arena_run(const struct mhp *m, const struct mhp_arena *arena, uint32_t frame,
 			bool *ret_free);
 /* Take the frames [frame, end), all or none. */
 bool mhp__arena_take_range(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end);
+/* Give them back, all of them taken, whatever pages they were; their descriptors are all-zero. */
+void mhp__arena_give_range(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end);
 /* Free frames of one pageblock, and how many are the allocator's. */
 unsigned mhp__pageblock_nr_free(const struct mhp *m, const struct mhp_arena *arena,
 				unsigned pageblock);
@@ -86,11 +98,18 @@ unsigned mhp__zone_take(struct mhp *m, struct mhp_zone *zone, unsigned order, un
 			struct mhp_cache *cache, uint64_t *ret_pfns);
 /* Take the frames [pfn, pfn + nr_pages) of one arena, if they are all free and of this zone. */
 bool mhp__zone_take_part(struct mhp *m, struct mhp_zone *zone, uint64_t pfn, uint32_t nr_pages);
-/* Give nr pages of order back to their arenas, any mixture of zones; takes arena and zone locks. */
-void mhp__zone_give(struct mhp *m, unsigned order, unsigned nr, const uint64_t *pfns);
-/* The same for pages of a closed cache, all of its zone, counted there. */
-void mhp__zone_give_cached(struct mhp *m, struct mhp_cache *cache, unsigned order, unsigned nr,
-			   const uint64_t *pfns);
+/* The same from one arena, breaking up no pageblock, and only from those that begin below
+ * end_pfn. Returns 0 too when the arena is not the zone's. */
+unsigned mhp__zone_take_packed(struct mhp *m, struct mhp_zone *zone, uint32_t arena,
+			       uint64_t end_pfn, unsigned order, unsigned nr_max,
+			       uint64_t *ret_pfns);
+/* Give back taken frames, whatever pages they were; their descriptors are all-zero. Any number of
+ * arenas; takes arena and zone locks. */
+void mhp__zone_give_range(struct mhp *m, uint64_t pfn, uint64_t nr_pages);
+/* Give nr pages of order back to their arenas; takes arena and zone locks. cache: a closed cache,
+ * all of whose zone they are, and which counts them; NULL: any mixture of zones. */
+void mhp__zone_give(struct mhp *m, struct mhp_cache *cache, unsigned order, unsigned nr,
+		    const uint64_t *pfns);
 /* Frames that are free in the zone's bitmaps. A snapshot; exact when nobody is in the engine. */
 uint64_t mhp__zone_nr_free(const struct mhp *m, const struct mhp_zone *zone);
 /* Add what the cache, which is closed, has counted to the zone's counter. */
@@ -120,19 +139,74 @@ void mhp__pages_open(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
 /* Take a given free frame out of use for ever (owner BAD). False: it is in use. */
 bool mhp__pages_take_bad(struct mhp *m, uint64_t pfn);
 
-/* A run of the walk over a range. */
+/* ---- walk.c ---- */
+
+/* A page, as a walk saw it. */
 struct mhp_chunk {
 	uint64_t pfn;
 	uint64_t cookie;
 	uint16_t owner;                /* MHP_OWNER_NONE: cached, or on its way */
 	uint8_t order;
 };
-/* The first taken page at or after *cursor in [.., end_pfn); moves *cursor behind it. False: none
- * left. Locks one arena at a time; the answer is a snapshot, in address order. */
-bool mhp__pages_next(struct mhp *m, uint64_t *cursor, uint64_t end_pfn,
-		     struct mhp_chunk *ret_chunk);
-/* Frames that are free in the bitmaps, in the range. */
+
+/* Read the descriptor of a frame that is taken. */
+static inline void
+mhp__chunk_read(const struct mhp *m, uint64_t pfn, struct mhp_chunk *ret_chunk)
+{
+	const struct mhp_page *page = mhp__pfn_to_page(m, pfn);
+	uint64_t word = atomic_load_explicit(&page->word, memory_order_acquire);
+
+	ret_chunk->pfn = pfn;
+	ret_chunk->owner = (uint16_t)mhp__word_owner(word);
+	ret_chunk->order = (uint8_t)mhp__word_order(word);
+	ret_chunk->cookie = ret_chunk->owner == MHP_OWNER_NONE ?
+				    0 : atomic_load_explicit(&page->cookie, memory_order_relaxed);
+}
+
+/* A walk over what is taken in a range, in address order. It locks one arena at a time, for a
+ * batch of pages; what it says is as old as that. */
+#define MHP_WALK_BATCH 32U
+struct mhp__walk {
+	uint64_t pfn, end_pfn;         /* what was not looked at yet */
+	unsigned at, nr;               /* of the batch: the next one, how many */
+	struct mhp_chunk chunk[MHP_WALK_BATCH];
+};
+
+void mhp__walk_begin(struct mhp__walk *walk, uint64_t start_pfn, uint64_t nr_pages);
+/* Look at the next batch. False: nothing more is taken. */
+bool mhp__walk_look(struct mhp *m, struct mhp__walk *walk);
+/* The next page, or NULL. */
+static inline const struct mhp_chunk *
+mhp__walk_next(struct mhp *m, struct mhp__walk *walk)
+{
+	if (walk->at == walk->nr && !mhp__walk_look(m, walk))
+		return NULL;
+	return &walk->chunk[walk->at++];
+}
+/* Was the page that came last the first of its batch? So often a walk that takes long asks whether
+ * it must stop. */
+static inline bool
+mhp__walk_is_fresh(const struct mhp__walk *walk)
+{
+	return walk->at == 1;
+}
+/* Others may have changed what lies ahead: look again. */
+static inline void
+mhp__walk_refresh(struct mhp__walk *walk)
+{
+	if (walk->at < walk->nr)
+		walk->pfn = walk->chunk[walk->at].pfn;
+	walk->nr = walk->at;
+}
+
+/* Frames that are free in the bitmaps, in the range. O(arenas), but for those it has a part of. */
 uint64_t mhp__pages_nr_free(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
+/* Is nothing of it taken? In a range that is isolated it stays so. */
+static inline bool
+mhp__pages_are_free(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
+{
+	return mhp__pages_nr_free(m, start_pfn, nr_pages) == nr_pages;
+}
 
 /* ---- cache.c ---- */
 
@@ -151,9 +225,10 @@ uint64_t mhp__cache_nr_frames(const struct mhp *m, const struct mhp_zone *zone);
 
 /* Free an allocated page, its descriptor still in place. */
 void mhp__page_release(struct mhp *m, uint64_t pfn, unsigned order);
-/* Take one page anywhere that pages of this mobility may lie, caches passed by; descriptors
- * all-zero. node: preferred. False: none. Used for room and metadata. */
-bool mhp__page_take(struct mhp *m, unsigned node, bool movable, unsigned order, uint64_t *ret_pfn);
+/* Take up to nr_max pages of order anywhere that pages which can move may lie, all from one arena,
+ * caches passed by; descriptors all-zero. node: preferred. 0: there are none. */
+unsigned mhp__pages_take(struct mhp *m, unsigned node, unsigned order, unsigned nr_max,
+			 uint64_t *ret_pfns);
 /* All of a request but its order is in range. */
 bool mhp__page_req_is_valid(const struct mhp *m, struct mhp_page_req req);
 /* The next zone that may serve it, or NULL; *at is 0 at first. */

@@ -330,9 +330,13 @@ remove_one_block(struct mhp *m, uint32_t block, bool scrub)
 	for (uint32_t section = nr_sections(m); section-- > 0;)
 		mhp__memmap_retire_section(m, block, section);
 	mhp__memmap_destroy(m, block);
-	if (scrub)
+	mhp__phase(m, MHP_PHASE_MEMMAP);
+	if (scrub) {
 		scrub_block(m, block);
+		mhp__phase(m, MHP_PHASE_CONTENT);
+	}
 	unmap_sections(m, block, nr_sections(m));
+	mhp__phase(m, MHP_PHASE_MAP);
 	memset(slot, 0, sizeof(*slot));
 }
 
@@ -343,13 +347,17 @@ add_one_block(struct mhp *m, uint32_t block, const struct mhp_add_opts *opts,
 	struct mhp_block *slot = &m->blocks[block];
 	int err = map_sections(m, block, opts->node);
 
+	mhp__phase(m, MHP_PHASE_MAP);
 	if (err != 0)
 		return err;
 	record(slot, opts, answer);
-	if ((opts->flags & MHP_ADD_TEST) != 0)
+	if ((opts->flags & MHP_ADD_TEST) != 0) {
 		err = test_block(m, block, answer);
+		mhp__phase(m, MHP_PHASE_CONTENT);
+	}
 	if (err == 0)
 		err = mhp__memmap_create(m, block);
+	mhp__phase(m, MHP_PHASE_MEMMAP);
 	if (err != 0) {
 		memset(slot, 0, sizeof(*slot));
 		unmap_sections(m, block, nr_sections(m));
@@ -379,9 +387,8 @@ add_all(struct mhp *m, const struct mhp_add_opts *opts, struct mhp_add_answer *a
 	return 0;
 }
 
-static void
-trace_blocks(struct mhp *m, enum mhp_event_kind kind, struct mhp_blocks blocks, unsigned node,
-	     int error, uint64_t started_ns)
+static struct mhp_event
+blocks_event(const struct mhp *m, enum mhp_event_kind kind, struct mhp_blocks blocks, unsigned node)
 {
 	struct mhp_event event;
 
@@ -389,11 +396,27 @@ trace_blocks(struct mhp *m, enum mhp_event_kind kind, struct mhp_blocks blocks, 
 	event.kind = kind;
 	event.block = blocks.first;
 	event.nr_blocks = blocks.count;
-	event.error = error;
 	event.pfn = MHP_PFN_NONE;
 	event.pages = (uint64_t)blocks.count << m->geo.block_order;
 	event.node = (uint8_t)node;
-	event.zone = MHP_ZONE_DEFAULT;
+	event.zone = event.asked_zone = MHP_ZONE_DEFAULT;
+	return event;
+}
+
+static void
+trace_add(struct mhp *m, const struct mhp_add_opts *opts, const struct mhp_add_answer *answer,
+	  int error, uint64_t started_ns)
+{
+	struct mhp_event event = blocks_event(m, error == 0 ? MHP_EV_ADD : MHP_EV_ADD_FAILED,
+					      answer->blocks, opts->node);
+
+	event.error = error;
+	event.flags = opts->flags;
+	event.backing = opts->backing;
+	event.placement = (uint8_t)answer->placement;
+	event.reason = (uint8_t)answer->reason;
+	event.metadata_node = answer->metadata_node;
+	event.nr_vmemmap_pages = answer->nr_vmemmap_pages;
 	mhp__trace(m, event, started_ns);
 }
 
@@ -402,12 +425,13 @@ mhp__add_memory(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *
 		struct mhp_add_answer *answer)
 {
 	uint64_t started_ns = m->ops->now_ns(m->port);
-	int err = mhp__add_memory_foresee(m, span, opts, answer);
+	int err;
 
+	mhp__phase_begin(m);
+	err = mhp__add_memory_foresee(m, span, opts, answer);
 	if (err == 0)
 		err = add_all(m, opts, answer);
-	trace_blocks(m, err == 0 ? MHP_EV_ADD : MHP_EV_ADD_FAILED, answer->blocks, opts->node, err,
-		     started_ns);
+	trace_add(m, opts, answer, err, started_ns);
 	return err;
 }
 
@@ -417,8 +441,9 @@ mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, bool scrub)
 	uint64_t started_ns = m->ops->now_ns(m->port);
 	unsigned node = m->blocks[blocks.first].node;
 
+	mhp__phase_begin(m);
 	for (uint32_t i = blocks.count; i-- > 0;)
 		remove_one_block(m, blocks.first + i, scrub);
 	mhp__runs_update(m, blocks);
-	trace_blocks(m, MHP_EV_REMOVE, blocks, node, 0, started_ns);
+	mhp__trace(m, blocks_event(m, MHP_EV_REMOVE, blocks, node), started_ns);
 }

@@ -15,6 +15,7 @@
 #include "memmap.h"
 #include "pages.h"
 #include "physical.h"
+#include "trace.h"
 
 struct run {
 	struct mhp *m;
@@ -22,6 +23,7 @@ struct run {
 	unsigned nr_steps;
 	struct mhp_plan_answer *answer;
 	struct mhp__planned_pages planned; /* what earlier steps bring online */
+	uint64_t started_ns;       /* with what comes after the adds */
 	uint64_t held_pfn;         /* preview: the last of the pages that it holds */
 };
 
@@ -73,20 +75,23 @@ overlap(struct mhp_blocks a, struct mhp_blocks b)
 	return a.first < b.first + b.count && b.first < a.first + a.count;
 }
 
+static struct mhp_blocks
+blocks_of(const struct run *run, const struct mhp_step *step)
+{
+	struct mhp_blocks blocks = { 0, 0 };
+	int err = mhp__span_blocks(run->m, step->span, &blocks);
+
+	MHP_ASSERT(err == 0); /* check_step() saw to that */
+	return blocks;
+}
+
 /* A block may be in one step only, but for an ADD followed by an ONLINE. */
 static int
-check_pair(const struct mhp *m, const struct mhp_step *early, const struct mhp_step *late)
+check_pair(const struct run *run, const struct mhp_step *early, const struct mhp_step *late)
 {
-	struct mhp_blocks a, b;
-	int err = mhp__span_blocks(m, early->span, &a);
-
-	if (err == 0)
-		err = mhp__span_blocks(m, late->span, &b);
-	if (err != 0)
-		return err;
 	if (early->kind == MHP_STEP_ADD && late->kind == MHP_STEP_ONLINE)
 		return 0;
-	return overlap(a, b) ? MHP_EINVAL : 0;
+	return overlap(blocks_of(run, early), blocks_of(run, late)) ? MHP_EINVAL : 0;
 }
 
 static int
@@ -99,7 +104,7 @@ check_step(struct run *run, const struct mhp_step *step)
 			 (step->add.flags & MHP_ADD_ONLINE) != 0))
 		err = MHP_EINVAL;
 	for (const struct mhp_step *early = run->steps; early < step && err == 0; early++)
-		err = check_pair(run->m, early, step);
+		err = check_pair(run, early, step);
 	return err;
 }
 
@@ -114,16 +119,6 @@ check_plan(struct run *run)
 }
 
 /* ---- the phases ---- */
-
-static struct mhp_blocks
-blocks_of(const struct run *run, const struct mhp_step *step)
-{
-	struct mhp_blocks blocks = { 0, 0 };
-	int err = mhp__span_blocks(run->m, step->span, &blocks);
-
-	MHP_ASSERT(err == 0); /* check_plan() saw to that */
-	return blocks;
-}
 
 /* Which frames of a node are found depends on what lies in caches: drained, a preview and its
  * commit find the same. */
@@ -150,8 +145,8 @@ undo_add(struct run *run, const struct mhp_step *step)
 static int
 prepare_online(struct run *run, const struct mhp_step *step)
 {
-	return mhp__online_prepare(run->m, blocks_of(run, step), step->zone, &run->planned,
-				   &run->answer->why);
+	return mhp__online_prepare(run->m, blocks_of(run, step), step->zone, run->started_ns,
+				   &run->planned, &run->answer->why);
 }
 
 static void
@@ -163,37 +158,37 @@ abort_online(struct run *run, const struct mhp_step *step)
 static int
 mark_leaving(struct run *run, const struct mhp_step *step)
 {
-	return mhp__leaving_add(run->m, blocks_of(run, step), step->kind == MHP_STEP_OFFLINE,
+	return mhp__leaving_add(run->m, blocks_of(run, step), step->kind == MHP_STEP_REMOVE,
 				&run->answer->why);
 }
 
 static int
 commit_online(struct run *run, const struct mhp_step *step)
 {
-	mhp__online_commit(run->m, blocks_of(run, step), run->m->ops->now_ns(run->m->port));
+	unsigned zone = step->zone;
+
+	/* What the policy chose, it chose with the other steps in mind. */
+	if (zone == MHP_ZONE_DEFAULT && run->nr_steps != 1)
+		zone = MHP_ZONE_TOGETHER;
+	mhp__online_commit(run->m, blocks_of(run, step), zone, run->started_ns);
 	return 0;
 }
 
-/* The OFFLINE steps are done with: what stays marked is to be removed. */
-static int
-keep_offline(struct run *run, const struct mhp_step *step)
-{
-	mhp__leaving_drop(run->m, blocks_of(run, step));
-	return 0;
-}
-
-static int
+static unsigned
 blame_leaving(struct run *run)
 {
 	uint32_t block = run->answer->why.block;
 
-	for (unsigned i = 0; i < run->nr_steps; i++) {
+	unsigned i = 0;
+
+	/* If it is none of the others, it is the last one. */
+	for (; i + 1 < run->nr_steps; i++) {
 		struct mhp_blocks blocks = blocks_of(run, &run->steps[i]);
 		if (is_of(&run->steps[i], KINDS_LEAVE) && block >= blocks.first &&
 		    block - blocks.first < blocks.count)
-			return (int)i;
+			break;
 	}
-	return (int)run->nr_steps - 1;
+	return i;
 }
 
 static int
@@ -204,6 +199,8 @@ prepare(struct run *run, const struct mhp_offline_opts *opts)
 
 	if (err != 0)
 		goto undo_adds;
+	run->started_ns = run->m->ops->now_ns(run->m->port);
+	mhp__phase_begin(run->m);
 	err = for_each(run, KIND(MHP_STEP_ONLINE), prepare_online, &onlined);
 	if (err != 0)
 		goto undo_onlines;
@@ -213,7 +210,7 @@ prepare(struct run *run, const struct mhp_offline_opts *opts)
 	err = mhp__leaving_prepare(run->m, opts, &run->answer->why);
 	if (err == 0)
 		return 0;
-	run->answer->failed_step = (unsigned)blame_leaving(run);
+	run->answer->failed_step = blame_leaving(run);
 
 undo_onlines:
 	for_each_back(run, onlined, KIND(MHP_STEP_ONLINE), abort_online);
@@ -233,9 +230,7 @@ commit_locked(struct run *run, const struct mhp_offline_opts *opts)
 	if (err == 0) {
 		/* Nothing fails from here. */
 		(void)for_each(run, KIND(MHP_STEP_ONLINE), commit_online, &done);
-		mhp__leaving_commit(run->m);
-		(void)for_each(run, KIND(MHP_STEP_OFFLINE), keep_offline, &done);
-		mhp__leaving_remove(run->m, opts->scrub);
+		mhp__leaving_commit(run->m, opts->scrub);
 	}
 	mhp__leaving_clear(run->m);
 	return err;
@@ -342,7 +337,7 @@ preview_locked(struct run *run)
 	if (err == 0) {
 		err = mhp__leaving_foresee(run->m, &run->answer->why);
 		if (err != 0)
-			run->answer->failed_step = (unsigned)blame_leaving(run);
+			run->answer->failed_step = blame_leaving(run);
 	}
 	let_go_of_metadata(run);
 	mhp__leaving_clear(run->m);
@@ -362,6 +357,7 @@ start(struct run *run, struct mhp *m, const struct mhp_step *steps, unsigned nr_
 	run->m = m;
 	run->steps = steps;
 	run->nr_steps = nr_steps;
+	run->planned.together = nr_steps > 1;
 	run->answer = answer;
 	run->held_pfn = MHP_PFN_NONE;
 }

@@ -114,13 +114,13 @@ static bool
 sensible(const struct mhp_policy *policy)
 {
 	return policy != NULL && (unsigned)policy->online_policy <= MHP_POLICY_AUTO_MOVABLE &&
-	       (unsigned)policy->auto_online <= MHP_AUTO_ONLINE_MOVABLE;
+	       (unsigned)policy->auto_online <= MHP_AUTO_ONLINE_MOVABLE &&
+	       policy->auto_online_attempts <= MHP_AUTO_ONLINE_ATTEMPTS_MAX;
 }
 
 int
 mhp_set_policy(struct mhp *m, const struct mhp_policy *policy)
 {
-	struct mhp_event event;
 	int err = mhp__hotplug_lock(m);
 
 	if (err != 0)
@@ -133,13 +133,7 @@ mhp_set_policy(struct mhp *m, const struct mhp_policy *policy)
 	if (m->policy.auto_online_attempts == 0)
 		m->policy.auto_online_attempts = 3;
 	mhp__tables_seal(m);
-
-	memset(&event, 0, sizeof(event));
-	event.kind = MHP_EV_POLICY;
-	event.pfn = MHP_PFN_NONE;
-	event.node = MHP_NODE_ANY;
-	event.zone = MHP_ZONE_DEFAULT;
-	mhp__trace(m, event, 0);
+	mhp__trace_policy(m);
 	mhp__hotplug_unlock(m);
 	return 0;
 }
@@ -147,10 +141,10 @@ mhp_set_policy(struct mhp *m, const struct mhp_policy *policy)
 void
 mhp_get_policy(struct mhp *m, struct mhp_policy *ret_policy)
 {
-	bool locked = mhp__read_begin(m);
+	enum mhp__look look = mhp__look_begin(m);
 
 	*ret_policy = m->policy;
-	mhp__read_end(m, locked);
+	mhp__look_end(m, look);
 }
 
 /* In per cent; UINT32_MAX only where there is no NORMAL memory to compare with. */
@@ -171,7 +165,7 @@ mhp_policy_foresee(struct mhp *m, unsigned node, uint64_t start_pfn, uint64_t nr
 {
 	uint64_t max_pfn = mhp__max_pfn(m);
 	struct amounts now;
-	bool locked;
+	enum mhp__look look;
 
 	if (node >= m->geo.nr_nodes)
 		return MHP_ENODEV;
@@ -179,13 +173,13 @@ mhp_policy_foresee(struct mhp *m, unsigned node, uint64_t start_pfn, uint64_t nr
 		return MHP_EINVAL;
 	if (start_pfn >= max_pfn || nr_pages > max_pfn - start_pfn)
 		return MHP_ENXIO;
-	locked = mhp__read_begin(m);
+	look = mhp__look_begin(m);
 	now = count(m, 0, m->geo.nr_nodes, NULL);
 	ret_foresight->zone = choose(m, node, start_pfn, nr_pages, NULL);
 	ret_foresight->normal_pages = now.normal;
 	ret_foresight->movable_pages = now.movable;
 	ret_foresight->ratio_after = ratio_of(now.movable + nr_pages, now.normal);
 	ret_foresight->movable_fits = movable_fits(m, node, nr_pages, NULL);
-	mhp__read_end(m, locked);
+	mhp__look_end(m, look);
 	return 0;
 }

@@ -13,6 +13,7 @@
 struct mhp__planned_pages {
 	uint64_t normal[MHP_NODES_MAX];
 	uint64_t movable[MHP_NODES_MAX];
+	bool together;             /* other calls than this one are among them */
 };
 MHP_MUST_CHECK int mhp__policy_zone(struct mhp *m, unsigned zone, unsigned node, uint64_t start_pfn,
 				    uint64_t nr_pages, const struct mhp__planned_pages *planned,

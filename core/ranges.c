@@ -98,7 +98,8 @@ range_start(const struct mhp *m, uint32_t block)
 static uint64_t
 next_start(const struct mhp *m, const struct mhp_zone *zone, uint32_t block)
 {
-	while (block < m->geo.nr_blocks && !block_in_zone(m, zone, block))
+	/* Bound: the zone has a block there, since it lost its first one, and that was not all. */
+	while (!block_in_zone(m, zone, block))
 		block = mhp__run_end(m, block);
 	return range_start(m, block);
 }
@@ -135,8 +136,7 @@ mhp__online_pages_prepare(struct mhp *m, const struct mhp__range *range, struct 
 	uint64_t size = range->nr_pages << m->geo.page_shift;
 	int err = 0;
 
-	if (range->nr_pages == 0)
-		return MHP_EINVAL;
+	MHP_ASSERT(range->nr_pages != 0);
 	if (m->ops->check_ram != NULL)
 		err = m->ops->check_ram(m->port, mhp__pfn_phys(m, range->start_pfn), size);
 	if (err != 0) {
@@ -180,12 +180,30 @@ mhp__online_pages_commit(struct mhp *m, const struct mhp__range *range, bool zer
 
 /* ---- out of use; prepare is in isolate.c ---- */
 
-void
+/* Is nothing left but bad frames? */
+static bool
+is_empty(struct mhp *m, const struct mhp__range *range)
+{
+	const struct mhp_chunk *chunk;
+	struct mhp__walk walk;
+
+	if (mhp__pages_are_free(m, range->start_pfn, range->nr_pages))
+		return true;
+	mhp__walk_begin(&walk, range->start_pfn, range->nr_pages);
+	while ((chunk = mhp__walk_next(m, &walk)) != NULL)
+		if (chunk->owner != MHP_OWNER_BAD)
+			return false;
+	return true;
+}
+
+bool
 mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range)
 {
 	struct mhp_zone *zone = mhp__zone(m, range->node, range->zone);
 	uint64_t managed = range->nr_pages - nr_bad_taken(m, range);
 
+	if (!is_empty(m, range))
+		return false;
 	atomic_fetch_sub_explicit(&zone->managed, managed, memory_order_relaxed);
 	mhp__pages_detach(m, range->start_pfn, range->nr_pages);
 	zone_shrink(m, zone, range);
@@ -194,4 +212,5 @@ mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range)
 	tell(m, range, MHP_OFFLINE_NOTICE);
 	if (mhp_node_states(m, range->node) == 0)
 		tell(m, range, MHP_NODE_LAST_NOTICE);
+	return true;
 }

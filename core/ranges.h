@@ -42,7 +42,8 @@ void mhp__online_pages_abort(struct mhp *m, const struct mhp__range *range);
 MHP_MUST_CHECK int mhp__offline_pages_prepare(struct mhp *m, const struct mhp__range_iter *ranges,
 					      const struct mhp_offline_opts *opts,
 					      struct mhp_why *reterr_why);
-void mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range);
+/* False: it holds something that has to go first (mhp__owner_goes_along()); nothing has changed. */
+MHP_MUST_CHECK bool mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range);
 /* The dry run: what prepare would say, without listeners. */
 MHP_MUST_CHECK int mhp__offline_pages_foresee(struct mhp *m, const struct mhp__range_iter *ranges,
 					      struct mhp_why *reterr_why);

@@ -9,6 +9,9 @@
  */
 #include "migrate.h"
 
+/* Chunks taken under one lock. */
+#define TAKE_MAX 32U
+
 void
 mhp__room_init(struct mhp__room *room)
 {
@@ -46,13 +49,16 @@ mhp__room_fill(struct mhp *m, struct mhp__room *room, unsigned node, unsigned or
 
 	/* Bound: each turn takes a chunk or goes one order down. */
 	while (nr > 0) {
-		uint64_t pfn, nr_in_chunk = UINT64_C(1) << (chunk_order - order);
-		if (nr_in_chunk <= nr && mhp__page_take(m, node, true, chunk_order, &pfn)) {
-			append(m, &room->list[order], pfn, chunk_order);
-			nr -= nr_in_chunk;
-		} else if (chunk_order-- == order) {
+		uint64_t pfns[TAKE_MAX], nr_chunks = nr >> (chunk_order - order);
+		unsigned max = nr_chunks < TAKE_MAX ? (unsigned)nr_chunks : TAKE_MAX, nr_got = 0;
+
+		if (max != 0)
+			nr_got = mhp__pages_take(m, node, chunk_order, max, pfns);
+		for (unsigned i = 0; i < nr_got; i++)
+			append(m, &room->list[order], pfns[i], chunk_order);
+		nr -= (uint64_t)nr_got << (chunk_order - order);
+		if (nr_got == 0 && chunk_order-- == order)
 			break;
-		}
 	}
 	*ret_missing = nr;
 	return nr == 0;
@@ -94,11 +100,13 @@ mhp__room_take(struct mhp *m, struct mhp__room *room, unsigned order, uint64_t *
 void
 mhp__room_empty(struct mhp *m, struct mhp__room *room)
 {
-	uint64_t pfn;
-
-	for (unsigned order = 0; order < MHP_ORDERS; order++)
-		while (mhp__room_take(m, room, order, &pfn))
-			mhp__zone_give(m, order, 1, &pfn);
+	for (unsigned order = 0; order < MHP_ORDERS; order++) {
+		struct mhp__room_list *list = &room->list[order];
+		while (list->cut_left != 0 || next_chunk(m, list)) {
+			mhp__zone_give_range(m, list->cut_pfn, list->cut_left);
+			list->cut_left = 0;
+		}
+	}
 }
 
 /* ---- counting ---- */

@@ -88,19 +88,19 @@ mhp__block_checksum(const struct mhp_block *slot)
 					 (uint32_t)slot->node << 8 | slot->meta_node);
 	sum = mhp__sum_word(sum, (uint32_t)slot->placement << 24 | (uint32_t)slot->flags << 16 |
 					 slot->backing);
-	return mhp__sum_word(sum, (uint32_t)slot->nr_large_maps << 16 | slot->zero);
+	return mhp__sum_word(sum, slot->nr_large_maps);
 }
 
 int
 mhp_range_get(struct mhp *m, uint32_t block, struct mhp_blocks *ret_blocks)
 {
-	bool locked;
+	enum mhp__look look;
 
 	if (block >= m->geo.nr_blocks)
 		return MHP_ENXIO;
-	locked = mhp__read_begin(m);
+	look = mhp__look_begin(m);
 	ret_blocks->first = block;
 	ret_blocks->count = mhp__run_end(m, block) - block;
-	mhp__read_end(m, locked);
+	mhp__look_end(m, look);
 	return 0;
 }

@@ -49,8 +49,7 @@ struct mhp_block {                     /* all fields: the hotplug lock, unless n
 	uint8_t placement;             /* enum mhp_placement */
 	uint8_t flags;
 	uint16_t backing;
-	uint16_t nr_large_maps;        /* memmap mappings (vmemmap model) */
-	uint16_t zero;
+	uint32_t nr_large_maps;        /* memmap mappings (vmemmap model) */
 	uint32_t check;                /* mhp__block_seal() over all of the above */
 	uint32_t pad;                  /* 0 */
 };

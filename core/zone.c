@@ -284,7 +284,7 @@ take_anywhere(struct mhp *m, const struct want *want)
 	unsigned nr = 0;
 
 	/* Bound: the arenas that the zone spans. */
-	for (; pfn < end && nr == 0; pfn = (pfn | m->arena_mask) + 1) {
+	for (; pfn < end && nr == 0; pfn = mhp__arena_next(m, pfn)) {
 		struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 		if (arena->zone_id1 == mhp__zone_id(m, want->zone) + 1)
@@ -315,6 +315,28 @@ mhp__zone_take(struct mhp *m, struct mhp_zone *zone, unsigned order, unsigned nr
 		nr = take_anywhere(m, &want);
 	if (nr != 0)
 		count(zone, cache, -(int64_t)((uint64_t)nr << order));
+	return nr;
+}
+
+unsigned
+mhp__zone_take_packed(struct mhp *m, struct mhp_zone *zone, uint32_t index, uint64_t end_pfn,
+		      unsigned order, unsigned nr_max, uint64_t *ret_pfns)
+{
+	struct mhp_arena *arena = &m->arenas[index];
+	uint64_t start = mhp__arena_start(m, arena), mask = UINT64_MAX;
+	unsigned nr = 0;
+
+	if (end_pfn <= start)
+		return 0;
+	if (end_pfn - start < mhp__arena_pages(m))
+		mask = (UINT64_C(1) << ((end_pfn - start) >> MHP_PAGEBLOCK_ORDER(m))) - 1;
+	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
+	if (arena->zone_id1 == mhp__zone_id(m, zone) + 1)
+		nr = mhp__arena_take(m, arena, order, mask & mhp__arena_partial(m, arena), nr_max,
+				     ret_pfns);
+	unlock_arena(m, arena);
+	if (nr != 0)
+		count(zone, NULL, -(int64_t)((uint64_t)nr << order));
 	return nr;
 }
 
@@ -378,8 +400,8 @@ give_runs(struct mhp *m, struct mhp_cache *cache, unsigned order, unsigned nr, c
 }
 
 void
-mhp__zone_give_cached(struct mhp *m, struct mhp_cache *cache, unsigned order, unsigned nr,
-		      const uint64_t *pfns)
+mhp__zone_give(struct mhp *m, struct mhp_cache *cache, unsigned order, unsigned nr,
+	       const uint64_t *pfns)
 {
 	uint64_t grouped[GIVE_MAX];
 
@@ -398,25 +420,31 @@ mhp__zone_give_cached(struct mhp *m, struct mhp_cache *cache, unsigned order, un
 }
 
 void
-mhp__zone_give(struct mhp *m, unsigned order, unsigned nr, const uint64_t *pfns)
+mhp__zone_give_range(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
 {
-	mhp__zone_give_cached(m, NULL, order, nr, pfns);
+	uint64_t end = pfn + nr_pages, stop;
+
+	for (; pfn < end; pfn = stop) {
+		struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+		uint64_t start = mhp__arena_start(m, arena);
+
+		stop = mhp__arena_next(m, pfn) < end ? mhp__arena_next(m, pfn) : end;
+		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
+		MHP_ASSERT(arena->zone_id1 != 0);
+		struct mhp_zone *zone = &m->zones[arena->zone_id1 - 1];
+		mhp__arena_give_range(m, arena, (uint32_t)(pfn - start), (uint32_t)(stop - start));
+		unlock_arena(m, arena);
+		count(zone, NULL, (int64_t)(stop - pfn));
+	}
 }
 
 /* ---- the life of an arena in a zone ---- */
-
-/* The arenas of [start_pfn, end_pfn) in turn: the next one's first frame. */
-static inline uint64_t
-next_arena(const struct mhp *m, uint64_t pfn)
-{
-	return (pfn | m->arena_mask) + 1;
-}
 
 /* The pageblocks of pfn's arena that [pfn, end_pfn) touches. */
 static uint64_t
 touched(const struct mhp *m, uint64_t pfn, uint64_t end_pfn)
 {
-	uint64_t start = pfn & ~m->arena_mask, end = next_arena(m, pfn);
+	uint64_t start = pfn & ~m->arena_mask, end = mhp__arena_next(m, pfn);
 	unsigned first = (unsigned)((pfn - start) >> MHP_PAGEBLOCK_ORDER(m));
 	unsigned last = (unsigned)(((end_pfn < end ? end_pfn : end) - 1 - start) >>
 				   MHP_PAGEBLOCK_ORDER(m));
@@ -455,7 +483,7 @@ mhp__pages_attach(struct mhp *m, struct mhp_zone *zone, uint64_t start_pfn, uint
 	uint64_t end = start_pfn + nr_pages;
 
 	MHP_ASSERT(nr_pages > 0 && (end & m->arena_mask) == 0);
-	for (uint64_t pfn = start_pfn; pfn < end; pfn = next_arena(m, pfn))
+	for (uint64_t pfn = start_pfn; pfn < end; pfn = mhp__arena_next(m, pfn))
 		attach_arena(m, zone, &m->arenas[mhp__pfn_arena(m, pfn)],
 			     (uint32_t)(pfn & m->arena_mask), zeroed);
 }
@@ -465,9 +493,9 @@ mhp__pages_attach(struct mhp *m, struct mhp_zone *zone, uint64_t start_pfn, uint
 static void
 end_bad_pages(struct mhp *m, const struct mhp_arena *arena)
 {
-	uint32_t frame = 0, end = (uint32_t)mhp__arena_pages(m);
+	uint32_t frame = 0, end = (uint32_t)mhp__arena_pages(m), run_end;
 
-	while ((frame = mhp__arena_next_taken(m, arena, frame)) < end) {
+	while ((frame = mhp__arena_next_taken(m, arena, frame, &run_end)) < end) {
 		struct mhp_page *page =
 			mhp__pfn_to_page(m, mhp__arena_start(m, arena) + frame++);
 		MHP_ASSERT_DEBUG(mhp__word_owner(page->word) == MHP_OWNER_BAD);
@@ -517,7 +545,7 @@ mhp__pages_detach(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 {
 	uint64_t end = start_pfn + nr_pages;
 
-	for (uint64_t pfn = start_pfn; pfn < end; pfn = next_arena(m, pfn))
+	for (uint64_t pfn = start_pfn; pfn < end; pfn = mhp__arena_next(m, pfn))
 		detach_arena(m, &m->arenas[mhp__pfn_arena(m, pfn)]);
 }
 
@@ -526,7 +554,7 @@ mhp__pages_isolate(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 {
 	uint64_t end = start_pfn + nr_pages;
 
-	for (uint64_t pfn = start_pfn; pfn < end; pfn = next_arena(m, pfn)) {
+	for (uint64_t pfn = start_pfn; pfn < end; pfn = mhp__arena_next(m, pfn)) {
 		struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 		MHP_ASSERT(arena->zone_id1 != 0);
@@ -541,7 +569,7 @@ mhp__pages_open(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 {
 	uint64_t end = start_pfn + nr_pages;
 
-	for (uint64_t pfn = start_pfn; pfn < end; pfn = next_arena(m, pfn)) {
+	for (uint64_t pfn = start_pfn; pfn < end; pfn = mhp__arena_next(m, pfn)) {
 		struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 		MHP_ASSERT(arena->zone_id1 != 0);
@@ -559,7 +587,8 @@ mhp__pages_take_bad(struct mhp *m, uint64_t pfn)
 	struct mhp_zone *zone = NULL;
 
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-	if (arena->zone_id1 != 0 && mhp__arena_take_frame(m, arena, pfn)) {
+	MHP_ASSERT(arena->zone_id1 != 0);
+	if (mhp__arena_take_frame(m, arena, pfn)) {
 		mhp__page_begin(mhp__pfn_to_page(m, pfn), MHP_OWNER_BAD, 0, 0);
 		zone = &m->zones[arena->zone_id1 - 1];
 	}
@@ -567,78 +596,4 @@ mhp__pages_take_bad(struct mhp *m, uint64_t pfn)
 	if (zone != NULL)
 		count(zone, NULL, -1);
 	return zone != NULL;
-}
-
-/* ---- looking at a range ---- */
-
-bool
-mhp__pages_next(struct mhp *m, uint64_t *cursor, uint64_t end_pfn, struct mhp_chunk *ret_chunk)
-{
-	/* Bound: each turn moves on by an arena. */
-	while (*cursor < end_pfn) {
-		struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, *cursor)];
-		uint64_t start = mhp__arena_start(m, arena), pfn = next_arena(m, *cursor);
-		uint64_t word = 0, cookie = 0;
-
-		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-		if (arena->zone_id1 != 0)
-			pfn = start +
-			      mhp__arena_next_taken(m, arena, (uint32_t)(*cursor - start));
-		bool found = pfn < end_pfn && pfn < next_arena(m, *cursor);
-		if (found) {
-			struct mhp_page *page = mhp__pfn_to_page(m, pfn);
-			word = atomic_load_explicit(&page->word, memory_order_acquire);
-			cookie = atomic_load_explicit(&page->cookie, memory_order_relaxed);
-		}
-		mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
-		*cursor = pfn;
-		if (!found)
-			continue;
-		ret_chunk->pfn = pfn;
-		ret_chunk->owner = (uint16_t)mhp__word_owner(word);
-		ret_chunk->order = (uint8_t)mhp__word_order(word);
-		ret_chunk->cookie = ret_chunk->owner != MHP_OWNER_NONE ? cookie : 0;
-		*cursor = pfn + (UINT64_C(1) << ret_chunk->order);
-		return true;
-	}
-	return false;
-}
-
-/* Free frames of [frame, end) in one pageblock. Arena lock held. */
-static uint64_t
-nr_free_in(const struct mhp *m, const struct mhp_arena *arena, uint32_t frame, uint32_t end)
-{
-	unsigned order = MHP_PAGEBLOCK_ORDER(m), pageblock = frame >> order;
-	uint32_t first = frame > arena->nr_head ? frame : arena->nr_head;
-	uint64_t nr = 0;
-
-	if (end == (pageblock + 1U) << order &&
-	    end - first >= mhp__pageblock_nr_managed(m, arena, pageblock))
-		return mhp__pageblock_nr_free(m, arena, pageblock);
-	for (; frame < end; frame++)
-		nr += !mhp__arena_taken(m, arena, mhp__arena_start(m, arena) + frame);
-	return nr;
-}
-
-uint64_t
-mhp__pages_nr_free(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
-{
-	uint64_t end_pfn = start_pfn + nr_pages, nr = 0;
-	unsigned order = MHP_PAGEBLOCK_ORDER(m);
-
-	for (uint64_t pfn = start_pfn; pfn < end_pfn; pfn = next_arena(m, pfn)) {
-		struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
-		uint64_t start = mhp__arena_start(m, arena), stop = next_arena(m, pfn);
-		uint32_t end = (uint32_t)((stop < end_pfn ? stop : end_pfn) - start), next;
-
-		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-		for (uint32_t at = (uint32_t)(pfn - start); arena->zone_id1 != 0 && at < end;
-		     at = next) {
-			next = ((at >> order) + 1) << order;
-			next = next < end ? next : end;
-			nr += nr_free_in(m, arena, at, next);
-		}
-		mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
-	}
-	return nr;
 }

@@ -519,6 +519,30 @@ TEST(block__ranges__cover_all_blocks)
 	test_pool_empty_and_close(&pool);
 }
 
+/* R49: what there is of blocks that are no range, or none, or partly beyond the end. */
+TEST(block__usage_of_odd_ranges__summed_or_refused)
+{
+	uint64_t used_bytes, free_bytes, more_bytes;
+	struct test_pool pool;
+	test_pool_open(&pool, NULL);
+	CHECK_OK(add(&pool, 1, 5, SELF, NULL));
+	CHECK_OK(online(&pool, 2, 2, MHP_ZONE_MOVABLE, NULL));
+	CHECK_OK(mhp_range_usage(pool.m, (struct mhp_blocks){ 2, 2 }, &used_bytes, &free_bytes));
+	CHECK_EQ(used_bytes, 0U);
+	CHECK_CMP(free_bytes, >, 0U);
+	CHECK_OK(mhp_range_usage(pool.m, (struct mhp_blocks){ 0, 8 }, &used_bytes, &more_bytes));
+	CHECK_EQ(more_bytes, free_bytes);
+	CHECK_OK(mhp_range_usage(pool.m, (struct mhp_blocks){ 3, 5 }, &used_bytes, &more_bytes));
+	CHECK_EQ(2 * more_bytes, free_bytes);
+	CHECK_OK(mhp_range_usage(pool.m, (struct mhp_blocks){ 4, 2 }, &used_bytes, &more_bytes));
+	CHECK_EQ(used_bytes + more_bytes, 0U);
+	CHECK_RET(mhp_range_usage(pool.m, (struct mhp_blocks){ 3, 0 }, &used_bytes, &more_bytes),
+		  MHP_EINVAL);
+	CHECK_RET(mhp_range_usage(pool.m, (struct mhp_blocks){ 7, 2 }, &used_bytes, &more_bytes),
+		  MHP_EINVAL);
+	test_pool_empty_and_close(&pool);
+}
+
 struct told {
 	uint64_t nr, last_time;
 	uint64_t nr_of[MHP_EV_KINDS];

@@ -18,6 +18,7 @@
 #include "memmap.h"
 #include "mover.h"
 #include "pages.h"
+#include "runs.h"
 
 #define NR_PAGES_MAX 4096U
 #define NR_BLOCKS 8U
@@ -461,6 +462,7 @@ flip_instance(struct flips *flips, unsigned step, unsigned cache_step)
 	CHECK(set_bytes >= 4 * sizeof(uint64_t));
 	flip_array(flips, BITSET, m->runs.level[0], 1, 4 * sizeof(uint64_t), step);
 	flip_array(flips, BITSET, m->leaving.level[0], 1, 4 * sizeof(uint64_t), step);
+	flip_array(flips, BITSET, m->removing.level[0], 1, 4 * sizeof(uint64_t), step);
 	flip_array(flips, CPU_NODE, m->cpu_node, 1, m->geo.nr_cpus, step);
 }
 
@@ -549,6 +551,170 @@ TEST(check__any_bit_flipped__reported)
 	for (unsigned i = 1; i < EXEMPTIONS; i++)
 		if (thorough && sum.nr_silent[i] == 0)
 			FAIL("\"%s\" is exempt without need", exemption_names[i]);
+}
+
+/* ---- slots that carry the right checksum and the wrong contents ---- */
+
+static void
+note_invariant(void *ctx, const struct mhp_finding *finding)
+{
+	*(uint64_t *)ctx |= UINT64_C(1) << finding->invariant;
+}
+
+static uint64_t
+findings_of(struct mhp *m)
+{
+	uint64_t invariants = 0;
+
+	(void)mhp_check(m, true, note_invariant, &invariants);
+	return invariants;
+}
+
+/* Let the metadata of a block lie elsewhere: all that follows from it, too. */
+static void
+point_to(struct mhp *m, struct mhp_block *slot, uint64_t pfn)
+{
+	unsigned char *virt = m->direct_map + (pfn << m->geo.page_shift);
+
+	slot->meta_addr = pfn << m->geo.page_shift;
+	slot->bitmap = (uint64_t *)(void *)(virt + mhp__block_pages(m) * sizeof(struct mhp_page));
+	if (!MHP_VMEMMAP)
+		slot->pages = (struct mhp_page *)(void *)virt;
+}
+
+/* Block 0 hosts itself and block 1, which is offline, as is block 2; there is no block 3. Return:
+ * which block was spoilt, or -1 when there are no more ways. */
+static int
+spoil(struct mhp *m, unsigned how)
+{
+	struct mhp_block *self = &m->blocks[0], *served = &m->blocks[1], *offline = &m->blocks[2];
+	uint64_t block_pages = mhp__block_pages(m);
+
+	switch (how) {
+	case 0:
+		self->altmap.allocated = self->altmap.capacity + 1;
+		return 0;
+	case 1:
+		self->altmap.allocated = 0;
+		return 0;
+	case 2:
+		self->meta_node ^= 1;
+		return 0;
+	case 3:
+		self->flags |= MHP_BLOCK_BOOT;
+		return 0;
+	case 4:
+		self->zone = MHP_ZONE_KINDS;
+		return 0;
+	case 5:
+		offline->zone = MHP_ZONE_MOVABLE;
+		return 2;
+	case 6:
+		served->meta_node = 200;
+		return 1;
+	case 7: /* metadata beyond the end, in itself, where nothing is, and in nobody's page */
+		point_to(m, served, mhp__max_pfn(m));
+		return 1;
+	case 8:
+		point_to(m, served, block_pages);
+		return 1;
+	case 9:
+		point_to(m, served, 3 * block_pages);
+		return 1;
+	case 10:
+		point_to(m, served, block_pages - m->block_meta_pages);
+		return 1;
+	default:
+		return -1;
+	}
+}
+
+TEST(check__slot_sealed_with_nonsense__reported)
+{
+	struct mhp_add_opts opts = { .flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE,
+				     .zone = MHP_ZONE_NORMAL };
+	struct test_pool pool;
+	int block = 0;
+
+	test_pool_open(&pool, &(struct test_pool_opts){ .shape = "tiny8" });
+	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 1), &opts, NULL));
+	opts.flags = MHP_MEMMAP_ON_NODE;
+	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 1, 1), &opts, NULL));
+	opts.flags = MHP_MEMMAP_ON_MEMORY;
+	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 2, 1), &opts, NULL));
+	check_holds(pool.m);
+	for (unsigned how = 0; block != -1; how++) {
+		struct mhp_block before[3];
+
+		test_at("way %u", how);
+		memcpy(before, pool.m->blocks, sizeof(before));
+		block = spoil(pool.m, how);
+		if (block >= 0)
+			mhp__block_seal(&pool.m->blocks[block]);
+		uint64_t found = findings_of(pool.m);
+		CHECK_EQ((found & (1U << 2 | 1U << 21)) != 0, block >= 0);
+		memcpy(pool.m->blocks, before, sizeof(before));
+	}
+	check_holds(pool.m);
+	test_pool_empty_and_close(&pool);
+}
+
+/* Two cached frames that are not those which are taken, but add up to the same. */
+TEST(check__cached_frames_exchanged_for_others__reported)
+{
+	struct mhp_page_req req = { .node = 0 };
+	struct test_pool pool;
+	uint64_t pfn;
+
+	test_pool_open(&pool, &(struct test_pool_opts){ .shape = "small" });
+	CHECK_OK(mhp_owner_register(pool.m, "o", NULL, NULL, &req.owner));
+	struct mhp_add_opts opts = { .flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE };
+	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 1), &opts, NULL));
+	CHECK_OK(mhp_page_alloc(pool.m, req, &pfn));
+	CHECK_OK(mhp_page_free(pool.m, pfn));
+	struct mhp_cache *cache = &pool.m->caches[0];
+	_Atomic uint64_t *slots = &cache->slot[mhp_cache_bottom(0)];
+	CHECK_CMP(cache->count[0], >, 1U);
+	slots[0]++;
+	slots[1]--;
+	CHECK_EQ(findings_of(pool.m), UINT64_C(1) << 13);
+	slots[0]--;
+	slots[1]++;
+	check_holds(pool.m);
+	test_pool_empty_and_close(&pool);
+}
+
+static void
+count_findings(void *ctx, const struct mhp_finding *finding)
+{
+	(void)finding;
+	++*(unsigned *)ctx;
+}
+
+/* However much is wrong: all of it counts, 64 are told, and nobody need listen. */
+TEST(check__much_is_wrong__bounded_reports)
+{
+	struct mhp_owner before[MHP_OWNERS_MAX];
+	struct test_pool pool;
+	unsigned nr_told = 0;
+
+	test_pool_open(&pool, NULL);
+	memcpy(before, pool.m->owners, sizeof(before));
+	for (unsigned id = 0; id < MHP_OWNERS_MAX; id++) {
+		static const struct mhp_movable_ops none;
+		pool.m->owners[id].ops = &none;
+		pool.m->owners[id].name[0] = '\0';
+	}
+	int nr = mhp_check(pool.m, true, count_findings, &nr_told);
+	CHECK_CMP(nr, >, 64);
+	CHECK_EQ(nr_told, 64U);
+	CHECK_RET(mhp_check(pool.m, true, NULL, NULL), nr);
+	memcpy(pool.m->owners, before, sizeof(before));
+	check_holds(pool.m);
+	pool.m->const_check++;
+	CHECK_RET(mhp__check_inside(pool.m, true, NULL, NULL), 1);
+	pool.m->const_check--;
+	test_pool_close(&pool);
 }
 
 /* R20: spans that end at a block whose reserve is longer than an arena. */
@@ -677,6 +843,36 @@ TEST(check__in_callbacks__holds)
 	test_mover_close(&mover);
 	test_pool_empty_and_close(&pool);
 	CHECK_EQ(inside.kinds, (1U << (MHP_NODE_LAST_NOTICE + 1)) - 1);
+}
+
+/* R24: what a preview holds for blocks that are not there breaks nothing; nobody is told of it. */
+TEST(check__in_callbacks_of_a_preview__holds)
+{
+	static struct test_mover mover;
+	struct mhp_step steps[2] = { { .kind = MHP_STEP_ADD }, { .kind = MHP_STEP_REMOVE } };
+	struct mhp_add_opts normal = { .flags = MHP_ADD_ONLINE, .zone = MHP_ZONE_NORMAL };
+	struct test_pool pool;
+	struct inside inside;
+
+	inside_open(&inside, &pool, &mover);
+	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 3, 1), &normal, NULL));
+	steps[0].span = test_blocks(&pool, 6, 2);
+	steps[0].add.flags = MHP_MEMMAP_ON_NODE;
+	steps[1].span = test_blocks(&pool, 0, 1);
+	mover.on_isolate = look_at_migration;
+	mover.on_isolate_ctx = &inside;
+	inside.kinds = 0;
+	CHECK_OK(mhp_plan_preview(pool.m, steps, 2, NULL));
+	CHECK_NE(inside.nr_migrations, 0);
+	CHECK_EQ(inside.kinds, 0);
+	check_holds(pool.m);
+	CHECK_OK(mhp_plan_commit(pool.m, steps, 2, NULL, NULL));
+	CHECK_NE(inside.kinds, 0);
+	check_holds(pool.m);
+	test_mover_check(&mover);
+	mover.on_isolate = NULL;
+	test_mover_close(&mover);
+	test_pool_empty_and_close(&pool);
 }
 
 struct busy {

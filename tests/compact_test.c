@@ -213,6 +213,62 @@ TEST(compact__owner_fails__nothing_is_lost)
 	}
 }
 
+/* However many full arenas lie between a frame and the gap that it fits in: it gets there. */
+TEST(compact__gap_above_many_full_arenas__is_filled)
+{
+	struct mhp_geometry geo = { 12, 2, 3, 3, 1, 2, 200, 0 };
+	struct test_pool_opts opts = { .geometry = &geo, .plain = true, .meta_bytes = 16 << 20 };
+	struct mhp_add_opts boot = { .flags = MHP_ADD_BOOT | MHP_ADD_ONLINE,
+				     .zone = MHP_ZONE_MOVABLE };
+	struct mhp_compact_result result;
+	struct test_pool pool;
+	struct test_mover mover;
+	test_pool_open(&pool, &opts);
+	test_mover_open(&mover, &pool, 200 * 8 + 1);
+	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 200), &boot, NULL));
+	while (test_mover_alloc(&mover, 0, 0) != TEST_MOVER_NONE)
+		;
+	/* Half of two pageblocks, with what is full before and between them. */
+	for (uint64_t pfn = 0; pfn < 2; pfn++) {
+		test_mover_free(&mover, test_mover_at(&mover, 100 * 8 + pfn));
+		test_mover_free(&mover, test_mover_at(&mover, 190 * 8 + pfn));
+	}
+	CHECK_OK(mhp_compact(pool.m, 0, MHP_ZONE_MOVABLE, 0, &result));
+	CHECK_EQ(result.nr_huge, 1U);
+	CHECK_EQ(result.nr_moved, 2U);
+	CHECK(mhp_frame_peek(pool.m, 100 * 8).state == MHP_FRAME_USED);
+	CHECK(mhp_frame_peek(pool.m, 190 * 8).state == MHP_FRAME_FREE);
+	test_mover_check(&mover);
+	test_pool_check(&pool);
+	test_mover_close(&mover);
+	test_pool_empty_and_close(&pool);
+}
+
+/* Pages of higher orders are looked for in so many arenas, and then stay where they are. */
+TEST(compact__gap_too_far_away__larger_pages_stay)
+{
+	struct mhp_geometry geo = { 12, 2, 3, 3, 1, 2, 200, 0 };
+	struct test_pool_opts opts = { .geometry = &geo, .plain = true, .meta_bytes = 16 << 20 };
+	struct mhp_add_opts boot = { .flags = MHP_ADD_BOOT | MHP_ADD_ONLINE,
+				     .zone = MHP_ZONE_MOVABLE };
+	struct mhp_compact_result result;
+	struct test_pool pool;
+	struct test_mover mover;
+	test_pool_open(&pool, &opts);
+	test_mover_open(&mover, &pool, 200 * 8 + 1);
+	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 200), &boot, NULL));
+	while (test_mover_alloc(&mover, 1, 0) != TEST_MOVER_NONE)
+		;
+	test_mover_free(&mover, test_mover_at(&mover, 100 * 8));
+	test_mover_free(&mover, test_mover_at(&mover, 190 * 8));
+	CHECK_OK(mhp_compact(pool.m, 0, MHP_ZONE_MOVABLE, 0, &result));
+	CHECK_EQ(result.nr_moved, 0U);
+	test_mover_check(&mover);
+	test_pool_check(&pool);
+	test_mover_close(&mover);
+	test_pool_empty_and_close(&pool);
+}
+
 /* ---- bounds ---- */
 
 static void

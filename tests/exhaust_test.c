@@ -325,19 +325,6 @@ do_online(const struct op *it)
 	return error;
 }
 
-static void
-leave_done(unsigned mask, bool remove)
-{
-	for (uint32_t i = 0; i < BLOCKS; i++) {
-		if ((mask >> i & 1) == 0)
-			continue;
-		if (world.model->blocks[i].state == MHP_ONLINE)
-			model_offline_done(world.model, i);
-		if (remove)
-			model_remove_done(world.model, i);
-	}
-}
-
 static int
 do_offline(const struct op *it)
 {
@@ -371,9 +358,9 @@ do_offline(const struct op *it)
 	model_judge(&verdict, "mhp_offline()", error);
 	if (error != 0 && error != MHP_EPERM && marked && world.model->nr_moved == nr_moved)
 		model_check_why(world.model, error, &why);
-	model_unmark(world.model);
 	if (error == 0 && !opts.dry_run)
-		leave_done(it->a, false);
+		model_leave_done(world.model);
+	model_unmark(world.model);
 	return error;
 }
 
@@ -395,9 +382,9 @@ do_remove(const struct op *it)
 		model_leave_verdict(world.model, &verdict);
 	error = mhp_remove(world.pool.m, spans, nr, &opts, NULL);
 	model_judge(&verdict, "mhp_remove()", error);
-	model_unmark(world.model);
 	if (error == 0)
-		leave_done(it->a, true);
+		model_leave_done(world.model);
+	model_unmark(world.model);
 	return error;
 }
 
@@ -426,14 +413,14 @@ do_swap(const struct op *it)
 		model_leave_verdict(world.model, &verdict);
 	error = mhp_plan_commit(world.pool.m, steps, nr, &opts, NULL);
 	model_judge(&verdict, "mhp_plan_commit()", error);
-	model_unmark(world.model);
 	if (error == 0) {
 		struct model_online planned = { .zones[0] = 0 };
 		planned.zones[it->a] = MHP_ZONE_MOVABLE;
-		leave_done(it->b, true);
+		model_leave_done(world.model);
 		model_add_done(world.model, world.pool.m, steps[0].span, &steps[0].add, NULL);
 		model_online_done(world.model, (struct mhp_blocks){ it->a, 1 }, &planned);
 	}
+	model_unmark(world.model);
 	return error;
 }
 

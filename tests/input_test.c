@@ -313,6 +313,7 @@ call_looks(struct world *world)
 	struct mhp_blocks range;
 	struct mhp_zone_info zone;
 	struct mhp_foresight foresight;
+	uint64_t used_bytes, free_bytes;
 	(void)mhp_frame_peek(m, some_pfn(world));
 	(void)mhp_bad_test(m, some_pfn(world));
 	(void)mhp_bad_count(m, some_pfn(world), some_pfn(world));
@@ -321,7 +322,11 @@ call_looks(struct world *world)
 	CHECK(mhp_event_name((enum mhp_event_kind)(uint32_t)number(world, 12)) != NULL);
 	CHECK(mhp_cause_text((enum mhp_cause)(uint32_t)number(world, 13)) != NULL);
 	CHECK(mhp_memmap_reason_text((enum mhp_memmap_reason)(uint32_t)number(world, 8)) != NULL);
-	switch (below(world, 5)) {
+	switch (below(world, 6)) {
+	case 5:
+		range.first = (uint32_t)number(world, BLOCKS);
+		range.count = (uint32_t)number(world, BLOCKS);
+		return mhp_range_usage(m, range, &used_bytes, &free_bytes);
 	case 0:
 		return mhp_block_get(m, (uint32_t)number(world, BLOCKS), &info);
 	case 1:
@@ -496,6 +501,13 @@ TEST(input__init__refuses_what_is_not_whole)
 	struct mhp_config config = pool.config;
 	config.ops = NULL;
 	CHECK_RET(mhp_init(memory, bytes, &config, &m), MHP_EINVAL);
+	config = pool.config;
+	config.geometry.page_shift = 0;
+	CHECK_RET(mhp_init(memory, bytes, &config, &m), MHP_EINVAL);
+	config = pool.config;
+	config.caps.large_granule_shift = 41;
+	CHECK_RET(mhp_init(memory, bytes, &config, &m), MHP_VMEMMAP ? MHP_EINVAL : 0);
+	memset(memory, 0, bytes);
 	config = pool.config;
 	config.direct_map = NULL;
 	CHECK_RET(mhp_init(memory, bytes, &config, &m), MHP_EINVAL);

@@ -132,6 +132,24 @@ TEST(memmap__predicate_over_nonsense__refuses)
 	}
 }
 
+/* R9 R17: shapes that no instance has: the largest of all, and those that do not fit together. */
+TEST(memmap__predicate_at_the_edges__refuses)
+{
+	struct mhp_memmap_shape shape = { .page_shift = 6, .block_order = 30, .pageblock_order = 9,
+					  .descriptor_bytes = UINT16_MAX };
+	struct mhp_memmap_answer answer;
+	CHECK(!mhp_supports_memmap_on_memory(&shape, &answer));
+	CHECK_EQ(answer.nr_vmemmap_pages, UINT32_MAX);
+	shape = (struct mhp_memmap_shape){ 12, 8, 9, 16, false, { 0, 0, 0 } };
+	CHECK(!mhp_supports_memmap_on_memory(&shape, &answer));
+	CHECK_EQ(answer.reason, MHP_MEMMAP_BAD_GEOMETRY);
+	shape = (struct mhp_memmap_shape){ 12, 15, 9, 16, true, { 12, 40, 0 } };
+	CHECK(mhp_supports_memmap_on_memory(&shape, &answer));
+	shape.caps.large_granule_shift = 41;
+	CHECK(!mhp_supports_memmap_on_memory(&shape, &answer));
+	CHECK_EQ(answer.reason, MHP_MEMMAP_BAD_GEOMETRY);
+}
+
 /* R3 R5 R9: what a self-hosted block has is what the predicate says, on its own node. */
 TEST(memmap__self_hosted_blocks__are_as_predicted)
 {
@@ -589,6 +607,29 @@ TEST(memmap__mappings__large_where_they_fit_else_base)
 		check_mappings(large, 0, large > 12);
 	}
 	check_mappings(0, SELF, false);
+}
+
+/* R10 R28: whichever of the two mappings fails, nothing is left of the other. */
+TEST(memmap__mapping_fails__nothing_is_left)
+{
+	struct test_pool_opts opts = { .shape = "tiny8", .meta_bytes = 4 << 20 };
+	struct test_pool pool;
+	int error;
+	uint64_t nth = 0;
+	opts.caps.large_granule_shift = 13;
+	test_pool_open(&pool, &opts);
+	mhp_fault_set_kinds(pool.fault, 1U << MHP_FAULT_MEMMAP_MAP);
+	do {
+		test_at("mapping %" PRIu64 " fails", ++nth);
+		mhp_fault_arm(pool.fault, nth, false, MHP_EIO);
+		error = mhp_add(pool.m, test_blocks(&pool, 1, 2),
+				&(struct mhp_add_opts){ .flags = SELF }, NULL);
+		CHECK(error == 0 || error == MHP_EIO);
+		CHECK_EQ(info_of(&pool, 1).state, error == 0 ? MHP_OFFLINE : MHP_ABSENT);
+		test_pool_check(&pool);
+	} while (error != 0);
+	CHECK_EQ(nth > 1, MHP_VMEMMAP != 0);
+	test_pool_empty_and_close(&pool);
 }
 
 /* R10: an instance in which a granule would serve two blocks does not start. */

@@ -656,6 +656,7 @@ model_mark_leaving(struct model *model, struct mhp_blocks blocks, bool online_on
 			model_must(verdict, MHP_EBUSY);
 		else
 			block->leaving = true;
+		block->removing = block->leaving && !online_only;
 	}
 }
 
@@ -683,7 +684,7 @@ void
 model_unmark(struct model *model)
 {
 	for (uint32_t i = 0; i < model->geo.nr_blocks; i++)
-		model->blocks[i].leaving = false;
+		model->blocks[i].leaving = model->blocks[i].removing = false;
 }
 
 /* What is in the way in the marked blocks, in order of frames. */
@@ -702,6 +703,8 @@ see_page(const struct model *model, uint64_t pfn, struct obstacles *seen)
 	uint64_t nr_pages = UINT64_C(1) << frame->order;
 	bool movable = is_movable(model, frame->owner);
 
+	if (frame->owner == MHP_OWNER_MEMMAP && model->blocks[frame->cookie].removing)
+		return; /* goes before */
 	if (frame->owner == MHP_OWNER_BAD) {
 		seen->nr_bad += nr_pages;
 		return;
@@ -804,12 +807,12 @@ model_check_why(const struct model *model, int error, const struct mhp_why *why)
 	CHECK(why->nr_owners > 0 && why->owners[0].first_pfn == seen.first);
 }
 
-void
-model_offline_done(struct model *model, uint32_t block)
+/* It is empty but for bad pages. */
+static void
+offline_done(struct model *model, uint32_t block)
 {
 	struct model_block *slot = &model->blocks[block];
 
-	CHECK_EQ(slot->state, MHP_ONLINE);
 	for (uint64_t pfn = usable_start(model, block); pfn < block_end(model, block); pfn++) {
 		struct model_frame *frame = &model->frames[pfn];
 		if (frame->kind != MODEL_FREE && frame->owner != MHP_OWNER_BAD)
@@ -817,7 +820,6 @@ model_offline_done(struct model *model, uint32_t block)
 		*frame = (struct model_frame){ .kind = MODEL_FREE };
 	}
 	slot->state = MHP_OFFLINE;
-	slot->leaving = false;
 	slot->zone = 0;
 	slot->nr_free = 0;
 }
@@ -828,17 +830,37 @@ model_remove_done(struct model *model, uint32_t block)
 	struct model_block *slot = &model->blocks[block];
 	uint64_t start = block * model->block_pages;
 
-	CHECK_EQ(slot->state, MHP_OFFLINE);
 	if (slot->placement == MHP_PLACE_EXTERNAL)
 		model->external_used -= model->metadata_pages * model->page_bytes;
 	for (uint64_t pfn = start; pfn < start + model->block_pages; pfn++)
 		model->frames[pfn] = (struct model_frame){ .kind = MODEL_FREE };
-	if (slot->placement == MHP_PLACE_NODE)
-		for (uint64_t pfn = 0; pfn < model->max_pfn; pfn++)
-			if (model->frames[pfn].owner == MHP_OWNER_MEMMAP &&
-			    model->frames[pfn].cookie == block)
-				clear_page(model, pfn);
 	*slot = (struct model_block){ 0 };
+}
+
+/* The pages that held its metadata are free. */
+static void
+drop_metadata(struct model *model, uint32_t block)
+{
+	for (uint64_t pfn = 0; pfn < model->max_pfn; pfn++)
+		if (model->frames[pfn].owner == MHP_OWNER_MEMMAP &&
+		    model->frames[pfn].cookie == block)
+			clear_page(model, pfn);
+}
+
+void
+model_leave_done(struct model *model)
+{
+	for (uint32_t i = 0; i < model->geo.nr_blocks; i++)
+		if (model->blocks[i].removing && model->blocks[i].placement == MHP_PLACE_NODE)
+			drop_metadata(model, i);
+	for (uint32_t i = 0; i < model->geo.nr_blocks; i++) {
+		struct model_block *slot = &model->blocks[i];
+		if (slot->leaving && slot->state == MHP_ONLINE)
+			offline_done(model, i);
+		slot->leaving = false;
+		if (slot->removing)
+			model_remove_done(model, i);
+	}
 }
 
 /* ---- pages: allocate ---- */
@@ -1221,6 +1243,23 @@ are_alike(const struct model_block *a, const struct model_block *b)
 	       a->backing == b->backing;
 }
 
+/* R49: what is used and free in a range is what its blocks say, however it was counted. */
+static void
+compare_usage(struct mhp *m, struct mhp_blocks range)
+{
+	uint64_t used_bytes = 0, free_bytes = 0, used_sum, free_sum;
+	struct mhp_block_info info;
+
+	for (uint32_t i = 0; i < range.count; i++) {
+		CHECK_OK(mhp_block_get(m, range.first + i, &info));
+		used_bytes += info.used_bytes;
+		free_bytes += info.free_bytes;
+	}
+	CHECK_OK(mhp_range_usage(m, range, &used_sum, &free_sum));
+	CHECK_EQ(used_sum, used_bytes);
+	CHECK_EQ(free_sum, free_bytes);
+}
+
 /* The listing by ranges must be that by blocks. */
 static void
 compare_ranges(const struct model *model, struct mhp *m)
@@ -1235,6 +1274,7 @@ compare_ranges(const struct model *model, struct mhp *m)
 		CHECK_OK(mhp_range_get(m, block, &range));
 		CHECK_EQ(range.first, block);
 		CHECK_EQ(range.count, end - block);
+		compare_usage(m, range);
 	}
 	CHECK_RET(mhp_range_get(m, model->geo.nr_blocks, &range), MHP_ENXIO);
 }

@@ -41,6 +41,7 @@ struct model_block {
 	uint8_t placement;
 	bool boot;
 	bool leaving;              /* a call that takes it out is under way: no page may go there */
+	bool removing;             /* and it will be gone then */
 	uint16_t backing;
 	uint32_t reserve;          /* pages */
 	uint64_t nr_free;          /* of an online block; held against frames[] by a full compare */
@@ -114,7 +115,7 @@ void model_online_done(struct model *model, struct mhp_blocks blocks,
 		       const struct model_online *planned);
 
 /** Mark a run of blocks that leave, as mhp_offline() and with @online_only false mhp_remove() (of
- *  blocks that are there) would. The marks are model->blocks[].leaving. */
+ *  blocks that are there) would. The marks are model->blocks[].leaving and .removing. */
 void model_mark_leaving(struct model *model, struct mhp_blocks blocks, bool online_only,
 			struct model_verdict *verdict);
 void model_mark_span(struct model *model, struct mhp_span span, struct model_verdict *verdict);
@@ -123,8 +124,9 @@ void model_unmark(struct model *model);
 void model_leave_verdict(const struct model *model, struct model_verdict *verdict);
 /** Hold the explanation of a failed offline against the pages that are there. */
 void model_check_why(const struct model *model, int error, const struct mhp_why *why);
-/** A marked block is empty but for bad pages: OFFLINE, no longer marked. */
-void model_offline_done(struct model *model, uint32_t block);
+/** All marked blocks have left, are OFFLINE or gone, and no longer marked. */
+void model_leave_done(struct model *model);
+/** A block that was OFFLINE is gone. */
 void model_remove_done(struct model *model, uint32_t block);
 
 /** As mhp_add() and so on check a span; 0 when it is whole blocks of the range. */

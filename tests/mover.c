@@ -96,6 +96,8 @@ mover_isolate(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 	struct test_mover_page *page = named_page(mover, "isolate", pfn, order, cookie);
 	if (page->held)
 		FAIL("isolate of pfn %#" PRIx64 ", which is isolated", pfn);
+	if (mover->on_isolate != NULL)
+		mover->on_isolate(mover->on_isolate_ctx);
 	if (page->pinned)
 		return MHP_EBUSY;
 	mover->nr_isolated++;

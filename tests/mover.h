@@ -45,9 +45,11 @@ struct test_mover {
 	int migrate_error;
 	uint64_t migrate_times;
 	unsigned migrate_runs;
-	/* called at the start of each migrate */
+	/* called at the start of each migrate and of each isolate */
 	void (*on_migrate)(void *ctx);
 	void *on_migrate_ctx;
+	void (*on_isolate)(void *ctx);
+	void *on_isolate_ctx;
 };
 
 /** Register the owner. @nr_slots: at most so many pages at a time. */

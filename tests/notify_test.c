@@ -255,6 +255,10 @@ refuses_all(struct mhp *m)
 	CHECK_RET(mhp_compact(m, 0, MHP_ZONE_NORMAL, 0, &result), MHP_EDEADLK);
 	CHECK_RET(mhp_check(m, true, NULL, NULL), MHP_EDEADLK);
 	CHECK_RET(mhp_fini(m), MHP_EDEADLK);
+	CHECK_RET(mhp_plan_preview(m, NULL, 0, NULL), MHP_EDEADLK);
+	CHECK_RET(mhp_plan_commit(m, NULL, 0, NULL, NULL), MHP_EDEADLK);
+	CHECK_RET(mhp_block_announce(m, 0, 0), MHP_EDEADLK);
+	CHECK_RET(mhp_between_events(m, NULL, NULL), MHP_EDEADLK);
 	return 0;
 }
 
@@ -380,9 +384,26 @@ no_isolate(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 	return MHP_EBUSY;
 }
 
+static int
+no_migrate(void *ctx, const struct mhp_move *moves, unsigned nr_moves, unsigned *ret_done)
+{
+	(void)ctx, (void)moves, (void)nr_moves, (void)ret_done;
+	return MHP_EBUSY;
+}
+
+static void
+no_putback(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
+{
+	(void)ctx, (void)pfn, (void)order, (void)cookie;
+}
+
 TEST(owner__table__typed_errors)
 {
-	static const struct mhp_movable_ops incomplete = { no_isolate, NULL, NULL, NULL };
+	static const struct mhp_movable_ops incomplete[] = {
+		{ NULL, no_migrate, no_putback, NULL },
+		{ no_isolate, NULL, no_putback, NULL },
+		{ no_isolate, no_migrate, NULL, NULL },
+	};
 	char long_name[] = "123456789012345678901234567890123";
 	uint16_t id = 77, ids[MHP_OWNERS_MAX];
 	struct test_pool pool;
@@ -391,7 +412,8 @@ TEST(owner__table__typed_errors)
 	CHECK_RET(mhp_owner_register(pool.m, NULL, NULL, NULL, &id), MHP_EINVAL);
 	CHECK_RET(mhp_owner_register(pool.m, "", NULL, NULL, &id), MHP_EINVAL);
 	CHECK_RET(mhp_owner_register(pool.m, "o", NULL, NULL, NULL), MHP_EINVAL);
-	CHECK_RET(mhp_owner_register(pool.m, "o", &incomplete, NULL, &id), MHP_EINVAL);
+	for (unsigned i = 0; i < 3; i++)
+		CHECK_RET(mhp_owner_register(pool.m, "o", &incomplete[i], NULL, &id), MHP_EINVAL);
 	long_name[MHP_OWNER_NAME_MAX + 1] = '\0';
 	CHECK_RET(mhp_owner_register(pool.m, long_name, NULL, NULL, &id), MHP_EINVAL);
 	long_name[MHP_OWNER_NAME_MAX] = '\0';

@@ -11,6 +11,7 @@
 
 #include "ledger.h"
 #include "mover.h"
+#include "pages.h"
 
 #define SELF (MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE)
 #define MS UINT64_C(1000000)
@@ -411,6 +412,245 @@ TEST(offline__cancel_by_any_block_of_the_call__stops)
 	}
 }
 
+/* ---- wherever the bound is reached ---- */
+
+/* A port whose clock cancels the offline under way, when it is read for the at-th time. */
+static struct {
+	const struct mhp_port_ops *next;
+	struct bed *bed;
+	uint64_t at, calls;
+	uint64_t moved;            /* at that moment */
+	int answer;
+	uint64_t nr_fences;
+	bool steal;                /* another offline seems to begin while the clock is read */
+} ticking;
+
+static uint64_t
+ticking_now(void *port)
+{
+	if (ticking.bed != NULL && ++ticking.calls == ticking.at) {
+		ticking.answer = mhp_offline_cancel(ticking.bed->pool.m, 0);
+		ticking.moved = ticking.bed->mover.nr_frames_moved;
+	}
+	if (ticking.steal)
+		atomic_fetch_add(&ticking.bed->pool.m->progress_start_ns, 1);
+	return ticking.next->now_ns(port);
+}
+
+static void
+ticking_fence(void *port)
+{
+	(void)port;
+	ticking.nr_fences++;
+}
+
+/* This port has CPUs to fence, and takes whatever it has mapped for RAM. */
+static void
+open_ticking(struct bed *bed, struct mhp_port_ops *ops)
+{
+	struct mhp_sim_opts opts = { .geometry = test_geometry("small"),
+				     .mode = MHP_SIM_UNMAP,
+				     .vmemmap = MHP_VMEMMAP != 0,
+				     .descriptor_bytes = MHP_PAGE_BYTES };
+	struct test_pool *pool = &bed->pool;
+	size_t bytes = 0;
+	*pool = (struct test_pool){ .page_bytes = 4096 };
+	ticking.bed = NULL;
+	CHECK_OK(mhp_sim_create(&opts, &pool->sim));
+	mhp_sim_config(pool->sim, &pool->config);
+	ticking.next = pool->config.ops;
+	*ops = *pool->config.ops;
+	ops->now_ns = ticking_now;
+	ops->fence_cpus = ticking_fence;
+	ops->check_ram = NULL;
+	pool->config.ops = ops;
+	CHECK_OK(mhp_footprint(&opts.geometry, &bytes));
+	CHECK_OK(mhp_init(mhp_sim_instance_memory(pool->sim, bytes), bytes, &pool->config,
+			  &pool->m));
+	pool->block_pages = UINT64_C(1) << opts.geometry.block_order;
+	pool->block_bytes = pool->block_pages * pool->page_bytes;
+	test_mover_open(&bed->mover, pool, 16384);
+	add(bed, 0, 3, 0, MHP_ZONE_MOVABLE);
+}
+
+/* Full: there is too little room for what two of three blocks hold. Return: it was canceled. */
+static bool
+cancel_at_tick(uint64_t at, bool full, bool *ret_moved)
+{
+	struct mhp_blocks both = { 0, 2 };
+	struct mhp_port_ops ops;
+	struct mhp_why why;
+	struct bed bed;
+	test_at("canceled at tick %" PRIu64 "%s", at, full ? ", no room" : "");
+	open_ticking(&bed, &ops);
+	fill_with_gaps(&bed);
+	test_mover_thin_out(&bed.mover, full ? 0 : 50);
+	ticking.bed = &bed;
+	ticking.at = at;
+	ticking.calls = ticking.moved = ticking.nr_fences = 0;
+	ticking.answer = 1;
+	int error = mhp_offline(bed.pool.m, &both, 1, NULL, &why);
+	ticking.bed = NULL;
+	*ret_moved = bed.mover.nr_frames_moved != 0;
+	CHECK_CMP(ticking.nr_fences, >, 0U);
+	if (ticking.answer != 0 || (full && error == MHP_ENOMEM))
+		CHECK_RET(error, full ? MHP_ENOMEM : 0);
+	else if (error != 0) {
+		CHECK_RET(error, MHP_ECANCELED);
+		CHECK_EQ(why.cause, MHP_CAUSE_CANCELED);
+		CHECK_CMP(why.block, <, 2U);
+		CHECK_CMP(bed.mover.nr_frames_moved - ticking.moved, <=, 32U);
+		CHECK_EQ(test_block(&bed.pool, 0).state, MHP_ONLINE);
+	}
+	test_pool_check(&bed.pool);
+	test_mover_check(&bed.mover);
+	test_mover_close(&bed.mover);
+	test_pool_empty_and_close(&bed.pool);
+	return error == MHP_ECANCELED;
+}
+
+/* R29: canceled while it looks, takes room, or moves: it stops within a batch, and says so. */
+TEST(offline__canceled_at_any_moment__stops_within_a_batch)
+{
+	unsigned nr_before = 0, nr_canceled = 0, nr_full = 0;
+	ticking.calls = 1;
+	for (uint64_t at = 1; ticking.calls >= at; at++) {
+		bool moved;
+		nr_canceled += cancel_at_tick(at, false, &moved);
+		nr_before += !moved;
+	}
+	CHECK_CMP(nr_before, >=, 8U); /* while it looks, and while it takes room */
+	CHECK_CMP(nr_canceled, >=, nr_before + 8U);
+	ticking.calls = 1;
+	for (uint64_t at = 1; ticking.calls >= at; at++) {
+		bool moved;
+		nr_full += cancel_at_tick(at, true, &moved);
+		CHECK(!moved);
+	}
+	CHECK_CMP(nr_full, >=, 16U); /* takes room again, and asks why not, too */
+}
+
+static void
+look_while_it_moves(void *ctx)
+{
+	struct bed *bed = ctx;
+	struct mhp *m = bed->pool.m;
+	uint64_t used_bytes, free_bytes;
+	CHECK_EQ(mhp_offline_progress(m).blocks.count, 1U);
+	ticking.bed = bed;
+	ticking.steal = true;
+	CHECK_EQ(mhp_offline_progress(m).blocks.count, 0U);
+	ticking.steal = false;
+	ticking.bed = NULL;
+	atomic_fetch_sub(&m->progress_start_ns, 1);
+	CHECK_RET(mhp_offline_cancel(m, 0), MHP_ENOENT);
+	CHECK_RET(mhp_offline_cancel(m, bed->pool.config.geometry.nr_blocks), MHP_ENOENT);
+	CHECK_OK(mhp_range_usage(m, (struct mhp_blocks){ 0, 3 }, &used_bytes, &free_bytes));
+	CHECK_CMP(used_bytes, >, 0U);
+}
+
+/* R29 R49: looking while pages move, also as one offline ends and another begins. */
+TEST(offline__looks_while_it_moves__are_answered)
+{
+	struct mhp_port_ops ops;
+	struct bed bed;
+	open_ticking(&bed, &ops);
+	fill_with_gaps(&bed);
+	bed.mover.on_migrate = look_while_it_moves;
+	bed.mover.on_migrate_ctx = &bed;
+	CHECK_CMP(data_in(&bed, 1), >, 0U);
+	CHECK_OK(mhp_block_offline(bed.pool.m, 1, NULL, NULL));
+	CHECK_CMP(bed.mover.nr_migrated, >, 0U);
+	test_mover_check(&bed.mover);
+	test_mover_close(&bed.mover);
+	test_pool_empty_and_close(&bed.pool);
+}
+
+struct sleeper {
+	struct mhp_sim *sim;
+	uint64_t ns;
+};
+
+static int
+sleep_when_going(void *ctx, const struct mhp_notice *notice)
+{
+	struct sleeper *sleeper = ctx;
+	if (notice->kind == MHP_GOING_OFFLINE_NOTICE)
+		mhp_sim_advance(sleeper->sim, sleeper->ns);
+	return 0;
+}
+
+/* R29: a deadline that passes at any moment; listeners' time counts, too. */
+TEST(offline__deadline_at_any_moment__stops)
+{
+	struct mhp_offline_opts opts = { .deadline_ms = 1 };
+	unsigned nr_late = 0, nr_before = 0;
+	for (uint64_t ticks = 0; ticks < 100; ticks++) {
+		struct mhp_why why;
+		struct bed bed;
+		uint16_t id;
+		test_at("%" PRIu64 " ticks are left", ticks);
+		open_bed(&bed, "small", 3);
+		fill_with_gaps(&bed);
+		uint32_t block = fullest(&bed);
+		struct sleeper sleeper = { bed.pool.sim, MS - ticks * 1000 };
+		CHECK_OK(mhp_listener_add(bed.pool.m, sleep_when_going, &sleeper, 0, &id));
+		int error = mhp_block_offline(bed.pool.m, block, &opts, &why);
+		CHECK_OK(mhp_listener_remove(bed.pool.m, id));
+		if (error != 0) {
+			CHECK_RET(error, MHP_EAGAIN);
+			CHECK_EQ(why.cause, MHP_CAUSE_DEADLINE);
+			CHECK_EQ(why.block, block);
+			CHECK_EQ(test_block(&bed.pool, block).state, MHP_ONLINE);
+			nr_late++;
+			nr_before += bed.mover.nr_frames_moved == 0;
+			CHECK_EQ(why.nr_movable, nr_before == nr_late ? why.nr_movable :
+								       data_in(&bed, block));
+		}
+		test_pool_check(&bed.pool);
+		test_mover_check(&bed.mover);
+		close_bed(&bed);
+	}
+	CHECK_CMP(nr_before, >=, 8U);
+	CHECK_CMP(nr_late, >, nr_before);
+	CHECK_CMP(nr_late, <, 100U);
+}
+
+static void
+cancel_as_of_before(void *ctx)
+{
+	const struct canceler *canceler = ctx;
+	atomic_store(&canceler->bed->pool.m->cancel, (uint32_t)canceler->at);
+}
+
+static void
+keep_token(void *ctx)
+{
+	struct canceler *canceler = ctx;
+	canceler->at = mhp__cancel_token(canceler->bed->pool.m);
+}
+
+/* R29: a cancel that comes when its offline is over does not hit the next one. */
+TEST(offline__cancel_that_comes_too_late__hits_no_other)
+{
+	struct bed bed;
+	open_bed(&bed, "tiny2", 3);
+	CHECK(test_mover_fill(&bed.mover, usable(&bed), 0, 0));
+	struct canceler canceler = { .bed = &bed };
+	struct mhp_blocks block = { fullest(&bed), 1 };
+	bed.mover.on_migrate = keep_token;
+	bed.mover.on_migrate_ctx = &canceler;
+	CHECK_OK(mhp_offline(bed.pool.m, &block, 1, NULL, NULL));
+	CHECK_NE(canceler.at, 0U);
+	CHECK_OK(mhp_online(bed.pool.m, block, MHP_ZONE_MOVABLE, NULL));
+	bed.mover.on_migrate = cancel_as_of_before;
+	block.first = fullest(&bed);
+	CHECK_OK(mhp_offline(bed.pool.m, &block, 1, NULL, NULL));
+	CHECK_EQ(atomic_load(&bed.pool.m->cancel), 0U);
+	test_mover_check(&bed.mover);
+	close_bed(&bed);
+}
+
 struct watcher {
 	struct bed *bed;
 	uint64_t total, calls, last_moved, last_elapsed;
@@ -678,4 +918,230 @@ TEST(offline__cause_text__is_never_null)
 	for (unsigned i = 0; i <= MHP_CAUSE_POLICY; i++)
 		CHECK_CMP(strlen(mhp_cause_text(i)), >, 5U);
 	CHECK_STR(mhp_cause_text(MHP_CAUSE_POLICY + 1), "?");
+}
+
+/* ---- what owners and pages may do meanwhile ---- */
+
+static void
+let_go(void *ctx)
+{
+	struct canceler *canceler = ctx;
+	if (++canceler->calls == canceler->at)
+		CHECK_OK(mhp_page_free(canceler->bed->pool.m, canceler->progress.moved_pages));
+}
+
+/* R30: what was in the way has gone before it could be asked about: it is named all the same. */
+TEST(offline__blocker_goes_while_others_are_asked__is_named)
+{
+	struct bed bed;
+	struct mhp_why why;
+	struct mhp_blocks both = { 0, 2 }, one = { 1, 1 };
+	open_bed(&bed, "small", 2);
+	CHECK(test_mover_alloc(&bed.mover, 0, 0) != TEST_MOVER_NONE);
+	while (data_in(&bed, 0) == 0)
+		CHECK(test_mover_alloc(&bed.mover, 0, 0) != TEST_MOVER_NONE);
+	CHECK_OK(mhp_offline(bed.pool.m, &one, 1, NULL, NULL));
+	CHECK_OK(mhp_online(bed.pool.m, one, MHP_ZONE_NORMAL, NULL));
+	uint64_t pfn = kernel_page(&bed, bed.kernel, 0);
+	CHECK_CMP(pfn, >=, bed.pool.block_pages);
+	add(&bed, 2, 1, 0, MHP_ZONE_MOVABLE);
+	/* The owner of the first page, when it is asked, lets the blocker of the other block go. */
+	struct canceler canceler = { .bed = &bed, .at = 1, .progress.moved_pages = pfn };
+	bed.mover.on_isolate = let_go;
+	bed.mover.on_isolate_ctx = &canceler;
+	CHECK_RET(mhp_offline(bed.pool.m, &both, 1, NULL, &why), MHP_EBUSY);
+	CHECK_EQ(why.cause, MHP_CAUSE_UNMOVABLE);
+	CHECK_EQ(why.pfn, pfn);
+	CHECK_OK(mhp_offline(bed.pool.m, &both, 1, NULL, NULL));
+	test_mover_check(&bed.mover);
+	close_bed(&bed);
+}
+
+static void
+cancel_when_asked(void *ctx)
+{
+	struct canceler *canceler = ctx;
+	if (++canceler->calls == canceler->at)
+		CHECK_OK(mhp_offline_cancel(canceler->bed->pool.m, canceler->block));
+}
+
+/* R29: canceled while it gives up, and asks who would not let go. */
+TEST(offline__canceled_while_it_asks_why_not__stops)
+{
+	struct bed bed;
+	struct mhp_why why;
+	struct mhp_blocks both = { 0, 2 };
+	struct mhp_offline_opts once = { .attempts_max = 1 };
+	open_bed(&bed, "small", 4);
+	for (uint32_t block = 0; block < 2; block++)
+		while (data_in(&bed, block) == 0)
+			CHECK(test_mover_alloc(&bed.mover, 0, 0) != TEST_MOVER_NONE);
+	uint64_t nr = bed.mover.nr_live;
+	for (uint32_t slot = 0; slot < nr; slot++)
+		bed.mover.pages[slot].pinned = true;
+	uint64_t in_both = data_in(&bed, 0) + data_in(&bed, 1);
+	struct canceler canceler = { .bed = &bed, .block = 0, .at = in_both + 1 };
+	bed.mover.on_isolate = cancel_when_asked;
+	bed.mover.on_isolate_ctx = &canceler;
+	CHECK_RET(mhp_offline(bed.pool.m, &both, 1, &once, &why), MHP_ECANCELED);
+	CHECK_EQ(why.cause, MHP_CAUSE_CANCELED);
+	CHECK_EQ(canceler.calls >= canceler.at, true);
+	for (uint32_t slot = 0; slot < nr; slot++)
+		bed.mover.pages[slot].pinned = false;
+	close_bed(&bed);
+}
+
+/* An owner of single frames that agrees to everything and keeps no books. */
+struct raw {
+	struct mhp *m;
+	uint16_t owner;
+	uint64_t drop_pfn;         /* freed in the middle of its move; MHP_PFN_NONE: none */
+	uint64_t arriving_pfn;     /* becomes a page of arriving_owner in the first move */
+	uint16_t arriving_owner;
+	unsigned nr_moves;
+};
+
+static int
+raw_isolate(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
+{
+	(void)ctx, (void)pfn, (void)order, (void)cookie;
+	return 0;
+}
+
+static int
+raw_migrate(void *ctx, const struct mhp_move *moves, unsigned nr_moves, unsigned *ret_done)
+{
+	struct raw *raw = ctx;
+	(void)moves;
+	if (raw->drop_pfn != MHP_PFN_NONE)
+		CHECK_OK(mhp_page_free(raw->m, raw->drop_pfn));
+	raw->drop_pfn = MHP_PFN_NONE;
+	if (raw->nr_moves++ == 0 && raw->arriving_pfn != MHP_PFN_NONE)
+		mhp__page_begin(mhp__pfn_to_page(raw->m, raw->arriving_pfn), raw->arriving_owner, 0,
+				1);
+	*ret_done = nr_moves;
+	return 0;
+}
+
+static void
+raw_putback(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
+{
+	(void)ctx, (void)pfn, (void)order, (void)cookie;
+}
+
+static const struct mhp_movable_ops raw_ops = { raw_isolate, raw_migrate, raw_putback, NULL };
+
+static void
+open_raw(struct raw *raw, struct bed *bed)
+{
+	*raw = (struct raw){ .m = bed->pool.m, .drop_pfn = MHP_PFN_NONE,
+			     .arriving_pfn = MHP_PFN_NONE };
+	CHECK_OK(mhp_owner_register(raw->m, "raw", &raw_ops, raw, &raw->owner));
+}
+
+/* Free the pages of an owner in [start_pfn, end_pfn), at most nr_max. Return: how many. */
+static uint64_t
+free_raw(struct bed *bed, uint16_t owner, uint32_t first, uint32_t count, uint64_t nr_max)
+{
+	uint64_t start = first * bed->pool.block_pages, nr = 0;
+	for (uint64_t pfn = start; pfn < start + count * bed->pool.block_pages; pfn++) {
+		struct mhp_frame frame = mhp_frame_peek(bed->pool.m, pfn);
+		if (nr < nr_max && frame.state == MHP_FRAME_USED && frame.owner == owner) {
+			CHECK_OK(mhp_page_free(bed->pool.m, pfn));
+			nr++;
+		}
+	}
+	return nr;
+}
+
+/* R29: an owner that frees what it holds: no frame is given back twice, or lost. */
+TEST(offline__owner_frees_what_it_holds__nothing_is_lost)
+{
+	struct bed bed;
+	struct raw raw;
+	uint64_t pfn, first = MHP_PFN_NONE;
+	open_bed(&bed, "small", 2);
+	open_raw(&raw, &bed);
+	struct mhp_page_req req = { .owner = raw.owner };
+	for (unsigned i = 0; i < 9; i++) {
+		CHECK_OK(mhp_page_alloc(raw.m, req, &pfn));
+		first = pfn < first ? pfn : first;
+	}
+	raw.drop_pfn = first + 4;
+	CHECK_OK(mhp_block_offline(raw.m, (uint32_t)(first / bed.pool.block_pages), NULL, NULL));
+	CHECK_EQ(raw.drop_pfn, MHP_PFN_NONE);
+	CHECK_EQ(free_raw(&bed, raw.owner, 0, 2, UINT64_MAX), 9U); /* the target is the owner's */
+	test_pool_check(&bed.pool);
+	close_bed(&bed);
+}
+
+/* Use all but one frame, of which block 0 has one that is on its way into use: then as many pages
+ * in block 1 go as are used in block 0. Return: that frame. */
+static uint64_t
+one_on_its_way(struct bed *bed, struct raw *raw)
+{
+	struct mhp_page_req req = { .owner = raw->owner };
+	struct mhp_zone *zone = mhp__zone(raw->m, 0, MHP_ZONE_MOVABLE);
+	uint64_t pfn, last = bed->pool.block_pages - 1;
+	while (mhp_page_alloc(raw->m, req, &pfn) == 0)
+		;
+	CHECK_OK(mhp_page_free(raw->m, last));
+	mhp_drain_caches(raw->m);
+	CHECK_EQ(mhp__zone_take(raw->m, zone, 0, 1, NULL, &pfn), 1U);
+	CHECK_EQ(pfn, last);
+	CHECK_EQ(free_raw(bed, raw->owner, 1, 1, usable(bed) - 1), usable(bed) - 1);
+	raw->arriving_pfn = pfn;
+	return pfn;
+}
+
+/* R29: a frame that was on its way when room was counted turns out to be a page: one that can
+ * move, with room or without, and one that cannot. */
+TEST(offline__page_arrives_late__moved_or_named)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		struct bed bed;
+		struct raw raw;
+		struct mhp_why why;
+		test_at("case %u", i);
+		open_bed(&bed, "small", 2);
+		open_raw(&raw, &bed);
+		uint64_t pfn = one_on_its_way(&bed, &raw);
+		raw.arriving_owner = i == 2 ? bed.kernel : raw.owner;
+		if (i == 0)
+			CHECK_EQ(free_raw(&bed, raw.owner, 1, 1, 1), 1U);
+		int error = mhp_block_offline(raw.m, 0, NULL, &why);
+		CHECK_RET(error, i == 0 ? 0 : i == 1 ? MHP_ENOMEM : MHP_EBUSY);
+		if (error != 0) {
+			CHECK_EQ(why.cause, i == 1 ? MHP_CAUSE_ROOM : MHP_CAUSE_UNMOVABLE);
+			CHECK_EQ(why.pfn, pfn);
+			CHECK_OK(mhp_page_free(raw.m, pfn));
+		}
+		test_pool_check(&bed.pool);
+		(void)free_raw(&bed, raw.owner, 0, 2, UINT64_MAX);
+		close_bed(&bed);
+	}
+}
+
+/* R30: pages of an owner that is gone, or never was: they cannot move, and are named as well as
+ * can be. */
+TEST(offline__owner_is_forgotten__its_pages_are_named)
+{
+	struct bed bed;
+	struct mhp_why why;
+	open_bed(&bed, "tiny2", 1);
+	make_normal(&bed);
+	add(&bed, 1, 1, 0, MHP_ZONE_MOVABLE);
+	uint64_t pfn = kernel_page(&bed, bed.kernel, 0);
+	CHECK_OK(mhp_owner_unregister(bed.pool.m, bed.kernel));
+	CHECK_RET(mhp_block_offline(bed.pool.m, 0, NULL, &why), MHP_EBUSY);
+	CHECK_EQ(why.pfn, pfn);
+	CHECK_STR(why.text, "?");
+	struct mhp_page *page = mhp__pfn_to_page(bed.pool.m, pfn);
+	mhp__page_begin(page, MHP_OWNERS_MAX, 0, 0);
+	CHECK_RET(mhp_block_offline(bed.pool.m, 0, NULL, &why), MHP_EBUSY);
+	CHECK_EQ(why.owner, MHP_OWNERS_MAX);
+	CHECK_STR(why.text, "?");
+	mhp__page_begin(page, bed.kernel, 0, 0);
+	CHECK_OK(mhp_page_free(bed.pool.m, pfn));
+	close_bed(&bed);
 }

@@ -342,6 +342,9 @@ TEST(page_alloc__bad_request__einval_and_nothing_changed) /* R17 */
 	CHECK_RET(mhp_page_alloc(book.m, request(book.fixed, book.geo.pageblock_order + 1U, 0),
 				 &pfn), MHP_EINVAL);
 	CHECK_RET(mhp_page_alloc(book.m, request(book.fixed, 255, 0), &pfn), MHP_EINVAL);
+	CHECK_RET(mhp_page_alloc(book.m, request(book.fixed, 255, MHP_NODE_ANY), &pfn),
+		  MHP_EINVAL);
+	CHECK_RET(mhp_page_alloc(book.m, request(nobody, 0, MHP_NODE_ANY), &pfn), MHP_EINVAL);
 	CHECK_RET(mhp_page_alloc(book.m, request(book.fixed, 0, 2), &pfn), MHP_EINVAL);
 	CHECK_RET(mhp_page_alloc(book.m, request(book.fixed, 0, 254), &pfn), MHP_EINVAL);
 	for (unsigned bit = 1; bit < 8; bit++) {
@@ -538,6 +541,79 @@ TEST(cache__held_by_somebody_else__pages_pass_it_by)
 	CHECK_EQ(mhp__pages_nr_free(book.m, 0, 2 * book.pool.block_pages), free);
 	CHECK_EQ(cache->count[0], count);
 	mhp_port_cache_open(cache);
+	book_check(&book);
+	book_close(&book);
+}
+
+/* What only a race brings about, done by hand: a refill that somebody else was faster with. */
+TEST(cache__filled_meanwhile__a_refill_takes_from_it)
+{
+	struct book book;
+	uint64_t pfn;
+	book_shape(&book, "small");
+	book_plug(&book, 0, 1, 0, MHP_ZONE_NORMAL, 0);
+	CHECK(book_alloc(&book, book.fixed, 0, 0, NULL));
+	struct mhp_zone *zone = mhp__zone(book.m, 0, MHP_ZONE_NORMAL);
+	struct mhp_cache *cache = mhp__zone_caches(book.m, zone);
+	uint32_t count = cache->count[0];
+	CHECK_CMP(count, >, 0U);
+	CHECK(mhp__cache_refill(book.m, zone, 0, &pfn));
+	CHECK_EQ(cache->count[0], count - 1);
+	CHECK_EQ((int)mhp_frame_peek(book.m, pfn).state, MHP_FRAME_CACHED);
+	mhp__zone_give(book.m, NULL, 0, 1, &pfn);
+	book_check(&book);
+	book_close(&book);
+}
+
+/* And an arena that has left, or changed zones, before it was come back to. */
+TEST(zone__arena_that_has_left__is_passed_by)
+{
+	struct book book;
+	book_shape(&book, "small");
+	book_plug(&book, 0, 1, 0, MHP_ZONE_NORMAL, 0);
+	book_plug(&book, 1, 1, 0, MHP_ZONE_MOVABLE, 0);
+	struct mhp_zone *normal = mhp__zone(book.m, 0, MHP_ZONE_NORMAL);
+	struct mhp_arena *other = &book.m->arenas[mhp__pfn_arena(book.m, book.pool.block_pages)];
+	uint64_t last = 2 * book.pool.block_pages - 1, digest = mhp_digest(book.m);
+	mhp__zone_refile(book.m, normal, other);
+	CHECK(!mhp__zone_take_part(book.m, normal, last, 1));
+	CHECK_EQ(mhp__zone_take_packed(book.m, normal, mhp__arena_index(book.m, other), last + 1,
+				       0, 1, &last), 0U);
+	CHECK_EQ(mhp_digest(book.m), digest);
+	book_check(&book);
+	book_close(&book);
+}
+
+/* A reserve as long as whole arenas: none of its frames has an arena that says so. */
+TEST(frame_peek__reserve_longer_than_an_arena__metadata)
+{
+	struct mhp_geometry geo = { 12, 1, 10, 10, 1, 1, 2, 0 };
+	struct book book;
+	book_open(&book, &(struct test_pool_opts){ .geometry = &geo });
+	book_plug(&book, 1, 1, 0, MHP_ZONE_NORMAL, 0);
+	uint64_t reserve = book.m->blocks[1].altmap.capacity;
+	for (uint64_t pfn = 0; pfn < 1024; pfn++)
+		CHECK_EQ((int)mhp_frame_peek(book.m, pfn).state, MHP_FRAME_ABSENT);
+	for (uint64_t pfn = 0; pfn < 1024; pfn++)
+		CHECK_EQ((int)mhp_frame_peek(book.m, 1024 + pfn).state,
+			 pfn < reserve ? MHP_FRAME_METADATA : MHP_FRAME_FREE);
+	book_check(&book);
+	book_close(&book);
+}
+
+/* Who writes to the first word of a page that he has freed, and its block leaves then. */
+TEST(poison__first_word_overwritten__block_leaves_all_the_same)
+{
+	struct mhp_blocks block = { 0, 1 };
+	struct book book;
+	uint64_t pfn;
+	book_shape(&book, "tiny2");
+	book_plug(&book, 0, 1, 0, MHP_ZONE_NORMAL, 0);
+	CHECK(book_alloc(&book, book.fixed, 0, 0, &pfn));
+	book_free(&book, 0);
+	*(uint64_t *)mhp_pfn_to_virt(book.m, pfn) = 1;
+	CHECK_OK(mhp_offline(book.m, &block, 1, NULL, NULL));
+	CHECK_OK(mhp_online(book.m, block, MHP_ZONE_NORMAL, NULL));
 	book_check(&book);
 	book_close(&book);
 }
@@ -757,16 +833,16 @@ TEST(pages_isolate__pages_freed_meanwhile__stay_in_the_bitmaps) /* R29 */
 	}
 	CHECK_EQ(mhp__pages_nr_free(book.m, first, size), size);
 	CHECK(!book_alloc(&book, book.fixed, 0, 0, NULL));
-	uint64_t cursor = first;
-	struct mhp_chunk chunk;
-	CHECK(!mhp__pages_next(book.m, &cursor, first + size, &chunk));
+	struct mhp__walk walk;
+	mhp__walk_begin(&walk, first, size);
+	CHECK(mhp__walk_next(book.m, &walk) == NULL);
 	open_again(&book, first, size);
 	CHECK(book_alloc(&book, book.fixed, book.geo.pageblock_order, 0, NULL));
 	book_check(&book);
 	book_close(&book);
 }
 
-TEST(pages_next__a_range__its_pages_in_order_and_nothing_else)
+TEST(walk__a_range__its_pages_in_order_and_nothing_else)
 {
 	struct book book;
 	book_shape(&book, "small");
@@ -779,19 +855,22 @@ TEST(pages_next__a_range__its_pages_in_order_and_nothing_else)
 	for (unsigned i = 0; i < 30; i++)
 		book_free(&book, test_random(&book.random) % book.nr_heads);
 	mhp_drain_caches(book.m);
-	uint64_t cursor = 0, nr = 0, last = 0;
-	struct mhp_chunk chunk;
-	while (mhp__pages_next(book.m, &cursor, book.nr_pfns, &chunk)) {
-		CHECK_EQ(chunk.owner, book.fixed);
-		CHECK_EQ(chunk.order, book.order_of[chunk.pfn]);
-		CHECK_EQ(chunk.cookie, mhp_frame_peek(book.m, chunk.pfn).cookie);
-		CHECK_EQ(cursor, chunk.pfn + (UINT64_C(1) << chunk.order));
-		CHECK(nr == 0 || chunk.pfn > last);
-		last = chunk.pfn;
+	uint64_t nr = 0, last = 0;
+	const struct mhp_chunk *chunk;
+	struct mhp__walk walk;
+	mhp__walk_begin(&walk, 0, book.nr_pfns);
+	while ((chunk = mhp__walk_next(book.m, &walk)) != NULL) {
+		CHECK_EQ(chunk->owner, book.fixed);
+		CHECK_EQ(chunk->order, book.order_of[chunk->pfn]);
+		CHECK_EQ(chunk->cookie, mhp_frame_peek(book.m, chunk->pfn).cookie);
+		CHECK(nr == 0 || chunk->pfn > last);
+		last = chunk->pfn;
 		nr++;
+		if (test_random(&book.random) % 4 == 0)
+			mhp__walk_refresh(&walk);
 	}
 	CHECK_EQ(nr, book.nr_heads);
-	CHECK_CMP(cursor, >=, book.nr_pfns);
+	CHECK(mhp__walk_next(book.m, &walk) == NULL);
 	/* Any part of it: free frames are counted one by one. */
 	for (unsigned i = 0; i < 200; i++) {
 		uint64_t from = test_random(&book.random) % (3 * book.pool.block_pages), want = 0;

@@ -154,6 +154,45 @@ TEST(plan__added_memory__is_no_room)
 	test_pool_empty_and_close(&pool);
 }
 
+/* R31: a commit that is a dry run is a preview: the same answer, and nothing has changed. */
+TEST(plan__commit_as_dry_run__is_a_preview)
+{
+	struct mhp_offline_opts rehearsal = { .dry_run = true };
+	struct mhp_plan_answer answer, foreseen;
+	struct test_ledger before;
+	struct test_pool pool;
+	struct test_mover mover;
+	uint64_t pfn;
+	uint16_t kernel;
+	test_pool_open(&pool, NULL);
+	test_mover_open(&mover, &pool, 4096);
+	CHECK_OK(mhp_owner_register(pool.m, "kernel", NULL, NULL, &kernel));
+	add_online(&pool, 0, 1, MHP_ZONE_NORMAL);
+	add_online(&pool, 1, 2, MHP_ZONE_MOVABLE);
+	CHECK(test_mover_fill(&mover, pool.block_pages, 1, 0));
+	struct mhp_step steps[] = { step_of(&pool, MHP_STEP_ADD, 4, 1),
+				    step_of(&pool, MHP_STEP_ONLINE, 4, 1),
+				    step_of(&pool, MHP_STEP_REMOVE, 0, 1) };
+	test_ledger_take(&pool, &before);
+	CHECK_OK(mhp_plan_commit(pool.m, steps, 3, &rehearsal, &answer));
+	CHECK_EQ(answer.failed_step, 3U);
+	test_ledger_check(&pool, &before);
+	CHECK_EQ(mover.nr_frames_moved, 0U);
+	struct mhp_page_req req = { .owner = kernel };
+	CHECK_OK(mhp_page_alloc(pool.m, req, &pfn));
+	test_ledger_take(&pool, &before);
+	CHECK_RET(mhp_plan_commit(pool.m, steps, 3, &rehearsal, &answer), MHP_EBUSY);
+	CHECK_RET(mhp_plan_preview(pool.m, steps, 3, &foreseen), MHP_EBUSY);
+	CHECK_MEM(&answer, &foreseen, sizeof(answer));
+	CHECK_EQ(answer.failed_step, 2U);
+	CHECK_EQ(answer.why.pfn, pfn);
+	test_ledger_check(&pool, &before);
+	CHECK_OK(mhp_page_free(pool.m, pfn));
+	test_mover_check(&mover);
+	test_mover_close(&mover);
+	test_pool_empty_and_close(&pool);
+}
+
 struct refuser {
 	unsigned countdown;        /* refuse that GOING notice, 1 = the next; 0 = none */
 	unsigned open;             /* GOING without DONE or CANCEL */
@@ -369,12 +408,6 @@ close_world(struct world *world)
 	if (world->kernel_pfn != MHP_PFN_NONE)
 		CHECK_OK(mhp_page_free(world->pool.m, world->kernel_pfn));
 	test_mover_close(&world->mover);
-	for (uint32_t i = 0; i < BLOCKS; i++) {
-		struct mhp_span span = test_blocks(&world->pool, i, 1);
-		if (test_block(&world->pool, i).placement == MHP_PLACE_NODE &&
-		    test_block(&world->pool, i).state != MHP_ABSENT)
-			CHECK_OK(mhp_remove(world->pool.m, &span, 1, NULL, NULL));
-	}
 	test_pool_empty_and_close(&world->pool);
 }
 

@@ -6,6 +6,7 @@
  * of 300 % is three blocks to one. What mhp_policy_foresee() says is held against where the next
  * block really goes, in any state that a random walk finds.
  */
+#include "instance.h"
 #include "test.h"
 
 static void
@@ -259,6 +260,32 @@ TEST(foresee__random_walk__comes_true)
 	test_pool_empty_and_close(&pool);
 }
 
+/* R23: no amount is too large to be compared. */
+TEST(foresee__more_memory_than_there_is__no_overflow)
+{
+	struct mhp_foresight foresight;
+	struct mhp_zone *normal, *movable;
+	struct test_pool pool;
+
+	open_pool(&pool);
+	plug(&pool, 0, 0);
+	set_policy(pool.m, MHP_POLICY_AUTO_MOVABLE, UINT32_MAX, false, false);
+	normal = &pool.m->zones[MHP_ZONE_NORMAL];
+	movable = &pool.m->zones[MHP_ZONE_MOVABLE];
+	uint64_t present = normal->present;
+	normal->present = UINT64_C(1) << 40;
+	CHECK_OK(mhp_policy_foresee(pool.m, 0, 64, 64, &foresight));
+	CHECK(foresight.movable_fits);
+	normal->present = 1;
+	movable->present = UINT64_C(1) << 40;
+	CHECK_OK(mhp_policy_foresee(pool.m, 0, 64, 64, &foresight));
+	CHECK(!foresight.movable_fits);
+	CHECK_EQ(foresight.ratio_after, UINT32_MAX - 1);
+	normal->present = present;
+	movable->present = 0;
+	test_pool_empty_and_close(&pool);
+}
+
 /* ---- knobs ---- */
 
 static void
@@ -288,6 +315,9 @@ TEST(policy__knobs__checked_and_traced)
 	policy.auto_online = (enum mhp_auto_online)4;
 	CHECK_RET(mhp_set_policy(pool.m, &policy), MHP_EINVAL);
 	CHECK_RET(mhp_set_policy(pool.m, NULL), MHP_EINVAL);
+	policy.auto_online = MHP_AUTO_ONLINE;
+	policy.auto_online_attempts = MHP_AUTO_ONLINE_ATTEMPTS_MAX + 1;
+	CHECK_RET(mhp_set_policy(pool.m, &policy), MHP_EINVAL);
 	mhp_get_policy(pool.m, &have);
 	CHECK_EQ(have.online_policy, MHP_POLICY_CONTIG_ZONES);
 	CHECK_EQ(nr_events, 0);

@@ -51,13 +51,10 @@ open_mixture(struct test_pool *pool, struct test_mover *mover, const char *shape
 		CHECK(test_mover_alloc(mover, 0, i % 2) != TEST_MOVER_NONE);
 }
 
-/* A block that holds the metadata of another goes after it. */
 static void
 close_mixture(struct test_pool *pool, struct test_mover *mover)
 {
 	test_mover_close(mover);
-	if (test_block(pool, 6).state != MHP_ABSENT)
-		CHECK_OK(take_out(pool, 6, 1, NULL));
 	test_pool_empty_and_close(pool);
 }
 
@@ -229,6 +226,121 @@ TEST(remove__dry_run__changes_nothing)
 	test_ledger_check(&pool, &before);
 	CHECK_EQ(mover.nr_frames_moved, 0U);
 	close_mixture(&pool, &mover);
+}
+
+/* ---- blocks that hold the metadata of others ---- */
+
+struct chain {
+	struct test_pool pool;
+	struct test_mover mover;
+	unsigned nr_removed;
+	uint32_t removed[8];       /* first blocks of what was removed, in order */
+};
+
+static void
+note_removal(void *ctx, const struct mhp_event *event)
+{
+	struct chain *chain = ctx;
+	if (event->kind == MHP_EV_REMOVE && chain->nr_removed < 8)
+		chain->removed[chain->nr_removed++] = event->block;
+}
+
+/* The metadata of block 5 lies in block 0, that of block 0 in block 3; block 6 has room. */
+static void
+open_chain(struct chain *chain)
+{
+	struct test_pool_opts opts = { .shape = "tiny8", .trace = note_removal,
+				       .trace_ctx = chain };
+	struct mhp_add_opts on_node = { .flags = MHP_MEMMAP_ON_NODE | MHP_ADD_ONLINE,
+					.zone = MHP_ZONE_NORMAL };
+	test_pool_open(&chain->pool, &opts);
+	test_mover_open(&chain->mover, &chain->pool, 4096);
+	add(&chain->pool, 3, 1, SELF | MHP_ADD_ONLINE, 0, MHP_ZONE_NORMAL);
+	on_node.node = 1;
+	CHECK_OK(mhp_add(chain->pool.m, test_blocks(&chain->pool, 0, 1), &on_node, NULL));
+	on_node.node = 0;
+	on_node.metadata_node = 1;
+	CHECK_OK(mhp_add(chain->pool.m, test_blocks(&chain->pool, 5, 1), &on_node, NULL));
+	for (unsigned i = 0; i < 8; i++)
+		CHECK(test_mover_alloc(&chain->mover, i % 3, i % 2) != TEST_MOVER_NONE);
+	add(&chain->pool, 6, 1, SELF | MHP_ADD_ONLINE, 1, MHP_ZONE_MOVABLE);
+	chain->nr_removed = 0;
+}
+
+static void
+close_chain(struct chain *chain)
+{
+	test_mover_check(&chain->mover);
+	test_mover_close(&chain->mover);
+	test_pool_empty_and_close(&chain->pool);
+}
+
+/* R25 R26: who holds the metadata of others leaves with them, and after them. */
+TEST(remove__hosts_and_those_they_serve__leave_together)
+{
+	struct mhp_offline_opts rehearsal = { .dry_run = true };
+	struct test_ledger before;
+	struct chain chain = { .nr_removed = 0 };
+	open_chain(&chain);
+	struct mhp_span spans[] = { test_blocks(&chain.pool, 3, 1), test_blocks(&chain.pool, 5, 1),
+				    test_blocks(&chain.pool, 0, 1) };
+	test_ledger_take(&chain.pool, &before);
+	CHECK_OK(mhp_remove(chain.pool.m, spans, 3, &rehearsal, NULL));
+	test_ledger_check(&chain.pool, &before);
+	CHECK_OK(mhp_remove(chain.pool.m, spans, 3, NULL, NULL));
+	CHECK_EQ(chain.nr_removed, 3U);
+	CHECK_EQ(chain.removed[0], 5U);
+	CHECK_EQ(chain.removed[1], 0U);
+	CHECK_EQ(chain.removed[2], 3U);
+	test_pool_check(&chain.pool);
+	close_chain(&chain);
+}
+
+/* R26 R30: without all that it serves a host stays, and so do they: offline they still need it. */
+TEST(remove__host_without_those_it_serves__stays)
+{
+	struct mhp_blocks all[] = { { 0, 1 }, { 3, 1 }, { 5, 1 } };
+	struct test_ledger before;
+	struct mhp_why why;
+	struct chain chain = { .nr_removed = 0 };
+	open_chain(&chain);
+	struct mhp_span spans[] = { test_blocks(&chain.pool, 3, 1), test_blocks(&chain.pool, 0, 1),
+				    test_blocks(&chain.pool, 5, 1) };
+	test_ledger_take(&chain.pool, &before);
+	CHECK_RET(mhp_remove(chain.pool.m, spans, 1, NULL, &why), MHP_EBUSY);
+	CHECK_EQ(why.block, 3U);
+	CHECK_STR(why.text, "metadata of block 0");
+	CHECK_RET(mhp_remove(chain.pool.m, spans, 2, NULL, &why), MHP_EBUSY);
+	CHECK_EQ(why.block, 0U);
+	CHECK_STR(why.text, "metadata of block 5");
+	CHECK_RET(mhp_offline(chain.pool.m, all, 3, NULL, &why), MHP_EBUSY);
+	CHECK_EQ(why.cause, MHP_CAUSE_UNMOVABLE);
+	test_ledger_check(&chain.pool, &before);
+	CHECK_OK(mhp_remove(chain.pool.m, spans, 3, NULL, NULL));
+	close_chain(&chain);
+}
+
+/* R31: a plan may keep the host, offline. */
+TEST(remove__plan_that_only_offlines_the_host__done_after_the_others)
+{
+	struct mhp_blocks host = { 3, 1 };
+	struct chain chain = { .nr_removed = 0 };
+	open_chain(&chain);
+	struct mhp_step steps[] = {
+		{ .kind = MHP_STEP_OFFLINE, .span = test_blocks(&chain.pool, 3, 1) },
+		{ .kind = MHP_STEP_REMOVE, .span = test_blocks(&chain.pool, 0, 1) },
+		{ .kind = MHP_STEP_REMOVE, .span = test_blocks(&chain.pool, 5, 1) },
+	};
+	CHECK_RET(mhp_plan_preview(chain.pool.m, steps, 2, NULL), MHP_EBUSY);
+	CHECK_OK(mhp_plan_preview(chain.pool.m, steps, 3, NULL));
+	CHECK_OK(mhp_plan_commit(chain.pool.m, steps, 3, NULL, NULL));
+	CHECK_EQ(test_block(&chain.pool, 3).state, MHP_OFFLINE);
+	CHECK_EQ(test_block(&chain.pool, 0).state, MHP_ABSENT);
+	CHECK_EQ(test_block(&chain.pool, 5).state, MHP_ABSENT);
+	test_pool_check(&chain.pool);
+	CHECK_OK(mhp_online(chain.pool.m, host, MHP_ZONE_NORMAL, NULL));
+	test_pool_check(&chain.pool);
+	close_chain(&chain);
 }
 
 /* ---- a failed add ---- */
@@ -432,4 +544,33 @@ TEST(remove__scrub__memory_is_zeros)
 		test_mover_close(&mover);
 		test_pool_empty_and_close(&pool);
 	}
+}
+
+/* R33 R34: even a write may hurt in a frame that is known to be bad: scrubbing goes around it. */
+TEST(remove__scrub_with_bad_frames__all_but_those_are_zeros)
+{
+	struct test_pool_opts opts = { .shape = "tiny8", .fill = MHP_SIM_GARBAGE };
+	struct mhp_offline_opts leave = { .scrub = true };
+	struct test_pool pool;
+	test_pool_open(&pool, &opts);
+	add(&pool, 0, 1, SELF | MHP_ADD_ONLINE, 0, MHP_ZONE_MOVABLE);
+	uint64_t last = pool.block_pages - 1, bad[] = { last - 9, last - 8, last };
+	unsigned char before[3][4096], after[4096];
+	for (unsigned i = 0; i < 3; i++) {
+		CHECK_OK(mhp_bad_add(pool.m, bad[i]));
+		memcpy(before[i], mhp_pfn_to_virt(pool.m, bad[i]), sizeof(before[i]));
+		CHECK(before[i][0] != 0 || before[i][1] != 0); /* garbage, or a free page's */
+	}
+	struct mhp_span span = test_blocks(&pool, 0, 1);
+	CHECK_OK(mhp_remove(pool.m, &span, 1, &leave, NULL));
+	for (uint64_t pfn = 0; pfn <= last; pfn++) {
+		struct mhp_phys phys = { pfn * pool.page_bytes };
+		unsigned i = pfn == bad[0] ? 0 : pfn == bad[1] ? 1 : 2;
+		memcpy(after, mhp_sim_backdoor(pool.sim, phys), sizeof(after));
+		if (pfn == bad[i])
+			CHECK_MEM(after, before[i], sizeof(after));
+		for (unsigned byte = 0; pfn != bad[i] && byte < sizeof(after); byte++)
+			CHECK_EQ(after[byte], 0);
+	}
+	test_pool_close(&pool);
 }

@@ -67,8 +67,7 @@ static void
 inside(void *ctx)
 {
 	(void)ctx;
-	/* A preview holds pages for metadata of blocks that are not there. */
-	if (soak.op.kind != REPLAY_PREVIEW && below(soak.small ? 8 : 500) == 0)
+	if (below(soak.small ? 8 : 500) == 0)
 		(void)mhp__check_inside(soak.pool.m, true, report, NULL);
 }
 
@@ -541,20 +540,6 @@ add_done(const struct replay_op *op)
 		model_online_done(soak.model, blocks, &planned);
 }
 
-/* Take out what is marked; with @remove it is gone afterwards, whatever state it was in. */
-static void
-leaving_done(bool remove)
-{
-	for (uint32_t i = 0; i < soak.model->geo.nr_blocks; i++) {
-		if (!soak.model->blocks[i].leaving)
-			continue;
-		if (soak.model->blocks[i].state == MHP_ONLINE)
-			model_offline_done(soak.model, i);
-		if (remove)
-			model_remove_done(soak.model, i);
-	}
-}
-
 static void
 plan_done(const struct replay_op *op)
 {
@@ -574,9 +559,10 @@ plan_done(const struct replay_op *op)
 		if (op->steps[i].kind != MHP_STEP_OFFLINE && op->steps[i].kind != MHP_STEP_REMOVE)
 			continue;
 		CHECK_OK(model_span_blocks(soak.model, op->steps[i].span, &blocks));
-		model_mark_leaving(soak.model, blocks, false, &verdict);
-		leaving_done(op->steps[i].kind == MHP_STEP_REMOVE);
+		model_mark_leaving(soak.model, blocks, op->steps[i].kind == MHP_STEP_OFFLINE,
+				   &verdict);
 	}
+	model_leave_done(soak.model);
 }
 
 static void
@@ -592,7 +578,7 @@ done(const struct replay_op *op)
 	case REPLAY_OFFLINE:
 	case REPLAY_REMOVE:
 		if (!op->offline.dry_run)
-			leaving_done(op->kind == REPLAY_REMOVE);
+			model_leave_done(soak.model);
 		break;
 	case REPLAY_COMMIT:
 		model_unmark(soak.model);

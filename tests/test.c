@@ -3,24 +3,20 @@
  * test.c - the harness: runs the cases of a program, and says how to see a failure again.
  *
  * A case that fails jumps back here; one that crashes or aborts ends the program, after a message
- * that names it. Sanitizers keep their own handlers for what they report and are told (by
- * scripts/run-tests) to abort afterwards, so that SIGABRT names the case then.
+ * that names it. Must not know what it runs on: that is host.h's, a process here and a machine of
+ * its own in tests/bare/suite.
  */
-#define _GNU_SOURCE
 #include "test.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
+
+#include "host.h"
 
 #define SEED_DEFAULT UINT64_C(1)
-#define ALT_STACK_BYTES 65536
+
+enum ending { ENDING_NONE, ENDING_FAILED, ENDING_SKIPPED };
 
 static struct {
 	struct test_case *first, **last;
@@ -29,9 +25,8 @@ static struct {
 	char at[160];
 	uint64_t seed, ops;
 	bool quick, slow;
-	unsigned passed, failed;
-	pthread_t main_thread;
-	sigjmp_buf back;
+	unsigned passed, failed, skipped;
+	jmp_buf back;
 } run = { .seed = SEED_DEFAULT };
 
 void
@@ -138,7 +133,10 @@ print_replay(void)
 static void
 print_sum(void)
 {
-	printf("%u passed, %u failed\n", run.passed, run.failed);
+	printf("%u passed, %u failed", run.passed, run.failed);
+	if (run.skipped != 0)
+		printf(", %u skipped", run.skipped);
+	putchar('\n');
 	fflush(stdout);
 }
 
@@ -148,7 +146,7 @@ give_up(void)
 {
 	run.failed++;
 	print_sum();
-	_exit(1);
+	host_end(1);
 }
 
 void
@@ -162,9 +160,17 @@ test_fail(const char *file, int line, const char *format, ...)
 	print_replay();
 	fflush(stdout);
 	va_end(args);
-	if (!pthread_equal(pthread_self(), run.main_thread))
+	if (!host_is_main_thread())
 		give_up();
-	siglongjmp(run.back, 1);
+	longjmp(run.back, ENDING_FAILED);
+}
+
+void
+test_skip(const char *why)
+{
+	printf("SKIPPED %s: %s\n", run.current->name, why);
+	fflush(stdout);
+	longjmp(run.back, ENDING_SKIPPED);
 }
 
 void
@@ -178,54 +184,14 @@ test_check_mem(const char *file, int line, const char *what, const void *a, cons
 				  what, i, size, have[i], want[i]);
 }
 
-/* Not what a handler may do by the book, but the program ends here, and a word helps. */
+/* The program cannot go on, whatever it has done to itself; a word helps. */
 static void
-crashed(int number)
+crashed(const char *of_what)
 {
-	signal(number, SIG_DFL);
-	printf("FAILED %s\n    died of signal %d (%s)\n",
-	       run.current != NULL ? run.current->name : run.program, number, strsignal(number));
+	printf("FAILED %s\n    died of %s\n",
+	       run.current != NULL ? run.current->name : run.program, of_what);
 	print_replay();
 	give_up();
-}
-
-static void
-catch_crashes(void)
-{
-	static unsigned char stack[ALT_STACK_BYTES];
-	static const int numbers[] = { SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE };
-	stack_t alt = { .ss_sp = stack, .ss_size = sizeof(stack) };
-	struct sigaction action = { .sa_handler = crashed, .sa_flags = SA_ONSTACK };
-	sigaltstack(&alt, NULL);
-	size_t nr = TEST_ASAN || TEST_TSAN ? 1 : sizeof(numbers) / sizeof(numbers[0]);
-	for (size_t i = 0; i < nr; i++)
-		sigaction(numbers[i], &action, NULL);
-}
-
-int
-test_signal_of(void (*fn)(void *ctx), void *ctx)
-{
-	static const int numbers[] = { SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP };
-	int status = 0;
-	fflush(NULL);
-	pid_t child = fork();
-	if (child == 0) {
-		struct rlimit none = { 0, 0 };
-		setrlimit(RLIMIT_CORE, &none);
-		for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-			signal(numbers[i], SIG_DFL);
-		int quiet = open("/dev/null", O_WRONLY);
-		dup2(quiet, STDOUT_FILENO);
-		dup2(quiet, STDERR_FILENO);
-		fn(ctx);
-		_exit(0);
-	}
-	if (child < 0)
-		FAIL("fork: %s", strerror(errno));
-	while (waitpid(child, &status, 0) < 0)
-		if (errno != EINTR)
-			FAIL("waitpid: %s", strerror(errno));
-	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
 /* ---- running ---- */
@@ -235,17 +201,33 @@ run_case(const struct test_case *test)
 {
 	run.current = test;
 	run.at[0] = 0;
-	if (sigsetjmp(run.back, 1) == 0) {
+	switch (setjmp(run.back)) {
+	case ENDING_NONE:
 		test->fn();
 		run.passed++;
-	} else {
+		break;
+	case ENDING_SKIPPED:
+		run.skipped++;
+		break;
+	default:
 		run.failed++;
+		break;
 	}
 	run.current = NULL;
 }
 
+/* ".../pages_test.c", "pages_test" */
 static bool
-is_named(const char *name, char *const *patterns)
+is_of_program(const char *file, const char *program)
+{
+	size_t length = strlen(program), whole = strlen(file);
+
+	return whole > length + 2 && file[whole - length - 3] == '/' &&
+	       strncmp(file + whole - length - 2, program, length) == 0;
+}
+
+static bool
+is_named(const struct test_case *test, char *const *patterns)
 {
 	if (*patterns == NULL)
 		return true;
@@ -253,7 +235,8 @@ is_named(const char *name, char *const *patterns)
 		size_t length = strlen(*patterns);
 		bool prefix = length > 0 && (*patterns)[length - 1] == '*';
 		/* Without the prefix mark the NUL is compared, too. */
-		if (strncmp(name, *patterns, prefix ? length - 1 : length + 1) == 0)
+		if (strncmp(test->name, *patterns, prefix ? length - 1 : length + 1) == 0 ||
+		    is_of_program(test->file, *patterns))
 			return true;
 	}
 	return false;
@@ -304,11 +287,10 @@ main(int argc, char **argv)
 	bool list = false;
 	unsigned nr = 0;
 	run.program = argc > 0 ? argv[0] : "test";
-	run.main_thread = pthread_self();
 	char **names = read_options(argv, &list);
-	catch_crashes();
+	host_start(crashed);
 	for (const struct test_case *test = run.first; test != NULL; test = test->next) {
-		if (!is_named(test->name, names))
+		if (!is_named(test, names))
 			continue;
 		nr++;
 		if (list)

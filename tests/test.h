@@ -3,13 +3,15 @@
  * test.h - the test harness: cases, checks, and the command line of every test program.
  *
  * A program is a file of TEST(module__condition__result) { ... } cases; main() is in test.c. It is
- * silent but for test_say(), and ends with the line "P passed, F failed" that scripts/run-tests
- * adds up. A failed check prints where, what it saw and the one command that replays the case,
- * and leaves the case; from a thread of its own it ends the program, like a crash.
+ * silent but for test_say(), and ends with the line "P passed, F failed" (and ", S skipped" where
+ * some cannot run) that scripts/run-tests adds up. A failed check prints where, what it saw and
+ * the one command that replays the case, and leaves the case; from a thread of its own it ends the
+ * program, like a crash.
  *
  *     program [--seed N] [--ops N] [--quick | --long] [--list] [CASE ...]
  *
- * A case is named in full or by a prefix that ends in "*".
+ * A case is named in full or by a prefix that ends in "*"; "pages_test" names all of pages_test.c,
+ * where several programs are one (tests/bare/suite).
  */
 #ifndef MEMPLUG_TEST_H
 #define MEMPLUG_TEST_H
@@ -44,6 +46,7 @@
 
 struct test_case {
 	const char *name;
+	const char *file;
 	void (*fn)(void);
 	struct test_case *next;
 };
@@ -53,7 +56,7 @@ void test_register(struct test_case *test);
 /** Define a case. Cases run in the order in which they stand in the file. */
 #define TEST(name)                                                                                 \
 	static void name(void);                                                                    \
-	static struct test_case name##_case = { #name, name, NULL };                               \
+	static struct test_case name##_case = { #name, __FILE__, name, NULL };                     \
 	__attribute__((constructor)) static void name##_register(void)                             \
 	{                                                                                          \
 		test_register(&name##_case);                                                       \
@@ -91,6 +94,9 @@ const char *test_error_name(int error);
 
 __attribute__((format(printf, 3, 4), noreturn)) void test_fail(const char *file, int line,
 							       const char *format, ...);
+
+/** Leave the case: it cannot run here. It is counted and named, with the reason. */
+_Noreturn void test_skip(const char *why);
 
 #define FAIL(...) test_fail(__FILE__, __LINE__, __VA_ARGS__)
 

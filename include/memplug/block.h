@@ -160,8 +160,9 @@ MHP_MUST_CHECK int mhp_online(struct mhp *m, struct mhp_blocks blocks, unsigned 
  * @reterr_why: on failure the cause and the first blocking page; untouched on success. May be NULL.
  *
  * Return: 0, MHP_ENOENT (absent), MHP_EINVAL (out of range, named twice, empty), MHP_EBUSY (not
- * online, or a page cannot move), MHP_EAGAIN (a bound was reached), MHP_ENOMEM (no room to move
- * to), MHP_ECANCELED, MHP_EDEADLK, a listener's or an owner's error. On any error every block is
+ * online, or a page cannot move), MHP_ETXTBSY (nor before another process ends), MHP_EAGAIN (a
+ * bound was reached), MHP_ENOMEM (no room to move to), MHP_ECANCELED, MHP_EDEADLK, a listener's or
+ * an owner's error. On any error every block is
  * online again and every page is where its owner expects it; pages that had moved stay moved.
  */
 MHP_MUST_CHECK int mhp_offline(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
@@ -197,8 +198,8 @@ struct mhp_progress mhp_offline_progress(const struct mhp *m);
  *         from. Blocks that are online are taken offline first, all or none.
  *
  * Return: 0, or what mhp_offline() returns, MHP_EINVAL (part of a block), MHP_ENOENT (nothing
- * there), MHP_EBUSY (also: the block holds the metadata of another). On any error nothing has
- * changed.
+ * there), MHP_EBUSY (also: the block holds the metadata of another that stays). On any error
+ * nothing has changed.
  */
 MHP_MUST_CHECK int mhp_remove(struct mhp *m, const struct mhp_span *spans, unsigned nr_spans,
 			      const struct mhp_offline_opts *opts, struct mhp_why *reterr_why);
@@ -236,6 +237,17 @@ MHP_MUST_CHECK int mhp_block_get(struct mhp *m, uint32_t block, struct mhp_block
  * Return: 0, or MHP_ENXIO (past the last block: the end of an iteration).
  */
 MHP_MUST_CHECK int mhp_range_get(struct mhp *m, uint32_t block, struct mhp_blocks *ret_blocks);
+
+/**
+ * Used and free bytes of blocks, as mhp_block_get() has them, added up. Blocks that are not in use
+ * have neither.
+ *
+ * Cost: O(1) for like blocks (mhp_range_get()) that are offline or absent, or all of their zone;
+ * else one cache line for each block and arena, which is milliseconds for half a million.
+ * Return: 0, or MHP_EINVAL (out of range, or none).
+ */
+MHP_MUST_CHECK int mhp_range_usage(struct mhp *m, struct mhp_blocks blocks,
+				   uint64_t *ret_used_bytes, uint64_t *ret_free_bytes);
 
 #ifdef __cplusplus
 }

@@ -45,8 +45,8 @@ struct mhp_movable_ops {
 	 * Hold page @pfn still: from here to migrate or putback it is neither freed nor moved by
 	 * its owner. @cookie was read without a lock: check under your own that the page is still
 	 * that.
-	 * Return: 0, MHP_EBUSY (cannot move now: pinned, in use), MHP_EAGAIN (gone or changing;
-	 * look again later).
+	 * Return: 0, MHP_EBUSY (cannot move now: pinned, in use), MHP_ETXTBSY (the same, because
+	 * of another process), MHP_EAGAIN (gone or changing; look again later).
 	 */
 	int (*isolate)(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie);
 	/**

@@ -28,10 +28,13 @@ enum mhp_auto_online {
 	MHP_AUTO_ONLINE_MOVABLE,
 };
 
+/** An auto-online that fails keeps the hotplug lock for about a millisecond an attempt. */
+#define MHP_AUTO_ONLINE_ATTEMPTS_MAX 100U
+
 struct mhp_policy {
 	enum mhp_online_policy online_policy;
 	enum mhp_auto_online auto_online;
-	uint32_t auto_online_attempts; /* how often an auto-online is tried; 0 = 3 */
+	uint32_t auto_online_attempts; /* tries of an auto-online; 0 = 3, up to _MAX */
 	uint32_t auto_movable_ratio; /* MOVABLE : NORMAL in per cent, e.g. 301 */
 	bool auto_movable_numa_aware; /* the ratio must also hold on the node itself */
 	bool strict;               /* explicit MOVABLE must keep the ratio too: MHP_EPERM */

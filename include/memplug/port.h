@@ -61,7 +61,7 @@ struct mhp_meta {
 /** What a port can map for the memmap; input of mhp_supports_memmap_on_memory(). */
 struct mhp_port_caps {
 	uint8_t granule_shift;       /* log2 bytes of a base mapping of the memmap, >= page_shift */
-	uint8_t large_granule_shift; /* of a large one; 0 = the port has none */
+	uint8_t large_granule_shift; /* of a large one, up to 40; 0: it has none */
 	uint16_t tables_per_block;   /* page-table pages that one block's memmap mapping takes */
 };
 

@@ -8,13 +8,11 @@
 #ifndef MEMPLUG_TRACE_H
 #define MEMPLUG_TRACE_H
 
-#include <memplug/types.h>
+#include <memplug/block.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-struct mhp;
 
 enum mhp_event_kind {
 	MHP_EV_ADD,
@@ -27,10 +25,33 @@ enum mhp_event_kind {
 	MHP_EV_REMOVE,
 	MHP_EV_BAD_PAGE,
 	MHP_EV_COMPACT,
-	MHP_EV_POLICY,             /* a knob was changed */
+	MHP_EV_POLICY,             /* a knob was changed: mhp_get_policy(), or memmap_on_memory */
+	MHP_EV_GOOD_PAGE,          /* mhp_bad_remove() */
+	MHP_EV_ANNOUNCE,           /* mhp_block_announce(): nothing has changed */
 	MHP_EV_KINDS,
 };
 
+/** What the time of an operation goes to. */
+enum mhp_phase {
+	MHP_PHASE_MAP,             /* add, remove: sections mapped and unmapped */
+	MHP_PHASE_CONTENT,         /* add: test patterns; remove: scrub */
+	MHP_PHASE_MEMMAP,          /* add, remove: metadata made and given back */
+	MHP_PHASE_NOTIFY,          /* online, offline: policy, the port's RAM check, listeners */
+	MHP_PHASE_ISOLATE,         /* offline */
+	MHP_PHASE_SURVEY,          /* offline: looking at what is in use */
+	MHP_PHASE_ROOM,            /* offline: taking room for it */
+	MHP_PHASE_MOVE,            /* offline: waits between two attempts included */
+	MHP_PHASE_COMMIT,          /* online, offline */
+	MHP_PHASES,
+};
+
+/** Of asked_zone: the policy chose for several runs of blocks in one call, not for this alone. */
+#define MHP_ZONE_TOGETHER 254U
+
+/**
+ * One event. A call that changes blocks which differ (in zone or node) tells of each run of like
+ * blocks in an event of its own; then the first one has the times.
+ */
 struct mhp_event {
 	uint64_t seq;              /* 1, 2, 3, ... */
 	uint64_t time_ns;          /* of the port's clock */
@@ -38,16 +59,58 @@ struct mhp_event {
 	enum mhp_event_kind kind;
 	uint32_t block;            /* first block concerned */
 	uint32_t nr_blocks;
-	int error;                 /* *_FAILED: what was returned */
+	int error;                 /* *_FAILED, BAD_PAGE: what was returned */
 	uint32_t cause;            /* *_FAILED: enum mhp_cause */
+	uint32_t cause_block;      /* *_FAILED with a cause: the block that it lies in */
 	uint64_t pfn;              /* *_FAILED, BAD_PAGE: the page, or MHP_PFN_NONE */
 	uint64_t pages;            /* OFFLINE, COMPACT: moved; ONLINE: usable; else all */
 	uint8_t node;
 	uint8_t zone;
+	uint8_t state;             /* enum mhp_block_state of the first block, after this */
+	uint8_t asked_zone;        /* ONLINE*: what the caller left to the policy, or not */
+	uint8_t placement;         /* ADD: enum mhp_placement; the next five too */
+	uint8_t reason;            /* enum mhp_memmap_reason */
+	uint8_t metadata_node;
+	uint16_t backing;
+	uint32_t flags;            /* MHP_MEMMAP_*, MHP_ADD_*, as asked; ADD_FAILED too */
+	uint32_t nr_vmemmap_pages; /* of each block */
+	uint16_t owner;            /* *_FAILED with a pfn: whose page it is, */
+	uint16_t listener;         /* or the listener that refused */
+	uint8_t order;
+	uint64_t phase_ns[MHP_PHASES]; /* parts of took_ns; 0: there was no such phase */
+	const char *text;          /* what the page is; NULL: unknown. Only valid during the call */
 };
 
 /** The name of an event kind ("online-failed"); never NULL. */
 const char *mhp_event_name(enum mhp_event_kind kind);
+
+/** The name of a phase ("move"); never NULL. */
+const char *mhp_phase_name(enum mhp_phase phase);
+
+/** One word for a cause ("unmovable"), where mhp_cause_text() has a sentence; never NULL. */
+const char *mhp_cause_name(enum mhp_cause cause);
+
+/**
+ * Tell of a block as if something had happened to it: an ANNOUNCE event with @action as its flags.
+ * For those who let others ask for an event, as the kernel does by its uevent files.
+ *
+ * @action: the caller's word; the engine does not look at it.
+ * Return: 0, MHP_ENXIO (out of range), MHP_ENOENT (absent), MHP_EDEADLK.
+ */
+MHP_MUST_CHECK int mhp_block_announce(struct mhp *m, uint32_t block, uint32_t action);
+
+/**
+ * Call @fn between two events, so that what it reads is what the events up to @last_seq have made.
+ *
+ * @fn: may call mhp_range_get(), mhp_block_get(), mhp_zone_get(), mhp_get_policy(),
+ *      mhp_get_memmap_on_memory(), mhp_bad_test() and mhp_bad_count(), and nothing else of the
+ *      engine; changes wait for it. Blocks that are on their way out are GOING_OFFLINE.
+ *
+ * Waits for no offline that moves pages. Return: 0, or MHP_EDEADLK (called from a listener, an
+ * owner or a trace function).
+ */
+MHP_MUST_CHECK int mhp_between_events(struct mhp *m, void (*fn)(void *ctx, uint64_t last_seq),
+				      void *ctx);
 
 /** Counters and sums of an instance. A snapshot. */
 struct mhp_stats {

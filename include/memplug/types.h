@@ -32,6 +32,7 @@ enum mhp_error {
 	MHP_EEXIST = -17,        /* the range, or a part of it, is there already */
 	MHP_ENODEV = -19,        /* no such node */
 	MHP_EINVAL = -22,        /* misaligned, empty, malformed */
+	MHP_ETXTBSY = -26,       /* another process still sees the page */
 	MHP_ENOSPC = -28,        /* a fixed table of the instance is full */
 	MHP_EDEADLK = -35,       /* called back into the engine from a listener or an owner */
 	MHP_EOVERFLOW = -75,     /* the range wraps at the top address */

@@ -85,6 +85,8 @@ ap64:
 	movl %eax, %ds
 	movl %eax, %es
 	movl %eax, %ss
+	movq ap_tables, %rax            /* the stack is not in the boot tables */
+	movq %rax, %cr3
 	movq ap_stack_top, %rsp
 	call smp_ap_main
 1:	cli
@@ -196,6 +198,9 @@ boot_pd:
 
 	.bss
 	.balign 4096
+	.globl boot_stack_guard
+boot_stack_guard:                       /* mmu.c takes its mapping away */
+	.skip PAGE_BYTES
 	.skip BOOT_STACK_BYTES
 	.globl boot_stack_top
 boot_stack_top:

@@ -17,7 +17,7 @@
 #include "x86.h"
 
 #define START_INFO_MAGIC 0x336ec578U
-#define COMMAND_LINE_MAX 256
+#define COMMAND_LINE_MAX 1024
 
 struct start_info {
 	uint32_t magic, version, flags, nr_modules;
@@ -41,6 +41,7 @@ static atomic_flag busy = ATOMIC_FLAG_INIT;
 static uint64_t pool_start;         /* physical */
 static uint64_t pool_pages;
 static uint64_t used_pages;
+static uint64_t lowest_free;        /* all pages below are used */
 static uint8_t *pool_bits;          /* the pool's first pages */
 
 static bool
@@ -58,6 +59,10 @@ mark_pages(uint64_t page, uint64_t nr, bool used)
 						      : pool_bits[page / 8] & ~bit);
 	}
 	used_pages = used ? used_pages + nr : used_pages - nr;
+	if (used && page - nr <= lowest_free && page > lowest_free)
+		lowest_free = page;
+	if (!used && page - nr < lowest_free)
+		lowest_free = page - nr;
 }
 
 /* The pool is the largest piece of RAM below 4 GiB, less what the image covers. */
@@ -118,6 +123,12 @@ bootmem_rsdp(void)
 	return rsdp;
 }
 
+char *
+bootmem_command_line(void)
+{
+	return command_line;
+}
+
 const char *
 bootmem_option(const char *key, const char *fallback)
 {
@@ -153,6 +164,8 @@ find_run(uint64_t nr, uint64_t align_bytes)
 	uint64_t step = align_bytes / PAGE_BYTES;
 	uint64_t page = (align_bytes - pool_start % align_bytes) % align_bytes / PAGE_BYTES;
 
+	if (page < lowest_free)
+		page += (lowest_free - page) / step * step;
 	for (; page + nr <= pool_pages; page += step) {
 		uint64_t i = 0;
 		while (i < nr && !page_used(page + i))

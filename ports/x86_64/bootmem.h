@@ -25,6 +25,8 @@ void bootmem_init(uint64_t start_info_phys);
 const struct boot_range *bootmem_ranges(unsigned *ret_nr);
 /* Physical address of the ACPI root pointer. */
 uint64_t bootmem_rsdp(void);
+/* All of it, cut after 1023 characters; the caller may write to it when nobody asks for options. */
+char *bootmem_command_line(void);
 /* The value of KEY= on the command line, or fallback; "1" for a KEY without a value. */
 const char *bootmem_option(const char *key, const char *fallback);
 uint64_t bootmem_option_number(const char *key, uint64_t fallback);

@@ -17,6 +17,7 @@
 #include "dimm.h"
 #include "error.h"
 #include "port.h"
+#include "ram.h"
 #include "smp.h"
 #include "string.h"
 #include "traps.h"
@@ -33,10 +34,12 @@ static unsigned nr_slots;
 static _Atomic bool event;
 
 static uint32_t
-add_flags(void)
+add_flags(uint16_t backing)
 {
 	const char *memmap = bootmem_option("memmap", "self");
 
+	if (backing == RAM_OF_BOOT)
+		return MHP_ADD_BOOT;
 	if (text_equal(memmap, "external"))
 		return 0;
 	return MHP_MEMMAP_ON_MEMORY | (text_equal(memmap, "auto") ? 0U : MHP_MEMMAP_REQUIRE);
@@ -46,7 +49,7 @@ int
 hotplug_add(struct mhp_span span, unsigned node, uint16_t backing)
 {
 	/* Not MHP_ADD_ZEROED: a DIMM that comes back may hold what it held before. */
-	struct mhp_add_opts opts = { .flags = add_flags(), .node = (uint8_t)node,
+	struct mhp_add_opts opts = { .flags = add_flags(backing), .node = (uint8_t)node,
 				     .zone = MHP_ZONE_DEFAULT, .backing = backing };
 	struct mhp_add_answer answer;
 	uint64_t used = bootmem_nr_used();
@@ -64,9 +67,8 @@ hotplug_add(struct mhp_span span, unsigned node, uint16_t backing)
 	return 0;
 }
 
-/* Is any block of the span there? */
-static bool
-any_present(struct mhp_span span)
+bool
+hotplug_present(struct mhp_span span)
 {
 	uint64_t block_bytes = port_block_bytes();
 	struct mhp_block_info info;
@@ -84,7 +86,7 @@ hotplug_remove(struct mhp_span span)
 {
 	struct mhp_why why = { .pfn = MHP_PFN_NONE };
 
-	if (!any_present(span))
+	if (!hotplug_present(span))
 		return 0;
 	int error = mhp_remove(port_instance(), &span, 1, NULL, &why);
 	if (error != 0)
@@ -116,10 +118,15 @@ dimm_came(unsigned slot, const struct dimm_slot *dimm)
 	} else {
 		if (span.size < dimm->size)
 			say("trimmed to 0x%lx+%luM, ", span.start.addr, span.size >> 20);
-		error = hotplug_add(span, dimm->node, (uint16_t)slot);
+		error = ram_came(span, dimm->node, (uint16_t)slot);
 	}
-	if (error == 0)
-		slots[slot].used = span;
+	if (error == 0) {
+		error = hotplug_add(span, dimm->node, (uint16_t)slot);
+		if (error == 0)
+			slots[slot].used = span;
+		else
+			ram_gone(span);
+	}
 	/* One that was there at boot has no request to answer. */
 	if (dimm->inserted) {
 		dimm_ack_insert(slot);
@@ -131,6 +138,7 @@ static void
 eject(unsigned slot)
 {
 	slots[slot].known = false;
+	ram_gone(slots[slot].used);
 	dimm_eject(slot);
 	say("dimm %u: ejected\n", slot);
 }
@@ -167,7 +175,7 @@ hotplug_release(void)
 {
 	for (unsigned slot = 0; slot < nr_slots; slot++) {
 		if (slots[slot].known && slots[slot].used.size != 0 &&
-		    !any_present(slots[slot].used))
+		    !hotplug_present(slots[slot].used))
 			eject(slot);
 	}
 }

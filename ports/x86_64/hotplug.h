@@ -7,9 +7,6 @@
 
 #include <memplug/mhp.h>
 
-/* Providers, as the backing of a block says: a DIMM slot, or this. */
-#define HOTPLUG_VIRTIO_MEM 0x100
-
 /* Take in what is there already, and be told of what comes (hotplug=poll|irq on the command
  * line). */
 void hotplug_init(void);
@@ -21,7 +18,9 @@ bool hotplug_pending(void);
 /* Blocks were removed by somebody else: eject DIMMs that have no block left. */
 void hotplug_release(void);
 
-/* Add or remove [span) as a provider's memory; says what happened on the console. */
+/* Does the engine have any block of the span? */
+bool hotplug_present(struct mhp_span span);
+/* Add or remove a span of a provider's memory (ram.h); says what happened on the console. */
 MHP_MUST_CHECK int hotplug_add(struct mhp_span span, unsigned node, uint16_t backing);
 MHP_MUST_CHECK int hotplug_remove(struct mhp_span span);
 

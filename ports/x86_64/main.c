@@ -3,10 +3,11 @@
  * main.c - brings the machine up in order, then serves events and the console until told to quit.
  *
  * Command line: hotplug=poll|irq, cpus=N, block=SIZE, section=SIZE, large=on|off,
- * memmap=self|auto|external, online=movable|kernel|auto|none, figures=exact,
- * echo, break=shootdown.
+ * memmap=self|auto|external, boot=SIZE, figures=exact, echo, break=shootdown, and the knobs of
+ * settings.c.
  */
 #include "acpi.h"
+#include "boot_blocks.h"
 #include "bootmem.h"
 #include "console.h"
 #include "error.h"
@@ -17,31 +18,13 @@
 #include "pager.h"
 #include "port.h"
 #include "resize.h"
+#include "settings.h"
 #include "smp.h"
 #include "string.h"
 #include "traps.h"
 #include "x86.h"
 
 void kernel_main(uint64_t start_info_phys);     /* boot.S */
-
-static void
-set_policy(void)
-{
-	static const struct {
-		const char *name;
-		enum mhp_auto_online value;
-	} names[] = { { "movable", MHP_AUTO_ONLINE_MOVABLE }, { "kernel", MHP_AUTO_ONLINE_KERNEL },
-		      { "auto", MHP_AUTO_ONLINE }, { "none", MHP_AUTO_OFFLINE } };
-	const char *wanted = bootmem_option("online", "movable");
-	struct mhp_policy policy = MHP_POLICY_DEFAULT;
-
-	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (text_equal(wanted, names[i].name))
-			policy.auto_online = names[i].value;
-	}
-	if (mhp_set_policy(port_instance(), &policy) != 0)
-		say("refused: policy\n");
-}
 
 /* The machine, without the engine. */
 static void
@@ -72,7 +55,7 @@ start_engine(void)
 	if (error == 0)
 		error = monitor_init();
 	if (error == 0)
-		set_policy();
+		settings_init();
 	return error;
 }
 
@@ -134,6 +117,7 @@ kernel_main(uint64_t start_info_phys)
 	    smp_nr_cpus(), acpi_get()->nr_nodes, port_block_bytes() >> 20,
 	    mhp_get_geometry(port_instance())->nr_blocks * port_block_bytes(),
 	    port_footprint_bytes() >> 10, mmu_nr_tables() * PAGE_BYTES >> 10);
+	boot_blocks_init();
 	hotplug_init();
 	resize_init();
 	serve();

@@ -7,15 +7,22 @@
  * store that the section may miss; ops->fence_cpus interrupts every CPU, which a CPU in the section
  * answers after it, and confirm() then tells whether a local close got in between. Invariant: CPU
  * numbers are below the geometry's nr_cpus, because the geometry is made from them. gs points to
- * struct smp_cpu, whose first two words are read here; this header must not need any other of
- * the port's, the core is compiled with it.
+ * struct smp_cpu, whose first words are read here. The core is compiled with this header, so it
+ * must not need any other of the port's but x86.h.
+ *
+ * MHP_PORT_ANY_GEOMETRY is for tests of the core, whose machines are not this one: pageblocks of
+ * any size, CPU numbers that no geometry was made from.
  */
 #ifndef MHP_PORT_INLINE_H
 #define MHP_PORT_INLINE_H
 
 #include <memplug/cache.h>
 
+#include "x86.h"
+
+#ifndef MHP_PORT_ANY_GEOMETRY
 #define MHP_PORT_PAGEBLOCK_ORDER 9
+#endif
 
 static inline unsigned
 mhp_port_cpu(void)
@@ -39,34 +46,29 @@ static inline void
 mhp_port_relax(unsigned spins)
 {
 	(void)spins;
-	__asm__ volatile("pause" : : : "memory");
+	cpu_pause();
 }
 
-static inline uint64_t
-mhp_port_irq_save(void)
+static inline struct mhp_cache *
+mhp_port_own_cache(struct mhp_cache *caches, unsigned nr_cpus)
 {
-	uint64_t flags;
+	unsigned cpu = mhp_port_cpu();
 
-	__asm__ volatile("pushfq\n\tpopq %0\n\tcli" : "=r"(flags) : : "memory");
-	return flags;
-}
-
-static inline void
-mhp_port_irq_restore(uint64_t flags)
-{
-	if ((flags & 0x200) != 0)
-		__asm__ volatile("sti" : : : "memory");
+#ifdef MHP_PORT_ANY_GEOMETRY
+	cpu %= nr_cpus;
+#endif
+	(void)nr_cpus;
+	return &caches[cpu];
 }
 
 static inline bool
 mhp_port_cache_pop(struct mhp_cache *caches, unsigned nr_cpus, unsigned order, uint64_t *ret_pfn)
 {
-	uint64_t flags = mhp_port_irq_save();
-	struct mhp_cache *cache = &caches[mhp_port_cpu()];
+	uint64_t flags = irq_save();
+	struct mhp_cache *cache = mhp_port_own_cache(caches, nr_cpus);
 	uint32_t count = atomic_load_explicit(&cache->count[order], memory_order_relaxed);
 	bool done = false;
 
-	(void)nr_cpus;
 	if (atomic_load_explicit(&cache->closed, memory_order_acquire) == 0 && count > 0) {
 		count--;
 		*ret_pfn = atomic_load_explicit(&cache->slot[mhp_cache_bottom(order) + count],
@@ -74,7 +76,7 @@ mhp_port_cache_pop(struct mhp_cache *caches, unsigned nr_cpus, unsigned order, u
 		atomic_store_explicit(&cache->count[order], count, memory_order_relaxed);
 		done = true;
 	}
-	mhp_port_irq_restore(flags);
+	irq_restore(flags);
 	return done;
 }
 
@@ -82,12 +84,11 @@ static inline bool
 mhp_port_cache_push(struct mhp_cache *caches, unsigned nr_cpus, unsigned order, uint64_t pfn,
 		    const _Atomic uint64_t *isolated, uint64_t mask)
 {
-	uint64_t flags = mhp_port_irq_save();
-	struct mhp_cache *cache = &caches[mhp_port_cpu()];
+	uint64_t flags = irq_save();
+	struct mhp_cache *cache = mhp_port_own_cache(caches, nr_cpus);
 	uint32_t count = atomic_load_explicit(&cache->count[order], memory_order_relaxed);
 	bool done = false;
 
-	(void)nr_cpus;
 	if (atomic_load_explicit(&cache->closed, memory_order_acquire) == 0 &&
 	    count < mhp_cache_depth(order) &&
 	    (atomic_load_explicit(isolated, memory_order_relaxed) & mask) == 0) {
@@ -96,21 +97,20 @@ mhp_port_cache_push(struct mhp_cache *caches, unsigned nr_cpus, unsigned order, 
 		atomic_store_explicit(&cache->count[order], count + 1, memory_order_relaxed);
 		done = true;
 	}
-	mhp_port_irq_restore(flags);
+	irq_restore(flags);
 	return done;
 }
 
 static inline struct mhp_cache *
 mhp_port_cache_close_local(struct mhp_cache *caches, unsigned nr_cpus)
 {
-	uint64_t flags = mhp_port_irq_save();
-	struct mhp_cache *cache = &caches[mhp_port_cpu()];
+	uint64_t flags = irq_save();
+	struct mhp_cache *cache = mhp_port_own_cache(caches, nr_cpus);
 	bool open = atomic_load_explicit(&cache->closed, memory_order_acquire) == 0;
 
-	(void)nr_cpus;
 	if (open)
 		atomic_store_explicit(&cache->closed, 1, memory_order_relaxed);
-	mhp_port_irq_restore(flags);
+	irq_restore(flags);
 	return open ? cache : NULL;
 }
 

@@ -26,6 +26,7 @@ enum { TOP_LEVEL = 4, ENTRIES = 512 };
 typedef _Atomic uint64_t entry_t;
 
 extern char image_start[], image_rodata[], image_data[], image_end[];
+extern char boot_stack_guard[];
 
 static uint64_t top_table;          /* physical */
 static uint64_t nr_tables;
@@ -274,12 +275,29 @@ mmu_init(void)
 	map_image(image_data, image_end, MMU_DATA);
 	map_or_die(DIRECT_MAP, 0, boot_memory_end(), MMU_DATA, MMU_LARGE);
 	mmu_load();
+	mmu_unmap((uint64_t)boot_stack_guard, PAGE_BYTES, MMU_BASE, NULL);
 }
 
 void
 mmu_load(void)
 {
 	write_cr3(top_table);
+}
+
+uint64_t
+mmu_tables(void)
+{
+	return top_table;
+}
+
+bool
+mmu_below_stack(uint64_t virt)
+{
+	uint64_t guard = (uint64_t)boot_stack_guard;
+	bool in_stacks = virt >= STACKS && virt < STACKS + SMP_CPUS_MAX * (uint64_t)AP_STACK_STEP;
+
+	return (virt >= guard && virt < guard + PAGE_BYTES) ||
+	       (in_stacks && (virt - STACKS) % AP_STACK_STEP >= AP_STACK_BYTES);
 }
 
 uint64_t

@@ -9,6 +9,7 @@
 #define X86_64_MMU_H
 
 #include <memplug/port.h>
+#include <stdbool.h>
 
 #include "layout.h"
 
@@ -35,6 +36,10 @@ struct mmu_tables {
 void mmu_init(void);
 /* Load the port's tables on this CPU. */
 void mmu_load(void);
+/* What loads them: cr3. */
+uint64_t mmu_tables(void);
+/* Is this in the gap below a CPU's stack? */
+bool mmu_below_stack(uint64_t virt);
 /* Make sure that mappings of level in [virt, virt + size) need no more tables. */
 MHP_MUST_CHECK int mmu_reserve(uint64_t virt, uint64_t size, enum mmu_level level);
 /*
@@ -47,7 +52,7 @@ MHP_MUST_CHECK int mmu_map(uint64_t virt, uint64_t phys, uint64_t size, uint64_t
 /* Undo mmu_map() and make every CPU forget it. Tables that become empty go back where they came
  * from. */
 void mmu_unmap(uint64_t virt, uint64_t size, enum mmu_level level, const struct mmu_tables *tables);
-/* The entry of level for virt; NULL when a table above it is missing. */
+/* The entry of level (here up to 4) for virt; NULL when a table above it is missing. */
 _Atomic uint64_t *mmu_entry(uint64_t virt, enum mmu_level level);
 /* Device registers at phys; stays mapped for ever. */
 volatile void *mmu_map_device(uint64_t phys, uint64_t size);

@@ -15,8 +15,12 @@
 #include "hotplug.h"
 #include "pager.h"
 #include "port.h"
+#include "settings.h"
 #include "show.h"
+#include "smp.h"
 #include "string.h"
+#include "supply.h"
+#include "teardown.h"
 #include "trajectory.h"
 #include "traps.h"
 
@@ -133,7 +137,61 @@ verb_map(char *rest)
 static int
 verb_get(char *rest)
 {
-	return show_attributes(text_word(&rest)) ? 0 : answer(MHP_ENOENT);
+	const char *name = text_word(&rest);
+	bool is_setting = settings_show(name);
+
+	return show_attributes(name) || is_setting ? 0 : answer(MHP_ENOENT);
+}
+
+static int
+verb_set(char *rest)
+{
+	const char *name = text_word(&rest), *value = text_word(&rest);
+
+	return name == NULL || value == NULL ? usage("set ATTR VALUE") :
+					       answer(settings_set(name, value));
+}
+
+static int
+verb_add(char *rest)
+{
+	struct mhp_blocks sets[SETS_MAX];
+	unsigned nr = read_blocks(&rest, sets);
+	int error = 0;
+
+	if (nr == 0)
+		return usage("add BLOCKS: of memory that is there; a DIMM adds itself");
+	for (unsigned i = 0; i < nr && error == 0; i++)
+		error = supply_add(sets[i]);
+	return error;
+}
+
+static int
+verb_resize(char *rest)
+{
+	uint64_t bytes = read_number(&rest, UINT64_MAX);
+
+	return bytes == UINT64_MAX ? usage("resize SIZE") : supply_resize(bytes);
+}
+
+static void
+say_event(const struct mhp_event *event)
+{
+	say("event %lu %s blocks %u+%u", event->seq, mhp_event_name(event->kind), event->block,
+	    event->nr_blocks);
+	if (event->error != 0)
+		say(" %s %s", error_text(event->error),
+		    mhp_cause_name((enum mhp_cause)event->cause));
+	say(" pages %lu took %lu us\n", event->pages, event->took_ns / 1000);
+}
+
+static int
+verb_monitor(char *rest)
+{
+	const char *word = text_word(&rest);
+
+	port_listen(word != NULL && text_equal(word, "off") ? NULL : say_event);
+	return 0;
 }
 
 static int
@@ -205,7 +263,7 @@ verb_remove(char *rest)
 	if (error != 0)
 		error_say(error, &why);
 	else
-		hotplug_release();
+		supply_release();
 	return error;
 }
 
@@ -313,7 +371,7 @@ verb_touch(char *rest)
 static int
 verb_describe(char *rest)
 {
-	uint64_t at = VMEMMAP + (read_number(&rest, 0) >> PAGE_SHIFT) * 16;
+	uint64_t at = port_memmap_address(read_number(&rest, 0));
 
 	say("descriptor: read %s\n",
 	    trap_probe_read((const volatile void *)at) ? "works" : "faults");
@@ -336,6 +394,58 @@ verb_check(char *rest)
 	say("%d findings, digest %016lx\n", nr, mhp_digest(port_instance()));
 	failed |= nr != 0;
 	return nr == 0 ? 0 : answer(MHP_EIO);
+}
+
+/* R27: from the last section nothing may fault, from the first something must. */
+static int
+verb_teardown(char *rest)
+{
+	struct mhp_blocks blocks;
+	const char *text = text_word(&rest);
+	unsigned backward = 0, forward = 0;
+
+	if (text == NULL || !read_run(&text, &blocks))
+		return usage("teardown BLOCK");
+	int error = teardown_try(blocks.first, false, &backward);
+	if (error == 0)
+		error = teardown_try(blocks.first, true, &forward);
+	if (error != 0)
+		return answer(error);
+	say("teardown: %u looks fault from the last section, %u from the first\n", backward,
+	    forward);
+	failed |= backward != 0 || forward == 0;
+	return backward == 0 && forward != 0 ? 0 : answer(MHP_EIO);
+}
+
+/* Run off the stack. Not a tail call: the caller's frame is used afterwards. */
+static unsigned
+overflow(volatile unsigned *depth)
+{
+	volatile unsigned here[64] = { *depth + 1 };
+
+	if (here[0] == 0)
+		return 0;
+	return overflow(here) + here[0];
+}
+
+static void
+overflow_work(void *arg)
+{
+	volatile unsigned depth = 0;
+
+	(void)arg;
+	(void)overflow(&depth);
+}
+
+static int
+verb_overflow(char *rest)
+{
+	unsigned cpu = (unsigned)read_number(&rest, 0);
+
+	if (cpu != 0)
+		return answer(smp_run(cpu, overflow_work, NULL) ? 0 : MHP_EBUSY);
+	overflow_work(NULL);
+	return 0;
 }
 
 static int
@@ -397,7 +507,11 @@ static const struct verb {
 	{ "offline", verb_offline, "BLOCKS [DEADLINE_MS]" },
 	{ "remove", verb_remove, "BLOCKS: offline first where needed; ejects DIMMs left empty" },
 	{ "why", verb_why, "BLOCKS: what keeps them from leaving" },
+	{ "add", verb_add, "BLOCKS: whose memory is there, but was removed by hand" },
+	{ "resize", verb_resize, "SIZE: add or remove blocks until there is that much" },
 	{ "get", verb_get, "[ATTR]" },
+	{ "set", verb_set, "ATTR VALUE" },
+	{ "monitor", verb_monitor, "[off]: say what happens as it happens" },
 	{ "check", verb_check, "run the verifier" },
 	{ "fill", verb_fill, "SIZE: map that much and write to it" },
 	{ "verify", verb_verify, "read it all back" },
@@ -411,6 +525,8 @@ static const struct verb {
 	{ "stop", verb_stop, "stop it, and say what was lost" },
 	{ "touch", verb_touch, "ADDRESS: is this memory mapped?" },
 	{ "descriptor", verb_describe, "ADDRESS: is the descriptor of this memory mapped?" },
+	{ "teardown", verb_teardown, "BLOCK: unmap and map it again by sections, both ways" },
+	{ "overflow", verb_overflow, "[CPU]: run off its stack, which ends the machine" },
 	{ "figures", verb_figures, "BLOCK: cycles of add, online, offline, remove" },
 	{ "trajectory", verb_trajectory, "BLOCKS SEED OPS: random operations, with digests" },
 	{ "quit", NULL, "switch off" },

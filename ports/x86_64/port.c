@@ -19,11 +19,12 @@
 #include "bootmem.h"
 #include "machine.h"
 #include "mmu.h"
+#include "ram.h"
 #include "smp.h"
 #include "string.h"
 #include "x86.h"
 
-enum { DESCRIPTOR_BYTES = 16, BAD_PAGES_MAX = 64 };
+enum { BAD_PAGES_MAX = 64 };
 
 static struct {
 	struct mhp *m;
@@ -32,23 +33,18 @@ static struct {
 	uint64_t window_start, window_end;
 	uint64_t footprint_bytes;
 	_Atomic uint32_t lock;         /* 0, or the holder's self() */
+	void (*_Atomic listener)(const struct mhp_event *event);
 } port;
 
 /* ---- the table ---- */
-
-static bool
-in_window(uint64_t start, uint64_t size)
-{
-	return start >= port.window_start && start <= port.window_end &&
-	       size <= port.window_end - start;
-}
 
 static int
 op_map(void *ctx, struct mhp_phys start, uint64_t size, unsigned node)
 {
 	(void)ctx;
 	(void)node;
-	if (!in_window(start.addr, size))
+	/* Mapping what is not there would work, too: reads give zeros, and writes are lost. */
+	if (ram_find(start.addr, size) == NULL)
 		return MHP_ENXIO;
 	return mmu_map(DIRECT_MAP + start.addr, start.addr, size, MMU_DATA, MMU_LARGE, NULL);
 }
@@ -58,6 +54,13 @@ op_unmap(void *ctx, struct mhp_phys start, uint64_t size)
 {
 	(void)ctx;
 	mmu_unmap(DIRECT_MAP + start.addr, size, MMU_LARGE, NULL);
+}
+
+static int
+op_check_ram(void *ctx, struct mhp_phys start, uint64_t size)
+{
+	(void)ctx;
+	return ram_find(start.addr, size) != NULL ? 0 : MHP_EINVAL;
 }
 
 static uint64_t
@@ -175,7 +178,7 @@ op_fence_cpus(void *ctx)
 static const struct mhp_port_ops ops = {
 	.map = op_map,
 	.unmap = op_unmap,
-	.check_ram = NULL,             /* whatever a provider had mapped is RAM */
+	.check_ram = op_check_ram,
 	.memmap_map = op_memmap_map,
 	.memmap_unmap = op_memmap_unmap,
 	.meta_alloc = op_meta_alloc,
@@ -251,8 +254,18 @@ reserve_tables(void)
 
 	if (error != 0)
 		return error;
-	return mmu_reserve(VMEMMAP + first_pfn * DESCRIPTOR_BYTES, nr_pages * DESCRIPTOR_BYTES,
+	return mmu_reserve(port_memmap_address(port.window_start), nr_pages * DESCRIPTOR_BYTES,
 			   tables_are_private() ? MMU_LARGE : MMU_BASE);
+}
+
+static void
+trace(void *ctx, const struct mhp_event *event)
+{
+	void (*listener)(const struct mhp_event *event) = atomic_load(&port.listener);
+
+	(void)ctx;
+	if (listener != NULL)
+		listener(event);
 }
 
 static int
@@ -265,6 +278,7 @@ init_instance(void)
 		.caps = port.caps,
 		.direct_map = (unsigned char *)DIRECT_MAP,
 		.vmemmap = (void *)VMEMMAP,
+		.trace = trace,
 	};
 	size_t bytes;
 	int error = mhp_footprint(&port.geometry, &bytes);
@@ -296,6 +310,18 @@ struct mhp *
 port_instance(void)
 {
 	return port.m;
+}
+
+void
+port_listen(void (*listener)(const struct mhp_event *event))
+{
+	atomic_store(&port.listener, listener);
+}
+
+uint64_t
+port_memmap_address(uint64_t phys)
+{
+	return VMEMMAP + (phys >> PAGE_SHIFT) * DESCRIPTOR_BYTES;
 }
 
 uint64_t

@@ -7,6 +7,8 @@
 
 #include <memplug/mhp.h>
 
+enum { DESCRIPTOR_BYTES = 16 };
+
 /*
  * Make the instance for this machine: its geometry from the firmware's tables and the command line
  * (block=SIZE, section=SIZE, large=off), its memory and page tables from boot memory.
@@ -14,6 +16,10 @@
  */
 MHP_MUST_CHECK int port_init(void);
 struct mhp *port_instance(void);
+/* Tell listener of each event from now on (trace.h says in what context); NULL: nobody. */
+void port_listen(void (*listener)(const struct mhp_event *event));
+/* Where the descriptor of the page at phys is. */
+uint64_t port_memmap_address(uint64_t phys);
 uint64_t port_block_bytes(void);
 /* Boot memory that the port holds for the instance: its footprint, and pages of shared tables. */
 uint64_t port_footprint_bytes(void);

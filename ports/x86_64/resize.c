@@ -5,7 +5,8 @@
  *
  * Up: the lowest blocks that are not plugged. Down: from the highest, passing over what cannot
  * leave. A request is worked on once; what could not be done waits for the next one, or for blocks
- * to be removed by hand. A block is the device's memory exactly while the engine has it.
+ * to be removed by hand, which are given back at once. A block is the device's memory exactly while
+ * the engine has it.
  */
 #include "resize.h"
 
@@ -13,6 +14,7 @@
 #include "error.h"
 #include "hotplug.h"
 #include "port.h"
+#include "ram.h"
 #include "smp.h"
 #include "virtio_mem.h"
 
@@ -37,22 +39,35 @@ grow_by_one(uint64_t start, unsigned node)
 	if (error != 0)
 		return error;
 	say("virtio-mem: 0x%lx+%luM: ", start, span.size >> 20);
-	error = hotplug_add(span, node, HOTPLUG_VIRTIO_MEM);
-	if (error != 0 && virtio_mem_unplug(start, span.size) != 0)
+	error = ram_came(span, node, RAM_OF_VIRTIO_MEM);
+	if (error == 0)
+		error = hotplug_add(span, node, RAM_OF_VIRTIO_MEM);
+	if (error == 0)
+		return 0;
+	ram_gone(span);
+	if (virtio_mem_unplug(start, span.size) != 0)
 		say("virtio-mem: 0x%lx could not be given back\n", start);
+	return error;
+}
+
+/* The engine does not have it any more. */
+static int
+give_back(struct mhp_span span)
+{
+	ram_gone(span);
+	int error = virtio_mem_unplug(span.start.addr, span.size);
+	if (error == 0)
+		say("virtio-mem: 0x%lx given back\n", span.start.addr);
 	return error;
 }
 
 static int
 shrink_by_one(uint64_t start)
 {
-	int error = hotplug_remove((struct mhp_span){ { start }, port_block_bytes() });
+	struct mhp_span span = { { start }, port_block_bytes() };
+	int error = hotplug_remove(span);
 
-	if (error == 0)
-		error = virtio_mem_unplug(start, port_block_bytes());
-	if (error == 0)
-		say("virtio-mem: 0x%lx given back\n", start);
-	return error;
+	return error != 0 ? error : give_back(span);
 }
 
 static void
@@ -98,4 +113,20 @@ resize_poll(void)
 	last_requested = config.requested_bytes;
 	follow(&config);
 	return true;
+}
+
+void
+resize_release(void)
+{
+	const struct ram *ram;
+
+	for (unsigned at = 0; (ram = ram_next(&at)) != NULL;) {
+		struct mhp_span span = ram->span;
+		if (ram->backing != RAM_OF_VIRTIO_MEM || hotplug_present(span))
+			continue;
+		int error = give_back(span);
+		if (error != 0)
+			say("virtio-mem: 0x%lx: %s\n", span.start.addr, error_text(error));
+		at = 0;                     /* the list has changed */
+	}
 }

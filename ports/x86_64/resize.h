@@ -11,5 +11,7 @@
 void resize_init(void);
 /* Has the host asked for another size? Then plug or unplug as far as it goes. */
 bool resize_poll(void);
+/* Blocks were removed by hand: give the device its memory back. */
+void resize_release(void);
 
 #endif

@@ -202,13 +202,6 @@ get_nodes(const struct mhp_stats *stats)
 	return mhp_get_geometry(port_instance())->nr_nodes;
 }
 
-static uint64_t
-get_switch(const struct mhp_stats *stats)
-{
-	(void)stats;
-	return mhp_get_memmap_on_memory(port_instance());
-}
-
 bool
 show_attributes(const char *name)
 {
@@ -225,7 +218,6 @@ show_attributes(const char *name)
 		{ "page_table_bytes", get_tables },
 		{ "boot_memory_used_bytes", get_boot_used },
 		{ "pages_moved", get_moved },
-		{ "memmap_on_memory", get_switch },
 		{ "cpus", get_cpus },
 		{ "nodes", get_nodes },
 	};

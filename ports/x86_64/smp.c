@@ -33,12 +33,11 @@ enum {
 	ICR_ALL_BUT_SELF = 0xc0000,
 	TIMER_PERIODIC = 0x20000,
 	TICK_COUNT = 1000000,          /* about 10 ms where the bus runs at 1 GHz */
-	AP_STACK_PAGES = 4,
 	FLUSH_PAGES_MAX = 64,          /* above, forgetting everything is cheaper */
 };
 
 extern char ap_trampoline[], ap_trampoline_end[];
-uint64_t ap_stack_top;              /* boot.S: the stack of the CPU that is starting */
+uint64_t ap_stack_top, ap_tables;   /* boot.S: stack and tables of the CPU that is starting */
 void smp_ap_main(void);             /* boot.S */
 
 static struct smp_cpu cpus[SMP_CPUS_MAX];
@@ -112,7 +111,6 @@ smp_ap_main(void)
 {
 	unsigned id = nr_cpus;          /* smp_start() waits for us before it goes on */
 
-	mmu_load();
 	become(id);
 	traps_load();
 	apic_on();
@@ -131,14 +129,26 @@ smp_ap_main(void)
 	}
 }
 
+/* Below each stack is a gap: who runs off it faults (traps.c). Returns its top, or 0. */
+static uint64_t
+make_stack(unsigned id)
+{
+	uint64_t start = STACKS + id * (uint64_t)AP_STACK_STEP;
+	void *pages = bootmem_alloc(AP_STACK_BYTES / PAGE_BYTES, PAGE_BYTES);
+
+	if (pages == NULL || mmu_reserve(start, AP_STACK_BYTES, MMU_BASE) != 0 ||
+	    mmu_map(start, virt_to_phys(pages), AP_STACK_BYTES, MMU_DATA, MMU_BASE, NULL) != 0)
+		return 0;
+	return start + AP_STACK_BYTES;
+}
+
 static bool
 start_cpu(unsigned id, uint8_t apic_id)
 {
-	char *stack = bootmem_alloc(AP_STACK_PAGES, PAGE_BYTES);
-
-	if (stack == NULL)
+	ap_stack_top = make_stack(id);
+	if (ap_stack_top == 0)
 		return false;
-	ap_stack_top = (uint64_t)stack + AP_STACK_PAGES * PAGE_BYTES;
+	ap_tables = mmu_tables();
 	apic_write(APIC_ICR_HIGH, (uint32_t)apic_id << 24);
 	apic_write(APIC_ICR, ICR_INIT);
 	apic_write(APIC_ICR_HIGH, (uint32_t)apic_id << 24);

@@ -12,6 +12,7 @@
 #include "layout.h"
 
 enum {
+	VECTOR_DOUBLE_FAULT = 8,
 	VECTOR_PAGE_FAULT = 14,
 	VECTOR_SCI = 0x20,             /* ACPI event */
 	VECTOR_CONSOLE = 0x21,
@@ -36,6 +37,8 @@ void traps_load(void);
 void traps_set_handler(unsigned vector, void (*handler)(void));
 /* Ask handler first about every page fault: true when it has been dealt with. */
 void traps_set_fault_handler(bool (*handler)(uint64_t address, uint64_t error));
+/* Ask handler about every exception that nobody else has dealt with: true when it has. */
+void traps_set_exception_handler(bool (*handler)(struct trap_frame *frame));
 /* Send interrupt line (global, as the ACPI tables number them) to CPU 0 as vector. */
 void traps_route(uint64_t io_apic, unsigned line, unsigned vector, bool level_triggered);
 

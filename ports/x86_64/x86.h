@@ -2,7 +2,9 @@
 /*
  * x86.h - the instructions that C has no words for, one function each.
  *
- * Nothing here knows what it is used for. The red zone must be off: irq_save() uses the stack.
+ * Nothing here knows what it is used for, and it needs no other header of the port: the core is
+ * compiled with it, by way of mhp_port_inline.h. The red zone must be off: irq_save() uses the
+ * stack.
  */
 #ifndef X86_64_X86_H
 #define X86_64_X86_H
@@ -64,6 +66,20 @@ rdtsc(void)
 	uint32_t lo, hi;
 	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
 	return (uint64_t)hi << 32 | lo;
+}
+
+static inline uint64_t
+read_cr4(void)
+{
+	uint64_t value;
+	__asm__ volatile("movq %%cr4, %0" : "=r"(value));
+	return value;
+}
+
+static inline void
+write_cr4(uint64_t value)
+{
+	__asm__ volatile("movq %0, %%cr4" : : "r"(value) : "memory");
 }
 
 static inline uint64_t

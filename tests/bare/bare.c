@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bare.c - runs scripts against the bare-metal image under QEMU.
+ * bare.c - runs scripts against the bare-metal image under QEMU, and images of test cases (suite/).
  *
  *     bare [--show] [--wait SECONDS] [--qemu PROGRAM] --image KERNEL [--hosted PROGRAM]
- *          [--machine q35|pc] SCRIPT...
+ *          [--machine q35|pc] SCRIPT... | --cases [OPTION | CASE]...
  *
  * A script is lines of one directive each (docs/PORTING.md lists them): what machine to start, what
  * to type on its serial console and what to wait for there, which DIMMs to plug, which events QEMU
@@ -32,12 +32,16 @@
 
 enum {
 	WAIT_SECONDS = 120,            /* unless --wait says otherwise */
+	CASES_WAIT_SECONDS = 86400,    /* who started us knows better */
 	TEXT_MAX = 1 << 20,
 	LINE_MAX_BYTES = 1024,
 	ARGS_MAX = 64,
 	EXIT_PASS = 33,                /* the image's debug-exit values, as QEMU returns them */
 	EXIT_FAIL = 35,
+	EXIT_TRAP = 255,
 };
+
+#define CASES_MEMORY "2G"
 
 /* What came over one connection, and how far waits have looked. */
 struct channel {
@@ -69,9 +73,10 @@ stop_machine(struct run *run)
 		kill(run->pid, SIGKILL);
 		waitpid(run->pid, NULL, 0);
 	}
-	if (run->pid > 0) {
-		close(run->console.fd);
-		close(run->qmp.fd);
+	for (unsigned i = 0; run->pid > 0 && i < 2; i++) {
+		int fd = i == 0 ? run->console.fd : run->qmp.fd;
+		if (fd >= 0)
+			close(fd);
 	}
 	run->pid = 0;
 }
@@ -116,6 +121,11 @@ receive(struct run *run, struct channel *channel)
 	if (got < 0 && errno != ECONNRESET)
 		fail(run, "read: %s", strerror(errno));
 	if (got <= 0) {
+		/* The other one may still hold what the machine said last. */
+		close(channel->fd);
+		channel->fd = -1;
+		if (run->console.fd >= 0 || run->qmp.fd >= 0)
+			return;
 		run->ended = waitpid(run->pid, NULL, WNOHANG) == run->pid;
 		fail(run, "the machine is gone");
 	}
@@ -303,12 +313,23 @@ do_expect(struct run *run, char *rest)
 	(void)wait_line(run, &run->console, &run->console.seen, words, 1);
 }
 
+/* Is there a whole line from here on that begins with text? */
+static bool
+has_answer(const struct channel *channel, size_t from, const char *text)
+{
+	for (const char *line = channel->text + from, *end; (end = strchr(line, '\n')) != NULL;
+	     line = end + 1) {
+		if (strncmp(line, text, strlen(text)) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Type a command and wait until it is done. wanted: how it must answer; NULL: it does not
  * matter. */
 static void
 do_type(struct run *run, const char *typed, const char *wanted)
 {
-	static const char *const answers[] = { "ok ", "refused " };
 	char line[LINE_MAX_BYTES];
 	double deadline = now() + run->wait_seconds;
 	size_t from = run->console.length;
@@ -317,11 +338,10 @@ do_type(struct run *run, const char *typed, const char *wanted)
 	run->console.seen = from;
 	transmit(run, &run->console, line);
 	for (;;) {
-		size_t good = from, ok = from, refused = from;
-		if (wanted != NULL && find_line(&run->console, &good, &wanted, 1) != NULL)
+		if (wanted != NULL && has_answer(&run->console, from, wanted))
 			return;
-		if (find_line(&run->console, &ok, &answers[0], 1) != NULL ||
-		    find_line(&run->console, &refused, &answers[1], 1) != NULL) {
+		if (has_answer(&run->console, from, "ok ") ||
+		    has_answer(&run->console, from, "refused ")) {
 			if (wanted == NULL)
 				return;
 			fail(run, "\"%s\" did not answer \"%s\"", typed, wanted);
@@ -489,16 +509,12 @@ do_same(struct run *run, char *rest)
 		fail(run, "the hosted program failed or stopped early: %s", command_line);
 }
 
-/* Quit, wait for the verdict, answer the handshake, and look at how QEMU ended. */
+/* The machine has said its last line: look at how QEMU ends. */
 static void
-end_machine(struct run *run, const char *verdict, int wanted)
+await_end(struct run *run, int wanted)
 {
-	const char *const words[] = { verdict };
 	int status = 0;
 
-	transmit(run, &run->console, "quit\n");
-	(void)wait_line(run, &run->console, &run->console.seen, words, 1);
-	transmit(run, &run->console, "\n");
 	double deadline = now() + run->wait_seconds;
 	while (waitpid(run->pid, &status, WNOHANG) == 0) {
 		if (now() > deadline)
@@ -512,11 +528,41 @@ end_machine(struct run *run, const char *verdict, int wanted)
 	stop_machine(run);
 }
 
+/* Quit, and wait for the verdict. */
+static void
+end_machine(struct run *run, const char *verdict, int wanted)
+{
+	const char *const words[] = { verdict };
+
+	transmit(run, &run->console, "quit\n");
+	(void)wait_line(run, &run->console, &run->console.seen, words, 1);
+	transmit(run, &run->console, "\n");     /* the handshake */
+	await_end(run, wanted);
+}
+
 static void
 do_quit(struct run *run, char *rest)
 {
 	(void)rest;
 	end_machine(run, "bare: PASS", EXIT_PASS);
+}
+
+/* Type a command that does not answer. */
+static void
+do_type_only(struct run *run, char *rest)
+{
+	char line[LINE_MAX_BYTES];
+
+	snprintf(line, sizeof(line), "%s\n", rest);
+	transmit(run, &run->console, line);
+}
+
+/* dies TEXT: the machine says that, and ends by a trap that nobody expected. */
+static void
+do_dies(struct run *run, char *rest)
+{
+	do_expect(run, rest);
+	await_end(run, EXIT_TRAP);
 }
 
 /* The image found something wrong, as this script wants it to. */
@@ -547,6 +593,8 @@ static const struct directive {
 	{ "same", do_same },
 	{ "quit", do_quit },
 	{ "fails", do_fails },
+	{ "type", do_type_only },
+	{ "dies", do_dies },
 };
 
 static void
@@ -596,7 +644,7 @@ run_script(struct run *run)
 	}
 	fclose(file);
 	if (run->pid != 0)
-		fail(run, "the script ends without quit or fails");
+		fail(run, "the script ends without quit, fails or dies");
 }
 
 /* Does the script's "machines" line name this machine? Without one: all. */
@@ -651,6 +699,95 @@ run_on_machines(struct run *run, const char *only)
 	return nr;
 }
 
+/* ---- images of test cases ---- */
+
+static void
+append_word(char *line, const char *word)
+{
+	size_t length = strlen(line);
+
+	snprintf(line + length, LINE_MAX_BYTES - length, " %s", word);
+}
+
+/* R47: what the cases said about digests, the hosted program with the same options says, too. */
+static void
+compare_digests(struct run *run, char **options)
+{
+	static const char *const word[] = { "digest of digests" };
+	char command_line[LINE_MAX_BYTES], hosted[LINE_MAX_BYTES];
+	size_t none = 0;
+	unsigned nr = 0;
+
+	if (run->hosted == NULL || find_line(&run->console, &none, word, 1) == NULL)
+		return;
+	snprintf(command_line, sizeof(command_line), "%s", run->hosted);
+	for (; *options != NULL; options++) {
+		bool is_number = strspn(*options, "0123456789") == strlen(*options);
+		if (strncmp(*options, "--", 2) == 0 || is_number)
+			append_word(command_line, *options);
+	}
+	append_word(command_line, "soak__same_seed__same_digests");
+	FILE *program = popen(command_line, "r");
+	while (program != NULL && fgets(hosted, sizeof(hosted), program) != NULL) {
+		const char *const line[] = { hosted };
+		size_t from = 0;
+		hosted[strcspn(hosted, "\n")] = '\0';
+		if (strstr(hosted, word[0]) == NULL)
+			continue;
+		if (find_line(&run->console, &from, line, 1) == NULL)
+			fail(run, "the console does not say what the hosted program does: %s",
+			     hosted);
+		nr++;
+	}
+	if (program == NULL || pclose(program) != 0 || nr == 0)
+		fail(run, "the hosted program failed: %s", command_line);
+}
+
+/* Print what the cases said, as a hosted program would have; how to replay one is for us to say. */
+static void
+print_cases(const struct run *run)
+{
+	static const char replay[] = "    replay: tests ";
+
+	for (const char *at = run->console.text, *end; (end = strchr(at, '\n')) != NULL;
+	     at = end + 1) {
+		int length = (int)strcspn(at, "\r\n");
+		int prefix = (int)sizeof(replay) - 1;
+		if (strncmp(at, replay, sizeof(replay) - 1) == 0)
+			printf("    replay: %s --image %s --cases %.*s\n", run->program, run->image,
+			       length - prefix, at + prefix);
+		else if (strncmp(at, "bare: ", 6) != 0)
+			printf("%.*s\n", length, at);
+	}
+}
+
+/* Run an image of cases with these options; its output is ours. */
+static int
+run_cases(struct run *run, char **options)
+{
+	static const char *const verdict[] = { "bare: " }, *const pass[] = { "bare: PASS" };
+	static char words[LINE_MAX_BYTES] = "--cases";
+	size_t at = 0;
+
+	strcpy(run->append, "tests");
+	for (char **option = options; *option != NULL; option++) {
+		append_word(run->append, *option);
+		append_word(words, *option);
+	}
+	run->script = words;
+	run->wait_seconds = CASES_WAIT_SECONDS;
+	strcpy(run->arguments, "-m " CASES_MEMORY);
+	need_machine(run);
+	(void)wait_line(run, &run->console, &run->console.seen, verdict, 1);
+	bool passed = find_line(&run->console, &at, pass, 1) != NULL;
+	transmit(run, &run->console, "\n");
+	await_end(run, passed ? EXIT_PASS : EXIT_FAIL);
+	if (passed)
+		compare_digests(run, options);
+	print_cases(run);
+	return passed ? 0 : 1;
+}
+
 /* An option and its value, or --show; NULL: argv[*at] is something else. */
 static const char *
 option_value(char **argv, int *at, const char *name)
@@ -658,6 +795,16 @@ option_value(char **argv, int *at, const char *name)
 	if (strcmp(argv[*at], name) != 0 || argv[*at + 1] == NULL)
 		return NULL;
 	return argv[++*at];
+}
+
+static int
+cases(struct run *run, char **options)
+{
+	if (is_program(run->qemu))
+		return run_cases(run, options);
+	printf("SKIPPED %s: there is no %s\n0 passed, 0 failed, 1 skipped\n", run->image,
+	       run->qemu);
+	return 0;
 }
 
 int
@@ -682,6 +829,8 @@ main(int argc, char **argv)
 			run.hosted = value;
 		else if ((value = option_value(argv, &i, "--machine")) != NULL)
 			only = value;
+		else if (strcmp(argv[i], "--cases") == 0 && run.image != NULL)
+			return cases(&run, argv + i + 1);
 		else if ((value = option_value(argv, &i, "--wait")) != NULL)
 			run.wait_seconds = atoi(value);
 		else if (run.image != NULL && argv[i][0] != '-') {
@@ -692,7 +841,8 @@ main(int argc, char **argv)
 				skipped++;
 		} else {
 			fprintf(stderr, "usage: %s [--show] [--wait SECONDS] [--qemu PROGRAM] "
-				"--image KERNEL [--hosted PROGRAM] [--machine q35|pc] SCRIPT...\n",
+				"--image KERNEL [--hosted PROGRAM] [--machine q35|pc] SCRIPT... "
+				"| --cases [OPTION | CASE]...\n",
 				argv[0]);
 			return 2;
 		}
