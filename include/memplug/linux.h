@@ -53,6 +53,12 @@ struct mhp_backing {
 MHP_MUST_CHECK int mhp_backing_parse(const char *words, struct mhp_backing *ret_backing,
 				     struct mhp_text *reterr);
 
+/**
+ * The pages that a pool needs for @backing, as for mhp_pool_opts: 4 KiB or 2 MiB. A DAX device that
+ * is not there needs 4 KiB; adding it says the rest.
+ */
+uint64_t mhp_backing_page_bytes(const struct mhp_backing *backing);
+
 /** The word for a kind: "memfd", "hugetlb-2M", ...; never NULL. */
 const char *mhp_backing_name(enum mhp_backing_kind kind);
 
@@ -60,7 +66,7 @@ const char *mhp_backing_name(enum mhp_backing_kind kind);
 struct mhp_pool_opts {
 	uint64_t max_bytes;        /* size of the physical address range; 0: 1 TiB */
 	uint64_t block_bytes;      /* power of two, 4 MiB or more; 0: 128 MiB */
-	uint64_t page_bytes;       /* granule of regions: 4 KiB (0) or 2 MiB; hugetlb needs 2 MiB */
+	uint64_t page_bytes;       /* 4 KiB (0) or 2 MiB, as mhp_backing_page_bytes() says */
 	uint16_t nr_nodes;         /* nodes of the engine; 0: 1 */
 	uint32_t nr_bad_pages;     /* memory errors to remember; 0: 1024 */
 	bool no_service;           /* no thread of ours: forked children then share regions */
@@ -120,7 +126,7 @@ bool mhp_pool_can_move(struct mhp_pool *pool, struct mhp_text *reterr);
  *
  * Return: what mhp_add() returns, MHP_ENXIO (no gap of that size is left), MHP_EINVAL (size, or
  * page size against the pool's), MHP_ENOENT (no such device or file), MHP_ENOMEM (no huge pages),
- * MHP_EBUSY, MHP_EPERM, MHP_ENOSPC (the device or file has no room left).
+ * MHP_EBUSY (another pool has the device or file), MHP_EPERM, MHP_ENOSPC (it has no room left).
  */
 MHP_MUST_CHECK int mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing,
 				uint64_t size, const struct mhp_add_opts *opts,

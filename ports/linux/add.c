@@ -14,6 +14,11 @@
 static int
 check_granule(const struct mhp_pool *pool, const struct mhp__file *file, struct mhp_text *reterr)
 {
+	if (file->granule > MHP__HUGE_BYTES)
+		return mhp__say(reterr, MHP_EINVAL,
+				"%s is mapped in pieces of %llu MiB, the pages of a pool have 2 "
+				"MiB at most", mhp_backing_name(file->backing.kind),
+				(unsigned long long)(file->granule >> 20));
 	if (file->granule > pool->block_bytes)
 		return mhp__say(reterr, MHP_EINVAL,
 				"%s is mapped in pieces of %llu MiB, a block has only %llu MiB",

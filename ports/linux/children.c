@@ -76,8 +76,8 @@ mhp__child_pid(const struct mhp_pool *pool, uint32_t epoch)
 {
 	int32_t pid = 0;
 	for (unsigned i = 0; i < MHP__CHILDREN_MAX; i++)
-		if (pool->child[i].epoch > epoch && pool->child[i].nr_pids != 0)
-			pid = pool->child[i].pid[0];
+		if (pool->child[i].epoch > epoch && pool->child[i].pid != 0)
+			pid = pool->child[i].pid;
 	return pid;
 }
 
@@ -88,6 +88,42 @@ free_kept(struct mhp_pool *pool, uint64_t pfn, unsigned order)
 	(void)!mhp_page_free(pool->m, pfn);
 }
 
+/* ---- descendants ---- */
+
+static void
+forget(struct mhp_pool *pool, uint32_t epoch)
+{
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < pool->nr_descendants; i++)
+		if (pool->descendant[i].epoch != epoch)
+			pool->descendant[kept++] = pool->descendant[i];
+	pool->nr_descendants = kept;
+}
+
+static void
+forget_ended(struct mhp_pool *pool)
+{
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < pool->nr_descendants; i++)
+		if (kill(pool->descendant[i].pid, 0) == 0 || errno != ESRCH)
+			pool->descendant[kept++] = pool->descendant[i];
+	pool->nr_descendants = kept;
+}
+
+static void
+note_descendant(struct mhp_pool *pool, struct mhp__child *child, int32_t pid)
+{
+	if (child->pid == 0)
+		child->pid = pid;
+	if (pool->nr_descendants == MHP__DESCENDANTS_MAX)
+		forget_ended(pool);
+	if (pool->nr_descendants == MHP__DESCENDANTS_MAX)
+		child->lost = true;
+	else
+		pool->descendant[pool->nr_descendants++] =
+			(struct mhp__descendant){ child->epoch, pid };
+}
+
 /* The child is gone: its pages go to the next child that sees them, or become free. */
 static void
 child_gone(struct mhp_pool *pool, struct mhp__child *child)
@@ -95,6 +131,7 @@ child_gone(struct mhp_pool *pool, struct mhp__child *child)
 	uint64_t next = child->quarantine;
 	if (child->pipe_fd >= 0)
 		close(child->pipe_fd);
+	forget(pool, child->epoch);
 	*child = (struct mhp__child){ .pipe_fd = -1 };
 	pool->nr_children--;
 	struct mhp__child *heir = newest(pool);
@@ -153,6 +190,17 @@ still_maps(const struct mhp_pool *pool, int32_t pid)
 	return found;
 }
 
+/* Does any process that inherited the view of this child still have it? */
+static bool
+still_seen(const struct mhp_pool *pool, uint32_t epoch)
+{
+	for (uint32_t i = 0; i < pool->nr_descendants; i++)
+		if (pool->descendant[i].epoch == epoch &&
+		    still_maps(pool, pool->descendant[i].pid))
+			return true;
+	return false;
+}
+
 /* True: look again soon. */
 static bool
 look_at(struct mhp_pool *pool, struct mhp__child *child)
@@ -160,18 +208,15 @@ look_at(struct mhp_pool *pool, struct mhp__child *child)
 	int32_t pid;
 	ssize_t got = 0;
 	while (!child->silent && (got = read(child->pipe_fd, &pid, sizeof(pid))) == sizeof(pid))
-		if (child->nr_pids++ < MHP__CHILD_PIDS)
-			child->pid[child->nr_pids - 1] = pid;
+		note_descendant(pool, child, pid);
 	if (!child->silent && got < 0)
 		return false; /* it lives, and has nothing to say */
 	child->silent = true;
-	for (unsigned i = 0; i < child->nr_pids && i < MHP__CHILD_PIDS; i++)
-		if (still_maps(pool, child->pid[i]))
-			return true;
+	if (still_seen(pool, child->epoch))
+		return true;
 	/* More descendants than we can watch: keep what they may see. */
-	if (child->nr_pids > MHP__CHILD_PIDS)
-		return false;
-	child_gone(pool, child);
+	if (!child->lost)
+		child_gone(pool, child);
 	return false;
 }
 

@@ -186,8 +186,9 @@ fill(struct mhp_region *region, uint64_t first, uint64_t nr)
 				break;
 			}
 			batch->piece[batch->nr_pieces++] = (struct mhp__piece){
-				region, page + at, mhp__entry_pfn(region->entry[page + at]),
-				pfn + at, run, false };
+				.region = region, .page = page + at, .nr = run,
+				.src_pfn = mhp__entry_pfn(region->entry[page + at]),
+				.dst_pfn = pfn + at };
 			batch->nr_pages += run;
 		}
 		done += got;

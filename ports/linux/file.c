@@ -14,6 +14,7 @@
 #include <linux/memfd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -41,6 +42,10 @@ check_huge_pages(enum mhp_backing_kind kind, struct mhp_text *reterr)
 {
 	const char *size = kind == MHP_BACKING_HUGETLB_1G ? "1048576kB" : "2048kB";
 	char path[96];
+	if (kind == MHP_BACKING_HUGETLB_1G)
+		return mhp__say(reterr, MHP_EOPNOTSUPP,
+				"huge pages of 1 GiB are not supported: what moves as one piece "
+				"would keep writers waiting for it; use hugetlb:2M");
 	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%s", size);
 	if (access(path, F_OK) != 0)
 		return mhp__say(reterr, MHP_ENODEV, "this machine has no huge pages of %s", size);
@@ -83,25 +88,54 @@ open_anonymous(struct mhp_pool *pool, struct mhp__file *file, struct mhp_text *r
 	return 0;
 }
 
-/* Size and alignment of a DAX device, from sysfs: stat says 0. */
+/* What sysfs says of a device, which stat does not know. */
+static uint64_t
+dax_number(const struct stat *st, const char *attribute)
+{
+	char path[96];
+	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/%s", major(st->st_rdev),
+		 minor(st->st_rdev), attribute);
+	return mhp__read_number(path);
+}
+
+/*
+ * A device's memory lies where it lies, so a node can only be confirmed. It has two: the one that
+ * its memory would be, and an existing one that is near.
+ */
+static int
+check_dax_node(const struct mhp_backing *backing, const struct stat *st, struct mhp_text *reterr)
+{
+	int own = (int)dax_number(st, "target_node"), near = (int)dax_number(st, "numa_node");
+	if (backing->node < 0 || own < 0 || backing->node == own || backing->node == near)
+		return 0;
+	return mhp__say(reterr, MHP_EINVAL, "%s is on NUMA node %d, not on node %d", backing->path,
+			own, backing->node);
+}
+
 static int
 size_dax(struct mhp__file *file, const struct stat *st, struct mhp_text *reterr)
 {
-	char path[96];
 	if (!S_ISCHR(st->st_mode))
 		return mhp__say(reterr, MHP_ENODEV, "%s is not a DAX device", file->backing.path);
-	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/size", major(st->st_rdev),
-		 minor(st->st_rdev));
-	file->size = mhp__read_number(path);
-	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/align", major(st->st_rdev),
-		 minor(st->st_rdev));
-	file->granule = mhp__read_number(path);
+	file->size = dax_number(st, "size");
+	file->granule = dax_number(st, "align");
 	if (file->granule == 0)
 		file->granule = MHP__HUGE_BYTES;
 	if (file->size == 0)
 		return mhp__say(reterr, MHP_ENODEV, "%s is not a DAX device, or it is empty",
 				file->backing.path);
-	return 0;
+	return check_dax_node(&file->backing, st, reterr);
+}
+
+uint64_t
+mhp_backing_page_bytes(const struct mhp_backing *backing)
+{
+	struct stat st;
+	bool huge = backing->kind == MHP_BACKING_HUGETLB_2M ||
+		    backing->kind == MHP_BACKING_HUGETLB_1G;
+	if (backing->kind == MHP_BACKING_DAX && stat(backing->path, &st) == 0)
+		huge = dax_number(&st, "align") > MHP__PAGE_BYTES;
+	return huge ? MHP__HUGE_BYTES : MHP__PAGE_BYTES;
 }
 
 static int
@@ -115,6 +149,9 @@ open_path(struct mhp__file *file, struct mhp_text *reterr)
 	if (file->fd < 0 || fstat(file->fd, &st) != 0)
 		return mhp__say(reterr, mhp__errno(errno), "cannot open %s: %s", path,
 				strerror(errno));
+	/* Two pools would write over each other. The lock ends with the descriptor. */
+	if (flock(file->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+		return mhp__say(reterr, MHP_EBUSY, "%s is in use: another pool has it", path);
 	if (file->backing.kind == MHP_BACKING_DAX)
 		return size_dax(file, &st, reterr);
 	if (!S_ISREG(st.st_mode))
@@ -218,27 +255,14 @@ mhp__file_punch(const struct mhp__file *file, uint64_t offset, uint64_t size)
 }
 
 bool
-mhp__file_next_data(const struct mhp__file *file, uint64_t *cursor, uint64_t end,
-		    uint64_t *ret_start, uint64_t *ret_end)
+mhp__file_data(const struct mhp__file *file, uint64_t offset, uint64_t size, uint64_t *ret_start)
 {
-	if (*cursor >= end)
-		return false;
-	off_t start = (off_t)*cursor, stop = (off_t)end;
-	if (file->sparse && mhp__file_valid(file)) {
-		start = lseek(file->fd, (off_t)*cursor, SEEK_DATA);
-		if (start < 0 && errno == ENXIO)
-			return false;
-		if (start >= (off_t)end)
-			return false;
-		if (start < 0) {
-			start = (off_t)*cursor;
-		} else {
-			stop = lseek(file->fd, start, SEEK_HOLE);
-			if (stop < 0 || stop > (off_t)end)
-				stop = (off_t)end;
-		}
-	}
+	*ret_start = offset;
+	if (!file->sparse || !mhp__file_valid(file))
+		return true;
+	off_t start = lseek(file->fd, (off_t)offset, SEEK_DATA);
+	if (start < 0)
+		return errno != ENXIO;
 	*ret_start = (uint64_t)start;
-	*ret_end = *cursor = (uint64_t)stop;
-	return true;
+	return *ret_start < offset + size;
 }

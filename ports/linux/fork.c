@@ -130,10 +130,18 @@ map_private(const struct mhp_region *region, uint64_t page, uint64_t nr)
 	}
 }
 
-/* In the child: a copy, of frames that nobody can be kept from writing to later. */
+/*
+ * In the child: a copy, of frames that nobody can be kept from writing to later. The addresses are
+ * taken first: where the parent has a hole the child has nothing, and a source might come to lie
+ * there.
+ */
 static void
 map_copy(const struct mhp_region *region, uint64_t page, uint64_t nr)
 {
+	if (mmap((void *)mhp__page_address(region, page), nr << MHP__PAGE_SHIFT,
+		 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+	    MAP_FAILED)
+		give_up();
 	for (uint64_t end = page + nr, part; page < end; page += part) {
 		uint64_t offset, pfn = mhp__entry_pfn(region->entry[page]);
 		const struct mhp__file *file = mhp__frame_file(region->pool, pfn, &offset);
@@ -141,9 +149,7 @@ map_copy(const struct mhp_region *region, uint64_t page, uint64_t nr)
 		size_t size = part << MHP__PAGE_SHIFT;
 		void *target = (void *)mhp__page_address(region, page);
 		void *source = mmap(NULL, size, PROT_READ, MAP_SHARED, file->fd, (off_t)offset);
-		if (source == MAP_FAILED ||
-		    mmap(target, size, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+		if (source == MAP_FAILED)
 			give_up();
 		memcpy(target, source, size);
 		munmap(source, size);

@@ -86,6 +86,14 @@ handed_over(struct mhp_region *region, uint64_t head)
 	       frame.cookie == mhp__page_address(region, head);
 }
 
+/* Is it part of a run that is not through, so that it may have to go back? */
+static bool
+may_go_back(const struct mhp_pool *pool, mhp__entry entry)
+{
+	uint64_t pfn = mhp__entry_pfn(entry);
+	return pool->in_run && pfn >= pool->run_start && pfn < pool->run_end;
+}
+
 /* True: nothing of the range is on its way. False: waited, look again. */
 static bool
 look(struct mhp_region *region, uint64_t page, uint64_t end)
@@ -99,11 +107,12 @@ look(struct mhp_region *region, uint64_t page, uint64_t end)
 		}
 		uint64_t head = page - mhp__entry_offset(entry);
 		mhp__entry *first = &region->entry[head];
-		if ((*first & MHP__ENTRY_ISOLATED) != 0) {
+		bool moved = (*first & MHP__ENTRY_MOVED) != 0;
+		if ((*first & MHP__ENTRY_ISOLATED) != 0 || (moved && may_go_back(pool, *first))) {
 			pthread_cond_wait(&pool->settled, &pool->mutex);
 			return false;
 		}
-		if ((*first & MHP__ENTRY_MOVED) != 0 && !handed_over(region, head)) {
+		if (moved && !handed_over(region, head)) {
 			pthread_mutex_unlock(&pool->mutex);
 			mhp__linux_ops.pause(pool, 20000);
 			pthread_mutex_lock(&pool->mutex);

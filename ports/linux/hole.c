@@ -23,14 +23,18 @@
 
 #define SCRATCH_BYTES ((uint64_t)MHP__BATCH_PAGES << MHP__PAGE_SHIFT)
 
+/* A hole comes from the beginning of the scratch; what comes from elsewhere says: stop. */
 static void *
 read_events(void *arg)
 {
 	struct mhp_pool *pool = arg;
-	struct uffd_msg messages[16];
+	struct uffd_msg message;
 	for (;;) {
-		ssize_t got = read(pool->hole_uffd, messages, sizeof(messages));
+		ssize_t got = read(pool->hole_uffd, &message, sizeof(message));
 		if (got < 0 && errno != EINTR && errno != EAGAIN)
+			return NULL;
+		if (got > 0 && message.event == UFFD_EVENT_REMAP &&
+		    message.arg.remap.from != (uintptr_t)pool->scratch)
 			return NULL;
 	}
 }
@@ -49,6 +53,9 @@ take_scratch(void)
 		     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	if (scratch == MAP_FAILED)
 		return NULL;
+	if (skip != 0)
+		munmap(start, skip);
+	munmap(scratch + SCRATCH_BYTES, SCRATCH_BYTES - skip);
 	madvise(scratch, SCRATCH_BYTES, MADV_NOHUGEPAGE);
 	madvise(scratch, SCRATCH_BYTES, MADV_DONTFORK);
 	munlock(scratch, SCRATCH_BYTES);
@@ -59,13 +66,10 @@ static int
 start_reader(struct mhp_pool *pool)
 {
 	sigset_t all, before;
-	pthread_t thread;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int error = pthread_create(&thread, NULL, read_events, pool);
+	int error = pthread_create(&pool->hole_reader, NULL, read_events, pool);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (error == 0)
-		pthread_detach(thread);
 	return error;
 }
 
@@ -95,6 +99,35 @@ mhp__hole_start(struct mhp_pool *pool, struct mhp_text *reterr)
 	madvise(scratch, SCRATCH_BYTES, MADV_REMOVE); /* whatever mlockall(MCL_FUTURE) put there */
 	pool->scratch = scratch;
 	return 0;
+}
+
+/* Move the last page of the scratch away, which its reader hears of. */
+static bool
+tell_reader(const struct mhp_pool *pool)
+{
+	unsigned char *page = pool->scratch + SCRATCH_BYTES - MHP__PAGE_BYTES;
+	void *target = mmap(NULL, MHP__PAGE_BYTES, PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (target == MAP_FAILED)
+		return false;
+	bool told = mremap(page, MHP__PAGE_BYTES, MHP__PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED,
+			   target) != MAP_FAILED;
+	munmap(target, MHP__PAGE_BYTES);
+	return told;
+}
+
+void
+mhp__hole_stop(struct mhp_pool *pool)
+{
+	if (pool->scratch == NULL)
+		return;
+	while (!tell_reader(pool)) /* the kernel has no mapping for us: it will */
+		mhp__linux_ops.pause(pool, 1000000);
+	pthread_join(pool->hole_reader, NULL);
+	munmap(pool->scratch, SCRATCH_BYTES);
+	close(pool->hole_uffd);
+	pool->hole_uffd = -1;
+	pool->scratch = NULL;
 }
 
 int

@@ -27,25 +27,34 @@ find_entry(struct mhp_pool *pool, uint64_t pfn, uint64_t cookie, struct mhp_regi
 	return entry;
 }
 
+/* May this page move now? A dry run asks too, so whatever can be known is said here. */
+static int
+may_move(const struct mhp_pool *pool, mhp__entry entry, unsigned order, uint64_t cookie)
+{
+	uintptr_t start = (uintptr_t)cookie, end = start + ((uintptr_t)MHP__PAGE_BYTES << order);
+	if (mhp__entry_order(entry) != order || (entry & MHP__ENTRY_ISOLATED) != 0)
+		return MHP_EAGAIN;
+	if (pool->private_map || mhp__pinned(pool, start, end))
+		return MHP_EBUSY;
+	return mhp__shared(pool, entry) ? MHP_ETXTBSY : 0;
+}
+
 static int
 isolate(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 {
 	struct mhp_pool *pool = ctx;
 	struct mhp_region *region = NULL;
+	uint32_t epoch;
 	int err = MHP_EAGAIN;
 
+	if (mhp__quarantine_cookie(cookie, &epoch))
+		return MHP_ETXTBSY;
 	pthread_mutex_lock(&pool->mutex);
 	mhp__entry *entry = find_entry(pool, pfn, cookie, &region);
-	if (entry != NULL && mhp__entry_order(*entry) == order &&
-	    (*entry & MHP__ENTRY_ISOLATED) == 0) {
-		uintptr_t end = (uintptr_t)cookie + ((uintptr_t)MHP__PAGE_BYTES << order);
-		if (pool->private_map || mhp__pinned(pool, (uintptr_t)cookie, end))
-			err = MHP_EBUSY;
-		else if (!mhp__shared(pool, *entry))
-			err = 0;
-		if (err == 0)
-			*entry |= MHP__ENTRY_ISOLATED;
-	}
+	if (entry != NULL)
+		err = may_move(pool, *entry, order, cookie);
+	if (err == 0)
+		*entry |= MHP__ENTRY_ISOLATED;
 	pthread_mutex_unlock(&pool->mutex);
 	return err;
 }
@@ -98,21 +107,25 @@ describe(void *ctx, uint64_t pfn, uint64_t cookie, char *text, size_t size)
 
 /* Append a page to the batch; merges with the last piece. False: the batch is full. */
 static bool
-append(struct mhp__batch *batch, struct mhp_region *region, uint64_t page, uint64_t src,
-       uint64_t dst, uint64_t nr)
+append(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t src, uint64_t dst,
+       uint64_t nr)
 {
+	struct mhp__batch *batch = &pool->batch;
 	struct mhp__piece *last =
 		batch->nr_pieces == 0 ? NULL : &batch->piece[batch->nr_pieces - 1];
-	if (batch->nr_pieces != 0 && batch->nr_pages + nr > MHP__BATCH_PAGES)
+	bool merges = last != NULL && last->region == region && last->page + last->nr == page &&
+		      last->src_pfn + last->nr == src && last->dst_pfn + last->nr == dst;
+	unsigned nr_pieces = batch->nr_pieces + !merges;
+	/* One page goes in any case. */
+	if (last != NULL &&
+	    (batch->nr_pages + nr > MHP__BATCH_PAGES || nr_pieces > MHP__BATCH_PIECES ||
+	     mhp__batch_weight(batch->nr_pages + nr, nr_pieces) > pool->batch_weight))
 		return false;
-	if (last != NULL && last->region == region && last->page + last->nr == page &&
-	    last->src_pfn + last->nr == src && last->dst_pfn + last->nr == dst) {
+	if (merges) {
 		last->nr += nr;
-	} else if (batch->nr_pieces == MHP__BATCH_PIECES) {
-		return false;
 	} else {
-		batch->piece[batch->nr_pieces++] = (struct mhp__piece){ region, page, src, dst, nr,
-									 false };
+		batch->piece[batch->nr_pieces++] = (struct mhp__piece){
+			.region = region, .page = page, .src_pfn = src, .dst_pfn = dst, .nr = nr };
 	}
 	batch->nr_pages += nr;
 	return true;
@@ -131,7 +144,7 @@ append_page(struct mhp_pool *pool, uint64_t src, uint64_t dst, uint64_t *ret_nr)
 		return MHP_EAGAIN;
 	*ret_nr = UINT64_C(1) << frame.order;
 	uint64_t page = (uint64_t)(entry - region->entry);
-	return append(&pool->batch, region, page, src, dst, *ret_nr) ? 0 : MHP_ENOSPC;
+	return append(pool, region, page, src, dst, *ret_nr) ? 0 : MHP_ENOSPC;
 }
 
 /* How far a migrate is: runs before moves[run] are done, and of that one the first pages. */
@@ -148,6 +161,7 @@ fill(struct mhp_pool *pool, struct walk *walk)
 {
 	pool->batch.nr_pieces = 0;
 	pool->batch.nr_pages = 0;
+	pool->batch.must = false;
 	pool->batch.keep_src = false;
 	while (walk->run < walk->nr_moves) {
 		const struct mhp_move *move = &walk->moves[walk->run];
@@ -159,39 +173,52 @@ fill(struct mhp_pool *pool, struct walk *walk)
 			return;
 		}
 		walk->pages += nr;
-		if (walk->pages >= move->nr_pages) {
-			walk->run++;
-			walk->pages = 0;
-		}
+		if (walk->pages < move->nr_pages)
+			continue;
+		walk->run++;
+		walk->pages = 0;
+		/* A good moment to end: forks wait for one. */
+		if (mhp__batch_weight(pool->batch.nr_pages, pool->batch.nr_pieces) >=
+		    pool->batch_weight / 2)
+			return;
 	}
 }
 
-/* Move the first nr frames of a run back: they went in earlier batches. */
-static int
+/* Put a batch together of the frames of a run that moved, from at on; returns where it ends. */
+static uint64_t
+fill_back(struct mhp_pool *pool, const struct mhp_move *move, uint64_t at, uint64_t nr)
+{
+	pool->batch.nr_pieces = 0;
+	pool->batch.nr_pages = 0;
+	pool->batch.must = true;
+	while (at < nr) {
+		struct mhp_region *region = NULL;
+		struct mhp_frame frame = mhp_frame_peek(pool->m, move->src_pfn + at);
+		mhp__entry *entry = find_entry(pool, move->dst_pfn + at, frame.cookie, &region);
+		uint64_t size = UINT64_C(1) << frame.order;
+		/* Nobody frees a page while its run is under way (frames.c). */
+		if (entry != NULL &&
+		    !append(pool, region, (uint64_t)(entry - region->entry), move->dst_pfn + at,
+			    move->src_pfn + at, size))
+			break;
+		at += size;
+	}
+	return at;
+}
+
+/*
+ * Move the first nr frames of a run back: they went in earlier batches. The engine will be told
+ * that they never left, so this is tried until it succeeds: the mappings in hand make that soon.
+ */
+static void
 move_back(struct mhp_pool *pool, const struct mhp_move *move, uint64_t nr)
 {
-	struct mhp_region *region;
-	for (uint64_t at = 0; at < nr;) {
-		pool->batch.nr_pieces = 0;
-		pool->batch.nr_pages = 0;
-		while (at < nr) {
-			struct mhp_frame frame = mhp_frame_peek(pool->m, move->src_pfn + at);
-			mhp__entry *entry =
-				find_entry(pool, move->dst_pfn + at, frame.cookie, &region);
-			uint64_t size = UINT64_C(1) << frame.order;
-			if (entry == NULL)
-				return MHP_EAGAIN;
-			if (!append(&pool->batch, region, (uint64_t)(entry - region->entry),
-				    move->dst_pfn + at, move->src_pfn + at, size))
-				break;
-			at += size;
-		}
+	for (uint64_t at = 0, end; at < nr; at = end) {
+		end = fill_back(pool, move, at, nr);
 		mhp__spare_drop(pool);
-		int err = mhp__batch_run(pool);
-		if (err != 0)
-			return err;
+		while (mhp__batch_run(pool) != 0)
+			mhp__linux_ops.pause(pool, 1000000);
 	}
-	return 0;
 }
 
 /*
@@ -199,9 +226,13 @@ move_back(struct mhp_pool *pool, const struct mhp_move *move, uint64_t nr)
  * child sees could not be moved back.
  */
 static void
-let_others_in(struct mhp_pool *pool, bool in_run)
+let_others_in(struct mhp_pool *pool, const struct walk *walk)
 {
-	pool->in_run = in_run;
+	pool->in_run = walk->pages != 0;
+	if (pool->in_run) {
+		pool->run_start = walk->moves[walk->run].dst_pfn;
+		pool->run_end = pool->run_start + walk->pages;
+	}
 	pthread_cond_broadcast(&pool->settled);
 	pthread_mutex_unlock(&pool->mutex);
 	sched_yield();
@@ -223,13 +254,30 @@ migrate_locked(struct mhp_pool *pool, struct walk *walk)
 		}
 		if (walk->err != 0)
 			break;
-		let_others_in(pool, walk->pages != 0);
+		let_others_in(pool, walk);
 	}
-	pool->in_run = false;
 	if (walk->err != 0 && walk->pages != 0)
-		(void)!move_back(pool, &walk->moves[walk->run], walk->pages);
+		move_back(pool, &walk->moves[walk->run], walk->pages);
+	pool->in_run = false;
 	mhp__spare_take(pool);
 	return walk->err;
+}
+
+/*
+ * What was left gives its memory back, as long a piece at a time as there is: a huge page that goes
+ * by pieces costs many times what it costs as a whole. So do targets that were not used.
+ */
+static void
+release_frames(struct mhp_pool *pool, const struct walk *walk)
+{
+	for (unsigned i = 0; i < walk->run;) {
+		uint64_t pfn = walk->moves[i].src_pfn, nr = 0;
+		while (i < walk->run && walk->moves[i].src_pfn == pfn + nr)
+			nr += walk->moves[i++].nr_pages;
+		mhp__frames_release(pool, pfn, nr);
+	}
+	for (unsigned i = walk->run; i < walk->nr_moves; i++)
+		mhp__frames_release(pool, walk->moves[i].dst_pfn, walk->moves[i].nr_pages);
 }
 
 static int
@@ -238,8 +286,10 @@ migrate(void *ctx, const struct mhp_move *moves, unsigned nr_moves, unsigned *re
 	struct mhp_pool *pool = ctx;
 	struct walk walk = { .moves = moves, .nr_moves = nr_moves };
 
+	mhp__huge_targets(pool, moves, nr_moves);
 	pthread_mutex_lock(&pool->mutex);
 	int err = migrate_locked(pool, &walk);
+	release_frames(pool, &walk);
 	pthread_cond_broadcast(&pool->settled);
 	pthread_mutex_unlock(&pool->mutex);
 	*ret_done = walk.run;

@@ -157,6 +157,7 @@ build_pool(struct mhp_pool *pool, const struct mhp_pool_opts *opts, struct mhp_t
 	for (unsigned i = 0; i < MHP__FILES_MAX; i++)
 		pool->file[i].fd = -1;
 	init_locks(pool);
+	pool->batch_weight = MHP__WEIGHT_MAX / 4;
 	pool->direct_map = take_addresses(pool->max_bytes);
 	pool->slot = take_pages(pool->nr_blocks * sizeof(pool->slot[0]));
 	if (pool->direct_map == NULL || pool->slot == NULL)
@@ -221,6 +222,7 @@ mhp_pool_destroy(struct mhp_pool *pool)
 		return err;
 	mhp__pools[pool->index] = NULL;
 	mhp__service_stop(pool);
+	mhp__hole_stop(pool);
 	mhp__file_put_unused(pool);
 	free_pool(pool);
 	return 0;

@@ -25,14 +25,18 @@
 #define MHP__REGIONS_MAX 64U
 #define MHP__PINS_MAX 1024U
 #define MHP__CHILDREN_MAX 1024U
-#define MHP__CHILD_PIDS 6U
+#define MHP__DESCENDANTS_MAX 4096U
 
 /* Where the epoch starts in an entry of a region's table (table.h). */
 #define MHP__ENTRY_EPOCH_SHIFT 44U
 
-/* A batch of moves: small enough that a writer waits a moment only. */
+/* The largest batch of moves; pool->batch_weight says how large it may be for writers' sake. */
 #define MHP__BATCH_PIECES 64U
 #define MHP__BATCH_PAGES 512U
+/* A piece costs about as much as so many pages of it. */
+#define MHP__PIECE_WEIGHT 16U
+#define MHP__WEIGHT_MIN (4U * MHP__PIECE_WEIGHT)
+#define MHP__WEIGHT_MAX (MHP__BATCH_PAGES + MHP__BATCH_PIECES * MHP__PIECE_WEIGHT)
 /* Mappings kept in hand, so that a batch that was begun can always be finished. */
 #define MHP__SPARE_MAPPINGS (2U * MHP__BATCH_PIECES + 16U)
 
@@ -84,13 +88,18 @@ struct mhp__piece {
 	uint64_t page;                 /* index in the region */
 	uint64_t src_pfn, dst_pfn;
 	uint64_t nr;
-	bool hole;                     /* nobody may read it either: set by the batch itself */
+	/* set by the batch itself */
+	bool hole;                     /* nobody may read it either */
+	uint32_t at;                   /* index of its first page in touched */
 };
 
 struct mhp__batch {
 	struct mhp__piece piece[MHP__BATCH_PIECES];
+	uint8_t by_address[MHP__BATCH_PIECES]; /* their numbers in order of address */
+	unsigned char touched[MHP__BATCH_PAGES]; /* by piece and page: it has data to copy */
 	unsigned nr_pieces;
 	bool keep_src;                 /* the old frames are somebody's still */
+	bool must;                     /* whatever it costs: a part of a move is taken back */
 	uint64_t nr_pages;
 };
 
@@ -98,11 +107,17 @@ struct mhp__batch {
 struct mhp__child {
 	uint32_t epoch;                /* its number; 0: slot is free */
 	int pipe_fd;                   /* end of file: it has no descriptor of ours any more */
-	int32_t pid[MHP__CHILD_PIDS];  /* it, and children of its own that inherited its view */
-	uint32_t nr_pids;              /* how many made themselves known; may be more than fit */
+	int32_t pid;                   /* who made himself known first; 0: nobody yet */
+	bool lost;                     /* there was no room to note one that did: kept for ever */
 	bool silent;                   /* the pipe is closed, but it may still see frames */
 	uint64_t quarantine;           /* first page kept for it + 1, linked by cookies; 0: none */
 	uint64_t nr_quarantined;       /* pages */
+};
+
+/* A process that inherited the view of a forked child: it, and children of its own. */
+struct mhp__descendant {
+	uint32_t epoch;                /* the child's */
+	int32_t pid;
 };
 
 struct mhp_pool {
@@ -122,6 +137,7 @@ struct mhp_pool {
 	bool private_map; /* regions are MAP_PRIVATE: the kernel does fork, nothing moves */
 	int hole_uffd;	  /* for files that cannot be protected; -1 until there is one */
 	unsigned char *scratch;        /* NULL until then */
+	pthread_t hole_reader;         /* with it */
 
 	/* hotplug mutex */
 	pthread_mutex_t hotplug;
@@ -129,6 +145,7 @@ struct mhp_pool {
 	struct mhp__file file[MHP__FILES_MAX];
 	uint64_t gone_start, gone_end; /* physical range to give back at the unlock */
 	uint32_t first_free;           /* no absent block lies before it */
+	unsigned huge_pause;           /* moves that are made without asking for huge pages */
 
 	/* region mutex */
 	pthread_mutex_t mutex;
@@ -137,7 +154,10 @@ struct mhp_pool {
 	struct mhp__pin pin[MHP__PINS_MAX];
 	unsigned nr_pins;              /* highest used + 1 */
 	struct mhp__batch batch;
+	const struct mhp__file *checked_file; /* found to be valid at the start of this batch */
+	uint64_t batch_weight;         /* of the largest batch that keeps writers but a moment */
 	bool in_run;                   /* a run is moved in part: no fork now */
+	uint64_t run_start, run_end;   /* where the part of it is that has moved; pfns */
 	unsigned char *spare;          /* mappings in hand */
 	bool spare_there;
 	uint64_t map_limit;
@@ -151,6 +171,8 @@ struct mhp_pool {
 	uint32_t untracked;            /* number of the last child that there was no slot for */
 	uint32_t nr_children;
 	struct mhp__child child[MHP__CHILDREN_MAX];
+	struct mhp__descendant descendant[MHP__DESCENDANTS_MAX];
+	uint32_t nr_descendants;
 	int fork_pipe[2];              /* of the fork under way; in a child [1] is its own */
 	uint64_t fork_pipe_ino;        /* in a child: what fork_pipe[1] must still be */
 	bool detached;                 /* in a child: it has copies of everything */
@@ -191,9 +213,9 @@ void mhp__file_give(struct mhp__file *file, uint32_t block);
 bool mhp__file_valid(const struct mhp__file *file);
 /* Make holes of [offset, offset + size): memory goes back. */
 void mhp__file_punch(const struct mhp__file *file, uint64_t offset, uint64_t size);
-/* The next part of [*cursor, end) that was ever touched; false when there is none. */
-bool mhp__file_next_data(const struct mhp__file *file, uint64_t *cursor, uint64_t end,
-			 uint64_t *ret_start, uint64_t *ret_end);
+/* The first byte at or after offset that was ever touched; false: there is none before its end. */
+bool mhp__file_data(const struct mhp__file *file, uint64_t offset, uint64_t size,
+		    uint64_t *ret_start);
 
 /* ---- space.c: physical addresses ---- */
 
@@ -243,6 +265,8 @@ MHP_MUST_CHECK int mhp__hole_start(struct mhp_pool *pool, struct mhp_text *reter
  */
 MHP_MUST_CHECK int mhp__hole_make(const struct mhp_pool *pool, uintptr_t start, uint64_t size);
 void mhp__hole_wake(const struct mhp_pool *pool, uintptr_t start, uint64_t size);
+/* The pool ends: no more holes. */
+void mhp__hole_stop(struct mhp_pool *pool);
 
 /* ---- vma.c: region mutex ---- */
 
@@ -268,13 +292,26 @@ MHP_MUST_CHECK int mhp__region_unmap(const struct mhp_region *region, uint64_t p
 
 extern const struct mhp_movable_ops mhp__region_ops;
 
+/* ---- huge.c ---- */
+
+/* Before these moves: make huge pages of the targets that they will fill. No mutex. */
+void mhp__huge_targets(struct mhp_pool *pool, const struct mhp_move *moves, unsigned nr_moves);
+
 /* ---- batch.c ---- */
 
 /* For the negative control of the write-loss test only: leaves the protection out. */
 extern bool mhp__test_no_protect;
 /* For tests only: so many mappings of a move, or protections at a fork, fail. */
 extern unsigned mhp__test_fail_remaps, mhp__test_fail_protects;
-/* Move the pieces of pool->batch, all or nothing; the tables follow. */
+static inline uint64_t
+mhp__batch_weight(uint64_t nr_pages, uint64_t nr_pieces)
+{
+	return nr_pages + nr_pieces * MHP__PIECE_WEIGHT;
+}
+/*
+ * Move the pieces of pool->batch, all or nothing; the tables follow. The old frames keep their
+ * memory: the caller releases them.
+ */
 MHP_MUST_CHECK int mhp__batch_run(struct mhp_pool *pool);
 
 /* ---- pin.c: region mutex ---- */

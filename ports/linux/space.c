@@ -105,7 +105,7 @@ bind_node(const struct mhp_pool *pool, const struct mhp_backing *backing, uint64
 	  uint64_t size)
 {
 	unsigned long mask[16] = { 0 };
-	if (backing->node < 0)
+	if (backing->node < 0 || backing->kind == MHP_BACKING_DAX)
 		return 0;
 	mask[(unsigned)backing->node / 64] = 1UL << (backing->node % 64);
 	long err = syscall(SYS_mbind, pool->direct_map + start, size, 2 /* MPOL_BIND */, mask,

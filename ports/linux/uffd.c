@@ -65,25 +65,42 @@ mhp__uffd_open(uint64_t features, bool blocking, struct mhp_text *reterr)
 	return mhp_fd_high(fd);
 }
 
+/*
+ * Older kernels (6.1 is one) write-protect within one mapping a call, and answer ENOENT when the
+ * range ends in another, wherever that begins: ask for half, and for more when that went well.
+ */
+static int
+write_protect(const struct mhp_pool *pool, uintptr_t start, uint64_t size)
+{
+	uint64_t part = size;
+	while (size > 0) {
+		struct uffdio_writeprotect wp = {
+			.range = { start, part }, .mode = UFFDIO_WRITEPROTECT_MODE_WP,
+		};
+		if (ioctl(pool->uffd, UFFDIO_WRITEPROTECT, &wp) == 0) {
+			start += part;
+			size -= part;
+			part = 2 * part < size ? 2 * part : size;
+		} else if (errno == EAGAIN) {
+			sched_yield(); /* the mappings are changing: bounded by who changes them */
+		} else if (errno == ENOENT && part > pool->granule) {
+			part = part / 2 / pool->granule * pool->granule;
+		} else {
+			return mhp__errno(errno);
+		}
+	}
+	return 0;
+}
+
 int
 mhp__uffd_protect(const struct mhp_pool *pool, uintptr_t start, uint64_t size)
 {
 	struct uffdio_register reg = {
 		.range = { start, size }, .mode = UFFDIO_REGISTER_MODE_WP,
 	};
-	struct uffdio_writeprotect wp = {
-		.range = { start, size }, .mode = UFFDIO_WRITEPROTECT_MODE_WP,
-	};
 	if (ioctl(pool->uffd, UFFDIO_REGISTER, &reg) != 0)
 		return mhp__errno(errno);
-	while (ioctl(pool->uffd, UFFDIO_WRITEPROTECT, &wp) != 0) {
-		if (errno == EAGAIN) {
-			sched_yield(); /* the mappings are changing: bounded by who changes them */
-			continue;
-		}
-		return mhp__errno(errno);
-	}
-	return 0;
+	return write_protect(pool, start, size);
 }
 
 void

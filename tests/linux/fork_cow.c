@@ -161,16 +161,16 @@ main(int argc, char **argv)
 	bool loud = argc > 3;
 	struct mhp_text text = { "" };
 	struct mhp_backing backing;
-	bool huge = strncmp(words, "hugetlb", 7) == 0;
-	struct mhp_pool_opts opts = { .max_bytes = 64 * BLOCK, .block_bytes = BLOCK,
-				      .page_bytes = huge ? 2UL << 20 : PAGE };
+	struct mhp_pool_opts opts = { .max_bytes = 64 * BLOCK, .block_bytes = BLOCK };
 	struct mhp_add_opts add = { .flags = MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE };
 	struct mhp_region *region;
 	struct mhp_pool_stats stats;
 	pthread_t writer, mover;
 
-	if (mhp_backing_parse(words, &backing, &text) != 0 ||
-	    mhp_pool_create(&opts, &pool, &text) != 0 ||
+	int err = mhp_backing_parse(words, &backing, &text);
+	if (err == 0)
+		opts.page_bytes = mhp_backing_page_bytes(&backing);
+	if (err != 0 || mhp_pool_create(&opts, &pool, &text) != 0 ||
 	    mhp_pool_add(pool, &backing, NR_BLOCKS * BLOCK, &add, NULL, &text) != 0 ||
 	    mhp_region_create(pool, "cow", NR_PAGES * PAGE, &region, &text) != 0 ||
 	    mhp_region_commit(region, mhp_region_base(region), NR_PAGES * PAGE) != 0)
@@ -194,7 +194,7 @@ main(int argc, char **argv)
 			       (unsigned long long)stats.forks) > 0;
 	mhp_region_destroy(region);
 	struct mhp_span all = { { 0 }, NR_BLOCKS * BLOCK };
-	int err = mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL);
+	err = mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL);
 	if (err == 0)
 		err = mhp_pool_destroy(pool);
 	if (bad || err != 0 || loud)

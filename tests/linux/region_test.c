@@ -6,12 +6,15 @@
  * shows as a pool that cannot be destroyed.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
+#include <linux/mempolicy.h>
 #include <memplug/linux.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -362,6 +365,88 @@ fork__by_an_orphan__lives(void)
 	close(said[0]);
 }
 
+/* In a child: end when the other end of the pipe is closed, keeping no descriptor but that. */
+static void
+hide_until_told(int go)
+{
+	char byte;
+	if (dup2(go, 0) != 0 || close_range(3, ~0U, 0) != 0)
+		_exit(1);
+	(void)!read(0, &byte, 1);
+}
+
+/* R38: processes that close every descriptor are watched all the same, however many there are. */
+static void
+fork__many_hidden_descendants__kept_for_until_they_end(void)
+{
+	struct mhp_pool *pool = make_pool(3);
+	struct mhp_region *region = make_region(pool, BLOCK);
+	struct mhp_pool_stats stats = { 0 };
+	char *base = scatter(region, 40);
+	int go[2];
+	if (!mhp_pool_can_move(pool, NULL))
+		goto out;
+	CHECK(pipe(go) == 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		close(go[1]);
+		for (unsigned i = 0; i < 20; i++)
+			if (fork() == 0) {
+				hide_until_told(go[0]);
+				_exit(0);
+			}
+		hide_until_told(go[0]);
+		int status, bad = 0;
+		while (wait(&status) > 0)
+			bad |= status;
+		_exit(bad != 0 || base[PAGE + 1] != 2);
+	}
+	base[PAGE + 1] = 99;
+	mhp_pool_get_stats(pool, &stats);
+	CHECK(stats.children == 1 && stats.quarantined_pages != 0);
+	close(go[0]);
+	close(go[1]);
+	wait_for_child(pid);
+	for (unsigned ms = 0; stats.children != 0 && ms < 20000; ms++) {
+		usleep(1000);
+		mhp_pool_get_stats(pool, &stats);
+	}
+	CHECK(stats.children == 0 && stats.quarantined_pages == 0);
+	move_all(pool, 3);
+out:
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
+/* R36: the kernel says where the pages of the region must come from. */
+static void
+backing__bound_to_a_node__so_are_its_pages(void)
+{
+	struct mhp_pool *pool = make_pool(1);
+	struct mhp_span all = { { 0 }, 64 * BLOCK };
+	struct mhp_add_opts add = { .flags = MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE };
+	struct mhp_backing backing;
+	struct mhp_text text = { "" };
+	unsigned long mask[16] = { 0 };
+	int mode = -1;
+	CHECK(mhp_backing_parse("memfd,node=0", &backing, &text) == 0);
+	CHECK(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL) == 0);
+	CHECK(mhp_pool_add(pool, &backing, 2 * BLOCK, &add, NULL, &text) == 0);
+	struct mhp_region *region = make_region(pool, BLOCK);
+	char *base = mhp_region_base(region);
+	CHECK(mhp_region_commit(region, base, 8 * PAGE) == 0);
+	memset(base, 1, 8 * PAGE);
+	/* Kernels without NUMA have no such call. Where nothing is shared, policies are not. */
+	long err = syscall(SYS_get_mempolicy, &mode, mask, sizeof(mask) * 8, base, MPOL_F_ADDR);
+	if (mhp_pool_can_move(pool, NULL) && err == 0)
+		CHECK(mode == MPOL_BIND && mask[0] == 1);
+	CHECK(mhp_backing_parse("memfd,node=1000", &backing, &text) == 0);
+	CHECK(mhp_pool_add(pool, &backing, BLOCK, &add, NULL, &text) == MHP_ENOENT);
+	CHECK(strstr(text.text, "1000") != NULL);
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
 /* R36 */
 static void
 backing__that_the_machine_lacks__is_named(void)
@@ -378,10 +463,51 @@ backing__that_the_machine_lacks__is_named(void)
 	CHECK(mhp_pool_add(pool, &backing, BLOCK, NULL, NULL, &text) == MHP_ENODEV);
 	CHECK(mhp_backing_parse("hugetlb:2M", &backing, &text) == 0);
 	CHECK(mhp_pool_add(pool, &backing, BLOCK, NULL, NULL, &text) != 0 && text.text[0] != 0);
+	CHECK(mhp_backing_parse("hugetlb:1G", &backing, &text) == 0);
+	CHECK(mhp_pool_add(pool, &backing, BLOCK, NULL, NULL, &text) == MHP_EOPNOTSUPP);
+	CHECK(strstr(text.text, "hugetlb:2M") != NULL);
 	CHECK(mhp_backing_parse("memfd", &backing, &text) == 0);
 	CHECK(mhp_pool_add(pool, &backing, BLOCK + PAGE, NULL, NULL, &text) == MHP_EINVAL);
 	CHECK(mhp_pool_add(pool, &backing, 64 * BLOCK, NULL, NULL, &text) == MHP_ENXIO);
 	end_pool(pool);
+}
+
+/* Threads, or descriptors, of this process. */
+static unsigned
+count_entries(const char *folder)
+{
+	unsigned count = 0;
+	DIR *entries = opendir(folder);
+	CHECK(entries != NULL);
+	while (readdir(entries) != NULL)
+		count++;
+	closedir(entries);
+	return count;
+}
+
+/* R36: two pools on one file would write over each other. What they take for it ends with them. */
+static void
+backing__file_of_another_pool__is_busy(void)
+{
+	unsigned threads = count_entries("/proc/self/task"), fds = count_entries("/proc/self/fd");
+	struct mhp_pool *first = make_pool(1), *second = make_pool(1);
+	struct mhp_backing backing = { .kind = MHP_BACKING_FILE, .node = -1 };
+	struct mhp_text text = { "" };
+	struct mhp_span added = { { BLOCK }, BLOCK };
+	snprintf(backing.path, sizeof(backing.path), "/tmp/memplug-region-test.XXXXXX");
+	int fd = mkstemp(backing.path);
+	CHECK(fd >= 0 && ftruncate(fd, 2 * BLOCK) == 0);
+	CHECK(mhp_pool_add(first, &backing, BLOCK, NULL, NULL, NULL) == 0);
+	CHECK(mhp_pool_add(second, &backing, BLOCK, NULL, NULL, &text) == MHP_EBUSY);
+	CHECK(strstr(text.text, "in use") != NULL);
+	CHECK(mhp_remove(mhp_pool_engine(first), &added, 1, NULL, NULL) == 0);
+	end_pool(first);
+	CHECK(mhp_pool_add(second, &backing, BLOCK, NULL, NULL, NULL) == 0);
+	end_pool(second);
+	close(fd);
+	unlink(backing.path);
+	CHECK(count_entries("/proc/self/fd") == fds);
+	CHECK(count_entries("/proc/self/task") == threads);
 }
 
 /* R42 */
@@ -415,7 +541,10 @@ static const struct {
 	CASE(move__descriptors_closed__goes_on),
 	CASE(fork__parent_cannot_be_protected__child_copies),
 	CASE(fork__by_an_orphan__lives),
+	CASE(fork__many_hidden_descendants__kept_for_until_they_end),
+	CASE(backing__bound_to_a_node__so_are_its_pages),
 	CASE(backing__that_the_machine_lacks__is_named),
+	CASE(backing__file_of_another_pool__is_busy),
 	CASE(add__64_tib__plugs_and_leaves),
 };
 
