@@ -12,7 +12,7 @@ help:
 	@echo 'make test          build with gcc and clang, run all tests: ends with "N passed, N failed"'
 	@echo 'make check-full    the same under ASan+UBSan and TSan, and longer'
 	@echo 'make soak          one long seeded simulation: OPS=$(OPS) SEED=$(SEED)'
-	@echo 'make bench         cost of pages and blocks, beside jemalloc and mimalloc'
+	@echo 'make bench         cost of pages, blocks, moves and forks, each beside what it compares to'
 	@echo 'make run           an example: the memory of a busy program leaves from under it'
 	@echo 'make run-sim       the engine alone, on simulated memory, which any user can run'
 	@echo 'make run-bare      the same on bare metal: DIMMs come and go under QEMU, with pictures'
@@ -33,6 +33,7 @@ check-full: deps
 	@scripts/build $(BUILD)/gcc gcc -Dwerror=true
 	@scripts/build $(BUILD)/asan gcc -Db_sanitize=address,undefined
 	@scripts/build $(BUILD)/tsan gcc -Db_sanitize=thread
+	@scripts/install-deps --guest $(BUILD)/gcc/guest || :
 	@scripts/run-tests scripts/check-style --long $(BUILD)/gcc --normal $(BUILD)/asan $(BUILD)/tsan
 
 soak: deps
@@ -43,6 +44,9 @@ bench: deps
 	@scripts/build $(BUILD)/release gcc -Dbuildtype=release -Dtests=false
 	@test -x $(BUILD)/release/bench/bench || { echo 'bench/ is not there yet.'; exit 1; }
 	@$(BUILD)/release/bench/bench
+	@$(BUILD)/release/bench/bench-linux
+	@bench/linux_programs.py $(BUILD)/release
+	@bench/tree.py $(BUILD)/release
 
 run: deps
 	@scripts/build $(BUILD)/release gcc -Dbuildtype=release -Dtests=false

@@ -109,10 +109,11 @@ cli_resize(struct cli *cli)
 int
 cli_set(struct cli *cli)
 {
+	char value[MHP_PROTOCOL_LINE_MAX / 2];
 	int status;
-	if (cli->argc != 2)
+	if (cli->argc != 2 ||
+	    !mhp__word_encode(cli->argv[1], strlen(cli->argv[1]), value, sizeof(value)))
 		return cli_usage("set ATTR VALUE");
-	struct json_object *answer = cli_ask(cli, &status, "set %s %s\n", cli->argv[0],
-					     cli->argv[1]);
+	struct json_object *answer = cli_ask(cli, &status, "set %s %s\n", cli->argv[0], value);
 	return finish(cli, answer, status);
 }

@@ -18,6 +18,8 @@ static const struct {
 	{ "run", cli_run, "start a program on memory that can grow and shrink" },
 	{ "ps", cli_ps, "the pools that run" },
 	{ "list", cli_list, "the memory of a pool" },
+	{ "map", cli_map, "a picture of all blocks" },
+	{ "top", cli_top, "a live picture" },
 	{ "add", cli_add, "plug memory in" },
 	{ "online", cli_online, "put blocks into use" },
 	{ "offline", cli_offline, "take blocks out of use" },
@@ -26,7 +28,11 @@ static const struct {
 	{ "why", cli_why, "what keeps blocks from leaving" },
 	{ "get", cli_get, "read an attribute, or all" },
 	{ "set", cli_set, "change an attribute" },
+	{ "mount", cli_mount, "the pool as a tree like the kernel's, for lsmem and chmem" },
 	{ "check", cli_check, "run the verifier in the live process" },
+	{ "monitor", cli_monitor, "events as they happen" },
+	{ "metrics", cli_metrics, "counters, gauges and histograms as OpenMetrics text" },
+	{ "replay", cli_replay, "run a recording of monitor --json again, and compare" },
 };
 
 static int
@@ -35,7 +41,32 @@ help(FILE *to, int status)
 	fprintf(to, "usage: memplug [-p PID|NAME] [--json] COMMAND ...\n\n");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].help);
+	fprintf(to, "\nmemplug help COMMAND says more. Exit status: 0 done, 1 refused or failed, "
+		    "2 usage, 3 no such pool.\n");
 	return status;
+}
+
+/* memplug help [COMMAND] */
+static int
+help_about(const char *name)
+{
+	if (name == NULL)
+		return help(stdout, CLI_DONE);
+	if (cli_help(name))
+		return CLI_DONE;
+	fprintf(stderr, "memplug: '%s' is no command; memplug help lists them\n", name);
+	return CLI_USAGE;
+}
+
+static bool
+wants_help(const struct cli *cli, const char *name)
+{
+	if (strcmp(name, "run") == 0) /* what follows the program is the program's */
+		return cli->argc > 0 && strcmp(cli->argv[0], "--help") == 0;
+	for (int i = 0; i < cli->argc; i++)
+		if (strcmp(cli->argv[i], "--help") == 0)
+			return true;
+	return false;
 }
 
 int
@@ -61,8 +92,12 @@ main(int argc, char **argv)
 		cli.json |= cli_option(&cli, "--json", NULL);
 		cli_option(&cli, "-p", &cli.pool);
 	}
+	if (strcmp(name, "help") == 0)
+		return help_about(cli.argc > 0 ? cli.argv[0] : NULL);
+	if (wants_help(&cli, name))
+		return help_about(name);
 	for (size_t k = 0; k < sizeof(commands) / sizeof(commands[0]); k++)
 		if (strcmp(commands[k].name, name) == 0)
 			return commands[k].fn(&cli);
-	return help(stderr, CLI_USAGE);
+	return help_about(name);
 }

@@ -57,36 +57,71 @@ set_preload(const char *library)
 	free(all);
 }
 
-int
-cli_run(struct cli *cli)
+/* A number with K, M, G or T behind it, of which there is at least one byte. */
+static bool
+is_size(const char *words)
 {
-	static const struct {
-		const char *option, *variable, *otherwise;
-	} settings[] = {
-		{ "--name", "MEMPLUG_NAME", NULL },
-		{ "--boot", "MEMPLUG_BOOT", "128M" },
-		{ "--max", "MEMPLUG_MAX", NULL },
-		{ "--block-size", "MEMPLUG_BLOCK_SIZE", NULL },
-		{ "--backing", "MEMPLUG_BACKING", "memfd" },
-		{ "--grow", "MEMPLUG_GROW", "auto" },
-	};
-	char library[PATH_MAX];
-	int i = 0;
+	char *end;
+	unsigned long long value = strtoull(words, &end, 10);
+	if (*words < '0' || *words > '9' || value == 0)
+		return false;
+	return *end == 0 || (strchr("KMGT", *end) != NULL && end[1] == 0);
+}
 
-	while (i + 1 < cli->argc && cli->argv[i][0] == '-' && strcmp(cli->argv[i], "--") != 0) {
-		size_t k = 0;
-		while (k < 6 && strcmp(settings[k].option, cli->argv[i]) != 0)
-			k++;
-		if (k == 6)
-			return cli_usage(run_usage);
-		setenv(settings[k].variable, cli->argv[i + 1], 1);
-		i += 2;
+static const struct setting {
+	const char *option, *variable, *otherwise;
+	bool size;
+} settings[] = {
+	{ "--name", "MEMPLUG_NAME", NULL, false },
+	{ "--boot", "MEMPLUG_BOOT", "128M", true },
+	{ "--max", "MEMPLUG_MAX", NULL, true },
+	{ "--block-size", "MEMPLUG_BLOCK_SIZE", NULL, true },
+	{ "--backing", "MEMPLUG_BACKING", "memfd", false },
+	{ "--grow", "MEMPLUG_GROW", "auto", false },
+};
+
+#define SETTINGS (sizeof(settings) / sizeof(settings[0]))
+
+/* Put the options into the environment. The index of the program, or -1 and a message. */
+static int
+take_options(const struct cli *cli)
+{
+	int i = 0;
+	for (; i + 1 < cli->argc && cli->argv[i][0] == '-'; i += 2) {
+		const struct setting *setting = settings;
+		if (strcmp(cli->argv[i], "--") == 0)
+			break;
+		while (setting < settings + SETTINGS &&
+		       strcmp(setting->option, cli->argv[i]) != 0)
+			setting++;
+		if (setting == settings + SETTINGS) {
+			fprintf(stderr, "memplug: run has no option %s\n", cli->argv[i]);
+			return -1;
+		}
+		if (setting->size && !is_size(cli->argv[i + 1])) {
+			fprintf(stderr, "memplug: %s %s: a size is a number with K, M, G or T "
+				"behind it\n", cli->argv[i], cli->argv[i + 1]);
+			return -1;
+		}
+		setenv(setting->variable, cli->argv[i + 1], 1);
 	}
 	if (i < cli->argc && strcmp(cli->argv[i], "--") == 0)
 		i++;
-	if (i >= cli->argc)
+	if (i < cli->argc && cli->argv[i][0] != '-')
+		return i;
+	fprintf(stderr, "memplug: run needs a program\n");
+	return -1;
+}
+
+int
+cli_run(struct cli *cli)
+{
+	char library[PATH_MAX];
+	int i = take_options(cli);
+
+	if (i < 0)
 		return cli_usage(run_usage);
-	for (size_t k = 0; k < 6; k++)
+	for (size_t k = 0; k < SETTINGS; k++)
 		if (settings[k].otherwise != NULL)
 			setenv(settings[k].variable, settings[k].otherwise, 0);
 	const char *grow = getenv("MEMPLUG_GROW");

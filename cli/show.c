@@ -2,9 +2,10 @@
 /*
  * show.c - commands that look: ps, list, why, get, check.
  *
- * With --json the answer of the pool is printed as it came. Tables join like blocks into ranges.
+ * With --json the answer of the pool is printed as it came.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -21,8 +22,8 @@ print_json(struct json_object *answer)
 int
 cli_ps(struct cli *cli)
 {
-	static struct cli_pool pools[256];
-	unsigned nr = cli_pools(pools, 256);
+	static struct mhp__peer pools[256];
+	unsigned nr = mhp__peers(pools, 256);
 	struct json_object *all = json_object_new_array();
 	for (unsigned i = 0; i < nr; i++) {
 		struct json_object *info = cli_ask_pool(&pools[i], "info\n");
@@ -50,65 +51,59 @@ cli_ps(struct cli *cli)
 	return CLI_DONE;
 }
 
-static bool
-alike(struct json_object *a, struct json_object *b)
+/* As it came, unread: it may have half a million blocks. */
+static int
+print_answer(const struct cli *cli, const char *line)
 {
-	static const char *const words[] = { "state", "zone", "memmap", "backing" };
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (strcmp(cli_string(a, words[i]), cli_string(b, words[i])) != 0)
-			return false;
-	return cli_number(a, "node") == cli_number(b, "node") &&
-	       cli_number(a, "start") + cli_number(a, "size") == cli_number(b, "start");
+	int status;
+	char *text = cli_ask_text(cli, &status, line);
+	if (text != NULL)
+		fputs(text, stdout);
+	free(text);
+	return status;
 }
 
+/* What begins at block `first`, of a listing of blocks or of ranges: the members are the same. */
 static void
-print_range(struct json_object *first, struct json_object *last, uint64_t used)
+print_range(struct json_object *range, unsigned first, unsigned count)
 {
-	uint64_t start = cli_number(first, "start");
-	uint64_t end = cli_number(last, "start") + cli_number(last, "size");
+	uint64_t start = cli_number(range, "start"), size = cli_number(range, "size");
 	char blocks[32];
-	if (first == last)
-		snprintf(blocks, sizeof(blocks), "%u", (unsigned)cli_number(first, "index"));
+	if (count == 1)
+		snprintf(blocks, sizeof(blocks), "%u", first);
 	else
-		snprintf(blocks, sizeof(blocks), "%u-%u", (unsigned)cli_number(first, "index"),
-			 (unsigned)cli_number(last, "index"));
-	printf("0x%012llx-0x%012llx %8s  %-8s %-8s %4u  %-12s %-9s %-10s %8s\n",
-	       (unsigned long long)start, (unsigned long long)(end - 1), cli_size(end - start),
-	       cli_string(first, "state"), cli_string(first, "zone"),
-	       (unsigned)cli_number(first, "node"), blocks, cli_string(first, "memmap"),
-	       cli_string(first, "backing"), cli_size(used));
+		snprintf(blocks, sizeof(blocks), "%u-%u", first, first + count - 1);
+	printf("0x%012llx-0x%012llx %8s  %-8s %-8s %4u  %-14s %-9s %-10s %8s\n",
+	       (unsigned long long)start, (unsigned long long)(start + size - 1), cli_size(size),
+	       cli_string(range, "state"), cli_string(range, "zone"),
+	       (unsigned)cli_number(range, "node"), blocks, cli_string(range, "memmap"),
+	       cli_string(range, "backing"), cli_size(cli_number(range, "used_bytes")));
 }
 
 int
 cli_list(struct cli *cli)
 {
 	int status;
-	struct json_object *blocks, *first = NULL, *last = NULL;
+	struct json_object *ranges;
 	bool all = cli_option(cli, "--all", NULL);
-	uint64_t used = 0;
-	struct json_object *answer = cli_ask(cli, &status, "list\n");
+	if (cli->argc != 0)
+		return cli_usage("list [--all] [--json]");
+	if (cli->json)
+		return print_answer(cli, "list\n");
+	struct json_object *answer = cli_ask(cli, &status, all ? "list\n" : "ranges\n");
 	if (answer == NULL)
 		return status;
-	if (cli->json)
-		return print_json(answer);
-	printf("%-29s %8s  %-8s %-8s %4s  %-12s %-9s %-10s %8s\n", "RANGE", "SIZE", "STATE", "ZONE",
+	printf("%-29s %8s  %-8s %-8s %4s  %-14s %-9s %-10s %8s\n", "RANGE", "SIZE", "STATE", "ZONE",
 	       "NODE", "BLOCKS", "MEMMAP", "BACKING", "USED");
-	json_object_object_get_ex(answer, "blocks", &blocks);
-	for (size_t i = 0; i < json_object_array_length(blocks); i++) {
-		struct json_object *block = json_object_array_get_idx(blocks, i);
-		if (first != NULL && (all || !alike(last, block))) {
-			print_range(first, last, used);
-			first = NULL;
-		}
-		if (first == NULL) {
-			first = block;
-			used = 0;
-		}
-		used += cli_number(block, "used_bytes");
-		last = block;
+	json_object_object_get_ex(answer, all ? "blocks" : "ranges", &ranges);
+	for (size_t i = 0; i < json_object_array_length(ranges); i++) {
+		struct json_object *range = json_object_array_get_idx(ranges, i);
+		if (all)
+			print_range(range, (unsigned)cli_number(range, "index"), 1);
+		else
+			print_range(range, (unsigned)cli_number(range, "first"),
+				    (unsigned)cli_number(range, "count"));
 	}
-	if (first != NULL)
-		print_range(first, last, used);
 	json_object_put(answer);
 	return CLI_DONE;
 }
@@ -128,13 +123,8 @@ cli_why(struct cli *cli)
 	json_object_object_get_ex(answer, "blocks", &blocks);
 	for (size_t i = 0; i < json_object_array_length(blocks); i++) {
 		struct json_object *why = json_object_array_get_idx(blocks, i);
-		const char *what = cli_string(why, "what");
-		unsigned block = (unsigned)cli_number(why, "block");
-		if (cli_number(why, "code") == 0)
-			printf("block %u: nothing keeps it\n", block);
-		else
-			printf("block %u: %s%s%s\n", block, cli_string(why, "cause"),
-			       *what ? ": " : "", what);
+		printf("block %u: %s\n", (unsigned)cli_number(why, "block"),
+		       cli_string(why, "text"));
 	}
 	json_object_put(answer);
 	return CLI_DONE;
@@ -153,7 +143,7 @@ cli_get(struct cli *cli)
 	if (cli->json)
 		return print_json(answer);
 	json_object_object_foreach(answer, name, value) {
-		if (cli->argc == 0)
+		if (json_object_object_length(answer) > 1)
 			printf("%s=", name);
 		puts(json_object_get_string(value));
 	}

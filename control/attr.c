@@ -1,208 +1,226 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * attr.c - the attribute table: the one place where a knob or a counter has its name.
+ * attr.c - requests about attributes: get, set, read, attrs.
  *
- * show writes a value as text; store is NULL for what can only be read. The names of knobs are
- * those of the kernel where it has them.
+ * A name is that of an attribute of the pool, or memoryN/NAME. get answers values as people and
+ * programs want them, read as the file of that name has them, byte for byte. A value that comes
+ * over the socket is one word, in which %HH is a byte and a lone % is nothing.
  */
 #define _GNU_SOURCE
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server.h"
+#include "attr.h"
 
-struct attr {
-	const char *name;
-	void (*show)(char *text, size_t size);
-	int (*store)(const char *value);
-	int offset;                /* with show_port or show_engine: where the counter is */
+#define BLOCK_PREFIX "memory"
+#define NAME_MAX_BYTES 64U
+
+/* The attributes that a name stands for, and what they are asked about. */
+struct named {
+	const struct mhp__attr *attrs;
+	size_t nr;
+	struct mhp__subject subject;
+	char prefix[24];               /* before the name of each */
 };
 
-static const char *const switch_words[] = { "off", "on", "force" };
-static const char *const policy_words[] = { "contig-zones", "auto-movable" };
-static const char *const auto_words[] = { "offline", "online", "online_kernel", "online_movable" };
-
-static int
-word_index(const char *const *words, int nr, const char *value)
+static const char *
+place_name(enum mhp__place place)
 {
-	for (int i = 0; i < nr; i++)
-		if (strcmp(words[i], value) == 0)
-			return i;
-	return -1;
+	static const char *const names[] = { "pool", "parameter", "block" };
+	return names[place];
 }
 
-static void
-show_switch(char *text, size_t size)
+static const struct mhp__attr *
+find(const struct mhp__attr *attrs, size_t nr, const char *name)
 {
-	snprintf(text, size, "%s", switch_words[mhp_get_memmap_on_memory(mhp__control.m)]);
+	for (size_t i = 0; i < nr; i++)
+		if (strcmp(attrs[i].name, name) == 0)
+			return &attrs[i];
+	return NULL;
 }
 
-static int
-store_switch(const char *value)
+/* memoryN, to its end or to a slash; returns what is behind that, or NULL: it is no such name. */
+static const char *
+parse_block(const char *name, uint32_t *ret_block)
 {
-	int i = word_index(switch_words, 3, value);
-	return i < 0 ? MHP_EINVAL
-		     : mhp_set_memmap_on_memory(mhp__control.m, (enum mhp_memmap_switch)i);
-}
-
-static struct mhp_policy
-policy(void)
-{
-	struct mhp_policy now;
-	mhp_get_policy(mhp__control.m, &now);
-	return now;
-}
-
-static void
-show_policy(char *text, size_t size)
-{
-	snprintf(text, size, "%s", policy_words[policy().online_policy]);
-}
-
-static int
-store_policy(const char *value)
-{
-	struct mhp_policy now = policy();
-	int i = word_index(policy_words, 2, value);
-	now.online_policy = (enum mhp_online_policy)i;
-	return i < 0 ? MHP_EINVAL : mhp_set_policy(mhp__control.m, &now);
-}
-
-static void
-show_auto(char *text, size_t size)
-{
-	snprintf(text, size, "%s", auto_words[policy().auto_online]);
-}
-
-static int
-store_auto(const char *value)
-{
-	struct mhp_policy now = policy();
-	int i = word_index(auto_words, 4, value);
-	now.auto_online = (enum mhp_auto_online)i;
-	return i < 0 ? MHP_EINVAL : mhp_set_policy(mhp__control.m, &now);
-}
-
-static void
-show_ratio(char *text, size_t size)
-{
-	snprintf(text, size, "%" PRIu32, policy().auto_movable_ratio);
-}
-
-static int
-store_ratio(const char *value)
-{
-	struct mhp_policy now = policy();
 	char *end;
-	now.auto_movable_ratio = (uint32_t)strtoul(value, &end, 10);
-	return *end != 0 || end == value ? MHP_EINVAL : mhp_set_policy(mhp__control.m, &now);
+	if (strncmp(name, BLOCK_PREFIX, strlen(BLOCK_PREFIX)) != 0)
+		return NULL;
+	name += strlen(BLOCK_PREFIX);
+	if (!isdigit((unsigned char)*name))
+		return NULL;
+	unsigned long long block = strtoull(name, &end, 10);
+	if ((*end != 0 && *end != '/') || (*name == '0' && end != name + 1))
+		return NULL;
+	*ret_block = block < UINT32_MAX ? (uint32_t)block : UINT32_MAX;
+	return *end == '/' ? end + 1 : end;
 }
 
-static void
-show_max(char *text, size_t size)
+/* Answers the error itself. */
+static bool
+find_named(struct mhp__out *out, const char *name, struct named *ret)
 {
-	snprintf(text, size, "%" PRIu64,
-		 mhp__control.opts.get_max != NULL ? mhp__control.opts.get_max() : 0);
+	uint32_t block = 0;
+	const char *rest = parse_block(name, &block);
+	*ret = (struct named){ .subject = { .client_fd = out->fd } };
+	ret->attrs = rest != NULL ? mhp__block_attrs : mhp__pool_attrs;
+	ret->nr = rest != NULL ? mhp__nr_block_attrs : mhp__nr_pool_attrs;
+	if (rest != NULL) {
+		if (mhp_block_get(mhp__control.m, block, &ret->subject.info) != 0 ||
+		    ret->subject.info.state == MHP_ABSENT) {
+			mhp__out_error(out, MHP_ENODEV, "there is no block %" PRIu32, block);
+			return false;
+		}
+		snprintf(ret->prefix, sizeof(ret->prefix), BLOCK_PREFIX "%" PRIu32 "/", block);
+	} else {
+		rest = name;
+	}
+	if (strcmp(rest, "-") == 0 || *rest == 0)
+		return true;
+	ret->attrs = find(ret->attrs, ret->nr, rest);
+	ret->nr = 1;
+	if (ret->attrs == NULL)
+		mhp__out_error(out, MHP_ENOENT, "there is no attribute '%s'", name);
+	return ret->attrs != NULL;
 }
 
 static int
-store_max(const char *value)
-{
-	uint64_t bytes = mhp__size_parse(value);
-	if (mhp__control.opts.set_max == NULL || (bytes == 0 && strcmp(value, "0") != 0))
-		return MHP_EINVAL;
-	mhp__control.opts.set_max(bytes);
-	return 0;
-}
-
-static void
-show_block_size(char *text, size_t size)
-{
-	snprintf(text, size, "%" PRIu64, mhp__block_bytes());
-}
-
-static void
-show_userfaultfd(char *text, size_t size)
-{
-	struct mhp_text why = { "" };
-	bool can = mhp_pool_can_move(mhp__control.pool, &why);
-	snprintf(text, size, "%s", can ? "full" : why.text);
-}
-
-#define PORT(field) { #field, NULL, NULL, (int)offsetof(struct mhp_pool_stats, field) }
-
-static const struct attr attrs[] = {
-	{ "block_size_bytes", show_block_size, NULL, 0 },
-	{ "max_bytes", show_max, store_max, 0 },
-	{ "memmap_on_memory", show_switch, store_switch, 0 },
-	{ "online_policy", show_policy, store_policy, 0 },
-	{ "auto_online_blocks", show_auto, store_auto, 0 },
-	{ "auto_movable_ratio", show_ratio, store_ratio, 0 },
-	{ "userfaultfd", show_userfaultfd, NULL, 0 },
-	PORT(committed_bytes),
-	PORT(moved_pages),
-	PORT(untouched_pages),
-	PORT(move_batches),
-	PORT(stall_max_ns),
-	PORT(stall_sum_ns),
-	PORT(map_retries),
-	PORT(mappings),
-	PORT(mappings_max),
-	PORT(forks),
-	PORT(cow_pages),
-	PORT(quarantined_pages),
-};
-
-static void
-show(const struct attr *attr, char *text, size_t size)
+show(const struct mhp__attr *attr, const struct mhp__subject *subject, char *text, size_t size)
 {
 	struct mhp_pool_stats stats;
 	uint64_t value;
-	if (attr->show != NULL) {
-		attr->show(text, size);
-		return;
-	}
+	*text = 0;
+	if (attr->show != NULL)
+		return attr->show(subject, text, size);
+	if ((attr->mode & 0444) == 0)
+		return MHP_EPERM;
 	mhp_pool_get_stats(mhp__control.pool, &stats);
 	memcpy(&value, (const char *)&stats + attr->offset, sizeof(value));
 	snprintf(text, size, "%" PRIu64, value);
+	return 0;
 }
 
 void
 mhp__request_get(struct mhp__out *out, unsigned nr_words, char **words)
 {
-	char text[256];
+	char text[MHP__ATTR_TEXT], name[NAME_MAX_BYTES];
 	const char *before = "{";
-	bool all = nr_words == 1 && strcmp(words[0], "-") == 0;
-	for (size_t i = 0; nr_words == 1 && i < sizeof(attrs) / sizeof(attrs[0]); i++) {
-		if (!all && strcmp(attrs[i].name, words[0]) != 0)
+	struct named named;
+	if (nr_words != 1 || !find_named(out, words[0], &named))
+		return;
+	for (size_t i = 0; i < named.nr; i++) {
+		int err = show(&named.attrs[i], &named.subject, text, sizeof(text));
+		if (err != 0 && named.nr == 1) {
+			mhp__out_error(out, err, "'%s' has nothing to read", words[0]);
+			return;
+		}
+		if (err != 0)
 			continue;
-		show(&attrs[i], text, sizeof(text));
-		mhp__out_string(out, before, attrs[i].name, text);
+		snprintf(name, sizeof(name), "%s%s", named.prefix, named.attrs[i].name);
+		mhp__out_string(out, before, name, text);
 		before = ",";
 	}
-	if (*before == ',')
-		mhp__out(out, "}\n");
-	else
-		mhp__out_error(out, MHP_ENOENT, "there is no attribute '%s'",
-			       nr_words == 1 ? words[0] : "");
+	mhp__out(out, "}\n");
+}
+
+void
+mhp__request_read(struct mhp__out *out, unsigned nr_words, char **words)
+{
+	char text[MHP__ATTR_TEXT];
+	struct named named;
+	if (nr_words != 1 || !find_named(out, words[0], &named))
+		return;
+	named.subject.as_file = true;
+	int err = show(named.attrs, &named.subject, text, sizeof(text) - 1);
+	if (err != 0) {
+		mhp__out_error(out, err, "'%s' has nothing to read", words[0]);
+		return;
+	}
+	if (*text != 0)
+		strcat(text, "\n");
+	mhp__out_string(out, "{", "text", text);
+	mhp__out(out, "}\n");
+}
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)tolower((unsigned char)c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* In place. What follows a zero byte is ignored, as the kernel does. */
+static bool
+decode(char *word)
+{
+	char *to = word;
+	if (strcmp(word, "%") == 0)
+		*word = 0;
+	for (const char *from = word; *from != 0; from++) {
+		int high, low;
+		if (*from != '%') {
+			*to++ = *from;
+			continue;
+		}
+		high = hex_digit(from[1]);
+		low = high < 0 ? -1 : hex_digit(from[2]);
+		if (low < 0)
+			return false;
+		*to++ = (char)(high << 4 | low);
+		from += 2;
+	}
+	*to = 0;
+	return true;
 }
 
 void
 mhp__request_set(struct mhp__out *out, unsigned nr_words, char **words)
 {
-	for (size_t i = 0; nr_words == 2 && i < sizeof(attrs) / sizeof(attrs[0]); i++) {
-		if (strcmp(attrs[i].name, words[0]) != 0)
-			continue;
-		int err = attrs[i].store != NULL ? attrs[i].store(words[1]) : MHP_EPERM;
-		if (err == 0)
-			mhp__out(out, "{}\n");
-		else if (attrs[i].store == NULL)
-			mhp__out_error(out, err, "'%s' can only be read", words[0]);
-		else
-			mhp__out_error(out, err, "'%s' is no value for %s", words[1], words[0]);
+	struct mhp_text text = { "" };
+	struct named named;
+	if (nr_words != 2 || !find_named(out, words[0], &named))
+		return;
+	if (named.nr != 1 || !decode(words[1])) {
+		mhp__out_error(out, MHP_EINVAL, "that is no attribute and a value for it");
 		return;
 	}
-	mhp__out_error(out, MHP_ENOENT, "there is no attribute '%s'", nr_words > 0 ? words[0] : "");
+	if (named.attrs->store == NULL) {
+		mhp__out_error(out, MHP_EPERM, "'%s' can only be read", words[0]);
+		return;
+	}
+	int err = named.attrs->store(&named.subject, words[1], &text);
+	if (err == 0)
+		mhp__out(out, "{}\n");
+	else if (text.text[0] != 0)
+		mhp__out_error(out, err, "%s", text.text);
+	else if (err == MHP_EINVAL)
+		mhp__out_error(out, err, "'%s' is no value for %s", words[1], words[0]);
+	else
+		mhp__out_error(out, err, "%s cannot be '%s' now: %s", words[0], words[1],
+			       strerrordesc_np(-err));
+}
+
+static void
+list_attrs(struct mhp__out *out, const struct mhp__attr *attrs, size_t nr, const char *comma)
+{
+	for (size_t i = 0; i < nr; i++) {
+		mhp__out_string(out, i == 0 ? comma : ",{", "name", attrs[i].name);
+		mhp__out(out, ",\"place\":\"%s\",\"mode\":%u}", place_name(attrs[i].place),
+			 attrs[i].mode);
+	}
+}
+
+void
+mhp__request_attrs(struct mhp__out *out, unsigned nr_words, char **words)
+{
+	(void)nr_words, (void)words;
+	mhp__out(out, "{\"attrs\":[");
+	list_attrs(out, mhp__pool_attrs, mhp__nr_pool_attrs, "{");
+	list_attrs(out, mhp__block_attrs, mhp__nr_block_attrs, ",{");
+	mhp__out(out, "]}\n");
 }

@@ -6,6 +6,7 @@
  * and last block. Ranges are inclusive, as lsmem and chmem write them.
  */
 #define _GNU_SOURCE
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,19 @@ mhp__size_parse(const char *words)
 		return 0;
 	unsigned shift = unit != NULL ? 10U * (unsigned)(unit - units + 1) : 0;
 	return value > UINT64_MAX >> shift ? 0 : value << shift;
+}
+
+void
+mhp__size_text(uint64_t bytes, char text[MHP__SIZE_TEXT])
+{
+	static const char units[] = "KMGT";
+	unsigned unit = 0;
+	uint64_t value = (bytes + 1023) >> 10;
+	while (unit < 3 && (value >= 10240 || (value != 0 && value % 1024 == 0))) {
+		value = (value + 1023) >> 10;
+		unit++;
+	}
+	snprintf(text, MHP__SIZE_TEXT, "%llu%c", (unsigned long long)value, units[unit]);
 }
 
 /* One number of a range; addresses become block indices. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * look.c - requests that only look: info, list, check, progress, cancel.
+ * look.c - requests that only look: info, list, ranges, check, progress.
  *
- * A listing takes the engine's lock once per block, so that a long one holds nobody up; it is a
- * picture of many moments.
+ * A listing takes the engine's lock once per block or range, so that a long one holds nobody up; it
+ * is a picture of many moments. list costs as much as there are blocks, ranges as there are ranges.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -25,10 +25,16 @@ backing_name(const struct mhp_block_info *info)
 	return backing != NULL ? mhp_backing_name(backing->kind) : "none";
 }
 
+static const char *
+place_name(const struct mhp_block_info *info)
+{
+	static const char *const places[] = { "self", "node", "external" };
+	return places[info->placement % 3];
+}
+
 static void
 list_block(struct mhp__out *out, const struct mhp_block_info *info, const char *comma)
 {
-	static const char *const places[] = { "self", "node", "external" };
 	mhp__out(out,
 		 "%s{\"index\":%u,\"start\":%llu,\"size\":%llu,\"state\":\"%s\","
 		 "\"zone\":\"%s\",\"node\":%u,\"memmap\":\"%s\",\"nr_vmemmap_pages\":%u,\"metadata_"
@@ -36,7 +42,7 @@ list_block(struct mhp__out *out, const struct mhp_block_info *info, const char *
 		 "\"used_bytes\":%llu,\"free_bytes\":%llu,\"backing\":\"%s\"}",
 		 comma, info->block, (unsigned long long)info->span.start.addr,
 		 (unsigned long long)info->span.size, mhp__state_name(info->state), zone_name(info),
-		 info->node, places[info->placement % 3], info->nr_vmemmap_pages,
+		 info->node, place_name(info), info->nr_vmemmap_pages,
 		 (unsigned long long)info->metadata_bytes, (unsigned long long)info->used_bytes,
 		 (unsigned long long)info->free_bytes, backing_name(info));
 }
@@ -60,6 +66,44 @@ mhp__request_list(struct mhp__out *out, unsigned nr_words, char **words)
 			list_block(out, &info, comma);
 			comma = ",";
 		}
+	}
+	mhp__out(out, "]}\n");
+}
+
+static void
+list_range(struct mhp__out *out, struct mhp_blocks run, const struct mhp_block_info *info,
+	   const char *comma)
+{
+	uint64_t used_bytes = 0, free_bytes = 0;
+	(void)!mhp_range_usage(mhp__control.m, run, &used_bytes, &free_bytes);
+	mhp__out(out, "%s{\"first\":%u,\"count\":%u,\"start\":%llu,\"size\":%llu,"
+		 "\"state\":\"%s\",\"zone\":\"%s\",\"node\":%u,\"memmap\":\"%s\","
+		 "\"backing\":\"%s\",\"nr_vmemmap_pages\":%u,\"used_bytes\":%llu,"
+		 "\"free_bytes\":%llu}",
+		 comma, run.first, run.count, (unsigned long long)info->span.start.addr,
+		 (unsigned long long)(run.count * mhp__block_bytes()), mhp__state_name(info->state),
+		 zone_name(info), info->node, place_name(info), backing_name(info),
+		 info->nr_vmemmap_pages, (unsigned long long)used_bytes,
+		 (unsigned long long)free_bytes);
+}
+
+void
+mhp__request_ranges(struct mhp__out *out, unsigned nr_words, char **words)
+{
+	struct mhp *m = mhp__control.m;
+	struct mhp_blocks run;
+	const char *comma = "";
+	(void)nr_words, (void)words;
+
+	mhp__out(out, "{\"block_size_bytes\":%llu,\"ranges\":[",
+		 (unsigned long long)mhp__block_bytes());
+	for (uint32_t block = 0; mhp_range_get(m, block, &run) == 0 && !out->broken;
+	     block = run.first + run.count) {
+		struct mhp_block_info info;
+		if (mhp_block_get(m, run.first, &info) != 0 || info.state == MHP_ABSENT)
+			continue;
+		list_range(out, run, &info, comma);
+		comma = ",";
 	}
 	mhp__out(out, "]}\n");
 }
@@ -116,18 +160,8 @@ mhp__request_progress(struct mhp__out *out, unsigned nr_words, char **words)
 	struct mhp_progress now = mhp_offline_progress(mhp__control.m);
 	(void)nr_words, (void)words;
 	mhp__out(out, "{\"first\":%u,\"count\":%u,\"moved_pages\":%llu,\"left_pages\":%llu,"
-		 "\"elapsed_ns\":%llu}\n", now.blocks.first, now.blocks.count,
+		 "\"page_bytes\":%u,\"elapsed_ns\":%llu}\n", now.blocks.first, now.blocks.count,
 		 (unsigned long long)now.moved_pages, (unsigned long long)now.left_pages,
+		 1U << mhp_get_geometry(mhp__control.m)->page_shift,
 		 (unsigned long long)now.elapsed_ns);
-}
-
-void
-mhp__request_cancel(struct mhp__out *out, unsigned nr_words, char **words)
-{
-	struct mhp_progress now = mhp_offline_progress(mhp__control.m);
-	(void)nr_words, (void)words;
-	if (now.blocks.count == 0 || mhp_offline_cancel(mhp__control.m, now.blocks.first) != 0)
-		mhp__out_error(out, MHP_ENOENT, "nothing is being taken out of use");
-	else
-		mhp__out(out, "{}\n");
 }

@@ -6,6 +6,7 @@
  * was understood.
  */
 #define _GNU_SOURCE
+#include <stdatomic.h>
 #include <string.h>
 
 #include "server.h"
@@ -13,21 +14,45 @@
 static const struct {
 	const char *word;
 	mhp__request_fn *fn;
+	bool waits;                    /* for the engine, which does one change at a time */
 } requests[] = {
-	{ "info", mhp__request_info },
-	{ "list", mhp__request_list },
-	{ "add", mhp__request_add },
-	{ "online", mhp__request_online },
-	{ "offline", mhp__request_offline },
-	{ "remove", mhp__request_remove },
-	{ "why", mhp__request_why },
-	{ "resize", mhp__request_resize },
-	{ "progress", mhp__request_progress },
-	{ "cancel", mhp__request_cancel },
-	{ "get", mhp__request_get },
-	{ "set", mhp__request_set },
-	{ "check", mhp__request_check },
+	{ "info", mhp__request_info, false },
+	{ "list", mhp__request_list, false },
+	{ "ranges", mhp__request_ranges, false },
+	{ "map", mhp__request_map, false },
+	{ "add", mhp__request_add, true },
+	{ "online", mhp__request_online, true },
+	{ "offline", mhp__request_offline, true },
+	{ "remove", mhp__request_remove, true },
+	{ "why", mhp__request_why, true },
+	{ "resize", mhp__request_resize, true },
+	{ "progress", mhp__request_progress, false },
+	{ "cancel", mhp__request_cancel, false },
+	{ "get", mhp__request_get, false },
+	{ "set", mhp__request_set, true },
+	{ "read", mhp__request_read, false },
+	{ "attrs", mhp__request_attrs, false },
+	{ "check", mhp__request_check, true },
+	{ "metrics", mhp__request_metrics, false },
+	{ "announce", mhp__request_announce, false },
+	{ "monitor", mhp__request_monitor, false },
 };
+
+/* So many threads stay for requests that do not wait: also for cancel. */
+static void
+carry_out(struct mhp__out *out, size_t request, unsigned nr_words, char **words)
+{
+	static _Atomic unsigned nr_waiting;
+	if (!requests[request].waits) {
+		requests[request].fn(out, nr_words, words);
+		return;
+	}
+	if (atomic_fetch_add(&nr_waiting, 1) < MHP__THREADS - MHP__THREADS_SPARE)
+		requests[request].fn(out, nr_words, words);
+	else
+		mhp__out_error(out, MHP_ENOSPC, "too many requests wait for the pool already");
+	atomic_fetch_sub(&nr_waiting, 1);
+}
 
 void
 mhp__request(struct mhp__out *out, char *line)
@@ -40,7 +65,7 @@ mhp__request(struct mhp__out *out, char *line)
 	size_t before = out->used;
 	for (size_t i = 0; nr > 0 && i < sizeof(requests) / sizeof(requests[0]); i++)
 		if (strcmp(requests[i].word, words[0]) == 0) {
-			requests[i].fn(out, nr - 1, words + 1);
+			carry_out(out, i, nr - 1, words + 1);
 			if (out->used == before)
 				mhp__out_error(out, MHP_EINVAL, "the request is incomplete");
 			return;

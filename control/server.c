@@ -2,16 +2,17 @@
 /*
  * server.c - the socket of a pool and the threads that serve it.
  *
- * A few threads accept on one socket; each serves one connection at a time, so that progress and
- * cancel get through while a block leaves. They are made once, at the start, before there is a
- * heap on the pool. The socket is 0600 in a directory that is 0700, and the kernel says who the
- * peer is. A client has some seconds to send its line and to read the answer.
+ * Some threads accept on one socket; each serves one connection at a time. They are made once, at
+ * the start, before there is a heap on the pool. The socket is 0600 in a directory that is 0700,
+ * and the kernel says who the peer is. A client has some seconds to send its line and to read the
+ * answer.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +22,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "server.h"
+#include "client.h"
+#include "events.h"
+#include "leave.h"
 
-#define NR_THREADS 4U
 #define CLIENT_SECONDS 5
 
 struct mhp__control mhp__control = { .listen_fd = -1 };
+
+/* The connection of each thread + 1, or 0: a forked child must let go of them. */
+static _Atomic int served[MHP__THREADS + 2U];
 
 static bool
 peer_allowed(int fd)
@@ -55,29 +60,37 @@ read_line(int fd, char *line, size_t size)
 }
 
 static void
-serve_client(int fd)
+serve_client(int fd, _Atomic int *slot)
 {
 	struct timeval bound = { CLIENT_SECONDS, 0 };
 	struct mhp__out out = { .fd = fd };
 	char line[MHP_PROTOCOL_LINE_MAX];
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &bound, sizeof(bound));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof(bound));
+	/* Read first: what is not read when we close makes the kernel drop the answer. */
+	bool whole = read_line(fd, line, sizeof(line));
 	if (!peer_allowed(fd))
 		mhp__out_error(&out, MHP_EPERM, "this pool belongs to another user");
-	else if (read_line(fd, line, sizeof(line)))
+	else if (whole)
 		mhp__request(&out, line);
 	mhp__out_flush(&out);
+	/* The end, also when a child that was forked just now has it, too. */
+	if (out.fd >= 0)
+		shutdown(out.fd, SHUT_RDWR);
+	atomic_store(slot, 0); /* a number that is closed may soon be somebody else's */
+	if (out.fd >= 0) /* else it listens, and monitor.c has it */
+		close(out.fd);
 }
 
 static void *
 serve(void *arg)
 {
-	(void)arg;
+	_Atomic int *slot = arg;
 	for (;;) {
 		int fd = accept4(mhp__control.listen_fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0) {
-			serve_client(fd);
-			close(fd);
+			atomic_store(slot, fd + 1);
+			serve_client(fd, slot);
 		} else if (errno == EBADF || errno == ENOTSOCK || errno == EINVAL) {
 			return NULL; /* the program closed our socket: no more control */
 		} else {
@@ -85,18 +98,6 @@ serve(void *arg)
 			nanosleep(&pause, NULL);
 		}
 	}
-}
-
-static void
-directory(char *path, size_t size)
-{
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	if (geteuid() == 0)
-		snprintf(path, size, "%s", MHP_PROTOCOL_DIR_ROOT);
-	else if (runtime != NULL && runtime[0] == '/')
-		snprintf(path, size, MHP_PROTOCOL_DIR_USER, runtime);
-	else
-		snprintf(path, size, MHP_PROTOCOL_DIR_ELSE, (unsigned)geteuid());
 }
 
 /* Ours, and nobody else's to write to? */
@@ -120,7 +121,7 @@ bind_socket(struct sockaddr_un *address)
 	mode_t mask = umask(0177);
 	bool bound = bind(fd, (struct sockaddr *)address, sizeof(*address)) == 0;
 	umask(mask);
-	if (bound && listen(fd, 16) == 0)
+	if (bound && listen(fd, 128) == 0)
 		return fd;
 	close(fd);
 	return -1;
@@ -138,6 +139,10 @@ static void
 close_in_child(void)
 {
 	close(mhp__control.listen_fd);
+	for (unsigned i = 0; i < MHP__THREADS + 2U; i++)
+		if (served[i] != 0)
+			close(served[i] - 1);
+	mhp__monitor_in_child();
 }
 
 static void
@@ -158,8 +163,10 @@ start_threads(void)
 	int error = 0;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	for (unsigned i = 0; i < NR_THREADS && error == 0; i++) {
-		error = pthread_create(&thread, NULL, serve, NULL);
+	for (unsigned i = 0; i < MHP__THREADS + 2 && error == 0; i++) {
+		void *(*fn)(void *arg) = i == 0 ? mhp__monitor_serve
+				       : i == 1 ? mhp__leave_watch : serve;
+		error = pthread_create(&thread, NULL, fn, &served[i]);
 		if (error == 0)
 			pthread_detach(thread);
 	}
@@ -186,7 +193,7 @@ mhp_control_start(struct mhp_pool *pool, const struct mhp_control_opts *opts,
 
 	if (control->pool != NULL)
 		return MHP_EBUSY;
-	directory(dir, sizeof(dir));
+	mhp__socket_directory(dir, sizeof(dir));
 	if (!directory_ready(dir))
 		return fail(reterr, MHP_EPERM, dir);
 	control->m = mhp_pool_engine(pool);

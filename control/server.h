@@ -26,6 +26,10 @@ struct mhp__control {
 
 extern struct mhp__control mhp__control;
 
+/* Threads that serve requests, and how many of them those that wait for the engine do not get. */
+#define MHP__THREADS 12U
+#define MHP__THREADS_SPARE 4U
+
 struct mhp__out {
 	int fd;
 	bool broken;
@@ -57,15 +61,20 @@ uint64_t mhp__block_bytes(void);
 /* 512M -> bytes; 0 when malformed. */
 uint64_t mhp__size_parse(const char *words);
 const char *mhp__state_name(enum mhp_block_state state);
+/* 134217728 -> "128M", rounded up. */
+#define MHP__SIZE_TEXT 24U
+void mhp__size_text(uint64_t bytes, char text[MHP__SIZE_TEXT]);
 
 /* ---- the requests ---- */
 
 typedef void mhp__request_fn(struct mhp__out *out, unsigned nr_words, char **words);
 
-mhp__request_fn mhp__request_info, mhp__request_list, mhp__request_add, mhp__request_online,
+mhp__request_fn mhp__request_info, mhp__request_list, mhp__request_ranges, mhp__request_map,
+	mhp__request_add, mhp__request_online,
 	mhp__request_offline, mhp__request_remove, mhp__request_why, mhp__request_resize,
 	mhp__request_progress, mhp__request_cancel, mhp__request_get, mhp__request_set,
-	mhp__request_check;
+	mhp__request_read, mhp__request_attrs,
+	mhp__request_check, mhp__request_metrics, mhp__request_announce, mhp__request_monitor;
 
 /* Carry out a line. */
 void mhp__request(struct mhp__out *out, char *line);

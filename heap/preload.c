@@ -19,6 +19,11 @@
 
 #include "heap.h"
 
+#define RANGE_MIN (UINT64_C(16) << 40) /* of physical addresses */
+#define RANGE_MAX (UINT64_C(64) << 40)
+#define BLOCKS_MAX (UINT64_C(1) << 24)
+#define HEAP_MAX (UINT64_C(32) << 40)  /* of addresses of the heap: what is left of 128 TiB */
+
 typedef int register_fn(void (*prepare)(void), void (*parent)(void), void (*child)(void),
 			void *dso);
 
@@ -39,7 +44,7 @@ __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(voi
 	return next(prepare, parent, child, dso);
 }
 
-/* A size such as 512M; the default when there is none. */
+/* A size such as 512M; the default when there is none, or it is none. */
 static uint64_t
 size_from(const char *name, uint64_t otherwise)
 {
@@ -50,7 +55,34 @@ size_from(const char *name, uint64_t otherwise)
 		return otherwise;
 	uint64_t value = strtoull(text, &end, 0);
 	const char *unit = *end != 0 ? strchr(units, *end) : NULL;
+	if (value == 0)
+		return otherwise;
 	return unit != NULL ? value << (10 * (unit - units + 1)) : value;
+}
+
+static uint64_t
+at_most(uint64_t value, uint64_t bound)
+{
+	return value < bound ? value : bound;
+}
+
+/*
+ * Four times the maximum: room to plug new blocks before old ones leave. And so much at least that
+ * sparse memory fits beside it, unless the addresses of the process are limited: what is not
+ * plugged costs none but those.
+ */
+static int
+make_pool(struct mhp_pool_opts *opts, uint64_t max, struct mhp_pool **ret_pool,
+	  struct mhp_text *reterr)
+{
+	uint64_t longest = at_most(RANGE_MAX, opts->block_bytes * (BLOCKS_MAX - 1));
+	uint64_t needed = at_most(max, RANGE_MAX / 4) * 4;
+	opts->max_bytes = at_most(needed > RANGE_MIN ? needed : RANGE_MIN, longest);
+	int err = mhp_pool_create(opts, ret_pool, reterr);
+	if (err != MHP_ENOMEM || needed >= opts->max_bytes)
+		return err;
+	opts->max_bytes = needed;
+	return mhp_pool_create(opts, ret_pool, reterr);
 }
 
 static int
@@ -69,13 +101,11 @@ start(struct mhp_text *reterr)
 	int err = mhp_backing_parse(words != NULL ? words : "memfd", &heap.backing, reterr);
 	if (err != 0)
 		return err;
-	bool huge = heap.backing.kind == MHP_BACKING_HUGETLB_2M;
-	/* Four times the maximum: room to plug new blocks before old ones leave. */
 	struct mhp_pool_opts opts = {
-		.max_bytes = max * 4 > UINT64_C(1) << 40 ? max * 4 : UINT64_C(1) << 40,
-		.block_bytes = block, .page_bytes = huge ? UINT64_C(2) << 20 : 0,
+		.block_bytes = block, .page_bytes = mhp_backing_page_bytes(&heap.backing),
+		.trace = mhp_control_trace,
 	};
-	err = mhp_pool_create(&opts, &pool, reterr);
+	err = make_pool(&opts, max, &pool, reterr);
 	if (err != 0)
 		return err;
 	boot = (boot + block - 1) / block * block;
@@ -83,6 +113,8 @@ start(struct mhp_text *reterr)
 	if (err == 0) {
 		heap.max_bytes = grow != NULL && strcmp(grow, "none") == 0 ? 0 : max;
 		heap.address_bytes = heap.max_bytes == 0 ? boot * 8 : 0;
+		if (heap.max_bytes > HEAP_MAX / 8)
+			heap.address_bytes = HEAP_MAX;
 		struct mhp_control_opts control = {
 			.name = getenv("MEMPLUG_NAME"), .backing = heap.backing,
 			.get_max = mhp_heap_get_max, .set_max = mhp_heap_set_max,

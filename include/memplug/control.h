@@ -30,6 +30,14 @@ struct mhp_control_opts {
 MHP_MUST_CHECK int mhp_control_start(struct mhp_pool *pool, const struct mhp_control_opts *opts,
 				     struct mhp_text *reterr);
 
+/**
+ * Keep the events of the pool for `memplug monitor` and `memplug metrics`.
+ *
+ * To be given as trace to mhp_pool_create(), with any trace_ctx; without it those two say that
+ * nothing was told. For the one pool that is served. It never blocks.
+ */
+void mhp_control_trace(void *trace_ctx, const struct mhp_event *event);
+
 #ifdef __cplusplus
 }
 #endif

@@ -35,7 +35,7 @@ expect() {
 }
 
 expect 2 usage
-expect 2 usage fly
+expect 2 "no command" fly
 expect 2 usage run --name x
 expect 3 "no pool" -p "$name" list
 expect 1 "cannot run" run -- /no/such/program

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * linux.h - what the parts of the Linux port's benchmark share: clocks, order statistics, pools.
+ *
+ * Each figure stands beside what it is to be compared with, measured in turns in the same run,
+ * because nothing else on a busy machine means much. Blocks are of 128 MiB.
+ */
+#ifndef MEMPLUG_BENCH_LINUX_H
+#define MEMPLUG_BENCH_LINUX_H
+
+#include <memplug/linux.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BENCH_PAGE UINT64_C(4096)
+#define BENCH_HUGE (UINT64_C(2) << 20)
+#define BENCH_BLOCK (UINT64_C(128) << 20)
+
+/** Wall clock, ns. */
+uint64_t bench_now_ns(void);
+/** CPU time of the process, and of the calling thread, ns. */
+uint64_t bench_process_ns(void);
+uint64_t bench_thread_ns(void);
+/** The value that a share of @samples, from 0 to 1, is not above; sorts them. */
+double bench_share(double *samples, size_t nr, double share);
+/** Say what went wrong and end. */
+_Noreturn void bench_die(const char *what);
+/** End if @err is not 0, with the sentence in @text if there is one. */
+void bench_must(int err, const char *what, const struct mhp_text *text);
+
+/** A pool of up to @max_bytes; @huge: its pages are 2 MiB and come from hugetlb. */
+struct mhp_pool *bench_pool(uint64_t max_bytes, bool huge);
+/** Plug and online that much, self-hosted. */
+void bench_add(struct mhp_pool *pool, uint64_t bytes, bool huge);
+/** Put a block out of use; its memory goes back. */
+void bench_offline(struct mhp_pool *pool, uint32_t block);
+void bench_online(struct mhp_pool *pool, uint32_t block);
+/** Remove everything and end the pool. */
+void bench_end(struct mhp_pool *pool);
+
+/** Can pages move here? If not, say why and that @part is left out. */
+bool bench_can_move(struct mhp_pool *pool, const char *part);
+/** Have this many free huge pages reserved; what there was before comes back at the end. */
+bool bench_reserve_huge(uint64_t nr);
+
+void bench_bandwidth(void);
+void bench_stall(void);
+void bench_plug(void);
+void bench_fork(void);
+
+#endif

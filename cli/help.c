@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * help.c - what each command says about itself: memplug help COMMAND, memplug COMMAND --help.
+ *
+ * docs/memplug.1 says the same at more length; a test holds the names of the two together.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const struct {
+	const char *name, *usage, *text;
+} helps[] = {
+	{ "run",
+	"run [--name N] [--boot SIZE] [--max SIZE] [--block-size SIZE] [--backing KIND]\n"
+	"                   [--grow auto|none] -- PROGRAM [ARG...]",
+	"Start PROGRAM with its heap in a pool of memory blocks, which the other commands\n"
+	"show and change while it runs. The command becomes PROGRAM: same process, same status.\n\n"
+	"  --name N          what -p finds it by; the name of the program\n"
+	"  --boot SIZE       memory to start on; 128M\n"
+	"  --max SIZE        how far the heap grows the pool by itself; all memory of the machine\n"
+	"  --block-size SIZE a power of two from 4M on; 128M\n"
+	"  --backing KIND    memfd, hugetlb:2M, dax:DEVICE or file:PATH, with ,node=N if wanted;\n"
+	"                    memfd\n"
+	"  --grow none       not at all: the program gets an error when its memory is full\n" },
+	{ "ps", "ps [--json]", "List the pools of this user.\n" },
+	{ "list", "list [--all] [--json]",
+	"List the memory of a pool by ranges of like blocks. USED counts pages that belong to\n"
+	"the program or wait in caches.\n\n"
+	"  --all             each block on a line of its own\n"
+	"  --json            every block as JSON\n" },
+	{ "map", "map [--svg FILE] [--json]",
+	"Draw all blocks: what is online, offline or on its way, and how full. Where there are\n"
+	"more blocks than room, a cell stands for several, and the legend says for how many.\n\n"
+	"  --svg FILE        write a picture to FILE\n" },
+	{ "top", "top [--interval SECONDS]", "Watch a pool live. q quits.\n" },
+	{ "add",
+	"add SIZE [--backing KIND] [--memmap self|external|auto] [--zone movable|kernel]\n"
+	"                   [--offline]",
+	"Plug SIZE of memory in, a multiple of the block size, and bring it online.\n\n"
+	"  --backing KIND    as for run; what the pool was started on\n"
+	"  --memmap WHERE    page descriptors: self, in the block itself; external, in memory of\n"
+	"                    the process; auto, self if it can be\n"
+	"  --zone ZONE       movable, for data that can leave again, or kernel; movable\n"
+	"  --offline         plug in only; memplug online puts it into use\n" },
+	{ "online", "online BLOCKS [--zone movable|kernel]",
+	"Put offline blocks into use, all or none.\n"
+	"BLOCKS are like 3  3-7  3,5-6  0x80000000-0x8fffffff.\n" },
+	{ "offline", "offline BLOCKS [--deadline SECONDS] [--dry-run]",
+	"Take blocks out of use, all or none: their data moves to other blocks. They stay\n"
+	"plugged in.\n\n"
+	"  --deadline SECONDS give up then; 30\n"
+	"  --dry-run         only say whether it would work, and if not, why\n"
+	"An interrupt (Ctrl-C) cancels; the pool is as before then.\n" },
+	{ "remove", "remove BLOCKS [--deadline SECONDS] [--dry-run]",
+	"Take blocks out and give their memory back, all or none. Those that are online go\n"
+	"offline first.\n\n"
+	"  --deadline SECONDS give up then; 30\n"
+	"  --dry-run         only say whether it would work, and if not, why\n"
+	"An interrupt (Ctrl-C) cancels; the pool is as before then.\n" },
+	{ "resize", "resize SIZE [--deadline SECONDS]",
+	"Add or remove blocks until the pool has SIZE, rounded up to whole blocks, online or\n"
+	"not, their own metadata included; all or nothing. Removed are offline blocks first,\n"
+	"then empty ones, then those with the least in them, the highest first; blocks that\n"
+	"cannot leave are passed over.\n\n"
+	"  --deadline SECONDS give up then; 30\n"
+	"An interrupt (Ctrl-C) cancels; the pool is as before then.\n" },
+	{ "why", "why BLOCKS [--json]",
+	"Say for each block, taken alone, what keeps it from leaving.\n" },
+	{ "get", "get [ATTR] [--json]",
+	"Print an attribute of the pool (max_bytes) or of a block (memory3/state), or all of\n"
+	  "the pool or of a block (memory3).\n" },
+	{ "set", "set ATTR VALUE", "Change an attribute; it applies from now on.\n" },
+	{ "check", "check [--json]",
+	"Run the verifier over all structures of the pool while the program runs. The status is\n"
+	"1 when it finds something.\n" },
+	{ "monitor", "monitor [--since NUMBER] [--json]",
+	"Print events as they happen, numbered, with the reason of what was refused and where the\n"
+	"time went. With --json a line of JSON each, which `memplug replay` reads.\n\n"
+	"  --since NUMBER     begin with this event; the pool remembers the last 4096\n" },
+	{ "metrics", "metrics [--json]",
+	"Print counters, gauges and histograms as OpenMetrics text.\n" },
+	{ "replay", "replay FILE [--json]",
+	"Run what `memplug monitor --json` recorded again, on simulated memory, and say where the\n"
+	"engine does something else than it did. It needs no pool.\n" },
+	{ "mount", "mount [--sysroot] [-f|--foreground] DIR",
+	"Show the pool in DIR as a tree of files like /sys/devices/system/memory, for lsmem,\n"
+	"chmem and whatever else reads that. fusermount3 -u DIR takes it away.\n\n"
+	"  --sysroot         DIR is a root, with sys/devices/system/memory below it\n"
+	"  -f, --foreground  stay in the foreground\n" },
+};
+
+bool
+cli_help(const char *name)
+{
+	for (size_t i = 0; i < sizeof(helps) / sizeof(helps[0]); i++) {
+		if (strcmp(helps[i].name, name) != 0)
+			continue;
+		if (helps[i].usage != NULL)
+			printf("usage: memplug %s\n\n", helps[i].usage);
+		fputs(helps[i].text, stdout);
+		return true;
+	}
+	return false;
+}

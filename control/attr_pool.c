@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * attr_pool.c - the attributes of a pool: the kernel's for all memory blocks, its module
+ * parameters, what the Linux port counts, and our own knobs.
+ *
+ * memmap_on_memory is a parameter that the kernel takes at boot only: its file is read-only, but
+ * set changes it at any time.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "attr.h"
+
+static const char *const switch_words[] = { "off", "on", "force" };
+static const char *const policy_words[] = { "contig-zones", "auto-movable" };
+static const char *const auto_words[] = { "offline", "online", "online_kernel", "online_movable" };
+
+static struct mhp_policy
+policy(void)
+{
+	struct mhp_policy now;
+	mhp_get_policy(mhp__control.m, &now);
+	return now;
+}
+
+static int
+show_number(char *text, size_t size, uint64_t value)
+{
+	snprintf(text, size, "%" PRIu64, value);
+	return 0;
+}
+
+static int
+show_word(char *text, size_t size, const char *word)
+{
+	snprintf(text, size, "%s", word);
+	return 0;
+}
+
+/* ---- the kernel's ---- */
+
+static int
+show_block_size(const struct mhp__subject *subject, char *text, size_t size)
+{
+	if (!subject->as_file)
+		return show_number(text, size, mhp__block_bytes());
+	snprintf(text, size, "%" PRIx64, mhp__block_bytes());
+	return 0;
+}
+
+static int
+show_auto_online(const struct mhp__subject *subject, char *text, size_t size)
+{
+	(void)subject;
+	return show_word(text, size, auto_words[policy().auto_online]);
+}
+
+static int
+store_auto_online(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
+{
+	struct mhp_policy now = policy();
+	int i = mhp__word_index(auto_words, 4, value);
+	(void)subject, (void)reterr;
+	now.auto_online = (enum mhp_auto_online)i;
+	return i < 0 ? MHP_EINVAL : mhp_set_policy(mhp__control.m, &now);
+}
+
+static int
+store_uevent(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
+{
+	(void)subject, (void)reterr;
+	return mhp__uevent_parse(value) < 0 ? MHP_EINVAL : 0;
+}
+
+/* The address of a page, as its pfn, and the block that it is in, which may be absent. */
+static int
+parse_page(const char *value, uint64_t *ret_pfn, struct mhp_block_info *ret_info)
+{
+	const struct mhp_geometry *geo = mhp_get_geometry(mhp__control.m);
+	uint64_t address;
+	*ret_info = (struct mhp_block_info){ .state = MHP_ABSENT };
+	if (mhp__word_number(value, UINT64_MAX, &address) != 0)
+		return MHP_EINVAL;
+	*ret_pfn = address >> geo->page_shift;
+	uint64_t block = *ret_pfn >> geo->block_order;
+	return block < geo->nr_blocks
+		? mhp_block_get(mhp__control.m, (uint32_t)block, ret_info) : 0;
+}
+
+static int
+store_soft_offline(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
+{
+	struct mhp_block_info info;
+	uint64_t pfn;
+	int err = parse_page(value, &pfn, &info);
+	(void)subject, (void)reterr;
+	if (err != 0)
+		return err;
+	if (info.state == MHP_ABSENT)
+		return MHP_ENXIO;
+	if (info.state != MHP_ONLINE)
+		return MHP_EIO;
+	if (mhp_frame_peek(mhp__control.m, pfn).state == MHP_FRAME_METADATA)
+		return -ENOTRECOVERABLE;
+	err = mhp_bad_add(mhp__control.m, pfn);
+	return err == MHP_EHWPOISON ? 0 : err;
+}
+
+static int
+store_hard_offline(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
+{
+	struct mhp_block_info info;
+	uint64_t pfn;
+	int err = parse_page(value, &pfn, &info);
+	(void)subject, (void)reterr;
+	if (err != 0)
+		return err;
+	if (info.state == MHP_ABSENT)
+		return MHP_EBUSY;
+	if (info.state != MHP_ONLINE)
+		return MHP_ENXIO;
+	err = mhp_bad_add(mhp__control.m, pfn);
+	bool reserve = mhp_frame_peek(mhp__control.m, pfn).state == MHP_FRAME_METADATA;
+	return err == 0 && reserve ? MHP_EBUSY : err;
+}
+
+/* ---- the kernel's module parameters ---- */
+
+static int
+show_memmap_switch(const struct mhp__subject *subject, char *text, size_t size)
+{
+	static const char *const file_words[] = { "N", "Y", "force" };
+	unsigned now = mhp_get_memmap_on_memory(mhp__control.m);
+	return show_word(text, size, subject->as_file ? file_words[now] : switch_words[now]);
+}
+
+static int
+store_memmap_switch(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
+{
+	int i = mhp__word_index(switch_words, 3, value);
+	(void)subject, (void)reterr;
+	if (i < 0)
+		i = mhp__word_switch(value);
+	return i < 0 ? MHP_EINVAL
+		     : mhp_set_memmap_on_memory(mhp__control.m, (enum mhp_memmap_switch)i);
+}
+
+static int
+show_policy(const struct mhp__subject *subject, char *text, size_t size)
+{
+	(void)subject;
+	return show_word(text, size, policy_words[policy().online_policy]);
+}
+
+static int
+store_policy(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
+{
+	struct mhp_policy now = policy();
+	int i = mhp__word_index(policy_words, 2, value);
+	(void)subject, (void)reterr;
+	now.online_policy = (enum mhp_online_policy)i;
+	return i < 0 ? MHP_EINVAL : mhp_set_policy(mhp__control.m, &now);
+}
+
+static int
+show_ratio(const struct mhp__subject *subject, char *text, size_t size)
+{
+	(void)subject;
+	return show_number(text, size, policy().auto_movable_ratio);
+}
+
+static int
+store_ratio(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
+{
+	struct mhp_policy now = policy();
+	uint64_t ratio;
+	int err = mhp__word_number(value, UINT32_MAX, &ratio);
+	(void)subject, (void)reterr;
+	if (err != 0)
+		return err;
+	now.auto_movable_ratio = (uint32_t)ratio;
+	return mhp_set_policy(mhp__control.m, &now);
+}
+
+static int
+show_numa_aware(const struct mhp__subject *subject, char *text, size_t size)
+{
+	(void)subject;
+	return show_word(text, size, policy().auto_movable_numa_aware ? "Y" : "N");
+}
+
+static int
+store_numa_aware(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
+{
+	struct mhp_policy now = policy();
+	int on = mhp__word_switch(value);
+	(void)subject, (void)reterr;
+	now.auto_movable_numa_aware = on == 1;
+	return on < 0 ? MHP_EINVAL : mhp_set_policy(mhp__control.m, &now);
+}
+
+/* ---- ours ---- */
+
+static int
+show_strict(const struct mhp__subject *subject, char *text, size_t size)
+{
+	(void)subject;
+	return show_word(text, size, policy().strict ? "Y" : "N");
+}
+
+static int
+store_strict(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
+{
+	struct mhp_policy now = policy();
+	int on = mhp__word_switch(value);
+	(void)subject, (void)reterr;
+	now.strict = on == 1;
+	return on < 0 ? MHP_EINVAL : mhp_set_policy(mhp__control.m, &now);
+}
+
+static int
+show_attempts(const struct mhp__subject *subject, char *text, size_t size)
+{
+	(void)subject;
+	return show_number(text, size, policy().auto_online_attempts);
+}
+
+static int
+store_attempts(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
+{
+	struct mhp_policy now = policy();
+	uint64_t attempts;
+	int err = mhp__word_number(value, UINT32_MAX, &attempts);
+	(void)subject, (void)reterr;
+	if (err != 0)
+		return err;
+	now.auto_online_attempts = (uint32_t)attempts;
+	return mhp_set_policy(mhp__control.m, &now);
+}
+
+static int
+show_max(const struct mhp__subject *subject, char *text, size_t size)
+{
+	(void)subject;
+	return show_number(text, size,
+			   mhp__control.opts.get_max != NULL ? mhp__control.opts.get_max() : 0);
+}
+
+/* With a unit or without, and a newline behind it or none. */
+static int
+store_max(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
+{
+	char words[32];
+	size_t length = strcspn(value, "\n");
+	(void)subject, (void)reterr;
+	if (mhp__control.opts.set_max == NULL || length >= sizeof(words))
+		return MHP_EINVAL;
+	memcpy(words, value, length);
+	words[length] = 0;
+	uint64_t bytes = mhp__size_parse(words);
+	if (bytes == 0 && strcmp(words, "0") != 0)
+		return MHP_EINVAL;
+	mhp__control.opts.set_max(bytes);
+	return 0;
+}
+
+static int
+show_userfaultfd(const struct mhp__subject *subject, char *text, size_t size)
+{
+	struct mhp_text why = { "" };
+	bool can = mhp_pool_can_move(mhp__control.pool, &why);
+	(void)subject;
+	return show_word(text, size, can ? "full" : why.text);
+}
+
+static int
+show_name(const struct mhp__subject *subject, char *text, size_t size)
+{
+	(void)subject;
+	return show_word(text, size, mhp__control.name);
+}
+
+static int
+show_pid(const struct mhp__subject *subject, char *text, size_t size)
+{
+	(void)subject;
+	return show_number(text, size, (uint64_t)mhp__control.pid);
+}
+
+#define POOL MHP__PLACE_POOL
+#define PARAMETER MHP__PLACE_PARAMETER
+#define COUNTER(field) { #field, POOL, 0444, NULL, NULL, offsetof(struct mhp_pool_stats, field) }
+
+const struct mhp__attr mhp__pool_attrs[] = {
+	{ "block_size_bytes", POOL, 0444, show_block_size, NULL, 0 },
+	{ "auto_online_blocks", POOL, 0644, show_auto_online, store_auto_online, 0 },
+	{ "soft_offline_page", POOL, 0200, NULL, store_soft_offline, 0 },
+	{ "hard_offline_page", POOL, 0200, NULL, store_hard_offline, 0 },
+	{ "crash_hotplug", POOL, 0444, mhp__show_zero, NULL, 0 },
+	{ "uevent", POOL, 0644, mhp__show_empty, store_uevent, 0 },
+	MHP__POWER_ATTRS(POOL),
+	{ "memmap_on_memory", PARAMETER, 0444, show_memmap_switch, store_memmap_switch, 0 },
+	{ "online_policy", PARAMETER, 0644, show_policy, store_policy, 0 },
+	{ "auto_movable_ratio", PARAMETER, 0644, show_ratio, store_ratio, 0 },
+	{ "auto_movable_numa_aware", PARAMETER, 0644, show_numa_aware, store_numa_aware, 0 },
+	{ "auto_movable_strict", PARAMETER, 0644, show_strict, store_strict, 0 },
+	{ "auto_online_attempts", PARAMETER, 0644, show_attempts, store_attempts, 0 },
+	{ "max_bytes", POOL, 0644, show_max, store_max, 0 },
+	{ "userfaultfd", POOL, 0444, show_userfaultfd, NULL, 0 },
+	{ "pool_name", POOL, 0444, show_name, NULL, 0 },
+	{ "pool_pid", POOL, 0444, show_pid, NULL, 0 },
+	COUNTER(committed_bytes),
+	COUNTER(moved_pages),
+	COUNTER(untouched_pages),
+	COUNTER(move_batches),
+	COUNTER(stall_max_ns),
+	COUNTER(stall_sum_ns),
+	COUNTER(map_retries),
+	COUNTER(mappings),
+	COUNTER(mappings_max),
+	COUNTER(forks),
+	COUNTER(cow_pages),
+	COUNTER(quarantined_pages),
+};
+const size_t mhp__nr_pool_attrs = sizeof(mhp__pool_attrs) / sizeof(mhp__pool_attrs[0]);

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * leave.c - requests about blocks that leave: offline, remove, why, cancel.
+ *
+ * Each is one call of the engine and so all or nothing. One that ran out of attempts, or met pages
+ * that a forked child still sees, is tried again until its deadline: they become free when it ends.
+ * running[] is guarded by its mutex; nothing that takes a lock of the engine is called with it
+ * held. What a client asked for that is gone is cancelled by a thread that looks after that (R52).
+ */
+#define _GNU_SOURCE
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "leave.h"
+
+#define RUNNING_MAX 16U
+#define PAUSE_NS 20000000
+#define WATCH_NS 100000000             /* how soon a client is missed */
+#define TURN_PAUSE_NS 1000000
+
+/* Requests that are being carried out. */
+static struct running {
+	const struct mhp__leave *leave; /* NULL: free */
+	int pid;                       /* of the client */
+	bool canceled;
+} running[RUNNING_MAX];
+static pthread_mutex_t running_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t running_some = PTHREAD_COND_INITIALIZER;
+static _Atomic bool turn_taken;        /* one of them is with the engine */
+
+static uint64_t
+now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static int
+client_pid(int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
+}
+
+struct mhp_span
+mhp__span_of(struct mhp_blocks run)
+{
+	uint64_t bytes = mhp__block_bytes();
+	return (struct mhp_span){ { run.first * bytes }, run.count * bytes };
+}
+
+uint64_t
+mhp__deadline_parse(const char *words)
+{
+	double seconds = strtod(words, NULL);
+	return seconds > 0 && seconds < 1e6 ? (uint64_t)(seconds * 1000) : MHP_OFFLINE_DEADLINE_MS;
+}
+
+/* ---- what runs, and cancelling it ---- */
+
+/* NULL when there are too many: that one cannot be cancelled between two calls. */
+static struct running *
+note(const struct mhp__leave *leave)
+{
+	struct running *found = NULL;
+	pthread_mutex_lock(&running_lock);
+	for (unsigned i = 0; i < RUNNING_MAX && found == NULL; i++)
+		if (running[i].leave == NULL)
+			found = &running[i];
+	if (found != NULL)
+		*found = (struct running){ leave, client_pid(leave->client_fd), false };
+	pthread_cond_signal(&running_some);
+	pthread_mutex_unlock(&running_lock);
+	return found;
+}
+
+static void
+forget(struct running *noted)
+{
+	pthread_mutex_lock(&running_lock);
+	if (noted != NULL)
+		noted->leave = NULL;
+	pthread_mutex_unlock(&running_lock);
+}
+
+static bool
+is_canceled(const struct running *noted)
+{
+	pthread_mutex_lock(&running_lock);
+	bool canceled = noted != NULL && noted->canceled;
+	pthread_mutex_unlock(&running_lock);
+	return canceled;
+}
+
+static bool
+names(const struct mhp__leave *leave, uint32_t block)
+{
+	uint64_t start = mhp__span_of((struct mhp_blocks){ block, 1 }).start.addr;
+	for (unsigned i = 0; i < leave->nr_spans; i++)
+		if (start - leave->spans[i].start.addr < leave->spans[i].size)
+			return true;
+	return false;
+}
+
+/*
+ * Mark what is meant: what process pid asked for, or what includes a block. Returns how many, and
+ * a block of the first one that is known to the engine now.
+ */
+static unsigned
+mark(int pid, const uint32_t *block, uint32_t under_way, bool *ret_is_under_way)
+{
+	unsigned found = 0;
+	*ret_is_under_way = false;
+	pthread_mutex_lock(&running_lock);
+	for (unsigned i = 0; i < RUNNING_MAX; i++) {
+		struct running *one = &running[i];
+		if (one->leave == NULL ||
+		    (block != NULL ? !names(one->leave, *block) : one->pid != pid))
+			continue;
+		one->canceled = true;
+		*ret_is_under_way |= names(one->leave, under_way);
+		found++;
+	}
+	pthread_mutex_unlock(&running_lock);
+	return found;
+}
+
+void
+mhp__request_cancel(struct mhp__out *out, unsigned nr_words, char **words)
+{
+	struct mhp_progress now = mhp_offline_progress(mhp__control.m);
+	char *end = NULL;
+	uint32_t block = nr_words == 1 ? (uint32_t)strtoul(words[0], &end, 10) : 0;
+	bool stop = false;
+	if (nr_words == 1 && (end == words[0] || *end != 0)) {
+		mhp__out_error(out, MHP_EINVAL, "'%s' is no block", words[0]);
+		return;
+	}
+	unsigned found = mark(client_pid(out->fd), nr_words == 1 ? &block : NULL, now.blocks.first,
+			      &stop);
+	if (found == 0 && nr_words == 0)
+		stop = true; /* asked for by somebody else, or by the program itself */
+	if (stop && now.blocks.count != 0 &&
+	    mhp_offline_cancel(mhp__control.m, now.blocks.first) == 0)
+		found++;
+	if (found == 0)
+		mhp__out_error(out, MHP_ENOENT, "nothing is being taken out of use");
+	else
+		mhp__out(out, "{}\n");
+}
+
+static bool
+is_gone(int fd)
+{
+	struct pollfd client = { .fd = fd };
+	return poll(&client, 1, 0) == 1 && (client.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+static bool
+is_any_running(void)
+{
+	for (unsigned i = 0; i < RUNNING_MAX; i++)
+		if (running[i].leave != NULL)
+			return true;
+	return false;
+}
+
+/* Wait until something runs, then mark what nobody waits for any more. True: that is under way,
+ * and *ret_block is one of its blocks. */
+static bool
+mark_gone(uint32_t *ret_block)
+{
+	bool under_way = false;
+	pthread_mutex_lock(&running_lock);
+	while (!is_any_running())
+		pthread_cond_wait(&running_some, &running_lock);
+	struct mhp_progress now = mhp_offline_progress(mhp__control.m);
+	*ret_block = now.blocks.first;
+	for (unsigned i = 0; i < RUNNING_MAX; i++) {
+		struct running *one = &running[i];
+		if (one->leave == NULL || !is_gone(one->leave->client_fd))
+			continue;
+		one->canceled = true;
+		under_way |= now.blocks.count != 0 && names(one->leave, *ret_block);
+	}
+	pthread_mutex_unlock(&running_lock);
+	return under_way;
+}
+
+void *
+mhp__leave_watch(void *arg)
+{
+	struct timespec pause = { 0, WATCH_NS };
+	uint32_t block;
+	(void)arg;
+	for (;;) {
+		if (mark_gone(&block))
+			(void)!mhp_offline_cancel(mhp__control.m, block);
+		nanosleep(&pause, NULL);
+	}
+}
+
+/* ---- leaving ---- */
+
+static int
+leave_once(const struct mhp__leave *leave, uint32_t deadline_ms, struct mhp_why *why)
+{
+	struct mhp_offline_opts opts = { .deadline_ms = deadline_ms, .dry_run = leave->dry_run };
+	struct mhp_blocks sets[MHP__SETS_MAX];
+	uint64_t bytes = mhp__block_bytes();
+	if (leave->remove)
+		return mhp_remove(mhp__control.m, leave->spans, leave->nr_spans, &opts, why);
+	for (unsigned i = 0; i < leave->nr_spans; i++)
+		sets[i] = (struct mhp_blocks){ (uint32_t)(leave->spans[i].start.addr / bytes),
+					       (uint32_t)(leave->spans[i].size / bytes) };
+	return mhp_offline(mhp__control.m, sets, leave->nr_spans, &opts, why);
+}
+
+static void
+pause_ns(long ns)
+{
+	struct timespec pause = { 0, ns };
+	nanosleep(&pause, NULL);
+}
+
+/* Who waits in the engine's lock can be stopped by nobody: wait before it, where that works. */
+static int
+take_turn(const struct running *noted, uint64_t end, struct mhp_why *why)
+{
+	for (;;) {
+		if (is_canceled(noted)) {
+			why->cause = MHP_CAUSE_CANCELED;
+			return MHP_ECANCELED;
+		}
+		if (!atomic_exchange(&turn_taken, true)) {
+			if (mhp_offline_progress(mhp__control.m).blocks.count == 0)
+				return 0;
+			atomic_store(&turn_taken, false);
+		}
+		if (now_ms() >= end) {
+			why->cause = MHP_CAUSE_DEADLINE;
+			return MHP_EAGAIN;
+		}
+		pause_ns(TURN_PAUSE_NS);
+	}
+}
+
+int
+mhp__leave(const struct mhp__leave *leave, struct mhp_why *ret_why)
+{
+	uint64_t end = now_ms() + leave->deadline_ms;
+	struct running *noted = note(leave);
+	int err;
+	for (;;) {
+		*ret_why = (struct mhp_why){ .pfn = MHP_PFN_NONE };
+		err = take_turn(noted, end, ret_why);
+		if (err != 0)
+			break;
+		uint64_t now = now_ms();
+		err = leave_once(leave, (uint32_t)(now < end ? end - now : 1), ret_why);
+		atomic_store(&turn_taken, false);
+		if ((err != MHP_EAGAIN && err != MHP_ETXTBSY) || now_ms() + 50 >= end)
+			break;
+		pause_ns(PAUSE_NS);
+	}
+	forget(noted);
+	return err;
+}
+
+static void
+request_leave(struct mhp__out *out, unsigned nr_words, char **words, bool remove)
+{
+	struct mhp__sets sets;
+	struct mhp_span spans[MHP__SETS_MAX];
+	struct mhp_why why;
+	if (nr_words < 2 || (nr_words == 3 && strcmp(words[2], "dry") != 0) || nr_words > 3) {
+		mhp__out_error(out, MHP_EINVAL, "the request is incomplete");
+		return;
+	}
+	if (!mhp__sets_parse(words[0], &sets, out))
+		return;
+	for (unsigned i = 0; i < sets.nr; i++)
+		spans[i] = mhp__span_of(sets.run[i]);
+	struct mhp__leave leave = {
+		.spans = spans, .nr_spans = sets.nr, .remove = remove, .dry_run = nr_words == 3,
+		.deadline_ms = mhp__deadline_parse(words[1]), .client_fd = out->fd,
+	};
+	int err = mhp__leave(&leave, &why);
+	if (err != 0)
+		mhp__out_refusal(out, err, remove ? "remove" : "take offline", &why);
+	else
+		mhp__out(out, "{}\n");
+}
+
+void
+mhp__request_offline(struct mhp__out *out, unsigned nr_words, char **words)
+{
+	request_leave(out, nr_words, words, false);
+}
+
+void
+mhp__request_remove(struct mhp__out *out, unsigned nr_words, char **words)
+{
+	request_leave(out, nr_words, words, true);
+}
+
+/* ---- why ---- */
+
+static void
+why_block(struct mhp__out *out, uint32_t block, const char *comma)
+{
+	struct mhp_offline_opts dry = { .dry_run = true };
+	struct mhp_span span = mhp__span_of((struct mhp_blocks){ block, 1 });
+	struct mhp_why why = { .block = block, .pfn = MHP_PFN_NONE };
+	char text[MHP__REASON_BYTES] = "nothing keeps it";
+	int err = mhp_remove(mhp__control.m, &span, 1, &dry, &why);
+	why.block = block;
+	if (err != 0)
+		mhp__reason_text(err, &why, text, sizeof(text));
+	mhp__out(out, "%s{\"code\":%d,", comma, err);
+	mhp__out_string(out, "", "text", text);
+	mhp__out(out, ",");
+	mhp__out_why(out, &why);
+	mhp__out(out, "}");
+}
+
+void
+mhp__request_why(struct mhp__out *out, unsigned nr_words, char **words)
+{
+	struct mhp__sets sets;
+	const char *comma = "";
+	if (nr_words != 1 || !mhp__sets_parse(words[0], &sets, out))
+		return;
+	mhp__out(out, "{\"blocks\":[");
+	for (unsigned i = 0; i < sets.nr; i++)
+		for (uint32_t k = 0; k < sets.run[i].count && !out->broken; k++) {
+			why_block(out, sets.run[i].first + k, comma);
+			comma = ",";
+		}
+	mhp__out(out, "]}\n");
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * leave.h - blocks that leave: one call of the engine, repeated until it succeeds or may not.
+ *
+ * What a request wants to leave is noted while it runs, with the process that asked, so that this
+ * process, or anybody who names a block, can cancel it also between two calls.
+ */
+#ifndef MHP_CONTROL_LEAVE_H
+#define MHP_CONTROL_LEAVE_H
+
+#include "server.h"
+
+struct mhp__leave {
+	const struct mhp_span *spans;  /* whole blocks, in any order */
+	unsigned nr_spans;
+	bool remove;                   /* offline first where needed, then remove; else offline */
+	bool dry_run;
+	uint64_t deadline_ms;
+	int client_fd;                 /* who asks: cancel from the same process is meant for it */
+};
+
+/* Do it. *ret_why says why not; the pool is as before then. */
+MHP_MUST_CHECK int mhp__leave(const struct mhp__leave *leave, struct mhp_why *ret_why);
+
+/* A thread: cancels what clients asked for that are gone. */
+void *mhp__leave_watch(void *arg);
+
+struct mhp_span mhp__span_of(struct mhp_blocks run);
+/* Seconds in words, as milliseconds; the engine's default when malformed. */
+uint64_t mhp__deadline_parse(const char *words);
+
+/* ---- refusal.c ---- */
+
+#define MHP__REASON_BYTES 512U
+
+/* What was in the way, as what follows "block 3: " in a sentence. */
+void mhp__reason_text(int code, const struct mhp_why *why, char *text, size_t size);
+/* The members of an object that say why; no braces. */
+void mhp__out_why(struct mhp__out *out, const struct mhp_why *why);
+/* An error that says "cannot VERB: block N: " and why. */
+void mhp__out_refusal(struct mhp__out *out, int code, const char *verb, const struct mhp_why *why);
+const char *mhp__error_text(int code);
+
+#endif

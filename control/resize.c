@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * resize.c - make the pool as large as asked, all or nothing, by one call of the engine.
+ *
+ * The size counts whole blocks, rounded up, online or not, their own metadata included. To shrink,
+ * blocks are chosen that cost the least to take out: offline ones, then empty ones, then those with
+ * the least in them; the highest first among equals. Whatever holds something is asked first
+ * whether it could leave, alone; blocks that could not are passed over. Whether all chosen ones
+ * together find room is for the engine to say, before it moves anything.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <sys/mman.h>
+
+#include "leave.h"
+
+/* What a block costs: 0 not there, or not to be had; OFFLINE, EMPTY, then by sixteenths in use. */
+enum {
+	RANK_NONE = 0,
+	RANK_OFFLINE = 1,
+	RANK_EMPTY = 2,
+	RANK_USED = 3,
+	RANK_LAST = RANK_USED + 16,
+};
+
+/* Scratch of one request: from mmap, because there is no malloc here. */
+struct choice {
+	uint32_t nr_blocks;            /* of the address range */
+	uint32_t nr_want;              /* blocks to take out */
+	uint32_t nr_taken;
+	uint32_t nr_refused;           /* could not leave; `why` is about the first */
+	int err;
+	struct mhp_why why;
+	unsigned nr_spans;
+	struct mhp_span *spans;        /* [nr_want], from the highest to the lowest */
+	uint8_t *rank;                 /* [nr_blocks] */
+	size_t bytes;
+};
+
+static uint8_t
+rank_of(struct mhp_blocks run, enum mhp_block_state state)
+{
+	uint64_t used_bytes, free_bytes;
+	if (state == MHP_OFFLINE)
+		return RANK_OFFLINE;
+	if (state != MHP_ONLINE || mhp_range_usage(mhp__control.m, run, &used_bytes, &free_bytes))
+		return RANK_NONE;
+	if (used_bytes == 0)
+		return RANK_EMPTY;
+	return (uint8_t)(RANK_USED + used_bytes * 16 / (used_bytes + free_bytes));
+}
+
+/* Rank a run of like blocks: at once where they are all empty, else one by one. */
+static void
+rank_run(struct choice *choice, struct mhp_blocks run)
+{
+	struct mhp_block_info info;
+	if (mhp_block_get(mhp__control.m, run.first, &info) != 0)
+		return;
+	uint8_t all = rank_of(run, info.state);
+	for (uint32_t i = 0; i < run.count; i++) {
+		struct mhp_blocks one = { run.first + i, 1 };
+		choice->rank[one.first] = all < RANK_USED ? all : rank_of(one, info.state);
+	}
+}
+
+static bool
+open_choice(struct choice *choice, uint32_t nr_want)
+{
+	struct mhp_blocks run;
+	uint32_t nr_blocks = mhp_get_geometry(mhp__control.m)->nr_blocks;
+	*choice = (struct choice){ .nr_blocks = nr_blocks, .nr_want = nr_want };
+	choice->bytes = nr_want * sizeof(choice->spans[0]) + nr_blocks;
+	void *scratch = mmap(NULL, choice->bytes, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (scratch == MAP_FAILED)
+		return false;
+	choice->spans = scratch;
+	choice->rank = (uint8_t *)(choice->spans + nr_want);
+	for (uint32_t block = 0; mhp_range_get(mhp__control.m, block, &run) == 0;
+	     block = run.first + run.count)
+		rank_run(choice, run);
+	return true;
+}
+
+/* Could it leave if there were room? If not, remember the first of those. */
+static bool
+may_leave(struct choice *choice, uint32_t block)
+{
+	struct mhp_offline_opts dry = { .dry_run = true };
+	struct mhp_blocks one = { block, 1 };
+	struct mhp_why why = { .pfn = MHP_PFN_NONE };
+	if (choice->rank[block] < RANK_USED)
+		return true;
+	int err = mhp_offline(mhp__control.m, &one, 1, &dry, &why);
+	if (err == 0 || why.cause == MHP_CAUSE_ROOM)
+		return true;
+	if (choice->nr_refused++ == 0) {
+		choice->why = why;
+		choice->err = err;
+	}
+	return false;
+}
+
+static void
+take(struct choice *choice, uint32_t block)
+{
+	struct mhp_span span = mhp__span_of((struct mhp_blocks){ block, 1 });
+	struct mhp_span *last = &choice->spans[choice->nr_spans - 1];
+	choice->nr_taken++;
+	if (choice->nr_spans != 0 && last->start.addr == span.start.addr + span.size) {
+		last->start = span.start;
+		last->size += span.size;
+	} else {
+		choice->spans[choice->nr_spans++] = span;
+	}
+}
+
+static void
+choose(struct choice *choice)
+{
+	for (unsigned rank = RANK_OFFLINE; rank <= RANK_LAST; rank++)
+		for (uint32_t block = choice->nr_blocks;
+		     block-- > 0 && choice->nr_taken < choice->nr_want;)
+			if (choice->rank[block] == rank && may_leave(choice, block))
+				take(choice, block);
+}
+
+/* Too few blocks can leave: how many, and what keeps the first of the others. */
+static void
+out_too_few(struct mhp__out *out, const struct choice *choice)
+{
+	char verb[96];
+	struct mhp_why why = choice->why;
+	snprintf(verb, sizeof(verb), "resize, only %u of the %u blocks can leave", choice->nr_taken,
+		 choice->nr_want);
+	mhp__out_refusal(out, choice->err != 0 ? choice->err : MHP_EBUSY, verb, &why);
+}
+
+static void
+out_size(struct mhp__out *out)
+{
+	struct mhp_stats stats;
+	mhp_get_stats(mhp__control.m, &stats);
+	mhp__out(out, "{\"blocks\":%u}\n", stats.blocks_present);
+}
+
+static void
+shrink(struct mhp__out *out, uint32_t nr, uint64_t deadline_ms)
+{
+	struct choice choice;
+	struct mhp_why why;
+	if (!open_choice(&choice, nr)) {
+		mhp__out_error(out, MHP_ENOMEM, "cannot resize: the process has no memory left");
+		return;
+	}
+	choose(&choice);
+	struct mhp__leave leave = {
+		.spans = choice.spans, .nr_spans = choice.nr_spans, .remove = true,
+		.deadline_ms = deadline_ms, .client_fd = out->fd,
+	};
+	int err = 0;
+	if (choice.nr_taken < nr)
+		out_too_few(out, &choice);
+	else
+		err = mhp__leave(&leave, &why);
+	if (err != 0)
+		mhp__out_refusal(out, err, "resize", &why);
+	else if (choice.nr_taken == nr)
+		out_size(out);
+	munmap(choice.spans, choice.bytes);
+}
+
+static void
+grow(struct mhp__out *out, uint64_t bytes)
+{
+	struct mhp_text text = { "" };
+	struct mhp_add_opts opts = {
+		.flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE,
+	};
+	int err = mhp_pool_add(mhp__control.pool, &mhp__control.opts.backing, bytes, &opts, NULL,
+			       &text);
+	if (err != 0)
+		mhp__out_error(out, err, "cannot resize: %s",
+			       text.text[0] != 0 ? text.text : mhp__error_text(err));
+	else
+		out_size(out);
+}
+
+void
+mhp__request_resize(struct mhp__out *out, unsigned nr_words, char **words)
+{
+	uint64_t bytes = mhp__block_bytes(), size = nr_words == 2 ? mhp__size_parse(words[0]) : 0;
+	uint64_t want = size / bytes + (size % bytes != 0);
+	uint32_t nr_blocks = mhp_get_geometry(mhp__control.m)->nr_blocks;
+	struct mhp_stats stats;
+	char most[MHP__SIZE_TEXT];
+
+	mhp__size_text(nr_blocks * bytes, most);
+	mhp_get_stats(mhp__control.m, &stats);
+	if (size == 0)
+		mhp__out_error(out, MHP_EINVAL,
+			       "cannot resize: a size is a number with K, M, G or T behind it");
+	else if (want > nr_blocks)
+		mhp__out_error(out, MHP_ENXIO, "cannot resize: the pool's address range ends at %s",
+			       most);
+	else if (want > stats.blocks_present)
+		grow(out, (want - stats.blocks_present) * bytes);
+	else if (want < stats.blocks_present)
+		shrink(out, stats.blocks_present - (uint32_t)want,
+		       mhp__deadline_parse(words[1]));
+	else
+		out_size(out);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pool_fixture.c - a pool with something in it that tests of the command need and no program has:
+ * a pinned page in block 0, and data that does not fit elsewhere.
+ *
+ * usage: pool_fixture NAME. One block of 16 MiB, the first half of it in use, one page pinned. It
+ * says "ready", then reads lines, "unpin" or "fill" (use all that is free), and answers "done"; it
+ * ends with its input.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <memplug/control.h>
+
+#define BLOCK (UINT64_C(16) << 20)
+
+static void
+check(int err, const struct mhp_text *text, const char *what)
+{
+	if (err == 0)
+		return;
+	fprintf(stderr, "pool_fixture: %s: error %d: %s\n", what, err, text->text);
+	exit(2);
+}
+
+static struct mhp_pool *
+make_pool(const char *name)
+{
+	struct mhp_text text = { "" };
+	struct mhp_backing memfd = { .kind = MHP_BACKING_MEMFD, .node = MHP_BACKING_NODE_NONE };
+	struct mhp_pool_opts shape = { .max_bytes = 16 * BLOCK, .block_bytes = BLOCK };
+	struct mhp_add_opts add = { .flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE,
+				    .zone = MHP_ZONE_MOVABLE };
+	struct mhp_control_opts control = { .name = name, .backing = memfd };
+	struct mhp_pool *pool;
+	check(mhp_pool_create(&shape, &pool, &text), &text, "create");
+	check(mhp_pool_add(pool, &memfd, BLOCK, &add, NULL, &text), &text, "add");
+	check(mhp_control_start(pool, &control, &text), &text, "serve");
+	return pool;
+}
+
+/* Use everything, 64 KiB at a time. */
+static void
+fill(struct mhp_region *region, uint64_t from)
+{
+	char *base = mhp_region_base(region);
+	uint64_t piece = UINT64_C(64) << 10;
+	while (from + piece <= mhp_region_size(region) &&
+	       mhp_region_commit(region, base + from, piece) == 0) {
+		memset(base + from, 1, piece);
+		from += piece;
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	char line[64];
+	struct mhp_region *region;
+	struct mhp_text text = { "" };
+	if (argc != 2)
+		return 2;
+	struct mhp_pool *pool = make_pool(argv[1]);
+	check(mhp_region_create(pool, "test", 32 * BLOCK, &region, &text), &text, "region");
+	char *base = mhp_region_base(region);
+	check(mhp_region_commit(region, base, BLOCK / 2), &text, "commit");
+	memset(base, 1, BLOCK / 2);
+	check(mhp_region_pin(region, base + 4096, 4096), &text, "pin");
+	puts("ready");
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin) != NULL) {
+		if (strcmp(line, "unpin\n") == 0)
+			check(mhp_region_unpin(region, base + 4096, 4096), &text, "unpin");
+		else if (strcmp(line, "fill\n") == 0)
+			fill(region, BLOCK / 2);
+		puts("done");
+		fflush(stdout);
+	}
+	return 0;
+}

@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""tree_files_test.py BUILD_DIR: what the tree is like as a file system (R48): folders, links, sizes,
+what may not be done in it, files of blocks that go; and pages that the table does not have.
+"""
+import os
+import stat
+import sys
+
+import tree_pool
+from tree_pool import check, read, write
+
+
+def refused(what, *args, **options):
+    """The name of the error."""
+    try:
+        what(*args, **options)
+    except OSError as error:
+        return tree_pool.error_name(error)
+    return "nothing"
+
+
+def test_shape(pool, tree, sysroot):
+    memory = sysroot + tree_pool.MEMORY
+    here, there = set(os.listdir(tree)), set(os.listdir(memory))
+    check(here - there == {"node", "parameters"} and there < here, "what the two trees have")
+    check({f"memory{n}" for n in (0, 1, 2, 3, *range(32, 38))} ==
+          {name for name in here if name.startswith("memory")}, "the blocks", here)
+    for root in (tree, memory):
+        check(os.readlink(f"{root}/memory32/node0") == "../../node/node0", "node link")
+        check(os.readlink(f"{root}/memory32/subsystem") == "../../../../bus/memory", "subsystem")
+        check("probe" not in os.listdir(root), "probe")
+    check(os.path.realpath(f"{memory}/memory32/node0") == f"{sysroot}/sys/devices/system/node/node0",
+          "where the node link leads")
+    check(os.path.samefile(f"{memory}/memory32/node0/memory32", f"{memory}/memory32"), "and back")
+    check(os.path.samefile(f"{tree}/node/node0/memory32", f"{tree}/memory32"), "and back here")
+    check(os.path.samefile(f"{memory}/memory32/subsystem/devices/memory33", f"{memory}/memory33"),
+          "the bus")
+    check(refused(os.stat, f"{tree}/node/node1") == "ENOENT", "a node without blocks")
+    for folder, folders, files in os.walk(tree):
+        for name in folders:
+            st = os.lstat(f"{folder}/{name}")
+            check(stat.S_ISLNK(st.st_mode) or stat.S_IMODE(st.st_mode) == 0o755, folder, name)
+        for name in files:
+            st = os.lstat(f"{folder}/{name}")
+            check(stat.S_ISLNK(st.st_mode) or st.st_size == 4096, folder, name, "size")
+            check((st.st_uid, st.st_gid) == (0, 0), folder, name, "owner")
+
+
+def test_refusals(tree):
+    block = f"{tree}/memory32"
+    for where in (tree, block, f"{block}/power"):
+        check(refused(os.open, f"{where}/new", os.O_CREAT | os.O_WRONLY) == "EACCES", "create")
+        check(refused(os.mkdir, f"{where}/new") == "EPERM", "mkdir")
+        check(refused(os.symlink, "x", f"{where}/new") == "EPERM", "symlink")
+        check(refused(os.stat, f"{where}/new") == "ENOENT", "stat")
+    check(refused(os.rmdir, block) == "EPERM", "rmdir")
+    check(refused(os.unlink, f"{block}/state") == "EPERM", "unlink")
+    check(refused(os.rename, f"{block}/state", f"{block}/new") == "EPERM", "rename")
+    check(refused(os.link, f"{block}/state", f"{block}/new") == "EPERM", "link")
+    # Deviation: modes-and-owners.
+    check(refused(os.chmod, f"{block}/state", 0o600) == "EPERM", "chmod")
+    check(refused(os.chown, f"{block}/state", 1, 1) == "EPERM", "chown")
+    # Deviation: no-firmware-node.
+    check(refused(os.stat, f"{block}/firmware_node") == "ENOENT", "firmware_node")
+    for bad in ("memory", "memory032", "memory4", "memory-1", "memory99999999999999999999",
+                "memory32x", "node00"):
+        check(refused(os.stat, f"{tree}/{bad}") == "ENOENT", bad)
+
+
+def test_writing(tree):
+    state = f"{tree}/memory32/state"
+    os.truncate(state, 0)
+    os.truncate(state, 1000)
+    os.close(os.open(state, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
+    check(write(state, b"") == "0", "nothing")
+    check(write(state, b"x" * 100000) == "EINVAL", "much")
+    check(write(state, b"online\0" + b"x" * 9000) == "4096", "a page and more")
+    fd = os.open(state, os.O_RDWR)
+    check(os.write(fd, b"offline") == 7 and os.write(fd, b"online") == 6, "twice, at any offset")
+    check(os.pread(fd, 3, 0) + os.pread(fd, 100, 3) == b"online\n", "in pieces")
+    check(os.pread(fd, 10, 5000) == b"", "beyond the end")
+    os.write(fd, b"offline")
+    check(os.pread(fd, 100, 0) == b"offline\n", "again from the start")
+    os.close(fd)
+    # Deviation: power-does-nothing.
+    check(write(f"{tree}/memory32/power/control", b"on") == "2", "power/control")
+    check(read(f"{tree}/memory32/power/control") == b"auto\n", "power/control stays")
+
+
+def test_ours(pool, tree):
+    """What only our blocks have, under names that the kernel does not use."""
+    check(write(f"{tree}/memory33/state", b"online_kernel") == "13", "online")
+    check(read(f"{tree}/memory33/why") == b"nothing keeps it\n", "why")
+    check(pool.ask("unmovable 33") == 0, "unmovable")
+    check(int(read(f"{tree}/memory33/used_bytes")) >= 2 << 20, "used_bytes")
+    check(b"cannot move it: unmovable" in read(f"{tree}/memory33/why"), "why",
+          read(f"{tree}/memory33/why"))
+    pool.ask("unhold")
+    check(int(read(f"{tree}/memory33/used_bytes")) + int(read(f"{tree}/memory33/free_bytes")) ==
+          128 << 20, "used and free")
+    check(read(f"{tree}/memory33/memmap") == b"external\n", "memmap")
+    check(int(read(f"{tree}/pool_pid")) == pool.program.pid, "pool_pid")
+    check(read(f"{tree}/pool_name").decode().strip() == pool.name, "pool_name")
+    check(write(f"{tree}/parameters/auto_movable_strict", b"1") == "1", "strict")
+    check(pool.command("get", "auto_movable_strict") == "Y\n", "strict by the command")
+    check(write(f"{tree}/max_bytes", b"1G") == "EINVAL", "max_bytes of a pool that does not grow")
+
+
+def test_departure(pool, tree):
+    """Files of a block that is removed: ENODEV where they are open, ENOENT where not."""
+    fd = os.open(f"{tree}/memory34/state", os.O_RDWR)
+    folder = os.open(f"{tree}/memory34", os.O_RDONLY)
+    check(os.pread(fd, 100, 0) == b"offline\n", "before")
+    pool.command("remove", "34")
+    check(refused(os.pread, fd, 100, 0) == "ENODEV", "read")
+    check(refused(os.write, fd, b"online") == "ENODEV", "write")
+    check(os.listdir(folder) == [], "its folder")
+    check(refused(os.stat, f"{tree}/memory34") == "ENOENT", "its path")
+    check("memory34" not in os.listdir(tree), "its name")
+    os.close(fd)
+    os.close(folder)
+    # Deviation: block-0. It is not listed, but tells chmem that there are zones.
+    check(write(f"{tree}/memory0/state", b"offline") == "7", "offline")
+    pool.command("remove", "0")
+    check("memory0" not in os.listdir(tree), "block 0 in the folder")
+    check(os.listdir(f"{tree}/memory0") == ["valid_zones"], "what stands for block 0")
+    check(read(f"{tree}/memory0/valid_zones") == b"none\n", "its zones")
+    check(read(f"{tree}/memory0/state") == "open:ENOENT", "its state")
+
+
+def test(pool, build):
+    pool.machine(build)
+    tree, sysroot = pool.mount(), pool.mount("--sysroot")
+    test_shape(pool, tree, sysroot)
+    test_refusals(tree)
+    test_writing(tree)
+    test_ours(pool, tree)
+    test_departure(pool, tree)
+    check(pool.ask("check") == 0, "the pool is damaged")
+
+
+tree_pool.enter("unshare")
+tree_pool.run_test("tree_files", test, sys.argv[1], sys.argv[1])

@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""tree_trouble_test.py BUILD_DIR: whoever waits for the tree can be stopped, and nobody hangs when
+the mount or the pool ends (R48, R52).
+
+What never ends would run into the offline's deadline; the waits here are bounded below it.
+"""
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import tree_pool
+from tree_pool import check, read, retry, write
+
+BOUND = 20  # seconds; an offline that nobody cancels takes 30
+WRITE = """
+import os, sys
+fd = os.open(sys.argv[1], os.O_WRONLY)
+try:
+    os.write(fd, b"offline")
+except OSError as error:
+    sys.exit(error.errno)
+"""
+READ = """
+import sys
+try:
+    sys.exit(open(sys.argv[1]).read() != sys.argv[2])
+except OSError:
+    sys.exit(2)
+"""
+
+
+def spawn(program, *words):
+    return subprocess.Popen([tree_pool.PYTHON, "-c", program, *words])
+
+
+def ended(process, *what):
+    """The exit status of what must end now."""
+    try:
+        return process.wait(BOUND)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise tree_pool.Failure("hangs: " + " ".join(what)) from None
+
+
+def busy_block(pool, tree, kind):
+    """Block 32 is online and takes for ever to leave; block 34 is online."""
+    for block in (32, 34):
+        if read(f"{tree}/memory{block}/state") == b"offline\n":
+            check(write(f"{tree}/memory{block}/state", b"online_movable") == "14", "online", block)
+    check(pool.ask(f"{kind} 32") == 0, kind)
+
+
+def await_leaving(tree):
+    retry(lambda: read(f"{tree}/memory32/state") == b"going-offline\n")
+
+
+def settled(pool, tree):
+    """Soon, if not at once: an owner may take its time over a page."""
+    retry(lambda: read(f"{tree}/memory32/state") == b"online\n")
+    said = pool.ask("unhold"), pool.ask("check")
+    check(said == (0, 0), "unhold and check:", said)
+    check(write(f"{tree}/memory32/state", b"offline") == "7", "block 32 does not leave any more")
+
+
+def interrupt(pool, tree, kind, number):
+    busy_block(pool, tree, kind)
+    check(tree_pool.is_ours(tree_pool.MEMORY), "the tree is no longer where chmem looks")
+    chmem = subprocess.Popen(["chmem", "-d", "-b", "32"])
+    await_leaving(tree)
+    chmem.send_signal(number)
+    check(ended(chmem, "chmem after", number.name) == -number, "chmem was not interrupted")
+    settled(pool, tree)
+
+
+def look_meanwhile(pool, tree):
+    """While a block leaves everything can be read, and who waits for another one can be killed."""
+    busy_block(pool, tree, "slow")
+    writer = spawn(WRITE, f"{tree}/memory32/state")
+    await_leaving(tree)
+    other = spawn(WRITE, f"{tree}/memory34/state")
+    check("memory34" in os.listdir(tree), "the folder cannot be listed")
+    check(read(f"{tree}/memory32/valid_zones") == b"Movable Normal\n", "zones")
+    for name in ("used_bytes", "node", "memmap", "online"):
+        check(ended(spawn(READ, f"{tree}/memory32/{name}", "?"), "reading", name) == 1, name)
+    other.kill()
+    check(ended(other, "a write that waits for another one") == -signal.SIGKILL, "killed")
+    writer.kill()
+    ended(writer, "a write that was killed")
+    check(read(f"{tree}/memory34/state") == b"online\n", "a killed write was carried out")
+    settled(pool, tree)
+
+
+def end_mount(pool, number):
+    """A mount that is killed, or told to end, while somebody waits for it."""
+    tree, daemon = pool.mount_foreground()
+    busy_block(pool, tree, "stubborn")
+    writer = spawn(WRITE, f"{tree}/memory32/state")
+    await_leaving(tree)
+    held = os.open(f"{tree}/memory34/state", os.O_RDONLY)
+    daemon.send_signal(number)
+    ended(daemon, "the mount after", number.name)
+    check(ended(writer, "a write whose mount ended") > 0, "it was told that all is well")
+    if number == signal.SIGKILL:
+        check(read(f"{tree}/memory34/state") == "open:ENOTCONN", "the mount is still there")
+        try:
+            os.read(held, 10)
+            raise tree_pool.Failure("an open file of a dead mount can be read")
+        except OSError:
+            pass
+    os.close(held)
+    tree_pool.socket_ask(pool, "cancel 32")
+    again = pool.mount()
+    retry(lambda: read(f"{again}/memory32/state") == b"online\n")
+    settled(pool, again)
+
+
+def stop_pool(pool, tree):
+    """A pool that is stopped keeps readers waiting, but not from being killed."""
+    pool.program.send_signal(signal.SIGSTOP)
+    readers = [spawn(READ, f"{tree}/memory34/online", "1\n") for _ in range(3)]
+    lister = subprocess.Popen(["ls", tree], stdout=subprocess.DEVNULL)
+    time.sleep(0.5)
+    for reader in (*readers[1:], lister):
+        reader.kill()
+        ended(reader, "a reader of a stopped pool")
+    pool.program.send_signal(signal.SIGCONT)
+    check(ended(readers[0], "a reader of a pool that goes on") == 0, "it read something else")
+
+
+def kill_pool(pool, tree):
+    """The pool dies under the mount, and under somebody who waits."""
+    busy_block(pool, tree, "stubborn")
+    writer = spawn(WRITE, f"{tree}/memory32/state")
+    await_leaving(tree)
+    held = os.open(f"{tree}/memory34/state", os.O_RDWR)
+    folder = os.open(tree, os.O_RDONLY)
+    pool.program.kill()
+    pool.program.wait()
+    check(ended(writer, "a write whose pool died") == tree_pool.errno.ENODEV, "its errno")
+    for path in ("memory34/state", "memory34", "block_size_bytes", ""):
+        check(ended(spawn(READ, f"{tree}/{path}", ""), "reading", path) == 2, path)
+    check(read(f"{tree}/memory34/state") == "open:ENODEV", "a path")
+    for what in (lambda: os.pread(held, 10, 0), lambda: os.write(held, b"offline"),
+                 lambda: os.listdir(folder), lambda: os.stat(tree)):
+        try:
+            what()
+            raise tree_pool.Failure("a tree without a pool answers")
+        except OSError as error:
+            check(error.errno == tree_pool.errno.ENODEV, "not ENODEV:", error)
+    os.close(held)
+    os.close(folder)
+    check(subprocess.run(["umount", tree]).returncode == 0, "umount of a tree without a pool")
+
+
+def test(pool, build):
+    pool.machine(build)
+    tree = pool.mount()
+    pool.cover(tree)
+    for kind in ("stubborn", "slow"):
+        interrupt(pool, tree, kind, signal.SIGINT)
+    interrupt(pool, tree, "stubborn", signal.SIGKILL)
+    look_meanwhile(pool, tree)
+    end_mount(pool, signal.SIGTERM)
+    end_mount(pool, signal.SIGKILL)
+    stop_pool(pool, tree)
+    pool.uncover()
+    kill_pool(pool, tree)
+
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
+tree_pool.enter("unshare", "chmem")
+tree_pool.run_test("tree_trouble", test, sys.argv[1], sys.argv[1])

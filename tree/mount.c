@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mount.c - mount the tree of a pool and serve it until it is unmounted or we are told to end.
+ *
+ * Many threads, made as they are needed: each request that waits for the pool has one, and there
+ * must be another to hear that it is interrupted.
+ */
+#define _GNU_SOURCE
+#include "ops.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define THREADS_MAX 512U
+#define THREADS_IDLE 8U
+
+static struct fuse_session *session;   /* one a process, as its signal handlers are */
+
+static bool
+is_ending(void)
+{
+	return session != NULL && fuse_session_exited(session) != 0;
+}
+
+static int
+serve(const struct tree_opts *opts)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	int err = config == NULL ? -ENOMEM : 0;
+	if (err == 0 && fuse_daemonize(opts->foreground) != 0)
+		err = -errno;
+	if (err == 0) {
+		fuse_loop_cfg_set_max_threads(config, THREADS_MAX);
+		fuse_loop_cfg_set_idle_threads(config, THREADS_IDLE);
+		err = fuse_session_loop_mt(session, config);
+	}
+	fuse_loop_cfg_destroy(config);
+	return err < 0 ? -1 : 0; /* positive: the signal that ended it */
+}
+
+static int
+mount_and_serve(const struct tree *tree, const char *folder)
+{
+	int status = -1;
+	if (fuse_set_signal_handlers(session) != 0)
+		return -1;
+	if (fuse_session_mount(session, folder) == 0) {
+		status = serve(&tree->opts);
+		fuse_session_unmount(session);
+	} else {
+		fprintf(stderr, "memplug: cannot mount on %s\n", folder);
+	}
+	fuse_remove_signal_handlers(session);
+	return status;
+}
+
+static int
+prepare(struct tree *tree, const struct mhp__peer *peer, const struct tree_opts *opts)
+{
+	*tree = (struct tree){ .peer = *peer, .opts = *opts, .is_ending = is_ending };
+	clock_gettime(CLOCK_REALTIME_COARSE, &tree->mounted);
+	/* Without it, a pool that dies is noticed when it is asked. */
+	tree->pidfd = (int)syscall(SYS_pidfd_open, peer->pid, 0);
+	int err = tree_load(tree);
+	if (err != 0)
+		fprintf(stderr, "memplug: the pool '%s' does not answer: %s\n", peer->name,
+			strerror(-err));
+	return err;
+}
+
+int
+tree_mount(const struct mhp__peer *peer, const char *folder, const struct tree_opts *opts)
+{
+	static struct tree tree;
+	char name[128], path[PATH_MAX];
+	char *words[] = { (char[]){ "memplug" }, (char[]){ "-o" }, name, NULL };
+	struct fuse_args args = FUSE_ARGS_INIT(3, words);
+	/* The daemon changes its folder. */
+	if (realpath(folder, path) == NULL) {
+		fprintf(stderr, "memplug: cannot mount on %s: %s\n", folder, strerror(errno));
+		return -1;
+	}
+	if (prepare(&tree, peer, opts) != 0)
+		return -1;
+	snprintf(name, sizeof(name), "fsname=memplug:%d,subtype=memplug", peer->pid);
+	session = fuse_session_new(&args, &tree_ops, sizeof(tree_ops), &tree);
+	if (session == NULL) {
+		fprintf(stderr, "memplug: cannot start a file system\n");
+		return -1;
+	}
+	int status = mount_and_serve(&tree, path);
+	struct fuse_session *ended = session;
+	session = NULL;
+	fuse_session_destroy(ended);
+	return status;
+}

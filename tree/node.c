@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * node.c - the shape of the tree: what an inode number means, what is in which folder.
+ *
+ * A number is the kind, an index and a block; but the root has the number that the kernel wants. A
+ * name below a folder of the pool is looked for in the pool's own list of attributes or among its
+ * blocks; the folders around them, which make a node link lead somewhere, are the table below.
+ */
+#define _GNU_SOURCE
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "tree.h"
+
+#define ROOT_INO 1U
+#define BLOCK_PREFIX "memory"
+#define NODE_PREFIX "node"
+#define NODES_MAX 255U
+
+/* Folders that are always there. Where the root is the folder of the blocks, what is below it. */
+static const struct {
+	enum tree_root root;
+	enum tree_kind parent;
+	const char *name;
+	enum tree_kind kind;
+} fixed_folders[] = {
+	{ TREE_ROOT_SYSTEM, TREE_ROOT, "sys", TREE_SYS },
+	{ TREE_ROOT_SYSTEM, TREE_SYS, "bus", TREE_BUS },
+	{ TREE_ROOT_SYSTEM, TREE_SYS, "devices", TREE_DEVICES },
+	{ TREE_ROOT_SYSTEM, TREE_SYS, "module", TREE_MODULE },
+	{ TREE_ROOT_SYSTEM, TREE_DEVICES, "system", TREE_SYSTEM },
+	{ TREE_ROOT_SYSTEM, TREE_SYSTEM, "memory", TREE_MEMORY },
+	{ TREE_ROOT_SYSTEM, TREE_SYSTEM, "node", TREE_NODES },
+	{ TREE_ROOT_SYSTEM, TREE_BUS, "memory", TREE_BUS_MEMORY },
+	{ TREE_ROOT_SYSTEM, TREE_BUS_MEMORY, "devices", TREE_BUS_DEVICES },
+	{ TREE_ROOT_SYSTEM, TREE_MODULE, "memory_hotplug", TREE_MODULE_MEMORY },
+	{ TREE_ROOT_SYSTEM, TREE_MODULE_MEMORY, "parameters", TREE_PARAMETERS },
+	{ TREE_ROOT_MEMORY, TREE_MEMORY, "node", TREE_NODES },
+	{ TREE_ROOT_MEMORY, TREE_MEMORY, "parameters", TREE_PARAMETERS },
+};
+#define NR_FIXED_FOLDERS (sizeof(fixed_folders) / sizeof(fixed_folders[0]))
+
+static enum tree_kind
+root_kind(const struct tree *tree)
+{
+	return tree->opts.root == TREE_ROOT_MEMORY ? TREE_MEMORY : TREE_ROOT;
+}
+
+uint64_t
+tree_ino(const struct tree *tree, struct tree_node node)
+{
+	if (node.kind == root_kind(tree))
+		return ROOT_INO;
+	return (uint64_t)node.kind << 56 | (uint64_t)node.index << 32 | node.block;
+}
+
+struct tree_node
+tree_node_of(const struct tree *tree, uint64_t ino)
+{
+	if (ino == ROOT_INO)
+		return (struct tree_node){ .kind = root_kind(tree) };
+	return (struct tree_node){ (enum tree_kind)(ino >> 56), ino >> 32 & 0xffffff,
+				   (uint32_t)ino };
+}
+
+unsigned
+tree_mode(const struct tree *tree, struct tree_node node)
+{
+	if (node.kind >= TREE_BLOCK_NODE)
+		return S_IFLNK | 0777;
+	if (node.kind == TREE_NO_ZONES)
+		return S_IFREG | 0444;
+	if (node.kind == TREE_ATTR)
+		return S_IFREG | tree->attrs[node.index % TREE_ATTRS_MAX].mode;
+	return S_IFDIR | 0755;
+}
+
+void
+tree_link(const struct tree *tree, struct tree_node node, char *text, size_t size)
+{
+	bool system = tree->opts.root == TREE_ROOT_SYSTEM;
+	if (node.kind == TREE_BLOCK_NODE)
+		snprintf(text, size, "../../node/" NODE_PREFIX "%u", node.index);
+	else if (node.kind == TREE_BLOCK_SUBSYSTEM)
+		snprintf(text, size, "../../../../bus/memory");
+	else if (node.kind == TREE_NODE_BLOCK)
+		snprintf(text, size, "../../%s" BLOCK_PREFIX "%u", system ? "memory/" : "",
+			 node.block);
+	else
+		snprintf(text, size, "../../../devices/system/memory/" BLOCK_PREFIX "%u",
+			 node.block);
+}
+
+void
+tree_request_name(const struct tree *tree, struct tree_node node, char *text, size_t size)
+{
+	const struct tree_attr *attr = &tree->attrs[node.index % TREE_ATTRS_MAX];
+	if (attr->place == TREE_BLOCK)
+		snprintf(text, size, BLOCK_PREFIX "%u/%s", node.block, attr->path);
+	else
+		snprintf(text, size, "%s", attr->path);
+}
+
+/* ---- names ---- */
+
+/* PREFIX and a number as one writes it. */
+static bool
+parse_name(const char *name, const char *prefix, uint32_t max, uint32_t *ret_number)
+{
+	size_t length = strlen(prefix);
+	char *end;
+	if (strncmp(name, prefix, length) != 0 || !isdigit((unsigned char)name[length]) ||
+	    (name[length] == '0' && name[length + 1] != 0))
+		return false;
+	unsigned long long number = strtoull(name + length, &end, 10);
+	*ret_number = (uint32_t)number;
+	return *end == 0 && number <= max;
+}
+
+/* The node of a block; -ENOENT: there is no such block. */
+static int
+node_of_block(struct tree_call *call, uint32_t block, uint32_t *ret_node)
+{
+	char line[64];
+	struct json_object *text;
+	bool answered;
+	int err;
+	snprintf(line, sizeof(line), "read " BLOCK_PREFIX "%u/node\n", block);
+	struct json_object *answer = tree_ask(call, line, &err, &answered);
+	if (answer == NULL)
+		return answered ? -ENOENT : err;
+	if (json_object_object_get_ex(answer, "text", &text))
+		*ret_node = (uint32_t)strtoul(json_object_get_string(text), NULL, 10);
+	json_object_put(answer);
+	return 0;
+}
+
+static bool
+find_attr(const struct tree *tree, enum tree_place place, const char *folder, const char *name,
+	  uint32_t block, struct tree_node *ret_node)
+{
+	unsigned index = tree_find(tree, place, folder, name, 0);
+	*ret_node = (struct tree_node){ TREE_ATTR, index, block };
+	if (index == tree->nr_attrs && *folder == 0) { /* or is it a folder itself? */
+		index = tree_find(tree, place, name, NULL, 0);
+		*ret_node = (struct tree_node){ TREE_FOLDER, index, block };
+	}
+	return index != tree->nr_attrs;
+}
+
+/* A block by its name, where its folder, or a link to it, may be. */
+static int
+lookup_block(struct tree_call *call, const char *name, struct tree_node parent,
+	     struct tree_node *ret_node)
+{
+	uint32_t block, node = 0;
+	if (!parse_name(name, BLOCK_PREFIX, UINT32_MAX - 1, &block))
+		return -ENOENT;
+	int err = node_of_block(call, block, &node);
+	if (parent.kind == TREE_MEMORY) {
+		/* chmem and lsmem look for block 0 to learn whether there are zones at all. */
+		if (err == -ENOENT && block == 0)
+			*ret_node = (struct tree_node){ TREE_NO_BLOCK, 0, 0 };
+		else
+			*ret_node = (struct tree_node){ TREE_BLOCK_FOLDER, 0, block };
+		return err == -ENOENT && block == 0 ? 0 : err;
+	}
+	if (parent.kind == TREE_BUS_DEVICES)
+		*ret_node = (struct tree_node){ TREE_BUS_BLOCK, 0, block };
+	else
+		*ret_node = (struct tree_node){ TREE_NODE_BLOCK, parent.index, block };
+	return err == 0 && parent.kind == TREE_NODE && node != parent.index ? -ENOENT : err;
+}
+
+static int
+lookup_in_block(struct tree_call *call, uint32_t block, const char *name,
+		struct tree_node *ret_node)
+{
+	uint32_t asked, node = 0;
+	if (find_attr(call->tree, TREE_BLOCK, "", name, block, ret_node))
+		return 0;
+	if (strcmp(name, "subsystem") == 0) {
+		*ret_node = (struct tree_node){ TREE_BLOCK_SUBSYSTEM, 0, block };
+		return 0;
+	}
+	if (!parse_name(name, NODE_PREFIX, NODES_MAX, &asked))
+		return -ENOENT;
+	int err = node_of_block(call, block, &node);
+	*ret_node = (struct tree_node){ TREE_BLOCK_NODE, node, block };
+	return err == 0 && node != asked ? -ENOENT : err;
+}
+
+static int
+lookup_node(struct tree_call *call, const char *name, struct tree_node *ret_node)
+{
+	struct tree_runs runs;
+	uint32_t node;
+	if (!parse_name(name, NODE_PREFIX, NODES_MAX, &node))
+		return -ENOENT;
+	int err = tree_runs_load(call, (int)node, &runs);
+	*ret_node = (struct tree_node){ TREE_NODE, node, 0 };
+	if (err == 0 && runs.nr == 0)
+		err = -ENOENT;
+	tree_runs_free(&runs);
+	return err;
+}
+
+static bool
+lookup_fixed(const struct tree *tree, enum tree_kind parent, const char *name,
+	     struct tree_node *ret_node)
+{
+	for (size_t i = 0; i < NR_FIXED_FOLDERS; i++)
+		if (fixed_folders[i].root == tree->opts.root && fixed_folders[i].parent == parent &&
+		    strcmp(fixed_folders[i].name, name) == 0) {
+			*ret_node = (struct tree_node){ .kind = fixed_folders[i].kind };
+			return true;
+		}
+	return false;
+}
+
+int
+tree_lookup(struct tree_call *call, struct tree_node parent, const char *name,
+	    struct tree_node *ret_node)
+{
+	const struct tree *tree = call->tree;
+	char folder[64];
+	if (lookup_fixed(tree, parent.kind, name, ret_node))
+		return 0;
+	switch (parent.kind) {
+	case TREE_MEMORY:
+		if (find_attr(tree, TREE_POOL, "", name, 0, ret_node))
+			return 0;
+		return lookup_block(call, name, parent, ret_node);
+	case TREE_PARAMETERS:
+		return find_attr(tree, TREE_PARAMETER, "", name, 0, ret_node) ? 0 : -ENOENT;
+	case TREE_BLOCK_FOLDER:
+		return lookup_in_block(call, parent.block, name, ret_node);
+	case TREE_FOLDER:
+		tree_attr_folder(&tree->attrs[parent.index], folder, sizeof(folder));
+		return find_attr(tree, tree->attrs[parent.index].place, folder, name, parent.block,
+				 ret_node) ? 0 : -ENOENT;
+	case TREE_NO_BLOCK:
+		*ret_node = (struct tree_node){ TREE_NO_ZONES, 0, 0 };
+		return strcmp(name, "valid_zones") == 0 ? 0 : -ENOENT;
+	case TREE_NODES:
+		return lookup_node(call, name, ret_node);
+	case TREE_NODE:
+	case TREE_BUS_DEVICES:
+		return lookup_block(call, name, parent, ret_node);
+	default:
+		return -ENOENT;
+	}
+}
+
+/* ---- listings ---- */
+
+static void
+add_fixed(struct tree_listing *listing, const char *name, struct tree_node node)
+{
+	if (listing->nr_fixed == TREE_ATTRS_MAX)
+		return;
+	snprintf(listing->fixed[listing->nr_fixed].name, sizeof(listing->fixed[0].name), "%s",
+		 name);
+	listing->fixed[listing->nr_fixed++].node = node;
+}
+
+/* The attributes of a folder, and the folders that others of them lie in. */
+static void
+add_attrs(const struct tree *tree, struct tree_listing *listing, enum tree_place place,
+	  const char *folder)
+{
+	uint32_t block = listing->folder.block;
+	char name[64];
+	for (unsigned i = 0; (i = tree_find(tree, place, folder, NULL, i)) < tree->nr_attrs; i++)
+		add_fixed(listing, tree_attr_name(&tree->attrs[i]),
+			  (struct tree_node){ TREE_ATTR, i, block });
+	for (unsigned i = 0; *folder == 0 && i < tree->nr_attrs; i++) {
+		if (tree->attrs[i].place != place || !tree->attrs[i].opens_folder)
+			continue;
+		tree_attr_folder(&tree->attrs[i], name, sizeof(name));
+		add_fixed(listing, name, (struct tree_node){ TREE_FOLDER, i, block });
+	}
+}
+
+static int
+list_block(struct tree_call *call, struct tree_listing *listing)
+{
+	uint32_t node = 0, block = listing->folder.block;
+	char name[32];
+	int err = node_of_block(call, block, &node);
+	if (err != 0)
+		return err;
+	add_attrs(call->tree, listing, TREE_BLOCK, "");
+	add_fixed(listing, "subsystem", (struct tree_node){ TREE_BLOCK_SUBSYSTEM, 0, block });
+	snprintf(name, sizeof(name), NODE_PREFIX "%u", node);
+	add_fixed(listing, name, (struct tree_node){ TREE_BLOCK_NODE, node, block });
+	return 0;
+}
+
+static int
+list_nodes(struct tree_call *call, struct tree_listing *listing)
+{
+	bool there[NODES_MAX + 1] = { false };
+	struct tree_runs runs;
+	char name[32];
+	int err = tree_runs_load(call, -1, &runs);
+	for (unsigned i = 0; err == 0 && i < runs.nr; i++)
+		there[runs.run[i].node & NODES_MAX] = true;
+	for (uint32_t node = 0; node <= NODES_MAX; node++) {
+		if (!there[node])
+			continue;
+		snprintf(name, sizeof(name), NODE_PREFIX "%u", node);
+		add_fixed(listing, name, (struct tree_node){ TREE_NODE, node, 0 });
+	}
+	tree_runs_free(&runs);
+	return err;
+}
+
+int
+tree_list(struct tree_call *call, struct tree_node folder, struct tree_listing *listing)
+{
+	const struct tree *tree = call->tree;
+	char name[64];
+	tree_runs_free(&listing->runs);
+	listing->folder = folder;
+	listing->nr_fixed = 0;
+	for (size_t i = 0; i < NR_FIXED_FOLDERS; i++)
+		if (fixed_folders[i].root == tree->opts.root &&
+		    fixed_folders[i].parent == folder.kind)
+			add_fixed(listing, fixed_folders[i].name,
+				  (struct tree_node){ .kind = fixed_folders[i].kind });
+	switch (folder.kind) {
+	case TREE_MEMORY:
+		add_attrs(tree, listing, TREE_POOL, "");
+		return tree_runs_load(call, -1, &listing->runs);
+	case TREE_BUS_DEVICES:
+		return tree_runs_load(call, -1, &listing->runs);
+	case TREE_NODE:
+		return tree_runs_load(call, (int)folder.index, &listing->runs);
+	case TREE_NODES:
+		return list_nodes(call, listing);
+	case TREE_BLOCK_FOLDER:
+		return list_block(call, listing);
+	case TREE_PARAMETERS:
+		add_attrs(tree, listing, TREE_PARAMETER, "");
+		return 0;
+	case TREE_FOLDER:
+		tree_attr_folder(&tree->attrs[folder.index], name, sizeof(name));
+		add_attrs(tree, listing, tree->attrs[folder.index].place, name);
+		return 0;
+	case TREE_NO_BLOCK:
+		add_fixed(listing, "valid_zones", (struct tree_node){ TREE_NO_ZONES, 0, 0 });
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+bool
+tree_listing_at(const struct tree_listing *listing, uint64_t at, char *name, size_t size,
+		struct tree_node *ret_node)
+{
+	static const enum tree_kind kinds[] = {
+		[TREE_MEMORY] = TREE_BLOCK_FOLDER, [TREE_NODE] = TREE_NODE_BLOCK,
+		[TREE_BUS_DEVICES] = TREE_BUS_BLOCK,
+	};
+	uint32_t block;
+	if (at < listing->nr_fixed) {
+		snprintf(name, size, "%s", listing->fixed[at].name);
+		*ret_node = listing->fixed[at].node;
+		return true;
+	}
+	const struct tree_run *run = tree_runs_at(&listing->runs, at - listing->nr_fixed, &block);
+	if (run == NULL)
+		return false;
+	snprintf(name, size, BLOCK_PREFIX "%u", block);
+	*ret_node = (struct tree_node){ kinds[listing->folder.kind], listing->folder.index, block };
+	return true;
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ops.c - names and folders: lookup, stat, links, listings; and what may not be done at all.
+ *
+ * The kernel is told to remember nothing, neither names nor attributes nor contents: all of it may
+ * change without us. Once the pool's process has ended, every access answers ENODEV; the tree stays
+ * mounted all the same, since what it covers could be the machine's own memory blocks.
+ */
+#define _GNU_SOURCE
+#include "ops.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct open_folder {
+	struct tree_node node;
+	bool taken;
+	struct tree_listing listing;
+};
+
+static void
+on_interrupt(fuse_req_t req, void *data)
+{
+	(void)req;
+	tree_interrupt(data);
+}
+
+bool
+tree_op_begin(struct tree_call *call, fuse_req_t req, long block)
+{
+	int err = tree_call_begin(call, fuse_req_userdata(req), block);
+	if (err != 0)
+		fuse_reply_err(req, -err);
+	else
+		fuse_req_interrupt_func(req, on_interrupt, call);
+	return err == 0;
+}
+
+void
+tree_op_done(fuse_req_t req)
+{
+	fuse_req_interrupt_func(req, NULL, NULL);
+}
+
+void
+tree_stat(const struct tree *tree, struct tree_node node, struct stat *ret_stat)
+{
+	*ret_stat = (struct stat){
+		.st_ino = tree_ino(tree, node), .st_mode = tree_mode(tree, node),
+		.st_nlink = 1, .st_uid = getuid(), .st_gid = getgid(),
+		.st_blksize = TREE_FILE_BYTES,
+		.st_atim = tree->mounted, .st_mtim = tree->mounted, .st_ctim = tree->mounted,
+	};
+	if (S_ISREG(ret_stat->st_mode))
+		ret_stat->st_size = TREE_FILE_BYTES;
+	if (S_ISDIR(ret_stat->st_mode))
+		ret_stat->st_nlink = 2;
+}
+
+static void
+op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	const struct tree *tree = fuse_req_userdata(req);
+	struct fuse_entry_param entry = { 0 };
+	struct tree_node node = { 0 };
+	struct tree_call call;
+	if (!tree_op_begin(&call, req, -1))
+		return;
+	int err = tree_is_dead(tree)
+		? -ENODEV : tree_lookup(&call, tree_node_of(tree, parent), name, &node);
+	tree_op_done(req);
+	if (err == 0) {
+		entry.ino = tree_ino(tree, node);
+		tree_stat(tree, node, &entry.attr);
+		fuse_reply_entry(req, &entry);
+	} else {
+		fuse_reply_err(req, -err);
+	}
+	tree_call_end(&call);
+}
+
+static void
+reply_stat(fuse_req_t req, fuse_ino_t ino)
+{
+	const struct tree *tree = fuse_req_userdata(req);
+	struct stat st;
+	tree_stat(tree, tree_node_of(tree, ino), &st);
+	if (tree_is_dead(tree))
+		fuse_reply_err(req, ENODEV);
+	else
+		fuse_reply_attr(req, &st, 0);
+}
+
+static void
+op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
+{
+	(void)info;
+	reply_stat(req, ino);
+}
+
+/* Truncating and touching do nothing, as in sysfs; modes and owners are not to be had. */
+static void
+op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, struct fuse_file_info *info)
+{
+	(void)st, (void)info;
+	if ((to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0)
+		fuse_reply_err(req, EPERM);
+	else
+		reply_stat(req, ino);
+}
+
+static void
+op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	const struct tree *tree = fuse_req_userdata(req);
+	char text[128];
+	tree_link(tree, tree_node_of(tree, ino), text, sizeof(text));
+	fuse_reply_readlink(req, text);
+}
+
+/* ---- folders ---- */
+
+static void
+op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
+{
+	const struct tree *tree = fuse_req_userdata(req);
+	struct open_folder *folder = calloc(1, sizeof(*folder));
+	if (tree_is_dead(tree) || folder == NULL) {
+		free(folder);
+		fuse_reply_err(req, tree_is_dead(tree) ? ENODEV : ENOMEM);
+		return;
+	}
+	folder->node = tree_node_of(tree, ino);
+	info->fh = (uintptr_t)folder;
+	if (fuse_reply_open(req, info) != 0)
+		free(folder);
+}
+
+static void
+op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
+{
+	struct open_folder *folder = (struct open_folder *)(uintptr_t)info->fh;
+	(void)ino;
+	tree_runs_free(&folder->listing.runs);
+	free(folder);
+	fuse_reply_err(req, 0);
+}
+
+/* Entries from `at` on, as many as fit: 0 and 1 are . and .., which the kernel leaves to us. */
+static size_t
+fill(fuse_req_t req, const struct open_folder *folder, uint64_t at, char *buffer, size_t size)
+{
+	const struct tree *tree = fuse_req_userdata(req);
+	size_t used = 0;
+	for (;; at++) {
+		struct tree_node node = folder->node;
+		char name[64] = ".";
+		struct stat st = { 0 };
+		if (at == 1)
+			strcpy(name, "..");
+		if (at >= 2 &&
+		    !tree_listing_at(&folder->listing, at - 2, name, sizeof(name), &node))
+			return used;
+		st.st_ino = tree_ino(tree, node);
+		st.st_mode = tree_mode(tree, node);
+		size_t need = fuse_add_direntry(req, buffer + used, size - used, name, &st,
+						(off_t)(at + 1));
+		if (need > size - used)
+			return used;
+		used += need;
+	}
+}
+
+/* The picture is taken when reading begins, and again after a rewind. */
+static void
+op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *info)
+{
+	struct open_folder *folder = (struct open_folder *)(uintptr_t)info->fh;
+	struct tree_call call;
+	char *buffer = malloc(size);
+	int err = buffer == NULL ? -ENOMEM : 0;
+	(void)ino;
+	if (!tree_op_begin(&call, req, -1)) {
+		free(buffer);
+		return;
+	}
+	if (err == 0 && (offset == 0 || !folder->taken))
+		err = tree_list(&call, folder->node, &folder->listing);
+	folder->taken = err == 0;
+	tree_op_done(req);
+	if (err != 0)
+		fuse_reply_err(req, -err);
+	else
+		fuse_reply_buf(req, buffer, fill(req, folder, (uint64_t)offset, buffer, size));
+	free(buffer);
+	tree_call_end(&call);
+}
+
+/* ---- what nobody may ---- */
+
+static void
+op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+	  struct fuse_file_info *info)
+{
+	(void)parent, (void)name, (void)mode, (void)info;
+	fuse_reply_err(req, EACCES);
+}
+
+static void
+op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
+{
+	(void)parent, (void)name, (void)mode, (void)device;
+	fuse_reply_err(req, EPERM);
+}
+
+static void
+op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	(void)parent, (void)name, (void)mode;
+	fuse_reply_err(req, EPERM);
+}
+
+static void
+op_remove(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	(void)parent, (void)name;
+	fuse_reply_err(req, EPERM);
+}
+
+static void
+op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
+{
+	(void)link, (void)parent, (void)name;
+	fuse_reply_err(req, EPERM);
+}
+
+static void
+op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+	  const char *new_name, unsigned flags)
+{
+	(void)parent, (void)name, (void)new_parent, (void)new_name, (void)flags;
+	fuse_reply_err(req, EPERM);
+}
+
+static void
+op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+	(void)ino, (void)parent, (void)name;
+	fuse_reply_err(req, EPERM);
+}
+
+const struct fuse_lowlevel_ops tree_ops = {
+	.lookup = op_lookup,
+	.getattr = op_getattr,
+	.setattr = op_setattr,
+	.readlink = op_readlink,
+	.open = tree_op_open,
+	.read = tree_op_read,
+	.write = tree_op_write,
+	.release = tree_op_release,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.releasedir = op_releasedir,
+	.create = op_create,
+	.mknod = op_mknod,
+	.mkdir = op_mkdir,
+	.rmdir = op_remove,
+	.unlink = op_remove,
+	.symlink = op_symlink,
+	.rename = op_rename,
+	.link = op_link,
+};

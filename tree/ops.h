@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ops.h - what the two halves of the file system share: names (ops.c) and contents (file.c).
+ *
+ * Each operation gets the tree as the session's data, and answers exactly once, whatever happens.
+ */
+#ifndef MHP_TREE_OPS_H
+#define MHP_TREE_OPS_H
+
+#define FUSE_USE_VERSION 312
+#include <fuse3/fuse_lowlevel.h>
+
+#include "tree.h"
+
+#define TREE_FILE_BYTES 4096U
+
+/* Begin a call that an interrupt of the request ends; answers itself when that fails. */
+bool tree_op_begin(struct tree_call *call, fuse_req_t req, long block);
+/* No interrupt reaches the call any more; before the answer, which ends the request. */
+void tree_op_done(fuse_req_t req);
+/* What stat says of a node. */
+void tree_stat(const struct tree *tree, struct tree_node node, struct stat *ret_stat);
+
+extern const struct fuse_lowlevel_ops tree_ops;
+
+void tree_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *file);
+void tree_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		  struct fuse_file_info *file);
+void tree_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+		   struct fuse_file_info *file);
+void tree_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *file);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * table.c - the attributes of a pool and where the tree has them.
+ *
+ * The pool lists them once, when the tree is mounted: what a build of memplug offers does not
+ * change while it runs.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tree.h"
+
+static enum tree_place
+place_of(const char *word)
+{
+	if (strcmp(word, "block") == 0)
+		return TREE_BLOCK;
+	return strcmp(word, "parameter") == 0 ? TREE_PARAMETER : TREE_POOL;
+}
+
+static const char *
+member(struct json_object *object, const char *name)
+{
+	struct json_object *value;
+	return json_object_object_get_ex(object, name, &value) ? json_object_get_string(value) : "";
+}
+
+static void
+append(struct tree *tree, struct json_object *said)
+{
+	struct tree_attr *attr = &tree->attrs[tree->nr_attrs];
+	struct json_object *mode;
+	char folder[sizeof(attr->path)];
+	snprintf(attr->path, sizeof(attr->path), "%s", member(said, "name"));
+	const char *slash = strchr(attr->path, '/');
+	attr->folder_length = slash != NULL ? (size_t)(slash - attr->path) : 0;
+	attr->place = place_of(member(said, "place"));
+	if (json_object_object_get_ex(said, "mode", &mode))
+		attr->mode = (unsigned)json_object_get_int(mode) & 0666;
+	tree_attr_folder(attr, folder, sizeof(folder));
+	attr->opens_folder = slash != NULL && tree_find(tree, attr->place, folder, NULL, 0) ==
+						      tree->nr_attrs;
+	tree->nr_attrs++;
+}
+
+int
+tree_load(struct tree *tree)
+{
+	struct tree_call call;
+	struct json_object *list;
+	bool answered;
+	int err = tree_call_begin(&call, tree, -1);
+	if (err != 0)
+		return err;
+	struct json_object *answer = tree_ask(&call, "attrs\n", &err, &answered);
+	tree_call_end(&call);
+	if (answer == NULL)
+		return err;
+	if (!json_object_object_get_ex(answer, "attrs", &list))
+		err = -EPROTO;
+	for (size_t i = 0; err == 0 && i < json_object_array_length(list); i++)
+		if (tree->nr_attrs < TREE_ATTRS_MAX)
+			append(tree, json_object_array_get_idx(list, i));
+	json_object_put(answer);
+	return err;
+}
+
+const char *
+tree_attr_name(const struct tree_attr *attr)
+{
+	return attr->path + attr->folder_length + (attr->folder_length != 0);
+}
+
+void
+tree_attr_folder(const struct tree_attr *attr, char *folder, size_t size)
+{
+	snprintf(folder, size, "%.*s", (int)attr->folder_length, attr->path);
+}
+
+unsigned
+tree_find(const struct tree *tree, enum tree_place place, const char *folder, const char *name,
+	  unsigned from)
+{
+	size_t length = strlen(folder);
+	for (; from < tree->nr_attrs; from++) {
+		const struct tree_attr *attr = &tree->attrs[from];
+		if (attr->place == place && attr->folder_length == length &&
+		    memcmp(attr->path, folder, length) == 0 &&
+		    (name == NULL || strcmp(tree_attr_name(attr), name) == 0))
+			break;
+	}
+	return from;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tree.h - a pool as a file system with the names, modes and errors of the kernel's memory blocks.
+ *
+ * It runs in a process of its own and knows a pool by its socket alone: which attributes there are
+ * it learns from the pool, and it keeps nothing of what they say. Every inode number says by itself
+ * what it is, so there is no table of inodes, and nothing to go stale but what the pool has.
+ */
+#ifndef MHP_TREE_TREE_H
+#define MHP_TREE_TREE_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "../control/client.h"
+
+/* Where the tree's root is: in the folder of the memory blocks, or in all that is around it. */
+enum tree_root {
+	TREE_ROOT_MEMORY,
+	TREE_ROOT_SYSTEM,
+};
+
+struct tree_opts {
+	enum tree_root root;
+	bool foreground;
+};
+
+/*
+ * Mount the tree of a pool on a folder and serve it: in the background, once it is mounted, or
+ * until it is unmounted or told to end. Returns 0, or -1 when that was not to be; what was in the
+ * way is printed.
+ */
+int tree_mount(const struct mhp__peer *peer, const char *folder, const struct tree_opts *opts);
+
+/* ---- table.c: the attributes, as the pool lists them ---- */
+
+enum tree_place {
+	TREE_POOL,
+	TREE_PARAMETER,
+	TREE_BLOCK,
+};
+
+struct tree_attr {
+	char path[64];                 /* in its place; may lie in a folder */
+	size_t folder_length;          /* of the folder's name in path; 0: it lies in none */
+	bool opens_folder;             /* the first one that lies in its folder stands for that */
+	enum tree_place place;
+	unsigned mode;
+};
+
+#define TREE_ATTRS_MAX 256U
+
+struct tree {
+	struct mhp__peer peer;
+	int pidfd;                     /* readable once the pool's process has ended; or -1 */
+	struct tree_opts opts;
+	struct timespec mounted;
+	bool (*is_ending)(void);       /* shall those who wait give up? */
+	unsigned nr_attrs;
+	struct tree_attr attrs[TREE_ATTRS_MAX];
+};
+
+/* Read the list; 0 or a negative errno. */
+int tree_load(struct tree *tree);
+/*
+ * The attribute `name` of a folder ("" or "power"), from index `from` on; nr_attrs when there is
+ * none. name NULL: the next one that is a file of it.
+ */
+unsigned tree_find(const struct tree *tree, enum tree_place place, const char *folder,
+		   const char *name, unsigned from);
+/* The part behind the folder, and the folder; "" where there is none. */
+const char *tree_attr_name(const struct tree_attr *attr);
+void tree_attr_folder(const struct tree_attr *attr, char *folder, size_t size);
+
+/* ---- ask.c: requests that end when the caller no longer wants them ---- */
+
+/* Somebody waits for the pool. */
+struct tree_call {
+	int wake;                      /* an eventfd: the caller was interrupted */
+	int fd;                        /* to the pool, while it has not answered; else -1 */
+	long block;                    /* what is to be cancelled then; -1: nothing */
+	const struct tree *tree;
+	char *text;
+	size_t used;
+};
+
+/* A call may be interrupted by tree_interrupt(), from another thread, between begin and end. */
+int tree_call_begin(struct tree_call *call, const struct tree *tree, long block);
+void tree_interrupt(struct tree_call *call);
+/*
+ * Ask; the caller puts the answer. NULL: *ret_err is a negative errno, -ENODEV where there is no
+ * pool any more, -EINTR where the wait was interrupted, or what the pool answered, and then
+ * *ret_answered is set.
+ */
+struct json_object *tree_ask(struct tree_call *call, const char *line, int *ret_err,
+			     bool *ret_answered);
+/* Ends what was not awaited, too: that may take as long as the pool needs to give it up. */
+void tree_call_end(struct tree_call *call);
+/* Has the pool's process ended? */
+bool tree_is_dead(const struct tree *tree);
+
+/* ---- runs.c: which blocks are there ---- */
+
+struct tree_run {
+	uint32_t first, count, node;
+	uint64_t rank;                 /* how many blocks are before it */
+};
+
+struct tree_runs {
+	unsigned nr;
+	uint64_t nr_blocks;
+	struct tree_run *run;
+};
+
+/* 0 or a negative errno. node: of this node only; negative: all. */
+int tree_runs_load(struct tree_call *call, int node, struct tree_runs *runs);
+void tree_runs_free(struct tree_runs *runs);
+/* The block that has `rank` blocks before it. */
+const struct tree_run *tree_runs_at(const struct tree_runs *runs, uint64_t rank,
+				    uint32_t *ret_block);
+
+/* ---- node.c: what an inode is, and what is in it ---- */
+
+enum tree_kind {
+	TREE_NONE,
+	/* folders that are always there, of which the root is one */
+	TREE_ROOT, TREE_SYS, TREE_DEVICES, TREE_SYSTEM, TREE_BUS, TREE_BUS_MEMORY, TREE_BUS_DEVICES,
+	TREE_MODULE, TREE_MODULE_MEMORY, TREE_PARAMETERS, TREE_MEMORY, TREE_NODES,
+	/* folders of the pool */
+	TREE_FOLDER,                   /* index: the attribute that opens it; block, if of one */
+	TREE_BLOCK_FOLDER,
+	TREE_NO_BLOCK,                 /* stands for block 0 when it is absent */
+	TREE_NODE,                     /* index: its number */
+	/* files */
+	TREE_ATTR,                     /* index; block, if of one */
+	TREE_NO_ZONES,
+	/* links */
+	TREE_BLOCK_NODE,               /* index: the node */
+	TREE_BLOCK_SUBSYSTEM,
+	TREE_NODE_BLOCK,
+	TREE_BUS_BLOCK,
+};
+
+struct tree_node {
+	enum tree_kind kind;
+	uint32_t index;
+	uint32_t block;
+};
+
+uint64_t tree_ino(const struct tree *tree, struct tree_node node);
+struct tree_node tree_node_of(const struct tree *tree, uint64_t ino);
+/* S_IFMT and permissions. */
+unsigned tree_mode(const struct tree *tree, struct tree_node node);
+/* Where a link points. */
+void tree_link(const struct tree *tree, struct tree_node node, char *text, size_t size);
+/* The name of an attribute in requests: memory3/state. */
+void tree_request_name(const struct tree *tree, struct tree_node node, char *text, size_t size);
+/* Find `name` in a folder; 0, -ENOENT, or the pool is gone. */
+int tree_lookup(struct tree_call *call, struct tree_node parent, const char *name,
+		struct tree_node *ret_node);
+
+/* A folder as it was when it was opened. */
+struct tree_listing {
+	struct tree_node folder;
+	struct tree_runs runs;
+	unsigned nr_fixed;
+	struct {
+		char name[64];
+		struct tree_node node;
+	} fixed[TREE_ATTRS_MAX];
+};
+
+int tree_list(struct tree_call *call, struct tree_node folder, struct tree_listing *listing);
+/* Entry number `at`; false: there are no more. */
+bool tree_listing_at(const struct tree_listing *listing, uint64_t at, char *name, size_t size,
+		     struct tree_node *ret_node);
+
+#endif
