@@ -1,0 +1,272 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# guest_cases.sh - what is tried in the guest, a function each; sourced by guest_init.sh.
+#
+# A case is a shell of its own and passes with exit status 0; what it prints is shown when it does
+# not. Programs that it leaves running are ended after it. The names say what must hold.
+set -u
+small=/dev/dax0.0 # mapped in pieces of 4 KiB
+large=/dev/dax1.0 # of 2 MiB
+name=guest
+
+die() {
+	echo "$*"
+	exit 1
+}
+
+# expect STATUS WORDS COMMAND...: exit status, and words on standard error.
+expect() {
+	want=$1 words=$2
+	shift 2
+	"$@" >/tmp/out 2>/tmp/err
+	got=$?
+	[ $got = "$want" ] || die "$*: exit status $got, not $want: $(cat /tmp/err)"
+	[ -z "$words" ] || grep -q -- "$words" /tmp/err ||
+		die "$*: no word of '$words': $(cat /tmp/err)"
+}
+
+pool() {
+	memplug -p "$name" "$@"
+}
+
+# start MEGABYTES OPTION...: the worker under memplug run, as $program; waits until it is busy.
+start() {
+	size=$1
+	shift
+	: >/tmp/worker # what the one before said
+	memplug run --name "$name" --block-size 16M --max 512M "$@" -- worker "$size" \
+		>/tmp/worker 2>&1 &
+	program=$!
+	echo $program >>/tmp/started
+	for _ in $(seq 600); do
+		grep -q ready /tmp/worker && return
+		kill -0 $program 2>/dev/null || break
+		sleep 0.2
+	done
+	die "the worker did not start: $(tail -n 5 /tmp/worker)"
+}
+
+# The worker ends well: it found nothing wrong, and it did something.
+stop() {
+	pool check >/dev/null || die "the verifier is not content"
+	kill -TERM "$program"
+	wait "$program" || die "the worker: $(tail -n 5 /tmp/worker)"
+	grep -q '^[1-9][0-9]* operations, [1-9][0-9]* forks, 0 wrong$' /tmp/worker ||
+		die "the worker said: $(tail -n 5 /tmp/worker)"
+}
+
+first_blocks() {
+	pool list --json | grep -o '"index":[0-9]*' | cut -d: -f2
+}
+
+# Every block that the worker started on leaves while it works, for memory of BACKING.
+all_leave() { # BACKING
+	blocks=$(first_blocks)
+	[ -n "$blocks" ] || die "no blocks"
+	pool add "$(($(echo "$blocks" | wc -l) * 16 + 32))M" --backing "$1" >/dev/null ||
+		die "cannot add $1"
+	for block in $blocks; do
+		pool remove "$block" --deadline 120 || die "block $block does not leave: $(tail -n 5 /tmp/worker)"
+	done
+}
+
+# ---- a DAX device ----
+
+# R35 R36 R37 R38
+case__device_cases() { # the program's own words name each
+	device-test $small $large
+}
+
+# R37: nobody may read or write a page of a device while it moves.
+case__device_no_write_is_lost() {
+	write-loss --backing dax:$small --unit 4k --units 4000 &&
+		write-loss --backing dax:$small --unit 64k --units 1000 &&
+		write-loss --backing dax:$small --unit 2m --units 50 &&
+		write-loss --backing dax:$large --unit 2m --units 100
+}
+
+case__device_writes_are_lost_without_protection() {
+	write-loss --backing dax:$small --unit 4k --units 1000 --control &&
+		write-loss --backing dax:$large --unit 2m --units 10 --control
+}
+
+# R38
+case__device_fork_copies_on_write() {
+	fork-cow 10 dax:$small && fork-cow 10 dax:$large
+}
+
+# R40: memory leaves for other pieces of the same device, then for ordinary memory, and comes back.
+case__device_leaves_a_program() {
+	start 16 --backing dax:$small --boot 48M
+	pool list | grep -q ' dax ' || die "no block of the device is listed"
+	all_leave dax:$small
+	all_leave memfd
+	pool list | grep -q ' dax ' && die "blocks of the device are still listed"
+	grep -q $small "/proc/$program/maps" && die "the device is still mapped"
+	all_leave dax:$small
+	stop
+}
+
+case__device_of_large_pages_leaves_a_program() {
+	start 20 --backing dax:$large,node=1 --boot 48M
+	all_leave dax:$large,node=1
+	stop
+}
+
+# R36
+case__device_errors_are_clear() {
+	expect 1 "which is not enough" memplug run --backing dax:$small --boot 4G -- memplug ps
+	expect 1 "cannot open /dev/dax7.0" memplug run --backing dax:/dev/dax7.0 -- memplug ps
+	expect 1 "not a DAX device" memplug run --backing dax:/dev/null -- memplug ps
+	expect 1 "is on NUMA node 1, not on node 0" memplug run --backing dax:$large,node=0 -- memplug ps
+	start 10 --backing dax:$small --boot 32M
+	expect 1 "in use" memplug run --backing dax:$small --block-size 16M --boot 16M -- memplug ps
+	expect 1 "which is not enough" pool add 512M --backing dax:$small
+	expect 1 "in use" pool add 16M --backing dax:/dev/../dev/dax0.0
+	expect 1 "pages of this pool" pool add 16M --backing dax:$large
+	expect 1 "multiple of the block size" pool add 1M --backing dax:$small
+	stop
+	memplug run --backing dax:$small --block-size 16M --boot 16M -- memplug ps ||
+		die "the device is not free after its pool has ended"
+}
+
+# ---- NUMA: two nodes ----
+
+# What the worker's heap has on a node, in pages.
+heap_pages_on() { # NODE
+	grep memfd:memplug "/proc/$program/numa_maps" | grep -o " N$1=[0-9]*" | cut -d= -f2 |
+		awk '{ sum += $1 } END { print sum + 0 }'
+}
+
+# R36
+case__node_is_where_memory_comes_from() {
+	start 24 --backing memfd,node=1 --boot 64M
+	[ "$(heap_pages_on 1)" -gt 4000 ] || die "node 1 has $(heap_pages_on 1) pages"
+	[ "$(heap_pages_on 0)" = 0 ] || die "node 0 has $(heap_pages_on 0) pages"
+	all_leave memfd,node=0
+	[ "$(heap_pages_on 0)" -gt 4000 ] || die "then node 0 has $(heap_pages_on 0) pages"
+	[ "$(heap_pages_on 1)" = 0 ] || die "then node 1 has $(heap_pages_on 1) pages"
+	expect 1 "no NUMA node 7" pool add 16M --backing memfd,node=7
+	stop
+}
+
+huge_free() { # NODE SIZE
+	cat "/sys/devices/system/node/node$1/hugepages/hugepages-$2/free_hugepages"
+}
+
+case__node_of_huge_pages() {
+	zero=$(huge_free 0 2048kB) one=$(huge_free 1 2048kB)
+	start 10 --backing hugetlb:2M,node=1 --boot 96M --grow none
+	[ "$(huge_free 0 2048kB)" = "$zero" ] || die "huge pages of node 0 were taken"
+	[ "$(huge_free 1 2048kB)" = $((one - 48)) ] || die "node 1 had $one, has $(huge_free 1 2048kB)"
+	stop
+}
+
+# ---- huge pages ----
+
+# R36 R37
+case__huge_pages_no_write_is_lost() {
+	write-loss --backing hugetlb:2M --unit 2m --units 50
+}
+
+# R38
+case__huge_pages_fork_copies_on_write() {
+	fork-cow 10 hugetlb:2M
+}
+
+# R35 R40
+case__huge_pages_leave_a_program_and_come_back() {
+	free=$(huge_free 0 2048kB)+$(huge_free 1 2048kB)
+	start 20 --backing hugetlb:2M --boot 32M
+	all_leave hugetlb:2M
+	pool list | grep -q hugetlb-2M || die "no huge pages are listed"
+	expect 1 "HugePages_Free" pool add 1G --backing hugetlb:2M
+	stop
+	now=$(huge_free 0 2048kB)+$(huge_free 1 2048kB)
+	[ $((now)) = $((free)) ] || die "$free huge pages were free, now $now"
+}
+
+# R36
+case__huge_pages_of_1g_are_refused_and_kept() {
+	free=$(huge_free 0 1048576kB)+$(huge_free 1 1048576kB)
+	[ $((free)) -gt 0 ] || die "the guest has no page of 1 GiB"
+	expect 1 "1 GiB" memplug run --backing hugetlb:1G --block-size 1G --boot 1G -- memplug ps
+	now=$(huge_free 0 1048576kB)+$(huge_free 1 1048576kB)
+	[ $((now)) = $((free)) ] || die "$free pages of 1 GiB were free, now $now"
+}
+
+# ---- an ordinary user ----
+
+start_as_user() {
+	mkdir -p /tmp/user
+	chown user /tmp/user
+	: >/tmp/worker
+	su user -c "XDG_RUNTIME_DIR=/tmp/user exec memplug run --name $name --boot 48M --block-size 16M \
+		--max 256M -- worker 16" >/tmp/worker 2>&1 &
+	program=$!
+	echo $program >>/tmp/started
+	for _ in $(seq 600); do
+		grep -q ready /tmp/worker && return
+		kill -0 $program 2>/dev/null || break
+		sleep 0.2
+	done
+	die "the worker did not start: $(tail -n 5 /tmp/worker)"
+}
+
+user_pool() {
+	su user -c "XDG_RUNTIME_DIR=/tmp/user memplug -p $name $*"
+}
+
+case__user_without_permission_is_told_and_keeps_the_rest() {
+	[ "$(cat /proc/sys/vm/unprivileged_userfaultfd)" = 0 ] || die "unprivileged_userfaultfd is set"
+	start_as_user
+	user_pool list >/tmp/list || die "list"
+	user_pool add 32M || die "add"
+	user_pool remove 4 || die "an empty block does not leave"
+	expect 1 "vm.unprivileged_userfaultfd=1" user_pool remove 0
+	chmod 666 $small
+	expect 1 "userfaultfd" user_pool add 16M --backing dax:$small
+	[ "$(user_pool list --json | grep -o '"index"' | wc -l)" = 4 ] || die "blocks are missing"
+	user_pool check >/dev/null || die "the verifier is not content"
+	kill -TERM "$program"
+	wait "$program" || die "the worker: $(tail -n 5 /tmp/worker)"
+	grep -q ' 0 wrong' /tmp/worker || die "the worker: $(tail -n 5 /tmp/worker)"
+}
+
+user_moves() {
+	start_as_user
+	user_pool add 64M || die "add"
+	for block in 0 1 2; do
+		user_pool remove $block || die "block $block does not leave: $(tail -n 5 /tmp/worker)"
+	done
+	kill -TERM "$program"
+	wait "$program" || die "the worker: $(tail -n 5 /tmp/worker)"
+}
+
+case__user_with_the_device_may_move() {
+	[ -c /dev/userfaultfd ] || die "no /dev/userfaultfd"
+	chmod 666 /dev/userfaultfd
+	user_moves
+	chmod 600 /dev/userfaultfd
+}
+
+case__user_with_the_sysctl_may_move() {
+	echo 1 >/proc/sys/vm/unprivileged_userfaultfd
+	user_moves
+	echo 0 >/proc/sys/vm/unprivileged_userfaultfd
+}
+
+# ---- this kernel, which is not the one that the other tests ran on ----
+
+case__kernel_runs_the_region_cases() {
+	region-test
+}
+
+case__kernel_loses_no_write() {
+	write-loss --unit 4k --units 200 && write-loss --unit 64k --units 50 &&
+		write-loss --unit 2m --units 4
+}
+
+case__kernel_fork_copies_on_write() {
+	fork-cow 10
+}
