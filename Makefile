@@ -6,17 +6,18 @@ PREFIX ?= /usr/local
 OPS ?= 100000000
 SEED ?= 1
 
-.PHONY: help test check-full soak bench run run-sim run-bare install clean deps
+.PHONY: help test check-full coverage soak bench run run-sim run-bare install clean deps
 
 help:
 	@echo 'make test          build with gcc and clang, run all tests: ends with "N passed, N failed"'
 	@echo 'make check-full    the same under ASan+UBSan and TSan, and longer'
+	@echo 'make coverage      branches of core/ that the tests take, by file'
 	@echo 'make soak          one long seeded simulation: OPS=$(OPS) SEED=$(SEED)'
 	@echo 'make bench         cost of pages, blocks, moves and forks, each beside what it compares to'
 	@echo 'make run           an example: the memory of a busy program leaves from under it'
 	@echo 'make run-sim       the engine alone, on simulated memory, which any user can run'
 	@echo 'make run-bare      the same on bare metal: DIMMs come and go under QEMU, with pictures'
-	@echo 'make install       headers and library below PREFIX=$(PREFIX)'
+	@echo 'make install       the command, libraries, headers and man page below PREFIX=$(PREFIX)'
 	@echo 'make clean         remove $(BUILD)/'
 	@echo
 	@echo 'What is missing is installed with apt-get when you are root (scripts/install-deps).'
@@ -35,6 +36,9 @@ check-full: deps
 	@scripts/build $(BUILD)/tsan gcc -Db_sanitize=thread
 	@scripts/install-deps --guest $(BUILD)/gcc/guest || :
 	@scripts/run-tests scripts/check-style --long $(BUILD)/gcc --normal $(BUILD)/asan $(BUILD)/tsan
+
+coverage: deps
+	@scripts/coverage $(BUILD)/coverage
 
 soak: deps
 	@scripts/build $(BUILD)/gcc gcc -Dwerror=true

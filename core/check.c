@@ -230,7 +230,7 @@ check_idle(struct mhp__check *c)
 	(void)mhp__check_eq(c, 5, "still, without an offline", 0, atomic_load(&m->still), 0);
 	if (c->quiescent)
 		(void)mhp__check_eq(c, 5, "who looks while it is still", 0,
-				    atomic_load(&m->lookers), 0);
+				    atomic_load(&m->lookers) | atomic_load(&m->between), 0);
 	(void)mhp__check_eq(c, 5, "start of a phase of no operation", 0, m->phase_mark_ns, 0);
 	for (unsigned i = 0; i < MHP_PHASES; i++)
 		(void)mhp__check_eq(c, 5, "a phase of no operation", i, m->phase_ns[i], 0);

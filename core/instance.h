@@ -94,6 +94,7 @@ struct mhp {
 	_Atomic uint64_t lock_owner;   /* port's self() of the holder, or 0 */
 	_Atomic uint32_t still;        /* 1: it moves pages, and changes nothing else (locked.h) */
 	_Atomic uint32_t lookers;      /* who read because of that */
+	_Atomic uint64_t between;      /* self() of the one of them who may look again, or 0 */
 
 	/* hotplug lock */
 	struct mhp_owner owners[MHP_OWNERS_MAX];

@@ -31,7 +31,7 @@ mhp__read_end(struct mhp *m, bool locked)
 /* ---- the same, for what holds still while pages move ---- */
 
 enum mhp__look {
-	MHP__LOOK_OWN,                 /* this thread holds the lock */
+	MHP__LOOK_OWN,                 /* this thread holds the lock, or looks already */
 	MHP__LOOK_LOCKED,
 	MHP__LOOK_STILL,
 };
@@ -54,6 +54,8 @@ mhp__look_begin(struct mhp *m)
 {
 	uint64_t self = m->ops->self(m->port);
 
+	if (atomic_load_explicit(&m->between, memory_order_relaxed) == self)
+		return MHP__LOOK_OWN;
 	for (unsigned spins = 0; spins < MHP__LOOK_SPINS; spins++) {
 		uint64_t holder = atomic_load_explicit(&m->lock_owner, memory_order_relaxed);
 
@@ -73,6 +75,27 @@ mhp__look_end(struct mhp *m, enum mhp__look how)
 		atomic_fetch_sub(&m->lookers, 1);
 	else if (how == MHP__LOOK_LOCKED)
 		mhp__hotplug_unlock(m);
+}
+
+/* Who looks, and calls somebody who looks again, says so: once the change waits for the first look,
+ * a second one must not wait for the change. One at a time. */
+static inline void
+mhp__look_nest(struct mhp *m)
+{
+	uint64_t self = m->ops->self(m->port), nobody = 0;
+
+	/* Bound: others who are here are about to look, too, and wait for nobody. */
+	for (unsigned spins = 0; !atomic_compare_exchange_strong(&m->between, &nobody, self);
+	     spins++) {
+		nobody = 0;
+		mhp_port_relax(spins);
+	}
+}
+
+static inline void
+mhp__look_unnest(struct mhp *m)
+{
+	atomic_store(&m->between, 0);
 }
 
 /* Of the holder of the lock: from here to mhp__still_end() nothing that others look at changes. */

@@ -152,9 +152,10 @@ find_target(struct mhp__mover *mover, unsigned order, uint64_t *ret_pfn)
 	if (mhp__room_take(mover->m, &mover->room, order, ret_pfn))
 		return true;
 	/* Pages that arrived after the room was counted. */
-	return mover->may_fill &&
-	       mhp__room_fill(mover->m, &mover->room, mover->node, order, 1, &missing) &&
-	       mhp__room_take(mover->m, &mover->room, order, ret_pfn);
+	if (!mover->may_fill ||
+	    !mhp__room_fill(mover->m, &mover->room, mover->node, order, 1, &missing))
+		return false;
+	return mhp__room_take(mover->m, &mover->room, order, ret_pfn);
 }
 
 /* Isolate one movable page and give it a target. */

@@ -141,7 +141,11 @@ mhp_between_events(struct mhp *m, void (*fn)(void *ctx, uint64_t last_seq), void
 
 	if (look == MHP__LOOK_OWN)
 		return MHP_EDEADLK;
+	if (look == MHP__LOOK_STILL)
+		mhp__look_nest(m);
 	fn(ctx, m->event_seq);
+	if (look == MHP__LOOK_STILL)
+		mhp__look_unnest(m);
 	mhp__look_end(m, look);
 	return 0;
 }

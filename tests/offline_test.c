@@ -8,6 +8,7 @@
  * before. The clock is the simulator's, so bounds are exact.
  */
 #include <pthread.h>
+#include <sched.h>
 
 #include "ledger.h"
 #include "mover.h"
@@ -998,13 +999,18 @@ struct raw {
 	uint64_t drop_pfn;         /* freed in the middle of its move; MHP_PFN_NONE: none */
 	uint64_t arriving_pfn;     /* becomes a page of arriving_owner in the first move */
 	uint16_t arriving_owner;
+	uint64_t split_pfn;        /* split when a page is first asked for */
 	unsigned nr_moves;
 };
 
 static int
 raw_isolate(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 {
-	(void)ctx, (void)pfn, (void)order, (void)cookie;
+	struct raw *raw = ctx;
+	(void)pfn, (void)order, (void)cookie;
+	if (raw->split_pfn != MHP_PFN_NONE)
+		CHECK_OK(mhp_page_split(raw->m, raw->split_pfn));
+	raw->split_pfn = MHP_PFN_NONE;
 	return 0;
 }
 
@@ -1035,7 +1041,7 @@ static void
 open_raw(struct raw *raw, struct bed *bed)
 {
 	*raw = (struct raw){ .m = bed->pool.m, .drop_pfn = MHP_PFN_NONE,
-			     .arriving_pfn = MHP_PFN_NONE };
+			     .arriving_pfn = MHP_PFN_NONE, .split_pfn = MHP_PFN_NONE };
 	CHECK_OK(mhp_owner_register(raw->m, "raw", &raw_ops, raw, &raw->owner));
 }
 
@@ -1122,6 +1128,37 @@ TEST(offline__page_arrives_late__moved_or_named)
 	}
 }
 
+/* A page that is split while others of its pageblock move finds no room for its frames. */
+TEST(offline__page_is_split_in_a_compaction__its_frames_stay)
+{
+	struct bed bed;
+	struct raw raw;
+	struct mhp_compact_result result;
+	uint64_t pfn;
+	open_bed(&bed, "small", 2);
+	open_raw(&raw, &bed);
+	struct mhp_page_req req = { .owner = raw.owner };
+	while (mhp_page_alloc(raw.m, req, &pfn) == 0)
+		;
+	/* The last pageblock: 40 frames and a page of two; further down room for just those. */
+	uint64_t source = 2 * bed.pool.block_pages - 64, target = source - 128;
+	for (uint64_t i = 40; i < 64; i++)
+		CHECK_OK(mhp_page_free(raw.m, source + i));
+	req.order = 1;
+	CHECK_OK(mhp_page_alloc(raw.m, req, &pfn));
+	CHECK_CMP(pfn, >=, source + 40);
+	for (uint64_t i = 0; i < 42; i++)
+		CHECK_OK(mhp_page_free(raw.m, target + i));
+	raw.split_pfn = pfn;
+	CHECK_OK(mhp_compact(raw.m, 0, MHP_ZONE_MOVABLE, 0, &result));
+	CHECK_EQ(result.nr_moved, 40U);
+	CHECK_EQ(result.nr_huge, 0U);
+	CHECK_EQ(mhp_frame_peek(raw.m, pfn + 1).state, MHP_FRAME_USED);
+	test_pool_check(&bed.pool);
+	CHECK_CMP(free_raw(&bed, raw.owner, 0, 2, UINT64_MAX), >, 42U);
+	close_bed(&bed);
+}
+
 /* R30: pages of an owner that is gone, or never was: they cannot move, and are named as well as
  * can be. */
 TEST(offline__owner_is_forgotten__its_pages_are_named)
@@ -1143,5 +1180,79 @@ TEST(offline__owner_is_forgotten__its_pages_are_named)
 	CHECK_STR(why.text, "?");
 	mhp__page_begin(page, bed.kernel, 0, 0);
 	CHECK_OK(mhp_page_free(bed.pool.m, pfn));
+	close_bed(&bed);
+}
+
+/* Somebody who looks at the middle of an offline, and looks again once the offline is done but for
+ * waiting for him. */
+struct looker {
+	struct mhp *m;
+	uint16_t owner;
+	_Atomic bool there;
+	struct mhp_block_info info;
+	int again;
+	pthread_t thread;
+};
+
+static void
+look_twice(void *ctx, uint64_t last_seq)
+{
+	struct looker *looker = ctx;
+	(void)last_seq;
+	atomic_store(&looker->there, true);
+	while (atomic_load(&looker->m->still) != 0)
+		sched_yield();
+	CHECK_OK(mhp_block_get(looker->m, 0, &looker->info));
+	looker->again = mhp_between_events(looker->m, look_twice, looker);
+}
+
+static void *
+look_in_thread(void *ctx)
+{
+	struct looker *looker = ctx;
+	CHECK_OK(mhp_between_events(looker->m, look_twice, looker));
+	return NULL;
+}
+
+static int
+looked_at_migrate(void *ctx, const struct mhp_move *moves, unsigned nr_moves, unsigned *ret_done)
+{
+	struct looker *looker = ctx;
+	(void)moves;
+	CHECK(pthread_create(&looker->thread, NULL, look_in_thread, looker) == 0);
+	while (!atomic_load(&looker->there))
+		sched_yield();
+	*ret_done = nr_moves;
+	return 0;
+}
+
+static int
+looked_at_isolate(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
+{
+	(void)ctx, (void)pfn, (void)order, (void)cookie;
+	return 0;
+}
+
+static const struct mhp_movable_ops looked_at_ops = { looked_at_isolate, looked_at_migrate,
+						      raw_putback, NULL };
+
+/* R50: between two events is one moment, however often one looks; the offline waits, and nobody
+ * waits for it. */
+TEST(offline__looked_at_from_between_events__both_go_on)
+{
+	struct bed bed;
+	struct looker looker = { 0 };
+	uint64_t pfn;
+	open_bed(&bed, "small", 2);
+	struct mhp *m = looker.m = bed.pool.m;
+	CHECK_OK(mhp_owner_register(m, "looked at", &looked_at_ops, &looker, &looker.owner));
+	struct mhp_page_req req = { .owner = looker.owner };
+	CHECK_OK(mhp_page_alloc(m, req, &pfn));
+	CHECK_OK(mhp_block_offline(m, mhp__pfn_block(m, pfn), NULL, NULL));
+	CHECK(pthread_join(looker.thread, NULL) == 0);
+	CHECK_EQ(looker.info.state, MHP_GOING_OFFLINE);
+	CHECK_EQ(looker.again, MHP_EDEADLK);
+	test_pool_check(&bed.pool);
+	CHECK_EQ(free_raw(&bed, looker.owner, 0, 2, UINT64_MAX), 1U);
 	close_bed(&bed);
 }

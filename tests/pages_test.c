@@ -575,6 +575,11 @@ TEST(zone__arena_that_has_left__is_passed_by)
 	struct mhp_zone *normal = mhp__zone(book.m, 0, MHP_ZONE_NORMAL);
 	struct mhp_arena *other = &book.m->arenas[mhp__pfn_arena(book.m, book.pool.block_pages)];
 	uint64_t last = 2 * book.pool.block_pages - 1, digest = mhp_digest(book.m);
+	uint64_t pfn;
+	CHECK(book_alloc(&book, book.fixed, 0, 0, &pfn));
+	CHECK(!mhp__zone_take_part(book.m, normal, pfn,
+				   (uint32_t)(book.pool.block_pages - pfn)));
+	book_free(&book, 0);
 	mhp__zone_refile(book.m, normal, other);
 	CHECK(!mhp__zone_take_part(book.m, normal, last, 1));
 	CHECK_EQ(mhp__zone_take_packed(book.m, normal, mhp__arena_index(book.m, other), last + 1,
@@ -591,7 +596,11 @@ TEST(frame_peek__reserve_longer_than_an_arena__metadata)
 	struct book book;
 	book_open(&book, &(struct test_pool_opts){ .geometry = &geo });
 	book_plug(&book, 1, 1, 0, MHP_ZONE_NORMAL, 0);
-	uint64_t reserve = book.m->blocks[1].altmap.capacity;
+	uint64_t reserve = book.m->blocks[1].altmap.capacity, none;
+	/* One node: "any" is that one, and a request is looked at all the same. */
+	CHECK_RET(mhp_page_alloc(book.m, request(book.fixed, 255, MHP_NODE_ANY), &none),
+		  MHP_EINVAL);
+	CHECK_RET(mhp_page_alloc(book.m, request(0, 0, MHP_NODE_ANY), &none), MHP_EINVAL);
 	for (uint64_t pfn = 0; pfn < 1024; pfn++)
 		CHECK_EQ((int)mhp_frame_peek(book.m, pfn).state, MHP_FRAME_ABSENT);
 	for (uint64_t pfn = 0; pfn < 1024; pfn++)
