@@ -177,8 +177,9 @@ still_maps(const struct mhp_pool *pool, int32_t pid)
 	bool found = false;
 	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* Gone, or we cannot know: no descriptor is left, say. */
 	if (fd < 0)
-		return errno == EACCES && kill(pid, 0) == 0;
+		return errno != ENOENT && errno != ESRCH && kill(pid, 0) == 0;
 	for (ssize_t got; !found && (got = read(fd, text + kept, 4096 - kept)) > 0;) {
 		size_t size = kept + (size_t)got;
 		text[size] = 0;

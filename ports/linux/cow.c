@@ -214,8 +214,11 @@ static void
 give_new_back(struct mhp_pool *pool)
 {
 	const struct mhp__batch *batch = &pool->batch;
-	for (unsigned i = 0; i < batch->nr_pieces; i++)
-		(void)!mhp_pages_free_contig(pool->m, batch->piece[i].dst_pfn, batch->piece[i].nr);
+	for (unsigned i = 0; i < batch->nr_pieces; i++) {
+		const struct mhp__piece *piece = &batch->piece[i];
+		mhp__frames_release(pool, piece->dst_pfn, piece->nr);
+		(void)!mhp_pages_free_contig(pool->m, piece->dst_pfn, piece->nr);
+	}
 }
 
 /* No frame is free: ask for more, without locks; the writer tries again in any case. */

@@ -51,8 +51,10 @@ take_scratch(void)
 	unsigned char *scratch =
 		mmap(start + skip, SCRATCH_BYTES, PROT_READ | PROT_WRITE,
 		     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-	if (scratch == MAP_FAILED)
+	if (scratch == MAP_FAILED) {
+		munmap(start, 2 * SCRATCH_BYTES);
 		return NULL;
+	}
 	if (skip != 0)
 		munmap(start, skip);
 	munmap(scratch + SCRATCH_BYTES, SCRATCH_BYTES - skip);

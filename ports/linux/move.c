@@ -206,6 +206,21 @@ fill_back(struct mhp_pool *pool, const struct mhp_move *move, uint64_t at, uint6
 	return at;
 }
 
+/* Hold frames [at, end) of a run, which are back, as before they moved: the engine puts them back
+ * with their targets, so until then nobody may free them. */
+static void
+hold_again(struct mhp_pool *pool, const struct mhp_move *move, uint64_t at, uint64_t end)
+{
+	while (at < end) {
+		struct mhp_region *region = NULL;
+		struct mhp_frame frame = mhp_frame_peek(pool->m, move->src_pfn + at);
+		mhp__entry *entry = find_entry(pool, move->src_pfn + at, frame.cookie, &region);
+		if (entry != NULL)
+			*entry = (*entry & ~MHP__ENTRY_MOVED) | MHP__ENTRY_ISOLATED;
+		at += UINT64_C(1) << frame.order;
+	}
+}
+
 /*
  * Move the first nr frames of a run back: they went in earlier batches. The engine will be told
  * that they never left, so this is tried until it succeeds: the mappings in hand make that soon.
@@ -218,6 +233,7 @@ move_back(struct mhp_pool *pool, const struct mhp_move *move, uint64_t nr)
 		mhp__spare_drop(pool);
 		while (mhp__batch_run(pool) != 0)
 			mhp__linux_ops.pause(pool, 1000000);
+		hold_again(pool, move, at, end);
 	}
 }
 
@@ -239,6 +255,15 @@ let_others_in(struct mhp_pool *pool, const struct walk *walk)
 	pthread_mutex_lock(&pool->mutex);
 }
 
+/* For the tests: so many runs fail after their first batch. */
+unsigned mhp__test_fail_runs;
+
+static bool
+test_fails(const struct walk *walk)
+{
+	return walk->pages != 0 && mhp__test_fail_runs != 0 && mhp__test_fail_runs-- != 0;
+}
+
 static int
 migrate_locked(struct mhp_pool *pool, struct walk *walk)
 {
@@ -247,7 +272,7 @@ migrate_locked(struct mhp_pool *pool, struct walk *walk)
 		fill(pool, walk);
 		int err = 0;
 		if (pool->batch.nr_pieces != 0)
-			err = mhp__batch_run(pool);
+			err = test_fails(&before) ? MHP_ENOMEM : mhp__batch_run(pool);
 		if (err != 0) {
 			*walk = before;
 			walk->err = err;

@@ -301,8 +301,8 @@ void mhp__huge_targets(struct mhp_pool *pool, const struct mhp_move *moves, unsi
 
 /* For the negative control of the write-loss test only: leaves the protection out. */
 extern bool mhp__test_no_protect;
-/* For tests only: so many mappings of a move, or protections at a fork, fail. */
-extern unsigned mhp__test_fail_remaps, mhp__test_fail_protects;
+/* For tests only: so many mappings of a move, protections at a fork, or runs half-way, fail. */
+extern unsigned mhp__test_fail_remaps, mhp__test_fail_protects, mhp__test_fail_runs;
 static inline uint64_t
 mhp__batch_weight(uint64_t nr_pages, uint64_t nr_pieces)
 {

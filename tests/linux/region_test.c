@@ -9,6 +9,8 @@
 #include <dirent.h>
 #include <linux/mempolicy.h>
 #include <memplug/linux.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +23,7 @@
 #define PAGE 4096UL
 #define BLOCK (4UL << 20)
 
-extern unsigned mhp__test_fail_remaps, mhp__test_fail_protects;
+extern unsigned mhp__test_fail_remaps, mhp__test_fail_protects, mhp__test_fail_runs;
 
 static const char *case_name;
 
@@ -266,6 +268,47 @@ move__kernel_refuses_mappings_half_way__goes_on(void)
 		CHECK(mhp__test_fail_remaps == 0 && stats.map_retries == 1003);
 	}
 	check_scattered(base, 300);
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
+static atomic_bool stop_moving;
+
+static void *
+keep_moving(void *arg)
+{
+	struct mhp *m = mhp_pool_engine(arg);
+	for (uint32_t block = 0; !stop_moving; block = (block + 1) % 3) {
+		struct mhp_blocks blocks = { block, 1 };
+		if (mhp_block_offline(m, block, NULL, NULL) == 0)
+			CHECK(mhp_online(m, blocks, MHP_ZONE_MOVABLE, NULL) == 0);
+	}
+	return NULL;
+}
+
+/* What moves back is held until the engine has its target again: a page that is let go of in
+ * between would leave the target nobody's, and its block could never go. */
+static void
+move__runs_fail_half_way_while_pages_go__nothing_is_lost(void)
+{
+	struct mhp_pool *pool = make_pool(3);
+	struct mhp_region *region = make_region(pool, BLOCK);
+	char *base = mhp_region_base(region);
+	unsigned seed = 1;
+	pthread_t thread;
+	CHECK(mhp_region_commit(region, base, BLOCK) == 0);
+	memset(base, 1, BLOCK);
+	mhp__test_fail_runs = mhp_pool_can_move(pool, NULL) ? 1000 : 0;
+	CHECK(pthread_create(&thread, NULL, keep_moving, pool) == 0);
+	for (unsigned i = 0; i < 20000; i++) {
+		char *page = base + (unsigned)rand_r(&seed) % (BLOCK / PAGE) * PAGE;
+		CHECK(mhp_region_decommit(region, page, PAGE) == 0);
+		CHECK(mhp_region_commit(region, page, PAGE) == 0);
+		*page = 1;
+	}
+	stop_moving = true;
+	CHECK(pthread_join(thread, NULL) == 0);
+	mhp__test_fail_runs = 0;
 	mhp_region_destroy(region);
 	end_pool(pool);
 }
@@ -538,6 +581,7 @@ static const struct {
 	CASE(pin__while_held__block_does_not_leave),
 	CASE(mappings__used_up__is_an_error),
 	CASE(move__kernel_refuses_mappings_half_way__goes_on),
+	CASE(move__runs_fail_half_way_while_pages_go__nothing_is_lost),
 	CASE(move__descriptors_closed__goes_on),
 	CASE(fork__parent_cannot_be_protected__child_copies),
 	CASE(fork__by_an_orphan__lives),
