@@ -103,6 +103,15 @@ show(const struct mhp__attr *attr, const struct mhp__subject *subject, char *tex
 	return 0;
 }
 
+static void
+out_unreadable(struct mhp__out *out, int err, const char *name)
+{
+	if (err == MHP_ENOSPC)
+		mhp__out_error(out, err, MHP__TOO_MANY_WAIT);
+	else
+		mhp__out_error(out, err, "'%s' has nothing to read", name);
+}
+
 void
 mhp__request_get(struct mhp__out *out, unsigned nr_words, char **words)
 {
@@ -114,7 +123,7 @@ mhp__request_get(struct mhp__out *out, unsigned nr_words, char **words)
 	for (size_t i = 0; i < named.nr; i++) {
 		int err = show(&named.attrs[i], &named.subject, text, sizeof(text));
 		if (err != 0 && named.nr == 1) {
-			mhp__out_error(out, err, "'%s' has nothing to read", words[0]);
+			out_unreadable(out, err, words[0]);
 			return;
 		}
 		if (err != 0)
@@ -133,10 +142,14 @@ mhp__request_read(struct mhp__out *out, unsigned nr_words, char **words)
 	struct named named;
 	if (nr_words != 1 || !find_named(out, words[0], &named))
 		return;
+	if (named.nr != 1) {
+		mhp__out_error(out, MHP_EINVAL, "'%s' is more than one attribute", words[0]);
+		return;
+	}
 	named.subject.as_file = true;
 	int err = show(named.attrs, &named.subject, text, sizeof(text) - 1);
 	if (err != 0) {
-		mhp__out_error(out, err, "'%s' has nothing to read", words[0]);
+		out_unreadable(out, err, words[0]);
 		return;
 	}
 	if (*text != 0)

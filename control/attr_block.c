@@ -208,7 +208,10 @@ show_why(const struct mhp__subject *subject, char *text, size_t size)
 {
 	struct mhp_offline_opts dry = { .dry_run = true };
 	struct mhp_why why = { .pfn = MHP_PFN_NONE };
+	if (!mhp__wait_begin())
+		return MHP_ENOSPC;
 	int err = mhp_remove(mhp__control.m, &subject->info.span, 1, &dry, &why);
+	mhp__wait_end();
 	if (err == 0)
 		snprintf(text, size, "nothing keeps it");
 	else

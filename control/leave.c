@@ -111,7 +111,7 @@ names(const struct mhp__leave *leave, uint32_t block)
 
 /*
  * Mark what is meant: what process pid asked for, or what includes a block. Returns how many, and
- * a block of the first one that is known to the engine now.
+ * whether one of them is what the engine has under way, which includes that block.
  */
 static unsigned
 mark(int pid, const uint32_t *block, uint32_t under_way, bool *ret_is_under_way)
@@ -137,9 +137,10 @@ mhp__request_cancel(struct mhp__out *out, unsigned nr_words, char **words)
 {
 	struct mhp_progress now = mhp_offline_progress(mhp__control.m);
 	char *end = NULL;
-	uint32_t block = nr_words == 1 ? (uint32_t)strtoul(words[0], &end, 10) : 0;
+	unsigned long number = nr_words == 1 ? strtoul(words[0], &end, 10) : 0;
+	uint32_t block = (uint32_t)number;
 	bool stop = false;
-	if (nr_words == 1 && (end == words[0] || *end != 0)) {
+	if (nr_words == 1 && (end == words[0] || *end != 0 || number > UINT32_MAX)) {
 		mhp__out_error(out, MHP_EINVAL, "'%s' is no block", words[0]);
 		return;
 	}

@@ -295,6 +295,10 @@ mhp__request_announce(struct mhp__out *out, unsigned nr_words, char **words)
 		mhp__out_error(out, MHP_EINVAL, "'%s' is nothing that can be announced", words[1]);
 		return;
 	}
+	if (sets.nr != 1 || sets.run[0].count != 1) {
+		mhp__out_error(out, MHP_EINVAL, "'%s' is more than one block", words[0]);
+		return;
+	}
 	int err = mhp_block_announce(mhp__control.m, sets.run[0].first, word);
 	if (err != 0)
 		mhp__out_error(out, err, "there is no block %s", words[0]);

@@ -34,24 +34,38 @@ static const struct {
 	{ "attrs", mhp__request_attrs, false },
 	{ "check", mhp__request_check, true },
 	{ "metrics", mhp__request_metrics, false },
-	{ "announce", mhp__request_announce, false },
+	{ "announce", mhp__request_announce, true },
 	{ "monitor", mhp__request_monitor, false },
 };
 
-/* So many threads stay for requests that do not wait: also for cancel. */
+static _Atomic unsigned nr_waiting;
+
+bool
+mhp__wait_begin(void)
+{
+	if (atomic_fetch_add(&nr_waiting, 1) < MHP__THREADS - MHP__THREADS_SPARE)
+		return true;
+	mhp__wait_end();
+	return false;
+}
+
+void
+mhp__wait_end(void)
+{
+	atomic_fetch_sub(&nr_waiting, 1);
+}
+
 static void
 carry_out(struct mhp__out *out, size_t request, unsigned nr_words, char **words)
 {
-	static _Atomic unsigned nr_waiting;
 	if (!requests[request].waits) {
 		requests[request].fn(out, nr_words, words);
-		return;
-	}
-	if (atomic_fetch_add(&nr_waiting, 1) < MHP__THREADS - MHP__THREADS_SPARE)
+	} else if (mhp__wait_begin()) {
 		requests[request].fn(out, nr_words, words);
-	else
-		mhp__out_error(out, MHP_ENOSPC, "too many requests wait for the pool already");
-	atomic_fetch_sub(&nr_waiting, 1);
+		mhp__wait_end();
+	} else {
+		mhp__out_error(out, MHP_ENOSPC, MHP__TOO_MANY_WAIT);
+	}
 }
 
 void

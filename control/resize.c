@@ -131,10 +131,10 @@ static void
 out_too_few(struct mhp__out *out, const struct choice *choice)
 {
 	char verb[96];
-	struct mhp_why why = choice->why;
 	snprintf(verb, sizeof(verb), "resize, only %u of the %u blocks can leave", choice->nr_taken,
 		 choice->nr_want);
-	mhp__out_refusal(out, choice->err != 0 ? choice->err : MHP_EBUSY, verb, &why);
+	mhp__out_refusal(out, choice->err != 0 ? choice->err : MHP_EBUSY, verb,
+			 &choice->why);
 }
 
 static void

@@ -4,8 +4,8 @@
  *
  * Some threads accept on one socket; each serves one connection at a time. They are made once, at
  * the start, before there is a heap on the pool. The socket is 0600 in a directory that is 0700,
- * and the kernel says who the peer is. A client has some seconds to send its line and to read the
- * answer.
+ * and the kernel says who the peer is. A client has some seconds to send its line, and to take each
+ * piece of the answer.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -42,12 +42,21 @@ peer_allowed(int fd)
 	       (peer.uid == 0 || peer.uid == geteuid());
 }
 
-/* Read one line; false: the client did not send one in time. */
+static time_t
+now_seconds(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+/* Read one line; false: the client did not send one in time, however many bytes of it. */
 static bool
 read_line(int fd, char *line, size_t size)
 {
+	time_t end = now_seconds() + CLIENT_SECONDS;
 	size_t used = 0;
-	while (used + 1 < size) {
+	while (used + 1 < size && now_seconds() <= end) {
 		ssize_t got = recv(fd, line + used, size - 1 - used, 0);
 		if (got <= 0)
 			return false;

@@ -79,4 +79,12 @@ mhp__request_fn mhp__request_info, mhp__request_list, mhp__request_ranges, mhp__
 /* Carry out a line. */
 void mhp__request(struct mhp__out *out, char *line);
 
+/*
+ * Around what waits for the engine. False: too many do already, as some threads stay for requests
+ * that do not wait, cancel above all; the answer is MHP_ENOSPC then.
+ */
+bool mhp__wait_begin(void);
+void mhp__wait_end(void);
+#define MHP__TOO_MANY_WAIT "too many requests wait for the pool already"
+
 #endif

@@ -177,8 +177,9 @@ void
 tree_call_end(struct tree_call *call)
 {
 	int err;
-	/* Bound: the pool gives up at its deadline. */
-	while (call->fd >= 0 && call->block >= 0 && !tree_is_dead(call->tree))
+	/* Bound: the pool gives up at its deadline. What is left, it cancels when we hang up. */
+	while (call->fd >= 0 && call->block >= 0 && !tree_is_dead(call->tree) &&
+	       !call->tree->is_ending())
 		if (cancel(call, CANCELS_AWAITED, &err))
 			break;
 	if (call->fd >= 0)
