@@ -20,7 +20,7 @@ static const struct {
 	"  --name N          what -p finds it by; the name of the program\n"
 	"  --boot SIZE       memory to start on; 128M\n"
 	"  --max SIZE        how far the heap grows the pool by itself; all memory of the machine\n"
-	"  --block-size SIZE a power of two from 4M on; 128M\n"
+	"  --block-size SIZE a power of two from 4M to 4T; 128M\n"
 	"  --backing KIND    memfd, hugetlb:2M, dax:DEVICE or file:PATH, with ,node=N if wanted;\n"
 	"                    memfd\n"
 	"  --grow none       not at all: the program gets an error when its memory is full\n" },

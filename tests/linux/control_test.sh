@@ -76,7 +76,7 @@ expect 0 "" -p "$name" resize 160M
 expect 0 "" -p "$name" check
 
 "$python" - "$dir" "$program" <<'END' || fail "the server did not survive the clients"
-import glob, os, random, socket, sys
+import functools, glob, os, random, select, socket, sys
 base = "/run/memplug" if os.geteuid() == 0 else sys.argv[1] + "/memplug"
 path = glob.glob("%s/%s-*.sock" % (base, sys.argv[2]))[0]
 assert os.stat(path).st_mode & 0o777 == 0o600
@@ -93,6 +93,24 @@ for i in range(400):
         elif i % 3: s.recv(10)
     except OSError: pass
     s.close()
+
+def connect(line):
+    s = socket.socket(socket.AF_UNIX); s.connect(path); s.sendall(line)
+    return s
+def ask(line):
+    return b"".join(iter(functools.partial(connect(line).recv, 65536), b""))
+for line in b"read -", b"read memory0", b"announce 0-1 change", b"cancel 4294967296":
+    assert b'"error":-22' in ask(line + b"\n"), line
+
+# Clients that send a byte now and then, and never a line, do not keep others out.
+drips = [connect(b"x") for _ in range(12)]
+info = connect(b"info\n")
+for _ in range(60):
+    if select.select([info], [], [], 1)[0]: break
+    for s in drips:
+        try: s.send(b"x")
+        except OSError: pass
+else: raise SystemExit("twelve slow clients keep all others out")
 END
 expect 0 "" -p "$name" list
 expect 0 "" -p "$name" check

@@ -193,14 +193,23 @@ def write(path, data, offset=0):
         os.close(fd)
 
 
-def socket_ask(pool, line):
-    """One request by the protocol itself."""
+def socket_send(pool, line):
+    """One request by the protocol itself; the connection that its answer comes over."""
     folder = "/run/memplug"
     name = next(name for name in os.listdir(folder) if name.endswith(f"-{pool.name}.sock"))
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(f"{folder}/{name}")
-        connection.sendall(line.encode() + b"\n")
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(f"{folder}/{name}")
+    connection.sendall(line.encode() + b"\n")
+    return connection
+
+
+def socket_answer(connection):
+    with connection:
         return json.loads(b"".join(iter(lambda: connection.recv(65536), b"")))
+
+
+def socket_ask(pool, line):
+    return socket_answer(socket_send(pool, line))
 
 
 def run_test(name, test, build, *args):
