@@ -120,18 +120,26 @@ directory_ready(const char *path)
 	       (st.st_mode & 0022) == 0;
 }
 
+/*
+ * It gets its name when it listens: a socket that refuses connections is taken for that of a dead
+ * pool, and removed. Until then it has our number for a name, which no pool has.
+ */
 static int
-bind_socket(struct sockaddr_un *address)
+bind_socket(const char *dir, const char *path)
 {
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -1;
-	unlink(address->sun_path); /* of a process with our number, before an exec or long ago */
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/%d", dir, mhp__control.pid);
+	unlink(address.sun_path); /* of a process with our number, before an exec or long ago */
 	mode_t mask = umask(0177);
-	bool bound = bind(fd, (struct sockaddr *)address, sizeof(*address)) == 0;
+	bool bound = bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
 	umask(mask);
-	if (bound && listen(fd, 128) == 0)
+	if (bound && listen(fd, 128) == 0 && rename(address.sun_path, path) == 0)
 		return fd;
+	if (bound)
+		unlink(address.sun_path);
 	close(fd);
 	return -1;
 }
@@ -196,8 +204,8 @@ int
 mhp_control_start(struct mhp_pool *pool, const struct mhp_control_opts *opts,
 		  struct mhp_text *reterr)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct mhp__control *control = &mhp__control;
+	const size_t room = sizeof(((struct sockaddr_un *)NULL)->sun_path);
 	char dir[80];
 
 	if (control->pool != NULL)
@@ -209,12 +217,10 @@ mhp_control_start(struct mhp_pool *pool, const struct mhp_control_opts *opts,
 	control->opts = *opts;
 	control->pid = (int)getpid();
 	choose_name(opts->name);
-	int length = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%d-%s%s", dir,
-			      control->pid, control->name, MHP_PROTOCOL_SUFFIX);
-	if (length >= (int)sizeof(address.sun_path))
+	if (snprintf(control->path, room, "%s/%d-%s%s", dir, control->pid, control->name,
+		     MHP_PROTOCOL_SUFFIX) >= (int)room)
 		return fail(reterr, MHP_EINVAL, dir);
-	memcpy(control->path, address.sun_path, (size_t)length + 1);
-	control->listen_fd = mhp_fd_high(bind_socket(&address));
+	control->listen_fd = mhp_fd_high(bind_socket(dir, control->path));
 	if (control->listen_fd < 0)
 		return fail(reterr, MHP_EPERM, control->path);
 	control->pool = pool;
