@@ -248,7 +248,7 @@ what="memplug list of a pool that was killed"
 got=$?
 says 3 "no pool '$name' runs"
 
-# ---- pinned pages, and no room elsewhere
+# ---- pinned pages, and no room elsewhere (R41)
 
 if [ "$can_move" ] && [ -x "$build/tests/linux/pool-fixture" ]; then
 	mkfifo "$dir/in"

@@ -165,6 +165,7 @@ purge__and_decommit_and_remove__give_memory_back(void)
 	end_pool(pool);
 }
 
+/* R41: what is pinned is detected, and named. */
 static void
 pin__while_held__block_does_not_leave(void)
 {
