@@ -6,11 +6,11 @@
  * step the neighbours of a random number are what a linear search finds, and the levels agree. The
  * largest set, with a few members far apart, goes through all levels.
  */
-#include "bitset.h"
+#include "base/bitset.h"
 
 #include <stdlib.h>
 
-#include "runs.h"
+#include "state/runs.h"
 #include "test.h"
 
 #define BITS_MAX 5000U

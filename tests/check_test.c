@@ -14,11 +14,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "check.h"
-#include "memmap.h"
+#include "verify/check.h"
+#include "memmap/memmap.h"
 #include "mover.h"
-#include "pages.h"
-#include "runs.h"
+#include "pages/pages.h"
+#include "state/runs.h"
 
 #define NR_PAGES_MAX 4096U
 #define NR_BLOCKS 8U

@@ -27,15 +27,15 @@ fail() {
 
 notices && fail "the range layer knows of reserves: see scripts/check-style"
 while read -r file word; do
-	echo "/* $word */" >>"$dir/core/$file"
-	notices || fail "check-style does not notice '$word' in core/$file"
-	cp "$source/core/$file" "$dir/core/$file"
+	echo "/* $word */" >>"$dir/core/ranges/$file"
+	notices || fail "check-style does not notice '$word' in core/ranges/$file"
+	cp "$source/core/ranges/$file" "$dir/core/ranges/$file"
 done <<'END'
 ranges.c reserve
 ranges.h memmap_on_memory
-isolate.c altmap
+offline.c altmap
 migrate.c vmemmap
 END
-rm "$dir/core/ranges.c"
-notices || fail "check-style does not notice that core/ranges.c is not there"
+rm "$dir/core/ranges/ranges.c"
+notices || fail "check-style does not notice that core/ranges/ranges.c is not there"
 exit $failed

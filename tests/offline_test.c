@@ -12,7 +12,7 @@
 
 #include "ledger.h"
 #include "mover.h"
-#include "pages.h"
+#include "pages/pages.h"
 
 #define SELF (MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE)
 #define MS UINT64_C(1000000)

@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "pages.h"
+#include "pages/pages.h"
 #include "test.h"
 
 /* ---- the book ---- */

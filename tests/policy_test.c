@@ -6,7 +6,7 @@
  * of 300 % is three blocks to one. What mhp_policy_foresee() says is held against where the next
  * block really goes, in any state that a random walk finds.
  */
-#include "instance.h"
+#include "state/instance.h"
 #include "test.h"
 
 static void

@@ -18,7 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "pages.h"
+#include "pages/pages.h"
 #include "test.h"
 
 #define NR_CPUS_MAX 1024

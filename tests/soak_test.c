@@ -10,7 +10,7 @@
  */
 #include <stdlib.h>
 
-#include "check.h"
+#include "verify/check.h"
 #include "model.h"
 #include "replay.h"
 

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lock.h - the spin locks of the engine and their ranks.
+ *
+ * A lock of a lower rank is taken before one of a higher rank, and two of the same rank are never
+ * held together. Debug builds check it for each thread. The hotplug lock is the port's mutex and
+ * comes before all of these. A closed cache counts as a lock (rank CACHE).
+ */
+#ifndef MHP_CORE_LOCK_H
+#define MHP_CORE_LOCK_H
+
+#include <memplug/types.h>
+#include <stdatomic.h>
+
+#include "base/assert.h"
+#include "mhp_port_inline.h"
+
+enum mhp_rank {
+	MHP_RANK_CACHE = 1,
+	MHP_RANK_ZONE = 2,
+	MHP_RANK_ARENA = 3,
+};
+
+struct mhp_spin {
+	_Atomic uint32_t held;
+};
+
+static inline void
+mhp__rank_enter(enum mhp_rank rank)
+{
+	if (!MHP_DEBUG)
+		return;
+	uint32_t *held = mhp_port_lock_ranks();
+	if (held == NULL)
+		return;
+	MHP_ASSERT_DEBUG(*held < (1U << rank)); /* nothing of this rank or a later one is held */
+	*held |= 1U << rank;
+}
+
+static inline void
+mhp__rank_leave(enum mhp_rank rank)
+{
+	if (!MHP_DEBUG)
+		return;
+	uint32_t *held = mhp_port_lock_ranks();
+	if (held == NULL)
+		return;
+	MHP_ASSERT_DEBUG((*held & (1U << rank)) != 0);
+	*held &= ~(1U << rank);
+}
+
+static inline void
+mhp__spin_lock(struct mhp_spin *lock, enum mhp_rank rank)
+{
+	mhp__rank_enter(rank);
+	for (unsigned spins = 0;
+	     atomic_exchange_explicit(&lock->held, 1, memory_order_acquire) != 0; spins++) {
+		/* Bound: the holder leaves after a bounded time; every section under a spin is
+		 * finite. */
+		while (atomic_load_explicit(&lock->held, memory_order_relaxed) != 0)
+			mhp_port_relax(spins++);
+	}
+}
+
+static inline void
+mhp__spin_unlock(struct mhp_spin *lock, enum mhp_rank rank)
+{
+	atomic_store_explicit(&lock->held, 0, memory_order_release);
+	mhp__rank_leave(rank);
+}
+
+#endif

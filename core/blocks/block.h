@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * block.h - what plan.c needs of the block layer; hotplug lock held in all.
+ *
+ * Sets of blocks that leave are marked in m->leaving, and those of them that are removed in
+ * m->removing, too; both are empty between calls.
+ */
+#ifndef MHP_CORE_BLOCK_H
+#define MHP_CORE_BLOCK_H
+
+#include "ranges/ranges.h"
+#include "tables/policy.h"
+
+/* Mark blocks that go offline and so must be ONLINE, or (remove) that are removed then and must be
+ * present at all. On error nothing new is marked and why says which block. Return: 0, MHP_EINVAL
+ * (twice), MHP_ENOENT, MHP_EBUSY. */
+MHP_MUST_CHECK int mhp__leaving_add(struct mhp *m, struct mhp_blocks blocks, bool remove,
+				    struct mhp_why *why);
+void mhp__leaving_clear(struct mhp *m);
+/* Empty all marked blocks that are online; they are GOING_OFFLINE afterwards, or ONLINE again on
+ * error. Metadata that goes with a block that is removed may stay. */
+MHP_MUST_CHECK int mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts,
+					struct mhp_why *why);
+/* The prepared ones become OFFLINE, and those that are marked for it are removed: who holds
+ * metadata of others after them. */
+void mhp__leaving_commit(struct mhp *m, bool scrub);
+/* What mhp__leaving_prepare() would say. */
+MHP_MUST_CHECK int mhp__leaving_foresee(struct mhp *m, struct mhp_why *why);
+
+/* Bring OFFLINE blocks to GOING_ONLINE, all or none; planned is added to. Traces a failure. */
+MHP_MUST_CHECK int mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
+				       uint64_t started_ns, struct mhp__planned_pages *planned,
+				       struct mhp_why *why);
+void mhp__online_abort(struct mhp *m, struct mhp_blocks blocks);
+/* zone: what was asked for, or MHP_ZONE_TOGETHER; for the events. */
+void mhp__online_commit(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
+			uint64_t started_ns);
+/* Are all of them OFFLINE? Return: 0, MHP_EINVAL, MHP_ENOENT, MHP_EBUSY. */
+MHP_MUST_CHECK int mhp__online_check(struct mhp *m, struct mhp_blocks blocks, struct mhp_why *why);
+/* A block that the plan under way will have added. */
+struct mhp__coming {
+	uint32_t nr_vmemmap_pages;
+	uint8_t node;
+};
+/* What the policy will say of a block that is OFFLINE, or (coming) will be; planned is added to. */
+MHP_MUST_CHECK int mhp__online_foresee(struct mhp *m, uint32_t block,
+				       const struct mhp__coming *coming, unsigned zone,
+				       struct mhp__planned_pages *planned, struct mhp_why *why);
+
+#endif

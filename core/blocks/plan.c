@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * plan.c - several changes as one.
+ *
+ * A commit goes through the steps in phases: adds, coming online, leaving; first everything that
+ * may fail, for all steps, then everything that cannot. Each phase can be taken back exactly: an
+ * add by removing what it added, coming online and leaving by the abort half of their layer. What
+ * the plan adds comes into use only after everything that leaves is empty, so it is never room for
+ * that.
+ */
+#include <memplug/plan.h>
+
+#include "base/mem.h"
+#include "blocks/block.h"
+#include "memmap/memmap.h"
+#include "pages/pages.h"
+#include "physical/physical.h"
+#include "state/trace.h"
+
+struct run {
+	struct mhp *m;
+	const struct mhp_step *steps;
+	unsigned nr_steps;
+	struct mhp_plan_answer *answer;
+	struct mhp__planned_pages planned; /* what earlier steps bring online */
+	uint64_t started_ns;       /* with what comes after the adds */
+	uint64_t held_pfn;         /* preview: the last of the pages that it holds */
+};
+
+/* Do fn for each step of a kind; on error say which, and how many were done. */
+typedef int step_fn(struct run *run, const struct mhp_step *step);
+
+#define KIND(kind) (1U << (kind))
+#define KINDS_LEAVE (KIND(MHP_STEP_OFFLINE) | KIND(MHP_STEP_REMOVE))
+#define KINDS_ALL UINT32_MAX
+
+/* Kinds that do not exist are among all of them only. */
+static bool
+is_of(const struct mhp_step *step, unsigned kinds)
+{
+	return kinds == KINDS_ALL || (kinds >> step->kind & 1U) != 0;
+}
+
+static int
+for_each(struct run *run, unsigned kinds, step_fn *fn, unsigned *ret_done)
+{
+	for (unsigned i = 0; i < run->nr_steps; i++) {
+		int err = 0;
+		if (is_of(&run->steps[i], kinds))
+			err = fn(run, &run->steps[i]);
+		if (err != 0) {
+			run->answer->failed_step = i;
+			*ret_done = i;
+			return err;
+		}
+	}
+	*ret_done = run->nr_steps;
+	return 0;
+}
+
+static void
+for_each_back(struct run *run, unsigned done, unsigned kinds,
+	      void (*fn)(struct run *run, const struct mhp_step *step))
+{
+	while (done-- > 0)
+		if (is_of(&run->steps[done], kinds))
+			fn(run, &run->steps[done]);
+}
+
+/* ---- is the plan well formed? ---- */
+
+static bool
+overlap(struct mhp_blocks a, struct mhp_blocks b)
+{
+	return a.first < b.first + b.count && b.first < a.first + a.count;
+}
+
+static struct mhp_blocks
+blocks_of(const struct run *run, const struct mhp_step *step)
+{
+	struct mhp_blocks blocks = { 0, 0 };
+	int err = mhp__span_blocks(run->m, step->span, &blocks);
+
+	MHP_ASSERT(err == 0); /* check_step() saw to that */
+	return blocks;
+}
+
+/* A block may be in one step only, but for an ADD followed by an ONLINE. */
+static int
+check_pair(const struct run *run, const struct mhp_step *early, const struct mhp_step *late)
+{
+	if (early->kind == MHP_STEP_ADD && late->kind == MHP_STEP_ONLINE)
+		return 0;
+	return overlap(blocks_of(run, early), blocks_of(run, late)) ? MHP_EINVAL : 0;
+}
+
+static int
+check_step(struct run *run, const struct mhp_step *step)
+{
+	struct mhp_blocks blocks;
+	int err = mhp__span_blocks(run->m, step->span, &blocks);
+
+	if (err == 0 && ((unsigned)step->kind > MHP_STEP_REMOVE ||
+			 (step->add.flags & MHP_ADD_ONLINE) != 0))
+		err = MHP_EINVAL;
+	for (const struct mhp_step *early = run->steps; early < step && err == 0; early++)
+		err = check_pair(run, early, step);
+	return err;
+}
+
+static int
+check_plan(struct run *run)
+{
+	unsigned done;
+
+	if (run->nr_steps == 0)
+		return MHP_EINVAL;
+	return for_each(run, KINDS_ALL, check_step, &done);
+}
+
+/* ---- the phases ---- */
+
+/* Which frames of a node are found depends on what lies in caches: drained, a preview and its
+ * commit find the same. */
+static void
+settle_caches(struct run *run, const struct mhp_step *step)
+{
+	if ((step->add.flags & MHP_MEMMAP_ON_NODE) != 0)
+		mhp_drain_caches(run->m);
+}
+
+static int
+do_add(struct run *run, const struct mhp_step *step)
+{
+	settle_caches(run, step);
+	return mhp__add_memory(run->m, step->span, &step->add, &run->answer->add);
+}
+
+static void
+undo_add(struct run *run, const struct mhp_step *step)
+{
+	mhp__remove_blocks(run->m, blocks_of(run, step), false);
+}
+
+static int
+prepare_online(struct run *run, const struct mhp_step *step)
+{
+	return mhp__online_prepare(run->m, blocks_of(run, step), step->zone, run->started_ns,
+				   &run->planned, &run->answer->why);
+}
+
+static void
+abort_online(struct run *run, const struct mhp_step *step)
+{
+	mhp__online_abort(run->m, blocks_of(run, step));
+}
+
+static int
+mark_leaving(struct run *run, const struct mhp_step *step)
+{
+	return mhp__leaving_add(run->m, blocks_of(run, step), step->kind == MHP_STEP_REMOVE,
+				&run->answer->why);
+}
+
+static int
+commit_online(struct run *run, const struct mhp_step *step)
+{
+	unsigned zone = step->zone;
+
+	/* What the policy chose, it chose with the other steps in mind. */
+	if (zone == MHP_ZONE_DEFAULT && run->nr_steps != 1)
+		zone = MHP_ZONE_TOGETHER;
+	mhp__online_commit(run->m, blocks_of(run, step), zone, run->started_ns);
+	return 0;
+}
+
+static unsigned
+blame_leaving(struct run *run)
+{
+	uint32_t block = run->answer->why.block;
+
+	unsigned i = 0;
+
+	/* If it is none of the others, it is the last one. */
+	for (; i + 1 < run->nr_steps; i++) {
+		struct mhp_blocks blocks = blocks_of(run, &run->steps[i]);
+		if (is_of(&run->steps[i], KINDS_LEAVE) && block >= blocks.first &&
+		    block - blocks.first < blocks.count)
+			break;
+	}
+	return i;
+}
+
+static int
+prepare(struct run *run, const struct mhp_offline_opts *opts)
+{
+	unsigned added = 0, onlined = 0, marked;
+	int err = for_each(run, KIND(MHP_STEP_ADD), do_add, &added);
+
+	if (err != 0)
+		goto undo_adds;
+	run->started_ns = run->m->ops->now_ns(run->m->port);
+	mhp__phase_begin(run->m);
+	err = for_each(run, KIND(MHP_STEP_ONLINE), prepare_online, &onlined);
+	if (err != 0)
+		goto undo_onlines;
+	err = for_each(run, KINDS_LEAVE, mark_leaving, &marked);
+	if (err != 0)
+		goto undo_onlines;
+	err = mhp__leaving_prepare(run->m, opts, &run->answer->why);
+	if (err == 0)
+		return 0;
+	run->answer->failed_step = blame_leaving(run);
+
+undo_onlines:
+	for_each_back(run, onlined, KIND(MHP_STEP_ONLINE), abort_online);
+undo_adds:
+	for_each_back(run, added, KIND(MHP_STEP_ADD), undo_add);
+	return err;
+}
+
+static int
+commit_locked(struct run *run, const struct mhp_offline_opts *opts)
+{
+	unsigned done;
+	int err = check_plan(run);
+
+	if (err == 0)
+		err = prepare(run, opts);
+	if (err == 0) {
+		/* Nothing fails from here. */
+		(void)for_each(run, KIND(MHP_STEP_ONLINE), commit_online, &done);
+		mhp__leaving_commit(run->m, opts->scrub);
+	}
+	mhp__leaving_clear(run->m);
+	return err;
+}
+
+/* ---- the preview ---- */
+
+/* Take the pages that metadata on a node would take, so that what follows finds them in use. They
+ * are linked through their first word: nobody else has any use for it. */
+static int
+hold_metadata(struct run *run, struct mhp_blocks blocks, unsigned node)
+{
+	for (uint32_t i = 0; i < blocks.count; i++) {
+		uint64_t pfn;
+		int err = mhp__memmap_take_pages(run->m, blocks.first + i, node, &pfn);
+		if (err != 0)
+			return err;
+		*(uint64_t *)mhp_pfn_to_virt(run->m, pfn) = run->held_pfn;
+		run->held_pfn = pfn;
+	}
+	return 0;
+}
+
+static void
+let_go_of_metadata(struct run *run)
+{
+	while (run->held_pfn != MHP_PFN_NONE) {
+		uint64_t pfn = run->held_pfn;
+		run->held_pfn = *(const uint64_t *)mhp_pfn_to_virt(run->m, pfn);
+		mhp__pages_free_contig(run->m, pfn, run->m->block_meta_pages);
+	}
+}
+
+static int
+foresee_add(struct run *run, const struct mhp_step *step)
+{
+	struct mhp_add_answer *answer = &run->answer->add;
+	int err = mhp__add_memory_foresee(run->m, step->span, &step->add, answer);
+
+	settle_caches(run, step);
+	if (err == 0 && answer->placement == MHP_PLACE_NODE)
+		err = hold_metadata(run, answer->blocks, answer->metadata_node);
+	return err;
+}
+
+/* The step that adds a block, or NULL. */
+static const struct mhp_step *
+added_by(const struct run *run, uint32_t block)
+{
+	for (unsigned i = 0; i < run->nr_steps; i++) {
+		struct mhp_blocks blocks = blocks_of(run, &run->steps[i]);
+		if (run->steps[i].kind == MHP_STEP_ADD && block >= blocks.first &&
+		    block - blocks.first < blocks.count)
+			return &run->steps[i];
+	}
+	return NULL;
+}
+
+static int
+foresee_zone(struct run *run, uint32_t block, unsigned zone)
+{
+	const struct mhp_step *step = added_by(run, block);
+	struct mhp_why *why = &run->answer->why;
+	struct mhp_add_answer answer;
+	struct mhp__coming coming;
+	int err;
+
+	if (step == NULL)
+		return mhp__online_foresee(run->m, block, NULL, zone, &run->planned, why);
+	err = mhp__add_memory_foresee(run->m, step->span, &step->add, &answer);
+	MHP_ASSERT(err == 0); /* foresee_add() has come by here */
+	coming.nr_vmemmap_pages = answer.nr_vmemmap_pages;
+	coming.node = step->add.node;
+	return mhp__online_foresee(run->m, block, &coming, zone, &run->planned, why);
+}
+
+static int
+foresee_online(struct run *run, const struct mhp_step *step)
+{
+	struct mhp_blocks blocks = blocks_of(run, step);
+	int err = 0;
+
+	for (uint32_t i = 0; i < blocks.count && err == 0; i++)
+		if (added_by(run, blocks.first + i) == NULL)
+			err = mhp__online_check(run->m, (struct mhp_blocks){ blocks.first + i, 1 },
+						&run->answer->why);
+	for (uint32_t i = 0; i < blocks.count && err == 0; i++)
+		err = foresee_zone(run, blocks.first + i, step->zone);
+	return err;
+}
+
+static int
+preview_locked(struct run *run)
+{
+	unsigned done;
+	int err = check_plan(run);
+
+	if (err == 0)
+		err = for_each(run, KIND(MHP_STEP_ADD), foresee_add, &done);
+	if (err == 0)
+		err = for_each(run, KIND(MHP_STEP_ONLINE), foresee_online, &done);
+	if (err == 0)
+		err = for_each(run, KINDS_LEAVE, mark_leaving, &done);
+	if (err == 0) {
+		err = mhp__leaving_foresee(run->m, &run->answer->why);
+		if (err != 0)
+			run->answer->failed_step = blame_leaving(run);
+	}
+	let_go_of_metadata(run);
+	mhp__leaving_clear(run->m);
+	return err;
+}
+
+/* ---- the public calls ---- */
+
+static void
+start(struct run *run, struct mhp *m, const struct mhp_step *steps, unsigned nr_steps,
+      struct mhp_plan_answer *answer)
+{
+	memset(answer, 0, sizeof(*answer));
+	answer->failed_step = nr_steps;
+	answer->why.pfn = MHP_PFN_NONE;
+	memset(run, 0, sizeof(*run));
+	run->m = m;
+	run->steps = steps;
+	run->nr_steps = nr_steps;
+	run->planned.together = nr_steps > 1;
+	run->answer = answer;
+	run->held_pfn = MHP_PFN_NONE;
+}
+
+int
+mhp_plan_preview(struct mhp *m, const struct mhp_step *steps, unsigned nr_steps,
+		 struct mhp_plan_answer *ret_answer)
+{
+	struct mhp_plan_answer answer;
+	struct run run;
+	int err = mhp__hotplug_lock(m);
+
+	if (err != 0)
+		return err;
+	start(&run, m, steps, nr_steps, &answer);
+	err = preview_locked(&run);
+	mhp__hotplug_unlock(m);
+	if (ret_answer != NULL)
+		*ret_answer = answer;
+	return err;
+}
+
+int
+mhp_plan_commit(struct mhp *m, const struct mhp_step *steps, unsigned nr_steps,
+		const struct mhp_offline_opts *opts, struct mhp_plan_answer *ret_answer)
+{
+	static const struct mhp_offline_opts none;
+	struct mhp_plan_answer answer;
+	struct run run;
+	int err = mhp__hotplug_lock(m);
+
+	if (err != 0)
+		return err;
+	start(&run, m, steps, nr_steps, &answer);
+	opts = opts != NULL ? opts : &none;
+	err = opts->dry_run ? preview_locked(&run) : commit_locked(&run, opts);
+	mhp__hotplug_unlock(m);
+	if (ret_answer != NULL)
+		*ret_answer = answer;
+	return err;
+}

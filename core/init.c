@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * init.c - the life of an instance: its footprint, its start, its end, its lock.
+ *
+ * The caller's memory is cut into the parts that layout() lists, in that order, each on a cache
+ * line of its own. init touches the parts that follow the number of nodes and CPUs; the two arrays
+ * of slots, which follow the address range, are left as the zeros they are, so that an instance
+ * for 64 TiB starts in microseconds and grows as blocks come.
+ */
+#include "state/instance.h"
+
+#include "base/mem.h"
+#include "memmap/memmap.h"
+#include "state/trace.h"
+#include "tables/owner.h"
+#include "verify/check.h"
+
+/* Where each part of the footprint begins, in bytes. */
+struct layout {
+	size_t zones, caches, blocks, arenas, zonelist, bad, runs, leaving, removing, cpu_node, end;
+};
+
+static unsigned
+arena_order(const struct mhp_geometry *geo)
+{
+	unsigned order = geo->pageblock_order + 6U;
+	return order < geo->block_order ? order : geo->block_order;
+}
+
+static unsigned
+log2_up(uint64_t n)
+{
+	unsigned order = 0;
+	while ((UINT64_C(1) << order) < n)
+		order++;
+	return order;
+}
+
+static bool
+orders_fit(const struct mhp_geometry *geo)
+{
+	if (geo->page_shift < 6 || geo->page_shift > 16)
+		return false;
+	if (geo->pageblock_order < 1 || geo->pageblock_order > MHP_PAGEBLOCK_ORDER_MAX)
+		return false;
+#ifdef MHP_PORT_PAGEBLOCK_ORDER
+	if (geo->pageblock_order != MHP_PORT_PAGEBLOCK_ORDER)
+		return false;
+#endif
+	return geo->pageblock_order <= geo->section_order &&
+	       geo->section_order <= geo->block_order && geo->block_order <= 30;
+}
+
+static bool
+geometry_fits(const struct mhp_geometry *geo)
+{
+	if (!orders_fit(geo))
+		return false;
+	if (geo->nr_nodes < 1 || geo->nr_nodes > MHP_NODES_MAX)
+		return false;
+	if (geo->nr_cpus < 1 || geo->nr_cpus > MHP_CPUS_MAX)
+		return false;
+	if (geo->nr_blocks < 1 || geo->nr_blocks > 1U << 24)
+		return false;
+	unsigned blocks_order = log2_up(geo->nr_blocks);
+	/* Addresses stay below 2^63, and arena indexes below 2^31. */
+	return blocks_order + geo->block_order + geo->page_shift <= 63 &&
+	       blocks_order + geo->block_order - arena_order(geo) <= 30;
+}
+
+/* Append a part of nr elements to the footprint; returns where it begins. */
+static size_t
+part(size_t *end, size_t nr, size_t bytes_each)
+{
+	size_t begin = *end;
+	*end = (begin + nr * bytes_each + 63U) & ~(size_t)63;
+	return begin;
+}
+
+static void
+layout(const struct mhp_geometry *geo, struct layout *ret)
+{
+	size_t nr_zones = (size_t)geo->nr_nodes * MHP_ZONE_KINDS;
+	size_t nr_arenas = (size_t)geo->nr_blocks << (geo->block_order - arena_order(geo));
+	size_t end = 0;
+
+	(void)part(&end, 1, sizeof(struct mhp));
+	ret->zones = part(&end, nr_zones, sizeof(struct mhp_zone));
+	ret->caches = part(&end, nr_zones * geo->nr_cpus, sizeof(struct mhp_cache));
+	ret->blocks = part(&end, geo->nr_blocks, sizeof(struct mhp_block));
+	ret->arenas = part(&end, nr_arenas, sizeof(struct mhp_arena));
+	ret->zonelist = part(&end, nr_zones * nr_zones, 1);
+	ret->bad = part(&end, geo->nr_bad_pages, sizeof(uint64_t));
+	ret->runs = part(&end, mhp__bitset_words(geo->nr_blocks), sizeof(uint64_t));
+	ret->leaving = part(&end, mhp__bitset_words(geo->nr_blocks), sizeof(uint64_t));
+	ret->removing = part(&end, mhp__bitset_words(geo->nr_blocks), sizeof(uint64_t));
+	ret->cpu_node = part(&end, geo->nr_cpus, 1);
+	ret->end = end;
+}
+
+int
+mhp_footprint(const struct mhp_geometry *geometry, size_t *ret_bytes)
+{
+	struct layout parts;
+
+	if (!geometry_fits(geometry))
+		return MHP_EINVAL;
+	layout(geometry, &parts);
+	*ret_bytes = parts.end;
+	return 0;
+}
+
+static bool
+config_complete(const struct mhp_config *config)
+{
+	const struct mhp_port_ops *ops = config->ops;
+
+	if (ops == NULL || config->direct_map == NULL)
+		return false;
+	if (!ops->map || !ops->unmap || !ops->meta_alloc || !ops->meta_free)
+		return false;
+	if (!ops->lock || !ops->unlock || !ops->self || !ops->now_ns || !ops->pause)
+		return false;
+	if (!MHP_VMEMMAP)
+		return true;
+	return config->vmemmap != NULL && ops->memmap_map && ops->memmap_unmap;
+}
+
+/* Zones of one node in order of preference: its own, then those of the nodes after it, in a
+ * ring. */
+static void
+fill_zonelist(struct mhp *m, unsigned node, bool movable)
+{
+	unsigned nr_nodes = m->geo.nr_nodes, at = 0;
+	uint8_t *list = m->zonelist + (size_t)(node * 2U + movable) * m->nr_zones;
+
+	for (unsigned i = 0; i < nr_nodes; i++) {
+		unsigned near = (node + i) % nr_nodes * MHP_ZONE_KINDS;
+		if (movable)
+			list[at++] = (uint8_t)(near + MHP_ZONE_MOVABLE);
+		list[at++] = (uint8_t)(near + MHP_ZONE_NORMAL);
+	}
+	while (at < m->nr_zones)
+		list[at++] = UINT8_MAX;
+}
+
+static void
+init_zones(struct mhp *m)
+{
+	for (unsigned id = 0; id < m->nr_zones; id++) {
+		m->zones[id].node = (uint8_t)(id / MHP_ZONE_KINDS);
+		m->zones[id].kind = (uint8_t)(id % MHP_ZONE_KINDS);
+	}
+	for (unsigned node = 0; node < m->geo.nr_nodes; node++) {
+		fill_zonelist(m, node, false);
+		fill_zonelist(m, node, true);
+	}
+}
+
+/* False: this build's descriptors and this port's granules do not go together. */
+static bool
+init_shape(struct mhp *m)
+{
+	const struct mhp_geometry *geo = &m->geo;
+	struct mhp_memmap_shape shape;
+	struct mhp_memmap_answer answer;
+
+	m->arena_order = (uint8_t)arena_order(geo);
+	m->pageblock_words_shift =
+		(uint8_t)(geo->pageblock_order > 6 ? geo->pageblock_order - 6 : 0);
+	m->nr_zones = (uint16_t)(geo->nr_nodes * MHP_ZONE_KINDS);
+	m->nr_arenas = geo->nr_blocks << (geo->block_order - m->arena_order);
+	m->block_mask = mhp__block_pages(m) - 1;
+	m->arena_mask = mhp__arena_pages(m) - 1;
+	m->zone_caches_bytes = geo->nr_cpus * sizeof(struct mhp_cache);
+	shape = mhp_memmap_shape(m);
+	(void)mhp_supports_memmap_on_memory(&shape, &answer);
+	m->block_meta_pages = answer.nr_vmemmap_pages;
+	if (MHP_VMEMMAP)
+		m->block_meta_pages -= m->caps.tables_per_block;
+	return answer.reason != MHP_MEMMAP_BAD_GEOMETRY;
+}
+
+int
+mhp_init(void *memory, size_t size_bytes, const struct mhp_config *config, struct mhp **ret_m)
+{
+	struct layout parts;
+	unsigned char *base = memory;
+	struct mhp *m = memory;
+
+	if (!geometry_fits(&config->geometry) || !config_complete(config))
+		return MHP_EINVAL;
+	if (((uintptr_t)memory & 63U) != 0)
+		return MHP_EINVAL;
+	layout(&config->geometry, &parts);
+	if (size_bytes < parts.end)
+		return MHP_ENOSPC;
+
+	memset(m, 0, sizeof(*m));
+	m->geo = config->geometry;
+	m->ops = config->ops;
+	m->port = config->port;
+	m->caps = config->caps;
+	m->direct_map = config->direct_map;
+	m->vmemmap = config->vmemmap;
+	m->trace = config->trace;
+	m->trace_ctx = config->trace_ctx;
+	m->footprint_bytes = parts.end;
+	m->zones = (void *)(base + parts.zones);
+	m->caches = (void *)(base + parts.caches);
+	m->blocks = (void *)(base + parts.blocks);
+	m->arenas = (void *)(base + parts.arenas);
+	m->zonelist = base + parts.zonelist;
+	m->bad = (void *)(base + parts.bad);
+	m->cpu_node = (void *)(base + parts.cpu_node);
+	mhp__bitset_init(&m->runs, (void *)(base + parts.runs), m->geo.nr_blocks);
+	mhp__bitset_init(&m->leaving, (void *)(base + parts.leaving), m->geo.nr_blocks);
+	mhp__bitset_init(&m->removing, (void *)(base + parts.removing), m->geo.nr_blocks);
+	m->policy = (struct mhp_policy)MHP_POLICY_DEFAULT;
+	m->memmap_switch = MHP_MEMMAP_ON;
+	if (!init_shape(m)) {
+		memset(m, 0, sizeof(*m)); /* the zeros that it was */
+		return MHP_EINVAL;
+	}
+	init_zones(m);
+	mhp__owners_init(m);
+	m->const_check = mhp__const_checksum(m);
+	*ret_m = m;
+	return 0;
+}
+
+int
+mhp_fini(struct mhp *m)
+{
+	int err = mhp__hotplug_lock(m);
+
+	if (err != 0)
+		return err;
+	err = m->blocks_present == 0 ? 0 : MHP_EBUSY;
+	mhp__hotplug_unlock(m);
+	return err;
+}
+
+const struct mhp_geometry *
+mhp_get_geometry(const struct mhp *m)
+{
+	return &m->geo;
+}
+
+int
+mhp_set_cpu_node(struct mhp *m, unsigned cpu, unsigned node)
+{
+	if (cpu >= m->geo.nr_cpus)
+		return MHP_EINVAL;
+	if (node >= m->geo.nr_nodes)
+		return MHP_ENODEV;
+	atomic_store_explicit(&m->cpu_node[cpu], (uint8_t)node, memory_order_relaxed);
+	return 0;
+}
+
+void *
+mhp_pfn_to_virt(const struct mhp *m, uint64_t pfn)
+{
+	return m->direct_map + mhp__pfn_phys(m, pfn).addr;
+}
+
+int
+mhp__hotplug_lock(struct mhp *m)
+{
+	uint64_t self = m->ops->self(m->port);
+
+	if (atomic_load_explicit(&m->lock_owner, memory_order_relaxed) == self)
+		return MHP_EDEADLK;
+	m->ops->lock(m->port);
+	atomic_store_explicit(&m->lock_owner, self, memory_order_relaxed);
+	return 0;
+}
+
+void
+mhp__hotplug_unlock(struct mhp *m)
+{
+	mhp__phase_end(m);
+	atomic_store_explicit(&m->lock_owner, 0, memory_order_relaxed);
+	m->ops->unlock(m->port);
+}

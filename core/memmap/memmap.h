@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * memmap.h - pfn <-> descriptor, in both memory models, and where a block's metadata goes.
+ *
+ * Model "table" (default): the block's slot points to its descriptors. Model "vmemmap"
+ * (MHP_VMEMMAP): one virtual array of all descriptors, a slice of which each add maps onto the
+ * block's metadata. The bitmaps are reached through the slot in both.
+ */
+#ifndef MHP_CORE_MEMMAP_H
+#define MHP_CORE_MEMMAP_H
+
+#include "state/instance.h"
+
+#ifndef MHP_VMEMMAP
+#define MHP_VMEMMAP 0
+#endif
+
+/* Where the descriptor of pfn stands in the array of all: in its pageblock's part, but not at the
+ * same place in each. Straight on, those of huge pages would be a power of two apart and fight for
+ * the same few cache lines (measured: twice the time). Four descriptors are one such line. */
+static inline uint64_t
+mhp__pfn_place(const struct mhp *m, uint64_t pfn)
+{
+	uint64_t mask = (UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m)) - 1;
+	return pfn ^ ((pfn >> MHP_PAGEBLOCK_ORDER(m) << 2) & mask);
+}
+
+/* The block of pfn must be present and stay so: the caller owns a page of it, or a lock. */
+static inline struct mhp_page *
+mhp__pfn_to_page(const struct mhp *m, uint64_t pfn)
+{
+	uint64_t place = mhp__pfn_place(m, pfn);
+	if (MHP_VMEMMAP)
+		return m->vmemmap + place;
+	return m->blocks[pfn >> m->geo.block_order].pages + (place & m->block_mask);
+}
+
+/* The descriptors of the pageblock that starts at pfn, in no particular order. */
+static inline struct mhp_page *
+mhp__pageblock_pages(const struct mhp *m, uint64_t pfn)
+{
+	if (MHP_VMEMMAP)
+		return m->vmemmap + pfn;
+	return m->blocks[mhp__pfn_block(m, pfn)].pages + (pfn & m->block_mask);
+}
+
+/* The bitmap words of the pageblock that pfn is in. */
+static inline uint64_t *
+mhp__pfn_bitmap(const struct mhp *m, uint64_t pfn)
+{
+	uint64_t pageblock = (pfn & m->block_mask) >> MHP_PAGEBLOCK_ORDER(m);
+	return m->blocks[mhp__pfn_block(m, pfn)].bitmap +
+	       (pageblock << m->pageblock_words_shift);
+}
+
+/* ---- descriptors ---- */
+
+#define MHP_WORD_PARITY (UINT64_C(1) << 63)
+
+static inline unsigned
+mhp__word_owner(uint64_t word)
+{
+	return (unsigned)(word & 0xffff);
+}
+
+static inline unsigned
+mhp__word_order(uint64_t word)
+{
+	return (unsigned)(word >> 16 & 0xff);
+}
+
+/* Make page the first frame of an allocated page. */
+static inline void
+mhp__page_begin(struct mhp_page *page, unsigned owner, unsigned order, uint64_t cookie)
+{
+	uint64_t word = (uint64_t)order << 16 | owner;
+	/* Without a branch: the parity of cookies is as good as random. */
+	word |= (uint64_t)(__builtin_parityll(word ^ cookie) ^ 1) << 63;
+	atomic_store_explicit(&page->cookie, cookie, memory_order_relaxed);
+	atomic_store_explicit(&page->word, word, memory_order_release);
+}
+
+/* Make it nobody's again. */
+static inline void
+mhp__page_end(struct mhp_page *page)
+{
+	atomic_store_explicit(&page->word, 0, memory_order_relaxed);
+	atomic_store_explicit(&page->cookie, 0, memory_order_relaxed);
+}
+
+/* ---- a block's metadata: physical layer only; hotplug lock held ---- */
+
+/* Give a block its metadata at the placement that its slot says: fills in pages, bitmap, altmap and
+ * the meta_* fields. On error the slot is as before. Return: 0, MHP_ENOMEM, or the port's error. */
+MHP_MUST_CHECK int mhp__memmap_create(struct mhp *m, uint32_t block);
+/* Pages for the metadata of a block, on a node: contiguous, of MHP_OWNER_MEMMAP. MHP_ENOMEM. */
+MHP_MUST_CHECK int mhp__memmap_take_pages(struct mhp *m, uint32_t block, unsigned node,
+					  uint64_t *ret_pfn);
+/* The descriptors of a section will not be read any more. Sections go from last to first. */
+void mhp__memmap_retire_section(struct mhp *m, uint32_t block, uint32_t section);
+/* Take the metadata away, by the block's own record: where it came from is where it goes. */
+void mhp__memmap_destroy(struct mhp *m, uint32_t block);
+
+#endif

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * alloc.c - the public calls about single pages: allocate, free, split, look.
+ *
+ * The hot path is a pop or a push of the CPU's cache and one descriptor: allocating writes it,
+ * freeing checks and clears it. A frame whose descriptor has an owner is the first of an allocated
+ * page (INV 9), so that is what a free is checked by: a frame that is free, a tail, or in a cache
+ * has none. Descriptors of pageblocks that were never used must not be believed; the arena's slot,
+ * which never goes away, says which those are (virgin), and calls the frames before the first
+ * usable one so, too.
+ *
+ * Between a cache and a descriptor a frame is on its way: taken, with owner 0. Whoever empties a
+ * range waits for such frames. Must not know: blocks' states, why frames below nr_head are not
+ * the allocator's.
+ */
+#include "pages/pages.h"
+
+_Static_assert(MHP_ZONE_NORMAL == 0 && MHP_ZONE_MOVABLE == 1, "zones of a node");
+
+/* ---- zones in order of preference ---- */
+
+static __attribute__((noinline)) unsigned
+home_node(const struct mhp *m)
+{
+	return atomic_load_explicit(&m->cpu_node[mhp_port_cpu() % m->geo.nr_cpus],
+				    memory_order_relaxed);
+}
+
+static inline unsigned
+node_of(const struct mhp *m, unsigned node)
+{
+	if (MHP_UNLIKELY(node == MHP_NODE_ANY && m->geo.nr_nodes > 1))
+		return home_node(m);
+	return node == MHP_NODE_ANY ? 0 : node;
+}
+
+static inline const uint8_t *
+zonelist(const struct mhp *m, unsigned node, bool movable)
+{
+	return m->zonelist + (size_t)(node * 2U + movable) * m->nr_zones;
+}
+
+/* The first zone of the list from *at on that has memory, or NULL; moves *at behind it. */
+static inline struct mhp_zone *
+zone_next(const struct mhp *m, const uint8_t *list, unsigned *at)
+{
+	while (*at < m->nr_zones && list[*at] != UINT8_MAX) {
+		struct mhp_zone *zone = &m->zones[list[(*at)++]];
+		if (MHP_LIKELY(atomic_load_explicit(&zone->managed, memory_order_relaxed) != 0))
+			return zone;
+	}
+	return NULL;
+}
+
+/* mhp__zone_caches() without the zone: nothing of it need be read. */
+static inline struct mhp_cache *
+caches_of(const struct mhp *m, unsigned id)
+{
+	return (void *)((unsigned char *)m->caches + id * m->zone_caches_bytes);
+}
+
+static inline uint64_t
+pageblock_bit(const struct mhp *m, uint64_t pfn)
+{
+	return UINT64_C(1) << ((pfn & m->arena_mask) >> MHP_PAGEBLOCK_ORDER(m));
+}
+
+/* ---- poison ---- */
+
+#if MHP_POISON
+
+static inline uint64_t
+poison_word(uint64_t pfn)
+{
+	return (pfn + 1) * UINT64_C(0x9e3779b97f4a7c15); /* odd factor: no two pfns alike */
+}
+
+static inline uint64_t *
+poison_words(const struct mhp *m, uint64_t pfn)
+{
+	return (uint64_t *)(void *)(m->direct_map + mhp__pfn_phys(m, pfn).addr);
+}
+
+void
+mhp__poison(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
+{
+	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+	size_t nr = mhp__page_bytes(m) / sizeof(uint64_t);
+
+	atomic_fetch_or_explicit(&arena->poisoned, pageblock_bit(m, pfn), memory_order_relaxed);
+	for (; nr_pages > 0; nr_pages--, pfn++)
+		for (size_t i = 0; i < nr; i++)
+			poison_words(m, pfn)[i] = poison_word(pfn);
+}
+
+void
+mhp__unpoison(struct mhp *m, uint64_t pfn, uint64_t nr_pages, bool check)
+{
+	size_t last = mhp__page_bytes(m) / sizeof(uint64_t) - 1;
+
+	for (; nr_pages > 0; nr_pages--, pfn++) {
+		uint64_t *words = poison_words(m, pfn), poison = poison_word(pfn);
+		/* Memory that was never freed holds anything, but hardly this. */
+		if (words[0] != poison && words[last] != poison)
+			continue;
+		for (size_t i = 0; check && i <= last; i++)
+			MHP_ASSERT(words[i] == poison); /* written to after it was freed */
+		words[0] = words[last] = 0;
+	}
+}
+
+#endif
+
+/* ---- requests ---- */
+
+/* All of a request but the cookie, as one word. Where it comes in a register, that is what this
+ * is, and compilers see it; picked apart from here, it never goes through memory. */
+static inline uint64_t
+tail_of(struct mhp_page_req req)
+{
+	return (uint64_t)req.zero[2] << 56 | (uint64_t)req.zero[1] << 48 |
+	       (uint64_t)req.zero[0] << 40 | (uint64_t)req.flags << 32 |
+	       (uint64_t)req.node << 24 | (uint64_t)req.order << 16 | req.owner;
+}
+
+static inline unsigned
+tail_owner(uint64_t tail)
+{
+	return (unsigned)(tail & 0xffff);
+}
+
+static inline unsigned
+tail_order(uint64_t tail)
+{
+	return (unsigned)(tail >> 16 & 0xff);
+}
+
+static inline unsigned
+tail_node(uint64_t tail)
+{
+	return (unsigned)(tail >> 24 & 0xff);
+}
+
+/* Its bits that must be 0. */
+#define TAIL_ZERO                                                                                  \
+	(~UINT64_C(0) << 40 | (uint64_t)(0xffU & ~MHP_PAGE_THIS_NODE) << 32 |                      \
+	 (0xffffU & ~(MHP_OWNERS_MAX - 1U)))
+_Static_assert((MHP_OWNERS_MAX & (MHP_OWNERS_MAX - 1U)) == 0, "an owner is so many bits");
+
+static inline bool
+is_valid(const struct mhp *m, uint64_t tail)
+{
+	uint64_t live = atomic_load_explicit(&m->owners_live, memory_order_relaxed);
+
+	/* The engine's own owners are never live. */
+	if ((tail & TAIL_ZERO) != 0 || (live >> tail_owner(tail) % MHP_OWNERS_MAX & 1) == 0)
+		return false;
+	return tail_node(tail) == MHP_NODE_ANY || tail_node(tail) < m->geo.nr_nodes;
+}
+
+bool
+mhp__page_req_is_valid(const struct mhp *m, struct mhp_page_req req)
+{
+	return is_valid(m, tail_of(req));
+}
+
+static inline bool
+is_movable(const struct mhp *m, unsigned owner)
+{
+	return (atomic_load_explicit(&m->owners_movable, memory_order_relaxed) >> owner & 1) != 0;
+}
+
+struct mhp_zone *
+mhp__page_req_zone(struct mhp *m, struct mhp_page_req req, unsigned *at)
+{
+	unsigned node = node_of(m, req.node);
+	const uint8_t *list = zonelist(m, node, is_movable(m, req.owner));
+	struct mhp_zone *zone;
+
+	do
+		zone = zone_next(m, list, at);
+	while (zone != NULL && (req.flags & MHP_PAGE_THIS_NODE) != 0 && zone->node != node);
+	return zone;
+}
+
+bool
+mhp__page_req_drain(struct mhp *m, struct mhp_page_req req)
+{
+	struct mhp_zone *zone;
+	bool drained = false;
+
+	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;) {
+		if (mhp__cache_is_empty(m, zone))
+			continue;
+		mhp__cache_drain(m, zone);
+		drained = true;
+	}
+	return drained;
+}
+
+/* ---- allocate ---- */
+
+/* home: the zone whose cache had none. */
+static bool
+take_slowly(struct mhp *m, struct mhp_page_req req, unsigned home, uint64_t *ret_pfn)
+{
+	struct mhp_zone *zone;
+
+	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;) {
+		if (mhp__zone_id(m, zone) != home &&
+		    mhp_port_cache_pop(mhp__zone_caches(m, zone), m->geo.nr_cpus, req.order,
+				       ret_pfn))
+			return true;
+		if (mhp__cache_refill(m, zone, req.order, ret_pfn))
+			return true;
+	}
+	/* What is left may sit in other caches, and be part of a larger page. */
+	if (!mhp__page_req_drain(m, req))
+		return false;
+	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;)
+		if (mhp__zone_take(m, zone, req.order, 1, NULL, ret_pfn) != 0)
+			return true;
+	return false;
+}
+
+static inline int
+begin(struct mhp *m, uint64_t tail, uint64_t cookie, uint64_t pfn, uint64_t *ret_pfn)
+{
+	mhp__unpoison(m, pfn, UINT64_C(1) << tail_order(tail), true);
+	mhp__page_begin(mhp__pfn_to_page(m, pfn), tail_owner(tail), tail_order(tail), cookie);
+	*ret_pfn = pfn;
+	return 0;
+}
+
+/* The cache of the first zone had none, perhaps because there is no such zone. All that is left to
+ * do is here, so that the caller has nothing to keep. */
+static __attribute__((noinline)) int
+alloc_slowly(struct mhp *m, struct mhp_page_req req, unsigned home, uint64_t *ret_pfn)
+{
+	const struct mhp_zone *zone = &m->zones[home];
+	uint64_t pfn;
+
+	/* Many an instance has no MOVABLE zone at all. */
+	if (zone->kind == MHP_ZONE_MOVABLE &&
+	    atomic_load_explicit(&zone->managed, memory_order_relaxed) == 0) {
+		home -= MHP_ZONE_MOVABLE;
+		if (mhp_port_cache_pop(caches_of(m, home), m->geo.nr_cpus, req.order, &pfn))
+			return begin(m, tail_of(req), req.cookie, pfn, ret_pfn);
+	}
+	if (!take_slowly(m, req, home, &pfn))
+		return MHP_ENOMEM;
+	return begin(m, tail_of(req), req.cookie, pfn, ret_pfn);
+}
+
+static inline __attribute__((always_inline)) int
+alloc_on(struct mhp *m, struct mhp_page_req req, unsigned node, uint64_t *ret_pfn)
+{
+	uint64_t tail = tail_of(req), pfn;
+	unsigned order = tail_order(tail);
+
+	if (MHP_UNLIKELY(!is_valid(m, tail) || order > MHP_PAGEBLOCK_ORDER(m)))
+		return MHP_EINVAL;
+	/* Every list starts with the node's own zone of that kind; without memory its caches are
+	 * empty, too. */
+	unsigned id = node * MHP_ZONE_KINDS + MHP_ZONE_NORMAL + is_movable(m, tail_owner(tail));
+	if (MHP_UNLIKELY(!mhp_port_cache_pop(caches_of(m, id), m->geo.nr_cpus, order, &pfn)))
+		return alloc_slowly(m, req, id, ret_pfn);
+	return begin(m, tail, req.cookie, pfn, ret_pfn);
+}
+
+static __attribute__((noinline)) int
+alloc_at_home(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn)
+{
+	return alloc_on(m, req, node_of(m, MHP_NODE_ANY), ret_pfn);
+}
+
+int
+mhp_page_alloc(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn)
+{
+	unsigned node = tail_node(tail_of(req));
+
+	if (MHP_LIKELY(node != MHP_NODE_ANY))
+		return alloc_on(m, req, node, ret_pfn);
+	if (MHP_LIKELY(m->geo.nr_nodes == 1))
+		return alloc_on(m, req, 0, ret_pfn);
+	return alloc_at_home(m, req, ret_pfn);
+}
+
+unsigned
+mhp__pages_take(struct mhp *m, unsigned node, unsigned order, unsigned nr_max, uint64_t *ret_pfns)
+{
+	const uint8_t *list = zonelist(m, node, true);
+	struct mhp_zone *zone;
+	unsigned nr = 0;
+
+	for (unsigned at = 0; nr == 0 && (zone = zone_next(m, list, &at)) != NULL;)
+		nr = mhp__zone_take(m, zone, order, nr_max, NULL, ret_pfns);
+	for (unsigned i = 0; i < nr; i++)
+		mhp__unpoison(m, ret_pfns[i], UINT64_C(1) << order, true);
+	return nr;
+}
+
+/* ---- free ---- */
+
+/* The first frame of an allocated page. */
+struct head {
+	struct mhp_arena *arena;
+	struct mhp_page *page;
+	uint64_t bit;                  /* its pageblock's */
+	unsigned owner, order;
+};
+
+/* Look for the page of a caller's that starts at pfn. Who asks owns it, so what is read here holds
+ * still; if not, the answer may be wrong, but only memory of the instance and of blocks that are
+ * online is read. */
+static inline __attribute__((always_inline)) int
+find_head(const struct mhp *m, uint64_t pfn, struct head *head)
+{
+	uint64_t index = pfn >> m->arena_order, word;
+
+	if (MHP_UNLIKELY(index >= m->nr_arenas))
+		return MHP_EINVAL;
+	head->arena = &m->arenas[index];
+	head->bit = pageblock_bit(m, pfn);
+	/* Frames that are not the allocator's are in a pageblock that is virgin, or zero. */
+	if (MHP_UNLIKELY(head->arena->zone_id1 == 0 ||
+			 (atomic_load_explicit(&head->arena->virgin, memory_order_relaxed) &
+			  head->bit) != 0))
+		return MHP_EINVAL;
+	head->page = mhp__pfn_to_page(m, pfn);
+	word = atomic_load_explicit(&head->page->word, memory_order_relaxed);
+	head->owner = mhp__word_owner(word);
+	head->order = mhp__word_order(word);
+	if (MHP_UNLIKELY(head->owner < MHP_OWNER_FIRST))
+		return head->owner == MHP_OWNER_NONE ? MHP_EINVAL : MHP_EBUSY;
+	return 0;
+}
+
+static __attribute__((noinline)) int
+spill(struct mhp *m, uint64_t pfn, unsigned order)
+{
+	unsigned id = m->arenas[mhp__pfn_arena(m, pfn)].zone_id1 - 1U;
+	mhp__cache_spill(m, &m->zones[id], pfn, order);
+	return 0;
+}
+
+static inline __attribute__((always_inline)) int
+release(struct mhp *m, uint64_t pfn, const struct head *head)
+{
+	unsigned id = head->arena->zone_id1 - 1U;
+
+	MHP_ASSERT(head->order <= MHP_PAGEBLOCK_ORDER(m));
+	mhp__poison(m, pfn, UINT64_C(1) << head->order);
+	mhp__page_end(head->page);
+	if (MHP_UNLIKELY(!mhp_port_cache_push(caches_of(m, id), m->geo.nr_cpus, head->order, pfn,
+					      &head->arena->isolated, head->bit)))
+		return spill(m, pfn, head->order);
+	return 0;
+}
+
+int
+mhp_page_free(struct mhp *m, uint64_t pfn)
+{
+	struct head head;
+	int err = find_head(m, pfn, &head);
+
+	return MHP_UNLIKELY(err != 0) ? err : release(m, pfn, &head);
+}
+
+void
+mhp__page_release(struct mhp *m, uint64_t pfn, unsigned order)
+{
+	struct head head = { .arena = &m->arenas[mhp__pfn_arena(m, pfn)],
+			     .page = mhp__pfn_to_page(m, pfn),
+			     .bit = pageblock_bit(m, pfn),
+			     .order = order };
+	(void)release(m, pfn, &head);
+}
+
+int
+mhp__page_look(const struct mhp *m, uint64_t pfn, unsigned *ret_order)
+{
+	struct head head;
+	int err = find_head(m, pfn, &head);
+
+	if (err == 0)
+		*ret_order = head.order;
+	return err;
+}
+
+void
+mhp_drain_caches(struct mhp *m)
+{
+	for (unsigned id = 0; id < m->nr_zones; id++)
+		if (atomic_load_explicit(&m->zones[id].managed, memory_order_relaxed) != 0)
+			mhp__cache_drain(m, &m->zones[id]);
+}
+
+/* ---- change and look ---- */
+
+int
+mhp_page_split(struct mhp *m, uint64_t pfn)
+{
+	struct head head;
+
+	if (find_head(m, pfn, &head) != 0)
+		return MHP_EINVAL;
+	mhp__spin_lock(&head.arena->lock, MHP_RANK_ARENA); /* for walkers: all at once */
+	uint64_t cookie = atomic_load_explicit(&head.page->cookie, memory_order_relaxed);
+	for (uint64_t i = 0; i < UINT64_C(1) << head.order; i++)
+		mhp__page_begin(mhp__pfn_to_page(m, pfn + i), head.owner, 0, cookie);
+	mhp__spin_unlock(&head.arena->lock, MHP_RANK_ARENA);
+	return 0;
+}
+
+int
+mhp_page_set_cookie(struct mhp *m, uint64_t pfn, uint64_t cookie)
+{
+	struct head head;
+
+	if (find_head(m, pfn, &head) != 0)
+		return MHP_EINVAL;
+	mhp__spin_lock(&head.arena->lock, MHP_RANK_ARENA); /* for walkers: both words at once */
+	mhp__page_begin(head.page, head.owner, head.order, cookie);
+	mhp__spin_unlock(&head.arena->lock, MHP_RANK_ARENA);
+	return 0;
+}
+
+/* Is some later part of pfn's block in use? A head as long as whole arenas has none of its own. */
+static bool
+block_has_arena(struct mhp *m, uint64_t pfn)
+{
+	uint64_t last = pfn | m->block_mask;
+	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, last)];
+
+	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
+	bool there = arena->zone_id1 != 0;
+	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
+	return there;
+}
+
+/* Arena lock held, arena online. */
+static struct mhp_frame
+peek_frame(struct mhp *m, const struct mhp_arena *arena, uint64_t pfn)
+{
+	uint64_t isolated = atomic_load_explicit(&arena->isolated, memory_order_relaxed);
+	struct mhp_frame frame = { .state = MHP_FRAME_FREE };
+
+	if ((pfn & m->arena_mask) < arena->nr_head) {
+		frame.state = MHP_FRAME_METADATA;
+		return frame;
+	}
+	frame.isolated = (isolated & pageblock_bit(m, pfn)) != 0;
+	if (mhp__arena_taken(m, arena, pfn)) {
+		struct mhp_page *page = mhp__pfn_to_page(m, pfn);
+		uint64_t word = atomic_load_explicit(&page->word, memory_order_acquire);
+		frame.state = MHP_FRAME_CACHED;
+		if (mhp__word_owner(word) == MHP_OWNER_NONE)
+			return frame;
+		frame.state = MHP_FRAME_USED;
+		frame.owner = (uint16_t)mhp__word_owner(word);
+		frame.order = (uint8_t)mhp__word_order(word);
+		frame.cookie = atomic_load_explicit(&page->cookie, memory_order_relaxed);
+	}
+	return frame;
+}
+
+struct mhp_frame
+mhp_frame_peek(struct mhp *m, uint64_t pfn)
+{
+	struct mhp_frame frame = { .state = MHP_FRAME_ABSENT };
+
+	if (pfn >= mhp__max_pfn(m))
+		return frame;
+	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
+	bool there = arena->zone_id1 != 0;
+	if (there)
+		frame = peek_frame(m, arena, pfn);
+	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
+	if (!there && block_has_arena(m, pfn))
+		frame.state = MHP_FRAME_METADATA;
+	return frame;
+}

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * arena.c - one arena: take frames from its bitmaps and give them back.
+ *
+ * Owns the fields full, mixed, virgin, fail_order and nr_free of a slot and the bitmap words of
+ * its pageblocks; the caller holds the arena's lock, which makes every function here plain code.
+ * slots.h names the four conditions of a pageblock. A bitmap is looked at only where mixed is 1,
+ * so a pageblock that turns mixed has its words written first, and settle() after every change
+ * turns it back as soon as its frames are all free. Frames below nr_head count as taken in the
+ * words, so that no search ever finds them.
+ *
+ * nr_free always is the number of frames that are free here, isolated ones included: those can be
+ * given back, but not taken. Must not know: caches, zones, what a page is used for.
+ */
+#include "pages/pages.h"
+
+#include "base/mem.h"
+
+/* log2 of the frames that a bitmap word stands for: a small pageblock has one word, part used. */
+static inline unsigned
+word_shift(const struct mhp *m)
+{
+	return MHP_PAGEBLOCK_ORDER(m) < 6U ? MHP_PAGEBLOCK_ORDER(m) : 6U;
+}
+
+static inline uint64_t
+word_mask(const struct mhp *m)
+{
+	return UINT64_MAX >> (64U - (1U << word_shift(m)));
+}
+
+static inline unsigned
+words_per_pageblock(const struct mhp *m)
+{
+	return 1U << (MHP_PAGEBLOCK_ORDER(m) - word_shift(m));
+}
+
+/* The bitmap words of the arena, pageblock after pageblock. */
+static inline uint64_t *
+arena_words(const struct mhp *m, const struct mhp_arena *arena)
+{
+	return mhp__pfn_bitmap(m, mhp__arena_start(m, arena));
+}
+
+/* What word index holds when every frame there that is the allocator's is free. */
+static inline uint64_t
+head_word(const struct mhp *m, const struct mhp_arena *arena, unsigned index)
+{
+	uint32_t first = (uint32_t)index << word_shift(m);
+	if (MHP_LIKELY(arena->nr_head <= first))
+		return 0;
+	if (arena->nr_head - first >= 1U << word_shift(m))
+		return word_mask(m);
+	return (UINT64_C(1) << (arena->nr_head - first)) - 1;
+}
+
+static inline uint64_t
+isolated(const struct mhp_arena *arena)
+{
+	return atomic_load_explicit(&arena->isolated, memory_order_relaxed);
+}
+
+/* The pageblock that nr_head ends in the middle of, as a bit; 0 when it ends at a border. */
+static uint64_t
+head_part(const struct mhp *m, const struct mhp_arena *arena)
+{
+	unsigned order = MHP_PAGEBLOCK_ORDER(m);
+	if ((arena->nr_head & ((1U << order) - 1)) == 0)
+		return 0;
+	return UINT64_C(1) << (arena->nr_head >> order);
+}
+
+uint64_t
+mhp__arena_huge(const struct mhp *m, const struct mhp_arena *arena)
+{
+	uint64_t used = arena->full | arena->mixed | head_part(m, arena);
+	return mhp__arena_mask(m) & ~used & ~isolated(arena);
+}
+
+uint64_t
+mhp__arena_partial(const struct mhp *m, const struct mhp_arena *arena)
+{
+	return (arena->mixed | head_part(m, arena)) & ~arena->full & ~isolated(arena);
+}
+
+enum mhp_arena_class
+mhp__arena_classify(const struct mhp *m, const struct mhp_arena *arena)
+{
+	bool partial = mhp__arena_partial(m, arena) != 0;
+	if (mhp__arena_huge(m, arena) == 0)
+		return partial ? MHP_CLASS_SMALL : MHP_CLASS_NONE;
+	if (arena->nr_free == mhp__arena_pages(m) - arena->nr_head)
+		return MHP_CLASS_EMPTY;
+	return partial ? MHP_CLASS_MIXED : MHP_CLASS_HUGE;
+}
+
+/* Descriptors of a pageblock that was never used may hold anything; from here on they are zero. */
+static inline void
+clear_descriptors(struct mhp *m, struct mhp_arena *arena, unsigned pageblock)
+{
+	uint64_t bit = UINT64_C(1) << pageblock;
+	uint64_t virgin = atomic_load_explicit(&arena->virgin, memory_order_relaxed);
+	if (MHP_LIKELY((virgin & bit) == 0))
+		return;
+	uint64_t pfn = mhp__arena_start(m, arena) + ((uint64_t)pageblock << MHP_PAGEBLOCK_ORDER(m));
+	memset(mhp__pageblock_pages(m, pfn), 0, sizeof(struct mhp_page) << MHP_PAGEBLOCK_ORDER(m));
+	atomic_store_explicit(&arena->virgin, virgin & ~bit, memory_order_relaxed);
+}
+
+/* Turn a pageblock that is free, or taken whole, into one whose bitmap says so. */
+static void
+make_mixed(struct mhp *m, struct mhp_arena *arena, unsigned pageblock)
+{
+	uint64_t bit = UINT64_C(1) << pageblock;
+	unsigned nr = words_per_pageblock(m), index = pageblock * nr;
+	uint64_t *words = arena_words(m, arena) + index;
+
+	MHP_ASSERT_DEBUG((arena->mixed & bit) == 0);
+	clear_descriptors(m, arena, pageblock);
+	for (unsigned i = 0; i < nr; i++)
+		words[i] = arena->full & bit ? word_mask(m) : head_word(m, arena, index + i);
+	arena->mixed |= bit;
+}
+
+/* Bring full and mixed of a mixed pageblock in line with its words. */
+static void
+settle(struct mhp *m, struct mhp_arena *arena, unsigned pageblock)
+{
+	uint64_t bit = UINT64_C(1) << pageblock, used = 0, free = 0;
+	unsigned nr = words_per_pageblock(m), index = pageblock * nr;
+	const uint64_t *words = arena_words(m, arena) + index;
+
+	for (unsigned i = 0; i < nr; i++) {
+		used |= words[i] ^ head_word(m, arena, index + i);
+		free |= words[i] ^ word_mask(m);
+	}
+	arena->full = free == 0 ? arena->full | bit : arena->full & ~bit;
+	if (used == 0)
+		arena->mixed &= ~bit;
+}
+
+/* ---- take ---- */
+
+/* Bits at which a run of 1 << order frames may start. */
+static const uint64_t aligned_starts[7] = {
+	UINT64_MAX,
+	UINT64_C(0x5555555555555555),
+	UINT64_C(0x1111111111111111),
+	UINT64_C(0x0101010101010101),
+	UINT64_C(0x0001000100010001),
+	UINT64_C(0x0000000100000001),
+	UINT64_C(1),
+};
+
+/* Take from one word pages of an order that fits in it; base is the frame of its first bit. */
+static inline unsigned
+take_from_word(const struct mhp *m, uint64_t *word, unsigned order, uint64_t base, unsigned nr_max,
+	       uint64_t *ret_pfns)
+{
+	uint64_t fit = ~*word & word_mask(m);
+	uint64_t run = UINT64_MAX >> (64U - (1U << order));
+	uint64_t taken = 0;
+	unsigned nr = 0;
+
+	for (unsigned i = 0; i < order; i++)
+		fit &= fit >> (1U << i);
+	for (fit &= aligned_starts[order]; fit != 0 && nr < nr_max; fit &= fit - 1) {
+		unsigned at = (unsigned)__builtin_ctzll(fit);
+		taken |= run << at;
+		ret_pfns[nr++] = base + at;
+	}
+	*word |= taken;
+	return nr;
+}
+
+/* Take one page that is several whole words. Returns 0 when one of them has a taken frame. */
+static unsigned
+take_words(uint64_t *words, unsigned nr_words, uint64_t base, uint64_t *ret_pfn)
+{
+	uint64_t used = 0;
+	for (unsigned i = 0; i < nr_words; i++)
+		used |= words[i];
+	if (used != 0)
+		return 0;
+	for (unsigned i = 0; i < nr_words; i++)
+		words[i] = UINT64_MAX;
+	*ret_pfn = base;
+	return 1;
+}
+
+/* Take pages below the pageblock's order from one pageblock that is free or mixed. */
+static unsigned
+take_small(struct mhp *m, struct mhp_arena *arena, unsigned pageblock, unsigned order,
+	   unsigned nr_max, uint64_t *ret_pfns)
+{
+	unsigned shift = word_shift(m), per = words_per_pageblock(m), nr = 0;
+	unsigned step = order > shift ? 1U << (order - shift) : 1U;
+	uint64_t base = mhp__arena_start(m, arena) +
+			((uint64_t)pageblock << MHP_PAGEBLOCK_ORDER(m));
+
+	if ((arena->mixed >> pageblock & 1) == 0)
+		make_mixed(m, arena, pageblock);
+	uint64_t *words = arena_words(m, arena) + pageblock * per;
+	for (unsigned i = 0; i < per && nr < nr_max; i += step) {
+		uint64_t at = base + ((uint64_t)i << shift);
+		if (order <= 6)
+			nr += take_from_word(m, &words[i], order, at, nr_max - nr, ret_pfns + nr);
+		else
+			nr += take_words(&words[i], step, at, ret_pfns + nr);
+	}
+	settle(m, arena, pageblock);
+	return nr;
+}
+
+static unsigned
+take_pageblocks(struct mhp *m, struct mhp_arena *arena, uint64_t mask, unsigned nr_max,
+		uint64_t *ret_pfns)
+{
+	unsigned nr = 0;
+	for (; mask != 0 && nr < nr_max; mask &= mask - 1) {
+		unsigned pageblock = (unsigned)__builtin_ctzll(mask);
+		clear_descriptors(m, arena, pageblock);
+		arena->full |= UINT64_C(1) << pageblock;
+		ret_pfns[nr++] = mhp__arena_start(m, arena) +
+				 ((uint64_t)pageblock << MHP_PAGEBLOCK_ORDER(m));
+	}
+	return nr;
+}
+
+unsigned
+mhp__arena_take(struct mhp *m, struct mhp_arena *arena, unsigned order, uint64_t mask,
+		unsigned nr_max, uint64_t *ret_pfns)
+{
+	uint64_t huge = mhp__arena_huge(m, arena) & mask, partial;
+	unsigned nr = 0;
+
+	if (order == MHP_PAGEBLOCK_ORDER(m)) {
+		nr = take_pageblocks(m, arena, huge, nr_max, ret_pfns);
+	} else {
+		if (arena->fail_order != 0 && order >= arena->fail_order)
+			partial = 0;
+		else
+			partial = mhp__arena_partial(m, arena) & mask;
+		/* Bound: each turn uses up one pageblock of the two sets. */
+		for (uint64_t left; (left = partial != 0 ? partial : huge) != 0 && nr < nr_max;) {
+			unsigned pageblock = (unsigned)__builtin_ctzll(left);
+			nr += take_small(m, arena, pageblock, order, nr_max - nr, ret_pfns + nr);
+			partial &= ~(UINT64_C(1) << pageblock);
+			huge &= ~(UINT64_C(1) << pageblock);
+		}
+		if (nr == 0 && mask == UINT64_MAX && isolated(arena) == 0 &&
+		    (arena->fail_order == 0 || order < arena->fail_order))
+			arena->fail_order = (uint8_t)order;
+	}
+	arena->nr_free -= (uint32_t)nr << order;
+	return nr;
+}
+
+bool
+mhp__arena_take_frame(struct mhp *m, struct mhp_arena *arena, uint64_t pfn)
+{
+	uint32_t frame = (uint32_t)(pfn & m->arena_mask);
+	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m);
+
+	if (mhp__arena_taken(m, arena, pfn))
+		return false;
+	if ((arena->mixed >> pageblock & 1) == 0)
+		make_mixed(m, arena, pageblock);
+	arena_words(m, arena)[frame >> word_shift(m)] |= UINT64_C(1)
+							 << (frame & ((1U << word_shift(m)) - 1));
+	arena->nr_free--;
+	settle(m, arena, pageblock);
+	return true;
+}
+
+/* ---- give ---- */
+
+/* Give one page below the pageblock's order. */
+static inline __attribute__((always_inline)) void
+give_small(struct mhp *m, struct mhp_arena *arena, uint64_t *words, uint32_t frame, unsigned order)
+{
+	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m), shift = word_shift(m);
+	unsigned nr_words = order > shift ? 1U << (order - shift) : 1U;
+	uint64_t run = order >= 6 ? UINT64_MAX : (UINT64_C(1) << (1U << order)) - 1;
+	uint64_t bits = run << (frame & ((1U << shift) - 1)), left = 0;
+
+	if (MHP_UNLIKELY((arena->mixed >> pageblock & 1) == 0))
+		make_mixed(m, arena, pageblock);
+	words += frame >> shift;
+	for (unsigned i = 0; i < nr_words; i++) {
+		MHP_ASSERT((words[i] & bits) == bits);
+		words[i] &= ~bits;
+		left |= words[i];
+	}
+	arena->full &= ~(UINT64_C(1) << pageblock);
+	/* This word is free now; the pageblock may be. */
+	if (MHP_UNLIKELY(left == head_word(m, arena, frame >> shift)))
+		settle(m, arena, pageblock);
+}
+
+static void
+give_pageblock(struct mhp *m, struct mhp_arena *arena, uint32_t frame)
+{
+	uint64_t bit = UINT64_C(1) << (frame >> MHP_PAGEBLOCK_ORDER(m));
+	MHP_ASSERT((arena->full & bit) != 0);
+	arena->full &= ~bit;
+	arena->mixed &= ~bit;
+}
+
+void
+mhp__arena_give_many(struct mhp *m, struct mhp_arena *arena, unsigned order, unsigned nr,
+		     const uint64_t *pfns)
+{
+	uint64_t *words = arena_words(m, arena);
+	uint64_t start = mhp__arena_start(m, arena);
+
+	if (order == 0) { /* the same loop again, without what only larger orders need */
+		for (unsigned i = 0; i < nr; i++)
+			give_small(m, arena, words, (uint32_t)(pfns[i] - start), 0);
+	} else if (order == MHP_PAGEBLOCK_ORDER(m)) {
+		for (unsigned i = 0; i < nr; i++)
+			give_pageblock(m, arena, (uint32_t)(pfns[i] - start));
+	} else {
+		for (unsigned i = 0; i < nr; i++)
+			give_small(m, arena, words, (uint32_t)(pfns[i] - start), order);
+	}
+	arena->nr_free += (uint32_t)nr << order;
+	arena->fail_order = 0;
+}
+
+/* ---- look ---- */
+
+/* By hand: without -mpopcnt the built-in one is a call to the compiler's library. */
+static unsigned
+count_bits(uint64_t word)
+{
+	unsigned nr = 0;
+	for (; word != 0; word &= word - 1)
+		nr++;
+	return nr;
+}
+
+bool
+mhp__arena_taken(const struct mhp *m, const struct mhp_arena *arena, uint64_t pfn)
+{
+	uint32_t frame = (uint32_t)(pfn & m->arena_mask);
+	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m);
+
+	if (frame < arena->nr_head)
+		return true;
+	if ((arena->mixed >> pageblock & 1) == 0)
+		return (arena->full >> pageblock & 1) != 0;
+	unsigned bit = frame & ((1U << word_shift(m)) - 1);
+	return (arena_words(m, arena)[frame >> word_shift(m)] >> bit & 1) != 0;
+}
+
+unsigned
+mhp__pageblock_nr_managed(const struct mhp *m, const struct mhp_arena *arena, unsigned pageblock)
+{
+	uint32_t nr = 1U << MHP_PAGEBLOCK_ORDER(m);
+	uint32_t first = (uint32_t)pageblock << MHP_PAGEBLOCK_ORDER(m);
+	if (arena->nr_head <= first)
+		return nr;
+	return arena->nr_head - first >= nr ? 0 : nr - (arena->nr_head - first);
+}
+
+unsigned
+mhp__pageblock_nr_free(const struct mhp *m, const struct mhp_arena *arena, unsigned pageblock)
+{
+	unsigned nr_words = words_per_pageblock(m), nr_free = 0;
+
+	if ((arena->mixed >> pageblock & 1) == 0) {
+		if (arena->full >> pageblock & 1)
+			return 0;
+		return mhp__pageblock_nr_managed(m, arena, pageblock);
+	}
+	const uint64_t *words = arena_words(m, arena) + pageblock * nr_words;
+	for (unsigned i = 0; i < nr_words; i++)
+		nr_free += count_bits(~words[i] & word_mask(m));
+	return nr_free;
+}
+
+uint32_t
+mhp__arena_next_taken(const struct mhp *m, const struct mhp_arena *arena, uint32_t frame,
+		      uint32_t *ret_end)
+{
+	uint32_t end = (uint32_t)mhp__arena_pages(m), per = 1U << word_shift(m);
+	uint64_t used = arena->full | arena->mixed, word;
+
+	if (frame < arena->nr_head)
+		frame = arena->nr_head;
+	/* Bound: each turn moves on by a word, or to a pageblock that is in use. */
+	while (frame < end) {
+		unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m);
+		if (used >> pageblock == 0)
+			break;
+		if ((used >> pageblock & 1) == 0) {
+			pageblock += (unsigned)__builtin_ctzll(used >> pageblock);
+			frame = pageblock << MHP_PAGEBLOCK_ORDER(m);
+		}
+		*ret_end = (pageblock + 1) << MHP_PAGEBLOCK_ORDER(m);
+		if ((arena->mixed >> pageblock & 1) == 0)
+			return frame; /* taken whole */
+		word = arena_words(m, arena)[frame >> word_shift(m)] >> (frame & (per - 1));
+		if (word != 0) {
+			frame += (uint32_t)__builtin_ctzll(word);
+			word = ~(word >> __builtin_ctzll(word));
+			*ret_end = word != 0 ? frame + (uint32_t)__builtin_ctzll(word) : frame + 64;
+			return frame;
+		}
+		frame = (frame | (per - 1)) + 1;
+	}
+	return end;
+}
+
+/* ---- ranges of frames ---- */
+
+uint32_t
+mhp__arena_run(const struct mhp *m, const struct mhp_arena *arena, uint32_t frame, bool *ret_free)
+{
+	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m), shift = word_shift(m);
+	uint32_t next = (pageblock + 1) << MHP_PAGEBLOCK_ORDER(m), per = 1U << shift;
+
+	*ret_free = false;
+	if (frame < arena->nr_head)
+		return arena->nr_head - frame;
+	if (isolated(arena) >> pageblock & 1)
+		return next - frame;
+	*ret_free = ((arena->mixed | ~arena->full) >> pageblock & 1) != 0;
+	if ((arena->mixed >> pageblock & 1) == 0)
+		return next - frame;
+	unsigned bit = frame & (per - 1);
+	uint64_t word = arena_words(m, arena)[frame >> shift] >> bit;
+	*ret_free = (word & 1) == 0;
+	uint64_t other = *ret_free ? word : ~word; /* frames that end the run */
+	uint32_t run = other != 0 ? (uint32_t)__builtin_ctzll(other) : 64;
+	return run < per - bit ? run : per - bit;
+}
+
+/* Take [frame, end), or give it, inside of one pageblock. */
+static void
+set_part(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end, bool take)
+{
+	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m), shift = word_shift(m);
+	uint64_t *words = arena_words(m, arena);
+	uint32_t per = 1U << shift;
+
+	if ((arena->mixed >> pageblock & 1) == 0)
+		make_mixed(m, arena, pageblock);
+	while (frame < end) {
+		uint32_t stop = (frame | (per - 1)) + 1 < end ? (frame | (per - 1)) + 1 : end;
+		uint64_t run = UINT64_MAX >> (64U - (stop - frame)) << (frame & (per - 1));
+		uint64_t *word = &words[frame >> shift];
+		MHP_ASSERT((*word & run) == (take ? 0 : run));
+		*word ^= run;
+		frame = stop;
+	}
+	settle(m, arena, pageblock);
+}
+
+/* Take [frame, end), which is free, or give it, which is taken. */
+static void
+set_range(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end, bool take)
+{
+	uint32_t per = 1U << MHP_PAGEBLOCK_ORDER(m), stop;
+
+	for (; frame < end; frame = stop) {
+		uint64_t bit = UINT64_C(1) << (frame >> MHP_PAGEBLOCK_ORDER(m));
+		stop = (frame | (per - 1)) + 1 < end ? (frame | (per - 1)) + 1 : end;
+		if (stop - frame < per || (arena->mixed & bit) != 0)
+			set_part(m, arena, frame, stop, take);
+		else if (take)
+			(void)take_pageblocks(m, arena, bit, 1, &(uint64_t){ 0 });
+		else
+			give_pageblock(m, arena, frame);
+	}
+}
+
+bool
+mhp__arena_take_range(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end)
+{
+	bool free = true;
+
+	for (uint32_t at = frame; at < end && free;)
+		at += mhp__arena_run(m, arena, at, &free);
+	if (!free)
+		return false;
+	set_range(m, arena, frame, end, true);
+	arena->nr_free -= end - frame;
+	return true;
+}
+
+void
+mhp__arena_give_range(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end)
+{
+	set_range(m, arena, frame, end, false);
+	arena->nr_free += end - frame;
+	arena->fail_order = 0;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * contig.c - ranges of frames of any length, across pageblocks, arenas and blocks.
+ *
+ * The slow path: a zone is searched from its start to its end, one arena lock at a time, for a run
+ * of free frames that is long enough; then the run is taken arena by arena. Between the look and
+ * the taking others may have been there: then what was got goes back, and the search goes on
+ * behind. What is taken is cut at natural alignment into pages like any other, so that nobody has
+ * to know later that they came together.
+ *
+ * Must not know: blocks. Runs end where a zone's arenas do, or where frames are not the
+ * allocator's.
+ */
+#include "pages/pages.h"
+
+/* The order of the page that [pfn, pfn + nr_pages) is to start with. */
+static unsigned
+cut(const struct mhp *m, uint64_t pfn, uint64_t nr_pages)
+{
+	unsigned order = MHP_PAGEBLOCK_ORDER(m);
+	uint64_t fits = nr_pages >> order != 0 ? order : 63U - (unsigned)__builtin_clzll(nr_pages);
+	uint64_t mask = (UINT64_C(1) << fits) - 1;
+
+	if ((pfn & mask) != 0)
+		fits = (unsigned)__builtin_ctzll(pfn);
+	return (unsigned)fits;
+}
+
+/* Take a run that was free when we looked, all or nothing. */
+static bool
+take_range(struct mhp *m, struct mhp_zone *zone, uint64_t pfn, uint64_t nr_pages)
+{
+	uint64_t end = pfn + nr_pages, stop;
+
+	for (uint64_t at = pfn; at < end; at = stop) {
+		stop = mhp__arena_next(m, at);
+		stop = stop < end ? stop : end;
+		if (!mhp__zone_take_part(m, zone, at, (uint32_t)(stop - at))) {
+			mhp__zone_give_range(m, pfn, at - pfn);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* A search under way: frames [run, at) are free. */
+struct search {
+	struct mhp_zone *zone;
+	uint64_t nr_pages, align_mask;
+	uint64_t run, at;
+};
+
+static inline uint64_t
+aligned_run(const struct search *search)
+{
+	return (search->run + search->align_mask) & ~search->align_mask;
+}
+
+static inline bool
+is_enough(const struct search *search)
+{
+	uint64_t start = aligned_run(search);
+	return search->at > start && search->at - start >= search->nr_pages;
+}
+
+/* Look on in the arena that search->at is in, to its end or until there is enough. */
+static void
+search_arena(struct mhp *m, struct search *search)
+{
+	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, search->at)];
+	uint64_t start = mhp__arena_start(m, arena), end = start + mhp__arena_pages(m);
+
+	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
+	if (arena->zone_id1 != mhp__zone_id(m, search->zone) + 1)
+		search->run = search->at = end;
+	while (search->at < end && !is_enough(search)) {
+		bool free;
+		search->at += mhp__arena_run(m, arena, (uint32_t)(search->at - start), &free);
+		if (!free)
+			search->run = search->at;
+	}
+	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
+}
+
+static bool
+take_from_zone(struct mhp *m, struct mhp_zone *zone, unsigned align_order, uint64_t nr_pages,
+	       uint64_t *ret_pfn)
+{
+	uint64_t end = atomic_load_explicit(&zone->end_pfn, memory_order_relaxed);
+	struct search search = { .zone = zone, .nr_pages = nr_pages };
+
+	search.align_mask = (UINT64_C(1) << align_order) - 1;
+	search.run = search.at = atomic_load_explicit(&zone->start_pfn, memory_order_relaxed);
+	/* Bound: each turn comes to the end of an arena, or of a run. */
+	while (search.at < end) {
+		search_arena(m, &search);
+		if (!is_enough(&search))
+			continue;
+		*ret_pfn = aligned_run(&search);
+		if (take_range(m, zone, *ret_pfn, nr_pages))
+			return true;
+		search.run = search.at;
+	}
+	return false;
+}
+
+static bool
+take_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages, uint64_t *ret_pfn)
+{
+	struct mhp_zone *zone;
+
+	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;)
+		if (take_from_zone(m, zone, req.order, nr_pages, ret_pfn))
+			return true;
+	return false;
+}
+
+int
+mhp__pages_alloc_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages,
+			uint64_t *ret_pfn)
+{
+	uint64_t pfn;
+
+	if (!take_contig(m, req, nr_pages, &pfn) &&
+	    (!mhp__page_req_drain(m, req) || !take_contig(m, req, nr_pages, &pfn)))
+		return MHP_ENOMEM;
+	mhp__unpoison(m, pfn, nr_pages, true);
+	for (uint64_t at = pfn, left = nr_pages; left > 0;) {
+		unsigned order = cut(m, at, left);
+		mhp__page_begin(mhp__pfn_to_page(m, at), req.owner, order, req.cookie);
+		at += UINT64_C(1) << order;
+		left -= UINT64_C(1) << order;
+	}
+	*ret_pfn = pfn;
+	return 0;
+}
+
+void
+mhp__pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
+{
+	uint64_t end = pfn + nr_pages;
+
+	while (pfn < end) {
+		struct mhp_page *page = mhp__pfn_to_page(m, pfn);
+		unsigned order = mhp__word_order(
+			atomic_load_explicit(&page->word, memory_order_relaxed));
+		mhp__page_release(m, pfn, order);
+		pfn += UINT64_C(1) << order;
+	}
+}
+
+int
+mhp_pages_alloc_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages,
+		       uint64_t *ret_pfn)
+{
+	if (!mhp__page_req_is_valid(m, req) || req.order > m->geo.block_order || nr_pages == 0)
+		return MHP_EINVAL;
+	if (nr_pages > mhp__max_pfn(m))
+		return MHP_ENOMEM;
+	return mhp__pages_alloc_contig(m, req, nr_pages, ret_pfn);
+}
+
+int
+mhp_pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
+{
+	uint64_t max = mhp__max_pfn(m);
+	unsigned order;
+
+	if (nr_pages == 0 || pfn >= max || nr_pages > max - pfn)
+		return MHP_EINVAL;
+	for (uint64_t at = pfn; at < pfn + nr_pages; at += UINT64_C(1) << order) {
+		int err = mhp__page_look(m, at, &order);
+		if (err != 0)
+			return err;
+		if (pfn + nr_pages - at < UINT64_C(1) << order)
+			return MHP_EINVAL;
+	}
+	mhp__pages_free_contig(m, pfn, nr_pages);
+	return 0;
+}

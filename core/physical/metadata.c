@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * metadata.c - how much metadata a block takes, where it goes, and the mapping that reaches it.
+ *
+ * The metadata of a block is one piece: descriptors first, then the bitmaps, to a page boundary;
+ * page-table pages that the port needs for this block's slice follow. Descriptors come first so
+ * that they are as aligned as the block is, which is what large mappings want. The same piece, at
+ * the same offsets, lies in the block itself, on another node, or in memory of the port's.
+ *
+ * Nothing here writes to the metadata: all-zero bits in the slots say that it has never been used.
+ * Descriptors that lie in section s describe section s or a later one, since a descriptor is no
+ * larger than its frame. So teardown from the last section to the first never reads one whose
+ * backing is gone (R27).
+ */
+#include "memmap/memmap.h"
+
+#include "base/mem.h"
+#include "pages/pages.h"
+#include "state/runs.h"
+#include "state/trace.h"
+#include "verify/check.h"
+
+static uint64_t
+div_up(uint64_t n, unsigned shift)
+{
+	return (n >> shift) + ((n & ((UINT64_C(1) << shift) - 1)) != 0);
+}
+
+/* One bit a frame, but a word at least for each pageblock. */
+static uint64_t
+bitmap_bytes(const struct mhp_memmap_shape *shape)
+{
+	unsigned word_order = shape->pageblock_order < 6 ? shape->pageblock_order : 6;
+
+	return UINT64_C(8) << (shape->block_order - word_order);
+}
+
+static bool
+slice_is_ours(const struct mhp_memmap_shape *shape, uint64_t descriptor_bytes)
+{
+	if (!shape->vmemmap)
+		return true;
+	if (shape->caps.granule_shift < shape->page_shift || shape->caps.granule_shift > 40 ||
+	    shape->caps.large_granule_shift > 40)
+		return false;
+	return (descriptor_bytes & ((UINT64_C(1) << shape->caps.granule_shift) - 1)) == 0;
+}
+
+/* Orders that a geometry can have: the arithmetic is good for those. */
+static bool
+orders_fit(const struct mhp_memmap_shape *shape)
+{
+	return shape->page_shift >= 6 && shape->page_shift <= 16 && shape->block_order <= 30 &&
+	       shape->pageblock_order <= MHP_PAGEBLOCK_ORDER_MAX &&
+	       shape->pageblock_order <= shape->block_order;
+}
+
+static void
+measure(const struct mhp_memmap_shape *shape, struct mhp_memmap_answer *answer)
+{
+	uint64_t bytes = ((uint64_t)shape->descriptor_bytes << shape->block_order) +
+			 bitmap_bytes(shape);
+	uint64_t pages = div_up(bytes, shape->page_shift);
+
+	answer->waste_bytes = (uint32_t)((pages << shape->page_shift) - bytes);
+	if (shape->vmemmap)
+		pages += shape->caps.tables_per_block;
+	answer->nr_vmemmap_pages = pages < UINT32_MAX ? (uint32_t)pages : UINT32_MAX;
+}
+
+bool
+mhp_supports_memmap_on_memory(const struct mhp_memmap_shape *shape,
+			      struct mhp_memmap_answer *ret_answer)
+{
+	memset(ret_answer, 0, sizeof(*ret_answer));
+	ret_answer->reason = MHP_MEMMAP_BAD_GEOMETRY;
+	if (!orders_fit(shape))
+		return false;
+	measure(shape, ret_answer);
+	if (!slice_is_ours(shape, (uint64_t)shape->descriptor_bytes << shape->block_order))
+		return false;
+	ret_answer->reason = ret_answer->nr_vmemmap_pages >> shape->block_order != 0 ?
+				     MHP_MEMMAP_NO_USABLE_PAGE : MHP_MEMMAP_OK;
+	return ret_answer->reason == MHP_MEMMAP_OK;
+}
+
+const char *
+mhp_memmap_reason_text(enum mhp_memmap_reason reason)
+{
+	static const char *const text[] = {
+		[MHP_MEMMAP_OK] = "the block hosts its own metadata",
+		[MHP_MEMMAP_NOT_ASKED] = "self-hosting was not asked for",
+		[MHP_MEMMAP_SWITCHED_OFF] = "memmap_on_memory is off",
+		[MHP_MEMMAP_NO_USABLE_PAGE] = "the metadata would fill the block",
+		[MHP_MEMMAP_BAD_PAGE] = "a page with a memory error is where the metadata would be",
+		[MHP_MEMMAP_BOOT] = "a boot block was in use before it had metadata",
+		[MHP_MEMMAP_BAD_GEOMETRY] = "one mapping granule would serve two blocks",
+	};
+	return (size_t)reason < sizeof(text) / sizeof(text[0]) ? text[reason] : "?";
+}
+
+struct mhp_memmap_shape
+mhp_memmap_shape(const struct mhp *m)
+{
+	struct mhp_memmap_shape shape;
+
+	memset(&shape, 0, sizeof(shape));
+	shape.page_shift = m->geo.page_shift;
+	shape.block_order = m->geo.block_order;
+	shape.pageblock_order = m->geo.pageblock_order;
+	shape.descriptor_bytes = sizeof(struct mhp_page);
+	shape.vmemmap = MHP_VMEMMAP;
+	shape.caps = m->caps;
+	return shape;
+}
+
+int
+mhp_set_memmap_on_memory(struct mhp *m, enum mhp_memmap_switch value)
+{
+	int err;
+
+	if ((unsigned)value > MHP_MEMMAP_FORCE)
+		return MHP_EINVAL;
+	err = mhp__hotplug_lock(m);
+	if (err != 0)
+		return err;
+	atomic_store_explicit(&m->memmap_switch, (uint32_t)value, memory_order_relaxed);
+	mhp__tables_seal(m);
+	mhp__trace_policy(m);
+	mhp__hotplug_unlock(m);
+	return 0;
+}
+
+enum mhp_memmap_switch
+mhp_get_memmap_on_memory(const struct mhp *m)
+{
+	return (enum mhp_memmap_switch)atomic_load_explicit(&m->memmap_switch,
+							    memory_order_relaxed);
+}
+
+/* ---- the slice of the virtual array that describes a block (vmemmap model) ---- */
+
+static uint64_t
+descriptor_bytes(const struct mhp *m)
+{
+	return mhp__block_pages(m) * sizeof(struct mhp_page);
+}
+
+static unsigned char *
+slice_start(const struct mhp *m, uint32_t block)
+{
+	return (unsigned char *)(m->vmemmap + mhp__block_start(m, block));
+}
+
+/* Bytes of the slice that large mappings can cover, given where it is mapped to. They come first: a
+ * slice that starts off alignment, or is shorter than a large granule, gets base mappings (R10). */
+static uint64_t
+large_bytes(const struct mhp *m, uint32_t block, uint64_t backing)
+{
+	uint64_t granule;
+
+	if (m->caps.large_granule_shift <= m->caps.granule_shift)
+		return 0;
+	granule = UINT64_C(1) << m->caps.large_granule_shift;
+	if ((((uintptr_t)slice_start(m, block) | backing) & (granule - 1)) != 0)
+		return 0;
+	return descriptor_bytes(m) & ~(granule - 1);
+}
+
+static void
+unmap_part(struct mhp *m, struct mhp_block *slot, uint32_t block, uint64_t start, uint64_t end,
+	   unsigned shift)
+{
+	struct mhp_altmap *altmap = slot->placement == MHP_PLACE_SELF ? &slot->altmap : NULL;
+
+	if (start < end)
+		m->ops->memmap_unmap(m->port, slice_start(m, block) + start, (end - start) >> shift,
+				     shift, altmap);
+}
+
+static int
+map_part(struct mhp *m, struct mhp_block *slot, uint32_t block, uint64_t start, uint64_t end,
+	 unsigned shift)
+{
+	struct mhp_altmap *altmap = slot->placement == MHP_PLACE_SELF ? &slot->altmap : NULL;
+	struct mhp_phys backing = { slot->meta_addr + start };
+
+	if (start == end)
+		return 0;
+	return m->ops->memmap_map(m->port, slice_start(m, block) + start, backing,
+				  (end - start) >> shift, shift, altmap);
+}
+
+static void
+slice_unmap(struct mhp *m, struct mhp_block *slot, uint32_t block)
+{
+	uint64_t large = large_bytes(m, block, slot->meta_addr);
+
+	unmap_part(m, slot, block, large, descriptor_bytes(m), m->caps.granule_shift);
+	unmap_part(m, slot, block, 0, large, m->caps.large_granule_shift);
+}
+
+static int
+slice_map(struct mhp *m, struct mhp_block *slot, uint32_t block)
+{
+	uint64_t large = large_bytes(m, block, slot->meta_addr);
+	int err = map_part(m, slot, block, 0, large, m->caps.large_granule_shift);
+
+	if (err != 0)
+		return err;
+	err = map_part(m, slot, block, large, descriptor_bytes(m), m->caps.granule_shift);
+	if (err != 0) {
+		unmap_part(m, slot, block, 0, large, m->caps.large_granule_shift);
+		return err;
+	}
+	slot->nr_large_maps = (uint32_t)(large == 0 ? 0 : large >> m->caps.large_granule_shift);
+	return 0;
+}
+
+/* ---- where the piece lies ---- */
+
+static int
+take_self(struct mhp *m, struct mhp_block *slot, uint32_t block, void **ret_virt)
+{
+	uint32_t tables = MHP_VMEMMAP ? m->caps.tables_per_block : 0;
+	uint64_t pfn;
+	int err;
+
+	slot->altmap.base_pfn = mhp__block_start(m, block);
+	slot->altmap.capacity = m->block_meta_pages + tables;
+	err = mhp_altmap_alloc(&slot->altmap, m->block_meta_pages, &pfn);
+	MHP_ASSERT(err == 0); /* the capacity was just computed from it */
+	slot->meta_addr = mhp__pfn_phys(m, pfn).addr;
+	slot->meta_pages = slot->altmap.capacity;
+	slot->meta_node = slot->node;
+	*ret_virt = mhp_pfn_to_virt(m, pfn);
+	return 0;
+}
+
+int
+mhp__memmap_take_pages(struct mhp *m, uint32_t block, unsigned node, uint64_t *ret_pfn)
+{
+	struct mhp_page_req req;
+
+	memset(&req, 0, sizeof(req));
+	req.cookie = block;
+	req.owner = MHP_OWNER_MEMMAP;
+	req.node = (uint8_t)node;
+	req.flags = MHP_PAGE_THIS_NODE;
+	return mhp__pages_alloc_contig(m, req, m->block_meta_pages, ret_pfn);
+}
+
+static int
+take_from_node(struct mhp *m, struct mhp_block *slot, uint32_t block, void **ret_virt)
+{
+	uint64_t pfn;
+	int err = mhp__memmap_take_pages(m, block, slot->meta_node, &pfn);
+
+	if (err != 0)
+		return err;
+	slot->meta_addr = mhp__pfn_phys(m, pfn).addr;
+	slot->meta_pages = m->block_meta_pages;
+	*ret_virt = mhp_pfn_to_virt(m, pfn);
+	return 0;
+}
+
+static int
+take_external(struct mhp *m, struct mhp_block *slot, void **ret_virt)
+{
+	uint64_t size = (uint64_t)m->block_meta_pages << m->geo.page_shift;
+	struct mhp_meta meta;
+	int err;
+
+	memset(&meta, 0, sizeof(meta));
+	err = m->ops->meta_alloc(m->port, size, slot->node, &meta);
+	if (err != 0)
+		return err;
+	slot->meta_addr = meta.phys.addr;
+	slot->meta_pages = m->block_meta_pages;
+	slot->meta_node = meta.node;
+	*ret_virt = meta.virt;
+	return 0;
+}
+
+static void
+give_external(struct mhp *m, const struct mhp_block *slot)
+{
+	struct mhp_meta meta;
+
+	memset(&meta, 0, sizeof(meta));
+	meta.virt = (unsigned char *)slot->bitmap - descriptor_bytes(m);
+	meta.phys.addr = slot->meta_addr;
+	meta.size = (uint64_t)slot->meta_pages << m->geo.page_shift;
+	meta.node = slot->meta_node;
+	m->ops->meta_free(m->port, &meta);
+}
+
+/* The one place that decides where metadata goes back to: where its record says it came from
+ * (R28). */
+static void
+give(struct mhp *m, struct mhp_block *slot)
+{
+	/* A counter that is not 0 then: a port has lost a table. Its bug, and harmless, as the page
+	 * leaves with the block. The fault port tells. */
+	if (slot->placement == MHP_PLACE_SELF)
+		mhp_altmap_free(&slot->altmap, m->block_meta_pages);
+	else if (slot->placement == MHP_PLACE_NODE)
+		mhp__pages_free_contig(m, slot->meta_addr >> m->geo.page_shift, slot->meta_pages);
+	else
+		give_external(m, slot);
+}
+
+int
+mhp__memmap_create(struct mhp *m, uint32_t block)
+{
+	struct mhp_block *slot = &m->blocks[block];
+	void *virt = NULL;
+	int err;
+
+	if (slot->placement == MHP_PLACE_SELF)
+		err = take_self(m, slot, block, &virt);
+	else if (slot->placement == MHP_PLACE_NODE)
+		err = take_from_node(m, slot, block, &virt);
+	else
+		err = take_external(m, slot, &virt);
+	if (err != 0)
+		return err;
+
+	slot->bitmap = (uint64_t *)(void *)((unsigned char *)virt + descriptor_bytes(m));
+	slot->pages = MHP_VMEMMAP ? m->vmemmap + mhp__block_start(m, block) : virt;
+	err = MHP_VMEMMAP ? slice_map(m, slot, block) : 0;
+	if (err != 0)
+		give(m, slot);
+	return err;
+}
+
+/* Frames of a section whose descriptors a debug build looks at once more. */
+#define RETIRE_LOOK UINT64_C(64)
+
+/* Where the metadata was all-zero when the block came, it is so again when the block goes. Looking
+ * is for debug builds, and only at the first few: it touches memory that may never have been used,
+ * and a large sparse pool must not come to life by being taken apart. */
+void
+mhp__memmap_retire_section(struct mhp *m, uint32_t block, uint32_t section)
+{
+	uint64_t start = mhp__block_start(m, block) + section * mhp__section_pages(m);
+	uint64_t nr = mhp__section_pages(m) < RETIRE_LOOK ? mhp__section_pages(m) : RETIRE_LOOK;
+
+	if (!MHP_DEBUG || (m->blocks[block].flags & MHP_BLOCK_ZEROED) == 0)
+		return;
+	for (uint64_t pfn = start; pfn < start + nr; pfn++)
+		MHP_ASSERT(atomic_load_explicit(&mhp__pfn_to_page(m, pfn)->word,
+						memory_order_relaxed) == 0);
+}
+
+void
+mhp__memmap_destroy(struct mhp *m, uint32_t block)
+{
+	struct mhp_block *slot = &m->blocks[block];
+
+	if (MHP_VMEMMAP)
+		slice_unmap(m, slot, block);
+	give(m, slot);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * carve.c - take a frame with a memory error out of use while its block stays online.
+ *
+ * Remembering comes first and does not depend on what follows: the table outlives the block. A free
+ * frame is taken on the spot; one in a cache after the caches are drained; one in use after its
+ * page has moved, with the pageblock isolated meanwhile so that nobody takes it in between.
+ */
+#include <memplug/bad.h>
+
+#include "base/mem.h"
+#include "ranges/migrate.h"
+#include "state/trace.h"
+#include "tables/bad.h"
+#include "tables/owner.h"
+
+static bool
+never(struct mhp__mover *mover)
+{
+	(void)mover;
+	return false;
+}
+
+/* The page that the frame is of, or (it was freed meanwhile) one before it; owner NONE: neither. */
+static void
+find_page(struct mhp *m, uint64_t pfn, struct mhp_chunk *ret_chunk)
+{
+	uint64_t start_pfn = pfn & ~((UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m)) - 1);
+	const struct mhp_chunk *chunk;
+	struct mhp__walk walk;
+
+	ret_chunk->owner = MHP_OWNER_NONE;
+	mhp__walk_begin(&walk, start_pfn, pfn + 1 - start_pfn);
+	while ((chunk = mhp__walk_next(m, &walk)) != NULL)
+		*ret_chunk = *chunk;
+}
+
+/* Move the page away from under pfn. */
+static void
+move_off(struct mhp *m, const struct mhp_zone *zone, const struct mhp_chunk *chunk)
+{
+	struct mhp__mover mover;
+	uint64_t missing;
+
+	memset(&mover, 0, sizeof(mover));
+	mover.m = m;
+	mover.node = zone->node;
+	mover.stop = never;
+	mhp__room_init(&mover.room);
+	if (!mhp__room_fill(m, &mover.room, zone->node, chunk->order, 1, &missing)) {
+		mhp_drain_caches(m); /* they may hold the room */
+		(void)mhp__room_fill(m, &mover.room, zone->node, chunk->order, missing, &missing);
+	}
+	if (missing == 0)
+		(void)mhp__move_pass(&mover, chunk->pfn, UINT64_C(1) << chunk->order);
+	mhp__room_empty(m, &mover.room);
+	m->pages_moved += mover.moved;
+}
+
+/* The frame is in use, or in a cache. */
+static bool
+take_used(struct mhp *m, struct mhp_zone *zone, uint64_t pfn)
+{
+	uint64_t start_pfn = pfn & ~((UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m)) - 1);
+	uint64_t nr_pages = UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m);
+	struct mhp_chunk chunk;
+	bool taken;
+
+	mhp__pages_isolate(m, start_pfn, nr_pages);
+	mhp__cache_drain(m, zone);
+	taken = mhp__pages_take_bad(m, pfn);
+	if (!taken) {
+		find_page(m, pfn, &chunk);
+		if (mhp__owner_movable(m, chunk.owner))
+			move_off(m, zone, &chunk);
+		taken = mhp__pages_take_bad(m, pfn);
+	}
+	mhp__pages_open(m, start_pfn, nr_pages);
+	return taken;
+}
+
+static int
+carve(struct mhp *m, uint64_t pfn)
+{
+	const struct mhp_block *slot = &m->blocks[mhp__pfn_block(m, pfn)];
+	struct mhp_zone *zone;
+
+	if (slot->state != MHP_ONLINE)
+		return 0;
+	if (mhp_frame_peek(m, pfn).state == MHP_FRAME_METADATA)
+		return MHP_EBUSY;
+	zone = mhp__zone(m, slot->node, slot->zone);
+	/* A frame that was forgotten is still out of use, and only has to be counted again. */
+	if (mhp_frame_peek(m, pfn).owner != MHP_OWNER_BAD && !mhp__pages_take_bad(m, pfn) &&
+	    !take_used(m, zone, pfn))
+		return MHP_EBUSY;
+	atomic_fetch_sub_explicit(&zone->managed, 1, memory_order_relaxed);
+	return 0;
+}
+
+static void
+trace_bad(struct mhp *m, uint64_t pfn, int error, uint64_t started_ns)
+{
+	struct mhp_event event;
+
+	memset(&event, 0, sizeof(event));
+	event.kind = MHP_EV_BAD_PAGE;
+	event.block = mhp__pfn_block(m, pfn);
+	event.nr_blocks = 1;
+	event.error = error;
+	event.pfn = pfn;
+	event.pages = 1;
+	event.node = m->blocks[event.block].node;
+	event.zone = MHP_ZONE_DEFAULT;
+	mhp__trace(m, event, started_ns);
+}
+
+int
+mhp_bad_add(struct mhp *m, uint64_t pfn)
+{
+	uint64_t started_ns;
+	int err;
+
+	if (pfn >= mhp__max_pfn(m))
+		return MHP_ENXIO;
+	err = mhp__hotplug_lock(m);
+	if (err != 0)
+		return err;
+	started_ns = m->ops->now_ns(m->port);
+	err = mhp__bad_insert(m, pfn);
+	if (err == 0) {
+		err = carve(m, pfn);
+		trace_bad(m, pfn, err, started_ns);
+	}
+	mhp__hotplug_unlock(m);
+	return err;
+}

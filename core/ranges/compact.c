@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * compact.c - move pages of a zone together, so that whole pageblocks come free.
+ *
+ * Two fingers: pageblocks are emptied from the top of the zone, into the free frames of partly used
+ * ones from the bottom, until the fingers meet. A pageblock is only touched when all of it can move
+ * and all of its pages have a target in pageblocks that are in use anyway: so each one that is
+ * emptied is a gain, and the end state is as dense as the orders in use allow.
+ */
+#include "base/mem.h"
+#include "ranges/migrate.h"
+#include "state/trace.h"
+#include "tables/owner.h"
+
+/* How many arenas are searched for targets of one source. */
+#define SEARCH_ARENAS 64U
+/* Targets taken under one lock. */
+#define TAKE_MAX 64U
+
+struct compaction {
+	struct mhp__mover mover;
+	struct mhp_zone *zone;
+	uint32_t low;                  /* arenas below have no partly used pageblock */
+	uint64_t nr_huge;
+};
+
+static bool
+in_zone(const struct compaction *c, const struct mhp_arena *arena)
+{
+	return arena->zone_id1 == mhp__zone_id(c->mover.m, c->zone) + 1U;
+}
+
+/* Move up to nr pages of room of an order from partly used pageblocks of one arena, below the
+ * source, into the mover's room. */
+static uint64_t
+take_from(struct compaction *c, uint32_t arena, uint64_t src_pfn, unsigned order, uint64_t nr)
+{
+	struct mhp *m = c->mover.m;
+	uint64_t pfns[TAKE_MAX];
+	unsigned nr_got = mhp__zone_take_packed(m, c->zone, arena, src_pfn, order,
+						nr < TAKE_MAX ? (unsigned)nr : TAKE_MAX, pfns);
+
+	for (unsigned i = 0; i < nr_got; i++)
+		mhp__room_put(m, &c->mover.room, order, pfns[i]);
+	return nr_got;
+}
+
+/* *ret_met: there is nothing at all between the fingers. */
+static bool
+find_room(struct compaction *c, uint64_t src_pfn, unsigned order, uint64_t nr, bool *ret_met)
+{
+	struct mhp *m = c->mover.m;
+	uint32_t src_arena = mhp__pfn_arena(m, src_pfn);
+	uint32_t arena = c->low;
+
+	/* Bound: SEARCH_ARENAS arenas, each asked until it has no more; and those that low leaves
+	 * behind, which it does once in a compaction. */
+	for (unsigned searched = 0; nr > 0 && arena <= src_arena && searched < SEARCH_ARENAS;) {
+		uint64_t nr_got = take_from(c, arena, src_pfn, order, nr);
+		nr -= nr_got;
+		if (nr_got != 0)
+			continue;
+		if (order == 0)
+			c->low++; /* where single frames are not found, nothing is */
+		else
+			searched++;
+		arena++;
+	}
+	*ret_met = nr != 0 && order == 0;
+	return nr == 0;
+}
+
+/* Can all of this pageblock move? Counts its pages by order. */
+static bool
+survey(struct mhp *m, uint64_t src_pfn, uint64_t nr_of_order[MHP_ORDERS])
+{
+	const struct mhp_chunk *chunk;
+	struct mhp__walk walk;
+
+	memset(nr_of_order, 0, MHP_ORDERS * sizeof(nr_of_order[0]));
+	mhp__walk_begin(&walk, src_pfn, UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m));
+	while ((chunk = mhp__walk_next(m, &walk)) != NULL) {
+		if (!mhp__owner_movable(m, chunk->owner))
+			return false;
+		nr_of_order[chunk->order]++;
+	}
+	return true;
+}
+
+/* Take a target for every page of a pageblock. Pages of higher orders may find none, and then it
+ * stays as it is; *ret_met: not even single frames are left below, the fingers met. */
+static bool
+find_all_room(struct compaction *c, uint64_t src_pfn, const uint64_t nr_of_order[MHP_ORDERS],
+	      bool *ret_met)
+{
+	for (unsigned order = MHP_ORDERS; order-- > 0;) {
+		if (!find_room(c, src_pfn, order, nr_of_order[order], ret_met))
+			return false;
+	}
+	return true;
+}
+
+/* Empty one pageblock if that is a gain. False: the fingers met. */
+static bool
+empty_pageblock(struct compaction *c, uint64_t src_pfn)
+{
+	struct mhp *m = c->mover.m;
+	uint64_t nr_pages = UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m);
+	uint64_t nr_of_order[MHP_ORDERS];
+	bool met = false;
+
+	mhp__pages_isolate(m, src_pfn, nr_pages);
+	mhp__cache_drain(m, c->zone);
+	if (survey(m, src_pfn, nr_of_order)) {
+		c->mover.error.cause = MHP_CAUSE_NONE;
+		if (find_all_room(c, src_pfn, nr_of_order, &met) &&
+		    mhp__move_pass(&c->mover, src_pfn, nr_pages) == 0)
+			c->nr_huge++;
+		mhp__room_empty(m, &c->mover.room);
+	}
+	mhp__pages_open(m, src_pfn, nr_pages);
+	return !met;
+}
+
+static bool
+past_deadline(struct mhp__mover *mover)
+{
+	return mover->m->ops->now_ns(mover->m->port) >= mover->deadline_ns;
+}
+
+/* Pageblocks that are partly in use, and that a huge page could use once they are empty. Arena lock
+ * held. */
+static uint64_t
+sources_in(const struct mhp *m, const struct mhp_arena *arena)
+{
+	uint64_t mask = arena->mixed & ~arena->full;
+	uint64_t nr_pages = UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m);
+
+	if ((arena->nr_head & (nr_pages - 1)) != 0)
+		mask &= ~(UINT64_C(1) << (arena->nr_head >> MHP_PAGEBLOCK_ORDER(m)));
+	return mask;
+}
+
+/* Empty the pageblocks of one arena, from its last. Return: 0, 1 (the fingers met), or
+ * MHP_EAGAIN. */
+static int
+compact_arena(struct compaction *c, uint32_t index)
+{
+	struct mhp *m = c->mover.m;
+	struct mhp_arena *arena = &m->arenas[index];
+	unsigned pageblock = mhp__arena_pageblocks(m);
+
+	while (pageblock-- > 0) {
+		uint64_t partly;
+		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
+		partly = sources_in(m, arena);
+		mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
+		if ((partly >> pageblock & 1U) == 0)
+			continue;
+		if (past_deadline(&c->mover))
+			return MHP_EAGAIN;
+		if (!empty_pageblock(c, mhp__arena_start(m, arena) +
+					((uint64_t)pageblock << MHP_PAGEBLOCK_ORDER(m))))
+			return 1;
+	}
+	return 0;
+}
+
+static int
+compact_zone(struct compaction *c)
+{
+	struct mhp *m = c->mover.m;
+	uint32_t first, arena;
+	int err = 0;
+
+	if (c->zone->nr_blocks == 0)
+		return 0;
+	mhp__cache_drain(m, c->zone); /* what caches hold looks like full pageblocks */
+	first = mhp__pfn_arena(m, c->zone->start_pfn);
+	arena = mhp__pfn_arena(m, c->zone->end_pfn - 1) + 1U;
+	c->low = first;
+	while (arena-- > first && err == 0)
+		if (in_zone(c, &m->arenas[arena]))
+			err = compact_arena(c, arena);
+	return err < 0 ? err : 0;
+}
+
+static void
+trace_compact(struct mhp *m, const struct compaction *c, int error, uint64_t started_ns)
+{
+	struct mhp_event event;
+
+	memset(&event, 0, sizeof(event));
+	event.kind = MHP_EV_COMPACT;
+	event.error = error;
+	event.pfn = MHP_PFN_NONE;
+	event.pages = c->mover.moved;
+	event.node = c->zone->node;
+	event.zone = c->zone->kind;
+	mhp__trace(m, event, started_ns);
+}
+
+int
+mhp_compact(struct mhp *m, unsigned node, enum mhp_zone_kind kind, uint32_t deadline_ms,
+	    struct mhp_compact_result *ret_result)
+{
+	struct compaction c;
+	uint64_t started_ns;
+	int err;
+
+	if (node >= m->geo.nr_nodes)
+		return MHP_ENODEV;
+	if ((unsigned)kind >= MHP_ZONE_KINDS)
+		return MHP_EINVAL;
+	err = mhp__hotplug_lock(m);
+	if (err != 0)
+		return err;
+	started_ns = m->ops->now_ns(m->port);
+	memset(&c, 0, sizeof(c));
+	c.zone = mhp__zone(m, node, kind);
+	c.mover.m = m;
+	c.mover.node = (uint8_t)node;
+	c.mover.stop = past_deadline;
+	c.mover.deadline_ns = started_ns + (deadline_ms != 0 ? deadline_ms :
+							     MHP_OFFLINE_DEADLINE_MS) *
+						   UINT64_C(1000000);
+	mhp__room_init(&c.mover.room);
+	err = compact_zone(&c);
+	m->pages_moved += c.mover.moved;
+	trace_compact(m, &c, err, started_ns);
+	mhp__hotplug_unlock(m);
+	ret_result->nr_moved = c.mover.moved;
+	ret_result->nr_huge = c.nr_huge;
+	return err;
+}

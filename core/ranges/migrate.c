@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * migrate.c - move what is in use in a range somewhere else.
+ *
+ * A pass walks the range by heads. Movable pages are isolated by their owner and get a target from
+ * the room; pages that follow each other at both ends join into one move, and a batch of moves goes
+ * to the owner in one call. What the owner did is committed, its frames going back move by move;
+ * what it did not do is put back page by page. The pass never waits: what could not move now is
+ * counted, and the caller decides whether there will be another one.
+ */
+#include "ranges/migrate.h"
+
+#include "tables/owner.h"
+
+#define BATCH_MOVES 16U
+/* A writer to a page that moves is held up for at most one move: keep them at a pageblock's
+ * size. */
+#define MOVE_PAGES (UINT64_C(1) << MHP_PAGEBLOCK_ORDER_MAX)
+
+/* A pass under way. */
+struct pass {
+	struct mhp__mover *mover;
+	struct mhp__walk walk;
+	struct mhp_move move[BATCH_MOVES]; /* isolated, with targets; all of one owner */
+	unsigned nr_moves;
+	unsigned owner;
+	uint64_t left;                 /* frames that stay in use */
+};
+
+static void
+note_error(struct mhp__mover *mover, enum mhp_cause cause, int err, const struct mhp_chunk *chunk)
+{
+	if (mover->error.cause != MHP_CAUSE_NONE)
+		return;
+	mover->error.cause = cause;
+	mover->error.err = err < 0 ? err : MHP_EBUSY; /* owners may say anything */
+	mover->error.chunk = *chunk;
+}
+
+/* This page stays in use for now. */
+static void
+leave(struct pass *pass, enum mhp_cause cause, int err, const struct mhp_chunk *chunk)
+{
+	note_error(pass->mover, cause, err, chunk);
+	pass->left += UINT64_C(1) << chunk->order;
+}
+
+/* ---- the end of a batch ---- */
+
+/* The first page at or behind *pfn of a move; *pfn goes behind it. Its owner holds it still, so
+ * that its descriptor needs no lock. Frames that the owner has freed all the same are passed by. */
+static bool
+next_held(const struct mhp *m, uint64_t *pfn, uint64_t end_pfn, struct mhp_chunk *ret_chunk)
+{
+	while (*pfn < end_pfn) {
+		mhp__chunk_read(m, *pfn, ret_chunk);
+		*pfn += UINT64_C(1) << ret_chunk->order;
+		if (ret_chunk->owner != MHP_OWNER_NONE)
+			return true;
+	}
+	return false;
+}
+
+/* The pages live at their targets now; what is there is no longer ours to look at. */
+static void
+commit_move(struct mhp__mover *mover, const struct mhp_move *move)
+{
+	struct mhp *m = mover->m;
+	uint64_t pfn = move->src_pfn, end_pfn = pfn + move->nr_pages;
+	uint64_t run = pfn, run_end = pfn; /* frames that are nobody's, to give back as one */
+	struct mhp_chunk chunk;
+
+	while (next_held(m, &pfn, end_pfn, &chunk)) {
+		mhp__page_end(mhp__pfn_to_page(m, chunk.pfn));
+		if (chunk.pfn != run_end) {
+			mhp__zone_give_range(m, run, run_end - run);
+			run = chunk.pfn;
+		}
+		run_end = pfn;
+	}
+	mhp__zone_give_range(m, run, run_end - run);
+	mover->moved += move->nr_pages;
+}
+
+/* Undo what isolating and taking a target did. */
+static void
+undo_move(struct pass *pass, const struct mhp_owner *owner, const struct mhp_move *move, int err)
+{
+	struct mhp__mover *mover = pass->mover;
+	uint64_t pfn = move->src_pfn;
+	struct mhp_chunk chunk;
+
+	while (next_held(mover->m, &pfn, move->src_pfn + move->nr_pages, &chunk)) {
+		owner->ops->putback(owner->ctx, chunk.pfn, chunk.order, chunk.cookie);
+		mhp__room_put(mover->m, &mover->room, chunk.order,
+			      chunk.pfn - move->src_pfn + move->dst_pfn);
+		leave(pass, MHP_CAUSE_MIGRATE, err, &chunk);
+	}
+}
+
+/* Hand the batch to its owner. */
+static void
+flush(struct pass *pass)
+{
+	const struct mhp_owner *owner = &pass->mover->m->owners[pass->owner];
+	unsigned done = 0;
+	int err;
+
+	if (pass->nr_moves == 0)
+		return;
+	err = owner->ops->migrate(owner->ctx, pass->move, pass->nr_moves, &done);
+	if (done > pass->nr_moves)
+		done = pass->nr_moves;
+	for (unsigned i = 0; i < done; i++)
+		commit_move(pass->mover, &pass->move[i]);
+	for (unsigned i = done; i < pass->nr_moves; i++)
+		undo_move(pass, owner, &pass->move[i], err != 0 ? err : MHP_EBUSY);
+	pass->nr_moves = 0;
+	mhp__walk_refresh(&pass->walk);
+}
+
+/* ---- filling a batch ---- */
+
+static bool
+extends(const struct mhp_move *last, const struct mhp_chunk *chunk, uint64_t dst_pfn)
+{
+	return last->nr_pages + (UINT64_C(1) << chunk->order) <= MOVE_PAGES &&
+	       last->src_pfn + last->nr_pages == chunk->pfn &&
+	       last->dst_pfn + last->nr_pages == dst_pfn;
+}
+
+static void
+enlist(struct pass *pass, const struct mhp_chunk *chunk, uint64_t dst_pfn)
+{
+	uint64_t nr_pages = UINT64_C(1) << chunk->order;
+
+	if (pass->nr_moves != 0 && extends(&pass->move[pass->nr_moves - 1], chunk, dst_pfn)) {
+		pass->move[pass->nr_moves - 1].nr_pages += nr_pages;
+		return;
+	}
+	if (pass->nr_moves == BATCH_MOVES)
+		flush(pass);
+	pass->owner = chunk->owner;
+	pass->move[pass->nr_moves++] = (struct mhp_move){ chunk->pfn, dst_pfn, nr_pages };
+}
+
+static bool
+find_target(struct mhp__mover *mover, unsigned order, uint64_t *ret_pfn)
+{
+	uint64_t missing;
+
+	if (mhp__room_take(mover->m, &mover->room, order, ret_pfn))
+		return true;
+	/* Pages that arrived after the room was counted. */
+	if (!mover->may_fill ||
+	    !mhp__room_fill(mover->m, &mover->room, mover->node, order, 1, &missing))
+		return false;
+	return mhp__room_take(mover->m, &mover->room, order, ret_pfn);
+}
+
+/* Isolate one movable page and give it a target. */
+static void
+prepare_page(struct pass *pass, const struct mhp_chunk *chunk)
+{
+	struct mhp__mover *mover = pass->mover;
+	const struct mhp_owner *owner = &mover->m->owners[chunk->owner];
+	uint64_t dst_pfn;
+	int err = owner->ops->isolate(owner->ctx, chunk->pfn, chunk->order, chunk->cookie);
+
+	if (err != 0) {
+		leave(pass, err == MHP_EAGAIN ? MHP_CAUSE_IN_FLIGHT : MHP_CAUSE_REFUSED, err,
+		      chunk);
+		return;
+	}
+	if (!find_target(mover, chunk->order, &dst_pfn)) {
+		owner->ops->putback(owner->ctx, chunk->pfn, chunk->order, chunk->cookie);
+		leave(pass, MHP_CAUSE_ROOM, MHP_ENOMEM, chunk);
+		return;
+	}
+	/* The target is the owner's before the owner can know of it: from the moment when migrate()
+	 * has pointed somebody to it, it may be freed by whoever runs elsewhere. */
+	mhp__page_begin(mhp__pfn_to_page(mover->m, dst_pfn), chunk->owner, chunk->order,
+			chunk->cookie);
+	enlist(pass, chunk, dst_pfn);
+}
+
+static void
+pass_chunk(struct pass *pass, const struct mhp_chunk *chunk)
+{
+	struct mhp *m = pass->mover->m;
+
+	if (chunk->owner == MHP_OWNER_BAD || mhp__owner_goes_along(m, chunk->owner, chunk->cookie))
+		return;
+	if (mhp__owner_movable(m, chunk->owner)) {
+		if (pass->owner != chunk->owner)
+			flush(pass);
+		prepare_page(pass, chunk);
+	} else if (chunk->owner == MHP_OWNER_NONE) {
+		leave(pass, MHP_CAUSE_IN_FLIGHT, MHP_EAGAIN, chunk);
+	} else {
+		leave(pass, MHP_CAUSE_UNMOVABLE, MHP_EBUSY, chunk);
+	}
+}
+
+uint64_t
+mhp__move_pass(struct mhp__mover *mover, uint64_t start_pfn, uint64_t nr_pages)
+{
+	const struct mhp_chunk *chunk;
+	struct pass pass;
+
+	pass.mover = mover;
+	pass.nr_moves = 0;
+	pass.owner = MHP_OWNER_NONE;
+	pass.left = 0;
+	mhp__walk_begin(&pass.walk, start_pfn, nr_pages);
+	while ((chunk = mhp__walk_next(mover->m, &pass.walk)) != NULL) {
+		if (mhp__walk_is_fresh(&pass.walk) && mover->stop(mover)) {
+			leave(&pass, MHP_CAUSE_IN_FLIGHT, MHP_EAGAIN, chunk);
+			break;
+		}
+		pass_chunk(&pass, chunk);
+	}
+	flush(&pass);
+	return pass.left;
+}

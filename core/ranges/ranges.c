@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ranges.c - put ranges of pages into use and take them out of use, and the accounting of both.
+ *
+ * From online to offline a zone spans and has present exactly the pages of its ranges, and manages
+ * those that the allocator got: present less frames with memory errors (R20). Node states follow
+ * from which zones of a node have ranges. prepare asks everybody who may say no; commit only does
+ * what cannot fail. What lies before the start of a range is unknown here, and stays so (R14).
+ */
+#include "ranges/ranges.h"
+
+#include "base/mem.h"
+#include "state/runs.h"
+#include "tables/bad.h"
+#include "tables/notify.h"
+
+struct mhp_notice
+mhp__range_notice(const struct mhp__range *range, enum mhp_notice_kind kind)
+{
+	struct mhp_notice notice;
+
+	memset(&notice, 0, sizeof(notice));
+	notice.kind = kind;
+	notice.start_pfn = range->start_pfn;
+	notice.nr_pages = range->nr_pages;
+	notice.node = range->node;
+	notice.zone = range->zone;
+	return notice;
+}
+
+static void
+tell(struct mhp *m, const struct mhp__range *range, enum mhp_notice_kind kind)
+{
+	struct mhp_notice notice = mhp__range_notice(range, kind);
+
+	mhp__notify(m, &notice);
+}
+
+/* ---- accounting ---- */
+
+/* Frames of the range that were taken for their memory errors. */
+static uint64_t
+nr_bad_taken(struct mhp *m, const struct mhp__range *range)
+{
+	uint64_t end_pfn = range->start_pfn + range->nr_pages, nr = 0;
+
+	for (uint32_t i = mhp__bad_find(m, range->start_pfn); i < m->nr_bad && m->bad[i] < end_pfn;
+	     i++)
+		nr += mhp_frame_peek(m, m->bad[i]).owner == MHP_OWNER_BAD;
+	return nr;
+}
+
+static void
+update_node(struct mhp *m, unsigned node)
+{
+	unsigned states = 0;
+
+	if (mhp__zone(m, node, MHP_ZONE_NORMAL)->nr_blocks != 0)
+		states |= MHP_NODE_HAS_MEMORY | MHP_NODE_HAS_NORMAL;
+	if (mhp__zone(m, node, MHP_ZONE_MOVABLE)->nr_blocks != 0)
+		states |= MHP_NODE_HAS_MEMORY | MHP_NODE_HAS_MOVABLE;
+	atomic_store_explicit(&m->node_states[node], (uint8_t)states, memory_order_relaxed);
+}
+
+static void
+zone_grow(struct mhp_zone *zone, const struct mhp__range *range)
+{
+	uint64_t end_pfn = range->start_pfn + range->nr_pages;
+
+	if (zone->nr_blocks == 0 || range->start_pfn < zone->start_pfn)
+		zone->start_pfn = range->start_pfn;
+	if (zone->nr_blocks == 0 || end_pfn > zone->end_pfn)
+		zone->end_pfn = end_pfn;
+	zone->nr_blocks++;
+	zone->present += range->nr_pages;
+}
+
+/* Does a range in this block belong to the zone? Its last arena has usable pages in any case. */
+static bool
+block_in_zone(const struct mhp *m, const struct mhp_zone *zone, uint32_t block)
+{
+	uint64_t last_pfn = mhp__block_start(m, block + 1) - 1;
+
+	return m->arenas[mhp__pfn_arena(m, last_pfn)].zone_id1 == mhp__zone_id(m, zone) + 1U;
+}
+
+/* Where the range in this block of the zone begins. */
+static uint64_t
+range_start(const struct mhp *m, uint32_t block)
+{
+	uint32_t arena = mhp__pfn_arena(m, mhp__block_start(m, block));
+
+	while (m->arenas[arena].zone_id1 == 0) /* lies before the range as a whole */
+		arena++;
+	return ((uint64_t)arena << m->arena_order) + m->arenas[arena].nr_head;
+}
+
+static uint64_t
+next_start(const struct mhp *m, const struct mhp_zone *zone, uint32_t block)
+{
+	/* Bound: the zone has a block there, since it lost its first one, and that was not all. */
+	while (!block_in_zone(m, zone, block))
+		block = mhp__run_end(m, block);
+	return range_start(m, block);
+}
+
+static uint64_t
+prev_end(const struct mhp *m, const struct mhp_zone *zone, uint32_t block)
+{
+	while (block > 0 && !block_in_zone(m, zone, block))
+		block = mhp__run_start(m, block) - 1;
+	return mhp__block_start(m, block + 1);
+}
+
+static void
+zone_shrink(struct mhp *m, struct mhp_zone *zone, const struct mhp__range *range)
+{
+	uint64_t end_pfn = range->start_pfn + range->nr_pages;
+	uint32_t block = mhp__pfn_block(m, range->start_pfn);
+
+	zone->present -= range->nr_pages;
+	if (--zone->nr_blocks == 0)
+		zone->start_pfn = zone->end_pfn = 0;
+	else if (range->start_pfn == zone->start_pfn)
+		zone->start_pfn = next_start(m, zone, block + 1);
+	else if (end_pfn == zone->end_pfn)
+		zone->end_pfn = prev_end(m, zone, block - 1);
+}
+
+/* ---- into use ---- */
+
+int
+mhp__online_pages_prepare(struct mhp *m, const struct mhp__range *range, struct mhp_why *reterr_why)
+{
+	struct mhp_notice notice = mhp__range_notice(range, MHP_GOING_ONLINE_NOTICE);
+	uint64_t size = range->nr_pages << m->geo.page_shift;
+	int err = 0;
+
+	MHP_ASSERT(range->nr_pages != 0);
+	if (m->ops->check_ram != NULL)
+		err = m->ops->check_ram(m->port, mhp__pfn_phys(m, range->start_pfn), size);
+	if (err != 0) {
+		reterr_why->cause = MHP_CAUSE_RAM;
+		reterr_why->pfn = range->start_pfn;
+		return err;
+	}
+	err = mhp__notify_going(m, &notice, MHP_CANCEL_ONLINE_NOTICE, &reterr_why->listener);
+	if (err != 0)
+		reterr_why->cause = MHP_CAUSE_LISTENER;
+	return err;
+}
+
+void
+mhp__online_pages_abort(struct mhp *m, const struct mhp__range *range)
+{
+	tell(m, range, MHP_CANCEL_ONLINE_NOTICE);
+}
+
+void
+mhp__online_pages_commit(struct mhp *m, const struct mhp__range *range, bool zeroed)
+{
+	struct mhp_zone *zone = mhp__zone(m, range->node, range->zone);
+	uint64_t end_pfn = range->start_pfn + range->nr_pages;
+	bool first = mhp_node_states(m, range->node) == 0;
+	uint64_t nr_bad = 0;
+
+	zone_grow(zone, range);
+	mhp__pages_attach(m, zone, range->start_pfn, range->nr_pages, zeroed);
+	for (uint32_t i = mhp__bad_find(m, range->start_pfn); i < m->nr_bad && m->bad[i] < end_pfn;
+	     i++)
+		nr_bad += mhp__pages_take_bad(m, m->bad[i]);
+	atomic_fetch_add_explicit(&zone->managed, range->nr_pages - nr_bad, memory_order_relaxed);
+	update_node(m, range->node);
+	mhp__pages_open(m, range->start_pfn, range->nr_pages);
+
+	tell(m, range, MHP_ONLINE_NOTICE);
+	if (first)
+		tell(m, range, MHP_NODE_FIRST_NOTICE);
+}
+
+/* ---- out of use; prepare is in offline.c ---- */
+
+/* Is nothing left but bad frames? */
+static bool
+is_empty(struct mhp *m, const struct mhp__range *range)
+{
+	const struct mhp_chunk *chunk;
+	struct mhp__walk walk;
+
+	if (mhp__pages_are_free(m, range->start_pfn, range->nr_pages))
+		return true;
+	mhp__walk_begin(&walk, range->start_pfn, range->nr_pages);
+	while ((chunk = mhp__walk_next(m, &walk)) != NULL)
+		if (chunk->owner != MHP_OWNER_BAD)
+			return false;
+	return true;
+}
+
+bool
+mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range)
+{
+	struct mhp_zone *zone = mhp__zone(m, range->node, range->zone);
+	uint64_t managed = range->nr_pages - nr_bad_taken(m, range);
+
+	if (!is_empty(m, range))
+		return false;
+	atomic_fetch_sub_explicit(&zone->managed, managed, memory_order_relaxed);
+	mhp__pages_detach(m, range->start_pfn, range->nr_pages);
+	zone_shrink(m, zone, range);
+	update_node(m, range->node);
+
+	tell(m, range, MHP_OFFLINE_NOTICE);
+	if (mhp_node_states(m, range->node) == 0)
+		tell(m, range, MHP_NODE_LAST_NOTICE);
+	return true;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ranges.h - the range layer: put ranges of pages into use, take them out of use.
+ *
+ * A range is (start_pfn, nr_pages, node, zone) and means exactly those pages: the zone's choice,
+ * node states, notices, the check for RAM and the accounting of present and managed pages are all
+ * taken on it. Why it starts where it starts is none of this layer's business (R14).
+ *
+ * Both directions come in two halves, so that several ranges can come or go as one: prepare may
+ * fail and leaves everything as it was; what follows it cannot fail.
+ * Files: ranges.c, offline.c (what is in a range, and can it leave), migrate.c (moving pages).
+ */
+#ifndef MHP_CORE_RANGES_H
+#define MHP_CORE_RANGES_H
+
+#include "pages/pages.h"
+
+struct mhp__range {
+	uint64_t start_pfn;
+	uint64_t nr_pages;
+	uint8_t node;
+	uint8_t zone;                  /* enum mhp_zone_kind */
+};
+
+/* The ranges of one call: next(cursor) yields them in address order. The caller keeps them in
+ * whatever form it likes; nothing is allocated for them. */
+struct mhp__range_iter {
+	bool (*next)(struct mhp *m, void *set, uint32_t *cursor, struct mhp__range *ret_range);
+	void *set;
+};
+
+/* What listeners are told of a range. */
+struct mhp_notice mhp__range_notice(const struct mhp__range *range, enum mhp_notice_kind kind);
+
+/* Hotplug lock held in all. */
+MHP_MUST_CHECK int mhp__online_pages_prepare(struct mhp *m, const struct mhp__range *range,
+					     struct mhp_why *reterr_why);
+/* zeroed: the range has never been used and its metadata is known to be zero. */
+void mhp__online_pages_commit(struct mhp *m, const struct mhp__range *range, bool zeroed);
+void mhp__online_pages_abort(struct mhp *m, const struct mhp__range *range);
+
+MHP_MUST_CHECK int mhp__offline_pages_prepare(struct mhp *m, const struct mhp__range_iter *ranges,
+					      const struct mhp_offline_opts *opts,
+					      struct mhp_why *reterr_why);
+/* False: it holds something that has to go first (mhp__owner_goes_along()); nothing has changed. */
+MHP_MUST_CHECK bool mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range);
+/* The dry run: what prepare would say, without listeners. */
+MHP_MUST_CHECK int mhp__offline_pages_foresee(struct mhp *m, const struct mhp__range_iter *ranges,
+					      struct mhp_why *reterr_why);
+
+#endif

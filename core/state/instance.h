@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * instance.h - struct mhp: everything an instance owns, and small helpers about its shape.
+ *
+ * Each field says which lock guards it. "const": written by init only. Layers reach into their own
+ * part; the parts are named after the files that own them.
+ */
+#ifndef MHP_CORE_INSTANCE_H
+#define MHP_CORE_INSTANCE_H
+
+#include <memplug/cache.h>
+#include <memplug/mhp.h>
+#include <stdatomic.h>
+
+#include "base/assert.h"
+#include "base/bitset.h"
+#include "base/lock.h"
+#include "state/slots.h"
+
+/* The descriptor of a frame: 16 bytes, all-zero unless it is the first frame of an allocated page
+ * (INV 9). The word has odd parity over both words when it is not zero, so that a flipped bit is
+ * seen (INV 10). Atomic because walkers read what owners write; always relaxed. */
+#ifndef MHP_PAGE_BYTES
+#define MHP_PAGE_BYTES 16
+#endif
+struct mhp_page {
+	_Atomic uint64_t cookie;
+	_Atomic uint64_t word;         /* owner 0-15, order 16-23, parity 63 */
+#if MHP_PAGE_BYTES > 16
+	unsigned char pad[MHP_PAGE_BYTES - 16]; /* test builds with large descriptors */
+#endif
+};
+_Static_assert(sizeof(struct mhp_page) == MHP_PAGE_BYTES, "descriptor size");
+
+#define MHP_ZONES_MAX (MHP_NODES_MAX * MHP_ZONE_KINDS)
+
+struct mhp_zone {
+	struct mhp_spin lock;
+	_Atomic uint32_t head[MHP_CLASSES]; /* zone lock: arena + 1, circular lists; 0 = empty, also
+					       read without */
+	_Atomic int64_t nr_free;       /* of all arenas, less what caches have in nr_given */
+	/* a line that every allocation reads, and that only hotplug writes */
+	_Alignas(64) _Atomic uint64_t managed; /* written under the hotplug lock, read without */
+	_Atomic uint64_t start_pfn, end_pfn; /* hotplug lock: spanned; read without by searches */
+	uint64_t present;              /* hotplug lock */
+	uint32_t nr_blocks;            /* hotplug lock */
+	uint8_t node, kind;            /* const */
+	uint16_t zero;
+};
+
+struct mhp_owner {                     /* hotplug lock; read without while a page of it exists */
+	const struct mhp_movable_ops *ops;
+	void *ctx;
+	char name[MHP_OWNER_NAME_MAX + 1U];
+};
+
+struct mhp_listener {                  /* hotplug lock */
+	mhp_listener_fn *fn;           /* NULL: free */
+	void *ctx;
+	int priority;
+	uint32_t order;                /* of registration */
+};
+
+struct mhp {
+	/* const, read on the hot path */
+	struct mhp_geometry geo;
+	uint8_t arena_order;           /* min(block_order, pageblock_order + 6) */
+	uint8_t pageblock_words_shift; /* log2 words of a pageblock's bitmap */
+	uint16_t nr_zones;
+	uint32_t nr_arenas;
+	uint64_t block_mask, arena_mask; /* the pages of a block and of an arena, less one */
+	struct mhp_block *blocks;
+	struct mhp_arena *arenas;
+	struct mhp_page *vmemmap;      /* vmemmap model */
+	struct mhp_cache *caches;      /* [zone][cpu] */
+	size_t zone_caches_bytes;      /* of one zone, all CPUs */
+	struct mhp_zone *zones;        /* [node][kind] */
+	unsigned char *direct_map;
+	uint8_t *zonelist;             /* [node][movable][2 * nr_nodes]: zone ids by preference */
+	_Atomic uint64_t owners_live;  /* bit per owner; written under the hotplug lock */
+	_Atomic uint64_t owners_movable;
+
+	/* const */
+	const struct mhp_port_ops *ops;
+	void *port;
+	struct mhp_port_caps caps;
+	void (*trace)(void *ctx, const struct mhp_event *event);
+	void *trace_ctx;
+	size_t footprint_bytes;
+	uint32_t block_meta_pages;     /* metadata of a block, in pages, without port's tables */
+	uint32_t const_check;          /* over all const fields */
+
+	/* the hotplug lock's own state */
+	_Atomic uint64_t lock_owner;   /* port's self() of the holder, or 0 */
+	_Atomic uint32_t still;        /* 1: it moves pages, and changes nothing else (locked.h) */
+	_Atomic uint32_t lookers;      /* who read because of that */
+	_Atomic uint64_t between;      /* self() of the one of them who may look again, or 0 */
+
+	/* hotplug lock */
+	struct mhp_owner owners[MHP_OWNERS_MAX];
+	struct mhp_listener listeners[MHP_LISTENERS_MAX];
+	uint32_t listener_seq, nr_listeners;
+	uint32_t tables_check;         /* mhp__tables_seal(): owners, listeners, policy, bad */
+	struct mhp_policy policy;
+	_Atomic uint32_t memmap_switch; /* enum mhp_memmap_switch; read without it, too */
+	uint32_t nr_bad;
+	uint64_t *bad;                 /* sorted pfns, geo.nr_bad_pages of them */
+	struct mhp_bitset runs;        /* block starts a run of like blocks (INV 3) */
+	struct mhp_bitset leaving;     /* scratch of offline and remove: empty between calls */
+	struct mhp_bitset removing;    /* the same: those of them that are removed, too */
+	_Atomic uint8_t *cpu_node;     /* [cpu]; read and written without the lock */
+	uint64_t event_seq;
+	uint64_t event_counts[MHP_EV_KINDS];
+	uint64_t phase_mark_ns;        /* of the operation under way (trace.h); else 0, as are... */
+	uint64_t phase_ns[MHP_PHASES];
+	_Atomic uint64_t pages_moved;  /* read while it changes (locked.h) */
+	uint64_t auto_online_retries;
+	uint32_t blocks_present, blocks_online;
+	uint64_t meta_bytes, waste_bytes;
+	_Atomic uint8_t node_states[MHP_NODES_MAX]; /* read without the lock */
+
+	/* the offline under way; atomics, any context */
+	_Atomic uint32_t progress_first, progress_count;
+	_Atomic uint64_t progress_moved, progress_left, progress_start_ns;
+	_Atomic uint32_t cancel;       /* mhp__cancel_token() of the one that shall stop */
+};
+
+/* ---- shape ---- */
+
+#ifdef MHP_PORT_PAGEBLOCK_ORDER
+#define MHP_PAGEBLOCK_ORDER(m) ((void)(m), (unsigned)MHP_PORT_PAGEBLOCK_ORDER)
+#else
+#define MHP_PAGEBLOCK_ORDER(m) ((unsigned)(m)->geo.pageblock_order)
+#endif
+
+static inline uint64_t
+mhp__block_pages(const struct mhp *m)
+{
+	return UINT64_C(1) << m->geo.block_order;
+}
+
+static inline uint64_t
+mhp__section_pages(const struct mhp *m)
+{
+	return UINT64_C(1) << m->geo.section_order;
+}
+
+static inline uint64_t
+mhp__arena_pages(const struct mhp *m)
+{
+	return UINT64_C(1) << m->arena_order;
+}
+
+static inline uint64_t
+mhp__page_bytes(const struct mhp *m)
+{
+	return UINT64_C(1) << m->geo.page_shift;
+}
+
+static inline uint64_t
+mhp__max_pfn(const struct mhp *m)
+{
+	return (uint64_t)m->geo.nr_blocks << m->geo.block_order;
+}
+
+static inline uint64_t
+mhp__block_start(const struct mhp *m, uint32_t block)
+{
+	return (uint64_t)block << m->geo.block_order;
+}
+
+static inline uint32_t
+mhp__pfn_block(const struct mhp *m, uint64_t pfn)
+{
+	return (uint32_t)(pfn >> m->geo.block_order);
+}
+
+static inline uint32_t
+mhp__pfn_arena(const struct mhp *m, uint64_t pfn)
+{
+	return (uint32_t)(pfn >> m->arena_order);
+}
+
+static inline struct mhp_phys
+mhp__pfn_phys(const struct mhp *m, uint64_t pfn)
+{
+	return (struct mhp_phys){ pfn << m->geo.page_shift };
+}
+
+static inline struct mhp_zone *
+mhp__zone(const struct mhp *m, unsigned node, unsigned kind)
+{
+	return &m->zones[node * MHP_ZONE_KINDS + kind];
+}
+
+static inline unsigned
+mhp__zone_id(const struct mhp *m, const struct mhp_zone *zone)
+{
+	return (unsigned)(zone - m->zones);
+}
+
+/* What names the offline under way: it starts at a time of its own. Never 0. */
+static inline uint32_t
+mhp__cancel_token(const struct mhp *m)
+{
+	return (uint32_t)atomic_load(&m->progress_start_ns) | 1U;
+}
+
+/* ---- hotplug lock: 0, or MHP_EDEADLK when this thread holds it already ---- */
+
+MHP_MUST_CHECK int mhp__hotplug_lock(struct mhp *m);
+void mhp__hotplug_unlock(struct mhp *m);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * runs.h - runs of like blocks: maximal ranges of blocks with equal attributes.
+ *
+ * m->runs has a bit for each block that differs from the one before it (INV 3), so that listing,
+ * overlap checks and the span of a zone cost as many steps as there are ranges, not blocks. The set
+ * is derived: whoever changes a block calls mhp__runs_update() for it. Hotplug lock.
+ */
+#ifndef MHP_CORE_RUNS_H
+#define MHP_CORE_RUNS_H
+
+#include "state/instance.h"
+
+/* Like blocks: same state, zone (when it means something), node, placement, backing, boot flag. */
+bool mhp__blocks_alike(const struct mhp *m, uint32_t a, uint32_t b);
+/* The attributes of [first, first + count) may have changed. O(count). */
+void mhp__runs_update(struct mhp *m, struct mhp_blocks blocks);
+/* First block after `block` that starts a run, or nr_blocks. */
+uint32_t mhp__run_end(const struct mhp *m, uint32_t block);
+/* First block of the run that `block` is in. */
+uint32_t mhp__run_start(const struct mhp *m, uint32_t block);
+/* First present block in [first, end), or end. */
+uint32_t mhp__next_present(const struct mhp *m, uint32_t first, uint32_t end);
+
+/* The checksum of a block slot: stored in slot->check by whoever changes it (INV 4). */
+uint32_t mhp__block_checksum(const struct mhp_block *slot);
+static inline void
+mhp__block_seal(struct mhp_block *slot)
+{
+	slot->check = mhp__block_checksum(slot);
+}
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slots.h - what the instance keeps for every block and arena of its range, plugged or not.
+ *
+ * One struct mhp_block for each block, one struct mhp_arena for each arena: a cache line each, in
+ * two arrays of the instance that are as long as the address range. All-zero is "absent". Slots
+ * never go away, so whoever holds a pfn can always look at its slots, whatever happens to the
+ * block meanwhile (R32), and a block that is plugged but not used has touched none of its own
+ * memory. What a slot points to, descriptors and bitmaps, lives and dies with the block.
+ *
+ * An arena is up to 64 pageblocks of one block, so that a set of pageblocks is one word: the
+ * smallest unit with a lock, and what the lists of a zone link. A block is one arena (128 MiB
+ * blocks, 2 MiB pageblocks) or a power of two of them.
+ *
+ * A pageblock of an arena is in one of these conditions, bits in full, mixed:
+ *     0 0   free: every frame that is the allocator's is free; its bitmap is not looked at
+ *     1 0   taken whole; its bitmap is not looked at
+ *     0 1   its bitmap says (1 = taken), at least one frame free and one taken
+ *     1 1   its bitmap says, and it has no free frame
+ * so that fresh memory needs no bitmap, and huge pages never touch one.
+ */
+#ifndef MHP_CORE_SLOTS_H
+#define MHP_CORE_SLOTS_H
+
+#include <memplug/block.h>
+#include <memplug/types.h>
+#include <stdatomic.h>
+
+#include "base/lock.h"
+
+struct mhp_page;
+
+/* flags of struct mhp_block */
+enum {
+	MHP_BLOCK_BOOT = 1U << 0,
+	MHP_BLOCK_ZEROED = 1U << 1,    /* its metadata was all-zero when it was added */
+};
+
+struct mhp_block {                     /* all fields: the hotplug lock, unless noted */
+	struct mhp_page *pages;        /* its descriptors; valid while state != ABSENT */
+	uint64_t *bitmap;              /* its pageblock bitmaps, one bit a frame */
+	struct mhp_altmap altmap;      /* capacity: nr_vmemmap_pages, fixed from add to remove */
+	uint64_t meta_addr;            /* physical address of the metadata (NODE: first pfn's) */
+	uint32_t meta_pages;           /* pages of metadata, wherever they are */
+	uint8_t state;                 /* enum mhp_block_state */
+	uint8_t zone;                  /* zone kind; meaningful unless ABSENT or OFFLINE */
+	uint8_t node;
+	uint8_t meta_node;
+	uint8_t placement;             /* enum mhp_placement */
+	uint8_t flags;
+	uint16_t backing;
+	uint32_t nr_large_maps;        /* memmap mappings (vmemmap model) */
+	uint32_t check;                /* mhp__block_seal() over all of the above */
+	uint32_t pad;                  /* 0 */
+};
+
+/* Lists of a zone that an arena can be on, in the order in which small pages look for room. */
+enum mhp_arena_class {
+	MHP_CLASS_SMALL = 0,           /* has free frames, but no free pageblock */
+	MHP_CLASS_MIXED = 1,           /* has a free pageblock, and free frames in a used one */
+	MHP_CLASS_HUGE = 2,            /* has free pageblocks only, and something in use */
+	MHP_CLASS_EMPTY = 3,           /* nothing in use */
+	MHP_CLASSES = 4,
+	MHP_CLASS_NONE = 4,            /* on no list: nothing to give */
+};
+
+struct mhp_arena {                     /* its own lock, unless noted */
+	struct mhp_spin lock;
+	uint32_t next, prev;           /* arena index + 1 in its list; the zone's lock */
+	uint8_t zone_id1;              /* zone id + 1; 0 = not online; written under both locks */
+	uint8_t class;                 /* enum mhp_arena_class; the zone's lock, hint elsewhere */
+	uint8_t fail_order;            /* hint: no free page of this order or above; 0 = unknown */
+	uint8_t claimed;               /* a cache refills from here: others look elsewhere first */
+	uint32_t nr_free;              /* frames free in the bitmaps (caches hold taken ones) */
+	uint32_t nr_head;              /* frames at its start that are not the allocator's */
+	uint64_t full;                 /* one bit a pageblock, see above */
+	uint64_t mixed;
+	_Atomic uint64_t virgin;       /* descriptors of this free pageblock may hold anything; read
+					  without lock on free */
+	_Atomic uint64_t isolated;     /* nothing is taken from here; read without lock on free */
+	_Atomic uint64_t poisoned;     /* debug builds: pages were freed here (MHP_POISON) */
+};
+
+_Static_assert(sizeof(struct mhp_block) == 64, "a block slot is one cache line");
+_Static_assert(sizeof(struct mhp_arena) == 64, "an arena slot is one cache line");
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trace.h - numbering, counting and handing out events; hotplug lock held.
+ */
+#ifndef MHP_CORE_TRACE_H
+#define MHP_CORE_TRACE_H
+
+#include "state/instance.h"
+
+/* ---- phases: what the time of the operation under way goes to ----
+ * The time since the last mark belongs to the phase that the next mark names. Nobody looks at the
+ * clock unless somebody listens, and nothing is ever decided by these times. Giving the hotplug
+ * lock back ends it, so between operations all of it is 0. */
+
+static inline void
+mhp__phase_begin(struct mhp *m)
+{
+	if (m->trace == NULL)
+		return;
+	for (unsigned i = 0; i < MHP_PHASES; i++)
+		m->phase_ns[i] = 0;
+	m->phase_mark_ns = m->ops->now_ns(m->port);
+}
+
+static inline void
+mhp__phase(struct mhp *m, enum mhp_phase phase)
+{
+	uint64_t now_ns;
+
+	if (m->phase_mark_ns == 0)
+		return;
+	now_ns = m->ops->now_ns(m->port);
+	m->phase_ns[phase] += now_ns - m->phase_mark_ns;
+	m->phase_mark_ns = now_ns;
+}
+
+static inline void
+mhp__phase_end(struct mhp *m)
+{
+	if (m->phase_mark_ns == 0)
+		return;
+	for (unsigned i = 0; i < MHP_PHASES; i++)
+		m->phase_ns[i] = 0;
+	m->phase_mark_ns = 0;
+}
+
+/* Fill in seq, time_ns, state and phases, count, and call config.trace. took_ns is computed from
+ * started_ns unless that is 0. */
+void mhp__trace(struct mhp *m, struct mhp_event event, uint64_t started_ns);
+/* A knob has changed. */
+void mhp__trace_policy(struct mhp *m);
+
+#endif

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * check.c - the verifier: entry, the instance's own fields, and the order of things.
+ *
+ * docs/INVARIANTS.md numbers what is checked and lists the fields that are exempt. Constants come
+ * first, before the lock that is reached through them: with one of them wrong nothing else can be
+ * looked at. What follows is a chain of stages as verify.h says. Fields that nothing else implies
+ * (tables that callers fill, constants) are held against checksums, everything else against what
+ * it was derived from. The verifier writes nothing but locks, and its cost is bounded by the size
+ * of the instance and of what is online.
+ */
+#include "verify/check.h"
+
+#include <memplug/check.h>
+
+#include "base/sum.h"
+#include "tables/owner.h"
+#include "verify/verify.h"
+
+#define REPORTS_MAX 64
+
+_Static_assert(sizeof(struct mhp_geometry) == 16, "no padding in what is summed as bytes");
+_Static_assert(sizeof(struct mhp_port_caps) == 4, "no padding in what is summed as bytes");
+
+bool
+mhp__check_eq(struct mhp__check *c, unsigned inv, const char *what, uint64_t where, uint64_t have,
+	      uint64_t want)
+{
+	struct mhp_finding finding = { inv, what, where, have, want };
+
+	if (have == want)
+		return true;
+	if (c->report != NULL && c->findings < REPORTS_MAX)
+		c->report(c->report_ctx, &finding);
+	c->findings += c->findings < INT_MAX;
+	return false;
+}
+
+/* ---- constants (INV 1) ---- */
+
+/* Is a part of the footprint where a part can be? Asked before it is read. */
+static bool
+in_footprint(const struct mhp *m, const void *part, size_t size)
+{
+	uintptr_t base = (uintptr_t)m, at = (uintptr_t)part;
+
+	return at >= base && at - base <= m->footprint_bytes &&
+	       size <= m->footprint_bytes - (at - base);
+}
+
+static uint32_t
+sum_bitset(uint32_t sum, const struct mhp_bitset *set)
+{
+	sum = mhp__sum_word(mhp__sum_word(sum, set->nr_bits), set->zero);
+	for (unsigned k = 0; k < MHP_BITSET_LEVELS; k++)
+		sum = mhp__sum_ptr(sum, set->level[k]);
+	return sum;
+}
+
+static uint32_t
+sum_parts(uint32_t sum, const struct mhp *m)
+{
+	sum = mhp__sum_ptr(sum, m->blocks);
+	sum = mhp__sum_ptr(sum, m->arenas);
+	sum = mhp__sum_ptr(sum, m->vmemmap);
+	sum = mhp__sum_ptr(sum, m->caches);
+	sum = mhp__sum_ptr(sum, m->zones);
+	sum = mhp__sum_ptr(sum, m->direct_map);
+	sum = mhp__sum_ptr(sum, m->zonelist);
+	sum = mhp__sum_ptr(sum, m->bad);
+	sum = mhp__sum_ptr(sum, m->cpu_node);
+	sum = sum_bitset(sum, &m->runs);
+	sum = sum_bitset(sum, &m->leaving);
+	return sum_bitset(sum, &m->removing);
+}
+
+uint32_t
+mhp__const_checksum(const struct mhp *m)
+{
+	size_t zonelist_bytes = (size_t)m->nr_zones * m->nr_zones;
+	uint32_t sum = mhp__sum_bytes(0, &m->geo, sizeof(m->geo));
+
+	sum = mhp__sum_word(sum, (uint32_t)m->arena_order << 24 |
+					 (uint32_t)m->pageblock_words_shift << 16 | m->nr_zones);
+	sum = mhp__sum_word(sum, m->nr_arenas);
+	sum = mhp__sum_u64(sum, m->block_mask);
+	sum = mhp__sum_u64(sum, m->arena_mask);
+	sum = mhp__sum_u64(sum, m->zone_caches_bytes);
+	sum = sum_parts(sum, m);
+	sum = mhp__sum_ptr(sum, m->ops);
+	sum = mhp__sum_ptr(sum, m->port);
+	sum = mhp__sum_bytes(sum, &m->caps, sizeof(m->caps));
+	sum = mhp__sum_u64(sum, (uint64_t)(uintptr_t)m->trace);
+	sum = mhp__sum_ptr(sum, m->trace_ctx);
+	sum = mhp__sum_u64(sum, m->footprint_bytes);
+	sum = mhp__sum_word(sum, m->block_meta_pages);
+	if (in_footprint(m, m->zonelist, zonelist_bytes))
+		sum = mhp__sum_bytes(sum, m->zonelist, zonelist_bytes);
+	return sum;
+}
+
+static void
+check_const(struct mhp__check *c)
+{
+	(void)mhp__check_eq(c, 1, "checksum of constants", 0, c->m->const_check,
+			    mhp__const_checksum(c->m));
+}
+
+/* ---- tables (INV 16 to 18, 20) ---- */
+
+uint32_t
+mhp__tables_checksum(const struct mhp *m)
+{
+	const struct mhp_policy *policy = &m->policy;
+	uint32_t nr_bad = m->nr_bad < m->geo.nr_bad_pages ? m->nr_bad : m->geo.nr_bad_pages;
+	uint32_t sum = mhp__sum_bytes(0, m->owners, sizeof(m->owners));
+
+	sum = mhp__sum_bytes(sum, m->listeners, sizeof(m->listeners));
+	sum = mhp__sum_word(sum, m->listener_seq);
+	sum = mhp__sum_word(sum, m->nr_listeners);
+	sum = mhp__sum_word(sum, (uint32_t)policy->online_policy);
+	sum = mhp__sum_word(sum, (uint32_t)policy->auto_online);
+	sum = mhp__sum_word(sum, policy->auto_online_attempts);
+	sum = mhp__sum_word(sum, policy->auto_movable_ratio);
+	/* As bytes: a bool that is neither 0 nor 1 must not be read as one. */
+	sum = mhp__sum_bytes(sum, &policy->auto_movable_numa_aware, 1);
+	sum = mhp__sum_bytes(sum, &policy->strict, 1);
+	sum = mhp__sum_word(sum, m->memmap_switch);
+	sum = mhp__sum_word(sum, m->nr_bad);
+	return mhp__sum_bytes(sum, m->bad, nr_bad * sizeof(m->bad[0]));
+}
+
+static void
+check_bad(struct mhp__check *c)
+{
+	const struct mhp *m = c->m;
+
+	if (!mhp__check_that(c, 16, "number of bad frames", m->nr_bad,
+			     m->nr_bad <= m->geo.nr_bad_pages))
+		return;
+	for (uint32_t i = 0; i < m->nr_bad; i++)
+		(void)mhp__check_that(c, 16, "order and range of a bad frame (index)", i,
+				      m->bad[i] < mhp__max_pfn(m) &&
+					      (i == 0 || m->bad[i - 1] < m->bad[i]));
+	for (uint32_t i = m->nr_bad; i < m->geo.nr_bad_pages; i++)
+		(void)mhp__check_eq(c, 16, "entry behind the last bad frame (index)", i, m->bad[i],
+				    0);
+}
+
+static void
+check_owners(struct mhp__check *c)
+{
+	const struct mhp *m = c->m;
+	uint64_t live = 0, movable = 0;
+
+	for (unsigned id = 0; id < MHP_OWNERS_MAX; id++) {
+		bool named = m->owners[id].name[0] != '\0';
+		bool moves = m->owners[id].ops != NULL;
+
+		(void)mhp__check_that(c, 17, "an owner that moves pages without a name", id,
+				      named || !moves);
+		(void)mhp__check_that(c, 17, "the engine's own owner", id,
+				      id >= MHP_OWNER_FIRST || (named && !moves));
+		if (id < MHP_OWNER_FIRST)
+			continue;
+		live |= (uint64_t)named << id;
+		movable |= (uint64_t)moves << id;
+	}
+	(void)mhp__check_eq(c, 17, "mask of live owners", 0, atomic_load(&m->owners_live), live);
+	(void)mhp__check_eq(c, 17, "mask of movable owners", 0, atomic_load(&m->owners_movable),
+			    movable);
+}
+
+static void
+check_listeners(struct mhp__check *c)
+{
+	const struct mhp *m = c->m;
+	unsigned nr = 0;
+
+	for (unsigned id = 0; id < MHP_LISTENERS_MAX; id++) {
+		const struct mhp_listener *listener = &m->listeners[id];
+		bool blank = listener->ctx == NULL && listener->priority == 0 &&
+			     listener->order == 0;
+
+		(void)mhp__check_that(c, 18, "a listener that is not there", id,
+				      listener->fn != NULL || blank);
+		(void)mhp__check_that(c, 18, "order of registration of a listener", id,
+				      listener->fn == NULL || (int32_t)(m->listener_seq -
+									listener->order) > 0);
+		nr += listener->fn != NULL;
+	}
+	(void)mhp__check_eq(c, 18, "number of listeners", 0, m->nr_listeners, nr);
+}
+
+static void
+check_tables(struct mhp__check *c)
+{
+	check_bad(c);
+	check_owners(c);
+	check_listeners(c);
+	(void)mhp__check_eq(c, 20, "checksum of tables", 0, c->m->tables_check,
+			    mhp__tables_checksum(c->m));
+	for (unsigned cpu = 0; cpu < c->m->geo.nr_cpus; cpu++)
+		(void)mhp__check_that(c, 20, "node of a CPU", cpu,
+				      c->m->cpu_node[cpu] < c->m->geo.nr_nodes);
+}
+
+/* ---- counters and progress (INV 5, 19) ---- */
+
+static void
+check_events(struct mhp__check *c)
+{
+	uint64_t sum = 0;
+
+	for (unsigned kind = 0; kind < MHP_EV_KINDS; kind++)
+		sum += c->m->event_counts[kind];
+	(void)mhp__check_eq(c, 19, "number of the last event against counts of events", 0,
+			    c->m->event_seq, sum);
+}
+
+static void
+check_idle(struct mhp__check *c)
+{
+	struct mhp *m = c->m;
+	uint64_t progress = atomic_load(&m->progress_first) | atomic_load(&m->progress_count) |
+			    atomic_load(&m->progress_moved) | atomic_load(&m->progress_left) |
+			    atomic_load(&m->progress_start_ns);
+
+	(void)mhp__check_eq(c, 5, "progress of no offline", 0, progress, 0);
+	(void)mhp__check_eq(c, 5, "still, without an offline", 0, atomic_load(&m->still), 0);
+	if (c->quiescent)
+		(void)mhp__check_eq(c, 5, "who looks while it is still", 0,
+				    atomic_load(&m->lookers) | atomic_load(&m->between), 0);
+	(void)mhp__check_eq(c, 5, "start of a phase of no operation", 0, m->phase_mark_ns, 0);
+	for (unsigned i = 0; i < MHP_PHASES; i++)
+		(void)mhp__check_eq(c, 5, "a phase of no operation", i, m->phase_ns[i], 0);
+}
+
+/* ---- all of it; hotplug lock held ---- */
+
+static void
+check_all(struct mhp__check *c)
+{
+	check_tables(c);
+	check_events(c);
+	if (!c->inside)
+		check_idle(c);
+	mhp__check_slots(c);
+	if (c->findings == 0)
+		mhp__check_zones(c);
+	if (c->findings == 0 && c->quiescent)
+		mhp__check_hosts(c);
+}
+
+int
+mhp__check_inside(struct mhp *m, bool quiescent,
+		  void (*report)(void *ctx, const struct mhp_finding *finding), void *ctx)
+{
+	struct mhp__check c = { .m = m, .quiescent = quiescent, .inside = true,
+				.report = report, .report_ctx = ctx };
+
+	check_const(&c);
+	if (c.findings == 0)
+		check_all(&c);
+	return c.findings;
+}
+
+int
+mhp_check(struct mhp *m, bool quiescent,
+	  void (*report)(void *ctx, const struct mhp_finding *finding), void *ctx)
+{
+	struct mhp__check c = { .m = m, .quiescent = quiescent, .report = report,
+				.report_ctx = ctx };
+	uint64_t holder;
+	int err;
+
+	check_const(&c);
+	if (c.findings != 0)
+		return c.findings;
+	holder = atomic_load_explicit(&m->lock_owner, memory_order_relaxed);
+	if (quiescent && holder != m->ops->self(m->port))
+		(void)mhp__check_eq(&c, 5, "holder of the hotplug lock", 0, holder, 0);
+	err = mhp__hotplug_lock(m);
+	if (err != 0)
+		return err;
+	check_all(&c);
+	mhp__hotplug_unlock(m);
+	return c.findings;
+}
