@@ -10,7 +10,8 @@
 
 #include <memplug/heap.h>
 #include <stdatomic.h>
-#include <jemalloc/jemalloc.h>
+
+#include "jemalloc.h"
 
 struct mhp__heap {
 	struct mhp_pool *pool;

@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "heap.h"
@@ -81,12 +82,23 @@ install(void)
 	return 0;
 }
 
+static int
+no_hooks(struct mhp_text *reterr)
+{
+	if (reterr != NULL)
+		snprintf(reterr->text, sizeof(reterr->text),
+			 "malloc is not a jemalloc that takes hooks");
+	return MHP_EOPNOTSUPP;
+}
+
 int
 mhp_heap_start(struct mhp_pool *pool, const struct mhp_heap_opts *opts, struct mhp_text *reterr)
 {
 	uint64_t addresses = opts->address_bytes;
 	if (mhp__heap.pool != NULL)
 		return MHP_EBUSY;
+	if (mallctl == NULL)
+		return no_hooks(reterr);
 	if (addresses == 0)
 		addresses = opts->max_bytes > ADDRESS_MIN / 8 ? opts->max_bytes * 8 : ADDRESS_MIN;
 	int err = mhp_region_create(pool, "heap", addresses, &mhp__heap.region, reterr);
@@ -99,11 +111,7 @@ mhp_heap_start(struct mhp_pool *pool, const struct mhp_heap_opts *opts, struct m
 	atomic_store(&mhp__heap.max_bytes, opts->max_bytes);
 	mhp__heap.pool = pool;
 	mhp_pool_set_grow(pool, grow_for_copy, NULL);
-	err = install();
-	if (err != 0 && reterr != NULL)
-		snprintf(reterr->text, sizeof(reterr->text),
-			 "malloc is not a jemalloc that takes hooks");
-	return err;
+	return install() == 0 ? 0 : no_hooks(reterr);
 }
 
 void

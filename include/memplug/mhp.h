@@ -17,5 +17,6 @@
 #include <memplug/port.h>
 #include <memplug/trace.h>
 #include <memplug/types.h>
+#include <memplug/version.h>
 
 #endif

@@ -20,7 +20,10 @@ extern "C" {
 
 #define MHP_MUST_CHECK __attribute__((warn_unused_result))
 
-/** Errors: negative, Linux's numbers on every port. One code per cause that a caller can act on. */
+/**
+ * Errors: negative, and Linux's numbers on every port, so that on Linux each is -errno's and
+ * strerror(-error) knows it. One code per cause that a caller can act on.
+ */
 enum mhp_error {
 	MHP_EPERM = -1,          /* the policy or the global switch forbids it */
 	MHP_ENOENT = -2,         /* no such block */
@@ -40,6 +43,9 @@ enum mhp_error {
 	MHP_ECANCELED = -125,    /* cancelled from outside */
 	MHP_EHWPOISON = -133,    /* the page has a memory error */
 };
+
+/** The words for an error; 0 and numbers of others have some, too. Never NULL. Context: any. */
+const char *mhp_error_text(int error);
 
 /** A physical address in bytes. */
 struct mhp_phys {

@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""install_test.py BUILD_DIR: what authors get from `make install` (R79), used as they use it.
+
+The build is installed into a folder once; everything after that sees the installed files only, through
+pkg-config, CMake, and the lines that the README shows.
+"""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+
+BUILD = pathlib.Path(sys.argv[1]).resolve()
+HERE = pathlib.Path(__file__).resolve().parent
+TOP = HERE.parent.parent
+sys.path.insert(0, str(TOP / "scripts"))
+
+
+def call(*words, **options):
+    """Run a command; what it says on standard output, or an error that says everything."""
+    words = [str(word) for word in words]
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          **options)
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(words)}: status {done.returncode}\n{done.stdout}")
+    return done.stdout
+
+
+class Installed:
+    """A tree as `make install` leaves it, and a folder of somebody who uses it."""
+
+    def __init__(self, folder):
+        self.root, self.home = folder / "root", folder / "home"
+        self.home.mkdir()
+        call("meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir", self.root)
+        self.libdir = next(self.root.rglob("libmemplug.so")).parent
+        self.include = next(self.root.rglob("mhp.h")).parent.parent
+        self.env = {**os.environ, "PKG_CONFIG_SYSROOT_DIR": str(self.root),
+                    "PKG_CONFIG_LIBDIR": str(self.libdir / "pkgconfig"),
+                    "LD_LIBRARY_PATH": str(self.libdir), "CC": os.environ.get("CC", "cc"),
+                    "XDG_RUNTIME_DIR": str(self.home)}
+
+    def shell(self, line):
+        return call("sh", "-c", line, cwd=self.home, env=self.env)
+
+    def write(self, name, text):
+        (self.home / name).write_text(text)
+
+
+HELLO = """
+#include <memplug/linux.h>
+#include <stdio.h>
+int main(void)
+{
+	struct mhp_pool *pool;
+	if (mhp_version() != MHP_VERSION || mhp_pool_create(NULL, &pool, NULL) != 0)
+		return 1;
+	puts(mhp_version_text());
+	return mhp_pool_destroy(pool) != 0;
+}
+"""
+
+
+def version():
+    return re.search(r"version: '([^']+)'", (TOP / "meson.build").read_text())[1]
+
+
+def library__found_by_pkg_config__links_and_runs(at):
+    at.write("hello.c", HELLO)
+    assert at.shell("pkg-config --modversion memplug").strip() == version()
+    said = at.shell("$CC hello.c -o hello $(pkg-config --cflags --libs memplug) && ./hello")
+    assert said.strip() == version(), said
+    needed = at.shell("objdump -p hello | sed -n 's/ *NEEDED *//p'").split()
+    assert "libmemplug.so.0" in needed, needed
+
+
+def library__linked_statically__needs_libc_only(at):
+    at.write("hello.c", HELLO)
+    at.shell("$CC hello.c -o static $(pkg-config --cflags memplug)"
+             f" {at.libdir}/libmemplug.a -pthread && ./static")
+    needed = at.shell("objdump -p static | sed -n 's/ *NEEDED *//p'").split()
+    assert not [name for name in needed if not name.startswith(("libc.", "ld-"))], needed
+
+
+def headers__every_one_installed__has_its_code(at):
+    """Each function that a header declares is called by a program that includes that header only."""
+    abi = load("check-abi")
+    for header in sorted(at.include.glob("memplug/*.h")):
+        if header.name == "cache_locked.h":
+            continue
+        names = sorted(abi.functions(abi.plain(header)))
+        table = ", ".join(f"(void *){name}" for name in names) or "(void *)0"
+        at.write("header.c", f"#include <memplug/{header.name}>\n"
+                 f"void *table[] = {{ {table} }};\nint main(void) {{ return table[0] == (void *)1; }}")
+        at.shell("$CC header.c -o header $(pkg-config --cflags --libs memplug) && ./header")
+
+
+def headers__included_from_cplusplus__compile(at):
+    at.write("all.cc", "".join(f"#include <memplug/{name}.h>\n"
+                               for name in ("mhp", "linux", "control", "heap", "version")))
+    at.shell("clang++ -fsyntax-only -Wall -Wextra -Werror all.cc $(pkg-config --cflags memplug)")
+
+
+def errors__on_linux__are_minus_errno(at):
+    shutil.copy(HERE / "errors.c", at.home)
+    at.shell("$CC errors.c -o errors $(pkg-config --cflags --libs memplug) && ./errors")
+
+
+def archive__embedded_with_a_port_of_its_own__runs(at):
+    shutil.copy(HERE / "embed.c", at.home)
+    at.shell("$CC embed.c -o embed $(pkg-config --cflags --libs memplug-core) && ./embed")
+
+
+CMAKE = """
+cmake_minimum_required(VERSION 3.16)
+project(hello C)
+find_package(memplug %s REQUIRED)
+add_executable(hello hello.c)
+target_link_libraries(hello memplug::memplug)
+add_executable(static hello.c)
+target_link_libraries(static memplug::static)
+"""
+
+
+def library__found_by_cmake__links_and_runs(at):
+    at.write("hello.c", HELLO)
+    at.write("CMakeLists.txt", CMAKE % version())
+    at.shell(f"cmake -Dmemplug_DIR={at.libdir}/cmake/memplug -B cmake . && cmake --build cmake"
+             " && cmake/hello && cmake/static")
+
+
+def library__other_series_asked_of_cmake__is_refused(at):
+    at.write("CMakeLists.txt", CMAKE % "0.1")
+    said = at.shell(f"! cmake -Dmemplug_DIR={at.libdir}/cmake/memplug -B old .")
+    assert "compatible with requested version" in said, said
+
+
+def load(script):
+    """A script of ours as a module; they have no .py."""
+    from importlib.machinery import SourceFileLoader
+    from importlib.util import module_from_spec, spec_from_loader
+    name = script.replace("-", "_")
+    spec = spec_from_loader(name, SourceFileLoader(name, str(TOP / "scripts" / script)))
+    module = module_from_spec(spec)
+    sys.dont_write_bytecode = True
+    spec.loader.exec_module(module)
+    return module
+
+
+def main():
+    cases = [case for name, case in globals().items() if "__" in name.strip("_") and callable(case)]
+    only = sys.argv[2:]
+    failed = []
+    with tempfile.TemporaryDirectory() as folder:
+        at = Installed(pathlib.Path(folder))
+        for case in cases:
+            if only and case.__name__ not in only:
+                continue
+            try:
+                case(at)
+            except Exception as error:
+                failed.append(case)
+                print(f"FAILED {case.__name__}: {error}")
+                if not isinstance(error, AssertionError):
+                    traceback.print_exc(file=sys.stdout)
+                print(f"    replay: {sys.argv[0]} {BUILD} {case.__name__}")
+    print(f"{(len(only) or len(cases)) - len(failed)} passed, {len(failed)} failed")
+    return 1 if failed else 0
+
+
+sys.exit(main())
