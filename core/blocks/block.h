@@ -1,15 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * block.h - what plan.c needs of the block layer; hotplug lock held in all.
+ * block.h - what the files of the block layer share; hotplug lock held in all.
  *
- * Sets of blocks that leave are marked in m->leaving, and those of them that are removed in
- * m->removing, too; both are empty between calls.
+ * block.c has one block and its reserve, online.c blocks that come, leaving.c sets of blocks that
+ * leave, add_remove.c what joins them to the physical layer, plan.c several changes as one; look.c
+ * only reads.
  */
 #ifndef MHP_CORE_BLOCK_H
 #define MHP_CORE_BLOCK_H
 
 #include "ranges/ranges.h"
 #include "tables/policy.h"
+
+/* ---- block.c ---- */
+
+/* The part of a block that may be used: all of it but the reserve at its start. */
+struct mhp__range mhp__block_part(const struct mhp *m, uint32_t block, uint32_t nr_vmemmap_pages,
+				  unsigned node);
+/* That of a block that is there, by its record, with its zone. */
+struct mhp__range mhp__block_usable(const struct mhp *m, uint32_t block);
+void mhp__block_set_state(struct mhp *m, uint32_t block, enum mhp_block_state state);
+/* Return: 0, or MHP_EINVAL: none, or beyond the last block. */
+MHP_MUST_CHECK int mhp__blocks_check(const struct mhp *m, struct mhp_blocks blocks);
+void mhp__why_clear(struct mhp_why *why);
+/* The state of a block is in the way; returns error. */
+int mhp__why_state(struct mhp_why *why, uint32_t block, int error);
+/* why: NULL when nothing was in the way. */
+struct mhp_event mhp__blocks_event(enum mhp_event_kind kind, struct mhp_blocks blocks, int error,
+				   const struct mhp_why *why);
+
+/* ---- leaving.c: those that leave are marked in m->leaving, and those of them that are removed in
+ * m->removing, too; both are empty between calls ---- */
 
 /* Mark blocks that go offline and so must be ONLINE, or (remove) that are removed then and must be
  * present at all. On error nothing new is marked and why says which block. Return: 0, MHP_EINVAL
@@ -27,6 +48,8 @@ void mhp__leaving_commit(struct mhp *m, bool scrub);
 /* What mhp__leaving_prepare() would say. */
 MHP_MUST_CHECK int mhp__leaving_foresee(struct mhp *m, struct mhp_why *why);
 
+/* ---- online.c ---- */
+
 /* Bring OFFLINE blocks to GOING_ONLINE, all or none; planned is added to. Traces a failure. */
 MHP_MUST_CHECK int mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
 				       uint64_t started_ns, struct mhp__planned_pages *planned,
@@ -35,6 +58,9 @@ void mhp__online_abort(struct mhp *m, struct mhp_blocks blocks);
 /* zone: what was asked for, or MHP_ZONE_TOGETHER; for the events. */
 void mhp__online_commit(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
 			uint64_t started_ns);
+/* Both, for one set of blocks. */
+MHP_MUST_CHECK int mhp__online_locked(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
+				      struct mhp_why *why);
 /* Are all of them OFFLINE? Return: 0, MHP_EINVAL, MHP_ENOENT, MHP_EBUSY. */
 MHP_MUST_CHECK int mhp__online_check(struct mhp *m, struct mhp_blocks blocks, struct mhp_why *why);
 /* A block that the plan under way will have added. */

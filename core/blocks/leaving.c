@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * leaving.c - sets of blocks that leave: go offline, and are removed then if marked for it.
+ *
+ * A caller marks blocks, prepares (everything that can fail, for all of them), commits (what
+ * cannot) and clears the marks. The range layer empties the usable parts of all marked blocks
+ * together. A block that holds the metadata of other blocks is committed after they were removed.
+ */
+#include "base/mem.h"
+#include "blocks/block.h"
+#include "physical/physical.h"
+#include "state/locked.h"
+#include "state/trace.h"
+
+static uint32_t
+next_leaving(const struct mhp *m, uint32_t block)
+{
+	return mhp__bitset_next(&m->leaving, block);
+}
+
+static void
+unmark(struct mhp *m, struct mhp_blocks blocks)
+{
+	for (uint32_t i = 0; i < blocks.count; i++) {
+		mhp__bitset_put(&m->leaving, blocks.first + i, false);
+		mhp__bitset_put(&m->removing, blocks.first + i, false);
+	}
+}
+
+void
+mhp__leaving_clear(struct mhp *m)
+{
+	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1))
+		unmark(m, (struct mhp_blocks){ b, 1 });
+}
+
+static int
+may_leave(const struct mhp *m, uint32_t block, bool remove, struct mhp_why *why)
+{
+	enum mhp_block_state state = m->blocks[block].state;
+
+	if (mhp__bitset_test(&m->leaving, block))
+		return mhp__why_state(why, block, MHP_EINVAL);
+	if (state == MHP_ABSENT)
+		return mhp__why_state(why, block, MHP_ENOENT);
+	MHP_ASSERT(state == MHP_ONLINE || state == MHP_OFFLINE); /* nothing else is under way */
+	if (state == MHP_OFFLINE && !remove)
+		return mhp__why_state(why, block, MHP_EBUSY);
+	return 0;
+}
+
+int
+mhp__leaving_add(struct mhp *m, struct mhp_blocks blocks, bool remove, struct mhp_why *why)
+{
+	int err = mhp__blocks_check(m, blocks);
+
+	if (err != 0)
+		return err;
+	for (uint32_t i = 0; i < blocks.count; i++) {
+		err = may_leave(m, blocks.first + i, remove, why);
+		if (err != 0) {
+			unmark(m, (struct mhp_blocks){ blocks.first, i });
+			return err;
+		}
+		mhp__bitset_put(&m->leaving, blocks.first + i, true);
+		if (remove)
+			mhp__bitset_put(&m->removing, blocks.first + i, true);
+	}
+	return 0;
+}
+
+/* Yields the usable parts of marked blocks that are ONLINE or GOING_OFFLINE. */
+static bool
+next_leaving_range(struct mhp *m, void *set, uint32_t *cursor, struct mhp__range *ret_range)
+{
+	uint32_t block = next_leaving(m, *cursor);
+
+	(void)set;
+	while (block < m->geo.nr_blocks && m->blocks[block].state == MHP_OFFLINE)
+		block = next_leaving(m, block + 1);
+	if (block >= m->geo.nr_blocks)
+		return false;
+	*ret_range = mhp__block_usable(m, block);
+	*cursor = block + 1;
+	return true;
+}
+
+static const struct mhp__range_iter leaving_ranges = { next_leaving_range, NULL };
+
+static void
+set_leaving_states(struct mhp *m, enum mhp_block_state from, enum mhp_block_state to)
+{
+	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1))
+		if (m->blocks[b].state == from)
+			mhp__block_set_state(m, b, to);
+}
+
+int
+mhp__leaving_foresee(struct mhp *m, struct mhp_why *why)
+{
+	return mhp__offline_pages_foresee(m, &leaving_ranges, why);
+}
+
+/* The first run of marked blocks, for events and progress. */
+static struct mhp_blocks
+first_leaving(const struct mhp *m)
+{
+	struct mhp_blocks blocks = { next_leaving(m, 0), 0 };
+
+	while (blocks.first + blocks.count < m->geo.nr_blocks &&
+	       mhp__bitset_test(&m->leaving, blocks.first + blocks.count))
+		blocks.count++;
+	return blocks;
+}
+
+static void
+progress_begin(struct mhp *m, struct mhp_blocks blocks, uint64_t started_ns)
+{
+	atomic_store(&m->cancel, 0);
+	atomic_store(&m->progress_moved, 0);
+	atomic_store(&m->progress_left, 0);
+	atomic_store(&m->progress_start_ns, started_ns);
+	atomic_store(&m->progress_first, blocks.first);
+	atomic_store(&m->progress_count, blocks.count);
+}
+
+static void
+progress_end(struct mhp *m)
+{
+	atomic_store(&m->progress_count, 0);
+	atomic_store(&m->progress_first, 0);
+	atomic_store(&m->progress_moved, 0);
+	atomic_store(&m->progress_left, 0);
+	atomic_store(&m->progress_start_ns, 0);
+	atomic_store(&m->cancel, 0);
+}
+
+/* Are there marked blocks that have to be emptied first? */
+static bool
+anything_online(struct mhp *m)
+{
+	struct mhp__range range;
+	uint32_t cursor = 0;
+
+	return leaving_ranges.next(m, leaving_ranges.set, &cursor, &range);
+}
+
+int
+mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts, struct mhp_why *why)
+{
+	uint64_t started_ns = m->ops->now_ns(m->port);
+	struct mhp_blocks blocks = first_leaving(m);
+	int err;
+
+	if (!anything_online(m))
+		return 0;
+	mhp__trace(m, mhp__blocks_event(MHP_EV_OFFLINE_START, blocks, 0, NULL), 0);
+	progress_begin(m, blocks, started_ns);
+	mhp__phase_begin(m);
+	set_leaving_states(m, MHP_ONLINE, MHP_GOING_OFFLINE);
+	mhp__still_begin(m);
+	err = mhp__offline_pages_prepare(m, &leaving_ranges, opts, why);
+	mhp__still_end(m);
+	if (err == 0)
+		return 0;
+	set_leaving_states(m, MHP_GOING_OFFLINE, MHP_ONLINE);
+	progress_end(m);
+	mhp__trace(m, mhp__blocks_event(MHP_EV_OFFLINE_FAILED, blocks, err, why), started_ns);
+	return err;
+}
+
+/* Take the blocks from b on that are alike and empty; returns how many. */
+static uint32_t
+commit_run(struct mhp *m, uint32_t b, uint64_t *moved)
+{
+	struct mhp_event event =
+		mhp__blocks_event(MHP_EV_OFFLINE, (struct mhp_blocks){ b, 0 }, 0, NULL);
+
+	event.node = m->blocks[b].node;
+	event.zone = m->blocks[b].zone;
+	while (b < m->geo.nr_blocks && mhp__bitset_test(&m->leaving, b) &&
+	       m->blocks[b].state == MHP_GOING_OFFLINE && m->blocks[b].node == event.node &&
+	       m->blocks[b].zone == event.zone) {
+		struct mhp__range range = mhp__block_usable(m, b);
+		if (!mhp__offline_pages_commit(m, &range))
+			break;
+		mhp__block_set_state(m, b, MHP_OFFLINE);
+		m->blocks_online--;
+		event.nr_blocks++;
+		b++;
+	}
+	if (event.nr_blocks == 0)
+		return 0;
+	event.pages = *moved;
+	*moved = 0;
+	mhp__phase(m, MHP_PHASE_COMMIT);
+	mhp__trace(m, event, atomic_load(&m->progress_start_ns));
+	return event.nr_blocks;
+}
+
+/* Take all that are empty. Return: is there another one? An event for each run of blocks; the first
+ * one tells how many pages all of them moved. */
+static bool
+commit_empty(struct mhp *m, uint64_t *moved)
+{
+	uint32_t b = next_leaving(m, 0), nr;
+	bool more = false;
+
+	while (b < m->geo.nr_blocks) {
+		nr = 0;
+		if (m->blocks[b].state == MHP_GOING_OFFLINE) {
+			nr = commit_run(m, b, moved);
+			more |= nr == 0;
+		}
+		b = next_leaving(m, b + (nr != 0 ? nr : 1));
+	}
+	return more;
+}
+
+static bool
+is_removable(const struct mhp *m, uint32_t b, unsigned node)
+{
+	return b < m->geo.nr_blocks && mhp__bitset_test(&m->removing, b) &&
+	       m->blocks[b].state == MHP_OFFLINE && m->blocks[b].node == node;
+}
+
+/* Remove what is offline of the blocks that are to be removed; an event is about one node. */
+static void
+remove_offline(struct mhp *m, bool scrub)
+{
+	uint32_t b = mhp__bitset_next(&m->removing, 0);
+
+	while (b < m->geo.nr_blocks) {
+		struct mhp_blocks run = { b, 0 };
+		while (is_removable(m, b, m->blocks[run.first].node))
+			b++;
+		run.count = b - run.first;
+		unmark(m, run);
+		if (run.count != 0)
+			mhp__remove_blocks(m, run, scrub);
+		b = mhp__bitset_next(&m->removing, run.count != 0 ? b : b + 1);
+	}
+}
+
+void
+mhp__leaving_commit(struct mhp *m, bool scrub)
+{
+	uint64_t moved = atomic_load(&m->progress_moved);
+	bool more;
+
+	/* Bound: a block that holds metadata of others was there before them, so each turn removes
+	 * some that another one waits for. */
+	do {
+		more = commit_empty(m, &moved);
+		if (!more)
+			progress_end(m);
+		remove_offline(m, scrub);
+	} while (more);
+}
+
+/* ---- offline ---- */
+
+struct mhp_progress
+mhp_offline_progress(const struct mhp *m)
+{
+	uint64_t start_ns = atomic_load(&m->progress_start_ns);
+	struct mhp_progress progress;
+
+	memset(&progress, 0, sizeof(progress));
+	progress.blocks.count = atomic_load(&m->progress_count);
+	progress.blocks.first = atomic_load(&m->progress_first);
+	progress.moved_pages = atomic_load(&m->progress_moved);
+	progress.left_pages = atomic_load(&m->progress_left);
+	progress.elapsed_ns = m->ops->now_ns(m->port) - start_ns;
+	/* It ended, or another one began, while we looked: nothing of this belongs together. */
+	if (progress.blocks.count == 0 || atomic_load(&m->progress_start_ns) != start_ns)
+		memset(&progress, 0, sizeof(progress));
+	return progress;
+}
+
+/* Is the block part of the offline under way? Its first run is known; blocks behind it are those
+ * whose last pageblock is isolated, which nobody else keeps so meanwhile. */
+static bool
+is_leaving(const struct mhp *m, uint32_t block)
+{
+	uint32_t first = atomic_load(&m->progress_first);
+	uint32_t count = atomic_load(&m->progress_count);
+	const struct mhp_arena *arena;
+
+	if (count == 0 || block >= m->geo.nr_blocks)
+		return false;
+	if (block >= first && block - first < count)
+		return true;
+	arena = &m->arenas[mhp__pfn_arena(m, mhp__block_start(m, block + 1) - 1)];
+	return atomic_load(&arena->isolated) >> (mhp__arena_pageblocks(m) - 1) != 0;
+}
+
+int
+mhp_offline_cancel(struct mhp *m, uint32_t block)
+{
+	/* Read first: if that offline ends meanwhile, the next one does not mistake this for its
+	 * own. */
+	uint32_t token = mhp__cancel_token(m);
+
+	if (!is_leaving(m, block))
+		return MHP_ENOENT;
+	atomic_store(&m->cancel, token);
+	return 0;
+}
+
+static int
+offline_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
+	       const struct mhp_offline_opts *opts, struct mhp_why *why)
+{
+	int err = nr_sets == 0 ? MHP_EINVAL : 0;
+
+	for (unsigned i = 0; i < nr_sets && err == 0; i++)
+		err = mhp__leaving_add(m, sets[i], false, why);
+	if (err == 0)
+		err = opts->dry_run ? mhp__leaving_foresee(m, why)
+				    : mhp__leaving_prepare(m, opts, why);
+	if (err == 0 && !opts->dry_run)
+		mhp__leaving_commit(m, false);
+	mhp__leaving_clear(m);
+	return err;
+}
+
+int
+mhp_offline(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
+	    const struct mhp_offline_opts *opts, struct mhp_why *reterr_why)
+{
+	static const struct mhp_offline_opts none;
+	struct mhp_why why;
+	int err = mhp__hotplug_lock(m);
+
+	mhp__why_clear(&why);
+	if (err == 0) {
+		err = offline_locked(m, sets, nr_sets, opts != NULL ? opts : &none, &why);
+		mhp__hotplug_unlock(m);
+	}
+	if (err != 0 && reterr_why != NULL)
+		*reterr_why = why;
+	return err;
+}
+
+int
+mhp_block_offline(struct mhp *m, uint32_t block, const struct mhp_offline_opts *opts,
+		  struct mhp_why *reterr_why)
+{
+	struct mhp_blocks blocks = { block, 1 };
+
+	return mhp_offline(m, &blocks, 1, opts, reterr_why);
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * online.c - blocks come online.
+ *
+ * Several blocks come as one: everything that can fail (the policy's choice of a zone, the range
+ * layer's preparation, with the listeners' veto) is done for all of them before anything is
+ * committed, and the commit cannot fail. A failure takes the prepared blocks back in reverse order.
+ */
+#include "base/mem.h"
+#include "blocks/block.h"
+#include "state/runs.h"
+#include "state/trace.h"
+#include "tables/policy.h"
+
+int
+mhp__online_check(struct mhp *m, struct mhp_blocks blocks, struct mhp_why *why)
+{
+	int err = mhp__blocks_check(m, blocks);
+
+	if (err != 0)
+		return err;
+	for (uint32_t i = 0; i < blocks.count; i++) {
+		uint32_t block = blocks.first + i;
+		if (m->blocks[block].state == MHP_ABSENT)
+			return mhp__why_state(why, block, MHP_ENOENT);
+		if (m->blocks[block].state != MHP_OFFLINE)
+			return mhp__why_state(why, block, MHP_EBUSY);
+	}
+	return 0;
+}
+
+/* Ask the policy, and count the range as planned. */
+static int
+choose_zone(struct mhp *m, uint32_t block, struct mhp__range *range, unsigned zone,
+	    struct mhp__planned_pages *planned, struct mhp_why *why)
+{
+	int err = mhp__policy_zone(m, zone, range->node, range->start_pfn, range->nr_pages, planned,
+				   &range->zone);
+
+	if (err != 0) {
+		why->cause = MHP_CAUSE_POLICY;
+		why->block = block;
+	} else if (range->zone == MHP_ZONE_MOVABLE) {
+		planned->movable[range->node] += range->nr_pages;
+	} else {
+		planned->normal[range->node] += range->nr_pages;
+	}
+	return err;
+}
+
+int
+mhp__online_foresee(struct mhp *m, uint32_t block, const struct mhp__coming *coming, unsigned zone,
+		    struct mhp__planned_pages *planned, struct mhp_why *why)
+{
+	struct mhp__range range;
+
+	if (coming != NULL)
+		range = mhp__block_part(m, block, coming->nr_vmemmap_pages, coming->node);
+	else
+		range = mhp__block_usable(m, block);
+	return choose_zone(m, block, &range, zone, planned, why);
+}
+
+static int
+online_prepare_one(struct mhp *m, uint32_t block, unsigned zone, struct mhp__planned_pages *planned,
+		   struct mhp_why *why)
+{
+	struct mhp_block *slot = &m->blocks[block];
+	struct mhp__range range = mhp__block_usable(m, block);
+	int err = choose_zone(m, block, &range, zone, planned, why);
+
+	if (err != 0)
+		return err;
+	slot->zone = range.zone;
+	mhp__block_set_state(m, block, MHP_GOING_ONLINE);
+	err = mhp__online_pages_prepare(m, &range, why);
+	if (err != 0) {
+		why->block = block;
+		mhp__block_set_state(m, block, MHP_OFFLINE);
+	}
+	return err;
+}
+
+void
+mhp__online_abort(struct mhp *m, struct mhp_blocks blocks)
+{
+	while (blocks.count-- > 0) {
+		uint32_t block = blocks.first + blocks.count;
+		struct mhp__range range = mhp__block_usable(m, block);
+		mhp__online_pages_abort(m, &range);
+		mhp__block_set_state(m, block, MHP_OFFLINE);
+	}
+}
+
+static int
+online_prepare_all(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
+		   struct mhp__planned_pages *planned, struct mhp_why *why)
+{
+	int err = mhp__online_check(m, blocks, why);
+
+	if (err != 0)
+		return err;
+	for (uint32_t i = 0; i < blocks.count; i++) {
+		err = online_prepare_one(m, blocks.first + i, zone, planned, why);
+		if (err != 0) {
+			mhp__online_abort(m, (struct mhp_blocks){ blocks.first, i });
+			return err;
+		}
+	}
+	return 0;
+}
+
+int
+mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, unsigned zone, uint64_t started_ns,
+		    struct mhp__planned_pages *planned, struct mhp_why *why)
+{
+	struct mhp_event event;
+	int err;
+
+	err = online_prepare_all(m, blocks, zone, planned, why);
+	mhp__phase(m, MHP_PHASE_NOTIFY);
+	if (err == 0)
+		return 0;
+	event = mhp__blocks_event(MHP_EV_ONLINE_FAILED, blocks, err, why);
+	event.asked_zone = (uint8_t)zone;
+	if (why->cause == MHP_CAUSE_POLICY && planned->together)
+		event.asked_zone = MHP_ZONE_TOGETHER;
+	mhp__trace(m, event, started_ns);
+	return err;
+}
+
+/* The blocks from b on that go to the same zone. */
+static uint32_t
+zone_run_end(const struct mhp *m, uint32_t b, uint32_t end)
+{
+	const struct mhp_block *first = &m->blocks[b];
+
+	while (b < end && m->blocks[b].zone == first->zone && m->blocks[b].node == first->node)
+		b++;
+	return b;
+}
+
+static void
+commit_online_run(struct mhp *m, uint32_t b, uint32_t end, unsigned asked_zone, uint64_t started_ns)
+{
+	struct mhp_blocks run = { b, end - b };
+	struct mhp_event event = mhp__blocks_event(MHP_EV_ONLINE, run, 0, NULL);
+
+	event.asked_zone = (uint8_t)asked_zone;
+	event.node = m->blocks[b].node;
+	event.zone = m->blocks[b].zone;
+	for (; b < end; b++) {
+		struct mhp__range range = mhp__block_usable(m, b);
+		mhp__block_set_state(m, b, MHP_ONLINE);
+		m->blocks_online++;
+		mhp__online_pages_commit(m, &range, (m->blocks[b].flags & MHP_BLOCK_ZEROED) != 0);
+		event.pages += range.nr_pages;
+	}
+	mhp__phase(m, MHP_PHASE_COMMIT);
+	mhp__trace(m, event, started_ns);
+}
+
+/* An event for each run of blocks that go to one zone. */
+void
+mhp__online_commit(struct mhp *m, struct mhp_blocks blocks, unsigned zone, uint64_t started_ns)
+{
+	uint32_t end = blocks.first + blocks.count, run_end;
+
+	if (zone == MHP_ZONE_DEFAULT && zone_run_end(m, blocks.first, end) != end)
+		zone = MHP_ZONE_TOGETHER;
+	for (uint32_t b = blocks.first; b < end; b = run_end) {
+		run_end = zone_run_end(m, b, end);
+		commit_online_run(m, b, run_end, zone, started_ns);
+	}
+}
+
+int
+mhp__online_locked(struct mhp *m, struct mhp_blocks blocks, unsigned zone, struct mhp_why *why)
+{
+	uint64_t started_ns = m->ops->now_ns(m->port);
+	struct mhp__planned_pages planned;
+	int err;
+
+	memset(&planned, 0, sizeof(planned));
+	mhp__phase_begin(m);
+	err = mhp__online_prepare(m, blocks, zone, started_ns, &planned, why);
+	if (err == 0)
+		mhp__online_commit(m, blocks, zone, started_ns);
+	return err;
+}
+
+int
+mhp_online(struct mhp *m, struct mhp_blocks blocks, unsigned zone, struct mhp_why *reterr_why)
+{
+	struct mhp_why why;
+	int err = mhp__hotplug_lock(m);
+
+	mhp__why_clear(&why);
+	if (err == 0) {
+		err = mhp__online_locked(m, blocks, zone, &why);
+		mhp__hotplug_unlock(m);
+	}
+	if (err != 0 && reterr_why != NULL)
+		*reterr_why = why;
+	return err;
+}
