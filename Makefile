@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 OPS ?= 100000000
 SEED ?= 1
 
-.PHONY: help test check-full coverage soak bench run run-sim run-bare install clean deps
+.PHONY: help test check-full coverage soak bench run run-sim run-bare install clean deps-%
 
 help:
 	@echo 'make test          build with gcc and clang, run all tests: ends with "N passed, N failed"'
@@ -17,34 +17,35 @@ help:
 	@echo 'make run           an example: the memory of a busy program leaves from under it'
 	@echo 'make run-sim       the engine alone, on simulated memory, which any user can run'
 	@echo 'make run-bare      the same on bare metal: DIMMs come and go under QEMU, with pictures'
-	@echo 'make install       the command, libraries, headers and man page below PREFIX=$(PREFIX)'
+	@echo 'make install       libraries, headers, the command and its manual below PREFIX=$(PREFIX)'
 	@echo 'make clean         remove $(BUILD)/'
 	@echo
-	@echo 'What is missing is installed with apt-get when you are root (scripts/install-deps).'
+	@echo 'Each installs the packages that it needs with apt-get when you are root (scripts/install-deps).'
+	@echo 'make install needs a C compiler and meson only, and no root; it says what it left out.'
 
-deps:
-	@scripts/install-deps
+deps-%:
+	@scripts/install-deps $*
 
-test: deps
+test: deps-test
 	@scripts/build $(BUILD)/gcc gcc -Dwerror=true
 	@scripts/build $(BUILD)/clang clang -Dwerror=true
 	@scripts/run-tests scripts/check-style $(BUILD)/gcc --quick $(BUILD)/clang
 
-check-full: deps
+check-full: deps-full
 	@scripts/build $(BUILD)/gcc gcc -Dwerror=true
 	@scripts/build $(BUILD)/asan gcc -Db_sanitize=address,undefined
 	@scripts/build $(BUILD)/tsan gcc -Db_sanitize=thread
 	@scripts/install-deps --guest $(BUILD)/gcc/guest || :
 	@scripts/run-tests scripts/check-style --long $(BUILD)/gcc --normal $(BUILD)/asan $(BUILD)/tsan
 
-coverage: deps
+coverage: deps-test
 	@scripts/coverage $(BUILD)/coverage
 
-soak: deps
+soak: deps-test
 	@scripts/build $(BUILD)/gcc gcc -Dwerror=true
 	@scripts/run-tests --ops $(OPS) --seed $(SEED) --only 'soak-*' $(BUILD)/gcc
 
-bench: deps
+bench: deps-bench
 	@scripts/build $(BUILD)/release gcc -Dbuildtype=release -Dtests=false
 	@test -x $(BUILD)/release/bench/bench || { echo 'bench/ is not there yet.'; exit 1; }
 	@$(BUILD)/release/bench/bench
@@ -52,22 +53,20 @@ bench: deps
 	@bench/linux_programs.py $(BUILD)/release
 	@bench/tree.py $(BUILD)/release
 
-run: deps
+run: deps-run
 	@scripts/build $(BUILD)/release gcc -Dbuildtype=release -Dtests=false
 	@scripts/run-example $(BUILD)/release
 
-run-sim: deps
+run-sim: deps-build
 	@scripts/build $(BUILD)/release gcc -Dbuildtype=release -Dtests=false
 	@$(BUILD)/release/examples/plug
 
-run-bare: deps
+run-bare: deps-test
 	@scripts/build $(BUILD)/gcc gcc -Dwerror=true
 	@$(BUILD)/gcc/tests/bare/bare --show --image $(BUILD)/gcc/ports/x86_64/memplug.elf tests/bare/tour.bare
 
-install: deps
-	@scripts/build $(BUILD)/install gcc -Dbuildtype=release -Dtests=false -Dbench=false \
-		-Dexamples=false --prefix=$(abspath $(PREFIX))
-	@meson install -C $(BUILD)/install --no-rebuild --quiet
+install: deps-build
+	@scripts/install $(BUILD)/install $(abspath $(PREFIX))
 
 clean:
 	rm -rf $(BUILD)
