@@ -10,7 +10,7 @@
 
 #include "bootmem.h"
 #include "string.h"
-#include "x86.h"
+#include "cpu.h"
 
 enum {
 	HEADER_BYTES = 36,

@@ -9,7 +9,7 @@
 #include "machine.h"
 
 #include "acpi.h"
-#include "x86.h"
+#include "cpu.h"
 
 enum { DEBUG_EXIT = 0xf4, PM_TIMER_HZ = 3579545, PM_TIMER_MASK = 0xffffff, CALIBRATE_TICKS = 3580 };
 
@@ -23,11 +23,11 @@ machine_init(void)
 	uint32_t first = inl(timer);
 	uint32_t ticks;
 
-	start_cycles = rdtsc();
+	start_cycles = cpu_cycles();
 	do {
 		ticks = (inl(timer) - first) & PM_TIMER_MASK;
 	} while (ticks < CALIBRATE_TICKS);
-	uint64_t cycles = rdtsc() - start_cycles;
+	uint64_t cycles = cpu_cycles() - start_cycles;
 	uint64_t ns = (uint64_t)ticks * 1000000000U / PM_TIMER_HZ;
 	ns_per_cycle_32 = (ns << 32) / cycles;
 }
@@ -35,7 +35,7 @@ machine_init(void)
 uint64_t
 machine_now_ns(void)
 {
-	return (uint64_t)((unsigned __int128)(rdtsc() - start_cycles) * ns_per_cycle_32 >> 32);
+	return (uint64_t)((unsigned __int128)(cpu_cycles() - start_cycles) * ns_per_cycle_32 >> 32);
 }
 
 void

@@ -15,6 +15,9 @@ enum {
 	MACHINE_EXIT_TRAP = 0x7f,      /* 255 */
 };
 
+/* Everything below the engine: console, traps, memory, page tables, clock. One CPU runs, without
+ * interrupts. Call first. */
+void machine_bring_up(uint64_t boot_argument);
 /* Find out how fast the clock runs. */
 void machine_init(void);
 uint64_t machine_now_ns(void);

@@ -8,7 +8,7 @@
  * answers after it, and confirm() then tells whether a local close got in between. Invariant: CPU
  * numbers are below the geometry's nr_cpus, because the geometry is made from them. gs points to
  * struct smp_cpu, whose first words are read here. The core is compiled with this header, so it
- * must not need any other of the port's but x86.h.
+ * must not need any other of the port's but cpu.h.
  *
  * MHP_PORT_ANY_GEOMETRY is for tests of the core, whose machines are not this one: pageblocks of
  * any size, CPU numbers that no geometry was made from.
@@ -18,7 +18,7 @@
 
 #include <memplug/cache.h>
 
-#include "x86.h"
+#include "cpu.h"
 
 #ifndef MHP_PORT_ANY_GEOMETRY
 #define MHP_PORT_PAGEBLOCK_ORDER 9

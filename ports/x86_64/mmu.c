@@ -19,7 +19,7 @@
 #include "bootmem.h"
 #include "smp.h"
 #include "string.h"
-#include "x86.h"
+#include "cpu.h"
 
 enum { TOP_LEVEL = 4, ENTRIES = 512 };
 

@@ -7,7 +7,7 @@
  */
 #include "pci.h"
 
-#include "x86.h"
+#include "cpu.h"
 
 enum {
 	CONFIG_ADDRESS = 0xcf8,

@@ -16,7 +16,7 @@
 #include "mmu.h"
 #include "string.h"
 #include "traps.h"
-#include "x86.h"
+#include "cpu.h"
 
 enum {
 	MSR_GS_BASE = 0xc0000101,
@@ -190,7 +190,7 @@ forget(uint64_t virt, uint64_t nr_pages)
 		return;
 	}
 	for (uint64_t i = 0; i < nr_pages; i++)
-		invlpg(virt + i * PAGE_BYTES);
+		cpu_forget(virt + i * PAGE_BYTES);
 }
 
 void

@@ -17,7 +17,7 @@
 #include "machine.h"
 #include "mmu.h"
 #include "smp.h"
-#include "x86.h"
+#include "cpu.h"
 
 enum {
 	FIRST_INTERRUPT = 32,

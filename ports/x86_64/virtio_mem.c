@@ -16,7 +16,7 @@
 #include "mmu.h"
 #include "pci.h"
 #include "string.h"
-#include "x86.h"
+#include "cpu.h"
 
 enum {
 	VENDOR = 0x1af4,

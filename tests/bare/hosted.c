@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../../ports/x86_64/trajectory.h"
+#include "../../ports/bare/trajectory.h"
 #include "sim.h"
 
 /* Owners that the image has registered before; their numbers are part of the state. */

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "acpi.h"
 #include "bootmem.h"
 #include "console.h"
 #include "machine.h"
@@ -19,11 +18,11 @@
 #include "smp.h"
 #include "suite.h"
 #include "traps.h"
-#include "x86.h"
+#include "cpu.h"
 
 enum { ARGS_MAX = 64, CR4_SSE = 0x600, MSR_GS_BASE = 0xc0000101 };
 
-void kernel_main(uint64_t start_info_phys);     /* boot.S */
+void kernel_main(uint64_t boot_argument);       /* boot.S */
 int main(int argc, char **argv);
 
 /* Cases register themselves; kernel.ld collects who does. */
@@ -52,15 +51,9 @@ suite_end(int status)
 }
 
 static void
-bring_up(uint64_t start_info_phys)
+bring_up(uint64_t boot_argument)
 {
-	console_init();
-	smp_init();
-	traps_init();
-	bootmem_init(start_info_phys);
-	acpi_init(bootmem_rsdp());
-	mmu_init();
-	machine_init();
+	machine_bring_up(boot_argument);
 	/* Tests print times and rates, so they may use the registers for that. */
 	write_cr4(read_cr4() | CR4_SSE);
 	played.self = smp_self();
@@ -86,11 +79,11 @@ read_words(char *text, char **words)
 }
 
 void
-kernel_main(uint64_t start_info_phys)
+kernel_main(uint64_t boot_argument)
 {
 	static char *words[ARGS_MAX];
 
-	bring_up(start_info_phys);
+	bring_up(boot_argument);
 	int nr = read_words(bootmem_command_line(), words);
 	for (void (**init)(void) = init_array_start; init < init_array_end; init++)
 		(*init)();

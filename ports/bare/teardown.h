@@ -2,8 +2,8 @@
 /*
  * teardown.h - what the order in which a block is taken down is for, shown on real page tables.
  */
-#ifndef X86_64_TEARDOWN_H
-#define X86_64_TEARDOWN_H
+#ifndef BARE_TEARDOWN_H
+#define BARE_TEARDOWN_H
 
 #include <memplug/mhp.h>
 

@@ -2,8 +2,8 @@
 /*
  * bootmem.h - what the machine was started with: memory, command line, and pages of that memory.
  */
-#ifndef X86_64_BOOTMEM_H
-#define X86_64_BOOTMEM_H
+#ifndef BARE_BOOTMEM_H
+#define BARE_BOOTMEM_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 
 #include "layout.h"
 
-enum { BOOT_RAM = 1, BOOT_RANGES_MAX = 32 };
+enum { BOOT_RAM = 1, BOOT_RANGES_MAX = 32, BOOT_COMMAND_LINE_MAX = 1024 };
 
 struct boot_range {
 	uint64_t start;
@@ -19,12 +19,12 @@ struct boot_range {
 	uint32_t type;
 };
 
-/* Copy what the loader left, and start the allocator. Call first. */
-void bootmem_init(uint64_t start_info_phys);
+/* The machine had this at boot; what there is no room to note is not used. Call before init. */
+void bootmem_add_range(uint64_t start, uint64_t size, uint32_t type);
+/* Copy the command line (NULL: there is none), and start the allocator. */
+void bootmem_init(const char *text);
 /* Memory the machine had at boot; *ret_nr ranges. */
 const struct boot_range *bootmem_ranges(unsigned *ret_nr);
-/* Physical address of the ACPI root pointer. */
-uint64_t bootmem_rsdp(void);
 /* All of it, cut after 1023 characters; the caller may write to it when nobody asks for options. */
 char *bootmem_command_line(void);
 /* The value of KEY= on the command line, or fallback; "1" for a KEY without a value. */

@@ -2,8 +2,8 @@
 /*
  * supply.h - adding by hand: memory that is there and that the engine does not have.
  */
-#ifndef X86_64_SUPPLY_H
-#define X86_64_SUPPLY_H
+#ifndef BARE_SUPPLY_H
+#define BARE_SUPPLY_H
 
 #include <memplug/mhp.h>
 

@@ -4,8 +4,8 @@
  *
  * Providers tell; the port asks before it maps anything or lets it be used.
  */
-#ifndef X86_64_RAM_H
-#define X86_64_RAM_H
+#ifndef BARE_RAM_H
+#define BARE_RAM_H
 
 #include <memplug/mhp.h>
 

@@ -2,8 +2,8 @@
 /*
  * boot_blocks.h - memory that the machine had at boot, handed to the engine as boot blocks.
  */
-#ifndef X86_64_BOOT_BLOCKS_H
-#define X86_64_BOOT_BLOCKS_H
+#ifndef BARE_BOOT_BLOCKS_H
+#define BARE_BOOT_BLOCKS_H
 
 /* boot=SIZE on the command line: that much, in whole blocks; without it nothing. Says what came. */
 void boot_blocks_init(void);

@@ -2,8 +2,8 @@
 /*
  * resize.h - follows what a virtio-mem device asks for, a block at a time.
  */
-#ifndef X86_64_RESIZE_H
-#define X86_64_RESIZE_H
+#ifndef BARE_RESIZE_H
+#define BARE_RESIZE_H
 
 #include <stdbool.h>
 

@@ -2,8 +2,8 @@
 /*
  * figures.h - what the engine's operations cost on this machine.
  */
-#ifndef X86_64_FIGURES_H
-#define X86_64_FIGURES_H
+#ifndef BARE_FIGURES_H
+#define BARE_FIGURES_H
 
 #include <memplug/types.h>
 

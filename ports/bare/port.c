@@ -22,7 +22,7 @@
 #include "ram.h"
 #include "smp.h"
 #include "string.h"
-#include "x86.h"
+#include "cpu.h"
 
 enum { BAD_PAGES_MAX = 64 };
 

@@ -2,8 +2,8 @@
 /*
  * show.h - what the monitor prints: the list of ranges, the picture, the attributes.
  */
-#ifndef X86_64_SHOW_H
-#define X86_64_SHOW_H
+#ifndef BARE_SHOW_H
+#define BARE_SHOW_H
 
 #include <stdbool.h>
 

@@ -6,8 +6,8 @@
  * Virtual page n has a pattern that follows from n, and a counter that whoever writes to it also
  * keeps elsewhere, so that a lost, torn or misplaced page shows.
  */
-#ifndef X86_64_PAGER_H
-#define X86_64_PAGER_H
+#ifndef BARE_PAGER_H
+#define BARE_PAGER_H
 
 #include <memplug/mhp.h>
 

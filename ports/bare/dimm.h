@@ -2,8 +2,8 @@
 /*
  * dimm.h - the ACPI memory-hotplug device: its registers as functions, and nothing of what for.
  */
-#ifndef X86_64_DIMM_H
-#define X86_64_DIMM_H
+#ifndef BARE_DIMM_H
+#define BARE_DIMM_H
 
 #include <stdbool.h>
 #include <stdint.h>

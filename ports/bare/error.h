@@ -2,8 +2,8 @@
 /*
  * error.h - errors and reasons in words.
  */
-#ifndef X86_64_ERROR_H
-#define X86_64_ERROR_H
+#ifndef BARE_ERROR_H
+#define BARE_ERROR_H
 
 #include <memplug/mhp.h>
 

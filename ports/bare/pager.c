@@ -18,7 +18,7 @@
 #include "smp.h"
 #include "string.h"
 #include "traps.h"
-#include "x86.h"
+#include "cpu.h"
 
 #define HELD PTE_SOFT(0)
 #define PINNED PTE_SOFT(1)
@@ -206,7 +206,7 @@ page_fault(uint64_t address, uint64_t error)
 		smp_poll();
 		cpu_pause();
 	}
-	invlpg(address);
+	cpu_forget(address);
 	return true;
 }
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * x86.h - the instructions that C has no words for, one function each.
+ * cpu.h - the instructions that C has no words for, one function each.
  *
  * Nothing here knows what it is used for, and it needs no other header of the port: the core is
  * compiled with it, by way of mhp_port_inline.h. The red zone must be off: irq_save() uses the
  * stack.
  */
-#ifndef X86_64_X86_H
-#define X86_64_X86_H
+#ifndef X86_64_CPU_H
+#define X86_64_CPU_H
 
 #include <stdint.h>
 
@@ -61,7 +61,7 @@ wrmsr(uint32_t msr, uint64_t value)
 }
 
 static inline uint64_t
-rdtsc(void)
+cpu_cycles(void)
 {
 	uint32_t lo, hi;
 	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
@@ -98,7 +98,7 @@ write_cr3(uint64_t value)
 }
 
 static inline void
-invlpg(uint64_t virt)
+cpu_forget(uint64_t virt)
 {
 	__asm__ volatile("invlpg (%0)" : : "r"(virt) : "memory");
 }

@@ -2,8 +2,8 @@
 /*
  * settings.h - the engine's knobs by name: on the command line, and by the verb set.
  */
-#ifndef X86_64_SETTINGS_H
-#define X86_64_SETTINGS_H
+#ifndef BARE_SETTINGS_H
+#define BARE_SETTINGS_H
 
 #include <memplug/mhp.h>
 

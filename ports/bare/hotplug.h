@@ -2,8 +2,8 @@
 /*
  * hotplug.h - memory that comes and goes by itself: from a provider to the engine and back.
  */
-#ifndef X86_64_HOTPLUG_H
-#define X86_64_HOTPLUG_H
+#ifndef BARE_HOTPLUG_H
+#define BARE_HOTPLUG_H
 
 #include <memplug/mhp.h>
 

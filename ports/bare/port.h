@@ -2,8 +2,8 @@
 /*
  * port.h - the engine on this machine: bringing it up, and the one instance.
  */
-#ifndef X86_64_PORT_H
-#define X86_64_PORT_H
+#ifndef BARE_PORT_H
+#define BARE_PORT_H
 
 #include <memplug/mhp.h>
 

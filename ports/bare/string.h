@@ -5,8 +5,8 @@
  *
  * Found before the C library's header of this name, which a freestanding build must not use.
  */
-#ifndef X86_64_STRING_H
-#define X86_64_STRING_H
+#ifndef BARE_STRING_H
+#define BARE_STRING_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -5,37 +5,22 @@
  * Everything the port itself needs comes from here: the instance's footprint, page tables that
  * several blocks share, external metadata, stacks. It is the "existing memory" of which an add
  * with its metadata in the block takes none, so it counts: bootmem_nr_used() before and after must
- * agree. The loader's tables lie in memory that is called usable, so they are copied before
- * anything is handed out, and nothing below 1 MiB ever is. First fit on one bit a page, under a
- * lock.
+ * agree. The loader's tables lie in memory that is called usable, so the machine copies them
+ * (bootmem_add_range, bootmem_init) before anything is handed out, and nothing below the image ever
+ * is. First fit on one bit a page, under a lock.
  */
 #include "bootmem.h"
 
 #include <stdatomic.h>
 
 #include "string.h"
-#include "x86.h"
-
-#define START_INFO_MAGIC 0x336ec578U
-#define COMMAND_LINE_MAX 1024
-
-struct start_info {
-	uint32_t magic, version, flags, nr_modules;
-	uint64_t modules, command_line, rsdp, memory_map;
-	uint32_t memory_map_entries, reserved;
-};
-
-struct memory_map_entry {
-	uint64_t start, size;
-	uint32_t type, reserved;
-};
+#include "cpu.h"
 
 extern char image_end[];
 
 static struct boot_range ranges[BOOT_RANGES_MAX];
 static unsigned nr_ranges;
-static uint64_t rsdp;
-static char command_line[COMMAND_LINE_MAX];
+static char command_line[BOOT_COMMAND_LINE_MAX];
 
 static atomic_flag busy = ATOMIC_FLAG_INIT;
 static uint64_t pool_start;         /* physical */
@@ -91,22 +76,19 @@ pool_init(void)
 }
 
 void
-bootmem_init(uint64_t start_info_phys)
+bootmem_add_range(uint64_t start, uint64_t size, uint32_t type)
 {
-	const struct start_info *info = phys_to_virt(start_info_phys);
+	if (nr_ranges < BOOT_RANGES_MAX)
+		ranges[nr_ranges++] = (struct boot_range){ start, size, type };
+}
 
-	if (info->magic != START_INFO_MAGIC)
-		__builtin_trap();
-	rsdp = info->rsdp;
-	const char *text = phys_to_virt(info->command_line);
-	size_t length = info->command_line != 0 ? strlen(text) : 0;
-	length = length < COMMAND_LINE_MAX ? length : COMMAND_LINE_MAX - 1;
+void
+bootmem_init(const char *text)
+{
+	size_t length = text != NULL ? strlen(text) : 0;
+
+	length = length < sizeof(command_line) ? length : sizeof(command_line) - 1;
 	memcpy(command_line, text, length);
-	const struct memory_map_entry *map = phys_to_virt(info->memory_map);
-	for (; nr_ranges < info->memory_map_entries && nr_ranges < BOOT_RANGES_MAX; nr_ranges++) {
-		ranges[nr_ranges] = (struct boot_range){ map[nr_ranges].start, map[nr_ranges].size,
-							 map[nr_ranges].type };
-	}
 	pool_init();
 }
 
@@ -115,12 +97,6 @@ bootmem_ranges(unsigned *ret_nr)
 {
 	*ret_nr = nr_ranges;
 	return ranges;
-}
-
-uint64_t
-bootmem_rsdp(void)
-{
-	return rsdp;
 }
 
 char *
@@ -132,7 +108,7 @@ bootmem_command_line(void)
 const char *
 bootmem_option(const char *key, const char *fallback)
 {
-	static char value[COMMAND_LINE_MAX];
+	static char value[BOOT_COMMAND_LINE_MAX];
 	char *rest = value;
 	size_t length = strlen(key);
 

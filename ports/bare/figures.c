@@ -15,7 +15,7 @@
 #include "pager.h"
 #include "port.h"
 #include "string.h"
-#include "x86.h"
+#include "cpu.h"
 
 enum { ROUNDS = 3 };
 
@@ -41,20 +41,20 @@ static int
 go_online(const struct bench *bench, uint64_t *ret_cycles)
 {
 	struct mhp_blocks blocks = { bench->block, 1 };
-	uint64_t start = rdtsc();
+	uint64_t start = cpu_cycles();
 	int error = mhp_online(bench->m, blocks, MHP_ZONE_MOVABLE, NULL);
 
-	*ret_cycles = rdtsc() - start - bench->overhead;
+	*ret_cycles = cpu_cycles() - start - bench->overhead;
 	return error;
 }
 
 static int
 go_offline(const struct bench *bench, uint64_t *ret_cycles)
 {
-	uint64_t start = rdtsc();
+	uint64_t start = cpu_cycles();
 	int error = mhp_block_offline(bench->m, bench->block, NULL, NULL);
 
-	*ret_cycles = rdtsc() - start - bench->overhead;
+	*ret_cycles = cpu_cycles() - start - bench->overhead;
 	return error;
 }
 
@@ -69,14 +69,14 @@ remove_and_add(const struct bench *bench, uint64_t *figures)
 		return error;
 	struct mhp_add_opts opts = { .flags = flags, .node = info.node, .zone = MHP_ZONE_DEFAULT,
 				     .backing = info.backing };
-	uint64_t start = rdtsc();
+	uint64_t start = cpu_cycles();
 	error = mhp_remove(bench->m, &info.span, 1, NULL, NULL);
-	figures[FIGURE_REMOVE] = rdtsc() - start - bench->overhead;
+	figures[FIGURE_REMOVE] = cpu_cycles() - start - bench->overhead;
 	if (error != 0)
 		return error;
-	start = rdtsc();
+	start = cpu_cycles();
 	error = mhp_add(bench->m, info.span, &opts, NULL);
-	figures[FIGURE_ADD] = rdtsc() - start - bench->overhead;
+	figures[FIGURE_ADD] = cpu_cycles() - start - bench->overhead;
 	return error;
 }
 
@@ -146,9 +146,9 @@ figures_print(uint32_t block)
 	struct bench bench = { .m = port_instance(), .block = block,
 			       .neighbour = { block + 1, 1 } };
 	struct mhp_block_info info;
-	uint64_t start = rdtsc();
+	uint64_t start = cpu_cycles();
 
-	bench.overhead = rdtsc() - start;
+	bench.overhead = cpu_cycles() - start;
 	pager_empty();
 	int error = mhp_block_get(bench.m, block, &info);
 	if (error == 0 && info.state == MHP_ONLINE)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * console.c - the first serial port, polled for output; a small printf; line input.
+ * console.c - a small printf and line input over the machine's serial port (uart.h).
  *
  * Any CPU may print: a line of output is kept together by a lock, which also makes this usable
  * from a trap handler as long as that trap did not come out of say() itself. Must not know who
@@ -12,48 +12,18 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "x86.h"
-
-enum {
-	COM1 = 0x3f8,
-	COM_IRQ_ENABLE = COM1 + 1,
-	COM_FIFO = COM1 + 2,
-	COM_LINE = COM1 + 3,
-	COM_MODEM = COM1 + 4,
-	COM_STATUS = COM1 + 5,
-	STATUS_RX = 1 << 0,
-	STATUS_TX = 1 << 5,
-};
+#include "cpu.h"
+#include "uart.h"
 
 static atomic_flag busy = ATOMIC_FLAG_INIT;
 static size_t line_length;
-
-void
-console_init(void)
-{
-	outb(COM_IRQ_ENABLE, 0);
-	outb(COM_LINE, 0x80);       /* the divisor: 115200 baud */
-	outb(COM1, 1);
-	outb(COM_IRQ_ENABLE, 0);
-	outb(COM_LINE, 0x03);       /* 8n1 */
-	outb(COM_FIFO, 0x07);
-	outb(COM_MODEM, 0x0b);      /* OUT2: interrupts reach the controller */
-}
-
-void
-console_irq_enable(void)
-{
-	outb(COM_IRQ_ENABLE, 1);
-}
 
 static void
 put(char c)
 {
 	if (c == '\n')
 		put('\r');
-	while ((inb(COM_STATUS) & STATUS_TX) == 0)
-		cpu_pause();
-	outb(COM1, (uint8_t)c);
+	uart_put(c);
 }
 
 static void
@@ -146,21 +116,9 @@ say(const char *format, ...)
 }
 
 bool
-console_pending(void)
-{
-	return (inb(COM_STATUS) & STATUS_RX) != 0;
-}
-
-int
-console_read(void)
-{
-	return console_pending() ? inb(COM1) : -1;
-}
-
-bool
 console_line(char *line, size_t size, bool echo)
 {
-	for (int c = console_read(); c >= 0; c = console_read()) {
+	for (int c = uart_read(); c >= 0; c = uart_read()) {
 		bool erase = c == '\b' || c == 0x7f;
 		if (c == '\r' || c == '\n') {
 			if (echo)

@@ -10,6 +10,7 @@
 #include "boot_blocks.h"
 #include "bootmem.h"
 #include "console.h"
+#include "cpu.h"
 #include "error.h"
 #include "hotplug.h"
 #include "machine.h"
@@ -21,29 +22,9 @@
 #include "settings.h"
 #include "smp.h"
 #include "string.h"
-#include "traps.h"
-#include "x86.h"
+#include "uart.h"
 
-void kernel_main(uint64_t start_info_phys);     /* boot.S */
-
-/* The machine, without the engine. */
-static void
-bring_up(uint64_t start_info_phys)
-{
-	console_init();
-	smp_init();
-	traps_init();
-	bootmem_init(start_info_phys);
-	acpi_init(bootmem_rsdp());
-	mmu_init();
-	machine_init();
-	smp_start((unsigned)bootmem_option_number("cpus", SMP_CPUS_MAX));
-	traps_set_handler(VECTOR_CONSOLE, NULL);
-	traps_route(acpi_get()->io_apic, 4, VECTOR_CONSOLE, false);
-	console_irq_enable();
-	if (text_equal(bootmem_option("break", ""), "shootdown"))
-		smp_break_shootdown();
-}
+void kernel_main(uint64_t boot_argument);       /* boot.S */
 
 static int
 start_engine(void)
@@ -64,7 +45,7 @@ static void
 wait_for_event(void)
 {
 	irq_save();
-	if (!hotplug_pending() && !console_pending())
+	if (!hotplug_pending() && !uart_pending())
 		irq_wait();
 	irq_enable();
 }
@@ -103,9 +84,13 @@ finish(void)
 }
 
 void
-kernel_main(uint64_t start_info_phys)
+kernel_main(uint64_t boot_argument)
 {
-	bring_up(start_info_phys);
+	machine_bring_up(boot_argument);
+	smp_start((unsigned)bootmem_option_number("cpus", SMP_CPUS_MAX));
+	uart_irq_enable();
+	if (text_equal(bootmem_option("break", ""), "shootdown"))
+		smp_break_shootdown();
 	irq_enable();
 	int error = start_engine();
 	if (error != 0) {

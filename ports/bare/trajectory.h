@@ -3,8 +3,8 @@
  * trajectory.h - a seeded sequence of operations on any instance, on any port: the same seed,
  * geometry and blocks give the same results and the same digests, hosted or not (R47).
  */
-#ifndef X86_64_TRAJECTORY_H
-#define X86_64_TRAJECTORY_H
+#ifndef BARE_TRAJECTORY_H
+#define BARE_TRAJECTORY_H
 
 #include <memplug/mhp.h>
 

@@ -2,8 +2,8 @@
 /*
  * monitor.h - the command line on the serial console.
  */
-#ifndef X86_64_MONITOR_H
-#define X86_64_MONITOR_H
+#ifndef BARE_MONITOR_H
+#define BARE_MONITOR_H
 
 #include <stdbool.h>
 

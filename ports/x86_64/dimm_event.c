@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dimm_event.c - how a PC says that something happened to a DIMM.
+ *
+ * Bit 3 of GPE0 is set by every event, also while nobody listens, so that polling and the interrupt
+ * (the SCI) look at the same bit. Must not touch the slots: this runs in an interrupt handler.
+ */
+#include "dimm.h"
+
+#include "acpi.h"
+#include "cpu.h"
+#include "traps.h"
+
+enum { GPE_MEMORY = 1 << 3 };
+
+bool
+dimm_event_pending(void)
+{
+	uint16_t status = acpi_get()->gpe0;
+
+	if ((inb(status) & GPE_MEMORY) == 0)
+		return false;
+	outb(status, GPE_MEMORY);
+	return true;
+}
+
+void
+dimm_irq_enable(unsigned vector)
+{
+	const struct acpi *acpi = acpi_get();
+	uint16_t enable = (uint16_t)(acpi->gpe0 + acpi->gpe0_bytes / 2);
+
+	traps_route(acpi->io_apic, acpi->sci, vector, true);
+	acpi_enable();
+	outb(enable, inb(enable) | GPE_MEMORY);
+}
