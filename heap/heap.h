@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * heap.h - the one heap of the process, shared by its three files.
+ * heap.h - the one heap of the process, shared by its files.
  *
  * It lies in static memory and is written before the first hook runs; afterwards only the atomics
- * change, so that hooks need no lock and a fork finds nothing half done.
+ * change, and what extents.c has under its lock.
  */
 #ifndef MHP_HEAP_H
 #define MHP_HEAP_H
@@ -17,7 +17,6 @@ struct mhp__heap {
 	struct mhp_pool *pool;
 	struct mhp_region *region;
 	uintptr_t start, end;          /* of the region */
-	_Atomic uintptr_t next;        /* addresses below it are jemalloc's for ever */
 	struct mhp_backing backing;
 	_Atomic uint64_t max_bytes;
 	extent_hooks_t *foreign;       /* jemalloc's own hooks: for what was there before us */
@@ -28,5 +27,18 @@ extern extent_hooks_t mhp__heap_hooks;
 
 /* Plug memory for bytes more. True: something was added. */
 bool mhp__heap_grow(uint64_t bytes);
+
+/* ---- extents.c ---- */
+
+/* All of the region is free. False: no addresses for the books. */
+bool mhp__extents_init(void);
+/* Put frames behind a range, plugging memory as long as that helps. */
+bool mhp__extents_commit(uintptr_t start, uintptr_t size);
+/* Committed memory that reads as zeros, at wanted unless that is 0. 0: there is none. */
+uintptr_t mhp__extents_alloc(uintptr_t wanted, uintptr_t size, uintptr_t alignment);
+/* Give an extent back, or any part or union of such. False: it cannot be done now. */
+bool mhp__extents_free(uintptr_t start, uintptr_t size);
+/* Fork handlers: between those of jemalloc, which come first, and those of the pool. */
+void mhp__extents_fork_init(void);
 
 #endif

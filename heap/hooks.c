@@ -2,9 +2,10 @@
 /*
  * hooks.c - jemalloc's extent hooks over a region.
  *
- * Addresses are handed out in order and never taken back: jemalloc keeps what it frees (retain) and
- * asks to decommit it, which gives the frames back to the pool. The hooks are called from any
- * thread, with locks of jemalloc held, so they take no lock but the region's and never allocate.
+ * jemalloc is told to retain nothing (preload.c): it gives back what it does not need, and asks for
+ * the addresses behind an extent that grows. What the hook does not take back, because it cannot
+ * now, jemalloc retains after all. The hooks are called from any thread, with locks of jemalloc
+ * held, so they take no lock but those of extents.c and the region, and never allocate.
  * They also get extents that were mapped before they were installed; those go to jemalloc's own
  * hooks and are never merged with ours. In a forked child the pool is out of bounds: there
  * everything is done with private memory of the child's.
@@ -39,35 +40,6 @@ child_map(void *start, size_t size, int protection)
 	return mmap(start, size, protection, flags, -1, 0) != MAP_FAILED;
 }
 
-/* Commit, plugging memory as long as that helps. Bound: each turn adds a block. */
-static bool
-commit(void *start, size_t size)
-{
-	if (in_child())
-		return child_map(start, size, PROT_READ | PROT_WRITE);
-	for (;;) {
-		int err = mhp_region_commit(mhp__heap.region, start, size);
-		if (err == 0)
-			return true;
-		if (err != MHP_ENOMEM || !mhp__heap_grow(size))
-			return false;
-	}
-}
-
-static void *
-take_addresses(void *wanted, size_t size, size_t alignment)
-{
-	uintptr_t next = atomic_load(&mhp__heap.next), start;
-	do {
-		start = (next + alignment - 1) & ~(uintptr_t)(alignment - 1);
-		if (start < next || start > mhp__heap.end || size > mhp__heap.end - start)
-			return NULL;
-		if (wanted != NULL && start != (uintptr_t)wanted)
-			return NULL;
-	} while (!atomic_compare_exchange_weak(&mhp__heap.next, &next, start + size));
-	return (void *)start;
-}
-
 static void *
 hook_alloc(extent_hooks_t *hooks, void *new_addr, size_t size, size_t alignment, bool *zero,
 	   bool *commit_it, unsigned arena)
@@ -76,21 +48,12 @@ hook_alloc(extent_hooks_t *hooks, void *new_addr, size_t size, size_t alignment,
 	if (in_child())
 		return mhp__heap.foreign->alloc(mhp__heap.foreign, new_addr, size, alignment, zero,
 						commit_it, arena);
-	size_t granule = mhp_region_granule(mhp__heap.region);
-	if (alignment < granule)
-		alignment = granule;
-	size_t rounded = (size + granule - 1) & ~(granule - 1);
-	void *start = take_addresses(new_addr, rounded, alignment);
-	if (start == NULL)
+	uintptr_t start = mhp__extents_alloc((uintptr_t)new_addr, size, alignment);
+	if (start == 0)
 		return NULL;
-	if (!commit(start, rounded)) {
-		uintptr_t end = (uintptr_t)start + rounded;
-		atomic_compare_exchange_strong(&mhp__heap.next, &end, (uintptr_t)start);
-		return NULL;
-	}
 	*zero = true;
 	*commit_it = true;
-	return start;
+	return (void *)start;
 }
 
 /* True is a refusal in all that follows: jemalloc keeps the extent and tries something else. */
@@ -100,7 +63,7 @@ hook_dalloc(extent_hooks_t *hooks, void *start, size_t size, bool committed, uns
 	(void)hooks;
 	if (!ours(start))
 		return mhp__heap.foreign->dalloc(mhp__heap.foreign, start, size, committed, arena);
-	return true;
+	return in_child() || !committed || !mhp__extents_free((uintptr_t)start, size);
 }
 
 static void
@@ -111,8 +74,8 @@ hook_destroy(extent_hooks_t *hooks, void *start, size_t size, bool committed, un
 		mhp__heap.foreign->destroy(mhp__heap.foreign, start, size, committed, arena);
 	else if (in_child())
 		child_map(start, size, PROT_NONE);
-	else
-		(void)!mhp_region_decommit(mhp__heap.region, start, size);
+	else if (committed)
+		(void)!mhp__extents_free((uintptr_t)start, size);
 }
 
 static bool
@@ -123,7 +86,9 @@ hook_commit(extent_hooks_t *hooks, void *start, size_t size, size_t offset, size
 	if (!ours(start))
 		return mhp__heap.foreign->commit(mhp__heap.foreign, start, size, offset, length,
 						 arena);
-	return !commit((char *)start + offset, length);
+	if (in_child())
+		return !child_map((char *)start + offset, length, PROT_READ | PROT_WRITE);
+	return !mhp__extents_commit((uintptr_t)start + offset, length);
 }
 
 static bool

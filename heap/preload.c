@@ -9,7 +9,6 @@
  * MEMPLUG_STRICT is set, which `memplug run` does.
  */
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,24 +23,31 @@
 #define BLOCKS_MAX (UINT64_C(1) << 24)
 #define HEAP_MAX (UINT64_C(32) << 40)  /* of addresses of the heap: what is left of 128 TiB */
 
-typedef int register_fn(void (*prepare)(void), void (*parent)(void), void (*child)(void),
-			void *dso);
+/*
+ * How jemalloc is set up, unless the environment says otherwise: it returns addresses instead of
+ * retaining them, so that extents can grow in place; and very large extents are kept for a while
+ * after they are freed, like all others.
+ */
+const char *malloc_conf = "retain:false,oversize_threshold:0";
 
-int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *dso);
+typedef void fork_fn(void);
+int __real_pthread_atfork(fork_fn *prepare, fork_fn *parent, fork_fn *child);
+int __wrap_pthread_atfork(fork_fn *prepare, fork_fn *parent, fork_fn *child);
 
 /*
- * What pthread_atfork() calls, in every library: the first caller is early, and is jemalloc at the
- * latest. Ours go in front of it.
+ * The linker makes pthread_atfork() of everything inside this library, jemalloc's too, this. Locks
+ * are taken from the outermost in before a fork, by handlers that run last registered first.
  */
-__attribute__((visibility("default"))) int
-__register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *dso)
+int
+__wrap_pthread_atfork(fork_fn *prepare, fork_fn *parent, fork_fn *child)
 {
-	static register_fn *next;
-	if (next == NULL) {
-		next = (register_fn *)dlsym(RTLD_NEXT, "__register_atfork");
+	static bool ours;
+	if (!ours) {
+		ours = true;
 		mhp_fork_init();
+		mhp__extents_fork_init();
 	}
-	return next(prepare, parent, child, dso);
+	return __real_pthread_atfork(prepare, parent, child);
 }
 
 /* A size such as 512M; the default when there is none, or it is none. */

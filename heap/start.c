@@ -106,9 +106,12 @@ mhp_heap_start(struct mhp_pool *pool, const struct mhp_heap_opts *opts, struct m
 		return err;
 	mhp__heap.start = (uintptr_t)mhp_region_base(mhp__heap.region);
 	mhp__heap.end = mhp__heap.start + mhp_region_size(mhp__heap.region);
-	atomic_store(&mhp__heap.next, mhp__heap.start);
 	mhp__heap.backing = opts->backing;
 	atomic_store(&mhp__heap.max_bytes, opts->max_bytes);
+	if (!mhp__extents_init()) {
+		mhp_region_destroy(mhp__heap.region);
+		return MHP_ENOMEM;
+	}
 	mhp__heap.pool = pool;
 	mhp_pool_set_grow(pool, grow_for_copy, NULL);
 	return install() == 0 ? 0 : no_hooks(reterr);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gaps.h - sets of address ranges: what is free of a region.
+ *
+ * Neighbours merge, so a set is as long as its memory is scattered. All sets share one store of
+ * nodes, which is reserved at the start; whoever owns the sets locks them.
+ */
+#ifndef MHP_HEAP_GAPS_H
+#define MHP_HEAP_GAPS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A set; all-zero is empty. */
+struct mhp__gaps {
+	uint32_t root;
+};
+
+/* Reserve the store. False: no addresses for it. */
+bool mhp__gaps_init(void);
+/* Add a range, of which nothing is in the set. False: the store is full, nothing has changed. */
+bool mhp__gaps_give(struct mhp__gaps *gaps, uintptr_t start, uintptr_t size);
+/* Take this range out. False: not all of it is there, or the store is full; nothing has changed. */
+bool mhp__gaps_take(struct mhp__gaps *gaps, uintptr_t start, uintptr_t size);
+/* Bytes from start on that are in the set as one range; 0: start is not in it. */
+uintptr_t mhp__gaps_at(const struct mhp__gaps *gaps, uintptr_t start);
+/* The lowest range of that size, aligned to alignment (a power of two); 0: there is none. */
+uintptr_t mhp__gaps_lowest(const struct mhp__gaps *gaps, uintptr_t size, uintptr_t alignment);
+/* The largest range; its size, or 0. */
+uintptr_t mhp__gaps_largest(const struct mhp__gaps *gaps, uintptr_t *ret_start);
+/* Nodes in use by all sets. */
+uint32_t mhp__gaps_nr(void);
+
+#endif

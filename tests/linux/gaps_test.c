@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gaps_test.c - the heap's sets of free addresses against a plain map of pages (R57).
+ *
+ * Random gives and takes; after each, what the set says of a random page is compared with the map,
+ * and the searches with a scan of it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gaps.h"
+
+#define PAGES 512U
+#define PAGE UINT64_C(4096)
+#define BASE (UINT64_C(1) << 30)
+#define STEPS 200000
+
+static struct mhp__gaps gaps;
+static unsigned char there[PAGES + 1]; /* the last one never is */
+static int step;
+
+#define CHECK(cond)                                                                                \
+	do {                                                                                       \
+		if (!(cond)) {                                                                     \
+			fprintf(stderr, "gaps_test: step %d: line %d: %s\n", step, __LINE__,       \
+				#cond);                                                            \
+			exit(1);                                                                   \
+		}                                                                                  \
+	} while (0)
+
+/* Pages from page on that are alike, up to nr. */
+static unsigned
+run(unsigned page, unsigned nr)
+{
+	unsigned length = 0;
+	while (length < nr && page + length < PAGES && there[page + length] == there[page])
+		length++;
+	return length;
+}
+
+static void
+change(void)
+{
+	unsigned page = (unsigned)rand() % PAGES, nr = 1 + (unsigned)rand() % 40;
+	unsigned alike = run(page, nr);
+	uintptr_t start = BASE + page * PAGE;
+	if (there[page]) {
+		CHECK(mhp__gaps_take(&gaps, start, nr * PAGE) == (alike == nr));
+		if (alike < nr)
+			return;
+	} else {
+		nr = alike;
+		CHECK(mhp__gaps_give(&gaps, start, nr * PAGE));
+	}
+	memset(there + page, !there[page], nr);
+}
+
+static void
+compare_at(unsigned page)
+{
+	unsigned want = there[page] ? run(page, PAGES) : 0;
+	CHECK(mhp__gaps_at(&gaps, BASE + page * PAGE) == want * PAGE);
+}
+
+static void
+compare_searches(void)
+{
+	unsigned size = 1 + (unsigned)rand() % 40, largest = 0, lowest = PAGES, nr = 0;
+	uintptr_t start;
+	for (unsigned page = 0; page < PAGES; page += run(page, PAGES)) {
+		if (!there[page])
+			continue;
+		unsigned length = run(page, PAGES);
+		nr++;
+		if (length > largest)
+			largest = length;
+		if (length >= size && lowest == PAGES)
+			lowest = page;
+	}
+	CHECK(mhp__gaps_nr() == nr);
+	CHECK(mhp__gaps_lowest(&gaps, size * PAGE, PAGE) ==
+	      (lowest == PAGES ? 0 : BASE + lowest * PAGE));
+	CHECK(mhp__gaps_largest(&gaps, &start) == largest * PAGE);
+	if (largest != 0)
+		CHECK(mhp__gaps_at(&gaps, start) == largest * PAGE);
+	start = mhp__gaps_lowest(&gaps, size * PAGE, 16 * PAGE);
+	CHECK(start % (16 * PAGE) == 0);
+	if (start != 0)
+		CHECK(mhp__gaps_at(&gaps, start) >= size * PAGE);
+	else
+		CHECK(largest < size + 15);
+}
+
+int
+main(void)
+{
+	srand(1);
+	CHECK(mhp__gaps_init());
+	for (step = 0; step < STEPS; step++) {
+		change();
+		compare_at((unsigned)rand() % PAGES);
+		if (step % 16 == 0)
+			compare_searches();
+	}
+	return 0;
+}
