@@ -167,9 +167,9 @@ refused 1 "cannot write $dir/none/x.svg" "$name" map --svg "$dir/none/x.svg"
 "$memplug" -p "$name" get userfaultfd | grep -qx full && can_move=yes || can_move=
 if [ "$can_move" ]; then
 	# A forked child sees the frames: foreseen, and waited for until the deadline.
-	refused 1 "forked child process [0-9]* still sees" "$name" remove 0 --dry-run
-	refused 1 "forked child process [0-9]* still sees" "$name" offline 0 --deadline 0.2
-	refused 1 "forked child process [0-9]* still sees" "$name" resize 16M --deadline 0.2
+	refused 1 "forked child process [0-9]*" "$name" remove 0 --dry-run
+	refused 1 "forked child process [0-9]*" "$name" offline 0 --deadline 0.2
+	refused 1 "forked child process [0-9]*" "$name" resize 16M --deadline 0.2
 	"$memplug" -p "$name" why 0 | grep -q "^block 0: .*forked child process" || fail "why 0"
 
 	# An interrupt cancels its own request, not another one.
