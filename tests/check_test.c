@@ -17,7 +17,7 @@
 #include "verify/check.h"
 #include "memmap/memmap.h"
 #include "mover.h"
-#include "pages/pages.h"
+#include "pages/arena.h"
 #include "state/runs.h"
 
 #define NR_PAGES_MAX 4096U

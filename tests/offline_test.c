@@ -12,7 +12,8 @@
 
 #include "ledger.h"
 #include "mover.h"
-#include "pages/pages.h"
+#include "memmap/memmap.h"
+#include "pages/zone.h"
 
 #define SELF (MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE)
 #define MS UINT64_C(1000000)

@@ -12,7 +12,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "pages/pages.h"
+#include "memmap/memmap.h"
+#include "pages/arena.h"
+#include "pages/cache.h"
+#include "pages/walk.h"
+#include "pages/zone.h"
 #include "test.h"
 
 /* ---- the book ---- */

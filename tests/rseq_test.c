@@ -18,7 +18,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "pages/pages.h"
+#include "pages/walk.h"
+#include "pages/zone.h"
 #include "test.h"
 
 #define NR_CPUS_MAX 1024

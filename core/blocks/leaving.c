@@ -8,6 +8,7 @@
  */
 #include "base/mem.h"
 #include "blocks/block.h"
+#include "pages/arena.h"
 #include "physical/physical.h"
 #include "state/locked.h"
 #include "state/trace.h"

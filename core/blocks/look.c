@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "blocks/block.h"
 #include "memmap/memmap.h"
+#include "pages/walk.h"
+#include "pages/zone.h"
 #include "state/locked.h"
 #include "state/runs.h"
 #include "tables/bad.h"

@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "blocks/block.h"
 #include "memmap/memmap.h"
-#include "pages/pages.h"
+#include "pages/contig.h"
 #include "physical/physical.h"
 #include "state/trace.h"
 

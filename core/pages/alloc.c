@@ -13,7 +13,13 @@
  * range waits for such frames. Must not know: blocks' states, why frames below nr_head are not
  * the allocator's.
  */
-#include "pages/pages.h"
+#include "pages/alloc.h"
+
+#include "memmap/memmap.h"
+#include "pages/arena.h"
+#include "pages/cache.h"
+#include "pages/poison.h"
+#include "pages/zone.h"
 
 _Static_assert(MHP_ZONE_NORMAL == 0 && MHP_ZONE_MOVABLE == 1, "zones of a node");
 
@@ -58,58 +64,6 @@ caches_of(const struct mhp *m, unsigned id)
 {
 	return (void *)((unsigned char *)m->caches + id * m->zone_caches_bytes);
 }
-
-static inline uint64_t
-pageblock_bit(const struct mhp *m, uint64_t pfn)
-{
-	return UINT64_C(1) << ((pfn & m->arena_mask) >> MHP_PAGEBLOCK_ORDER(m));
-}
-
-/* ---- poison ---- */
-
-#if MHP_POISON
-
-static inline uint64_t
-poison_word(uint64_t pfn)
-{
-	return (pfn + 1) * UINT64_C(0x9e3779b97f4a7c15); /* odd factor: no two pfns alike */
-}
-
-static inline uint64_t *
-poison_words(const struct mhp *m, uint64_t pfn)
-{
-	return (uint64_t *)(void *)(m->direct_map + mhp__pfn_phys(m, pfn).addr);
-}
-
-void
-mhp__poison(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
-{
-	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
-	size_t nr = mhp__page_bytes(m) / sizeof(uint64_t);
-
-	atomic_fetch_or_explicit(&arena->poisoned, pageblock_bit(m, pfn), memory_order_relaxed);
-	for (; nr_pages > 0; nr_pages--, pfn++)
-		for (size_t i = 0; i < nr; i++)
-			poison_words(m, pfn)[i] = poison_word(pfn);
-}
-
-void
-mhp__unpoison(struct mhp *m, uint64_t pfn, uint64_t nr_pages, bool check)
-{
-	size_t last = mhp__page_bytes(m) / sizeof(uint64_t) - 1;
-
-	for (; nr_pages > 0; nr_pages--, pfn++) {
-		uint64_t *words = poison_words(m, pfn), poison = poison_word(pfn);
-		/* Memory that was never freed holds anything, but hardly this. */
-		if (words[0] != poison && words[last] != poison)
-			continue;
-		for (size_t i = 0; check && i <= last; i++)
-			MHP_ASSERT(words[i] == poison); /* written to after it was freed */
-		words[0] = words[last] = 0;
-	}
-}
-
-#endif
 
 /* ---- requests ---- */
 
@@ -321,7 +275,7 @@ find_head(const struct mhp *m, uint64_t pfn, struct head *head)
 	if (MHP_UNLIKELY(index >= m->nr_arenas))
 		return MHP_EINVAL;
 	head->arena = &m->arenas[index];
-	head->bit = pageblock_bit(m, pfn);
+	head->bit = mhp__pageblock_bit(m, pfn);
 	/* Frames that are not the allocator's are in a pageblock that is virgin, or zero. */
 	if (MHP_UNLIKELY(head->arena->zone_id1 == 0 ||
 			 (atomic_load_explicit(&head->arena->virgin, memory_order_relaxed) &
@@ -372,7 +326,7 @@ mhp__page_release(struct mhp *m, uint64_t pfn, unsigned order)
 {
 	struct head head = { .arena = &m->arenas[mhp__pfn_arena(m, pfn)],
 			     .page = mhp__pfn_to_page(m, pfn),
-			     .bit = pageblock_bit(m, pfn),
+			     .bit = mhp__pageblock_bit(m, pfn),
 			     .order = order };
 	(void)release(m, pfn, &head);
 }
@@ -450,7 +404,7 @@ peek_frame(struct mhp *m, const struct mhp_arena *arena, uint64_t pfn)
 		frame.state = MHP_FRAME_METADATA;
 		return frame;
 	}
-	frame.isolated = (isolated & pageblock_bit(m, pfn)) != 0;
+	frame.isolated = (isolated & mhp__pageblock_bit(m, pfn)) != 0;
 	if (mhp__arena_taken(m, arena, pfn)) {
 		struct mhp_page *page = mhp__pfn_to_page(m, pfn);
 		uint64_t word = atomic_load_explicit(&page->word, memory_order_acquire);

@@ -12,9 +12,10 @@
  * nr_free always is the number of frames that are free here, isolated ones included: those can be
  * given back, but not taken. Must not know: caches, zones, what a page is used for.
  */
-#include "pages/pages.h"
+#include "pages/arena.h"
 
 #include "base/mem.h"
+#include "memmap/memmap.h"
 
 /* log2 of the frames that a bitmap word stands for: a small pageblock has one word, part used. */
 static inline unsigned

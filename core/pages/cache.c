@@ -12,7 +12,10 @@
  * frame of an isolated pageblock once a drain has followed the isolation: every way into a cache
  * tests the isolated bits while the cache is its own.
  */
-#include "pages/pages.h"
+#include "pages/cache.h"
+
+#include "pages/arena.h"
+#include "pages/zone.h"
 
 /* Pages moved between a stack and the arenas in one go: half of the stack, so that a caller who
  * then turns around finds as much room as pages. */
@@ -121,8 +124,9 @@ static bool
 is_isolated(const struct mhp *m, uint64_t pfn)
 {
 	const struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
-	unsigned pageblock = (unsigned)((pfn & m->arena_mask) >> MHP_PAGEBLOCK_ORDER(m));
-	return (atomic_load_explicit(&arena->isolated, memory_order_relaxed) >> pageblock & 1) != 0;
+
+	return (atomic_load_explicit(&arena->isolated, memory_order_relaxed) &
+		mhp__pageblock_bit(m, pfn)) != 0;
 }
 
 void

@@ -11,7 +11,13 @@
  * Must not know: blocks. Runs end where a zone's arenas do, or where frames are not the
  * allocator's.
  */
-#include "pages/pages.h"
+#include "pages/contig.h"
+
+#include "memmap/memmap.h"
+#include "pages/alloc.h"
+#include "pages/arena.h"
+#include "pages/poison.h"
+#include "pages/zone.h"
 
 /* The order of the page that [pfn, pfn + nr_pages) is to start with. */
 static unsigned

@@ -7,7 +7,9 @@
  * on it asks the owner of the page, who knows. What the walk passes by as free was free when it
  * looked; in a range that is isolated it stays so. Must not know: what pages are used for.
  */
-#include "pages/pages.h"
+#include "pages/walk.h"
+
+#include "pages/arena.h"
 
 /* ---- the walk ---- */
 

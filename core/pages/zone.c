@@ -14,7 +14,11 @@
  * follows from the sequence of calls alone. Must not know: what frames hold, why a range starts
  * where it starts.
  */
-#include "pages/pages.h"
+#include "pages/zone.h"
+
+#include "memmap/memmap.h"
+#include "pages/arena.h"
+#include "pages/poison.h"
 
 /* Frames given to arenas through one cache before the zone's own counter hears of it: a line that
  * all CPUs write is what two of them would wait for most. */

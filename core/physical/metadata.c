@@ -12,10 +12,9 @@
  * larger than its frame. So teardown from the last section to the first never reads one whose
  * backing is gone (R27).
  */
-#include "memmap/memmap.h"
-
 #include "base/mem.h"
-#include "pages/pages.h"
+#include "memmap/memmap.h"
+#include "pages/contig.h"
 #include "state/runs.h"
 #include "state/trace.h"
 #include "verify/check.h"

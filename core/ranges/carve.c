@@ -9,6 +9,9 @@
 #include <memplug/bad.h>
 
 #include "base/mem.h"
+#include "pages/cache.h"
+#include "pages/walk.h"
+#include "pages/zone.h"
 #include "ranges/migrate.h"
 #include "state/trace.h"
 #include "tables/bad.h"

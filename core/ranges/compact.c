@@ -8,6 +8,10 @@
  * emptied is a gain, and the end state is as dense as the orders in use allow.
  */
 #include "base/mem.h"
+#include "pages/arena.h"
+#include "pages/cache.h"
+#include "pages/walk.h"
+#include "pages/zone.h"
 #include "ranges/migrate.h"
 #include "state/trace.h"
 #include "tables/owner.h"

@@ -10,6 +10,9 @@
  */
 #include "ranges/migrate.h"
 
+#include "memmap/memmap.h"
+#include "pages/walk.h"
+#include "pages/zone.h"
 #include "tables/owner.h"
 
 #define BATCH_MOVES 16U

@@ -8,7 +8,8 @@
 #ifndef MHP_CORE_MIGRATE_H
 #define MHP_CORE_MIGRATE_H
 
-#include "pages/pages.h"
+#include "pages/walk.h"
+#include "state/instance.h"
 
 /* Chunks of one order that are not used up, and the one being cut into targets. */
 struct mhp__room_list {

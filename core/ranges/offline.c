@@ -12,6 +12,9 @@
  * same answer to all three (R30).
  */
 #include "base/mem.h"
+#include "pages/cache.h"
+#include "pages/walk.h"
+#include "pages/zone.h"
 #include "ranges/migrate.h"
 #include "ranges/ranges.h"
 #include "state/trace.h"

@@ -10,6 +10,8 @@
 #include "ranges/ranges.h"
 
 #include "base/mem.h"
+#include "pages/walk.h"
+#include "pages/zone.h"
 #include "state/runs.h"
 #include "tables/bad.h"
 #include "tables/notify.h"

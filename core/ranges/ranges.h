@@ -13,7 +13,7 @@
 #ifndef MHP_CORE_RANGES_H
 #define MHP_CORE_RANGES_H
 
-#include "pages/pages.h"
+#include "state/instance.h"
 
 struct mhp__range {
 	uint64_t start_pfn;

@@ -7,6 +7,10 @@
  * the front, so that pages that follow each other at home also follow each other at the target:
  * a port that remaps can then do it in few, long runs.
  */
+#include "memmap/memmap.h"
+#include "pages/alloc.h"
+#include "pages/arena.h"
+#include "pages/zone.h"
 #include "ranges/migrate.h"
 
 /* Chunks taken under one lock. */

@@ -10,7 +10,8 @@
 #include "state/trace.h"
 
 #include "base/mem.h"
-#include "pages/pages.h"
+#include "pages/cache.h"
+#include "pages/zone.h"
 #include "state/locked.h"
 
 void

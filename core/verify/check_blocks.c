@@ -9,6 +9,7 @@
  * MHP_OWNER_MEMMAP there, and no such page may be without a block that it serves (INV 21).
  */
 #include "base/mem.h"
+#include "memmap/memmap.h"
 #include "state/runs.h"
 #include "verify/verify.h"
 

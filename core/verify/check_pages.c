@@ -9,6 +9,10 @@
  * hold. With other threads about, descriptors of taken frames change under nobody's lock and are
  * left out, as are those of wholly free pageblocks, which may be memory that was never touched.
  */
+#include "memmap/memmap.h"
+#include "pages/arena.h"
+#include "pages/poison.h"
+#include "pages/zone.h"
 #include "tables/owner.h"
 #include "verify/verify.h"
 

@@ -8,6 +8,8 @@
  * those that are taken and in no page, which leaves no room for a frame that is cached twice or
  * that somebody uses. Arenas that no zone has must be all-zero, lists being unable to reach them.
  */
+#include "memmap/memmap.h"
+#include "pages/zone.h"
 #include "state/runs.h"
 #include "tables/bad.h"
 #include "tables/owner.h"

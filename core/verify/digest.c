@@ -12,7 +12,8 @@
 #include <memplug/check.h>
 
 #include "base/sum.h"
-#include "pages/pages.h"
+#include "memmap/memmap.h"
+#include "pages/arena.h"
 #include "state/locked.h"
 #include "state/runs.h"
 

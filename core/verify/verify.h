@@ -12,7 +12,7 @@
 #define MHP_CORE_VERIFY_H
 
 #include "memmap/memmap.h"
-#include "pages/pages.h"
+#include "state/instance.h"
 
 struct mhp__check {
 	struct mhp *m;

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * alloc.h - the allocator, as the engine sees it; memplug/page.h has the public calls.
+ */
+#ifndef MHP_CORE_ALLOC_H
+#define MHP_CORE_ALLOC_H
+
+#include "state/instance.h"
+
+/* Free an allocated page, its descriptor still in place. */
+void mhp__page_release(struct mhp *m, uint64_t pfn, unsigned order);
+/* Take up to nr_max pages of order anywhere that pages which can move may lie, all from one arena,
+ * caches passed by; descriptors all-zero. node: preferred. 0: there are none. */
+unsigned mhp__pages_take(struct mhp *m, unsigned node, unsigned order, unsigned nr_max,
+			 uint64_t *ret_pfns);
+/* All of a request but its order is in range. */
+bool mhp__page_req_is_valid(const struct mhp *m, struct mhp_page_req req);
+/* The next zone that may serve it, or NULL; *at is 0 at first. */
+struct mhp_zone *mhp__page_req_zone(struct mhp *m, struct mhp_page_req req, unsigned *at);
+/* Empty the caches of those zones. False: there was nothing in them. */
+bool mhp__page_req_drain(struct mhp *m, struct mhp_page_req req);
+/* Is pfn the first frame of a caller's page? Return: 0, or what mhp_page_free() would. */
+int mhp__page_look(const struct mhp *m, uint64_t pfn, unsigned *ret_order);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * walk.h - what is taken in a range of frames, page by page, and how much is free.
+ */
+#ifndef MHP_CORE_WALK_H
+#define MHP_CORE_WALK_H
+
+#include "memmap/memmap.h"
+#include "state/instance.h"
+
+/* A page, as a walk saw it. */
+struct mhp_chunk {
+	uint64_t pfn;
+	uint64_t cookie;
+	uint16_t owner;                /* MHP_OWNER_NONE: cached, or on its way */
+	uint8_t order;
+};
+
+/* Read the descriptor of a frame that is taken. */
+static inline void
+mhp__chunk_read(const struct mhp *m, uint64_t pfn, struct mhp_chunk *ret_chunk)
+{
+	const struct mhp_page *page = mhp__pfn_to_page(m, pfn);
+	uint64_t word = atomic_load_explicit(&page->word, memory_order_acquire);
+
+	ret_chunk->pfn = pfn;
+	ret_chunk->owner = (uint16_t)mhp__word_owner(word);
+	ret_chunk->order = (uint8_t)mhp__word_order(word);
+	ret_chunk->cookie = ret_chunk->owner == MHP_OWNER_NONE ?
+				    0 : atomic_load_explicit(&page->cookie, memory_order_relaxed);
+}
+
+/* A walk over what is taken in a range, in address order. It locks one arena at a time, for a
+ * batch of pages; what it says is as old as that. */
+#define MHP_WALK_BATCH 32U
+struct mhp__walk {
+	uint64_t pfn, end_pfn;         /* what was not looked at yet */
+	unsigned at, nr;               /* of the batch: the next one, how many */
+	struct mhp_chunk chunk[MHP_WALK_BATCH];
+};
+
+void mhp__walk_begin(struct mhp__walk *walk, uint64_t start_pfn, uint64_t nr_pages);
+/* Look at the next batch. False: nothing more is taken. */
+bool mhp__walk_look(struct mhp *m, struct mhp__walk *walk);
+/* The next page, or NULL. */
+static inline const struct mhp_chunk *
+mhp__walk_next(struct mhp *m, struct mhp__walk *walk)
+{
+	if (walk->at == walk->nr && !mhp__walk_look(m, walk))
+		return NULL;
+	return &walk->chunk[walk->at++];
+}
+/* Was the page that came last the first of its batch? So often a walk that takes long asks whether
+ * it must stop. */
+static inline bool
+mhp__walk_is_fresh(const struct mhp__walk *walk)
+{
+	return walk->at == 1;
+}
+/* Others may have changed what lies ahead: look again. */
+static inline void
+mhp__walk_refresh(struct mhp__walk *walk)
+{
+	if (walk->at < walk->nr)
+		walk->pfn = walk->chunk[walk->at].pfn;
+	walk->nr = walk->at;
+}
+
+/* Frames that are free in the bitmaps, in the range. O(arenas), but for those it has a part of. */
+uint64_t mhp__pages_nr_free(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
+/* Is nothing of it taken? In a range that is isolated it stays so. */
+static inline bool
+mhp__pages_are_free(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
+{
+	return mhp__pages_nr_free(m, start_pfn, nr_pages) == nr_pages;
+}
+
+#endif

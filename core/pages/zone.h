@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * zone.h - arenas in a zone: taking, giving, and the life of an arena in a zone.
+ *
+ * Takes zone and arena locks itself. A range of usable pages starts anywhere and ends at an arena's
+ * end; what the frames before its start are used for is not this layer's business.
+ */
+#ifndef MHP_CORE_ZONE_H
+#define MHP_CORE_ZONE_H
+
+#include "state/instance.h"
+
+/* Re-file the arena under its class; takes zone and arena lock. Call after giving or taking,
+ * without locks held, when mhp__arena_classify() differs from arena->class. */
+void mhp__zone_refile(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena);
+/* Take up to nr_max pages of order from one arena of the zone, in ascending order; takes zone and
+ * arena locks. Partly used pageblocks first, so that wholly free ones last. cache: a closed cache
+ * of the zone, which keeps to an arena of its own while there are enough; or NULL. 0: the zone has
+ * none. */
+unsigned mhp__zone_take(struct mhp *m, struct mhp_zone *zone, unsigned order, unsigned nr_max,
+			struct mhp_cache *cache, uint64_t *ret_pfns);
+/* Take the frames [pfn, pfn + nr_pages) of one arena, if they are all free and of this zone. */
+bool mhp__zone_take_part(struct mhp *m, struct mhp_zone *zone, uint64_t pfn, uint32_t nr_pages);
+/* The same from one arena, breaking up no pageblock, and only from those that begin below
+ * end_pfn. Returns 0 too when the arena is not the zone's. */
+unsigned mhp__zone_take_packed(struct mhp *m, struct mhp_zone *zone, uint32_t arena,
+			       uint64_t end_pfn, unsigned order, unsigned nr_max,
+			       uint64_t *ret_pfns);
+/* Give back taken frames, whatever pages they were; their descriptors are all-zero. Any number of
+ * arenas; takes arena and zone locks. */
+void mhp__zone_give_range(struct mhp *m, uint64_t pfn, uint64_t nr_pages);
+/* Give nr pages of order back to their arenas; takes arena and zone locks. cache: a closed cache,
+ * all of whose zone they are, and which counts them; NULL: any mixture of zones. */
+void mhp__zone_give(struct mhp *m, struct mhp_cache *cache, unsigned order, unsigned nr,
+		    const uint64_t *pfns);
+/* Frames that are free in the zone's bitmaps. A snapshot; exact when nobody is in the engine. */
+uint64_t mhp__zone_nr_free(const struct mhp *m, const struct mhp_zone *zone);
+/* Add what the cache, which is closed, has counted to the zone's counter. */
+void mhp__zone_settle(struct mhp_zone *zone, struct mhp_cache *cache);
+/* The caches of a zone, one for each CPU. */
+static inline struct mhp_cache *
+mhp__zone_caches(const struct mhp *m, const struct mhp_zone *zone)
+{
+	return m->caches + (size_t)mhp__zone_id(m, zone) * m->geo.nr_cpus;
+}
+
+/* The usable range [start_pfn, start_pfn + nr_pages) comes to the zone: every arena that it covers
+ * is set up with all of its frames free, and isolated until mhp__pages_open(). The range starts
+ * anywhere and ends at an arena's end. zeroed: its descriptors are known to be all-zero.
+ * O(arenas). */
+void mhp__pages_attach(struct mhp *m, struct mhp_zone *zone, uint64_t start_pfn, uint64_t nr_pages,
+		       bool zeroed);
+/* Nothing of the range is in use (but frames of MHP_OWNER_BAD): the zone forgets it. All is
+ * isolated. */
+void mhp__pages_detach(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
+/* From now on nothing is taken from pageblocks that the range touches. What caches hold of it, or
+ * a push that tested the bits before they were set is about to put there, is
+ * out until the caller drains them, once for all its ranges. */
+void mhp__pages_isolate(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
+/* Undo it. */
+void mhp__pages_open(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
+/* Take a given free frame out of use for ever (owner BAD). False: it is in use. */
+bool mhp__pages_take_bad(struct mhp *m, uint64_t pfn);
+
+#endif
