@@ -232,9 +232,9 @@ mhp_init(void *memory, size_t size_bytes, const struct mhp_config *config, struc
 int
 mhp_fini(struct mhp *m)
 {
-	int err = mhp__hotplug_lock(m);
+	int err = m != NULL ? mhp__hotplug_lock(m) : 0;
 
-	if (err != 0)
+	if (m == NULL || err != 0)
 		return err;
 	err = m->blocks_present == 0 ? 0 : MHP_EBUSY;
 	mhp__hotplug_unlock(m);

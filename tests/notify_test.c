@@ -375,6 +375,41 @@ TEST(notify__table__typed_errors)
 	test_pool_close(&pool);
 }
 
+TEST(notify__refusal_of_a_named_listener__says_its_name) /* R30 */
+{
+	static const int priority = 0;
+	struct mhp_blocks first = { 0, 1 };
+	struct listener listener;
+	struct test_pool pool;
+	struct mhp_why why;
+	struct log log;
+
+	test_pool_open(&pool, NULL);
+	add_offline(&pool, 0, 1, 0);
+	listeners_open(pool.m, &log, &listener, 1, &priority);
+	CHECK_STR(mhp_listener_name(pool.m, listener.id), "?");
+	CHECK_OK(mhp_listener_set_name(pool.m, listener.id, "the backup"));
+	CHECK_STR(mhp_listener_name(pool.m, listener.id), "the backup");
+	CHECK_RET(mhp_listener_set_name(pool.m, listener.id, ""), MHP_EINVAL);
+	CHECK_RET(mhp_listener_set_name(pool.m, listener.id,
+					"a name that has thirty-two letters"), MHP_EINVAL);
+	CHECK_RET(mhp_listener_set_name(pool.m, MHP_LISTENERS_MAX, "nobody"), MHP_ENOENT);
+	test_pool_check(&pool);
+
+	listener.kind = MHP_GOING_ONLINE_NOTICE;
+	listener.answer = MHP_EBUSY;
+	CHECK_RET(mhp_online(pool.m, first, MHP_ZONE_NORMAL, &why), MHP_EBUSY);
+	CHECK_EQ(why.cause, MHP_CAUSE_LISTENER);
+	CHECK_STR(why.text, "the backup");
+	listener.kind = MHP_GOING_OFFLINE_NOTICE;
+	CHECK_OK(mhp_online(pool.m, first, MHP_ZONE_NORMAL, NULL));
+	why.text[0] = '\0';
+	CHECK_RET(mhp_offline(pool.m, &first, 1, NULL, &why), MHP_EBUSY);
+	CHECK_STR(why.text, "the backup");
+	listener.answer = 0;
+	test_pool_empty_and_close(&pool);
+}
+
 /* ---- owners: the other table of callers ---- */
 
 static int
@@ -395,6 +430,31 @@ static void
 no_putback(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 {
 	(void)ctx, (void)pfn, (void)order, (void)cookie;
+}
+
+TEST(page_free_owned__page_of_another_owner__eperm_and_nothing_changed) /* R17 */
+{
+	struct mhp_page_req req = { .node = MHP_NODE_ANY };
+	struct test_pool pool;
+	uint16_t mine, theirs;
+	uint64_t pfn, digest;
+
+	test_pool_open(&pool, NULL);
+	add_offline(&pool, 0, 1, 0);
+	CHECK_OK(mhp_online(pool.m, (struct mhp_blocks){ 0, 1 }, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(mhp_owner_register(pool.m, "mine", NULL, NULL, &mine));
+	CHECK_OK(mhp_owner_register(pool.m, "theirs", NULL, NULL, &theirs));
+	req.owner = theirs;
+	CHECK_OK(mhp_page_alloc(pool.m, req, &pfn));
+	digest = mhp_digest(pool.m);
+	CHECK_RET(mhp_page_free_owned(pool.m, mine, pfn), MHP_EPERM);
+	CHECK_EQ(mhp_digest(pool.m), digest);
+	CHECK_OK(mhp_page_free_owned(pool.m, theirs, pfn));
+	CHECK_RET(mhp_page_free_owned(pool.m, theirs, pfn), MHP_EINVAL);
+	CHECK_RET(mhp_page_free_owned(pool.m, theirs, MHP_PFN_NONE), MHP_EINVAL);
+	CHECK_OK(mhp_owner_unregister(pool.m, mine));
+	CHECK_OK(mhp_owner_unregister(pool.m, theirs));
+	test_pool_empty_and_close(&pool);
 }
 
 TEST(owner__table__typed_errors)

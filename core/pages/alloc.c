@@ -321,6 +321,17 @@ mhp_page_free(struct mhp *m, uint64_t pfn)
 	return MHP_UNLIKELY(err != 0) ? err : release(m, pfn, &head);
 }
 
+int
+mhp_page_free_owned(struct mhp *m, uint16_t owner, uint64_t pfn)
+{
+	struct head head;
+	int err = find_head(m, pfn, &head);
+
+	if (err == 0 && head.owner != owner)
+		err = MHP_EPERM;
+	return err != 0 ? err : release(m, pfn, &head);
+}
+
 void
 mhp__page_release(struct mhp *m, uint64_t pfn, unsigned order)
 {

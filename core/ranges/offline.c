@@ -295,10 +295,9 @@ ask_listeners(struct mhp *m, const struct mhp__range_iter *ranges, struct mhp_wh
 
 	while (ranges->next(m, ranges->set, &cursor, &range)) {
 		struct mhp_notice notice = mhp__range_notice(&range, MHP_GOING_OFFLINE_NOTICE);
-		int err = mhp__notify_going(m, &notice, MHP_CANCEL_OFFLINE_NOTICE, &why->listener);
+		int err = mhp__notify_going(m, &notice, MHP_CANCEL_OFFLINE_NOTICE, why);
 		if (err != 0) {
 			tell_cancel(m, ranges, nr_told);
-			why->cause = MHP_CAUSE_LISTENER;
 			why->block = mhp__pfn_block(m, range.start_pfn);
 			return err;
 		}

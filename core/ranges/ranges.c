@@ -146,10 +146,7 @@ mhp__online_pages_prepare(struct mhp *m, const struct mhp__range *range, struct 
 		reterr_why->pfn = range->start_pfn;
 		return err;
 	}
-	err = mhp__notify_going(m, &notice, MHP_CANCEL_ONLINE_NOTICE, &reterr_why->listener);
-	if (err != 0)
-		reterr_why->cause = MHP_CAUSE_LISTENER;
-	return err;
+	return mhp__notify_going(m, &notice, MHP_CANCEL_ONLINE_NOTICE, reterr_why);
 }
 
 void

@@ -59,6 +59,7 @@ struct mhp_listener {                  /* hotplug lock */
 	void *ctx;
 	int priority;
 	uint32_t order;                /* of registration */
+	char name[MHP_OWNER_NAME_MAX + 1U];
 };
 
 struct mhp {

@@ -11,6 +11,7 @@
 #include "tables/notify.h"
 
 #include "base/mem.h"
+#include "tables/owner.h"
 #include "verify/check.h"
 
 _Static_assert(MHP_LISTENERS_MAX <= UINT8_MAX, "ids are sorted as bytes");
@@ -31,7 +32,8 @@ mhp_listener_add(struct mhp *m, mhp_listener_fn *fn, void *ctx, int priority,
 	} else if (id == MHP_LISTENERS_MAX) {
 		err = MHP_ENOSPC;
 	} else {
-		m->listeners[id] = (struct mhp_listener){ fn, ctx, priority, m->listener_seq++ };
+		m->listeners[id] = (struct mhp_listener){
+			.fn = fn, .ctx = ctx, .priority = priority, .order = m->listener_seq++ };
 		m->nr_listeners++;
 		mhp__tables_seal(m);
 		*ret_listener = (uint16_t)id;
@@ -56,6 +58,35 @@ mhp_listener_remove(struct mhp *m, uint16_t listener)
 	}
 	mhp__hotplug_unlock(m);
 	return err;
+}
+
+int
+mhp_listener_set_name(struct mhp *m, uint16_t listener, const char *name)
+{
+	size_t length = mhp__name_length(name);
+	int err = mhp__hotplug_lock(m);
+
+	if (err != 0)
+		return err;
+	if (listener >= MHP_LISTENERS_MAX || m->listeners[listener].fn == NULL) {
+		err = MHP_ENOENT;
+	} else if (length == 0) {
+		err = MHP_EINVAL;
+	} else {
+		memset(m->listeners[listener].name, 0, sizeof(m->listeners[listener].name));
+		memcpy(m->listeners[listener].name, name, length);
+		mhp__tables_seal(m);
+	}
+	mhp__hotplug_unlock(m);
+	return err;
+}
+
+const char *
+mhp_listener_name(const struct mhp *m, uint16_t listener)
+{
+	if (listener >= MHP_LISTENERS_MAX || m->listeners[listener].name[0] == '\0')
+		return "?";
+	return m->listeners[listener].name;
 }
 
 /* Is a called before b? The numbers of registration wrap, so it is their distance that counts. */
@@ -92,9 +123,19 @@ tell(struct mhp *m, unsigned id, const struct mhp_notice *notice)
 	return m->listeners[id].fn(m->listeners[id].ctx, notice);
 }
 
+static void
+refused_by(const struct mhp *m, unsigned id, struct mhp_why *reterr_why)
+{
+	_Static_assert(MHP_WHY_TEXT > MHP_OWNER_NAME_MAX, "a name fits");
+	reterr_why->cause = MHP_CAUSE_LISTENER;
+	reterr_why->listener = (uint16_t)id;
+	memset(reterr_why->text, 0, sizeof(reterr_why->text));
+	memcpy(reterr_why->text, m->listeners[id].name, sizeof(m->listeners[id].name));
+}
+
 int
 mhp__notify_going(struct mhp *m, const struct mhp_notice *notice, enum mhp_notice_kind cancel,
-		  uint16_t *reterr_listener)
+		  struct mhp_why *reterr_why)
 {
 	uint8_t ids[MHP_LISTENERS_MAX];
 	unsigned nr = sort(m, ids);
@@ -106,7 +147,7 @@ mhp__notify_going(struct mhp *m, const struct mhp_notice *notice, enum mhp_notic
 
 		if (err == 0)
 			continue;
-		*reterr_listener = ids[i];
+		refused_by(m, ids[i], reterr_why);
 		for (unsigned seen = i + 1; seen-- > 0;)
 			(void)tell(m, ids[seen], &undo);
 		/* Errors are negative here; a listener that says 1 has refused all the same. */

@@ -7,10 +7,10 @@
 
 #include "state/instance.h"
 
-/* Tell a GOING event. On refusal by one, it and those before it get `cancel` (in reverse order) and
- * its error is returned, its id in *reterr_listener. */
+/* Tell a GOING event. On refusal by one, it and those before it get `cancel` (in reverse order),
+ * its error is returned, and *reterr_why says who it was. */
 MHP_MUST_CHECK int mhp__notify_going(struct mhp *m, const struct mhp_notice *notice,
-				     enum mhp_notice_kind cancel, uint16_t *reterr_listener);
+				     enum mhp_notice_kind cancel, struct mhp_why *reterr_why);
 /* Tell everybody; answers are ignored. */
 void mhp__notify(struct mhp *m, const struct mhp_notice *notice);
 

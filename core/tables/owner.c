@@ -25,9 +25,8 @@ set_name(struct mhp_owner *owner, const char *name, size_t length)
 	memcpy(owner->name, name, length);
 }
 
-/* Length of a name that fits, or 0. */
-static size_t
-name_length(const char *name)
+size_t
+mhp__name_length(const char *name)
 {
 	size_t length = 0;
 
@@ -49,7 +48,7 @@ mhp__owners_init(struct mhp *m)
 	};
 
 	for (unsigned id = 0; id < MHP_OWNER_FIRST; id++)
-		set_name(&m->owners[id], names[id], name_length(names[id]));
+		set_name(&m->owners[id], names[id], mhp__name_length(names[id]));
 	mhp__tables_seal(m);
 }
 
@@ -97,7 +96,7 @@ int
 mhp_owner_register(struct mhp *m, const char *name, const struct mhp_movable_ops *ops, void *ctx,
 		   uint16_t *ret_owner)
 {
-	size_t length = name_length(name);
+	size_t length = mhp__name_length(name);
 	unsigned id;
 	int err = mhp__hotplug_lock(m);
 

@@ -9,6 +9,8 @@
 
 /* Name the engine's own owners and seal the tables; the last step of init but for const_check. */
 void mhp__owners_init(struct mhp *m);
+/* Length of a name that fits into the tables, or 0. */
+size_t mhp__name_length(const char *name);
 /* Is it an owner whose pages may exist, the engine's own included? Any context. */
 bool mhp__owner_known(const struct mhp *m, unsigned owner);
 /* How its pages move; NULL when they cannot, or when there is no such owner. The caller holds the

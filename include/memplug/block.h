@@ -52,6 +52,13 @@ struct mhp_add_opts {
 	uint16_t backing;          /* the caller's word, kept with each block */
 };
 
+/**
+ * What most callers want: metadata in the block itself, falling back to existing memory, and the
+ * block online at once, for pages that can move. struct mhp_add_opts opts = MHP_ADD_OPTS_DEFAULT.
+ */
+#define MHP_ADD_OPTS_DEFAULT                                                                       \
+	{ MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE, 0, 0, MHP_ZONE_MOVABLE, 0 }
+
 /** What an add did, or, on failure, what was in its way. */
 struct mhp_add_answer {
 	struct mhp_blocks blocks;  /* added */
@@ -123,7 +130,8 @@ struct mhp_why {
 	} owners[MHP_WHY_OWNERS];  /* every blocking owner, in order of first frame */
 	uint8_t nr_owners;
 	bool more_owners;          /* there were more than fit */
-	char text[MHP_WHY_TEXT];   /* the owner's description of the first blocker */
+	char text[MHP_WHY_TEXT];   /* the owner's description of the first blocker, or the
+					listener's name */
 };
 
 /** Bounds of an offline. Zero means the default named here, never "for ever". */

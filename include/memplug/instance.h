@@ -57,7 +57,7 @@ MHP_MUST_CHECK int mhp_init(void *memory, size_t size_bytes, const struct mhp_co
 			    struct mhp **ret_m);
 
 /**
- * End an instance: every block must have been removed.
+ * End an instance: every block must have been removed. Does nothing for NULL.
  *
  * Return: 0 and @memory is the caller's again, or MHP_EBUSY (a block is still plugged).
  */

@@ -53,6 +53,15 @@ typedef int mhp_listener_fn(void *ctx, const struct mhp_notice *notice);
 MHP_MUST_CHECK int mhp_listener_add(struct mhp *m, mhp_listener_fn *fn, void *ctx, int priority,
 				    uint16_t *ret_listener);
 
+/**
+ * Give a listener a name, up to 31 characters, copied: what people read when it refuses, in the
+ * text of struct mhp_why. Return: 0, MHP_ENOENT, MHP_EINVAL (empty or too long), MHP_EDEADLK.
+ */
+int mhp_listener_set_name(struct mhp *m, uint16_t listener, const char *name);
+
+/** The name of a listener, or "?" when it has none. Lives until it is renamed or removed. */
+const char *mhp_listener_name(const struct mhp *m, uint16_t listener);
+
 /** Return: 0, MHP_ENOENT, MHP_EDEADLK. */
 int mhp_listener_remove(struct mhp *m, uint16_t listener);
 

@@ -37,8 +37,22 @@ struct mhp_move {
 
 /**
  * How the pages of an owner are moved. Called by the thread that takes memory out, one page or
- * batch at a time, without locks of the allocator held; may sleep, may allocate pages, must not
- * call mhp_block_*(), mhp_add(), mhp_remove() (they return MHP_EDEADLK).
+ * batch at a time, without locks of the allocator held; may sleep, may allocate and free other
+ * pages, must not call mhp_block_*(), mhp_add(), mhp_remove() (they return MHP_EDEADLK).
+ *
+ * A page on its way, as its owner sees it:
+ *
+ *             isolate: 0               migrate: done
+ *   IN USE ----------------> HELD -----------------------> IN USE, at its target
+ *     ^  ^                   |  |                          (the source is the engine's again)
+ *     |  +-- isolate: error  |  | migrate: not done,
+ *     |      (nothing is     |  | no room, canceled
+ *     |      held)           |  |
+ *     +----------------------+--+ putback
+ *
+ * Each isolate that returns 0 is followed by exactly one of: its page is in a run that migrate did,
+ * or putback. While a page is HELD, its owner reads and writes it as before, and neither frees it
+ * nor hands it on; whoever wants to waits, or marks it to be freed once it is IN USE again.
  */
 struct mhp_movable_ops {
 	/**
@@ -51,11 +65,14 @@ struct mhp_movable_ops {
 	int (*isolate)(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie);
 	/**
 	 * Copy the contents of @nr_moves runs and make everything that pointed to a source point to
-	 * its target. Cookies move along. Runs are done in order, each wholly or not at all. A
-	 * target is the owner's page before this is called: it may be freed as soon as something
-	 * points to it.
-	 * @ret_done: how many runs were done; the rest is put back by the engine through putback.
-	 * Return: 0, or an error when *ret_done < nr_moves.
+	 * its target. Runs are done in order, each wholly or not at all.
+	 *
+	 * A run is made of whole pages; mhp_frame_peek() of its first frame, at either end, says
+	 * the order and the cookie of the first, and so on by 1 << order. A target has the owner,
+	 * order and cookie of its page before this is called, and may be freed as soon as something
+	 * points to it. Free no source: when this returns, those of the runs done are the engine's.
+	 * @ret_done: how many runs were done, from the first; the rest comes back by putback.
+	 * Return: 0, or an error when *ret_done < nr_moves, which mhp_offline() returns.
 	 */
 	int (*migrate)(void *ctx, const struct mhp_move *moves, unsigned nr_moves,
 		       unsigned *ret_done);
@@ -122,6 +139,15 @@ MHP_MUST_CHECK int mhp_page_alloc(struct mhp *m, struct mhp_page_req req, uint64
  * offline or absent pfn), MHP_EBUSY (it belongs to the engine). On error nothing has changed.
  */
 int mhp_page_free(struct mhp *m, uint64_t pfn);
+
+/**
+ * mhp_page_free() of a page that must be @owner's: a library that shares a pool with others frees
+ * by this one, so that a stale pfn, whose frame is somebody else's by now, does no harm.
+ *
+ * Return: what mhp_page_free() returns, or MHP_EPERM (it is another owner's). On error nothing has
+ * changed.
+ */
+int mhp_page_free_owned(struct mhp *m, uint16_t owner, uint64_t pfn);
 
 /**
  * Allocate @nr_pages contiguous frames, as separate pages.

@@ -98,7 +98,7 @@ main(void)
 		return 3;
 	if (mhp_remove(m, &second, 1, NULL, NULL) != MHP_EBUSY || mhp_page_free(m, pfn) != 0)
 		return 4;
-	if (mhp_remove(m, &second, 1, NULL, NULL) != 0 || mhp_fini(m) != 0)
+	if (mhp_remove(m, &second, 1, NULL, NULL) != 0 || mhp_fini(m) != 0 || mhp_fini(NULL) != 0)
 		return 5;
 	free(instance);
 	return 0;
