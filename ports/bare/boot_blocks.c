@@ -20,7 +20,7 @@
 static int
 map_again(uint64_t phys, uint64_t size)
 {
-	return mmu_map(DIRECT_MAP + phys, phys, size, MMU_DATA, MMU_LARGE, NULL);
+	return mmu_map(DIRECT_MAP + phys, phys, size, MMU_DATA, MMU_DIRECT, NULL);
 }
 
 static int
@@ -34,7 +34,7 @@ hand_over(struct mhp_span span)
 		error = ram_came(span, 0, RAM_OF_BOOT);
 	if (error != 0)
 		return error;
-	mmu_unmap(DIRECT_MAP + span.start.addr, span.size, MMU_LARGE, NULL);
+	mmu_unmap(DIRECT_MAP + span.start.addr, span.size, MMU_DIRECT, NULL);
 	error = hotplug_add(span, 0, RAM_OF_BOOT);
 	if (error == 0)
 		return 0;

@@ -24,7 +24,7 @@
 #define PINNED PTE_SOFT(1)
 #define PAGES_MAX (UINT64_C(1) << 20)       /* 4 GiB */
 #define PAGE_WORDS (PAGE_BYTES / 8)
-enum { TABLE_ENTRIES = 512, HELD_MAX = 8192 };
+enum { TABLE_ENTRIES = PAGE_BYTES / 8, HELD_MAX = 8192 };
 
 static struct {
 	struct mhp *m;
@@ -90,9 +90,9 @@ unlock(void)
 
 /* ---- moving ---- */
 
-/* Change bits of the entry of `page` if it maps pfn and has none of `unless`. */
+/* Hold the entry of `page`, or let it go, if it maps pfn and has none of `unless`. */
 static int
-change_entry(uint64_t page, uint64_t pfn, uint64_t unless, uint64_t clear, uint64_t set)
+change_entry(uint64_t page, uint64_t pfn, uint64_t unless, bool hold)
 {
 	_Atomic uint64_t *entry = entry_of(page);
 	uint64_t value = atomic_load_explicit(entry, memory_order_relaxed);
@@ -101,7 +101,8 @@ change_entry(uint64_t page, uint64_t pfn, uint64_t unless, uint64_t clear, uint6
 		return MHP_EAGAIN;
 	if ((value & unless) != 0)
 		return MHP_EBUSY;
-	atomic_store_explicit(entry, (value & ~clear) | set, memory_order_relaxed);
+	value = hold ? pte_hold(value) | HELD : pte_let_go(value) & ~HELD;
+	atomic_store_explicit(entry, value, memory_order_relaxed);
 	return 0;
 }
 
@@ -111,7 +112,7 @@ isolate(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 	(void)ctx;
 	(void)order;
 	lock();
-	int error = change_entry(cookie, pfn, HELD | PINNED, PTE_WRITE, HELD);
+	int error = change_entry(cookie, pfn, HELD | PINNED, true);
 	unlock();
 	if (error == 0)
 		pager.held[pager.nr_held++ % HELD_MAX] = (uint32_t)cookie;
@@ -124,7 +125,7 @@ putback(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 	(void)ctx;
 	(void)order;
 	lock();
-	(void)change_entry(cookie, pfn, 0, HELD, PTE_WRITE);
+	(void)change_entry(cookie, pfn, 0, false);
 	unlock();
 }
 
@@ -201,7 +202,7 @@ page_fault(uint64_t address, uint64_t error)
 		uint64_t value = atomic_load_explicit(entry_of(page), memory_order_acquire);
 		if ((value & PTE_PRESENT) == 0)
 			return false;
-		if ((value & PTE_WRITE) != 0)
+		if (!pte_is_held(value))
 			break;
 		smp_poll();
 		cpu_pause();

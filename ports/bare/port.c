@@ -24,7 +24,12 @@
 #include "string.h"
 #include "cpu.h"
 
-enum { BAD_PAGES_MAX = 64 };
+enum {
+	BAD_PAGES_MAX = 64,
+	/* A large page, or the largest that the engine takes. */
+	PAGEBLOCK_ORDER = LARGE_SHIFT - PAGE_SHIFT < (int)MHP_PAGEBLOCK_ORDER_MAX ?
+		LARGE_SHIFT - PAGE_SHIFT : (int)MHP_PAGEBLOCK_ORDER_MAX,
+};
 
 static struct {
 	struct mhp *m;
@@ -46,14 +51,14 @@ op_map(void *ctx, struct mhp_phys start, uint64_t size, unsigned node)
 	/* Mapping what is not there would work, too: reads give zeros, and writes are lost. */
 	if (ram_find(start.addr, size) == NULL)
 		return MHP_ENXIO;
-	return mmu_map(DIRECT_MAP + start.addr, start.addr, size, MMU_DATA, MMU_LARGE, NULL);
+	return mmu_map(DIRECT_MAP + start.addr, start.addr, size, MMU_DATA, MMU_DIRECT, NULL);
 }
 
 static void
 op_unmap(void *ctx, struct mhp_phys start, uint64_t size)
 {
 	(void)ctx;
-	mmu_unmap(DIRECT_MAP + start.addr, size, MMU_LARGE, NULL);
+	mmu_unmap(DIRECT_MAP + start.addr, size, MMU_DIRECT, NULL);
 }
 
 static int
@@ -227,7 +232,7 @@ choose_geometry(void)
 		return error;
 	port.geometry = (struct mhp_geometry){
 		.page_shift = PAGE_SHIFT,
-		.pageblock_order = LARGE_SHIFT - PAGE_SHIFT,
+		.pageblock_order = PAGEBLOCK_ORDER,
 		.section_order = (uint8_t)(log2_of(section < block ? section : block) - PAGE_SHIFT),
 		.block_order = (uint8_t)(log2_of(block) - PAGE_SHIFT),
 		.nr_nodes = (uint16_t)acpi_get()->nr_nodes,
@@ -250,7 +255,7 @@ reserve_tables(void)
 {
 	uint64_t first_pfn = port.window_start >> PAGE_SHIFT;
 	uint64_t nr_pages = (port.window_end >> PAGE_SHIFT) - first_pfn;
-	int error = mmu_reserve(DIRECT_MAP + port.window_start, nr_pages << PAGE_SHIFT, MMU_LARGE);
+	int error = mmu_reserve(DIRECT_MAP + port.window_start, nr_pages << PAGE_SHIFT, MMU_DIRECT);
 
 	if (error != 0)
 		return error;
@@ -302,7 +307,7 @@ port_init(void)
 	if (error == 0)
 		error = init_instance();
 	for (unsigned cpu = 0; error == 0 && cpu < smp_nr_cpus(); cpu++)
-		error = mhp_set_cpu_node(port.m, cpu, acpi_cpu_node(smp_apic_id(cpu)));
+		error = mhp_set_cpu_node(port.m, cpu, smp_node(cpu));
 	return error;
 }
 

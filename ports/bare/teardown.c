@@ -60,14 +60,15 @@ take_section(const struct plan *plan, unsigned section)
 	if (section_holds_memmap(plan, section))
 		mmu_unmap(plan->memmap, plan->memmap_bytes, plan->level, NULL);
 	mmu_unmap(DIRECT_MAP + plan->start + section * plan->section_bytes, plan->section_bytes,
-		  MMU_LARGE, NULL);
+		  MMU_DIRECT, NULL);
 }
 
 static int
 put_all_back(const struct plan *plan)
 {
 	uint64_t size = plan->nr_sections * plan->section_bytes;
-	int error = mmu_map(DIRECT_MAP + plan->start, plan->start, size, MMU_DATA, MMU_LARGE, NULL);
+	int error = mmu_map(DIRECT_MAP + plan->start, plan->start, size, MMU_DATA, MMU_DIRECT,
+			    NULL);
 
 	if (error != 0)
 		return error;

@@ -92,9 +92,15 @@ read_cr2(void)
 
 /* Loading cr3 forgets every translation: the port has no global pages. */
 static inline void
-write_cr3(uint64_t value)
+cpu_load_tables(uint64_t top)
 {
-	__asm__ volatile("movq %0, %%cr3" : : "r"(value) : "memory");
+	__asm__ volatile("movq %0, %%cr3" : : "r"(top) : "memory");
+}
+
+/* Make new entries of tables seen: nothing to do here, a walk that missed is not remembered. */
+static inline void
+cpu_publish_tables(void)
+{
 }
 
 static inline void

@@ -12,6 +12,7 @@
 #define PAGE_SHIFT 12
 #define LARGE_SHIFT 21
 #define PAGE_BYTES (1 << PAGE_SHIFT)
+#define ADDRESS_BITS 48                /* that page tables translate */
 
 #ifdef __ASSEMBLER__
 #define ADDRESS(x) x

@@ -85,10 +85,10 @@ smp_nr_cpus(void)
 	return nr_cpus;
 }
 
-uint8_t
-smp_apic_id(unsigned cpu)
+unsigned
+smp_node(unsigned cpu)
 {
-	return cpus[cpu].apic_id;
+	return acpi_cpu_node(cpus[cpu].apic_id);
 }
 
 void

@@ -35,7 +35,8 @@ void smp_init(void);
 /* Turn on the local APIC and start up to nr_cpus CPUs in all. Returns how many run. */
 unsigned smp_start(unsigned nr_cpus);
 unsigned smp_nr_cpus(void);
-uint8_t smp_apic_id(unsigned cpu);
+/* The NUMA node of a CPU. */
+unsigned smp_node(unsigned cpu);
 /* End of interrupt. */
 void smp_eoi(void);
 /* Interrupt this CPU every now and then, so that a poll loop may halt in between. */

@@ -2,8 +2,8 @@
 /*
  * virtio_mem.h - a virtio-mem device: memory in a fixed region whose size the host asks for.
  */
-#ifndef X86_64_VIRTIO_MEM_H
-#define X86_64_VIRTIO_MEM_H
+#ifndef BARE_VIRTIO_MEM_H
+#define BARE_VIRTIO_MEM_H
 
 #include <memplug/types.h>
 

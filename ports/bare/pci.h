@@ -2,8 +2,8 @@
 /*
  * pci.h - find a device on the first bus, read its configuration, map its registers.
  */
-#ifndef X86_64_PCI_H
-#define X86_64_PCI_H
+#ifndef BARE_PCI_H
+#define BARE_PCI_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,30 +2,25 @@
 /*
  * mmu.h - page tables: the direct map, the memmap, device registers, and what clients map.
  *
- * A mapping is made at one of two levels, MMU_BASE (4 KiB) and MMU_LARGE (2 MiB). The tables above
- * it are there before (mmu_reserve), or come from the altmap of the one block that they serve.
+ * A mapping is made at one of two levels, MMU_BASE (PAGE_BYTES) and MMU_LARGE (an entry of a page
+ * directory). The tables above it are there before (mmu_reserve), or come from the altmap of the
+ * one block that they serve. What an entry looks like is the processor's business (pte.h).
  */
-#ifndef X86_64_MMU_H
-#define X86_64_MMU_H
+#ifndef BARE_MMU_H
+#define BARE_MMU_H
 
 #include <memplug/port.h>
 #include <stdbool.h>
 
 #include "layout.h"
+#include "pte.h"
 
 enum mmu_level {
 	MMU_BASE = 1,                  /* entries of a page table */
 	MMU_LARGE = 2,                 /* entries of a page directory */
+	/* The direct map's: large where sections of 128 MiB are made of large pages. */
+	MMU_DIRECT = LARGE_SHIFT <= 27 ? MMU_LARGE : MMU_BASE,
 };
-
-#define PTE_PRESENT (UINT64_C(1) << 0)
-#define PTE_WRITE (UINT64_C(1) << 1)
-#define PTE_UNCACHED (UINT64_C(3) << 3)
-#define PTE_LARGE (UINT64_C(1) << 7)
-#define PTE_SOFT(n) (UINT64_C(1) << (9 + (n)))     /* n < 3: ours to use */
-#define PTE_NO_EXEC (UINT64_C(1) << 63)
-#define PTE_ADDRESS UINT64_C(0x000ffffffffff000)
-#define MMU_DATA (PTE_PRESENT | PTE_WRITE | PTE_NO_EXEC)
 
 /* Where the tables of a mapping that shares them with nobody come from and go to. */
 struct mmu_tables {
@@ -36,7 +31,7 @@ struct mmu_tables {
 void mmu_init(void);
 /* Load the port's tables on this CPU. */
 void mmu_load(void);
-/* What loads them: cr3. */
+/* Their physical address. */
 uint64_t mmu_tables(void);
 /* Is this in the gap below a CPU's stack? */
 bool mmu_below_stack(uint64_t virt);

@@ -21,7 +21,11 @@
 #include "string.h"
 #include "cpu.h"
 
-enum { TOP_LEVEL = 4, ENTRIES = 512 };
+enum {
+	INDEX_BITS = PAGE_SHIFT - 3,   /* of an address, for each level */
+	ENTRIES = 1 << INDEX_BITS,
+	TOP_LEVEL = (ADDRESS_BITS - PAGE_SHIFT + INDEX_BITS - 1) / INDEX_BITS,
+};
 
 typedef _Atomic uint64_t entry_t;
 
@@ -34,7 +38,7 @@ static uint64_t nr_tables;
 static uint64_t
 level_bytes(unsigned level)
 {
-	return UINT64_C(1) << (PAGE_SHIFT + 9 * (level - 1));
+	return UINT64_C(1) << (PAGE_SHIFT + INDEX_BITS * (level - 1));
 }
 
 static entry_t *
@@ -77,7 +81,7 @@ mmu_entry(uint64_t virt, enum mmu_level level)
 
 	for (unsigned at = TOP_LEVEL; at > (unsigned)level; at--) {
 		uint64_t value = atomic_load_explicit(entry, memory_order_relaxed);
-		if ((value & PTE_PRESENT) == 0 || (value & PTE_LARGE) != 0)
+		if (!pte_is_table(value))
 			return NULL;
 		entry = entry_in(value, virt, at - 1);
 	}
@@ -92,12 +96,12 @@ make_entry(uint64_t virt, unsigned level)
 
 	for (unsigned at = TOP_LEVEL; at > level; at--) {
 		uint64_t value = atomic_load_explicit(entry, memory_order_relaxed);
-		if ((value & PTE_PRESENT) == 0) {
+		if (!pte_is_table(value)) {
 			void *table = bootmem_alloc(1, PAGE_BYTES);
 			if (table == NULL)
 				return NULL;
 			nr_tables++;
-			value = virt_to_phys(table) | PTE_PRESENT | PTE_WRITE;
+			value = virt_to_phys(table) | PTE_TABLE;
 			atomic_store_explicit(entry, value, memory_order_release);
 		}
 		entry = entry_in(value, virt, at - 1);
@@ -131,7 +135,7 @@ private_entry(uint64_t virt, enum mmu_level level, const struct mmu_tables *tabl
 	uint64_t table = table_alloc(tables);
 	if (table == 0)
 		return MHP_ENOMEM;
-	atomic_store_explicit(parent, table | PTE_PRESENT | PTE_WRITE, memory_order_release);
+	atomic_store_explicit(parent, table | PTE_TABLE, memory_order_release);
 	*ret_entry = mmu_entry(virt, level);
 	return 0;
 }
@@ -193,7 +197,7 @@ mmu_map(uint64_t virt, uint64_t phys, uint64_t size, uint64_t flags, enum mmu_le
 	const struct mmu_tables *tables)
 {
 	uint64_t step = level_bytes(level);
-	uint64_t value = phys | flags | (level == MMU_LARGE ? PTE_LARGE : 0);
+	uint64_t value = pte_leaf(phys, flags, level == MMU_LARGE);
 	int error = 0;
 	uint64_t at = virt;
 
@@ -212,6 +216,7 @@ mmu_map(uint64_t virt, uint64_t phys, uint64_t size, uint64_t flags, enum mmu_le
 				break;
 		}
 	}
+	cpu_publish_tables();
 	if (error != 0 && at > virt)
 		clear_entries(virt, at - virt, level);
 	if (error != 0 && tables != NULL)
@@ -244,25 +249,30 @@ mmu_map_device(uint64_t phys, uint64_t size)
 		entry_t *entry = make_entry(MMIO_MAP + at, MMU_BASE);
 		if (entry == NULL)
 			__builtin_trap();
-		atomic_store(entry, at | MMU_DATA | PTE_UNCACHED);
+		atomic_store(entry, pte_leaf(at, MMU_DEVICE, false));
 	}
+	cpu_publish_tables();
 	return (volatile void *)(MMIO_MAP + phys);
 }
 
-/* The end of memory below 4 GiB, firmware tables included, in whole large pages. */
-static uint64_t
-boot_memory_end(void)
+/* Memory below 4 GiB, firmware tables included, in whole pages of the direct map. */
+static void
+map_boot_memory(void)
 {
 	unsigned nr;
 	const struct boot_range *ranges = bootmem_ranges(&nr);
-	uint64_t end = 0, large = level_bytes(MMU_LARGE);
+	uint64_t start = UINT64_MAX, end = 0, step = level_bytes(MMU_DIRECT);
 
 	for (unsigned i = 0; i < nr; i++) {
 		uint64_t stop = ranges[i].start + ranges[i].size;
-		if (ranges[i].type == BOOT_RAM && stop < UINT64_C(1) << 32 && stop > end)
-			end = stop;
+		if (ranges[i].type != BOOT_RAM || stop >= UINT64_C(1) << 32)
+			continue;
+		start = ranges[i].start < start ? ranges[i].start : start;
+		end = stop > end ? stop : end;
 	}
-	return (end + large - 1) & ~(large - 1);
+	start &= ~(step - 1);
+	end = (end + step - 1) & ~(step - 1);
+	map_or_die(DIRECT_MAP + start, start, end - start, MMU_DATA, MMU_DIRECT);
 }
 
 void
@@ -270,10 +280,10 @@ mmu_init(void)
 {
 	top_table = virt_to_phys(bootmem_alloc(1, PAGE_BYTES));
 	nr_tables = 1;
-	map_image(image_start, image_rodata, PTE_PRESENT);
-	map_image(image_rodata, image_data, PTE_PRESENT | PTE_NO_EXEC);
+	map_image(image_start, image_rodata, MMU_CODE);
+	map_image(image_rodata, image_data, MMU_CONST);
 	map_image(image_data, image_end, MMU_DATA);
-	map_or_die(DIRECT_MAP, 0, boot_memory_end(), MMU_DATA, MMU_LARGE);
+	map_boot_memory();
 	mmu_load();
 	mmu_unmap((uint64_t)boot_stack_guard, PAGE_BYTES, MMU_BASE, NULL);
 }
@@ -281,7 +291,7 @@ mmu_init(void)
 void
 mmu_load(void)
 {
-	write_cr3(top_table);
+	cpu_load_tables(top_table);
 }
 
 uint64_t
