@@ -242,6 +242,7 @@ enum exemption {
 	FREE_VIRGIN,
 	FULL_MIXED,
 	UNUSED_SLOT,
+	ABSENT_SLOT,
 	UNUSED_BITMAP,
 	UNUSED_DESCRIPTOR,
 	EXEMPTIONS,
@@ -250,6 +251,7 @@ enum exemption {
 static const char *const exemption_names[EXEMPTIONS] = {
 	"", "padding", "statistics", "cancel", "cpu_node", "head of a list", "hints",
 	"virgin of a free pageblock", "mixed of a full pageblock", "cache slots above the count",
+	"slots of absent blocks",
 	"bitmap of a pageblock that is not mixed", "descriptors that are not read",
 };
 
@@ -286,7 +288,7 @@ static enum exemption
 exempt_zone(const struct mhp *m, const struct region *region, size_t at)
 {
 	const struct mhp_zone *zone = &m->zones[region->index];
-	unsigned class = (unsigned)((at - offsetof(struct mhp_zone, head)) / sizeof(uint32_t));
+	unsigned list = (unsigned)((at - offsetof(struct mhp_zone, head)) / sizeof(uint32_t));
 	uint32_t id;
 
 	if (BETWEEN(at, struct mhp_zone, head, nr_free) ||
@@ -295,11 +297,11 @@ exempt_zone(const struct mhp *m, const struct region *region, size_t at)
 		return PADDING;
 	if (!WITHIN(at, struct mhp_zone, head))
 		return NONE;
-	id = atomic_load(&zone->head[class]);
+	id = zone->head[list];
 	if (id == 0 || id > m->nr_arenas || m->arenas[id - 1].next == 0)
 		return NONE;
 	return m->arenas[id - 1].zone_id1 == region->index + 1 &&
-	       m->arenas[id - 1].class == class ? LIST_HEAD : NONE;
+	       m->arenas[id - 1].list == list ? LIST_HEAD : NONE;
 }
 
 static enum exemption
@@ -329,9 +331,11 @@ exempt_arena(const struct mhp *m, const struct region *region, size_t at, unsign
 	const struct mhp_arena *arena = &m->arenas[region->index];
 	uint64_t mask = UINT64_C(1) << (at % 8 * 8 + bit);
 
+	if (m->blocks[region->index >> (m->geo.block_order - m->arena_order)].state == MHP_ABSENT)
+		return ABSENT_SLOT;
 	if (arena->zone_id1 == 0)
 		return NONE;
-	if (WITHIN(at, struct mhp_arena, fail_order) || WITHIN(at, struct mhp_arena, claimed))
+	if (WITHIN(at, struct mhp_arena, claimed))
 		return HINT;
 	if (WITHIN(at, struct mhp_arena, poisoned))
 		return (mask & mhp__arena_mask(m)) != 0 ? HINT : NONE;
@@ -383,6 +387,8 @@ exempt(const struct mhp *m, const struct region *region, size_t at, unsigned bit
 		return exempt_zone(m, region, at);
 	case CACHE:
 		return exempt_cache(m, region, at);
+	case BLOCK:
+		return m->blocks[region->index].state == MHP_ABSENT ? ABSENT_SLOT : NONE;
 	case ARENA:
 		return exempt_arena(m, region, at, bit);
 	case CPU_NODE:

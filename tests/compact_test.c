@@ -244,8 +244,8 @@ TEST(compact__gap_above_many_full_arenas__is_filled)
 	test_pool_empty_and_close(&pool);
 }
 
-/* Pages of higher orders are looked for in so many arenas, and then stay where they are. */
-TEST(compact__gap_too_far_away__larger_pages_stay)
+/* Pages of higher orders, too, find a gap behind any number of full arenas. */
+TEST(compact__gap_for_a_larger_page_far_away__is_filled)
 {
 	struct mhp_geometry geo = { 12, 2, 3, 3, 1, 2, 200, 0 };
 	struct test_pool_opts opts = { .geometry = &geo, .plain = true, .meta_bytes = 16 << 20 };
@@ -262,7 +262,10 @@ TEST(compact__gap_too_far_away__larger_pages_stay)
 	test_mover_free(&mover, test_mover_at(&mover, 100 * 8));
 	test_mover_free(&mover, test_mover_at(&mover, 190 * 8));
 	CHECK_OK(mhp_compact(pool.m, 0, MHP_ZONE_MOVABLE, 0, &result));
-	CHECK_EQ(result.nr_moved, 0U);
+	CHECK_EQ(result.nr_moved, 2U);
+	CHECK_EQ(result.nr_huge, 1U);
+	CHECK(mhp_frame_peek(pool.m, 100 * 8).state == MHP_FRAME_USED);
+	CHECK(mhp_frame_peek(pool.m, 190 * 8 + 2).state == MHP_FRAME_FREE);
 	test_mover_check(&mover);
 	test_pool_check(&pool);
 	test_mover_close(&mover);

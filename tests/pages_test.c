@@ -9,6 +9,7 @@
  * about how free frames lie (pageblocks kept whole).
  */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -584,7 +585,6 @@ TEST(zone__arena_that_has_left__is_passed_by)
 	CHECK(!mhp__zone_take_part(book.m, normal, pfn,
 				   (uint32_t)(book.pool.block_pages - pfn)));
 	book_free(&book, 0);
-	mhp__zone_refile(book.m, normal, other);
 	CHECK(!mhp__zone_take_part(book.m, normal, last, 1));
 	CHECK_EQ(mhp__zone_take_packed(book.m, normal, mhp__arena_index(book.m, other), last + 1,
 				       0, 1, &last), 0U);
@@ -1367,6 +1367,53 @@ TEST(pages__threads_isolating_and_draining__no_frame_twice_none_isolated) /* R29
 	book_check(&book);
 	CHECK_EQ(zones_free(&book), book_total(&book));
 	free((void *)crowd.owned);
+	book_close(&book);
+}
+
+/* ---- failure needs a stronger proof than success ---- */
+
+struct asker {
+	struct book *book;
+	uint64_t pfn;
+	_Atomic int error;             /* 2: not begun, 1: no answer yet */
+};
+
+static void *
+asker_run(void *ctx)
+{
+	struct asker *asker = ctx;
+	struct mhp_page_req req = request(asker->book->fixed, 0, MHP_NODE_ANY);
+
+	atomic_store(&asker->error, 1);
+	atomic_store(&asker->error, mhp_page_alloc(asker->book->m, req, &asker->pfn));
+	return NULL;
+}
+
+/* Somebody loses the CPU while he moves the only arena from one list to another: it is on neither.
+ * Once the heads of lists were read without the zone's lock, and nothing free was found. */
+TEST(page_alloc__the_arena_is_between_two_lists__waits_for_it)
+{
+	struct asker asker = { .error = 2 };
+	struct book book;
+	pthread_t thread;
+	book_shape(&book, "small");
+	book_plug(&book, 0, 1, 0, MHP_ZONE_NORMAL, 0);
+	struct mhp_zone *zone = mhp__zone(book.m, 0, MHP_ZONE_NORMAL);
+	uint32_t lists = zone->lists;
+	asker.book = &book;
+	mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
+	zone->lists = 0;
+	CHECK_EQ(pthread_create(&thread, NULL, asker_run, &asker), 0);
+	while (atomic_load(&asker.error) == 2)
+		sched_yield();
+	for (unsigned i = 0; i < 10000 && atomic_load(&asker.error) == 1; i++)
+		sched_yield();
+	zone->lists = lists;
+	mhp__spin_unlock(&zone->lock, MHP_RANK_ZONE);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	CHECK_OK(atomic_load(&asker.error));
+	book_note(&book, asker.pfn, 0);
+	book_check(&book);
 	book_close(&book);
 }
 

@@ -17,8 +17,8 @@
 
 enum mhp_rank {
 	MHP_RANK_CACHE = 1,
-	MHP_RANK_ZONE = 2,
-	MHP_RANK_ARENA = 3,
+	MHP_RANK_ARENA = 2,
+	MHP_RANK_ZONE = 3,
 };
 
 struct mhp_spin {

@@ -124,37 +124,39 @@ is_movable(const struct mhp *m, unsigned owner)
 	return (atomic_load_explicit(&m->owners_movable, memory_order_relaxed) >> owner & 1) != 0;
 }
 
+struct mhp_page_req
+mhp__page_req_home(const struct mhp *m, struct mhp_page_req req)
+{
+	req.node = (uint8_t)node_of(m, req.node);
+	return req;
+}
+
 struct mhp_zone *
 mhp__page_req_zone(struct mhp *m, struct mhp_page_req req, unsigned *at)
 {
-	unsigned node = node_of(m, req.node);
-	const uint8_t *list = zonelist(m, node, is_movable(m, req.owner));
+	const uint8_t *list = zonelist(m, req.node, is_movable(m, req.owner));
 	struct mhp_zone *zone;
 
+	MHP_ASSERT_DEBUG(req.node < m->geo.nr_nodes);
 	do
 		zone = zone_next(m, list, at);
-	while (zone != NULL && (req.flags & MHP_PAGE_THIS_NODE) != 0 && zone->node != node);
+	while (zone != NULL && (req.flags & MHP_PAGE_THIS_NODE) != 0 && zone->node != req.node);
 	return zone;
 }
 
-bool
+void
 mhp__page_req_drain(struct mhp *m, struct mhp_page_req req)
 {
 	struct mhp_zone *zone;
-	bool drained = false;
 
-	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;) {
-		if (mhp__cache_is_empty(m, zone))
-			continue;
+	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;)
 		mhp__cache_drain(m, zone);
-		drained = true;
-	}
-	return drained;
 }
 
 /* ---- allocate ---- */
 
-/* home: the zone whose cache had none. */
+/* home: the zone whose cache had none. False needs a proof: what is left may sit in other caches, be
+ * part of a larger page there, or be on its way between cache and bitmaps. */
 static bool
 take_slowly(struct mhp *m, struct mhp_page_req req, unsigned home, uint64_t *ret_pfn)
 {
@@ -168,11 +170,8 @@ take_slowly(struct mhp *m, struct mhp_page_req req, unsigned home, uint64_t *ret
 		if (mhp__cache_refill(m, zone, req.order, ret_pfn))
 			return true;
 	}
-	/* What is left may sit in other caches, and be part of a larger page. */
-	if (!mhp__page_req_drain(m, req))
-		return false;
 	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;)
-		if (mhp__zone_take(m, zone, req.order, 1, NULL, ret_pfn) != 0)
+		if (mhp__cache_take_last(m, zone, req.order, ret_pfn))
 			return true;
 	return false;
 }
@@ -194,6 +193,7 @@ alloc_slowly(struct mhp *m, struct mhp_page_req req, unsigned home, uint64_t *re
 	const struct mhp_zone *zone = &m->zones[home];
 	uint64_t pfn;
 
+	req.node = zone->node; /* "any" is this one now, wherever the thread goes */
 	/* Many an instance has no MOVABLE zone at all. */
 	if (zone->kind == MHP_ZONE_MOVABLE &&
 	    atomic_load_explicit(&zone->managed, memory_order_relaxed) == 0) {
@@ -252,6 +252,20 @@ mhp__pages_take(struct mhp *m, unsigned node, unsigned order, unsigned nr_max, u
 	for (unsigned i = 0; i < nr; i++)
 		mhp__unpoison(m, ret_pfns[i], UINT64_C(1) << order, true);
 	return nr;
+}
+
+bool
+mhp__pages_take_last(struct mhp *m, unsigned node, unsigned order, uint64_t *ret_pfn)
+{
+	const uint8_t *list = zonelist(m, node, true);
+	struct mhp_zone *zone;
+	bool taken = false;
+
+	for (unsigned at = 0; !taken && (zone = zone_next(m, list, &at)) != NULL;)
+		taken = mhp__cache_take_last(m, zone, order, ret_pfn);
+	if (taken)
+		mhp__unpoison(m, *ret_pfn, UINT64_C(1) << order, true);
+	return taken;
 }
 
 /* ---- free ---- */

@@ -13,12 +13,16 @@ void mhp__page_release(struct mhp *m, uint64_t pfn, unsigned order);
  * caches passed by; descriptors all-zero. node: preferred. 0: there are none. */
 unsigned mhp__pages_take(struct mhp *m, unsigned node, unsigned order, unsigned nr_max,
 			 uint64_t *ret_pfns);
+/* The same for one page that must not be missed: out of the caches too. */
+bool mhp__pages_take_last(struct mhp *m, unsigned node, unsigned order, uint64_t *ret_pfn);
 /* All of a request but its order is in range. */
 bool mhp__page_req_is_valid(const struct mhp *m, struct mhp_page_req req);
-/* The next zone that may serve it, or NULL; *at is 0 at first. */
+/* "Any node" as the node of the CPU that asks: once for a call, as the thread may move on. */
+struct mhp_page_req mhp__page_req_home(const struct mhp *m, struct mhp_page_req req);
+/* The next zone that may serve a request for a node, or NULL; *at is 0 at first. */
 struct mhp_zone *mhp__page_req_zone(struct mhp *m, struct mhp_page_req req, unsigned *at);
-/* Empty the caches of those zones. False: there was nothing in them. */
-bool mhp__page_req_drain(struct mhp *m, struct mhp_page_req req);
+/* Empty the caches of those zones. */
+void mhp__page_req_drain(struct mhp *m, struct mhp_page_req req);
 /* Is pfn the first frame of a caller's page? Return: 0, or what mhp_page_free() would. */
 int mhp__page_look(const struct mhp *m, uint64_t pfn, unsigned *ret_order);
 

@@ -2,12 +2,17 @@
 /*
  * arena.c - one arena: take frames from its bitmaps and give them back.
  *
- * Owns the fields full, mixed, virgin, fail_order and nr_free of a slot and the bitmap words of
- * its pageblocks; the caller holds the arena's lock, which makes every function here plain code.
+ * Owns the fields full, mixed, virgin, holes and nr_free of a slot and the bitmap words of its
+ * pageblocks; the caller holds the arena's lock, which makes every function here plain code.
  * slots.h names the four conditions of a pageblock. A bitmap is looked at only where mixed is 1,
  * so a pageblock that turns mixed has its words written first, and settle() after every change
  * turns it back as soon as its frames are all free. Frames below nr_head count as taken in the
  * words, so that no search ever finds them.
+ *
+ * `holes` is exact whenever the lock is free (INV 7), so a search by it never fails. It changes
+ * seldom: a frame that is given back can only raise it where the aligned run around it, of the
+ * first order that there is no hole of yet, is free; what is taken can only lower it, and the
+ * first pageblock that still has such a hole ends the look.
  *
  * nr_free always is the number of frames that are free here, isolated ones included: those can be
  * given back, but not taken. Must not know: caches, zones, what a page is used for.
@@ -84,15 +89,91 @@ mhp__arena_partial(const struct mhp *m, const struct mhp_arena *arena)
 	return (arena->mixed | head_part(m, arena)) & ~arena->full & ~isolated(arena);
 }
 
-enum mhp_arena_class
-mhp__arena_classify(const struct mhp *m, const struct mhp_arena *arena)
+unsigned
+mhp__arena_list(const struct mhp *m, const struct mhp_arena *arena)
 {
-	bool partial = mhp__arena_partial(m, arena) != 0;
 	if (mhp__arena_huge(m, arena) == 0)
-		return partial ? MHP_CLASS_SMALL : MHP_CLASS_NONE;
+		return MHP_LIST_HOLES + arena->holes;
 	if (arena->nr_free == mhp__arena_pages(m) - arena->nr_head)
-		return MHP_CLASS_EMPTY;
-	return partial ? MHP_CLASS_MIXED : MHP_CLASS_HUGE;
+		return MHP_LIST_EMPTY;
+	return MHP_LIST_WHOLE + arena->holes;
+}
+
+/* ---- holes ---- */
+
+/* Bits at which a run of 1 << order frames may start. */
+static const uint64_t aligned_starts[7] = {
+	UINT64_MAX,
+	UINT64_C(0x5555555555555555),
+	UINT64_C(0x1111111111111111),
+	UINT64_C(0x0101010101010101),
+	UINT64_C(0x0001000100010001),
+	UINT64_C(0x0000000100000001),
+	UINT64_C(1),
+};
+
+/* How many orders have an aligned run of set bits, so 0 when no bit is set. */
+static unsigned
+orders_in(uint64_t bits)
+{
+	unsigned order = 0;
+
+	while (bits != 0 && order < 6) {
+		bits &= bits >> (1U << order);
+		bits &= aligned_starts[++order];
+	}
+	return bits != 0 ? order + 1 : order;
+}
+
+/* Orders of the free pages in a pageblock that is not wholly free. */
+static unsigned
+pageblock_holes(const struct mhp *m, const struct mhp_arena *arena, unsigned pageblock)
+{
+	unsigned nr = words_per_pageblock(m), index = pageblock * nr, most = 0;
+	const uint64_t *words = arena_words(m, arena) + index;
+	bool mixed = (arena->mixed >> pageblock & 1) != 0;
+	uint64_t whole = 0;            /* words that are free */
+
+	for (unsigned i = 0; i < nr; i++) {
+		uint64_t free = word_mask(m) & ~(mixed ? words[i] : head_word(m, arena, index + i));
+		unsigned orders = free == word_mask(m) ? word_shift(m) + 1U : orders_in(free);
+		whole |= (uint64_t)(free == word_mask(m)) << i;
+		most = orders > most ? orders : most;
+	}
+	return whole != 0 ? word_shift(m) + orders_in(whole) : most;
+}
+
+unsigned
+mhp__arena_holes(const struct mhp *m, const struct mhp_arena *arena, unsigned enough)
+{
+	unsigned most = 0;
+
+	/* From the last, as the first are taken from. */
+	for (uint64_t left = mhp__arena_partial(m, arena); left != 0 && most < enough;) {
+		unsigned pageblock = 63U - (unsigned)__builtin_clzll(left);
+		unsigned orders = pageblock_holes(m, arena, pageblock);
+		most = orders > most ? orders : most;
+		left &= ~(UINT64_C(1) << pageblock);
+	}
+	return most;
+}
+
+/* Pageblocks were taken from, or have left the set of those with holes. */
+static inline void
+lower_holes(const struct mhp *m, struct mhp_arena *arena)
+{
+	arena->holes = (uint8_t)mhp__arena_holes(m, arena, arena->holes);
+}
+
+/* A pageblock has come to that set, or was given frames. */
+static void
+raise_holes(const struct mhp *m, struct mhp_arena *arena, unsigned pageblock)
+{
+	if ((mhp__arena_partial(m, arena) >> pageblock & 1) == 0)
+		return;
+	unsigned orders = pageblock_holes(m, arena, pageblock);
+	if (orders > arena->holes)
+		arena->holes = (uint8_t)orders;
 }
 
 /* Descriptors of a pageblock that was never used may hold anything; from here on they are zero. */
@@ -141,17 +222,6 @@ settle(struct mhp *m, struct mhp_arena *arena, unsigned pageblock)
 }
 
 /* ---- take ---- */
-
-/* Bits at which a run of 1 << order frames may start. */
-static const uint64_t aligned_starts[7] = {
-	UINT64_MAX,
-	UINT64_C(0x5555555555555555),
-	UINT64_C(0x1111111111111111),
-	UINT64_C(0x0101010101010101),
-	UINT64_C(0x0001000100010001),
-	UINT64_C(0x0000000100000001),
-	UINT64_C(1),
-};
 
 /* Take from one word pages of an order that fits in it; base is the frame of its first bit. */
 static inline unsigned
@@ -237,22 +307,20 @@ mhp__arena_take(struct mhp *m, struct mhp_arena *arena, unsigned order, uint64_t
 
 	if (order == MHP_PAGEBLOCK_ORDER(m)) {
 		nr = take_pageblocks(m, arena, huge, nr_max, ret_pfns);
-	} else {
-		if (arena->fail_order != 0 && order >= arena->fail_order)
-			partial = 0;
-		else
-			partial = mhp__arena_partial(m, arena) & mask;
-		/* Bound: each turn uses up one pageblock of the two sets. */
-		for (uint64_t left; (left = partial != 0 ? partial : huge) != 0 && nr < nr_max;) {
-			unsigned pageblock = (unsigned)__builtin_ctzll(left);
-			nr += take_small(m, arena, pageblock, order, nr_max - nr, ret_pfns + nr);
-			partial &= ~(UINT64_C(1) << pageblock);
-			huge &= ~(UINT64_C(1) << pageblock);
-		}
-		if (nr == 0 && mask == UINT64_MAX && isolated(arena) == 0 &&
-		    (arena->fail_order == 0 || order < arena->fail_order))
-			arena->fail_order = (uint8_t)order;
+		arena->nr_free -= (uint32_t)nr << order;
+		return nr;
 	}
+	partial = order < arena->holes ? mhp__arena_partial(m, arena) & mask : 0;
+	/* Bound: each turn uses up one pageblock of the two sets. */
+	for (uint64_t left; (left = partial != 0 ? partial : huge) != 0 && nr < nr_max;) {
+		unsigned pageblock = (unsigned)__builtin_ctzll(left);
+		nr += take_small(m, arena, pageblock, order, nr_max - nr, ret_pfns + nr);
+		if (partial == 0) /* it was free, and is in use now */
+			raise_holes(m, arena, pageblock);
+		partial &= ~(UINT64_C(1) << pageblock);
+		huge &= ~(UINT64_C(1) << pageblock);
+	}
+	lower_holes(m, arena);
 	arena->nr_free -= (uint32_t)nr << order;
 	return nr;
 }
@@ -271,19 +339,48 @@ mhp__arena_take_frame(struct mhp *m, struct mhp_arena *arena, uint64_t pfn)
 							 << (frame & ((1U << word_shift(m)) - 1));
 	arena->nr_free--;
 	settle(m, arena, pageblock);
+	arena->holes = (uint8_t)mhp__arena_holes(m, arena, MHP_ORDERS); /* it may have been free */
 	return true;
 }
 
 /* ---- give ---- */
 
+/* The aligned run that a frame must complete to raise `holes`, as bits and as a mask of places. A
+ * word at most: beyond that, pageblock_holes() has to look in any case. */
+struct window {
+	uint64_t run;
+	unsigned starts;
+};
+
+static inline struct window
+window_of(const struct mhp *m, const struct mhp_arena *arena)
+{
+	unsigned shift = word_shift(m), order = arena->holes < shift ? arena->holes : shift;
+	return (struct window){ UINT64_MAX >> (64U - (1U << order)),
+				(1U << shift) - (1U << order) };
+}
+
+/* Frames of a pageblock have come free: has it, or a hole in it? */
+static __attribute__((noinline)) struct window
+frames_came(struct mhp *m, struct mhp_arena *arena, unsigned pageblock)
+{
+	settle(m, arena, pageblock);
+	raise_holes(m, arena, pageblock);
+	if ((arena->mixed >> pageblock & 1) == 0) /* its holes have become one free pageblock */
+		lower_holes(m, arena);
+	return window_of(m, arena);
+}
+
 /* Give one page below the pageblock's order. */
 static inline __attribute__((always_inline)) void
-give_small(struct mhp *m, struct mhp_arena *arena, uint64_t *words, uint32_t frame, unsigned order)
+give_small(struct mhp *m, struct mhp_arena *arena, uint64_t *words, uint32_t frame, unsigned order,
+	   struct window *window)
 {
 	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m), shift = word_shift(m);
 	unsigned nr_words = order > shift ? 1U << (order - shift) : 1U;
 	uint64_t run = order >= 6 ? UINT64_MAX : (UINT64_C(1) << (1U << order)) - 1;
 	uint64_t bits = run << (frame & ((1U << shift) - 1)), left = 0;
+	uint64_t around = window->run << (frame & window->starts);
 
 	if (MHP_UNLIKELY((arena->mixed >> pageblock & 1) == 0))
 		make_mixed(m, arena, pageblock);
@@ -294,9 +391,8 @@ give_small(struct mhp *m, struct mhp_arena *arena, uint64_t *words, uint32_t fra
 		left |= words[i];
 	}
 	arena->full &= ~(UINT64_C(1) << pageblock);
-	/* This word is free now; the pageblock may be. */
-	if (MHP_UNLIKELY(left == head_word(m, arena, frame >> shift)))
-		settle(m, arena, pageblock);
+	if (MHP_UNLIKELY((left & around) == (head_word(m, arena, frame >> shift) & around)))
+		*window = frames_came(m, arena, pageblock);
 }
 
 static void
@@ -314,19 +410,32 @@ mhp__arena_give_many(struct mhp *m, struct mhp_arena *arena, unsigned order, uns
 {
 	uint64_t *words = arena_words(m, arena);
 	uint64_t start = mhp__arena_start(m, arena);
+	struct window window = window_of(m, arena);
 
 	if (order == 0) { /* the same loop again, without what only larger orders need */
 		for (unsigned i = 0; i < nr; i++)
-			give_small(m, arena, words, (uint32_t)(pfns[i] - start), 0);
+			give_small(m, arena, words, (uint32_t)(pfns[i] - start), 0, &window);
 	} else if (order == MHP_PAGEBLOCK_ORDER(m)) {
 		for (unsigned i = 0; i < nr; i++)
 			give_pageblock(m, arena, (uint32_t)(pfns[i] - start));
 	} else {
 		for (unsigned i = 0; i < nr; i++)
-			give_small(m, arena, words, (uint32_t)(pfns[i] - start), order);
+			give_small(m, arena, words, (uint32_t)(pfns[i] - start), order,
+				   &window);
 	}
 	arena->nr_free += (uint32_t)nr << order;
-	arena->fail_order = 0;
+}
+
+/* ---- isolation ---- */
+
+void
+mhp__arena_isolate(struct mhp *m, struct mhp_arena *arena, uint64_t pageblocks, bool isolate)
+{
+	if (isolate)
+		atomic_fetch_or_explicit(&arena->isolated, pageblocks, memory_order_relaxed);
+	else
+		atomic_fetch_and_explicit(&arena->isolated, ~pageblocks, memory_order_relaxed);
+	arena->holes = (uint8_t)mhp__arena_holes(m, arena, MHP_ORDERS);
 }
 
 /* ---- look ---- */
@@ -475,6 +584,7 @@ set_range(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end, 
 		else
 			give_pageblock(m, arena, frame);
 	}
+	arena->holes = (uint8_t)mhp__arena_holes(m, arena, MHP_ORDERS);
 }
 
 bool
@@ -496,5 +606,4 @@ mhp__arena_give_range(struct mhp *m, struct mhp_arena *arena, uint32_t frame, ui
 {
 	set_range(m, arena, frame, end, false);
 	arena->nr_free += end - frame;
-	arena->fail_order = 0;
 }

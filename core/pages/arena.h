@@ -54,10 +54,14 @@ mhp__pageblock_bit(const struct mhp *m, uint64_t pfn)
 uint64_t mhp__arena_huge(const struct mhp *m, const struct mhp_arena *arena);
 /* Pageblocks that small pages should come from before those: free frames, but no huge page. */
 uint64_t mhp__arena_partial(const struct mhp *m, const struct mhp_arena *arena);
-/* The class that the arena's counters call for. */
-enum mhp_arena_class mhp__arena_classify(const struct mhp *m, const struct mhp_arena *arena);
+/* The list that the arena's contents call for, MHP_LIST_*. */
+unsigned mhp__arena_list(const struct mhp *m, const struct mhp_arena *arena);
+/* How many orders there are holes of (slots.h), counted anew; the search ends at `enough`. */
+unsigned mhp__arena_holes(const struct mhp *m, const struct mhp_arena *arena, unsigned enough);
+/* From now on nothing is taken from these pageblocks, one bit each; or it may be again. */
+void mhp__arena_isolate(struct mhp *m, struct mhp_arena *arena, uint64_t pageblocks, bool isolate);
 /* Take up to nr_max pages of order from pageblocks in mask that are not isolated; their pfns.
- * Partly used pageblocks first. Their descriptors are all-zero afterwards. */
+ * Holes first. Their descriptors are all-zero afterwards. */
 unsigned mhp__arena_take(struct mhp *m, struct mhp_arena *arena, unsigned order, uint64_t mask,
 			 unsigned nr_max, uint64_t *ret_pfns);
 /* Take one frame, isolated or not. False: it is taken already, or not the allocator's. */

@@ -171,18 +171,16 @@ cpu_set(struct cpus *cpus, unsigned cpu)
 static void
 empty_cache(struct mhp *m, struct mhp_zone *zone, struct mhp_cache *cache)
 {
-	mhp__rank_enter(MHP_RANK_CACHE);
 	for (unsigned order = 0; order < MHP_ORDERS; order++) {
 		for (unsigned nr; (nr = stack_count(cache, order)) != 0;)
 			stack_give(m, cache, order, nr < BATCH_MAX ? nr : BATCH_MAX);
 	}
 	mhp__zone_settle(zone, cache);
-	open_cache(cache);
 }
 
-/* Empty those caches that can be closed now. Returns how many that were. */
+/* Close and empty those caches that can be closed now. Returns how many that were. */
 static unsigned
-drain_some(struct mhp *m, struct mhp_zone *zone, struct cpus *done)
+close_some(struct mhp *m, struct mhp_zone *zone, struct cpus *done)
 {
 	struct mhp_cache *caches = mhp__zone_caches(m, zone);
 	struct cpus closed = { { 0 } };
@@ -213,22 +211,49 @@ drain_lock(struct mhp_cache *caches)
 		mhp_port_relax(spins);
 }
 
-void
-mhp__cache_drain(struct mhp *m, struct mhp_zone *zone)
+/* Close all caches of a zone, and empty them. Nobody waits for them meanwhile: pages pass them by. */
+static void
+close_all(struct mhp *m, struct mhp_zone *zone)
 {
-	struct mhp_cache *caches = mhp__zone_caches(m, zone);
 	struct cpus done = { { 0 } };
 	unsigned nr_done = 0;
 
-	drain_lock(caches);
+	drain_lock(mhp__zone_caches(m, zone));
+	mhp__rank_enter(MHP_RANK_CACHE);
 	/* Bound: who closed a cache locally opens it after one batch. */
 	for (unsigned spins = 0;; spins++) {
-		nr_done += drain_some(m, zone, &done);
+		nr_done += close_some(m, zone, &done);
 		if (nr_done == m->geo.nr_cpus)
 			break;
 		mhp_port_relax(spins);
 	}
+}
+
+static void
+open_all(struct mhp *m, struct mhp_zone *zone)
+{
+	struct mhp_cache *caches = mhp__zone_caches(m, zone);
+
+	for (unsigned cpu = 0; cpu < m->geo.nr_cpus; cpu++)
+		mhp_port_cache_open(&caches[cpu]);
+	mhp__rank_leave(MHP_RANK_CACHE);
 	atomic_store_explicit(&caches[0].draining, 0, memory_order_release);
+}
+
+void
+mhp__cache_drain(struct mhp *m, struct mhp_zone *zone)
+{
+	close_all(m, zone);
+	open_all(m, zone);
+}
+
+bool
+mhp__cache_take_last(struct mhp *m, struct mhp_zone *zone, unsigned order, uint64_t *ret_pfn)
+{
+	close_all(m, zone);
+	unsigned nr = mhp__zone_take(m, zone, order, 1, NULL, ret_pfn);
+	open_all(m, zone);
+	return nr != 0;
 }
 
 uint64_t
@@ -241,16 +266,4 @@ mhp__cache_nr_frames(const struct mhp *m, const struct mhp_zone *zone)
 		for (unsigned order = 0; order < MHP_ORDERS; order++)
 			nr += (uint64_t)stack_count(&caches[cpu], order) << order;
 	return nr;
-}
-
-bool
-mhp__cache_is_empty(const struct mhp *m, const struct mhp_zone *zone)
-{
-	const struct mhp_cache *caches = mhp__zone_caches(m, zone);
-
-	/* Who has closed a cache may hold a batch of it that he has not given back yet. */
-	for (unsigned cpu = 0; cpu < m->geo.nr_cpus; cpu++)
-		if (atomic_load_explicit(&caches[cpu].closed, memory_order_acquire) != 0)
-			return false;
-	return mhp__cache_nr_frames(m, zone) == 0;
 }

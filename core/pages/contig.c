@@ -127,9 +127,12 @@ mhp__pages_alloc_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_page
 {
 	uint64_t pfn;
 
-	if (!take_contig(m, req, nr_pages, &pfn) &&
-	    (!mhp__page_req_drain(m, req) || !take_contig(m, req, nr_pages, &pfn)))
-		return MHP_ENOMEM;
+	req = mhp__page_req_home(m, req);
+	if (!take_contig(m, req, nr_pages, &pfn)) {
+		mhp__page_req_drain(m, req);
+		if (!take_contig(m, req, nr_pages, &pfn))
+			return MHP_ENOMEM;
+	}
 	mhp__unpoison(m, pfn, nr_pages, true);
 	for (uint64_t at = pfn, left = nr_pages; left > 0;) {
 		unsigned order = cut(m, at, left);

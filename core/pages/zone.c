@@ -2,17 +2,17 @@
 /*
  * zone.c - arenas in a zone: which one to take from, and the life of an arena in a zone.
  *
- * Owns the lists of a zone and the fields of an arena that link it. An arena is on the list that
- * mhp__arena_classify() calls for; whoever changes an arena finds out under its lock that the
- * list is the wrong one, lets go of the lock and calls mhp__zone_refile(), so between the two a
- * list may be behind. An arena in which nothing can be taken is on no list.
+ * Owns the lists of a zone and the fields of an arena that link it. Whenever an arena's lock is free
+ * the arena is on the list that mhp__arena_list() calls for: whoever changes it files it before he
+ * lets go, with the zone's lock inside of the arena's. So what is on no list is nowhere (INV 12),
+ * and finding an arena costs the same in a zone of one as in a zone of half a million.
  *
- * Small pages look in SMALL arenas and in used pageblocks of MIXED ones before they break up a
- * free pageblock, and whole pageblocks come from arenas in use before empty ones. A cache that
- * refills marks its arena as claimed and comes back to it without the zone's lock; the others look
- * for one that is not claimed first, so that CPUs do not fight for one arena's lock. What is chosen
- * follows from the sequence of calls alone. Must not know: what frames hold, why a range starts
- * where it starts.
+ * Holes are used before a free pageblock is broken up, the smallest that will do, and whole
+ * pageblocks come from arenas in use before empty ones. A cache that refills claims its arena and
+ * comes back to it without the zone's lock; others look for one that is not claimed first, so that
+ * CPUs do not fight for one arena's lock. Only single frames leave the holes there to that CPU
+ * altogether. What is chosen follows from the sequence of calls alone. Must not know: what frames
+ * hold, why a range starts where it starts.
  */
 #include "pages/zone.h"
 
@@ -23,40 +23,24 @@
 /* Frames given to arenas through one cache before the zone's own counter hears of it: a line that
  * all CPUs write is what two of them would wait for most. */
 #define NR_GIVEN_MAX (INT64_C(1) << 16)
-/* How many arenas of a list are looked at in one step. */
-#define LOOK_MAX 16U
 /* Pages sorted by arena in one go. */
 #define GIVE_MAX 128U
 #define GIVE_BUCKETS 64U
 
 /* ---- lists: zone lock ---- */
 
-static inline uint32_t
-list_head(const struct mhp_zone *zone, unsigned class)
-{
-	return atomic_load_explicit(&zone->head[class], memory_order_relaxed);
-}
-
-static inline void
-set_list_head(struct mhp_zone *zone, unsigned class, uint32_t id)
-{
-	atomic_store_explicit(&zone->head[class], id, memory_order_relaxed);
-}
-
 static void
 unlink_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena)
 {
-	uint32_t id = mhp__arena_index(m, arena) + 1;
+	uint32_t id = mhp__arena_index(m, arena) + 1, *head = &zone->head[arena->list];
 
-	if (arena->class == MHP_CLASS_NONE)
-		return;
 	if (arena->next == id) {
-		set_list_head(zone, arena->class, 0);
+		*head = 0;
 	} else {
 		m->arenas[arena->prev - 1].next = arena->next;
 		m->arenas[arena->next - 1].prev = arena->prev;
-		if (list_head(zone, arena->class) == id)
-			set_list_head(zone, arena->class, arena->next);
+		if (*head == id)
+			*head = arena->next;
 	}
 	arena->next = arena->prev = 0;
 }
@@ -65,59 +49,56 @@ unlink_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena)
 static void
 link_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena, bool first)
 {
-	uint32_t id = mhp__arena_index(m, arena) + 1, head;
+	uint32_t id = mhp__arena_index(m, arena) + 1, *head = &zone->head[arena->list];
 
-	if (arena->class == MHP_CLASS_NONE)
+	if (*head == 0) {
+		arena->next = arena->prev = *head = id;
 		return;
-	head = list_head(zone, arena->class);
-	if (head == 0) {
-		arena->next = arena->prev = id;
-		first = true;
-	} else {
-		arena->next = head;
-		arena->prev = m->arenas[head - 1].prev;
-		m->arenas[arena->prev - 1].next = id;
-		m->arenas[head - 1].prev = id;
 	}
+	arena->next = *head;
+	arena->prev = m->arenas[*head - 1].prev;
+	m->arenas[arena->prev - 1].next = id;
+	m->arenas[*head - 1].prev = id;
 	if (first)
-		set_list_head(zone, arena->class, id);
+		*head = id;
 }
 
-/* Zone and arena lock held. */
+/* Arena and zone lock held. The set of lists changes by one store: who reads it without the lock
+ * does not find an arena on its way on neither. */
 static void
-file_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena)
+move_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena, unsigned list)
 {
-	enum mhp_arena_class class = mhp__arena_classify(m, arena);
-	bool first = class == MHP_CLASS_EMPTY && arena->class != MHP_CLASS_NONE;
+	bool first = list == MHP_LIST_EMPTY && arena->list != MHP_LIST_NONE;
+	uint32_t lists = atomic_load_explicit(&zone->lists, memory_order_relaxed);
 
-	if (class == (enum mhp_arena_class)arena->class)
-		return;
-	unlink_arena(m, zone, arena);
-	arena->class = (uint8_t)class;
-	link_arena(m, zone, arena, first);
+	if (arena->list != MHP_LIST_NONE) {
+		unlink_arena(m, zone, arena);
+		if (zone->head[arena->list] == 0)
+			lists &= ~(UINT32_C(1) << arena->list);
+	}
+	arena->list = (uint8_t)list;
+	if (list != MHP_LIST_NONE) {
+		link_arena(m, zone, arena, first);
+		lists |= UINT32_C(1) << list;
+	}
+	atomic_store_explicit(&zone->lists, lists, memory_order_relaxed);
 }
 
-void
-mhp__zone_refile(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena)
-{
-	mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
-	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-	if (arena->zone_id1 == mhp__zone_id(m, zone) + 1) /* it may have left meanwhile */
-		file_arena(m, zone, arena);
-	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
-	mhp__spin_unlock(&zone->lock, MHP_RANK_ZONE);
-}
-
-/* Let go of an arena that has changed. */
+/* Let go of an arena that may have changed: it is on its list before anybody else has it. */
 static void
 unlock_arena(struct mhp *m, struct mhp_arena *arena)
 {
-	unsigned zone_id1 = arena->zone_id1;
-	bool stale = zone_id1 != 0 && mhp__arena_classify(m, arena) != arena->class;
+	unsigned zone_id1 = arena->zone_id1, list = arena->list;
 
+	if (MHP_LIKELY(zone_id1 != 0))
+		list = mhp__arena_list(m, arena);
+	if (MHP_UNLIKELY(list != arena->list)) {
+		struct mhp_zone *zone = &m->zones[zone_id1 - 1];
+		mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
+		move_arena(m, zone, arena, list);
+		mhp__spin_unlock(&zone->lock, MHP_RANK_ZONE);
+	}
 	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
-	if (MHP_UNLIKELY(stale))
-		mhp__zone_refile(m, &m->zones[zone_id1 - 1], arena);
 }
 
 /* ---- counting ---- */
@@ -164,26 +145,85 @@ struct want {
 	uint64_t *ret_pfns;
 };
 
-/* One step of a search. */
-struct look {
-	uint8_t class;
-	bool claimed;                  /* also where another cache refills from */
-	bool keep;                     /* break up no pageblock */
-};
+/* Lists of arenas that have a hole of an order, and of those with free pageblocks. */
+#define LISTS_FROM(from, end) ((UINT32_C(1) << (end)) - (UINT32_C(1) << (from)))
+#define LISTS_WHOLE LISTS_FROM(MHP_LIST_WHOLE, MHP_LISTS)
 
-static const struct look looks_small[] = {
-	{ MHP_CLASS_SMALL, false, false }, { MHP_CLASS_SMALL, true, false },
-	{ MHP_CLASS_MIXED, false, true },  { MHP_CLASS_MIXED, false, false },
-	{ MHP_CLASS_HUGE, false, false },  { MHP_CLASS_EMPTY, false, false },
-	{ MHP_CLASS_MIXED, true, false },  { MHP_CLASS_HUGE, true, false },
-	{ MHP_CLASS_EMPTY, true, false },
-};
+static inline uint32_t
+lists_of_holes(unsigned order)
+{
+	return LISTS_FROM(MHP_LIST_HOLES + order + 1, MHP_LIST_HOLES + MHP_ORDERS) |
+	       LISTS_FROM(MHP_LIST_WHOLE + order + 1, MHP_LIST_WHOLE + MHP_ORDERS);
+}
 
-static const struct look looks_huge[] = {
-	{ MHP_CLASS_MIXED, false, false }, { MHP_CLASS_HUGE, false, false },
-	{ MHP_CLASS_EMPTY, false, false }, { MHP_CLASS_MIXED, true, false },
-	{ MHP_CLASS_HUGE, true, false },   { MHP_CLASS_EMPTY, true, false },
-};
+/* The first arena of these lists, the lowest list first, that no cache has claimed; or that one
+ * has. Zone lock held. */
+static struct mhp_arena *
+first_of(struct mhp *m, struct mhp_zone *zone, uint32_t lists, bool claimed)
+{
+	lists &= atomic_load_explicit(&zone->lists, memory_order_relaxed);
+	for (; lists != 0; lists &= lists - 1) {
+		uint32_t *head = &zone->head[__builtin_ctz(lists)], first = *head;
+		/* Bound: a cache has claimed one arena at most, and claimed ones come to the end of
+		 * the list as they are met. */
+		do {
+			struct mhp_arena *arena = &m->arenas[*head - 1];
+			if (claimed || arena->claimed == 0)
+				return arena;
+			*head = arena->next;
+		} while (*head != first);
+	}
+	return NULL;
+}
+
+/* The arena to take from, or NULL. Zone lock held. */
+static struct mhp_arena *
+choose(struct mhp *m, const struct want *want)
+{
+	bool huge = want->order == MHP_PAGEBLOCK_ORDER(m), single = want->order == 0;
+	uint32_t holes = huge ? 0 : lists_of_holes(want->order);
+	/* In this order; from each lists, and whether claimed ones will do. */
+	const struct {
+		uint32_t lists;
+		bool claimed;
+	} steps[] = {
+		{ holes, false }, { single ? 0 : holes, true }, { LISTS_WHOLE, false },
+		{ single ? holes : 0, true }, { LISTS_WHOLE, true },
+	};
+	struct mhp_arena *arena = NULL;
+
+	for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]) && arena == NULL; i++)
+		arena = first_of(m, want->zone, steps[i].lists, steps[i].claimed);
+	return arena;
+}
+
+/* The cache will refill from elsewhere. Zone lock held. */
+static void
+drop_claim(struct mhp *m, const struct want *want)
+{
+	uint32_t hint = want->cache != NULL ? want->cache->hint : 0;
+
+	if (hint == 0)
+		return;
+	if (m->arenas[hint - 1].zone_id1 == mhp__zone_id(m, want->zone) + 1)
+		m->arenas[hint - 1].claimed = 0;
+	want->cache->hint = 0;
+}
+
+/* The cache will refill from this arena. Zone lock held. */
+static void
+claim(struct mhp *m, const struct want *want, struct mhp_arena *arena)
+{
+	uint32_t id = mhp__arena_index(m, arena) + 1;
+
+	if (want->cache == NULL)
+		return;
+	arena->claimed = 1;
+	want->cache->hint = id;
+	/* Others look behind it; when all are claimed, they take turns. */
+	if (want->zone->head[arena->list] == id)
+		want->zone->head[arena->list] = arena->next;
+}
 
 /* Take from the arena that this cache refilled from last, but break up no pageblock: where to do
  * that is for the lists to say. */
@@ -206,97 +246,37 @@ take_hinted(struct mhp *m, const struct want *want)
 	return nr;
 }
 
-/* Zone lock held: the cache will refill from elsewhere. */
-static void
-drop_claim(struct mhp *m, const struct want *want)
+/* Take holes while there are any, else break up pageblocks. Arena lock held. */
+static unsigned
+take_chosen(struct mhp *m, const struct want *want, struct mhp_arena *arena)
 {
-	if (want->cache == NULL || want->cache->hint == 0)
-		return;
-	struct mhp_arena *arena = &m->arenas[want->cache->hint - 1];
-	want->cache->hint = 0;
-	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-	if (arena->zone_id1 == mhp__zone_id(m, want->zone) + 1)
-		arena->claimed = 0;
-	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
+	uint64_t mask = want->order < arena->holes ? mhp__arena_partial(m, arena) : UINT64_MAX;
+
+	if (MHP_UNLIKELY(arena->zone_id1 != mhp__zone_id(m, want->zone) + 1))
+		return 0;
+	return mhp__arena_take(m, arena, want->order, mask, want->nr_max, want->ret_pfns);
 }
 
-/* Zone lock held: try one arena of a list. */
+/* Each arena that is chosen has such a page, unless somebody else was faster. */
 static unsigned
-take_from(struct mhp *m, const struct want *want, struct look look, struct mhp_arena *arena)
+take_listed(struct mhp *m, const struct want *want)
 {
-	unsigned nr = 0;
-
-	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-	if (arena->claimed == 0 || look.claimed) {
-		uint64_t mask = look.keep ? mhp__arena_partial(m, arena) : UINT64_MAX;
-		nr = mhp__arena_take(m, arena, want->order, mask, want->nr_max, want->ret_pfns);
-	}
-	if (nr != 0) {
-		if (want->cache != NULL) {
-			arena->claimed = 1;
-			want->cache->hint = mhp__arena_index(m, arena) + 1;
-		}
-		/* All are claimed: the next one who comes shares with another. */
-		if (look.claimed)
-			set_list_head(want->zone, look.class, arena->next);
-		file_arena(m, want->zone, arena);
-	}
-	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
-	return nr;
-}
-
-/* Zone lock held. */
-static unsigned
-take_listed(struct mhp *m, const struct want *want, struct look look)
-{
-	uint32_t head = list_head(want->zone, look.class), id = head;
-
-	for (unsigned i = 0; i < LOOK_MAX && id != 0; i++) {
-		struct mhp_arena *arena = &m->arenas[id - 1];
-		unsigned nr = take_from(m, want, look, arena);
-		if (nr != 0)
-			return nr;
-		id = arena->next != head ? arena->next : 0;
-	}
-	return 0;
-}
-
-static unsigned
-take_by_lists(struct mhp *m, const struct want *want)
-{
-	bool huge = want->order == MHP_PAGEBLOCK_ORDER(m);
-	const struct look *looks = huge ? looks_huge : looks_small;
-	unsigned nr_looks = huge ? sizeof(looks_huge) / sizeof(looks_huge[0]) :
-				   sizeof(looks_small) / sizeof(looks_small[0]);
-	unsigned nr = 0;
-
-	mhp__spin_lock(&want->zone->lock, MHP_RANK_ZONE);
-	drop_claim(m, want);
-	for (unsigned i = 0; i < nr_looks && nr == 0; i++)
-		nr = take_listed(m, want, looks[i]);
-	mhp__spin_unlock(&want->zone->lock, MHP_RANK_ZONE);
-	return nr;
-}
-
-/* The last resort of orders in between: a list does not say which of its arenas has a run of that
- * length, so ask them all, without the zone's lock. */
-static unsigned
-take_anywhere(struct mhp *m, const struct want *want)
-{
-	uint64_t pfn = atomic_load_explicit(&want->zone->start_pfn, memory_order_relaxed);
-	uint64_t end = atomic_load_explicit(&want->zone->end_pfn, memory_order_relaxed);
-	unsigned nr = 0;
-
-	/* Bound: the arenas that the zone spans. */
-	for (; pfn < end && nr == 0; pfn = mhp__arena_next(m, pfn)) {
-		struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+	/* Bound: each turn but the last is one in which somebody else took, or isolated. */
+	for (;;) {
+		mhp__spin_lock(&want->zone->lock, MHP_RANK_ZONE);
+		drop_claim(m, want);
+		struct mhp_arena *arena = choose(m, want);
+		if (arena != NULL)
+			claim(m, want, arena);
+		mhp__spin_unlock(&want->zone->lock, MHP_RANK_ZONE);
+		if (arena == NULL)
+			return 0;
 		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-		if (arena->zone_id1 == mhp__zone_id(m, want->zone) + 1)
-			nr = mhp__arena_take(m, arena, want->order, UINT64_MAX, want->nr_max,
-					     want->ret_pfns);
+		unsigned nr = take_chosen(m, want, arena);
 		unlock_arena(m, arena);
+		if (MHP_LIKELY(nr != 0))
+			return nr;
 	}
-	return nr;
 }
 
 unsigned
@@ -304,19 +284,16 @@ mhp__zone_take(struct mhp *m, struct mhp_zone *zone, unsigned order, unsigned nr
 	       struct mhp_cache *cache, uint64_t *ret_pfns)
 {
 	const struct want want = { zone, cache, order, nr_max, ret_pfns };
-	bool huge = order == MHP_PAGEBLOCK_ORDER(m);
-	bool any = (list_head(zone, MHP_CLASS_MIXED) | list_head(zone, MHP_CLASS_HUGE) |
-		    list_head(zone, MHP_CLASS_EMPTY)) != 0;
-	bool small = !huge && list_head(zone, MHP_CLASS_SMALL) != 0;
 
 	MHP_ASSERT_DEBUG(nr_max > 0 && order <= MHP_PAGEBLOCK_ORDER(m));
-	if (!any && !small)
+	/* A refill that fails is followed by a closer look: CPUs that have turned to other zones
+	 * need not fight for the lock of one that is used up. */
+	if (cache != NULL && (atomic_load_explicit(&zone->lists, memory_order_relaxed) &
+			      (lists_of_holes(order) | LISTS_WHOLE)) == 0)
 		return 0;
 	unsigned nr = take_hinted(m, &want);
 	if (nr == 0)
-		nr = take_by_lists(m, &want);
-	if (nr == 0 && small && order != 0)
-		nr = take_anywhere(m, &want);
+		nr = take_listed(m, &want);
 	if (nr != 0)
 		count(zone, cache, -(int64_t)((uint64_t)nr << order));
 	return nr;
@@ -462,21 +439,19 @@ attach_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena, uint
 {
 	uint64_t all = mhp__arena_mask(m);
 
-	mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
+	mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
 	MHP_ASSERT(arena->zone_id1 == 0);
 	arena->nr_head = nr_head;
 	arena->nr_free = (uint32_t)mhp__arena_pages(m) - nr_head;
 	arena->full = (UINT64_C(1) << (nr_head >> MHP_PAGEBLOCK_ORDER(m))) - 1;
 	arena->mixed = 0;
-	arena->fail_order = arena->claimed = 0;
 	/* Nobody ever clears descriptors of pageblocks before the first usable frame, either. */
 	atomic_store_explicit(&arena->virgin, zeroed ? 0 : all, memory_order_relaxed);
 	atomic_store_explicit(&arena->isolated, all, memory_order_relaxed);
-	arena->class = MHP_CLASS_NONE;
 	arena->zone_id1 = (uint8_t)(mhp__zone_id(m, zone) + 1);
-	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
 	mhp__spin_unlock(&zone->lock, MHP_RANK_ZONE);
+	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
 	count(zone, NULL, (int64_t)(mhp__arena_pages(m) - nr_head));
 }
 
@@ -525,22 +500,22 @@ detach_arena(struct mhp *m, struct mhp_arena *arena)
 	struct mhp_zone *zone = &m->zones[arena->zone_id1 - 1]; /* stays: hotplug lock */
 	uint32_t nr_free;
 
-	mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
+	mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
 	MHP_ASSERT(atomic_load_explicit(&arena->isolated, memory_order_relaxed) ==
-		   mhp__arena_mask(m));
+			   mhp__arena_mask(m) &&
+		   arena->list == MHP_LIST_NONE && arena->holes == 0);
 	end_bad_pages(m, arena);
 	unpoison_arena(m, arena);
-	unlink_arena(m, zone, arena);
 	nr_free = arena->nr_free;
 	arena->nr_free = arena->nr_head = 0;
 	arena->full = arena->mixed = 0;
-	arena->class = arena->fail_order = arena->claimed = 0;
+	arena->claimed = 0;
 	atomic_store_explicit(&arena->virgin, 0, memory_order_relaxed);
 	atomic_store_explicit(&arena->isolated, 0, memory_order_relaxed);
 	arena->zone_id1 = 0;
-	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
 	mhp__spin_unlock(&zone->lock, MHP_RANK_ZONE);
+	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
 	count(zone, NULL, -(int64_t)nr_free);
 }
 
@@ -553,8 +528,8 @@ mhp__pages_detach(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 		detach_arena(m, &m->arenas[mhp__pfn_arena(m, pfn)]);
 }
 
-void
-mhp__pages_isolate(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
+static void
+set_isolated(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages, bool isolate)
 {
 	uint64_t end = start_pfn + nr_pages;
 
@@ -562,26 +537,21 @@ mhp__pages_isolate(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 		struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 		MHP_ASSERT(arena->zone_id1 != 0);
-		atomic_fetch_or_explicit(&arena->isolated, touched(m, pfn, end),
-					 memory_order_seq_cst);
+		mhp__arena_isolate(m, arena, touched(m, pfn, end), isolate);
 		unlock_arena(m, arena);
 	}
 }
 
 void
+mhp__pages_isolate(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
+{
+	set_isolated(m, start_pfn, nr_pages, true);
+}
+
+void
 mhp__pages_open(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 {
-	uint64_t end = start_pfn + nr_pages;
-
-	for (uint64_t pfn = start_pfn; pfn < end; pfn = mhp__arena_next(m, pfn)) {
-		struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
-		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-		MHP_ASSERT(arena->zone_id1 != 0);
-		atomic_fetch_and_explicit(&arena->isolated, ~touched(m, pfn, end),
-					  memory_order_relaxed);
-		arena->fail_order = 0;
-		unlock_arena(m, arena);
-	}
+	set_isolated(m, start_pfn, nr_pages, false);
 }
 
 bool

@@ -10,13 +10,10 @@
 
 #include "state/instance.h"
 
-/* Re-file the arena under its class; takes zone and arena lock. Call after giving or taking,
- * without locks held, when mhp__arena_classify() differs from arena->class. */
-void mhp__zone_refile(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena);
 /* Take up to nr_max pages of order from one arena of the zone, in ascending order; takes zone and
- * arena locks. Partly used pageblocks first, so that wholly free ones last. cache: a closed cache
- * of the zone, which keeps to an arena of its own while there are enough; or NULL. 0: the zone has
- * none. */
+ * arena locks. Holes first, so that free pageblocks last. cache: a closed cache of the zone, which
+ * keeps to an arena of its own while there are enough; or NULL. 0: when it looked, no arena of the
+ * zone had such a page in its bitmaps; with all caches closed and empty, that is a proof. */
 unsigned mhp__zone_take(struct mhp *m, struct mhp_zone *zone, unsigned order, unsigned nr_max,
 			struct mhp_cache *cache, uint64_t *ret_pfns);
 /* Take the frames [pfn, pfn + nr_pages) of one arena, if they are all free and of this zone. */

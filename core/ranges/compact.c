@@ -16,15 +16,14 @@
 #include "state/trace.h"
 #include "tables/owner.h"
 
-/* How many arenas are searched for targets of one source. */
-#define SEARCH_ARENAS 64U
 /* Targets taken under one lock. */
 #define TAKE_MAX 64U
 
 struct compaction {
 	struct mhp__mover mover;
 	struct mhp_zone *zone;
-	uint32_t low;                  /* arenas below have no partly used pageblock */
+	uint32_t low[MHP_ORDERS];      /* arenas below have no room of this order */
+	uint32_t used[MHP_ORDERS];     /* the first that this source has room from */
 	uint64_t nr_huge;
 };
 
@@ -53,22 +52,17 @@ take_from(struct compaction *c, uint32_t arena, uint64_t src_pfn, unsigned order
 static bool
 find_room(struct compaction *c, uint64_t src_pfn, unsigned order, uint64_t nr, bool *ret_met)
 {
-	struct mhp *m = c->mover.m;
-	uint32_t src_arena = mhp__pfn_arena(m, src_pfn);
-	uint32_t arena = c->low;
+	uint32_t src_arena = mhp__pfn_arena(c->mover.m, src_pfn), *low = &c->low[order];
 
-	/* Bound: SEARCH_ARENAS arenas, each asked until it has no more; and those that low leaves
-	 * behind, which it does once in a compaction. */
-	for (unsigned searched = 0; nr > 0 && arena <= src_arena && searched < SEARCH_ARENAS;) {
-		uint64_t nr_got = take_from(c, arena, src_pfn, order, nr);
+	/* Bound: each arena is left behind once for an order, but for those that gave room to a
+	 * source that stayed. */
+	while (nr > 0 && *low <= src_arena) {
+		uint64_t nr_got = take_from(c, *low, src_pfn, order, nr);
 		nr -= nr_got;
-		if (nr_got != 0)
-			continue;
-		if (order == 0)
-			c->low++; /* where single frames are not found, nothing is */
-		else
-			searched++;
-		arena++;
+		if (nr_got == 0)
+			++*low;
+		else if (c->used[order] == UINT32_MAX)
+			c->used[order] = *low;
 	}
 	*ret_met = nr != 0 && order == 0;
 	return nr == 0;
@@ -104,6 +98,16 @@ find_all_room(struct compaction *c, uint64_t src_pfn, const uint64_t nr_of_order
 	return true;
 }
 
+/* The room that was found goes back, and is found again by the next source. */
+static void
+give_room_back(struct compaction *c)
+{
+	mhp__room_empty(c->mover.m, &c->mover.room);
+	for (unsigned order = 0; order < MHP_ORDERS; order++)
+		if (c->used[order] < c->low[order])
+			c->low[order] = c->used[order];
+}
+
 /* Empty one pageblock if that is a gain. False: the fingers met. */
 static bool
 empty_pageblock(struct compaction *c, uint64_t src_pfn)
@@ -117,10 +121,12 @@ empty_pageblock(struct compaction *c, uint64_t src_pfn)
 	mhp__cache_drain(m, c->zone);
 	if (survey(m, src_pfn, nr_of_order)) {
 		c->mover.error.cause = MHP_CAUSE_NONE;
+		memset(c->used, 0xff, sizeof(c->used));
 		if (find_all_room(c, src_pfn, nr_of_order, &met) &&
 		    mhp__move_pass(&c->mover, src_pfn, nr_pages) == 0)
 			c->nr_huge++;
-		mhp__room_empty(m, &c->mover.room);
+		else
+			give_room_back(c);
 	}
 	mhp__pages_open(m, src_pfn, nr_pages);
 	return !met;
@@ -182,7 +188,8 @@ compact_zone(struct compaction *c)
 	mhp__cache_drain(m, c->zone); /* what caches hold looks like full pageblocks */
 	first = mhp__pfn_arena(m, c->zone->start_pfn);
 	arena = mhp__pfn_arena(m, c->zone->end_pfn - 1) + 1U;
-	c->low = first;
+	for (unsigned order = 0; order < MHP_ORDERS; order++)
+		c->low[order] = first;
 	while (arena-- > first && err == 0)
 		if (in_zone(c, &m->arenas[arena]))
 			err = compact_arena(c, arena);

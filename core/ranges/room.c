@@ -58,6 +58,8 @@ mhp__room_fill(struct mhp *m, struct mhp__room *room, unsigned node, unsigned or
 
 		if (max != 0)
 			nr_got = mhp__pages_take(m, node, chunk_order, max, pfns);
+		if (nr_got == 0 && chunk_order == order)
+			nr_got = mhp__pages_take_last(m, node, order, pfns);
 		for (unsigned i = 0; i < nr_got; i++)
 			append(m, &room->list[order], pfns[i], chunk_order);
 		nr -= (uint64_t)nr_got << (chunk_order - order);

@@ -36,8 +36,8 @@ _Static_assert(sizeof(struct mhp_page) == MHP_PAGE_BYTES, "descriptor size");
 
 struct mhp_zone {
 	struct mhp_spin lock;
-	_Atomic uint32_t head[MHP_CLASSES]; /* zone lock: arena + 1, circular lists; 0 = empty, also
-					       read without */
+	_Atomic uint32_t lists;        /* those that are not empty; written under the zone lock */
+	uint32_t head[MHP_LISTS];      /* zone lock: arena + 1, circular lists */
 	_Atomic int64_t nr_free;       /* of all arenas, less what caches have in nr_given */
 	/* a line that every allocation reads, and that only hotplug writes */
 	_Alignas(64) _Atomic uint64_t managed; /* written under the hotplug lock, read without */

@@ -54,23 +54,30 @@ struct mhp_block {                     /* all fields: the hotplug lock, unless n
 	uint32_t pad;                  /* 0 */
 };
 
-/* Lists of a zone that an arena can be on, in the order in which small pages look for room. */
-enum mhp_arena_class {
-	MHP_CLASS_SMALL = 0,           /* has free frames, but no free pageblock */
-	MHP_CLASS_MIXED = 1,           /* has a free pageblock, and free frames in a used one */
-	MHP_CLASS_HUGE = 2,            /* has free pageblocks only, and something in use */
-	MHP_CLASS_EMPTY = 3,           /* nothing in use */
-	MHP_CLASSES = 4,
-	MHP_CLASS_NONE = 4,            /* on no list: nothing to give */
+/*
+ * Lists of a zone that an arena can be on. A hole is a free page in a pageblock that is in use; an
+ * arena has holes of so many orders, so of the orders below that number. The list says both that
+ * number and whether there are free pageblocks, so the arenas that can serve an order are those of
+ * some lists, in whole, and the lowest of these lists wastes least.
+ */
+enum {
+	MHP_LIST_NONE = 0,             /* on no list: nothing to give */
+	MHP_LIST_HOLES = 0,            /* + orders of its holes: no free pageblock */
+	MHP_LIST_WHOLE = 10,           /* + orders of its holes: free pageblocks, others in use */
+	MHP_LIST_EMPTY = 20,           /* nothing in use */
+	MHP_LISTS = 21,
 };
+_Static_assert(MHP_LIST_WHOLE == MHP_LIST_HOLES + MHP_ORDERS &&
+		       MHP_LIST_EMPTY == MHP_LIST_WHOLE + MHP_ORDERS,
+	       "a list for each number of orders below a pageblock's");
 
 struct mhp_arena {                     /* its own lock, unless noted */
 	struct mhp_spin lock;
 	uint32_t next, prev;           /* arena index + 1 in its list; the zone's lock */
-	uint8_t zone_id1;              /* zone id + 1; 0 = not online; written under both locks */
-	uint8_t class;                 /* enum mhp_arena_class; the zone's lock, hint elsewhere */
-	uint8_t fail_order;            /* hint: no free page of this order or above; 0 = unknown */
-	uint8_t claimed;               /* a cache refills from here: others look elsewhere first */
+	_Atomic uint8_t zone_id1;      /* zone id + 1; 0 = not online; written under both locks */
+	uint8_t list;                  /* MHP_LIST_*; written under both locks */
+	uint8_t holes;                 /* orders of its holes: the largest is of the order below */
+	uint8_t claimed;               /* a cache refills from here; the zone's lock */
 	uint32_t nr_free;              /* frames free in the bitmaps (caches hold taken ones) */
 	uint32_t nr_head;              /* frames at its start that are not the allocator's */
 	uint64_t full;                 /* one bit a pageblock, see above */

@@ -220,21 +220,6 @@ check_pageblock(struct mhp__check *c, struct mhp__zone_tally *tally, const struc
 	return nr_free;
 }
 
-static bool
-has_free_page(const struct pageblock *pb, unsigned order)
-{
-	uint64_t step = UINT64_C(1) << order;
-
-	for (uint64_t pfn = pb->start; pfn + step <= pb->end; pfn += step) {
-		uint64_t frame = pfn;
-		while (frame < pfn + step && !is_taken(pb, frame))
-			frame++;
-		if (frame == pfn + step)
-			return true;
-	}
-	return false;
-}
-
 /* ---- arenas ---- */
 
 static uint64_t
@@ -274,9 +259,7 @@ check_shape(struct mhp__check *c, const struct mhp__zone_tally *tally, uint32_t 
 	good &= mhp__check_eq(c, 6, "unusable head of an arena", index, arena->nr_head, head);
 	good &= mhp__check_eq(c, 6, "bits of pageblocks that an arena does not have", index,
 			      bits & ~mhp__arena_mask(c->m), 0);
-	good &= mhp__check_that(c, 6, "class of an arena", index, arena->class <= MHP_CLASS_NONE);
-	good &= mhp__check_that(c, 6, "fail_order of an arena", index,
-				arena->fail_order <= MHP_PAGEBLOCK_ORDER(c->m));
+	good &= mhp__check_that(c, 6, "list of an arena", index, arena->list < MHP_LISTS);
 	good &= mhp__check_that(c, 6, "claim of an arena", index, arena->claimed <= 1);
 	if (c->quiescent && arena->claimed != 0)
 		good &= mhp__check_that(c, 7, "an arena is claimed for no cache", index,
@@ -311,7 +294,6 @@ check_arena(struct mhp__check *c, struct mhp__zone_tally *tally, uint32_t index,
 	    uint64_t usable_pfn)
 {
 	const struct mhp_arena *arena = &c->m->arenas[index];
-	bool unsound = false;
 	uint64_t nr_free = 0;
 
 	if (!check_shape(c, tally, index, usable_pfn))
@@ -320,17 +302,17 @@ check_arena(struct mhp__check *c, struct mhp__zone_tally *tally, uint32_t index,
 		struct pageblock pb = take_apart(c->m, arena, i, usable_pfn);
 
 		nr_free += check_pageblock(c, tally, &pb);
-		unsound |= arena->fail_order != 0 && has_free_page(&pb, arena->fail_order);
 	}
 	(void)mhp__check_eq(c, 7, "free frames of an arena", index, arena->nr_free, nr_free);
-	(void)mhp__check_that(c, 7, "an arena has a free page of its fail_order", index, !unsound);
+	(void)mhp__check_eq(c, 7, "orders of the holes of an arena", index, arena->holes,
+			    mhp__arena_holes(c->m, arena, MHP_ORDERS));
+	(void)mhp__check_eq(c, 7, "list of an arena against its contents", index, arena->list,
+			    mhp__arena_list(c->m, arena));
 	tally->nr_free += nr_free;
 	if (!c->quiescent)
 		return;
-	(void)mhp__check_eq(c, 7, "class of an arena against its contents", index, arena->class,
-			    mhp__arena_classify(c->m, arena));
-	tally->nr_of_class[arena->class]++;
-	if (arena->class == MHP_CLASS_NONE)
+	tally->nr_of_list[arena->list]++;
+	if (arena->list == MHP_LIST_NONE)
 		(void)mhp__check_eq(c, 12, "links of an arena that is on no list", index,
 				    arena->next | arena->prev, 0);
 }
@@ -344,7 +326,7 @@ is_blank(const struct mhp_arena *arena)
 			atomic_load_explicit(&arena->isolated, memory_order_relaxed) |
 			atomic_load_explicit(&arena->poisoned, memory_order_relaxed);
 	uint32_t numbers = arena->next | arena->prev | arena->nr_free | arena->nr_head |
-			   arena->zone_id1 | arena->class | arena->fail_order | arena->claimed;
+			   arena->zone_id1 | arena->list | arena->holes | arena->claimed;
 
 	return bits == 0 && numbers == 0;
 }

@@ -6,7 +6,8 @@
  * sums are held against the zone's own numbers (INV 14), the lengths of its lists (INV 12) and the
  * contents of its caches (INV 13). Caches are compared as a set: the frames in them must be exactly
  * those that are taken and in no page, which leaves no room for a frame that is cached twice or
- * that somebody uses. Arenas that no zone has must be all-zero, lists being unable to reach them.
+ * that somebody uses. Arenas of present blocks
+ * that no zone has must be all-zero; those of absent blocks are not looked at.
  */
 #include "memmap/memmap.h"
 #include "pages/zone.h"
@@ -31,14 +32,14 @@ mhp__check_attached(const struct mhp__check *c, uint32_t block)
 /* ---- lists ---- */
 
 static bool
-check_link(struct mhp__check *c, const struct mhp__zone_tally *tally, unsigned class, uint32_t id)
+check_link(struct mhp__check *c, const struct mhp__zone_tally *tally, unsigned list, uint32_t id)
 {
 	const struct mhp_arena *arenas = c->m->arenas, *arena = &arenas[id - 1];
 	bool good;
 
 	good = mhp__check_eq(c, 12, "zone of an arena on a list", id - 1, arena->zone_id1,
 			     tally->id + 1);
-	good &= mhp__check_eq(c, 12, "class of an arena on a list", id - 1, arena->class, class);
+	good &= mhp__check_eq(c, 12, "list of an arena on a list", id - 1, arena->list, list);
 	if (!mhp__check_that(c, 12, "next link of an arena", id - 1,
 			     arena->next != 0 && arena->next <= c->m->nr_arenas))
 		return false;
@@ -50,13 +51,13 @@ check_link(struct mhp__check *c, const struct mhp__zone_tally *tally, unsigned c
 /* A list from its head back to it. Links in both directions agree, so the way back cannot miss
  * it. */
 static void
-check_list(struct mhp__check *c, const struct mhp__zone_tally *tally, unsigned class)
+check_list(struct mhp__check *c, const struct mhp__zone_tally *tally, unsigned list)
 {
-	uint32_t first = c->m->zones[tally->id].head[class], id = first, nr = 0;
+	uint32_t first = c->m->zones[tally->id].head[list], id = first, nr = 0;
 
 	if (!mhp__check_that(c, 12, "head of a list (zone)", tally->id, first <= c->m->nr_arenas))
 		return;
-	while (id != 0 && check_link(c, tally, class, id)) {
+	while (id != 0 && check_link(c, tally, list, id)) {
 		nr++;
 		id = c->m->arenas[id - 1].next;
 		if (id == first)
@@ -65,21 +66,28 @@ check_list(struct mhp__check *c, const struct mhp__zone_tally *tally, unsigned c
 	(void)mhp__check_eq(c, 12, "end of a list (zone)", tally->id, id, first);
 	if (c->quiescent)
 		(void)mhp__check_eq(c, 12, "arenas on a list (zone)", tally->id, nr,
-				    tally->nr_of_class[class]);
+				    tally->nr_of_list[list]);
 }
 
 static void
 check_lists(struct mhp__check *c, const struct mhp__zone_tally *tally)
 {
 	struct mhp_zone *zone = &c->m->zones[tally->id];
+	uint32_t lists = 0;
 
 	if (c->quiescent && !mhp__check_eq(c, 5, "lock of a zone", tally->id,
 					   atomic_load(&zone->lock.held), 0))
 		return;
 	if (!c->quiescent)
 		mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
-	for (unsigned class = 0; class < MHP_CLASSES; class++)
-		check_list(c, tally, class);
+	(void)mhp__check_eq(c, 12, "head of no list (zone)", tally->id, zone->head[MHP_LIST_NONE],
+			    0);
+	for (unsigned list = MHP_LIST_NONE + 1; list < MHP_LISTS; list++) {
+		check_list(c, tally, list);
+		lists |= (uint32_t)(zone->head[list] != 0) << list;
+	}
+	(void)mhp__check_eq(c, 12, "lists of a zone that are not empty", tally->id,
+			    atomic_load_explicit(&zone->lists, memory_order_relaxed), lists);
 	if (!c->quiescent)
 		mhp__spin_unlock(&zone->lock, MHP_RANK_ZONE);
 }
@@ -259,7 +267,8 @@ mhp__check_zones(struct mhp__check *c)
 {
 	const struct mhp *m = c->m;
 
-	for (uint32_t block = 0; block < m->geo.nr_blocks; block++)
+	for (uint32_t block = mhp__next_present(m, 0, m->geo.nr_blocks); block < m->geo.nr_blocks;
+	     block = mhp__next_present(m, block + 1, m->geo.nr_blocks))
 		if (!mhp__check_attached(c, block))
 			mhp__check_blank(c, mhp__block_start(m, block),
 					 mhp__block_start(m, block + 1));

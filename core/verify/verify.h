@@ -33,7 +33,7 @@ struct mhp__frame_set {
 struct mhp__zone_tally {
 	unsigned id;
 	uint32_t nr_blocks;
-	uint32_t nr_of_class[MHP_CLASSES + 1];
+	uint32_t nr_of_list[MHP_LISTS];
 	uint64_t start_pfn, end_pfn, present, nr_free;
 	struct mhp__frame_set ownerless; /* taken frames that are in no page */
 	struct mhp__frame_set cached;
