@@ -155,8 +155,8 @@ mhp__page_req_drain(struct mhp *m, struct mhp_page_req req)
 
 /* ---- allocate ---- */
 
-/* home: the zone whose cache had none. False needs a proof: what is left may sit in other caches, be
- * part of a larger page there, or be on its way between cache and bitmaps. */
+/* home: the zone whose cache had none. False needs a proof: what is left may sit in other caches,
+ * be part of a larger page there, or be on its way between cache and bitmaps. */
 static bool
 take_slowly(struct mhp *m, struct mhp_page_req req, unsigned home, uint64_t *ret_pfn)
 {

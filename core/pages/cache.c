@@ -211,7 +211,8 @@ drain_lock(struct mhp_cache *caches)
 		mhp_port_relax(spins);
 }
 
-/* Close all caches of a zone, and empty them. Nobody waits for them meanwhile: pages pass them by. */
+/* Close all caches of a zone, and empty them. Nobody waits for them meanwhile: pages pass them
+ * by. */
 static void
 close_all(struct mhp *m, struct mhp_zone *zone)
 {

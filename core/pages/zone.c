@@ -2,10 +2,10 @@
 /*
  * zone.c - arenas in a zone: which one to take from, and the life of an arena in a zone.
  *
- * Owns the lists of a zone and the fields of an arena that link it. Whenever an arena's lock is free
- * the arena is on the list that mhp__arena_list() calls for: whoever changes it files it before he
- * lets go, with the zone's lock inside of the arena's. So what is on no list is nowhere (INV 12),
- * and finding an arena costs the same in a zone of one as in a zone of half a million.
+ * Owns the lists of a zone and the fields of an arena that link it. While an arena's lock is free,
+ * the arena is on the list that mhp__arena_list() calls for: whoever changes an arena files it
+ * before letting go, with the zone's lock inside of the arena's. So what is on no list is nowhere
+ * (INV 12), and finding an arena costs the same in a zone of one as in a zone of half a million.
  *
  * Holes are used before a free pageblock is broken up, the smallest that will do, and whole
  * pageblocks come from arenas in use before empty ones. A cache that refills claims its arena and
