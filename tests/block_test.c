@@ -33,6 +33,32 @@ take_out(struct test_pool *pool, uint32_t first, uint32_t count)
 	return mhp_remove(pool->m, &span, 1, NULL, NULL);
 }
 
+/* R69: a block that comes where one has gone is told from it, whatever else is the same. */
+TEST(block__gone_and_added_again__is_of_another_generation)
+{
+	struct mhp_block_info info[3], again;
+	struct test_pool pool;
+	test_pool_open(&pool, NULL);
+	CHECK_OK(add(&pool, 3, 2, SELF, NULL));
+	CHECK_OK(add(&pool, 5, 1, SELF, NULL));
+	for (uint32_t i = 0; i < 3; i++)
+		CHECK_OK(mhp_block_get(pool.m, 3 + i, &info[i]));
+	CHECK_EQ(info[0].generation, info[1].generation);
+	CHECK_CMP(info[2].generation, >, info[0].generation);
+	CHECK_EQ(mhp_generation(pool.m), info[2].generation);
+	CHECK_OK(take_out(&pool, 3, 1));
+	CHECK_OK(mhp_block_get(pool.m, 3, &again));
+	CHECK_EQ(again.generation, 0);
+	CHECK_OK(add(&pool, 3, 1, SELF, NULL));
+	CHECK_OK(mhp_block_get(pool.m, 3, &again));
+	CHECK_CMP(again.generation, >, info[2].generation);
+	CHECK_OK(online(&pool, 3, 1, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(mhp_block_get(pool.m, 3, &info[0]));
+	CHECK_EQ(info[0].generation, again.generation);
+	test_pool_check(&pool);
+	test_pool_empty_and_close(&pool);
+}
+
 /* ---- states ---- */
 
 /* R17: each call in each state: it works, or says what is wrong and changes nothing. */

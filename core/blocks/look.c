@@ -46,6 +46,7 @@ fill_info(struct mhp *m, uint32_t block, struct mhp_block_info *info)
 	range = mhp__block_usable(m, block);
 	info->node = slot->node;
 	info->backing = slot->backing;
+	info->generation = slot->generation;
 	info->boot = (slot->flags & MHP_BLOCK_BOOT) != 0;
 	info->nr_bad_pages =
 		mhp__bad_in(m, mhp__block_start(m, block), mhp__block_start(m, block + 1));
@@ -58,6 +59,12 @@ fill_info(struct mhp *m, uint32_t block, struct mhp_block_info *info)
 	info->free_bytes = mhp__pages_nr_free(m, range.start_pfn, range.nr_pages)
 			   << m->geo.page_shift;
 	info->used_bytes = (range.nr_pages << m->geo.page_shift) - info->free_bytes;
+}
+
+uint32_t
+mhp_generation(const struct mhp *m)
+{
+	return atomic_load_explicit(&m->generation, memory_order_acquire);
 }
 
 int

@@ -365,6 +365,7 @@ add_one_block(struct mhp *m, uint32_t block, const struct mhp_add_opts *opts,
 	}
 	answer->metadata_node = slot->meta_node;
 	slot->state = MHP_OFFLINE;
+	slot->generation = atomic_load_explicit(&m->generation, memory_order_relaxed);
 	mhp__block_seal(slot);
 	account(m, slot, true);
 	return 0;
@@ -375,6 +376,7 @@ add_all(struct mhp *m, const struct mhp_add_opts *opts, struct mhp_add_answer *a
 {
 	struct mhp_blocks blocks = answer->blocks;
 
+	atomic_fetch_add(&m->generation, 1);
 	for (uint32_t i = 0; i < blocks.count; i++) {
 		int err = add_one_block(m, blocks.first + i, opts, answer);
 		if (err == 0)

@@ -83,6 +83,7 @@ mhp__block_checksum(const struct mhp_block *slot)
 	sum = mhp__sum_word(sum, slot->altmap.capacity);
 	sum = mhp__sum_word(sum, slot->altmap.allocated);
 	sum = mhp__sum_u64(sum, slot->meta_addr);
+	sum = mhp__sum_word(sum, slot->generation);
 	sum = mhp__sum_word(sum, slot->meta_pages);
 	sum = mhp__sum_word(sum, (uint32_t)slot->state << 24 | (uint32_t)slot->zone << 16 |
 					 (uint32_t)slot->node << 8 | slot->meta_node);

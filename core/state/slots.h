@@ -50,8 +50,8 @@ struct mhp_block {                     /* all fields: the hotplug lock, unless n
 	uint8_t flags;
 	uint16_t backing;
 	uint32_t nr_large_maps;        /* memmap mappings (vmemmap model) */
+	uint32_t generation;           /* which add brought it: m->generation at that time */
 	uint32_t check;                /* mhp__block_seal() over all of the above */
-	uint32_t pad;                  /* 0 */
 };
 
 /*

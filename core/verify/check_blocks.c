@@ -127,8 +127,8 @@ check_slot(struct mhp__check *c, uint32_t block, struct totals *totals)
 	if (!mhp__check_eq(c, 4, "checksum of the slot of a block", block, slot->check,
 			   mhp__block_checksum(slot)))
 		return;
-	(void)mhp__check_eq(c, 4, "unused fields of the slot of a block", block,
-			    slot->pad, 0);
+	(void)mhp__check_that(c, 4, "a block is of an add that was", block,
+			      slot->generation != 0 && slot->generation <= mhp_generation(c->m));
 	check_state(c, block);
 	check_metadata(c, block);
 	totals->present++;

@@ -220,6 +220,7 @@ struct mhp_block_info {
 	uint8_t zone;              /* enum mhp_zone_kind; MHP_ZONE_DEFAULT unless online */
 	uint8_t node;
 	uint16_t backing;
+	uint32_t generation;       /* which add brought it: adds are numbered from 1 (R69) */
 	bool boot;
 	enum mhp_placement placement;
 	uint8_t metadata_node;
@@ -233,6 +234,12 @@ struct mhp_block_info {
 	uint64_t used_bytes;       /* online: not free; frames in per-CPU caches count as used */
 	uint64_t free_bytes;
 };
+
+/**
+ * The number of the last add. A block whose generation is above what this said at a time came later
+ * than that: it is another block than the one that had its index then. Any context; never waits.
+ */
+uint32_t mhp_generation(const struct mhp *m);
 
 /** Look at one block. MHP_ENXIO: out of range. An absent block is not an error: state says so. */
 MHP_MUST_CHECK int mhp_block_get(struct mhp *m, uint32_t block, struct mhp_block_info *ret_info);
