@@ -3,25 +3,14 @@
  * change.c - commands that change a pool: add, online, offline, remove, resize, set.
  *
  * They check words only as far as the protocol needs; the pool says what it cannot do. Silent when
- * done, but for add, which says what was added.
+ * done, but for add, which says what was added, and for rehearsals, which say what would happen.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli.h"
 
-static int
-finish(const struct cli *cli, struct json_object *answer, int status)
-{
-	if (answer == NULL)
-		return status;
-	if (cli->json)
-		puts(json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN));
-	json_object_put(answer);
-	return CLI_DONE;
-}
+#define ADD_MS 600000U                 /* a large add of memory that must be zeroed takes long */
 
 static bool
 one_of(const char *word, const char *a, const char *b, const char *c)
@@ -29,23 +18,48 @@ one_of(const char *word, const char *a, const char *b, const char *c)
 	return strcmp(word, a) == 0 || strcmp(word, b) == 0 || (c != NULL && strcmp(word, c) == 0);
 }
 
+static bool
+good_zone(const struct cli *cli, const char *zone)
+{
+	if (one_of(zone, "movable", "kernel", NULL))
+		return true;
+	cli_usage(cli, "--zone %s: a zone is movable or kernel", zone);
+	return false;
+}
+
+static int
+finish(const struct cli *cli, struct json_object *answer, int status)
+{
+	if (answer == NULL)
+		return status;
+	if (cli->json)
+		return cli_print_json(answer);
+	json_object_put(answer);
+	return CLI_DONE;
+}
+
 int
 cli_add(struct cli *cli)
 {
-	const char *backing = "-", *memmap = "auto", *zone = "default";
+	/* What comes without a word about it is meant to be able to go. */
+	const char *backing = NULL, *memmap = "auto", *zone = "movable";
+	bool offline = false;
+	struct mhp__line line;
 	int status;
-	cli_option(cli, "--backing", &backing);
-	cli_option(cli, "--memmap", &memmap);
-	bool zone_said = cli_option(cli, "--zone", &zone);
-	bool offline = cli_option(cli, "--offline", NULL);
-	if (cli->argc != 1 || !one_of(memmap, "self", "external", "auto") ||
-	    (zone_said && !one_of(zone, "movable", "kernel", NULL)) || strchr(backing, ' ') != NULL)
-		return cli_usage("add SIZE [--backing KIND] [--memmap self|external|auto] "
-				 "[--zone movable|kernel] [--offline]");
-	if (!zone_said) /* what comes without a word about it is meant to be able to go */
-		zone = "movable";
-	struct json_object *answer = cli_ask(cli, &status, "add %s %s %s %s %s\n", cli->argv[0],
-					     backing, memmap, zone, offline ? "offline" : "online");
+	if (!CLI_OPTIONS(cli, 1, 1, { "--backing", &backing, NULL }, { "--memmap", &memmap, NULL },
+			 { "--zone", &zone, NULL }, { "--offline", NULL, &offline }) ||
+	    !good_zone(cli, zone))
+		return CLI_USAGE;
+	if (!one_of(memmap, "self", "external", "auto"))
+		return cli_usage(cli, "--memmap %s: it is self, external or auto", memmap);
+	mhp__line_begin(&line, "add");
+	mhp__line_text(&line, MHP__F_SIZE, cli->argv[0]);
+	if (backing != NULL)
+		mhp__line_text(&line, MHP__F_BACKING, backing);
+	mhp__line_text(&line, MHP__F_MEMMAP, memmap);
+	mhp__line_text(&line, MHP__F_ZONE, zone);
+	mhp__line_flag(&line, MHP__F_OFFLINE, offline);
+	struct json_object *answer = cli_ask(cli, &status, &line, CLI_CHANGE(ADD_MS));
 	if (answer != NULL && !cli->json) {
 		uint64_t first = cli_number(answer, "first"), count = cli_number(answer, "count");
 		printf("blocks %llu-%llu\n", (unsigned long long)first,
@@ -58,62 +72,95 @@ int
 cli_online(struct cli *cli)
 {
 	const char *zone = "movable";
+	struct mhp__line line;
 	int status;
-	cli_option(cli, "--zone", &zone);
-	if (cli->argc != 1 || !one_of(zone, "movable", "kernel", NULL))
-		return cli_usage("online BLOCKS [--zone movable|kernel]");
-	struct json_object *answer = cli_ask(cli, &status, "online %s %s\n", cli->argv[0], zone);
+	if (!CLI_OPTIONS(cli, 1, 1, { "--zone", &zone, NULL }) || !good_zone(cli, zone))
+		return CLI_USAGE;
+	mhp__line_begin(&line, "online");
+	mhp__line_text(&line, MHP__F_BLOCKS, cli->argv[0]);
+	mhp__line_text(&line, MHP__F_ZONE, zone);
+	struct json_object *answer = cli_ask(cli, &status, &line, CLI_CHANGE(ADD_MS));
 	return finish(cli, answer, status);
 }
 
-static int
-leave(struct cli *cli, const char *verb, const char *usage)
+/* offline, remove, resize: the request with one field, a deadline, perhaps a rehearsal. */
+static struct json_object *
+leave(struct cli *cli, enum mhp__field field, bool *ret_dry_run, int *ret_status)
 {
-	const char *deadline = "30";
-	char *end;
-	int status;
-	cli_option(cli, "--deadline", &deadline);
-	bool dry = cli_option(cli, "--dry-run", NULL);
-	if (cli->argc != 1 || strtod(deadline, &end) <= 0 || *end != 0)
-		return cli_usage(usage);
-	struct json_object *answer = cli_ask(cli, &status, "%s %s %s%s\n", verb, cli->argv[0],
-					     deadline, dry ? " dry" : "");
-	return finish(cli, answer, status);
+	const char *deadline = NULL;
+	struct mhp__line line;
+	uint32_t deadline_ms;
+	*ret_dry_run = false;
+	*ret_status = CLI_USAGE;
+	if (!CLI_OPTIONS(cli, 1, 1, { "--deadline", &deadline, NULL },
+			 { "--dry-run", NULL, ret_dry_run }) ||
+	    !cli_deadline(cli, deadline, &deadline_ms))
+		return NULL;
+	mhp__line_begin(&line, cli->name);
+	mhp__line_text(&line, field, cli->argv[0]);
+	mhp__line_number(&line, MHP__F_DEADLINE_MS, deadline_ms);
+	mhp__line_flag(&line, MHP__F_DRY_RUN, *ret_dry_run);
+	return cli_ask(cli, ret_status, &line, CLI_CHANGE(deadline_ms));
 }
 
 int
 cli_offline(struct cli *cli)
 {
-	return leave(cli, "offline", "offline BLOCKS [--deadline SECONDS] [--dry-run]");
+	bool dry_run;
+	int status;
+	struct json_object *answer = leave(cli, MHP__F_BLOCKS, &dry_run, &status);
+	return finish(cli, answer, status);
 }
 
 int
 cli_remove(struct cli *cli)
 {
-	return leave(cli, "remove", "remove BLOCKS [--deadline SECONDS] [--dry-run]");
+	return cli_offline(cli);
+}
+
+/* What a rehearsal says. */
+static void
+print_resize(struct json_object *answer)
+{
+	struct json_object *remove = cli_array(answer, "remove");
+	unsigned long long add = cli_number(answer, "add");
+	if (add != 0)
+		printf("would add %llu block%s\n", add, add != 1 ? "s" : "");
+	else if (cli_length(remove) == 0)
+		puts("would change nothing");
+	for (size_t i = 0; i < cli_length(remove); i++) {
+		struct json_object *run = cli_at(remove, i);
+		unsigned long long first = cli_number(run, "first");
+		unsigned long long count = cli_number(run, "count");
+		printf("%s%llu", i == 0 ? "would remove " : ",", first);
+		if (count > 1)
+			printf("-%llu", first + count - 1);
+	}
+	if (cli_length(remove) != 0)
+		putchar('\n');
 }
 
 int
 cli_resize(struct cli *cli)
 {
-	const char *deadline = "30";
+	bool dry_run;
 	int status;
-	cli_option(cli, "--deadline", &deadline);
-	if (cli->argc != 1)
-		return cli_usage("resize SIZE [--deadline SECONDS]");
-	struct json_object *answer = cli_ask(cli, &status, "resize %s %s\n", cli->argv[0],
-					     deadline);
+	struct json_object *answer = leave(cli, MHP__F_SIZE, &dry_run, &status);
+	if (answer != NULL && dry_run && !cli->json)
+		print_resize(answer);
 	return finish(cli, answer, status);
 }
 
 int
 cli_set(struct cli *cli)
 {
-	char value[MHP_PROTOCOL_LINE_MAX / 2];
+	struct mhp__line line;
 	int status;
-	if (cli->argc != 2 ||
-	    !mhp__word_encode(cli->argv[1], strlen(cli->argv[1]), value, sizeof(value)))
-		return cli_usage("set ATTR VALUE");
-	struct json_object *answer = cli_ask(cli, &status, "set %s %s\n", cli->argv[0], value);
+	if (!CLI_OPTIONS(cli, 2, 2, { NULL, NULL, NULL }))
+		return CLI_USAGE;
+	mhp__line_begin(&line, "set");
+	mhp__line_text(&line, MHP__F_ATTR, cli->argv[0]);
+	mhp__line_text(&line, MHP__F_VALUE, cli->argv[1]);
+	struct json_object *answer = cli_ask(cli, &status, &line, CLI_CHANGE(ADD_MS));
 	return finish(cli, answer, status);
 }

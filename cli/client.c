@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * client.c - choose a pool by the options of the command, ask it, and read its JSON.
+ * client.c - choose a pool by the options of the command, and ask it.
  *
- * How to talk to a pool is control/client.c's business; what is wrong is printed here. How
- * to wait is progress.c's.
+ * How to talk to a pool is control/client.c's business; what is wrong is printed here. How to wait
+ * is progress.c's, how to read an answer answer.c's.
  */
 #define _GNU_SOURCE
-#include <stdarg.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,42 +14,29 @@
 
 #include "cli.h"
 
-#define POOLS_MAX 256U
+static bool is_distrusted;             /* our folder; that was said, and explains all */
 
-/* The text of an answer, which the caller frees; NULL when the pool is gone. */
-static char *
-ask_text(const struct mhp__peer *pool, const char *line)
+unsigned
+cli_pools(struct mhp__peer **ret_pools)
 {
-	char *text = NULL;
-	size_t used = 0;
-	int fd = mhp__connect(pool->path);
-
-	if (fd < 0)
-		return NULL;
-	int err = mhp__send_line(fd, line);
-	if (err == 0)
-		err = cli_await(pool->path, fd, &text, &used);
-	close(fd);
-	if (err == 0)
-		return text;
-	free(text);
-	return NULL;
-}
-
-struct json_object *
-cli_ask_pool(const struct mhp__peer *pool, const char *line)
-{
-	char *text = ask_text(pool, line);
-	struct json_object *answer = text != NULL ? json_tokener_parse(text) : NULL;
-	free(text);
-	return answer;
+	static struct mhp__peer pools[CLI_POOLS_MAX];
+	const char *distrusted;
+	unsigned nr = mhp__peers(pools, CLI_POOLS_MAX, &distrusted);
+	is_distrusted = distrusted != NULL;
+	if (is_distrusted)
+		fprintf(stderr, "memplug: %s is not trusted: it is no folder that only this user "
+			"can write to\n", distrusted);
+	for (unsigned i = 0; i < nr; i++)
+		cli_clean(pools[i].name);
+	*ret_pools = pools;
+	return nr;
 }
 
 bool
 cli_choose(const struct cli *cli, struct mhp__peer *ret_pool)
 {
-	static struct mhp__peer pools[POOLS_MAX];
-	unsigned nr = mhp__peers(pools, POOLS_MAX), found = 0;
+	struct mhp__peer *pools;
+	unsigned nr = cli_pools(&pools), found = 0;
 	for (unsigned i = 0; i < nr; i++) {
 		char number[16];
 		snprintf(number, sizeof(number), "%d", pools[i].pid);
@@ -61,6 +48,8 @@ cli_choose(const struct cli *cli, struct mhp__peer *ret_pool)
 	}
 	if (found == 1)
 		return true;
+	if (found == 0 && is_distrusted)
+		return false;
 	if (found == 0 && cli->pool != NULL)
 		fprintf(stderr, "memplug: no pool '%s' runs; see memplug ps\n", cli->pool);
 	else if (found == 0)
@@ -71,30 +60,99 @@ cli_choose(const struct cli *cli, struct mhp__peer *ret_pool)
 	return false;
 }
 
+struct json_object *
+cli_ask_pool(const struct mhp__peer *pool, struct mhp__line *line, unsigned bound_ms)
+{
+	char *text = NULL;
+	const char *whole = mhp__line_end(line);
+	struct json_object *answer = NULL;
+	if (whole != NULL && mhp__ask(pool, whole, mhp__now_ms() + bound_ms, &text) == 0)
+		answer = cli_parse(text);
+	free(text);
+	if (answer != NULL && cli_has(answer, "error")) {
+		json_object_put(answer);
+		return NULL;
+	}
+	return answer;
+}
+
+struct json_object *
+cli_ask_word(const struct mhp__peer *pool, const char *word, unsigned bound_ms)
+{
+	struct mhp__line line;
+	mhp__line_begin(&line, word);
+	return cli_ask_pool(pool, &line, bound_ms);
+}
+
+/* Why there is no answer. */
+static void
+print_failure(const struct mhp__peer *pool, int err)
+{
+	if (err == -ETIMEDOUT || err == -EAGAIN)
+		fprintf(stderr, "memplug: pool '%s' (%d) does not answer; is the program stopped? "
+			"What it has not begun by now, it will not do\n", pool->name, pool->pid);
+	else if (err == -EMSGSIZE)
+		fprintf(stderr, "memplug: pool '%s' (%d) does not come to the end of its answer\n",
+			pool->name, pool->pid);
+	else if (err == -EACCES)
+		fprintf(stderr, "memplug: another user has the socket of pool '%s' (%d)\n",
+			pool->name, pool->pid);
+	else if (err == -ENODEV)
+		fprintf(stderr, "memplug: the program ended before it answered\n");
+	else
+		fprintf(stderr, "memplug: cannot ask pool '%s' (%d): %s\n", pool->name, pool->pid,
+			strerror(-err));
+}
+
+/* The text of an answer, which the caller frees; NULL: there is none, and that was said. */
+static char *
+ask_text(const struct mhp__peer *pool, const char *line, struct cli_wait wait)
+{
+	char *text = NULL;
+	size_t used = 0;
+	int fd = mhp__connect(pool);
+	int err = fd < 0 ? fd : mhp__send_line(fd, line);
+	if (err == 0)
+		err = cli_await(pool, fd, wait, &text, &used);
+	if (fd >= 0)
+		close(fd);
+	if (err == 0)
+		return text;
+	print_failure(pool, err);
+	free(text);
+	return NULL;
+}
+
 /* Say what a refusal says. */
 static void
 print_refusal(const char *text)
 {
-	struct json_object *answer = json_tokener_parse(text);
-	fprintf(stderr, "memplug: %s\n", answer != NULL ? cli_string(answer, "text") : text);
+	struct json_object *answer = cli_parse(text);
+	const char *said = cli_string(answer, "text");
+	fprintf(stderr, "memplug: %s\n", *said != 0 ? said : "the pool refused");
 	json_object_put(answer);
 }
 
 char *
-cli_ask_text(const struct cli *cli, int *ret_status, const char *line)
+cli_ask_text(const struct cli *cli, int *ret_status, struct mhp__line *line, struct cli_wait wait)
 {
 	static const char refused[] = "{\"error\":";
+	const char *whole = mhp__line_end(line);
 	struct mhp__peer pool;
 
+	*ret_status = CLI_USAGE;
+	if (whole == NULL) {
+		fprintf(stderr, "memplug: the words are too long: a request has up to %u bytes\n",
+			MHP_PROTOCOL_LINE_MAX);
+		return NULL;
+	}
 	*ret_status = CLI_NO_POOL;
 	if (!cli_choose(cli, &pool))
 		return NULL;
 	*ret_status = CLI_REFUSED;
-	char *text = ask_text(&pool, line);
-	if (text == NULL) {
-		fprintf(stderr, "memplug: the program ended before it answered\n");
+	char *text = ask_text(&pool, whole, wait);
+	if (text == NULL)
 		return NULL;
-	}
 	if (strncmp(text, refused, sizeof(refused) - 1) == 0) {
 		print_refusal(text);
 		free(text);
@@ -105,26 +163,16 @@ cli_ask_text(const struct cli *cli, int *ret_status, const char *line)
 }
 
 struct json_object *
-cli_ask(const struct cli *cli, int *ret_status, const char *format, ...)
+cli_ask(const struct cli *cli, int *ret_status, struct mhp__line *line, struct cli_wait wait)
 {
-	char line[MHP_PROTOCOL_LINE_MAX];
-	va_list args;
-
-	va_start(args, format);
-	int length = vsnprintf(line, sizeof(line), format, args);
-	va_end(args);
-	*ret_status = CLI_USAGE;
-	if (length >= (int)sizeof(line)) {
-		fprintf(stderr, "memplug: the words are too long\n");
-		return NULL;
-	}
-	char *text = cli_ask_text(cli, ret_status, line);
+	char *text = cli_ask_text(cli, ret_status, line, wait);
 	if (text == NULL)
 		return NULL;
-	struct json_object *answer = json_tokener_parse(text);
+	struct json_object *answer = cli_parse(text);
 	free(text);
 	if (answer == NULL) {
-		fprintf(stderr, "memplug: the program ended in the middle of its answer\n");
+		fprintf(stderr, "memplug: the answer of the pool makes no sense; has the program "
+			"ended in the middle of it?\n");
 		*ret_status = CLI_REFUSED;
 	}
 	return answer;

@@ -24,7 +24,12 @@ static const struct {
 	"  --backing KIND    memfd, hugetlb:2M, dax:DEVICE or file:PATH, with ,node=N if wanted;\n"
 	"                    memfd\n"
 	"  --grow none       not at all: the program gets an error when its memory is full\n" },
-	{ "ps", "ps [--json]", "List the pools of this user.\n" },
+	{ "ps", "ps [--json]",
+	"List the pools of this user; for root, of all users. USED is what is not free in their\n"
+	"blocks, RESIDENT what the process has in memory. A stopped program is not answering.\n" },
+	{ "status", "status [--json]",
+	"Say on one screen how a pool is: size, what is used, how much of the program is in it,\n"
+	"and what needs attention. The status is 1 when something does.\n" },
 	{ "list", "list [--all] [--json]",
 	"List the memory of a pool by ranges of like blocks. USED counts pages that belong to\n"
 	"the program or wait in caches.\n\n"
@@ -38,15 +43,16 @@ static const struct {
 	{ "add",
 	"add SIZE [--backing KIND] [--memmap self|external|auto] [--zone movable|kernel]\n"
 	"                   [--offline]",
-	"Plug SIZE of memory in, a multiple of the block size, and bring it online.\n\n"
+	"Plug SIZE of memory in, a multiple of the block size, and bring it online. SIZE is like\n"
+	"512M, 1.5G, or bytes.\n\n"
 	"  --backing KIND    as for run; what the pool was started on\n"
 	"  --memmap WHERE    page descriptors: self, in the block itself; external, in memory of\n"
 	"                    the process; auto, self if it can be\n"
 	"  --zone ZONE       movable, for data that can leave again, or kernel; movable\n"
 	"  --offline         plug in only; memplug online puts it into use\n" },
 	{ "online", "online BLOCKS [--zone movable|kernel]",
-	"Put offline blocks into use, all or none.\n"
-	"BLOCKS are like 3  3-7  3,5-6  0x80000000-0x8fffffff.\n" },
+	"Put offline blocks into use, all or none. BLOCKS are like 3  3-7  3,5-6, or addresses,\n"
+	"0x80000000-0x8fffffff.\n" },
 	{ "offline", "offline BLOCKS [--deadline SECONDS] [--dry-run]",
 	"Take blocks out of use, all or none: their data moves to other blocks. They stay\n"
 	"plugged in.\n\n"
@@ -59,15 +65,17 @@ static const struct {
 	"  --deadline SECONDS give up then; 30\n"
 	"  --dry-run         only say whether it would work, and if not, why\n"
 	"An interrupt (Ctrl-C) cancels; the pool is as before then.\n" },
-	{ "resize", "resize SIZE [--deadline SECONDS]",
+	{ "resize", "resize SIZE [--deadline SECONDS] [--dry-run]",
 	"Add or remove blocks until the pool has SIZE, rounded up to whole blocks, online or\n"
 	"not, their own metadata included; all or nothing. Removed are offline blocks first,\n"
 	"then empty ones, then those with the least in them, the highest first; blocks that\n"
 	"cannot leave are passed over.\n\n"
 	"  --deadline SECONDS give up then; 30\n"
+	"  --dry-run         only say which blocks would come or go, or why not\n"
 	"An interrupt (Ctrl-C) cancels; the pool is as before then.\n" },
-	{ "why", "why BLOCKS [--json]",
-	"Say for each block, taken alone, what keeps it from leaving.\n" },
+	{ "why", "why BLOCKS... [--json]",
+	"Say for each block, taken alone, what keeps it from leaving; and for more than one, what\n"
+	"keeps all of them together.\n" },
 	{ "get", "get [ATTR] [--json]",
 	"Print an attribute of the pool (max_bytes) or of a block (memory3/state), or all of\n"
 	  "the pool or of a block (memory3).\n" },
@@ -79,8 +87,11 @@ static const struct {
 	"Print events as they happen, numbered, with the reason of what was refused and where the\n"
 	"time went. With --json a line of JSON each, which `memplug replay` reads.\n\n"
 	"  --since NUMBER     begin with this event; the pool remembers the last 4096\n" },
-	{ "metrics", "metrics [--json]",
-	"Print counters, gauges and histograms as OpenMetrics text.\n" },
+	{ "metrics", "metrics [--listen ADDRESS] [--json]",
+	"Print counters, gauges and histograms of all pools of this user, or of one, as\n"
+	"OpenMetrics text. --json has those of one pool, as the pool tells them.\n\n"
+	"  --listen ADDRESS  serve them at http://ADDRESS/metrics until interrupted: PORT, which\n"
+	"                    this machine alone can reach, or HOST:PORT\n" },
 	{ "replay", "replay FILE [--json]",
 	"Run what `memplug monitor --json` recorded again, on simulated memory, and say where the\n"
 	"engine does something else than it did. It needs no pool.\n" },
@@ -91,14 +102,22 @@ static const struct {
 	"  -f, --foreground  stay in the foreground\n" },
 };
 
+const char *
+cli_help_usage(const char *name)
+{
+	for (size_t i = 0; i < sizeof(helps) / sizeof(helps[0]); i++)
+		if (strcmp(helps[i].name, name) == 0)
+			return helps[i].usage;
+	return "";
+}
+
 bool
 cli_help(const char *name)
 {
 	for (size_t i = 0; i < sizeof(helps) / sizeof(helps[0]); i++) {
 		if (strcmp(helps[i].name, name) != 0)
 			continue;
-		if (helps[i].usage != NULL)
-			printf("usage: memplug %s\n\n", helps[i].usage);
+		printf("usage: memplug %s\n\n", helps[i].usage);
 		fputs(helps[i].text, stdout);
 		return true;
 	}

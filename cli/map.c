@@ -129,24 +129,25 @@ cli_map(struct cli *cli)
 	const char *path = NULL;
 	struct style style = choose_style();
 	struct picture picture;
+	struct mhp__line line;
 	int status;
-	cli_option(cli, "--svg", &path);
-	if (cli->argc != 0)
-		return cli_usage("map [--svg FILE] [--json]");
+	if (!CLI_OPTIONS(cli, 0, 0, { "--svg", &path, NULL }))
+		return CLI_USAGE;
 	unsigned nr_cells = path != NULL || cli->json ? SVG_CELLS : style.width * style.rows;
-	struct json_object *answer = cli_ask(cli, &status, "map %u\n", nr_cells);
+	mhp__line_begin(&line, "map");
+	mhp__line_number(&line, MHP__F_CELLS, nr_cells);
+	struct json_object *answer = cli_ask(cli, &status, &line, CLI_LOOK);
 	if (answer == NULL)
 		return status;
 	if (cli->json)
-		puts(json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN));
-	else if (!picture_open(&picture, answer))
+		return cli_print_json(answer);
+	if (!picture_open(&picture, answer))
 		status = CLI_REFUSED;
 	else if (path != NULL)
 		status = write_svg(&picture, path);
 	else
 		print_map(&picture, &style);
-	if (!cli->json)
-		picture_close(&picture);
+	picture_close(&picture);
 	json_object_put(answer);
 	return status;
 }

@@ -5,6 +5,7 @@
  * Options before the command are the command's own; what follows belongs to it. For run, whatever
  * follows PROGRAM belongs to the program, --json included.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@ static const struct {
 } commands[] = {
 	{ "run", cli_run, "start a program on memory that can grow and shrink" },
 	{ "ps", cli_ps, "the pools that run" },
+	{ "status", cli_status, "is all well with a pool?" },
 	{ "list", cli_list, "the memory of a pool" },
 	{ "map", cli_map, "a picture of all blocks" },
 	{ "top", cli_top, "a live picture" },
@@ -63,10 +65,33 @@ wants_help(const struct cli *cli, const char *name)
 {
 	if (strcmp(name, "run") == 0) /* what follows the program is the program's */
 		return cli->argc > 0 && strcmp(cli->argv[0], "--help") == 0;
-	for (int i = 0; i < cli->argc; i++)
+	for (int i = 0; i < cli->argc && strcmp(cli->argv[i], "--") != 0; i++)
 		if (strcmp(cli->argv[i], "--help") == 0)
 			return true;
 	return false;
+}
+
+/* What was printed must have arrived: a listing on a full disk is no listing. */
+static int
+close_output(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	fprintf(stderr, "memplug: cannot write: %s\n", strerror(errno));
+	return status != CLI_DONE ? status : CLI_REFUSED;
+}
+
+static int
+carry_out(struct cli *cli)
+{
+	if (strcmp(cli->name, "help") == 0)
+		return help_about(cli->argc > 0 ? cli->argv[0] : NULL);
+	if (wants_help(cli, cli->name))
+		return help_about(cli->name);
+	for (size_t k = 0; k < sizeof(commands) / sizeof(commands[0]); k++)
+		if (strcmp(commands[k].name, cli->name) == 0)
+			return commands[k].fn(cli);
+	return help_about(cli->name);
 }
 
 int
@@ -79,25 +104,18 @@ main(int argc, char **argv)
 			cli.json = true;
 		else if (strcmp(argv[i], "-p") == 0 && i + 1 < argc)
 			cli.pool = argv[++i];
+		else if (strcmp(argv[i], "--version") == 0)
+			return close_output(puts("memplug " MEMPLUG_VERSION) >= 0 ? CLI_DONE
+										  : CLI_REFUSED);
+		else if (strcmp(argv[i], "--help") == 0)
+			return close_output(help(stdout, CLI_DONE));
 		else
-			return help(strcmp(argv[i], "--help") == 0 ? stdout : stderr,
-				    strcmp(argv[i], "--help") == 0 ? CLI_DONE : CLI_USAGE);
+			return help(stderr, CLI_USAGE);
 	}
 	if (i == argc)
 		return help(stderr, CLI_USAGE);
-	const char *name = argv[i];
+	cli.name = argv[i];
 	cli.argc = argc - i - 1;
 	cli.argv = argv + i + 1;
-	if (strcmp(name, "run") != 0) {
-		cli.json |= cli_option(&cli, "--json", NULL);
-		cli_option(&cli, "-p", &cli.pool);
-	}
-	if (strcmp(name, "help") == 0)
-		return help_about(cli.argc > 0 ? cli.argv[0] : NULL);
-	if (wants_help(&cli, name))
-		return help_about(name);
-	for (size_t k = 0; k < sizeof(commands) / sizeof(commands[0]); k++)
-		if (strcmp(commands[k].name, name) == 0)
-			return commands[k].fn(&cli);
-	return help_about(name);
+	return close_output(carry_out(&cli));
 }

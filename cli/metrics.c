@@ -1,51 +1,72 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * metrics.c - memplug metrics: what the pool counts, as OpenMetrics text (version 1.0).
+ * metrics.c - what pools count, as OpenMetrics text (version 1.0).
  *
- * The pool answers with JSON; this file owns the names, units and help of the metrics, and nothing
- * else does. Samples of one metric stand together, counters end in _total, times are seconds, and
- * the text ends with # EOF, as the format wants it. What the pool left out is left out here.
+ * Pools answer with JSON; this file owns the names, units and help of the metrics, and nothing else
+ * does. Samples of one metric stand together, of all pools, each with the pool and its process as
+ * labels; counters end in _total, times are seconds, and the text ends with # EOF, as the format
+ * wants it. What a pool left out is left out here.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "cli.h"
+#include "metrics.h"
 
-static struct json_object *
-member(struct json_object *object, const char *name)
+/* One pool, and the labels that all of its samples have. */
+struct source {
+	struct json_object *answer;
+	char labels[2 * 64 + 48];
+};
+
+static struct source sources[METRICS_POOLS_MAX];
+static unsigned nr_sources;
+static FILE *to;
+
+/* ---- labels ---- */
+
+static void
+set_labels(struct source *source, const struct mhp__peer *pool)
 {
-	struct json_object *found = NULL;
-	json_object_object_get_ex(object, name, &found);
-	return found;
+	char name[2 * sizeof(pool->name)];
+	size_t used = 0;
+	for (const char *c = pool->name; *c != 0; c++) {
+		if (*c == '"' || *c == '\\')
+			name[used++] = '\\';
+		name[used++] = *c;
+	}
+	name[used] = 0;
+	snprintf(source->labels, sizeof(source->labels), "pool=\"%s\",pid=\"%d\"", name, pool->pid);
 }
 
-static size_t
-length(struct json_object *array)
+/* A value of a label that a pool made up: letters, digits, - and _ stay. */
+static const char *
+label(struct json_object *object, const char *name)
 {
-	return array != NULL ? json_object_array_length(array) : 0;
-}
-
-static uint64_t
-number_at(struct json_object *array, size_t i)
-{
-	return (uint64_t)json_object_get_int64(json_object_array_get_idx(array, i));
+	static char buffers[4][64];
+	static unsigned next;
+	char *text = buffers[next++ % 4];
+	snprintf(text, sizeof(buffers[0]), "%s", cli_string(object, name));
+	for (char *c = text; *c != 0; c++)
+		if (strchr("\"\\\n", *c) != NULL)
+			*c = '?';
+	return text;
 }
 
 static void
 head(const char *name, const char *type, const char *unit, const char *help)
 {
-	printf("# TYPE memplug_%s %s\n", name, type);
+	fprintf(to, "# TYPE memplug_%s %s\n", name, type);
 	if (*unit != 0)
-		printf("# UNIT memplug_%s %s\n", name, unit);
-	printf("# HELP memplug_%s %s\n", name, help);
+		fprintf(to, "# UNIT memplug_%s %s\n", name, unit);
+	fprintf(to, "# HELP memplug_%s %s\n", name, help);
 }
 
 /* 1234567890 -> 1.234567890 */
 static void
 print_seconds(uint64_t ns)
 {
-	printf("%" PRIu64 ".%09" PRIu64, ns / 1000000000, ns % 1000000000);
+	fprintf(to, "%" PRIu64 ".%09" PRIu64, ns / 1000000000, ns % 1000000000);
 }
 
 /* ---- single values ---- */
@@ -57,6 +78,12 @@ struct single {
 
 static const struct single singles[] = {
 	{ "", "block_size_bytes", "block_size_bytes", "gauge", "bytes", "Size of a memory block." },
+	{ "", "max_bytes", "max_bytes", "gauge", "bytes",
+	  "How far the pool grows by itself; 0: it does not." },
+	{ "", "used_bytes", "used_bytes", "gauge", "bytes",
+	  "Memory of online blocks that is not free." },
+	{ "", "free_bytes", "free_bytes", "gauge", "bytes",
+	  "Memory of online blocks that is free." },
 	{ "", "last_event", "last_event", "gauge", "", "Number of the last event." },
 	{ "", "offlining_blocks", "offlining_blocks", "gauge", "",
 	  "Blocks in the first run that is being taken offline now." },
@@ -90,162 +117,193 @@ static const struct single singles[] = {
 	  "Pages that were copied on write because of them." },
 	{ "port", "quarantined_pages", "quarantined_pages", "gauge", "pages",
 	  "Pages that are kept for them now." },
+	{ "", "resident_bytes", "resident_bytes", "gauge", "bytes",
+	  "Memory that the process has resident, of the pool or not." },
 };
 
-static void
-print_single(struct json_object *answer, const struct single *single)
+/* Where a single value is, in an answer; NULL: the pool left it out. */
+static struct json_object *
+group_of(const struct single *single, const struct source *source)
 {
 	struct json_object *group =
-		*single->group != 0 ? member(answer, single->group) : answer;
-	if (member(group, single->member) == NULL)
-		return;
-	head(single->name, single->type, single->unit, single->help);
-	printf("memplug_%s%s %" PRIu64 "\n", single->name,
-	       strcmp(single->type, "counter") == 0 ? "_total" : "",
-	       cli_number(group, single->member));
+		*single->group != 0 ? cli_member(source->answer, single->group) : source->answer;
+	return cli_has(group, single->member) ? group : NULL;
 }
 
 static void
-print_stalls(struct json_object *answer)
+print_single(const struct single *single)
 {
-	struct json_object *port = member(answer, "port");
-	head("stall_seconds", "counter", "seconds", "Time that writers may have waited for moves.");
-	printf("memplug_stall_seconds_total ");
-	print_seconds(cli_number(port, "stall_sum_ns"));
-	printf("\n");
-	head("stall_max_seconds", "gauge", "seconds", "The longest such wait.");
-	printf("memplug_stall_max_seconds ");
-	print_seconds(cli_number(port, "stall_max_ns"));
-	printf("\n");
+	bool counter = strcmp(single->type, "counter") == 0, headed = false;
+	for (unsigned i = 0; i < nr_sources; i++) {
+		struct json_object *group = group_of(single, &sources[i]);
+		if (group == NULL)
+			continue;
+		if (!headed)
+			head(single->name, single->type, single->unit, single->help);
+		headed = true;
+		fprintf(to, "memplug_%s%s{%s} %" PRIu64 "\n", single->name,
+			counter ? "_total" : "", sources[i].labels,
+			cli_number(group, single->member));
+	}
+}
+
+static void
+print_times(const char *member, const char *name, const char *type, const char *help)
+{
+	bool counter = strcmp(type, "counter") == 0;
+	head(name, type, "seconds", help);
+	for (unsigned i = 0; i < nr_sources; i++) {
+		fprintf(to, "memplug_%s%s{%s} ", name, counter ? "_total" : "",
+			sources[i].labels);
+		print_seconds(cli_number(cli_member(sources[i].answer, "port"), member));
+		fputc('\n', to);
+	}
 }
 
 /* ---- families ---- */
 
+/* A member that is an object: its names are the values of a label. */
 static void
-print_events(struct json_object *answer)
+print_named(const char *group, const char *name, const char *unit, const char *key,
+	    const char *help)
 {
-	struct json_object *events = member(answer, "events");
-	struct json_object *moved = member(answer, "moved_pages");
-	head("events", "counter", "", "Events since the pool was made, by kind.");
-	json_object_object_foreach(events, kind, count)
-		printf("memplug_events_total{event=\"%s\"} %" PRId64 "\n", kind,
-		       json_object_get_int64(count));
-	head("moved_pages", "counter", "pages", "Pages that operations moved.");
-	json_object_object_foreach(moved, operation, pages)
-		printf("memplug_moved_pages_total{operation=\"%s\"} %" PRId64 "\n", operation,
-		       json_object_get_int64(pages));
+	head(name, "counter", unit, help);
+	for (unsigned i = 0; i < nr_sources; i++) {
+		struct json_object *all = cli_member(sources[i].answer, group);
+		if (all == NULL)
+			continue;
+		json_object_object_foreach(all, one, count) {
+			(void)count;
+			fprintf(to, "memplug_%s_total{%s,%s=\"%s\"} %" PRIu64 "\n", name,
+				sources[i].labels, key, one, cli_number(all, one));
+		}
+	}
 }
 
 static void
-print_blocks(struct json_object *answer)
+print_blocks(void)
 {
-	struct json_object *blocks = member(answer, "blocks");
 	head("blocks", "gauge", "", "Memory blocks, by node, state and zone.");
-	for (size_t i = 0; i < length(blocks); i++) {
-		struct json_object *one = json_object_array_get_idx(blocks, i);
-		printf("memplug_blocks{node=\"%u\",state=\"%s\",zone=\"%s\"} %" PRIu64 "\n",
-		       (unsigned)cli_number(one, "node"), cli_string(one, "state"),
-		       cli_string(one, "zone"), cli_number(one, "count"));
+	for (unsigned i = 0; i < nr_sources; i++) {
+		struct json_object *blocks = cli_array(sources[i].answer, "blocks");
+		for (size_t k = 0; k < cli_length(blocks); k++) {
+			struct json_object *one = cli_at(blocks, k);
+			fprintf(to, "memplug_blocks{%s,node=\"%u\",state=\"%s\",zone=\"%s\"} %"
+				PRIu64 "\n", sources[i].labels, (unsigned)cli_number(one, "node"),
+				label(one, "state"), label(one, "zone"), cli_number(one, "count"));
+		}
 	}
 }
 
 static void
-print_metadata(struct json_object *answer)
+print_metadata(void)
 {
-	struct json_object *metadata = member(answer, "metadata");
-	if (metadata == NULL)
-		return;
 	head("metadata_bytes", "gauge", "bytes", "Metadata of blocks, by the node that it is on.");
-	for (size_t i = 0; i < length(metadata); i++) {
-		struct json_object *one = json_object_array_get_idx(metadata, i);
-		printf("memplug_metadata_bytes{node=\"%u\"} %" PRIu64 "\n",
-		       (unsigned)cli_number(one, "node"), cli_number(one, "bytes"));
+	for (unsigned i = 0; i < nr_sources; i++) {
+		struct json_object *metadata = cli_array(sources[i].answer, "metadata");
+		for (size_t k = 0; k < cli_length(metadata); k++)
+			fprintf(to, "memplug_metadata_bytes{%s,node=\"%u\"} %" PRIu64 "\n",
+				sources[i].labels,
+				(unsigned)cli_number(cli_at(metadata, k), "node"),
+				cli_number(cli_at(metadata, k), "bytes"));
 	}
 }
 
 static void
-print_zones(struct json_object *answer)
+print_zone(const struct source *source, struct json_object *zone)
 {
 	static const char *const kinds[] = { "spanned", "present", "managed", "free", "cached" };
-	struct json_object *zones = member(answer, "zones");
-	if (zones == NULL)
-		return;
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
+		fprintf(to, "memplug_zone_bytes{%s,node=\"%u\",zone=\"%s\",kind=\"%s\"} %" PRIu64
+			"\n", source->labels, (unsigned)cli_number(zone, "node"),
+			label(zone, "zone"), kinds[k],
+			cli_number(zone, kinds[k]) * cli_number(source->answer, "page_bytes"));
+}
+
+static void
+print_zones(void)
+{
 	head("zone_bytes", "gauge", "bytes",
 	     "Memory of zones: spanned, present, managed, free, and free in caches.");
-	for (size_t i = 0; i < length(zones); i++) {
-		struct json_object *one = json_object_array_get_idx(zones, i);
-		for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
-			printf("memplug_zone_bytes{node=\"%u\",zone=\"%s\",kind=\"%s\"} %" PRIu64
-			       "\n", (unsigned)cli_number(one, "node"), cli_string(one, "zone"),
-			       kinds[k],
-			       cli_number(one, kinds[k]) * cli_number(answer, "page_bytes"));
+	for (unsigned i = 0; i < nr_sources; i++) {
+		struct json_object *zones = cli_array(sources[i].answer, "zones");
+		for (size_t k = 0; k < cli_length(zones); k++)
+			print_zone(&sources[i], cli_at(zones, k));
 	}
 }
 
 /* ---- histograms ---- */
 
 static void
-print_histogram(const char *name, struct json_object *one, struct json_object *bounds)
+print_histogram(const struct source *source, const char *name, struct json_object *one)
 {
-	struct json_object *buckets = member(one, "buckets");
-	char labels[128];
+	struct json_object *buckets = cli_array(one, "buckets");
+	struct json_object *bounds = cli_array(source->answer, "bounds_ns");
+	char labels[400];
 	uint64_t sum = 0;
-	bool phase = member(one, "phase") != NULL;
-	snprintf(labels, sizeof(labels), "operation=\"%s\",result=\"%s\"%s%s%s",
-		 cli_string(one, "operation"), cli_string(one, "result"),
-		 phase ? ",phase=\"" : "", cli_string(one, "phase"), phase ? "\"" : "");
-	for (size_t i = 0; i < length(buckets); i++) {
-		sum += number_at(buckets, i);
-		printf("memplug_%s_bucket{%s,le=\"", name, labels);
-		if (i < length(bounds))
-			printf("%.9g", (double)number_at(bounds, i) / 1e9);
+	bool phase = cli_has(one, "phase");
+	snprintf(labels, sizeof(labels), "%s,operation=\"%s\",result=\"%s\"%s%s%s", source->labels,
+		 label(one, "operation"), label(one, "result"), phase ? ",phase=\"" : "",
+		 label(one, "phase"), phase ? "\"" : "");
+	for (size_t i = 0; i < cli_length(buckets); i++) {
+		sum += cli_number_at(buckets, i);
+		fprintf(to, "memplug_%s_bucket{%s,le=\"", name, labels);
+		if (i < cli_length(bounds))
+			fprintf(to, "%.9g", (double)cli_number_at(bounds, i) / 1e9);
 		else
-			printf("+Inf");
-		printf("\"} %" PRIu64 "\n", sum);
+			fputs("+Inf", to);
+		fprintf(to, "\"} %" PRIu64 "\n", sum);
 	}
-	printf("memplug_%s_count{%s} %" PRIu64 "\nmemplug_%s_sum{%s} ", name, labels, sum, name,
-	       labels);
+	fprintf(to, "memplug_%s_count{%s} %" PRIu64 "\nmemplug_%s_sum{%s} ", name, labels, sum,
+		name, labels);
 	print_seconds(cli_number(one, "sum_ns"));
-	printf("\n");
+	fputc('\n', to);
 }
 
 static void
-print_histograms(struct json_object *answer, const char *group, const char *name, const char *help)
+print_histograms(const char *group, const char *name, const char *help)
 {
-	struct json_object *all = member(answer, group);
 	head(name, "histogram", "seconds", help);
-	for (size_t i = 0; i < length(all); i++)
-		print_histogram(name, json_object_array_get_idx(all, i),
-				member(answer, "bounds_ns"));
+	for (unsigned i = 0; i < nr_sources; i++) {
+		struct json_object *all = cli_array(sources[i].answer, group);
+		for (size_t k = 0; k < cli_length(all); k++)
+			print_histogram(&sources[i], name, cli_at(all, k));
+	}
 }
 
-int
-cli_metrics(struct cli *cli)
+static void
+print_all(void)
 {
-	int status;
-	if (cli->argc != 0)
-		return cli_usage("metrics [--json]");
-	struct json_object *answer = cli_ask(cli, &status, "metrics\n");
-	if (answer == NULL)
-		return status;
-	if (cli->json) {
-		puts(json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN |
-							    JSON_C_TO_STRING_NOSLASHESCAPE));
-		json_object_put(answer);
-		return CLI_DONE;
-	}
-	print_events(answer);
-	print_blocks(answer);
+	head("up", "gauge", "", "Pools that answered.");
+	for (unsigned i = 0; i < nr_sources; i++)
+		fprintf(to, "memplug_up{%s} 1\n", sources[i].labels);
+	print_named("events", "events", "", "event", "Events since the pool was made, by kind.");
+	print_named("moved_pages", "moved_pages", "pages", "operation",
+		    "Pages that operations moved.");
+	print_blocks();
 	for (size_t i = 0; i < sizeof(singles) / sizeof(singles[0]); i++)
-		print_single(answer, &singles[i]);
-	print_stalls(answer);
-	print_metadata(answer);
-	print_zones(answer);
-	print_histograms(answer, "took", "operation_seconds",
-			 "How long operations on blocks took.");
-	print_histograms(answer, "phases", "phase_seconds",
+		print_single(&singles[i]);
+	print_times("stall_sum_ns", "stall_seconds", "counter",
+		    "Time that writers may have waited for moves.");
+	print_times("stall_max_ns", "stall_max_seconds", "gauge", "The longest such wait.");
+	print_metadata();
+	print_zones();
+	print_histograms("took", "operation_seconds", "How long operations on blocks took.");
+	print_histograms("phases", "phase_seconds",
 			 "What the time of operations on blocks went to.");
-	puts("# EOF");
-	json_object_put(answer);
-	return CLI_DONE;
+	fputs("# EOF\n", to);
+}
+
+void
+metrics_print(FILE *file, const struct mhp__peer *pools, struct json_object **answers, unsigned nr)
+{
+	to = file;
+	nr_sources = 0;
+	for (unsigned i = 0; i < nr && nr_sources < METRICS_POOLS_MAX; i++) {
+		if (answers[i] == NULL)
+			continue;
+		sources[nr_sources].answer = answers[i];
+		set_labels(&sources[nr_sources++], &pools[i]);
+	}
+	print_all();
 }

@@ -6,6 +6,7 @@
  * reads; else they become sentences. What was missed is a line of its own, never left out.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,18 +46,6 @@ print_time(const struct pool *pool, struct json_object *line)
 	       cli_number(line, "seq"));
 }
 
-/* 1234567 -> "1.2 ms" */
-static void
-print_duration(uint64_t ns)
-{
-	if (ns < 1000000)
-		printf("%.1f us", (double)ns / 1e3);
-	else if (ns < 1000000000)
-		printf("%.1f ms", (double)ns / 1e6);
-	else
-		printf("%.2f s", (double)ns / 1e9);
-}
-
 static void
 print_blocks(const struct pool *pool, struct json_object *line)
 {
@@ -87,17 +76,16 @@ print_why(struct json_object *line)
 static void
 print_times(struct json_object *line)
 {
-	struct json_object *phases;
+	struct json_object *phases = cli_member(line, "phases");
 	const char *before = " (";
 	if (cli_number(line, "took_ns") == 0)
 		return;
-	printf(", took ");
-	print_duration(cli_number(line, "took_ns"));
-	if (!json_object_object_get_ex(line, "phases", &phases))
+	printf(", took %s", cli_duration(cli_number(line, "took_ns")));
+	if (phases == NULL)
 		return;
 	json_object_object_foreach(phases, name, ns) {
-		printf("%s%s ", before, name);
-		print_duration((uint64_t)json_object_get_int64(ns));
+		(void)ns;
+		printf("%s%s %s", before, name, cli_duration(cli_number(phases, name)));
 		before = ", ";
 	}
 	printf(")");
@@ -107,7 +95,7 @@ static void
 print_event(const struct pool *pool, struct json_object *line)
 {
 	const char *event = cli_string(line, "event"), *action = cli_string(line, "action");
-	struct json_object *policy;
+	struct json_object *policy = cli_member(line, "policy");
 	print_time(pool, line);
 	printf(" %-14s", event);
 	print_blocks(pool, line);
@@ -124,7 +112,7 @@ print_event(const struct pool *pool, struct json_object *line)
 		printf(", page %" PRIu64, cli_number(line, "pfn"));
 	if ((int)(int64_t)cli_number(line, "error") != 0)
 		print_why(line);
-	if (json_object_object_get_ex(line, "policy", &policy)) {
+	if (policy != NULL) {
 		json_object_object_foreach(policy, name, value)
 			printf(" %s=%s", name, json_object_get_string(value));
 	}
@@ -136,15 +124,15 @@ print_event(const struct pool *pool, struct json_object *line)
 static bool
 print_line(struct pool *pool, const char *text)
 {
-	struct json_object *line = json_tokener_parse(text);
-	bool refused = json_object_object_get_ex(line, "text", NULL);
+	struct json_object *line = cli_parse(text);
+	bool refused = cli_has(line, "error") && cli_has(line, "text");
 	if (line == NULL)
 		return true; /* cut short: the pool is gone, and the next read says so */
 	if (refused)
 		fprintf(stderr, "memplug: %s\n", cli_string(line, "text"));
-	else if (json_object_object_get_ex(line, "memplug", NULL))
+	else if (cli_has(line, "memplug"))
 		print_pool(pool, line);
-	else if (json_object_object_get_ex(line, "missed", NULL))
+	else if (cli_has(line, "missed"))
 		printf("-- missed %" PRIu64 " events, numbers %" PRIu64 " to %" PRIu64
 		       ": they were not read in time\n", cli_number(line, "missed"),
 		       cli_number(line, "from"), cli_number(line, "to"));
@@ -154,46 +142,75 @@ print_line(struct pool *pool, const char *text)
 	return !refused;
 }
 
+/* All whole lines of the text, which then begins with the rest. False: we are to end. */
+static bool
+print_lines(const struct cli *cli, struct pool *pool, char *text, size_t *used)
+{
+	char *at = text, *end;
+	bool good = true;
+	while (good && (end = memchr(at, '\n', *used - (size_t)(at - text))) != NULL) {
+		*end = 0;
+		if (cli->json && strncmp(at, "{\"error\"", 8) != 0)
+			good = puts(cli_clean(at)) >= 0;
+		else
+			good = print_line(pool, at);
+		at = end + 1;
+	}
+	*used -= (size_t)(at - text);
+	memmove(text, at, *used + 1);
+	return fflush(stdout) == 0 && good;
+}
+
+/* Until the pool ends, or somebody ends us; only the first line has to come soon. */
 static int
-follow(const struct cli *cli, FILE *from)
+follow(const struct cli *cli, const struct mhp__peer *peer, int fd)
 {
 	struct pool pool = { 0 };
 	char *text = NULL;
-	size_t room = 0;
-	bool good = true;
-	while (good && getline(&text, &room, from) > 0) {
-		if (cli->json && strncmp(text, "{\"error\"", 8) != 0)
-			fputs(text, stdout);
-		else
-			good = print_line(&pool, text);
-		if (fflush(stdout) != 0)
-			break; /* nobody reads us any more */
+	size_t used = 0;
+	bool good = true, first = true;
+	int err = -EAGAIN;
+	while (good && (err == -EAGAIN || err == -EINTR)) {
+		err = mhp__await(fd, first ? mhp__now_ms() + CLI_LOOK_MS : UINT64_MAX);
+		if (err == -EAGAIN && first)
+			break;
+		if (err == 0)
+			err = mhp__read_answer(fd, &text, &used);
+		first &= used == 0;
+		if (used != 0)
+			good = print_lines(cli, &pool, text, &used);
 	}
 	free(text);
-	if (good)
+	if (err == -EAGAIN && first)
+		fprintf(stderr, "memplug: pool '%s' (%d) does not answer\n", peer->name, peer->pid);
+	else if (good)
 		fprintf(stderr, "memplug: the program has ended\n");
-	return good ? CLI_DONE : CLI_REFUSED;
+	return good && !first ? CLI_DONE : CLI_REFUSED;
 }
 
 int
 cli_monitor(struct cli *cli)
 {
+	const char *since = NULL;
 	struct mhp__peer peer;
-	const char *since = "-";
-	char line[64];
-	cli_option(cli, "--since", &since);
-	if (cli->argc != 0 || strlen(since) > 20 || strspn(since, "-0123456789") != strlen(since))
-		return cli_usage("monitor [--since NUMBER] [--json]");
+	struct mhp__line line;
+	uint64_t number;
+	if (!CLI_OPTIONS(cli, 0, 0, { "--since", &since, NULL }))
+		return CLI_USAGE;
+	mhp__line_begin(&line, "monitor");
+	if (since != NULL && mhp_number_parse(since, UINT64_MAX, &number) != 0)
+		return cli_usage(cli, "--since %s: that is no number of an event", since);
+	if (since != NULL)
+		mhp__line_number(&line, MHP__F_SINCE, number);
+	mhp__line_flag(&line, MHP__F_RANGES, cli->json);
 	if (!cli_choose(cli, &peer))
 		return CLI_NO_POOL;
-	int fd = mhp__connect(peer.path);
-	snprintf(line, sizeof(line), "monitor %s%s\n", since, cli->json ? " ranges" : "");
-	FILE *from = fd >= 0 ? fdopen(fd, "r") : NULL;
-	if (from == NULL || mhp__send_line(fd, line) != 0) {
-		fprintf(stderr, "memplug: the program ended before it answered\n");
+	int fd = mhp__connect(&peer);
+	if (fd < 0 || mhp__send_line(fd, mhp__line_end(&line)) != 0) {
+		fprintf(stderr, "memplug: pool '%s' (%d) does not answer\n", peer.name, peer.pid);
 		return CLI_REFUSED;
 	}
-	int status = follow(cli, from);
-	fclose(from);
+	int status = follow(cli, &peer, fd);
+	close(fd);
 	return status;
 }

@@ -4,6 +4,9 @@
  *
  * The tree is served by a process of its own, in the background unless it is told to stay.
  */
+#include <stdio.h>
+#include <sys/stat.h>
+
 #include "../tree/tree.h"
 #include "cli.h"
 
@@ -12,11 +15,18 @@ cli_mount(struct cli *cli)
 {
 	struct tree_opts opts = { .root = TREE_ROOT_MEMORY };
 	struct mhp__peer pool;
-	opts.foreground = cli_option(cli, "-f", NULL) || cli_option(cli, "--foreground", NULL);
-	if (cli_option(cli, "--sysroot", NULL))
+	struct stat st;
+	bool sysroot = false;
+	if (!CLI_OPTIONS(cli, 1, 1, { "-f", NULL, &opts.foreground },
+			 { "--foreground", NULL, &opts.foreground },
+			 { "--sysroot", NULL, &sysroot }))
+		return CLI_USAGE;
+	if (stat(cli->argv[0], &st) != 0 || !S_ISDIR(st.st_mode)) {
+		fprintf(stderr, "memplug: cannot mount on %s: it is no folder\n", cli->argv[0]);
+		return CLI_REFUSED;
+	}
+	if (sysroot)
 		opts.root = TREE_ROOT_SYSTEM;
-	if (cli->argc != 1 || cli->argv[0][0] == '-')
-		return cli_usage("mount [--sysroot] [-f|--foreground] DIR");
 	if (!cli_choose(cli, &pool))
 		return CLI_NO_POOL;
 	return tree_mount(&pool, cli->argv[0], &opts) == 0 ? CLI_DONE : CLI_REFUSED;

@@ -42,9 +42,8 @@ read_cell(struct picture *picture, struct json_object *from)
 bool
 picture_open(struct picture *picture, struct json_object *answer)
 {
-	struct json_object *cells = NULL;
-	json_object_object_get_ex(answer, "cells", &cells);
-	size_t nr = cells != NULL ? json_object_array_length(cells) : 0;
+	struct json_object *cells = cli_array(answer, "cells");
+	size_t nr = cli_length(cells);
 	*picture = (struct picture){ .block_bytes = cli_number(answer, "block_size_bytes"),
 				     .cell_blocks = (uint32_t)cli_number(answer, "cell_blocks") };
 	if (picture->cell_blocks == 0)
@@ -53,7 +52,7 @@ picture_open(struct picture *picture, struct json_object *answer)
 	if (picture->cell == NULL)
 		return false;
 	for (size_t i = 0; i < nr; i++)
-		read_cell(picture, json_object_array_get_idx(cells, i));
+		read_cell(picture, cli_at(cells, i));
 	return true;
 }
 

@@ -3,8 +3,10 @@
  * progress.c - wait for an answer; meanwhile show how far the pool is, and cancel on an interrupt.
  *
  * The line is on standard error, only on a terminal, only for what takes long, and is gone at the
- * end. The first interrupt asks the pool to cancel, again and again until it has heard: what waits
- * for its turn cannot be cancelled yet. The second one ends this command, and not the change.
+ * end. A pool that is silent is asked now and then how far it is: one that does not say even that
+ * is not waited for. The first interrupt asks the pool to cancel, again and again until it has
+ * heard, for some seconds; the second one, or the end of those, ends this command. What the pool
+ * has not begun by then it drops, and what it takes out of use it puts back.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -12,63 +14,40 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
 
-#define TICK_MS 150
+#define TICK_MS 150U
+#define PROBE_MS 1000U                 /* silence before the pool is asked whether it is there */
+#define SILENCE_MS 4000U               /* what it may take to answer that */
+#define INTERRUPTED_MS 500U            /* the same, when somebody waits for our end */
+#define GRACE_MS 5000U                 /* from an interrupt to the end */
 #define BAR 24
 
-bool cli_full_screen;
-
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interrupted; /* the signal */
 
 static void
 on_interrupt(int number)
 {
-	(void)number;
-	interrupted = 1;
+	interrupted = number;
 }
 
-static uint64_t
-now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
+/* While a change is under way; the second one ends the process. */
 static void
-set_timeout(int fd)
+catch_interrupts(void)
 {
-	struct timeval tick = { 0, TICK_MS * 1000 };
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tick, sizeof(tick));
-}
-
-/* NULL: the pool has no time to say. */
-static struct json_object *
-ask_progress(const char *path)
-{
-	struct json_object *answer = NULL;
-	char *text = NULL;
-	size_t used = 0;
-	int fd = mhp__connect(path);
-	if (fd < 0)
-		return NULL;
-	set_timeout(fd);
-	if (mhp__send_line(fd, "progress\n") == 0 && mhp__read_answer(fd, &text, &used) == 0)
-		answer = json_tokener_parse(text);
-	free(text);
-	close(fd);
-	return answer;
+	struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
 }
 
 static void
 show_moving(struct json_object *answer)
 {
 	char bar[BAR + 1];
+
 	uint64_t page = cli_number(answer, "page_bytes"), first = cli_number(answer, "first");
 	uint64_t moved = cli_number(answer, "moved_pages"), left = cli_number(answer, "left_pages");
 	uint64_t count = cli_number(answer, "count"), all = moved + left != 0 ? moved + left : 1;
@@ -87,44 +66,84 @@ show_moving(struct json_object *answer)
 		cli_size(left * page), cli_size(rate), interrupted ? ", cancelling" : "");
 }
 
-static void
-show(const char *path, uint64_t waited_ms)
+/* How far the pool is; NULL: it does not answer, or not with that. A signal ends the wait. */
+static struct json_object *
+ask_progress(const struct mhp__peer *peer)
 {
-	struct json_object *answer = ask_progress(path);
-	if (answer != NULL && cli_number(answer, "count") != 0)
+	return cli_ask_word(peer, "progress", interrupted ? INTERRUPTED_MS : SILENCE_MS);
+}
+
+static void
+show(struct json_object *answer, uint64_t waited_ms)
+{
+	if (cli_number(answer, "count") != 0)
 		show_moving(answer);
 	else
 		fprintf(stderr, "\rwaiting for the pool, %u s%s\033[K",
 			(unsigned)(waited_ms / 1000), interrupted ? ", cancelling" : "");
 	fflush(stderr);
-	if (answer != NULL)
-		json_object_put(answer);
+}
+
+/* The end of this command, as the signal wanted it. */
+static void
+give_up(const struct mhp__peer *peer, bool shown)
+{
+	fprintf(stderr, "%smemplug: pool '%s' (%d) has not answered; it cancels what it was asked "
+		"for when it does\n", shown ? "\r\033[K" : "", peer->name, peer->pid);
+	signal(interrupted, SIG_DFL);
+	raise(interrupted);
+}
+
+/* One wait: 0 or the error that ends it; -EAGAIN: on with it. */
+static int
+await_once(int fd, uint64_t end_ms, char **text, size_t *used)
+{
+	int err = mhp__await(fd, end_ms);
+	return err == 0 ? mhp__read_answer(fd, text, used) : err;
 }
 
 int
-cli_await(const char *path, int fd, char **text, size_t *used)
+cli_await(const struct mhp__peer *peer, int fd, struct cli_wait wait, char **text, size_t *used)
 {
-	struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
-	bool terminal = !cli_full_screen && isatty(STDERR_FILENO), shown = false;
-	uint64_t start = now_ms();
+	bool terminal = wait.cancels && isatty(STDERR_FILENO), shown = false;
+	uint64_t start = mhp__now_ms(), heard = start, stop = start + wait.most_ms;
 	int err;
 
-	if (!cli_full_screen) {
-		sigaction(SIGINT, &action, NULL);
-		sigaction(SIGTERM, &action, NULL);
-	}
-	set_timeout(fd);
+	if (wait.cancels)
+		catch_interrupts();
 	for (;;) {
-		err = mhp__read_answer(fd, text, used);
+		size_t before = *used;
+		err = await_once(fd, mhp__now_ms() + TICK_MS, text, used);
 		if (err != -EINTR && err != -EAGAIN)
 			break;
-		if (interrupted)
-			mhp__send_cancel(path, -1);
-		if (terminal && *used == 0 && now_ms() - start >= 2 * TICK_MS) {
-			show(path, now_ms() - start);
-			shown = true;
+		uint64_t now = mhp__now_ms();
+		if (*used != before)
+			heard = now;
+		if (interrupted) {
+			mhp__send_cancel(peer, -1);
+			if (stop > now + GRACE_MS)
+				stop = now + GRACE_MS;
 		}
+		if (now - heard >= (terminal ? 2 * TICK_MS : PROBE_MS)) {
+			int signal_before = interrupted;
+			struct json_object *progress = ask_progress(peer);
+			if (progress != NULL && terminal)
+				show(progress, now - start);
+			shown |= progress != NULL && terminal;
+			if (progress == NULL && interrupted == signal_before)
+				stop = now;
+			json_object_put(progress);
+			heard = terminal ? heard : mhp__now_ms();
+		}
+		if (mhp__now_ms() < stop)
+			continue;
+		err = await_once(fd, 0, text, used); /* it may have come meanwhile */
+		if (err == -EAGAIN || err == -EINTR)
+			err = -ETIMEDOUT;
+		break;
 	}
+	if (err == -ETIMEDOUT && interrupted)
+		give_up(peer, shown);
 	if (shown)
 		fprintf(stderr, "\r\033[K");
 	return err;

@@ -31,9 +31,7 @@ print_json(const struct mhp__replay_result *result)
 	if (result->text[0] != 0)
 		json_object_object_add(answer, "text", json_object_new_string(result->text));
 	json_object_object_add(answer, "ranges", json_object_get(result->ranges));
-	puts(json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN |
-						    JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(answer);
+	cli_print_json(answer);
 }
 
 static void
@@ -59,8 +57,8 @@ cli_replay(struct cli *cli)
 {
 	struct mhp__replay_result result;
 
-	if (cli->argc != 1)
-		return cli_usage("replay FILE [--json]");
+	if (!CLI_OPTIONS(cli, 1, 1, { NULL, NULL, NULL }))
+		return CLI_USAGE;
 	FILE *file = strcmp(cli->argv[0], "-") == 0 ? stdin : fopen(cli->argv[0], "r");
 	if (file == NULL) {
 		fprintf(stderr, "memplug: cannot open %s: %s\n", cli->argv[0], strerror(errno));
@@ -74,7 +72,7 @@ cli_replay(struct cli *cli)
 	else if (verdict == MHP__REPLAY_SAME)
 		print_text(&result);
 	if (verdict != MHP__REPLAY_SAME)
-		fprintf(stderr, "memplug: %s: %s\n", cli->argv[0], result.text);
+		fprintf(stderr, "memplug: %s: %s\n", cli->argv[0], cli_clean(result.text));
 	json_object_put(result.ranges);
 	return verdict == MHP__REPLAY_SAME ? CLI_DONE : CLI_REFUSED;
 }

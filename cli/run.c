@@ -17,10 +17,6 @@
 
 #define LIBRARY "libmemplug-heap.so"
 
-static const char run_usage[] =
-	"run [--name N] [--boot SIZE] [--max SIZE] [--block-size SIZE] [--backing KIND]\n"
-	"                   [--grow auto|none] -- PROGRAM [ARG...]";
-
 /* Where the library is, in path. */
 static bool
 find_library(char *path, size_t size)
@@ -57,15 +53,12 @@ set_preload(const char *library)
 	free(all);
 }
 
-/* A number with K, M, G or T behind it, of which there is at least one byte. */
+/* A size, of which there is at least one byte. */
 static bool
 is_size(const char *words)
 {
-	char *end;
-	unsigned long long value = strtoull(words, &end, 10);
-	if (*words < '0' || *words > '9' || value == 0)
-		return false;
-	return *end == 0 || (strchr("KMGT", *end) != NULL && end[1] == 0);
+	struct mhp_size size;
+	return mhp_size_parse(words, &size) == 0 && size.bytes != 0;
 }
 
 static const struct setting {
@@ -95,12 +88,12 @@ take_options(const struct cli *cli)
 		       strcmp(setting->option, cli->argv[i]) != 0)
 			setting++;
 		if (setting == settings + SETTINGS) {
-			fprintf(stderr, "memplug: run has no option %s\n", cli->argv[i]);
+			cli_usage(cli, "there is no option %s", cli->argv[i]);
 			return -1;
 		}
 		if (setting->size && !is_size(cli->argv[i + 1])) {
-			fprintf(stderr, "memplug: %s %s: a size is a number with K, M, G or T "
-				"behind it\n", cli->argv[i], cli->argv[i + 1]);
+			cli_usage(cli, "%s %s: a size is a number with K, M, G or T behind it",
+				  cli->argv[i], cli->argv[i + 1]);
 			return -1;
 		}
 		setenv(setting->variable, cli->argv[i + 1], 1);
@@ -109,7 +102,7 @@ take_options(const struct cli *cli)
 		i++;
 	if (i < cli->argc && cli->argv[i][0] != '-')
 		return i;
-	fprintf(stderr, "memplug: run needs a program\n");
+	cli_usage(cli, "a program is missing");
 	return -1;
 }
 
@@ -120,13 +113,13 @@ cli_run(struct cli *cli)
 	int i = take_options(cli);
 
 	if (i < 0)
-		return cli_usage(run_usage);
+		return CLI_USAGE;
 	for (size_t k = 0; k < SETTINGS; k++)
 		if (settings[k].otherwise != NULL)
 			setenv(settings[k].variable, settings[k].otherwise, 0);
 	const char *grow = getenv("MEMPLUG_GROW");
 	if (strcmp(grow, "auto") != 0 && strcmp(grow, "none") != 0)
-		return cli_usage(run_usage);
+		return cli_usage(cli, "--grow %s: it is auto or none", grow);
 	setenv("MEMPLUG_STRICT", "1", 1);
 	if (!find_library(library, sizeof(library))) {
 		fprintf(stderr, "memplug: %s is neither beside this command nor installed\n",
@@ -135,6 +128,7 @@ cli_run(struct cli *cli)
 	}
 	set_preload(library);
 	execvp(cli->argv[i], cli->argv + i);
+	int status = errno == ENOENT || errno == ENOTDIR ? 127 : 126; /* as a shell says it */
 	fprintf(stderr, "memplug: cannot run %s: %s\n", cli->argv[i], strerror(errno));
-	return CLI_REFUSED;
+	return status;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * show.c - commands that look: ps, list, why, get, check.
+ * show.c - commands that look at a pool: list, why, get, check.
  *
- * With --json the answer of the pool is printed as it came.
+ * With --json the answer of the pool is printed as it came, but for what a terminal would obey.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,55 +10,16 @@
 
 #include "cli.h"
 
-static int
-print_json(struct json_object *answer)
-{
-	puts(json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN |
-						    JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(answer);
-	return CLI_DONE;
-}
-
-int
-cli_ps(struct cli *cli)
-{
-	static struct mhp__peer pools[256];
-	unsigned nr = mhp__peers(pools, 256);
-	struct json_object *all = json_object_new_array();
-	for (unsigned i = 0; i < nr; i++) {
-		struct json_object *info = cli_ask_pool(&pools[i], "info\n");
-		if (info != NULL && !json_object_object_get_ex(info, "error", NULL))
-			json_object_array_add(all, info);
-		else if (info != NULL)
-			json_object_put(info);
-	}
-	if (cli->json) {
-		struct json_object *answer = json_object_new_object();
-		json_object_object_add(answer, "pools", all);
-		return print_json(answer);
-	}
-	printf("%8s  %-16s %8s %8s %8s %8s\n", "PID", "NAME", "BLOCKS", "SIZE", "USED", "MAX");
-	for (size_t i = 0; i < json_object_array_length(all); i++) {
-		struct json_object *info = json_object_array_get_idx(all, i);
-		uint64_t blocks = cli_number(info, "blocks");
-		printf("%8d  %-16s %8u %8s %8s %8s\n", (int)cli_number(info, "pid"),
-		       cli_string(info, "name"), (unsigned)blocks,
-		       cli_size(blocks * cli_number(info, "block_size_bytes")),
-		       cli_size(cli_number(info, "committed_bytes")),
-		       cli_size(cli_number(info, "max_bytes")));
-	}
-	json_object_put(all);
-	return CLI_DONE;
-}
-
 /* As it came, unread: it may have half a million blocks. */
 static int
-print_answer(const struct cli *cli, const char *line)
+print_answer(const struct cli *cli, struct mhp__line *line)
 {
 	int status;
-	char *text = cli_ask_text(cli, &status, line);
-	if (text != NULL)
-		fputs(text, stdout);
+	char *text = cli_ask_text(cli, &status, line, CLI_LOOK);
+	if (text == NULL)
+		return status;
+	text[strcspn(text, "\n")] = 0;
+	puts(cli_clean(text));
 	free(text);
 	return status;
 }
@@ -83,21 +44,22 @@ print_range(struct json_object *range, unsigned first, unsigned count)
 int
 cli_list(struct cli *cli)
 {
+	bool all = false;
+	struct mhp__line line;
 	int status;
-	struct json_object *ranges;
-	bool all = cli_option(cli, "--all", NULL);
-	if (cli->argc != 0)
-		return cli_usage("list [--all] [--json]");
+	if (!CLI_OPTIONS(cli, 0, 0, { "--all", NULL, &all }))
+		return CLI_USAGE;
+	mhp__line_begin(&line, cli->json || all ? "list" : "ranges");
 	if (cli->json)
-		return print_answer(cli, "list\n");
-	struct json_object *answer = cli_ask(cli, &status, all ? "list\n" : "ranges\n");
+		return print_answer(cli, &line);
+	struct json_object *answer = cli_ask(cli, &status, &line, CLI_LOOK);
 	if (answer == NULL)
 		return status;
 	printf("%-29s %8s  %-8s %-8s %4s  %-14s %-9s %-10s %8s\n", "RANGE", "SIZE", "STATE", "ZONE",
 	       "NODE", "BLOCKS", "MEMMAP", "BACKING", "USED");
-	json_object_object_get_ex(answer, all ? "blocks" : "ranges", &ranges);
-	for (size_t i = 0; i < json_object_array_length(ranges); i++) {
-		struct json_object *range = json_object_array_get_idx(ranges, i);
+	struct json_object *ranges = cli_array(answer, all ? "blocks" : "ranges");
+	for (size_t i = 0; i < cli_length(ranges); i++) {
+		struct json_object *range = cli_at(ranges, i);
 		if (all)
 			print_range(range, (unsigned)cli_number(range, "index"), 1);
 		else
@@ -108,24 +70,38 @@ cli_list(struct cli *cli)
 	return CLI_DONE;
 }
 
+/* "0 3-5" and "0,3-5" are one list. */
+static void
+put_blocks(struct mhp__line *line, const struct cli *cli)
+{
+	char list[MHP_PROTOCOL_LINE_MAX];
+	size_t used = 0;
+	for (int i = 0; i < cli->argc && used < sizeof(list); i++)
+		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s",
+					 i == 0 ? "" : ",", cli->argv[i]);
+	mhp__line_text(line, MHP__F_BLOCKS, list);
+}
+
 int
 cli_why(struct cli *cli)
 {
+	struct mhp__line line;
 	int status;
-	struct json_object *blocks;
-	if (cli->argc != 1)
-		return cli_usage("why BLOCKS");
-	struct json_object *answer = cli_ask(cli, &status, "why %s\n", cli->argv[0]);
+	if (!CLI_OPTIONS(cli, 1, 4096, { NULL, NULL, NULL }))
+		return CLI_USAGE;
+	mhp__line_begin(&line, "why");
+	put_blocks(&line, cli);
+	struct json_object *answer = cli_ask(cli, &status, &line, CLI_LONG);
 	if (answer == NULL)
 		return status;
 	if (cli->json)
-		return print_json(answer);
-	json_object_object_get_ex(answer, "blocks", &blocks);
-	for (size_t i = 0; i < json_object_array_length(blocks); i++) {
-		struct json_object *why = json_object_array_get_idx(blocks, i);
-		printf("block %u: %s\n", (unsigned)cli_number(why, "block"),
-		       cli_string(why, "text"));
-	}
+		return cli_print_json(answer);
+	struct json_object *blocks = cli_array(answer, "blocks");
+	for (size_t i = 0; i < cli_length(blocks); i++)
+		printf("block %u: %s\n", (unsigned)cli_number(cli_at(blocks, i), "block"),
+		       cli_string(cli_at(blocks, i), "text"));
+	if (cli_length(blocks) > 1)
+		printf("together: %s\n", cli_string(cli_member(answer, "together"), "text"));
 	json_object_put(answer);
 	return CLI_DONE;
 }
@@ -133,19 +109,23 @@ cli_why(struct cli *cli)
 int
 cli_get(struct cli *cli)
 {
+	struct mhp__line line;
 	int status;
-	if (cli->argc > 1)
-		return cli_usage("get [ATTR]");
-	const char *name_asked = cli->argc != 0 ? cli->argv[0] : "-";
-	struct json_object *answer = cli_ask(cli, &status, "get %s\n", name_asked);
+	if (!CLI_OPTIONS(cli, 0, 1, { NULL, NULL, NULL }))
+		return CLI_USAGE;
+	mhp__line_begin(&line, "get");
+	if (cli->argc != 0)
+		mhp__line_text(&line, MHP__F_ATTR, cli->argv[0]);
+	struct json_object *answer = cli_ask(cli, &status, &line, CLI_LOOK);
 	if (answer == NULL)
 		return status;
 	if (cli->json)
-		return print_json(answer);
+		return cli_print_json(answer);
 	json_object_object_foreach(answer, name, value) {
+		(void)value;
 		if (json_object_object_length(answer) > 1)
 			printf("%s=", name);
-		puts(json_object_get_string(value));
+		puts(cli_string(answer, name));
 	}
 	json_object_put(answer);
 	return CLI_DONE;
@@ -154,19 +134,22 @@ cli_get(struct cli *cli)
 int
 cli_check(struct cli *cli)
 {
+	struct mhp__line line;
 	int status;
-	struct json_object *findings;
-	struct json_object *answer = cli_ask(cli, &status, "check\n");
+	if (!CLI_OPTIONS(cli, 0, 0, { NULL, NULL, NULL }))
+		return CLI_USAGE;
+	mhp__line_begin(&line, "check");
+	struct json_object *answer = cli_ask(cli, &status, &line, CLI_LONG);
 	if (answer == NULL)
 		return status;
 	status = cli_number(answer, "count") == 0 ? CLI_DONE : CLI_REFUSED;
 	if (cli->json) {
-		print_json(answer);
+		cli_print_json(answer);
 		return status;
 	}
-	json_object_object_get_ex(answer, "findings", &findings);
-	for (size_t i = 0; i < json_object_array_length(findings); i++) {
-		struct json_object *one = json_object_array_get_idx(findings, i);
+	struct json_object *findings = cli_array(answer, "findings");
+	for (size_t i = 0; i < cli_length(findings); i++) {
+		struct json_object *one = cli_at(findings, i);
 		fprintf(stderr, "memplug: invariant %u: %s at %llu: %llu, not %llu\n",
 			(unsigned)cli_number(one, "invariant"), cli_string(one, "what"),
 			(unsigned long long)cli_number(one, "where"),

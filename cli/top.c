@@ -7,7 +7,8 @@
  */
 #define _GNU_SOURCE
 #include <curses.h>
-#include <locale.h>
+#include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,25 +18,21 @@
 
 #define LABEL 16
 #define GROUP 16U
+#define ASK_MS 1000U                   /* for each of what is asked in a tick */
+#define ROOMY_LINES 16                 /* with fewer lines, only what matters most is shown */
+#define ROOMY_COLUMNS 80
 
 struct screen {
 	const struct mhp__peer *pool;
-	double seconds;                /* between ticks */
 	bool utf8;
 	uint64_t moved_pages, tick_ns; /* of the tick before */
 	int line;                      /* the next to write */
 };
 
-static struct json_object *
-ask(const struct screen *screen, const char *line)
-{
-	struct json_object *answer = cli_ask_pool(screen->pool, line);
-	if (answer != NULL && json_object_object_get_ex(answer, "error", NULL)) {
-		json_object_put(answer);
-		return NULL;
-	}
-	return answer;
-}
+/* What a tick shows. */
+struct tick {
+	struct json_object *map, *info, *attributes, *progress, *ranges;
+};
 
 static uint64_t
 now_ns(void)
@@ -45,90 +42,127 @@ now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* get - answers with text. */
-static uint64_t
-attribute(struct json_object *attributes, const char *name)
+/* Write at a column, as much as the line has room for. */
+static void __attribute__((format(printf, 3, 4)))
+put(int line, int column, const char *format, ...)
 {
-	return strtoull(cli_string(attributes, name), NULL, 10);
+	char text[256];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (line >= 0 && line < LINES && column < COLS)
+		mvaddnstr(line, column, text, COLS - column);
+}
+
+/* The last line that is neither the legend's nor the edge's. */
+static int
+last_line(void)
+{
+	return LINES - 3;
+}
+
+static bool
+is_roomy(void)
+{
+	return LINES >= ROOMY_LINES;
+}
+
+/* The attributes are text. */
+static uint64_t
+attribute(const struct tick *tick, const char *name)
+{
+	return strtoull(cli_string(tick->attributes, name), NULL, 10);
 }
 
 static void
-draw_title(struct screen *screen)
+draw_title(struct screen *screen, bool answers)
 {
-	char clock[16];
+	char clock[16], right[48];
 	time_t now = time(NULL);
 	struct tm tm;
 	localtime_r(&now, &tm);
 	strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+	snprintf(right, sizeof(right), " %s  q quits", answers ? clock : "not answering");
 	attron(A_REVERSE);
 	mvhline(0, 0, ' ', COLS);
-	mvprintw(0, 1, "memplug  %s  pid %d", screen->pool->name, screen->pool->pid);
-	mvprintw(0, COLS > 24 ? COLS - 18 : 0, "%s  q quits", clock);
+	put(0, 1, "memplug  %s  pid %d", screen->pool->name, screen->pool->pid);
+	int column = COLS - (int)strlen(right) - 1;
+	put(0, column > 0 ? column : 0, "%s", right);
 	attroff(A_REVERSE);
-	screen->line = 2;
+	screen->line = is_roomy() ? 2 : 1;
+}
+
+/* As wide as leaves room for what is said beside it. */
+static int
+bar_width(void)
+{
+	int width = COLS - 46;
+	return width > 40 ? 40 : width < 8 ? 8 : width;
 }
 
 static void
-draw_bar(int line, int column, int width, double share, int colour)
+draw_bar(int line, int column, double share, int colour)
 {
-	int full = (int)(share * width + 0.5);
-	mvaddch(line, column, '[');
+	int width = bar_width(), full = (int)(share * width + 0.5);
+	put(line, column, "[");
 	attron(COLOR_PAIR(colour));
-	for (int i = 0; i < width; i++)
-		addch(i < full ? '#' : ' ');
+	for (int i = 0; i < width && i < full; i++)
+		put(line, column + 1 + i, "#");
 	attroff(COLOR_PAIR(colour));
-	addch(']');
+	put(line, column + 1 + width, "]");
 }
 
 static void
-draw_sizes(struct screen *screen, struct json_object *info, const struct picture *picture)
+draw_sizes(struct screen *screen, const struct tick *tick, const struct picture *picture)
 {
+	char grows[48] = "";
 	uint64_t size = picture->nr_blocks * picture->block_bytes;
-	uint64_t max = cli_number(info, "max_bytes");
+	uint64_t max = cli_number(tick->info, "max_bytes");
 	double share = size != 0 ? (double)picture->used_bytes / (double)size : 0;
-	mvaddstr(screen->line, 1, "used");
-	draw_bar(screen->line, 6, 40, share, 1 + CELL_MOVABLE);
-	printw(" %s of %s in %u blocks", cli_size(picture->used_bytes), cli_size(size),
-	       picture->nr_blocks);
 	if (max != 0)
-		printw(", grows to %s", cli_size(max));
-	screen->line++;
+		snprintf(grows, sizeof(grows), ", grows to %s", cli_size(max));
+	put(screen->line, 1, "used");
+	draw_bar(screen->line, 6, share > 1 ? 1 : share, 1 + CELL_MOVABLE);
+	put(screen->line++, 9 + bar_width(), "%s of %s%s", cli_size(picture->used_bytes),
+	    cli_size(size), grows);
 }
 
 static void
-draw_counters(struct screen *screen, struct json_object *attributes)
+draw_counters(struct screen *screen, const struct tick *tick)
 {
-	uint64_t moved = attribute(attributes, "moved_pages"), now = now_ns();
+	uint64_t moved = attribute(tick, "moved_pages"), now = now_ns();
 	double seconds = (double)(now - screen->tick_ns) / 1e9;
 	bool first = screen->tick_ns == 0 || moved < screen->moved_pages;
 	double rate = first ? 0 : (double)(moved - screen->moved_pages) * 4096 / seconds;
-	mvprintw(screen->line++, 1, "moved %s, %s/s   longest wait of a writer %.1f ms",
-		 cli_size(moved * 4096), cli_size((uint64_t)rate),
-		 (double)attribute(attributes, "stall_max_ns") / 1e6);
-	mvprintw(screen->line++, 1, "forks %llu, kept for children %s   mappings %llu of %llu",
-		 (unsigned long long)attribute(attributes, "forks"),
-		 cli_size(attribute(attributes, "quarantined_pages") * 4096),
-		 (unsigned long long)attribute(attributes, "mappings"),
-		 (unsigned long long)attribute(attributes, "mappings_max"));
+	put(screen->line++, 1, "moved %s, %s/s   resident %s", cli_size(moved * 4096),
+	    cli_size((uint64_t)rate), cli_size(cli_resident(screen->pool)));
+	put(screen->line++, 1, "longest wait of a writer %.1f ms   forks %llu   mappings %llu",
+	    (double)attribute(tick, "stall_max_ns") / 1e6,
+	    (unsigned long long)attribute(tick, "forks"),
+	    (unsigned long long)attribute(tick, "mappings"));
 	screen->moved_pages = moved;
 	screen->tick_ns = now;
 }
 
 static void
-draw_progress(struct screen *screen, struct json_object *progress)
+draw_progress(struct screen *screen, const struct tick *tick)
 {
-	uint64_t moved = cli_number(progress, "moved_pages");
-	uint64_t left = cli_number(progress, "left_pages"), all = moved + left;
-	uint64_t first = cli_number(progress, "first"), count = cli_number(progress, "count");
+	uint64_t moved = cli_number(tick->progress, "moved_pages");
+	uint64_t left = cli_number(tick->progress, "left_pages"), all = moved + left;
+	uint64_t first = cli_number(tick->progress, "first");
+	uint64_t count = cli_number(tick->progress, "count");
 	if (count != 0) {
-		mvaddstr(screen->line, 1, "out ");
-		draw_bar(screen->line, 6, 40, all != 0 ? (double)moved / (double)all : 0,
+		put(screen->line, 1, "out");
+		draw_bar(screen->line, 6, all != 0 ? (double)moved / (double)all : 0,
 			 1 + CELL_CHANGING);
-		printw(" blocks %llu-%llu, %s left", (unsigned long long)first,
-		       (unsigned long long)(first + count - 1),
-		       cli_size(left * cli_number(progress, "page_bytes")));
+		put(screen->line, 9 + bar_width(), "%llu-%llu, %s left", (unsigned long long)first,
+		    (unsigned long long)(first + count - 1),
+		    cli_size(left * cli_number(tick->progress, "page_bytes")));
 	}
-	screen->line += 2;
+	if (count != 0 || is_roomy())
+		screen->line++;
+	screen->line += is_roomy();
 }
 
 static void
@@ -140,11 +174,11 @@ draw_cell(const struct screen *screen, enum cell_kind kind, unsigned level)
 }
 
 static void
-draw_row(const struct screen *screen, const struct picture *picture, unsigned at, unsigned end,
+draw_row(struct screen *screen, const struct picture *picture, unsigned at, unsigned end,
 	 unsigned width)
 {
-	mvprintw(screen->line, 1, "%012llx",
-		 (unsigned long long)(picture->cell[at].first * picture->block_bytes));
+	put(screen->line, 1, "%012llx", (unsigned long long)(picture->cell[at].first *
+							     picture->block_bytes));
 	for (; at < end; at++) {
 		const struct cell *cell = &picture->cell[at];
 		unsigned column = picture_column(picture, cell, width);
@@ -152,17 +186,19 @@ draw_row(const struct screen *screen, const struct picture *picture, unsigned at
 		draw_cell(screen, cell->kind, picture_level(picture, cell));
 	}
 	if (picture->many_nodes)
-		printw("  node %u", picture->cell[end - 1].node);
+		put(screen->line, (int)(LABEL + width + width / GROUP + 1), "node %u",
+		    picture->cell[end - 1].node);
 }
 
 static void
 draw_map(struct screen *screen, const struct picture *picture, unsigned width)
 {
-	for (unsigned at = 0, end; at < picture->nr_cells && screen->line < LINES - 3; at = end) {
+	for (unsigned at = 0, end; at < picture->nr_cells && screen->line <= last_line();
+	     at = end) {
 		end = picture_row_end(picture, at, width);
 		if (picture_gap(picture, at, width))
-			mvaddstr(screen->line++, 1, "...");
-		if (screen->line < LINES - 3)
+			put(screen->line++, 1, "...");
+		if (screen->line <= last_line())
 			draw_row(screen, picture, at, end, width);
 		screen->line++;
 	}
@@ -170,76 +206,126 @@ draw_map(struct screen *screen, const struct picture *picture, unsigned width)
 
 /* The ranges, in the lines that the map leaves. */
 static void
-draw_ranges(struct screen *screen, struct json_object *answer)
+draw_ranges(struct screen *screen, const struct tick *tick)
 {
-	struct json_object *ranges = NULL;
-	json_object_object_get_ex(answer, "ranges", &ranges);
-	size_t nr = ranges != NULL ? json_object_array_length(ranges) : 0;
-	screen->line++;
-	for (size_t i = 0; i < nr && screen->line < LINES - 3; i++) {
-		struct json_object *range = json_object_array_get_idx(ranges, i);
+	struct json_object *ranges = cli_array(tick->ranges, "ranges");
+	screen->line += is_roomy();
+	for (size_t i = 0; i < cli_length(ranges) && screen->line <= last_line(); i++) {
+		struct json_object *range = cli_at(ranges, i);
 		uint64_t first = cli_number(range, "first"), count = cli_number(range, "count");
-		mvprintw(screen->line++, 1, "%7llu-%-7llu %8s  %-13s %-8s node %-2u %-9s %8s used",
-			 (unsigned long long)first, (unsigned long long)(first + count - 1),
-			 cli_size(cli_number(range, "size")), cli_string(range, "state"),
-			 cli_string(range, "zone"), (unsigned)cli_number(range, "node"),
-			 cli_string(range, "backing"), cli_size(cli_number(range, "used_bytes")));
+		char blocks[48];
+		snprintf(blocks, sizeof(blocks), "%llu-%llu", (unsigned long long)first,
+			 (unsigned long long)(first + count - 1));
+		put(screen->line, 1, "%-13s %7s %7s used %-8s", blocks,
+		    cli_size(cli_number(range, "size")), cli_size(cli_number(range, "used_bytes")),
+		    cli_string(range, "state"));
+		if (COLS >= ROOMY_COLUMNS)
+			put(screen->line, 46, "%-8s node %-2u %-10s", cli_string(range, "zone"),
+			    (unsigned)cli_number(range, "node"), cli_string(range, "backing"));
+		screen->line++;
 	}
+}
+
+/* Glyphs of levels first to last and what they mean, where there is room for both. */
+static void
+draw_meaning(const struct screen *screen, enum cell_kind kind, unsigned first, unsigned last,
+	     const char *text)
+{
+	int line, column;
+	getyx(stdscr, line, column);
+	(void)line;
+	if (column + 3 + (int)(last - first) + (int)strlen(text) > COLS)
+		return;
+	for (unsigned level = first; level <= last; level++)
+		draw_cell(screen, kind, level);
+	printw(" %s  ", text);
 }
 
 static void
 draw_legend(const struct screen *screen, const struct picture *picture)
 {
-	mvprintw(LINES - 2, 1, "a cell is %u block%s, %s:  ", picture->cell_blocks,
-		 picture->cell_blocks == 1 ? "" : "s",
-		 cli_size(picture->cell_blocks * picture->block_bytes));
-	draw_cell(screen, CELL_MOVABLE, 0);
-	addstr(" empty  ");
-	for (unsigned level = 1; level < CELL_LEVELS; level++)
-		draw_cell(screen, CELL_MOVABLE, level);
-	addstr(" used  ");
-	draw_cell(screen, CELL_KERNEL, CELL_LEVELS - 1);
-	addstr(" kernel zone  ");
-	draw_cell(screen, CELL_OFFLINE, 0);
-	addstr(" offline  ");
-	draw_cell(screen, CELL_CHANGING, 0);
-	addstr(" on its way");
+	put(LINES - 2, 1, "a cell: %u block%s, %s  ", picture->cell_blocks,
+	    picture->cell_blocks == 1 ? "" : "s",
+	    cli_size(picture->cell_blocks * picture->block_bytes));
+	draw_meaning(screen, CELL_MOVABLE, 0, 0, "empty");
+	draw_meaning(screen, CELL_MOVABLE, 1, CELL_LEVELS - 1, "used");
+	draw_meaning(screen, CELL_OFFLINE, 0, 0, "offline");
+	draw_meaning(screen, CELL_CHANGING, 0, 0, "leaving");
+	draw_meaning(screen, CELL_KERNEL, CELL_LEVELS - 1, CELL_LEVELS - 1, "kernel");
 }
 
-/* False: the pool is gone. */
+/* Ask everything; false: the pool did not answer it all. */
 static bool
+ask(const struct screen *screen, unsigned nr_cells, struct tick *tick)
+{
+	struct mhp__line line;
+	*tick = (struct tick){ 0 };
+	mhp__line_begin(&line, "map");
+	mhp__line_number(&line, MHP__F_CELLS, nr_cells);
+	tick->map = cli_ask_pool(screen->pool, &line, ASK_MS);
+	if (tick->map != NULL)
+		tick->info = cli_ask_word(screen->pool, "info", ASK_MS);
+	if (tick->info != NULL)
+		tick->attributes = cli_ask_word(screen->pool, "get", ASK_MS);
+	if (tick->attributes != NULL)
+		tick->progress = cli_ask_word(screen->pool, "progress", ASK_MS);
+	if (tick->progress != NULL)
+		tick->ranges = cli_ask_word(screen->pool, "ranges", ASK_MS);
+	return tick->ranges != NULL;
+}
+
+static void
+forget(struct tick *tick)
+{
+	json_object_put(tick->map);
+	json_object_put(tick->info);
+	json_object_put(tick->attributes);
+	json_object_put(tick->progress);
+	json_object_put(tick->ranges);
+}
+
+static void
+draw_tick(struct screen *screen, const struct tick *tick, unsigned width)
+{
+	struct picture picture;
+	if (!picture_open(&picture, tick->map))
+		return;
+	erase();
+	draw_title(screen, true);
+	draw_sizes(screen, tick, &picture);
+	if (is_roomy())
+		draw_counters(screen, tick);
+	draw_progress(screen, tick);
+	draw_map(screen, &picture, width);
+	draw_ranges(screen, tick);
+	draw_legend(screen, &picture);
+	picture_close(&picture);
+}
+
+/* A pool that does not answer keeps its last picture. */
+static void
 draw(struct screen *screen)
 {
-	char line[32];
-	struct picture picture;
-	unsigned width = 16, rows = LINES > 12 ? (unsigned)LINES - 11 : 1;
+	unsigned width = 8, rows = LINES > 12 ? (unsigned)LINES - 11 : 2;
+	struct tick tick;
 	while (2 * width * 17 / 16 + LABEL + 8 <= (unsigned)COLS && width < 256)
 		width *= 2;
-	snprintf(line, sizeof(line), "map %u\n", width * rows);
-	struct json_object *map = ask(screen, line), *info = ask(screen, "info\n");
-	struct json_object *attributes = ask(screen, "get -\n");
-	struct json_object *progress = ask(screen, "progress\n");
-	struct json_object *ranges = ask(screen, "ranges\n");
-	bool alive = map != NULL && info != NULL && attributes != NULL && progress != NULL &&
-		     picture_open(&picture, map);
-	if (alive) {
-		erase();
-		draw_title(screen);
-		draw_sizes(screen, info, &picture);
-		draw_counters(screen, attributes);
-		draw_progress(screen, progress);
-		draw_map(screen, &picture, width);
-		draw_ranges(screen, ranges);
-		draw_legend(screen, &picture);
-		picture_close(&picture);
-		refresh();
-	}
-	json_object_put(map);
-	json_object_put(info);
-	json_object_put(attributes);
-	json_object_put(progress);
-	json_object_put(ranges);
-	return alive;
+	if (ask(screen, width * rows, &tick))
+		draw_tick(screen, &tick, width);
+	else
+		draw_title(screen, false);
+	forget(&tick);
+	refresh();
+}
+
+/* Does its process run? One that ended has no socket any more. */
+static bool
+is_there(const struct screen *screen)
+{
+	int fd = mhp__connect(screen->pool);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0 || fd == -EAGAIN;
 }
 
 static void
@@ -263,31 +349,31 @@ int
 cli_top(struct cli *cli)
 {
 	struct mhp__peer pool;
-	struct screen screen = { .pool = &pool, .seconds = 1, .utf8 = picture_utf8() };
+	struct screen screen = { .pool = &pool, .utf8 = picture_utf8() };
 	const char *words = NULL;
-	char *end = NULL;
-	if (cli_option(cli, "--interval", &words))
-		screen.seconds = strtod(words, &end);
-	if (cli->argc != 0 || (end != NULL && *end != 0) || screen.seconds < 0.05 ||
-	    screen.seconds > 3600)
-		return cli_usage("top [--interval SECONDS]");
+	uint32_t ms = 1000;
+	if (!CLI_OPTIONS(cli, 0, 0, { "--interval", &words, NULL }))
+		return CLI_USAGE;
+	if (words != NULL && (mhp_seconds_parse(words, &ms) != 0 || ms < 50 || ms > 3600000))
+		return cli_usage(cli, "--interval %s: it is a number of seconds, 0.05 to 3600",
+				 words);
 	if (!cli_choose(cli, &pool))
 		return CLI_NO_POOL;
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
 		fprintf(stderr, "memplug: top needs a terminal; memplug map prints a picture\n");
 		return CLI_REFUSED;
 	}
-	cli_full_screen = true;
 	start_screen();
-	timeout((int)(screen.seconds * 1000));
+	timeout((int)ms);
 	int key = ERR;
-	bool alive = true;
-	while (alive && key != 'q' && key != 'Q' && key != 3) {
-		alive = draw(&screen);
-		key = alive ? getch() : ERR;
+	bool there = true;
+	while (there && key != 'q' && key != 'Q' && key != 3) {
+		draw(&screen);
+		there = is_there(&screen);
+		key = there ? getch() : ERR;
 	}
 	endwin();
-	if (!alive)
+	if (!there)
 		fprintf(stderr, "memplug: the program has ended\n");
 	return CLI_DONE;
 }

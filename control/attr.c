@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * attr.c - requests about attributes: get, set, read, attrs.
+ * attr.c - requests about attributes: get and set, read and write, attrs.
  *
- * A name is that of an attribute of the pool, or memoryN/NAME. get answers values as people and
- * programs want them, read as the file of that name has them, byte for byte. A value that comes
- * over the socket is one word, in which %HH is a byte and a lone % is nothing.
+ * A name is that of an attribute of the pool, or memoryN/NAME. get and set speak as people and
+ * programs do, read and write as the file of that name does, byte for byte. A block is the one
+ * that was there when the client says it was (as_of): what came in its place since is another.
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -61,16 +61,18 @@ parse_block(const char *name, uint32_t *ret_block)
 
 /* Answers the error itself. */
 static bool
-find_named(struct mhp__out *out, const char *name, struct named *ret)
+find_named(struct mhp__out *out, const struct mhp__fields *fields, struct named *ret)
 {
 	uint32_t block = 0;
+	const char *name = mhp__text(fields, MHP__F_ATTR);
 	const char *rest = parse_block(name, &block);
 	*ret = (struct named){ .subject = { .client_fd = out->fd } };
 	ret->attrs = rest != NULL ? mhp__block_attrs : mhp__pool_attrs;
 	ret->nr = rest != NULL ? mhp__nr_block_attrs : mhp__nr_pool_attrs;
 	if (rest != NULL) {
 		if (mhp_block_get(mhp__control.m, block, &ret->subject.info) != 0 ||
-		    ret->subject.info.state == MHP_ABSENT) {
+		    ret->subject.info.state == MHP_ABSENT ||
+		    ret->subject.info.generation > mhp__number(fields, MHP__F_AS_OF)) {
 			mhp__out_error(out, MHP_ENODEV, "there is no block %" PRIu32, block);
 			return false;
 		}
@@ -78,7 +80,7 @@ find_named(struct mhp__out *out, const char *name, struct named *ret)
 	} else {
 		rest = name;
 	}
-	if (strcmp(rest, "-") == 0 || *rest == 0)
+	if (*rest == 0)
 		return true;
 	ret->attrs = find(ret->attrs, ret->nr, rest);
 	ret->nr = 1;
@@ -113,17 +115,17 @@ out_unreadable(struct mhp__out *out, int err, const char *name)
 }
 
 void
-mhp__request_get(struct mhp__out *out, unsigned nr_words, char **words)
+mhp__request_get(struct mhp__out *out, const struct mhp__fields *fields)
 {
 	char text[MHP__ATTR_TEXT], name[NAME_MAX_BYTES];
 	const char *before = "{";
 	struct named named;
-	if (nr_words != 1 || !find_named(out, words[0], &named))
+	if (!find_named(out, fields, &named))
 		return;
 	for (size_t i = 0; i < named.nr; i++) {
 		int err = show(&named.attrs[i], &named.subject, text, sizeof(text));
 		if (err != 0 && named.nr == 1) {
-			out_unreadable(out, err, words[0]);
+			out_unreadable(out, err, mhp__text(fields, MHP__F_ATTR));
 			return;
 		}
 		if (err != 0)
@@ -136,20 +138,21 @@ mhp__request_get(struct mhp__out *out, unsigned nr_words, char **words)
 }
 
 void
-mhp__request_read(struct mhp__out *out, unsigned nr_words, char **words)
+mhp__request_read(struct mhp__out *out, const struct mhp__fields *fields)
 {
 	char text[MHP__ATTR_TEXT];
 	struct named named;
-	if (nr_words != 1 || !find_named(out, words[0], &named))
+	if (!find_named(out, fields, &named))
 		return;
 	if (named.nr != 1) {
-		mhp__out_error(out, MHP_EINVAL, "'%s' is more than one attribute", words[0]);
+		mhp__out_error(out, MHP_EINVAL, "'%s' is more than one attribute",
+			       mhp__text(fields, MHP__F_ATTR));
 		return;
 	}
 	named.subject.as_file = true;
 	int err = show(named.attrs, &named.subject, text, sizeof(text) - 1);
 	if (err != 0) {
-		out_unreadable(out, err, words[0]);
+		out_unreadable(out, err, mhp__text(fields, MHP__F_ATTR));
 		return;
 	}
 	if (*text != 0)
@@ -158,64 +161,47 @@ mhp__request_read(struct mhp__out *out, unsigned nr_words, char **words)
 	mhp__out(out, "}\n");
 }
 
-static int
-hex_digit(char c)
+static void
+store(struct mhp__out *out, const struct mhp__fields *fields, bool as_file)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)tolower((unsigned char)c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* In place. What follows a zero byte is ignored, as the kernel does. */
-static bool
-decode(char *word)
-{
-	char *to = word;
-	if (strcmp(word, "%") == 0)
-		*word = 0;
-	for (const char *from = word; *from != 0; from++) {
-		int high, low;
-		if (*from != '%') {
-			*to++ = *from;
-			continue;
-		}
-		high = hex_digit(from[1]);
-		low = high < 0 ? -1 : hex_digit(from[2]);
-		if (low < 0)
-			return false;
-		*to++ = (char)(high << 4 | low);
-		from += 2;
-	}
-	*to = 0;
-	return true;
-}
-
-void
-mhp__request_set(struct mhp__out *out, unsigned nr_words, char **words)
-{
+	const char *name = mhp__text(fields, MHP__F_ATTR);
+	const char *value = mhp__text(fields, MHP__F_VALUE);
 	struct mhp_text text = { "" };
 	struct named named;
-	if (nr_words != 2 || !find_named(out, words[0], &named))
+	if (!find_named(out, fields, &named))
 		return;
-	if (named.nr != 1 || !decode(words[1])) {
-		mhp__out_error(out, MHP_EINVAL, "that is no attribute and a value for it");
+	if (named.nr != 1) {
+		mhp__out_error(out, MHP_EINVAL, "'%s' is more than one attribute", name);
 		return;
 	}
 	if (named.attrs->store == NULL) {
-		mhp__out_error(out, MHP_EPERM, "'%s' can only be read", words[0]);
+		mhp__out_error(out, MHP_EPERM, "'%s' can only be read", name);
 		return;
 	}
-	int err = named.attrs->store(&named.subject, words[1], &text);
+	named.subject.as_file = as_file;
+	int err = named.attrs->store(&named.subject, value, &text);
 	if (err == 0)
 		mhp__out(out, "{}\n");
 	else if (text.text[0] != 0)
 		mhp__out_error(out, err, "%s", text.text);
 	else if (err == MHP_EINVAL)
-		mhp__out_error(out, err, "'%s' is no value for %s", words[1], words[0]);
+		mhp__out_error(out, err, "'%s' is no value for %s", value, name);
 	else
-		mhp__out_error(out, err, "%s cannot be '%s' now: %s", words[0], words[1],
+		mhp__out_error(out, err, "%s cannot be '%s' now: %s", name, value,
 			       strerrordesc_np(-err));
+}
+
+void
+mhp__request_set(struct mhp__out *out, const struct mhp__fields *fields)
+{
+	store(out, fields, false);
+}
+
+/* What follows a zero byte is ignored, as by the kernel. */
+void
+mhp__request_write(struct mhp__out *out, const struct mhp__fields *fields)
+{
+	store(out, fields, true);
 }
 
 static void
@@ -229,9 +215,9 @@ list_attrs(struct mhp__out *out, const struct mhp__attr *attrs, size_t nr, const
 }
 
 void
-mhp__request_attrs(struct mhp__out *out, unsigned nr_words, char **words)
+mhp__request_attrs(struct mhp__out *out, const struct mhp__fields *fields)
 {
-	(void)nr_words, (void)words;
+	(void)fields;
 	mhp__out(out, "{\"attrs\":[");
 	list_attrs(out, mhp__pool_attrs, mhp__nr_pool_attrs, "{");
 	list_attrs(out, mhp__block_attrs, mhp__nr_block_attrs, ",{");

@@ -21,7 +21,7 @@ enum mhp__place {
 /* What an attribute is asked about. */
 struct mhp__subject {
 	struct mhp_block_info info;    /* of a block */
-	bool as_file;                  /* as the kernel writes it, where that differs */
+	bool as_file;                  /* as the kernel writes and reads it, where that differs */
 	int client_fd;
 };
 
@@ -48,8 +48,10 @@ extern const size_t mhp__nr_pool_attrs, mhp__nr_block_attrs;
 int mhp__word_index(const char *const *words, int nr, const char *value);
 /* The kernel's switch words, of which it looks at the first letters only; -1: none of them. */
 int mhp__word_switch(const char *value);
-/* A number in C's notation: 0, MHP_EINVAL, or -ERANGE. */
-int mhp__word_number(const char *value, uint64_t max, uint64_t *ret_number);
+/* A number, 0, MHP_EINVAL, or -ERANGE: written to a file in C's notation, 017 being 15, as the
+ * kernel takes it; else as people write numbers, and then 017 is none. */
+int mhp__word_number(const struct mhp__subject *subject, const char *value, uint64_t max,
+		     uint64_t *ret_number);
 
 /* ---- files that both a pool and a block have (attr_words.c) ---- */
 

@@ -54,9 +54,10 @@ static int
 go_offline(const struct mhp__subject *subject, struct mhp_text *reterr)
 {
 	uint32_t block = subject->info.block;
+	struct mhp_blocks run = { block, 1 };
 	struct mhp_why why;
 	struct mhp__leave leave = {
-		.spans = &subject->info.span, .nr_spans = 1,
+		.spans = &subject->info.span, .nr_spans = 1, .runs = &run,
 		.deadline_ms = MHP_OFFLINE_DEADLINE_MS, .client_fd = subject->client_fd,
 	};
 	int err = mhp__leave(&leave, &why);
@@ -194,6 +195,12 @@ show_bad_pages(const struct mhp__subject *subject, char *text, size_t size)
 }
 
 static int
+show_generation(const struct mhp__subject *subject, char *text, size_t size)
+{
+	return show_number(text, size, subject->info.generation);
+}
+
+static int
 show_backing(const struct mhp__subject *subject, char *text, size_t size)
 {
 	const struct mhp_backing *backing =
@@ -238,6 +245,7 @@ const struct mhp__attr mhp__block_attrs[] = {
 	{ "metadata_bytes", BLOCK, 0444, show_metadata_bytes, NULL, 0 },
 	{ "metadata_node", BLOCK, 0444, show_metadata_node, NULL, 0 },
 	{ "nr_bad_pages", BLOCK, 0444, show_bad_pages, NULL, 0 },
+	{ "generation", BLOCK, 0444, show_generation, NULL, 0 },
 	{ "backing", BLOCK, 0444, show_backing, NULL, 0 },
 	{ "why", BLOCK, 0444, show_why, NULL, 0 },
 };

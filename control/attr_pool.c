@@ -77,12 +77,13 @@ store_uevent(const struct mhp__subject *subject, const char *value, struct mhp_t
 
 /* The address of a page, as its pfn, and the block that it is in, which may be absent. */
 static int
-parse_page(const char *value, uint64_t *ret_pfn, struct mhp_block_info *ret_info)
+parse_page(const struct mhp__subject *subject, const char *value, uint64_t *ret_pfn,
+	   struct mhp_block_info *ret_info)
 {
 	const struct mhp_geometry *geo = mhp_get_geometry(mhp__control.m);
 	uint64_t address;
 	*ret_info = (struct mhp_block_info){ .state = MHP_ABSENT };
-	if (mhp__word_number(value, UINT64_MAX, &address) != 0)
+	if (mhp__word_number(subject, value, UINT64_MAX, &address) != 0)
 		return MHP_EINVAL;
 	*ret_pfn = address >> geo->page_shift;
 	uint64_t block = *ret_pfn >> geo->block_order;
@@ -95,8 +96,8 @@ store_soft_offline(const struct mhp__subject *subject, const char *value, struct
 {
 	struct mhp_block_info info;
 	uint64_t pfn;
-	int err = parse_page(value, &pfn, &info);
-	(void)subject, (void)reterr;
+	int err = parse_page(subject, value, &pfn, &info);
+	(void)reterr;
 	if (err != 0)
 		return err;
 	if (info.state == MHP_ABSENT)
@@ -114,8 +115,8 @@ store_hard_offline(const struct mhp__subject *subject, const char *value, struct
 {
 	struct mhp_block_info info;
 	uint64_t pfn;
-	int err = parse_page(value, &pfn, &info);
-	(void)subject, (void)reterr;
+	int err = parse_page(subject, value, &pfn, &info);
+	(void)reterr;
 	if (err != 0)
 		return err;
 	if (info.state == MHP_ABSENT)
@@ -177,8 +178,8 @@ store_ratio(const struct mhp__subject *subject, const char *value, struct mhp_te
 {
 	struct mhp_policy now = policy();
 	uint64_t ratio;
-	int err = mhp__word_number(value, UINT32_MAX, &ratio);
-	(void)subject, (void)reterr;
+	int err = mhp__word_number(subject, value, UINT32_MAX, &ratio);
+	(void)reterr;
 	if (err != 0)
 		return err;
 	now.auto_movable_ratio = (uint32_t)ratio;
@@ -233,8 +234,8 @@ store_attempts(const struct mhp__subject *subject, const char *value, struct mhp
 {
 	struct mhp_policy now = policy();
 	uint64_t attempts;
-	int err = mhp__word_number(value, UINT32_MAX, &attempts);
-	(void)subject, (void)reterr;
+	int err = mhp__word_number(subject, value, UINT32_MAX, &attempts);
+	(void)reterr;
 	if (err != 0)
 		return err;
 	now.auto_online_attempts = (uint32_t)attempts;
@@ -254,16 +255,16 @@ static int
 store_max(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
 {
 	char words[32];
+	struct mhp_size size;
 	size_t length = strcspn(value, "\n");
 	(void)subject, (void)reterr;
 	if (mhp__control.opts.set_max == NULL || length >= sizeof(words))
 		return MHP_EINVAL;
 	memcpy(words, value, length);
 	words[length] = 0;
-	uint64_t bytes = mhp__size_parse(words);
-	if (bytes == 0 && strcmp(words, "0") != 0)
+	if (mhp_size_parse(words, &size) != 0)
 		return MHP_EINVAL;
-	mhp__control.opts.set_max(bytes);
+	mhp__control.opts.set_max(size.bytes);
 	return 0;
 }
 

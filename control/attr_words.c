@@ -53,8 +53,9 @@ mhp__word_switch(const char *value)
 	return -1;
 }
 
-int
-mhp__word_number(const char *value, uint64_t max, uint64_t *ret_number)
+/* Decimal, 0x or octal, behind a plus or not. */
+static int
+c_number(const char *value, uint64_t max, uint64_t *ret_number)
 {
 	char *end;
 	if (!isdigit((unsigned char)value[*value == '+']))
@@ -67,6 +68,16 @@ mhp__word_number(const char *value, uint64_t max, uint64_t *ret_number)
 		return -ERANGE;
 	*ret_number = number;
 	return 0;
+}
+
+int
+mhp__word_number(const struct mhp__subject *subject, const char *value, uint64_t max,
+		 uint64_t *ret_number)
+{
+	if (subject->as_file)
+		return c_number(value, max, ret_number);
+	int err = mhp_number_parse(value, max, ret_number);
+	return err == MHP_EOVERFLOW ? -ERANGE : err;
 }
 
 /* ---- uevent: WORD [UUID [KEY=VALUE]...] ---- */

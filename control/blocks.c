@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * blocks.c - words for blocks and sizes: 3  3-7  3,5-6  0x80000000-0x8fffffff  512M.
+ * blocks.c - the fields of requests that mean blocks, sizes and zones.
  *
- * Numbers that begin with 0x are addresses, first and last byte; others are block indices, first
- * and last block. Ranges are inclusive, as lsmem and chmem write them.
+ * Words are read by words.c; here they meet the pool: its block size, its range, and which blocks
+ * are still those that the request was about. What is wrong is answered here. A list of blocks is
+ * as long as its line: it is kept in memory from mmap, because there is no malloc here.
  */
 #define _GNU_SOURCE
+#include <memplug/words.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "server.h"
 
@@ -19,20 +21,16 @@ mhp__block_bytes(void)
 	return UINT64_C(1) << (geo->block_order + geo->page_shift);
 }
 
-uint64_t
-mhp__size_parse(const char *words)
+const char *
+mhp__state_name(enum mhp_block_state state)
 {
-	static const char units[] = "KMGT";
-	char *end;
-	uint64_t value = strtoull(words, &end, 0);
-	if (end == words || *words == '-')
-		return 0;
-	const char *unit = *end != 0 ? strchr(units, *end) : NULL;
-	if (*end != 0 && (unit == NULL || end[1] != 0))
-		return 0;
-	unsigned shift = unit != NULL ? 10U * (unsigned)(unit - units + 1) : 0;
-	return value > UINT64_MAX >> shift ? 0 : value << shift;
+	static const char *const names[] = {
+		"absent", "offline", "going-online", "online", "going-offline",
+	};
+	return (unsigned)state < 5 ? names[state] : "?";
 }
+
+/* ---- sizes ---- */
 
 void
 mhp__size_text(uint64_t bytes, char text[MHP__SIZE_TEXT])
@@ -47,57 +45,168 @@ mhp__size_text(uint64_t bytes, char text[MHP__SIZE_TEXT])
 	snprintf(text, MHP__SIZE_TEXT, "%llu%c", (unsigned long long)value, units[unit]);
 }
 
-/* One number of a range; addresses become block indices. */
-static bool
-parse_number(char **at, bool is_end, uint64_t *ret_block)
+/* The same for what is whole at some unit, to the byte. */
+static void
+exact_text(uint64_t bytes, char text[MHP__SIZE_TEXT])
 {
-	bool address = (*at)[0] == '0' && ((*at)[1] == 'x' || (*at)[1] == 'X');
-	char *start = *at;
-	uint64_t value = strtoull(start, at, 0), bytes = mhp__block_bytes();
-	if (*at == start || *start == '-')
-		return false;
-	if (address && (is_end ? (value + 1) % bytes != 0 : value % bytes != 0))
-		return false;
-	*ret_block = address ? value / bytes : value;
-	return true;
+	static const char units[] = "KMGT";
+	unsigned unit = 0;
+	uint64_t value = bytes >> 10;
+	while (unit < 3 && value != 0 && value % 1024 == 0) {
+		value >>= 10;
+		unit++;
+	}
+	snprintf(text, MHP__SIZE_TEXT, "%llu%c", (unsigned long long)value, units[unit]);
 }
 
 bool
-mhp__sets_parse(const char *words, struct mhp__sets *ret_sets, struct mhp__out *out)
+mhp__size_field(const struct mhp__fields *fields, bool round_up, struct mhp__out *out,
+		uint64_t *ret_bytes)
 {
-	uint32_t nr_blocks = mhp_get_geometry(mhp__control.m)->nr_blocks;
-	char *at = (char *)(uintptr_t)words;
-	ret_sets->nr = 0;
-	for (;;) {
-		uint64_t first, last;
-		if (!parse_number(&at, false, &first))
-			break;
-		last = first;
-		if (*at == '-') {
-			at++;
-			if (!parse_number(&at, true, &last))
-				break;
-		}
-		if (last < first || last >= nr_blocks || ret_sets->nr == MHP__SETS_MAX)
-			break;
-		ret_sets->run[ret_sets->nr++] = (struct mhp_blocks){
-			(uint32_t)first, (uint32_t)(last - first + 1) };
-		if (*at == 0)
-			return true;
-		if (*at++ != ',')
-			break;
+	const char *words = mhp__text(fields, MHP__F_SIZE);
+	char below_text[MHP__SIZE_TEXT], above_text[MHP__SIZE_TEXT], block_text[MHP_SIZE_TEXT];
+	uint64_t below, above, bytes = mhp__block_bytes();
+	struct mhp_size size;
+	if (mhp_size_parse(words, &size) != 0 || size.bytes == 0) {
+		mhp__out_error(out, MHP_EINVAL, "'%s' is no size: a size is a number with K, M, G "
+			       "or T behind it, like 512M or 1.5G", words);
+		return false;
 	}
-	mhp__out_error(out, MHP_EINVAL, "'%s' names no blocks: write 3, 3-7, 3,5-6 or "
-		       "0xFIRST-0xLAST with addresses of whole blocks, below block %u", words,
-		       nr_blocks);
+	if (mhp_size_fit(&size, bytes, &below, &above) || round_up) {
+		*ret_bytes = above;
+		return true;
+	}
+	mhp_size_text(bytes, block_text);
+	exact_text(below, below_text);
+	exact_text(above, above_text);
+	mhp__out_error(out, MHP_EINVAL, "%s is not a multiple of the block size, %s: the nearest "
+		       "%s %s%s%s", words, block_text, below != 0 ? "are" : "is",
+		       below != 0 ? below_text : "", below != 0 ? " and " : "", above_text);
 	return false;
 }
 
-const char *
-mhp__state_name(enum mhp_block_state state)
+/* ---- zones ---- */
+
+bool
+mhp__zone_field(const struct mhp__fields *fields, struct mhp__out *out, uint8_t *ret_zone)
 {
-	static const char *const names[] = {
-		"absent", "offline", "going-online", "online", "going-offline",
-	};
-	return (unsigned)state < 5 ? names[state] : "?";
+	static const char *const names[] = { "default", "kernel", "movable" };
+	static const uint8_t zones[] = { MHP_ZONE_DEFAULT, MHP_ZONE_NORMAL, MHP_ZONE_MOVABLE };
+	const char *word = mhp__text(fields, MHP__F_ZONE);
+	for (unsigned i = 0; i < 3; i++)
+		if (strcmp(word, names[i]) == 0 || (*word == 0 && i == 0)) {
+			*ret_zone = zones[i];
+			return true;
+		}
+	mhp__out_error(out, MHP_EINVAL, "'%s' is no zone: there are movable and kernel", word);
+	return false;
+}
+
+/* ---- blocks ---- */
+
+/* The first block of a run that is not there; its end: all are. Cost: by ranges of like blocks. */
+static uint32_t
+find_absent(struct mhp_blocks run)
+{
+	uint32_t end = run.first + run.count, block = run.first;
+	struct mhp_block_info info;
+	struct mhp_blocks alike;
+	while (block < end && mhp_block_get(mhp__control.m, block, &info) == 0 &&
+	       info.state != MHP_ABSENT && mhp_range_get(mhp__control.m, block, &alike) == 0)
+		block = alike.first + alike.count;
+	return block < end ? block : end;
+}
+
+/* The first block of a run that came after the request did; its end: none. */
+static uint32_t
+find_stale(struct mhp_blocks run, uint64_t as_of)
+{
+	uint32_t end = run.first + run.count, block = run.first;
+	struct mhp_block_info info;
+	if (as_of >= mhp_generation(mhp__control.m))
+		return end; /* nothing has come since */
+	while (block < end && mhp_block_get(mhp__control.m, block, &info) == 0 &&
+	       info.generation <= as_of)
+		block++;
+	return block;
+}
+
+/* Are all of them there, and those that were there then? If not, that is answered. */
+static bool
+are_current(const struct mhp__sets *sets, uint64_t as_of, const char *verb, struct mhp__out *out)
+{
+	for (unsigned i = 0; i < sets->nr; i++) {
+		struct mhp_blocks run = sets->run[i];
+		uint32_t absent = find_absent(run), stale = find_stale(run, as_of);
+		if (absent != run.first + run.count) {
+			mhp__out_error(out, MHP_ENOENT, "cannot %s: block %u: it is not there",
+				       verb, absent);
+			return false;
+		}
+		if (stale != run.first + run.count) {
+			mhp__out_error(out, MHP_ENODEV, "cannot %s: block %u: it is gone, and "
+				       "another one in its place", verb, stale);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* How many runs a list has; 0: it is none. */
+static unsigned
+count_runs(const char *words)
+{
+	uint32_t nr_blocks = mhp_get_geometry(mhp__control.m)->nr_blocks;
+	struct mhp_blocks run;
+	unsigned nr = 0;
+	int more;
+	while ((more = mhp_blocks_next(&words, mhp__block_bytes(), nr_blocks, &run)) == 1)
+		nr++;
+	return more == 0 ? nr : 0;
+}
+
+static struct mhp_span
+span_of(struct mhp_blocks run)
+{
+	uint64_t bytes = mhp__block_bytes();
+	return (struct mhp_span){ { run.first * bytes }, run.count * bytes };
+}
+
+bool
+mhp__sets_open(const struct mhp__fields *fields, const char *verb, struct mhp__out *out,
+	       struct mhp__sets *ret_sets)
+{
+	const char *words = mhp__text(fields, MHP__F_BLOCKS);
+	uint32_t nr_blocks = mhp_get_geometry(mhp__control.m)->nr_blocks;
+	unsigned nr = count_runs(words);
+	if (nr == 0) {
+		mhp__out_error(out, MHP_EINVAL, "'%.300s' names no blocks: write 3, 3-7, 3,5-6 or "
+			       "0xFIRST-0xLAST with addresses of whole blocks, below block %u",
+			       words, nr_blocks);
+		return false;
+	}
+	*ret_sets = (struct mhp__sets){
+		.size = nr * (sizeof(struct mhp_span) + sizeof(struct mhp_blocks)) };
+	ret_sets->span = mmap(NULL, ret_sets->size, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (ret_sets->span == MAP_FAILED) {
+		mhp__out_error(out, MHP_ENOMEM, "the process has no memory left for the list");
+		return false;
+	}
+	ret_sets->run = (struct mhp_blocks *)(void *)(ret_sets->span + nr);
+	for (; ret_sets->nr < nr; ret_sets->nr++) {
+		struct mhp_blocks *run = &ret_sets->run[ret_sets->nr];
+		(void)!mhp_blocks_next(&words, mhp__block_bytes(), nr_blocks, run);
+		ret_sets->span[ret_sets->nr] = span_of(*run);
+	}
+	if (are_current(ret_sets, mhp__number(fields, MHP__F_AS_OF), verb, out))
+		return true;
+	mhp__sets_close(ret_sets);
+	return false;
+}
+
+void
+mhp__sets_close(struct mhp__sets *sets)
+{
+	munmap(sets->span, sets->size);
 }

@@ -2,104 +2,105 @@
 /*
  * client.c - find the pools of this user and talk to one of them.
  *
- * A pool is a socket named PID-NAME.sock. One that refuses connections belongs to a process that
- * is gone; whoever looks removes it. Answers are kept whole, in memory of malloc: this runs in the
- * processes of clients, never in one that owns a pool.
+ * A pool is a socket named PID-NAME.sock in a folder that nobody but its user can write to. One
+ * that refuses connections belongs to a process that is gone; its user removes it. Sockets never
+ * block: a pool that does not answer costs its caller the time that the caller gives it. Answers
+ * are kept whole, in memory of malloc: this runs in the processes of clients, never in one that
+ * owns a pool.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
+#include <glob.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client.h"
+#include "fields.h"
 
-#define READ_BYTES 4096U
+#define READ_BYTES 65536U
+#define SEND_MS 1000U
+#define WAIT_MS 60000U                 /* one wait; whoever has longer comes again */
 
-static int
-connect_as(const char *path, int type)
+uint64_t
+mhp__now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- connections ---- */
+
+/* Is it the user of the folder who listens? The kernel remembers who that was. */
+static bool
+is_served_by(int fd, unsigned uid)
+{
+	struct ucred server;
+	socklen_t size = sizeof(server);
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &server, &size) == 0 && server.uid == uid;
+}
+
+int
+mhp__connect(const struct mhp__peer *peer)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	if (strlen(path) >= sizeof(address.sun_path))
+	if (strlen(peer->path) >= sizeof(address.sun_path))
 		return -ENODEV;
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+	memcpy(address.sun_path, peer->path, strlen(peer->path) + 1);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+	int error = connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : errno;
+	if (error == 0 && is_served_by(fd, peer->uid))
 		return fd;
-	int error = errno;
 	close(fd);
-	if (error == ECONNREFUSED)
-		unlink(path);
-	return error == ECONNREFUSED || error == ENOENT ? -ENODEV : -error;
+	if (error == ECONNREFUSED && peer->uid == geteuid())
+		unlink(peer->path);
+	if (error == ECONNREFUSED || error == ENOENT)
+		return -ENODEV;
+	return error != 0 ? -error : -EACCES;
+}
+
+static int
+await(int fd, short events, uint64_t end_ms)
+{
+	uint64_t now = mhp__now_ms();
+	struct pollfd one = { .fd = fd, .events = events };
+	uint64_t left_ms = now < end_ms ? end_ms - now : 0;
+	int got = poll(&one, 1, left_ms < WAIT_MS ? (int)left_ms : (int)WAIT_MS);
+	if (got < 0)
+		return -errno;
+	return got != 0 ? 0 : -EAGAIN;
 }
 
 int
-mhp__connect(const char *path)
+mhp__await(int fd, uint64_t end_ms)
 {
-	return connect_as(path, SOCK_STREAM);
-}
-
-int
-mhp__connect_now(const char *path)
-{
-	return connect_as(path, SOCK_STREAM | SOCK_NONBLOCK);
-}
-
-/* PID-NAME.sock */
-static bool
-parse_name(const char *file, struct mhp__peer *peer)
-{
-	char *end;
-	size_t suffix = strlen(MHP_PROTOCOL_SUFFIX), length = strlen(file);
-	peer->pid = (int)strtol(file, &end, 10);
-	if (peer->pid <= 0 || *end != '-' || length < suffix ||
-	    strcmp(file + length - suffix, MHP_PROTOCOL_SUFFIX) != 0)
-		return false;
-	snprintf(peer->name, sizeof(peer->name), "%.*s",
-		 (int)(length - suffix - (size_t)(end + 1 - file)), end + 1);
-	return true;
-}
-
-unsigned
-mhp__peers(struct mhp__peer *peers, unsigned max)
-{
-	char path[80];
-	unsigned nr = 0;
-	mhp__socket_directory(path, sizeof(path));
-	DIR *dir = opendir(path);
-	if (dir == NULL)
-		return 0;
-	for (struct dirent *entry; nr < max && (entry = readdir(dir)) != NULL;) {
-		struct mhp__peer *peer = &peers[nr];
-		size_t room = sizeof(peer->path);
-		if (!parse_name(entry->d_name, peer) ||
-		    snprintf(peer->path, room, "%s/%s", path, entry->d_name) >= (int)room)
-			continue;
-		int fd = mhp__connect(peer->path);
-		if (fd < 0)
-			continue;
-		close(fd);
-		nr++;
-	}
-	closedir(dir);
-	return nr;
+	return await(fd, POLLIN, end_ms);
 }
 
 int
 mhp__send_line(int fd, const char *line)
 {
 	size_t sent = 0, length = strlen(line);
+	uint64_t end_ms = mhp__now_ms() + SEND_MS;
 	while (sent < length) {
 		ssize_t got = send(fd, line + sent, length - sent, MSG_NOSIGNAL);
-		if (got < 0)
-			return errno == EPIPE || errno == ECONNRESET ? -ENODEV : -errno;
-		sent += (size_t)got;
+		if (got >= 0) {
+			sent += (size_t)got;
+			continue;
+		}
+		int err = errno == EAGAIN ? await(fd, POLLOUT, end_ms) : -errno;
+		if (err != 0 && err != -EINTR)
+			return err == -EPIPE || err == -ECONNRESET ? -ENODEV : err;
 	}
 	return 0;
 }
@@ -123,6 +124,8 @@ int
 mhp__read_answer(int fd, char **text, size_t *used)
 {
 	for (;;) {
+		if (*used > MHP_PROTOCOL_ANSWER_MAX)
+			return -EMSGSIZE;
 		if (!make_room(text, *used))
 			return -ENOMEM;
 		ssize_t got = recv(fd, *text + *used, READ_BYTES, 0);
@@ -136,38 +139,126 @@ mhp__read_answer(int fd, char **text, size_t *used)
 }
 
 int
-mhp__send_cancel(const char *path, long block)
+mhp__ask(const struct mhp__peer *peer, const char *line, uint64_t end_ms, char **ret_text)
 {
-	char line[32] = "cancel\n";
-	int fd = mhp__connect_now(path);
+	size_t used = 0;
+	int fd = mhp__connect(peer), err;
+	*ret_text = NULL;
 	if (fd < 0)
 		return fd;
-	if (block >= 0)
-		snprintf(line, sizeof(line), "cancel %ld\n", block);
-	int err = mhp__send_line(fd, line);
+	err = mhp__send_line(fd, line);
+	while (err == 0) {
+		err = mhp__await(fd, end_ms);
+		if (err == 0)
+			err = mhp__read_answer(fd, ret_text, &used);
+		if (err == 0)
+			break;
+		if (err == -EAGAIN && mhp__now_ms() < end_ms)
+			err = 0;
+	}
 	close(fd);
 	return err;
 }
 
-bool
-mhp__word_encode(const char *value, size_t length, char *word, size_t size)
+int
+mhp__send_cancel(const struct mhp__peer *peer, long block)
 {
-	static const char digits[] = "0123456789abcdef";
-	size_t used = 0;
-	if (length == 0 && size > 1)
-		word[used++] = '%'; /* alone: nothing, as there is no empty word */
-	for (size_t i = 0; i < length; i++) {
-		unsigned char c = (unsigned char)value[i];
-		if (used + 4 > size)
-			return false;
-		if (c > ' ' && c < 127 && c != '%') {
-			word[used++] = (char)c;
+	struct mhp__line line;
+	int fd = mhp__connect(peer);
+	if (fd < 0)
+		return fd;
+	mhp__line_begin(&line, "cancel");
+	if (block >= 0)
+		mhp__line_number(&line, MHP__F_BLOCK, (uint64_t)block);
+	int err = mhp__send_line(fd, mhp__line_end(&line));
+	close(fd);
+	return err;
+}
+
+/* ---- pools ---- */
+
+struct finding {
+	struct mhp__peer *peers;
+	unsigned nr, max;
+};
+
+/* PID-NAME.sock */
+static bool
+parse_name(const char *file, struct mhp__peer *peer)
+{
+	char *end;
+	size_t suffix = strlen(MHP_PROTOCOL_SUFFIX), length = strlen(file);
+	long pid = strtol(file, &end, 10);
+	if (pid <= 0 || pid > INT32_MAX || *end != '-' || length < suffix ||
+	    strcmp(file + length - suffix, MHP_PROTOCOL_SUFFIX) != 0)
+		return false;
+	peer->pid = (int)pid;
+	snprintf(peer->name, sizeof(peer->name), "%.*s",
+		 (int)(length - suffix - (size_t)(end + 1 - file)), end + 1);
+	return true;
+}
+
+/* A folder that nobody but its owner can put sockets into. */
+static bool
+is_trusted(const char *path, unsigned *ret_uid)
+{
+	struct stat st;
+	if (lstat(path, &st) != 0)
+		return false;
+	*ret_uid = st.st_uid;
+	return S_ISDIR(st.st_mode) && (st.st_mode & 0022) == 0 &&
+	       (geteuid() == 0 || st.st_uid == geteuid());
+}
+
+static void
+find_in(const char *path, struct finding *finding)
+{
+	unsigned uid;
+	DIR *dir = is_trusted(path, &uid) ? opendir(path) : NULL;
+	if (dir == NULL)
+		return;
+	for (struct dirent *entry; finding->nr < finding->max && (entry = readdir(dir)) != NULL;) {
+		struct mhp__peer *peer = &finding->peers[finding->nr];
+		size_t room = sizeof(peer->path);
+		peer->uid = uid;
+		if (!parse_name(entry->d_name, peer) ||
+		    snprintf(peer->path, room, "%s/%s", path, entry->d_name) >= (int)room)
 			continue;
-		}
-		word[used++] = '%';
-		word[used++] = digits[c >> 4];
-		word[used++] = digits[c & 15];
+		int fd = mhp__connect(peer);
+		if (fd >= 0)
+			close(fd);
+		if (fd >= 0 || fd == -EAGAIN) /* -EAGAIN: too many wait for it to say a word */
+			finding->nr++;
 	}
-	word[used] = 0;
-	return used < size;
+	closedir(dir);
+}
+
+/* What others have: services, and users who are logged in or not. */
+static void
+find_all(struct finding *finding)
+{
+	static const char *const places[] = MHP_PROTOCOL_DIRS_ALL;
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		glob_t found;
+		if (glob(places[i], GLOB_NOSORT, NULL, &found) != 0)
+			continue;
+		for (size_t k = 0; k < found.gl_pathc; k++)
+			find_in(found.gl_pathv[k], finding);
+		globfree(&found);
+	}
+}
+
+unsigned
+mhp__peers(struct mhp__peer *peers, unsigned max, const char **ret_distrusted)
+{
+	static char own[80];
+	struct finding finding = { peers, 0, max };
+	struct stat st;
+	unsigned uid;
+	mhp__socket_directory(own, sizeof(own));
+	*ret_distrusted = lstat(own, &st) == 0 && !is_trusted(own, &uid) ? own : NULL;
+	find_in(own, &finding);
+	if (geteuid() == 0 && getenv(MHP_PROTOCOL_DIR_VARIABLE) == NULL)
+		find_all(&finding);
+	return finding.nr;
 }

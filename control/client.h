@@ -2,48 +2,63 @@
 /*
  * client.h - the client's half of the protocol: find pools, connect, ask, cancel.
  *
- * It hands out the text of answers and does not read JSON. Functions that fail return a negative
- * errno: -ENODEV where there is nobody (any more), -EINTR where a signal came in between.
+ * It hands out the text of answers and does not read JSON. Nothing here waits longer than it is
+ * told to, and nothing trusts a pool: the folder and the process behind a socket must belong to the
+ * same user, and an answer has a bound. Functions that fail return a negative errno: -ENODEV where
+ * there is nobody (any more), -EAGAIN where the pool cannot take it now or the time is over, -EINTR
+ * where a signal came in between, -EACCES where somebody else sits behind the socket, -EMSGSIZE
+ * where the answer is longer than any.
  */
 #ifndef MHP_CONTROL_CLIENT_H
 #define MHP_CONTROL_CLIENT_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "protocol.h"
 
 /* A pool that runs. */
 struct mhp__peer {
-	int pid;
-	char name[64];
+	int pid;                       /* as the name of its socket says */
+	unsigned uid;                  /* whose folder it is in */
+	char name[64];                 /* as its user wrote it: any bytes */
 	char path[160];                /* of its socket */
 };
 
 /* Where this user's sockets are (where.c); the server asks, too. */
 void mhp__socket_directory(char *path, size_t size);
 
-/* All pools of this user; removes sockets that nobody listens to. Returns how many. */
-unsigned mhp__peers(struct mhp__peer *peers, unsigned max);
+/*
+ * All pools of this user, for root of all users; removes sockets of this user that nobody listens
+ * to. Returns how many. *ret_distrusted: a folder of ours that may be somebody else's and was left
+ * out, in a static buffer, or NULL.
+ */
+unsigned mhp__peers(struct mhp__peer *peers, unsigned max, const char **ret_distrusted);
 
-/* Returns a descriptor, close-on-exec, which the caller closes. */
-int mhp__connect(const char *path);
-/* The same without waiting, then or later: -EAGAIN while too many others wait to be let in. */
-int mhp__connect_now(const char *path);
+/* A clock for bounds: milliseconds. */
+uint64_t mhp__now_ms(void);
+
+/* Returns a descriptor, close-on-exec, that never blocks, which the caller closes. Never waits. */
+int mhp__connect(const struct mhp__peer *peer);
 
 /* Send a request, its newline included. What the pool answers is then read from fd, to its end. */
 int mhp__send_line(int fd, const char *line);
 
+/* Until there is something to read; -EAGAIN: not before end_ms. */
+int mhp__await(int fd, uint64_t end_ms);
+
 /*
  * Read on until the pool has said all; *text grows and is always a string. The caller frees it,
- * also after an error. After -EINTR it may be called again with the same text and used.
+ * also after an error. After -EINTR and -EAGAIN it may be called again with the same text and used.
  */
 int mhp__read_answer(int fd, char **text, size_t *used);
 
-/* Cancel what this process asked for (block < 0), or what concerns that block. Never waits. */
-int mhp__send_cancel(const char *path, long block);
+/* Connect, ask, and read all of the answer before end_ms or a signal that the process handles; the
+ * caller frees *ret_text, also after an error. */
+int mhp__ask(const struct mhp__peer *peer, const char *line, uint64_t end_ms, char **ret_text);
 
-/* A word for `set`: what is no plain character of `value` becomes %HH. False: it does not fit. */
-bool mhp__word_encode(const char *value, size_t length, char *word, size_t size);
+/* Cancel what this process asked for (block < 0), or what concerns that block. Never waits. */
+int mhp__send_cancel(const struct mhp__peer *peer, long block);
 
 #endif

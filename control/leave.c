@@ -8,10 +8,8 @@
  * held. What a client asked for that is gone is cancelled by a thread that looks after that (R52).
  */
 #define _GNU_SOURCE
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -57,10 +55,10 @@ mhp__span_of(struct mhp_blocks run)
 }
 
 uint64_t
-mhp__deadline_parse(const char *words)
+mhp__deadline_ms(const struct mhp__fields *fields)
 {
-	double seconds = strtod(words, NULL);
-	return seconds > 0 && seconds < 1e6 ? (uint64_t)(seconds * 1000) : MHP_OFFLINE_DEADLINE_MS;
+	uint64_t ms = mhp__number(fields, MHP__F_DEADLINE_MS);
+	return ms > 0 && ms < UINT32_MAX ? ms : MHP_OFFLINE_DEADLINE_MS;
 }
 
 /* ---- what runs, and cancelling it ---- */
@@ -133,20 +131,18 @@ mark(int pid, const uint32_t *block, uint32_t under_way, bool *ret_is_under_way)
 }
 
 void
-mhp__request_cancel(struct mhp__out *out, unsigned nr_words, char **words)
+mhp__request_cancel(struct mhp__out *out, const struct mhp__fields *fields)
 {
 	struct mhp_progress now = mhp_offline_progress(mhp__control.m);
-	char *end = NULL;
-	unsigned long number = nr_words == 1 ? strtoul(words[0], &end, 10) : 0;
+	bool any = !mhp__has(fields, MHP__F_BLOCK), stop = false;
+	uint64_t number = mhp__number(fields, MHP__F_BLOCK);
 	uint32_t block = (uint32_t)number;
-	bool stop = false;
-	if (nr_words == 1 && (end == words[0] || *end != 0 || number > UINT32_MAX)) {
-		mhp__out_error(out, MHP_EINVAL, "'%s' is no block", words[0]);
+	if (number > UINT32_MAX) {
+		mhp__out_error(out, MHP_EINVAL, "%llu is no block", (unsigned long long)number);
 		return;
 	}
-	unsigned found = mark(client_pid(out->fd), nr_words == 1 ? &block : NULL, now.blocks.first,
-			      &stop);
-	if (found == 0 && nr_words == 0)
+	unsigned found = mark(client_pid(out->fd), any ? NULL : &block, now.blocks.first, &stop);
+	if (found == 0 && any)
 		stop = true; /* asked for by somebody else, or by the program itself */
 	if (stop && now.blocks.count != 0 &&
 	    mhp_offline_cancel(mhp__control.m, now.blocks.first) == 0)
@@ -155,13 +151,6 @@ mhp__request_cancel(struct mhp__out *out, unsigned nr_words, char **words)
 		mhp__out_error(out, MHP_ENOENT, "nothing is being taken out of use");
 	else
 		mhp__out(out, "{}\n");
-}
-
-static bool
-is_gone(int fd)
-{
-	struct pollfd client = { .fd = fd };
-	return poll(&client, 1, 0) == 1 && (client.revents & (POLLHUP | POLLERR)) != 0;
 }
 
 static bool
@@ -186,7 +175,7 @@ mark_gone(uint32_t *ret_block)
 	*ret_block = now.blocks.first;
 	for (unsigned i = 0; i < RUNNING_MAX; i++) {
 		struct running *one = &running[i];
-		if (one->leave == NULL || !is_gone(one->leave->client_fd))
+		if (one->leave == NULL || !mhp__client_gone(one->leave->client_fd))
 			continue;
 		one->canceled = true;
 		under_way |= now.blocks.count != 0 && names(one->leave, *ret_block);
@@ -214,14 +203,9 @@ static int
 leave_once(const struct mhp__leave *leave, uint32_t deadline_ms, struct mhp_why *why)
 {
 	struct mhp_offline_opts opts = { .deadline_ms = deadline_ms, .dry_run = leave->dry_run };
-	struct mhp_blocks sets[MHP__SETS_MAX];
-	uint64_t bytes = mhp__block_bytes();
-	if (leave->remove)
-		return mhp_remove(mhp__control.m, leave->spans, leave->nr_spans, &opts, why);
-	for (unsigned i = 0; i < leave->nr_spans; i++)
-		sets[i] = (struct mhp_blocks){ (uint32_t)(leave->spans[i].start.addr / bytes),
-					       (uint32_t)(leave->spans[i].size / bytes) };
-	return mhp_offline(mhp__control.m, sets, leave->nr_spans, &opts, why);
+	return leave->runs == NULL
+		? mhp_remove(mhp__control.m, leave->spans, leave->nr_spans, &opts, why)
+		: mhp_offline(mhp__control.m, leave->runs, leave->nr_spans, &opts, why);
 }
 
 static void
@@ -276,56 +260,53 @@ mhp__leave(const struct mhp__leave *leave, struct mhp_why *ret_why)
 }
 
 static void
-request_leave(struct mhp__out *out, unsigned nr_words, char **words, bool remove)
+request_leave(struct mhp__out *out, const struct mhp__fields *fields, bool remove)
 {
+	const char *verb = remove ? "remove" : "take offline";
 	struct mhp__sets sets;
-	struct mhp_span spans[MHP__SETS_MAX];
 	struct mhp_why why;
-	if (nr_words < 2 || (nr_words == 3 && strcmp(words[2], "dry") != 0) || nr_words > 3) {
-		mhp__out_error(out, MHP_EINVAL, "the request is incomplete");
+	if (!mhp__sets_open(fields, verb, out, &sets))
 		return;
-	}
-	if (!mhp__sets_parse(words[0], &sets, out))
-		return;
-	for (unsigned i = 0; i < sets.nr; i++)
-		spans[i] = mhp__span_of(sets.run[i]);
 	struct mhp__leave leave = {
-		.spans = spans, .nr_spans = sets.nr, .remove = remove, .dry_run = nr_words == 3,
-		.deadline_ms = mhp__deadline_parse(words[1]), .client_fd = out->fd,
+		.spans = sets.span, .nr_spans = sets.nr, .runs = remove ? NULL : sets.run,
+		.dry_run = mhp__flag(fields, MHP__F_DRY_RUN),
+		.deadline_ms = mhp__deadline_ms(fields), .client_fd = out->fd,
 	};
 	int err = mhp__leave(&leave, &why);
 	if (err != 0)
-		mhp__out_refusal(out, err, remove ? "remove" : "take offline", &why);
+		mhp__out_refusal(out, err, verb, &why);
 	else
 		mhp__out(out, "{}\n");
+	mhp__sets_close(&sets);
 }
 
 void
-mhp__request_offline(struct mhp__out *out, unsigned nr_words, char **words)
+mhp__request_offline(struct mhp__out *out, const struct mhp__fields *fields)
 {
-	request_leave(out, nr_words, words, false);
+	request_leave(out, fields, false);
 }
 
 void
-mhp__request_remove(struct mhp__out *out, unsigned nr_words, char **words)
+mhp__request_remove(struct mhp__out *out, const struct mhp__fields *fields)
 {
-	request_leave(out, nr_words, words, true);
+	request_leave(out, fields, true);
 }
 
 /* ---- why ---- */
 
+/* What keeps them from leaving, together. */
 static void
-why_block(struct mhp__out *out, uint32_t block, const char *comma)
+out_rehearsal(struct mhp__out *out, const struct mhp_span *spans, unsigned nr_spans)
 {
 	struct mhp_offline_opts dry = { .dry_run = true };
-	struct mhp_span span = mhp__span_of((struct mhp_blocks){ block, 1 });
-	struct mhp_why why = { .block = block, .pfn = MHP_PFN_NONE };
+	struct mhp_why why = { .pfn = MHP_PFN_NONE };
 	char text[MHP__REASON_BYTES] = "nothing keeps it";
-	int err = mhp_remove(mhp__control.m, &span, 1, &dry, &why);
-	why.block = block;
+	int err = mhp_remove(mhp__control.m, spans, nr_spans, &dry, &why);
+	if (nr_spans == 1 && spans->size == mhp__block_bytes())
+		why.block = (uint32_t)(spans->start.addr / spans->size);
 	if (err != 0)
 		mhp__reason_text(err, &why, text, sizeof(text));
-	mhp__out(out, "%s{\"code\":%d,", comma, err);
+	mhp__out(out, "{\"code\":%d,", err);
 	mhp__out_string(out, "", "text", text);
 	mhp__out(out, ",");
 	mhp__out_why(out, &why);
@@ -333,17 +314,23 @@ why_block(struct mhp__out *out, uint32_t block, const char *comma)
 }
 
 void
-mhp__request_why(struct mhp__out *out, unsigned nr_words, char **words)
+mhp__request_why(struct mhp__out *out, const struct mhp__fields *fields)
 {
 	struct mhp__sets sets;
 	const char *comma = "";
-	if (nr_words != 1 || !mhp__sets_parse(words[0], &sets, out))
+	if (!mhp__sets_open(fields, "say why", out, &sets))
 		return;
 	mhp__out(out, "{\"blocks\":[");
 	for (unsigned i = 0; i < sets.nr; i++)
 		for (uint32_t k = 0; k < sets.run[i].count && !out->broken; k++) {
-			why_block(out, sets.run[i].first + k, comma);
+			struct mhp_span one = mhp__span_of(
+				(struct mhp_blocks){ sets.run[i].first + k, 1 });
+			mhp__out(out, "%s", comma);
+			out_rehearsal(out, &one, 1);
 			comma = ",";
 		}
-	mhp__out(out, "]}\n");
+	mhp__out(out, "],\"together\":");
+	out_rehearsal(out, sets.span, sets.nr);
+	mhp__out(out, "}\n");
+	mhp__sets_close(&sets);
 }

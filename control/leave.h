@@ -13,7 +13,7 @@
 struct mhp__leave {
 	const struct mhp_span *spans;  /* whole blocks, in any order */
 	unsigned nr_spans;
-	bool remove;                   /* offline first where needed, then remove; else offline */
+	const struct mhp_blocks *runs; /* the same, to be taken offline; NULL: removed, too */
 	bool dry_run;
 	uint64_t deadline_ms;
 	int client_fd;                 /* who asks: cancel from the same process is meant for it */
@@ -26,8 +26,8 @@ MHP_MUST_CHECK int mhp__leave(const struct mhp__leave *leave, struct mhp_why *re
 void *mhp__leave_watch(void *arg);
 
 struct mhp_span mhp__span_of(struct mhp_blocks run);
-/* Seconds in words, as milliseconds; the engine's default when malformed. */
-uint64_t mhp__deadline_parse(const char *words);
+/* Of a request; the engine's default where it has none. */
+uint64_t mhp__deadline_ms(const struct mhp__fields *fields);
 
 /* ---- refusal.c ---- */
 

@@ -36,11 +36,12 @@ static void
 list_block(struct mhp__out *out, const struct mhp_block_info *info, const char *comma)
 {
 	mhp__out(out,
-		 "%s{\"index\":%u,\"start\":%llu,\"size\":%llu,\"state\":\"%s\","
+		 "%s{\"index\":%u,\"generation\":%u,\"start\":%llu,\"size\":%llu,\"state\":\"%s\","
 		 "\"zone\":\"%s\",\"node\":%u,\"memmap\":\"%s\",\"nr_vmemmap_pages\":%u,\"metadata_"
 		 "bytes\":%llu,"
 		 "\"used_bytes\":%llu,\"free_bytes\":%llu,\"backing\":\"%s\"}",
-		 comma, info->block, (unsigned long long)info->span.start.addr,
+		 comma, info->block, info->generation,
+		 (unsigned long long)info->span.start.addr,
 		 (unsigned long long)info->span.size, mhp__state_name(info->state), zone_name(info),
 		 info->node, place_name(info), info->nr_vmemmap_pages,
 		 (unsigned long long)info->metadata_bytes, (unsigned long long)info->used_bytes,
@@ -48,12 +49,12 @@ list_block(struct mhp__out *out, const struct mhp_block_info *info, const char *
 }
 
 void
-mhp__request_list(struct mhp__out *out, unsigned nr_words, char **words)
+mhp__request_list(struct mhp__out *out, const struct mhp__fields *fields)
 {
 	struct mhp *m = mhp__control.m;
 	struct mhp_blocks run;
 	const char *comma = "";
-	(void)nr_words, (void)words;
+	(void)fields;
 
 	mhp__out(out, "{\"block_size_bytes\":%llu,\"blocks\":[",
 		 (unsigned long long)mhp__block_bytes());
@@ -88,12 +89,12 @@ list_range(struct mhp__out *out, struct mhp_blocks run, const struct mhp_block_i
 }
 
 void
-mhp__request_ranges(struct mhp__out *out, unsigned nr_words, char **words)
+mhp__request_ranges(struct mhp__out *out, const struct mhp__fields *fields)
 {
 	struct mhp *m = mhp__control.m;
 	struct mhp_blocks run;
 	const char *comma = "";
-	(void)nr_words, (void)words;
+	(void)fields;
 
 	mhp__out(out, "{\"block_size_bytes\":%llu,\"ranges\":[",
 		 (unsigned long long)mhp__block_bytes());
@@ -108,26 +109,42 @@ mhp__request_ranges(struct mhp__out *out, unsigned nr_words, char **words)
 	mhp__out(out, "]}\n");
 }
 
+/* Of all blocks; "used" is what is not free, everywhere. */
 void
-mhp__request_info(struct mhp__out *out, unsigned nr_words, char **words)
+mhp__usage(uint64_t *used_bytes, uint64_t *free_bytes)
+{
+	*used_bytes = *free_bytes = 0;
+	struct mhp_blocks run;
+	for (uint32_t block = 0; mhp_range_get(mhp__control.m, block, &run) == 0;
+	     block = run.first + run.count) {
+		uint64_t used = 0, unused = 0;
+		(void)!mhp_range_usage(mhp__control.m, run, &used, &unused);
+		*used_bytes += used;
+		*free_bytes += unused;
+	}
+}
+
+void
+mhp__request_info(struct mhp__out *out, const struct mhp__fields *fields)
 {
 	const struct mhp__control *control = &mhp__control;
 	struct mhp_stats stats;
-	struct mhp_pool_stats port;
 	struct mhp_text why = { "" };
-	(void)nr_words, (void)words;
+	uint64_t used_bytes, free_bytes;
+	(void)fields;
 
 	mhp_get_stats(control->m, &stats);
-	mhp_pool_get_stats(control->pool, &port);
 	bool moves = mhp_pool_can_move(control->pool, &why);
+	mhp__usage(&used_bytes, &free_bytes);
 	mhp__out(out, "{\"pid\":%d", control->pid);
 	mhp__out_string(out, ",", "name", control->name);
 	mhp__out(out, ",\"block_size_bytes\":%llu,\"blocks\":%u,\"blocks_online\":%u,"
-		 "\"max_bytes\":%llu,\"committed_bytes\":%llu,\"metadata_bytes\":%llu,"
-		 "\"movable\":%s",
+		 "\"max_bytes\":%llu,\"used_bytes\":%llu,\"free_bytes\":%llu,"
+		 "\"metadata_bytes\":%llu,\"bad_pages\":%u,\"movable\":%s",
 		 (unsigned long long)mhp__block_bytes(), stats.blocks_present, stats.blocks_online,
 		 (unsigned long long)(control->opts.get_max != NULL ? control->opts.get_max() : 0),
-		 (unsigned long long)port.committed_bytes, (unsigned long long)stats.metadata_bytes,
+		 (unsigned long long)used_bytes, (unsigned long long)free_bytes,
+		 (unsigned long long)stats.metadata_bytes, stats.bad_pages,
 		 moves ? "true" : "false");
 	mhp__out_string(out, ",", "movable_why", why.text);
 	mhp__out(out, "}\n");
@@ -146,19 +163,19 @@ report(void *ctx, const struct mhp_finding *finding)
 }
 
 void
-mhp__request_check(struct mhp__out *out, unsigned nr_words, char **words)
+mhp__request_check(struct mhp__out *out, const struct mhp__fields *fields)
 {
-	(void)nr_words, (void)words;
+	(void)fields;
 	mhp__out(out, "{\"findings\":[");
 	int found = mhp_check(mhp__control.m, false, report, out);
 	mhp__out(out, "],\"count\":%d}\n", found);
 }
 
 void
-mhp__request_progress(struct mhp__out *out, unsigned nr_words, char **words)
+mhp__request_progress(struct mhp__out *out, const struct mhp__fields *fields)
 {
 	struct mhp_progress now = mhp_offline_progress(mhp__control.m);
-	(void)nr_words, (void)words;
+	(void)fields;
 	mhp__out(out, "{\"first\":%u,\"count\":%u,\"moved_pages\":%llu,\"left_pages\":%llu,"
 		 "\"page_bytes\":%u,\"elapsed_ns\":%llu}\n", now.blocks.first, now.blocks.count,
 		 (unsigned long long)now.moved_pages, (unsigned long long)now.left_pages,

@@ -8,8 +8,6 @@
  * cells, but where memory is in use: there it is a cache line for each block.
  */
 #define _GNU_SOURCE
-#include <stdlib.h>
-
 #include "server.h"
 
 #define CELLS_MAX 16384U
@@ -89,9 +87,9 @@ add_run(struct mhp__out *out, struct mhp_blocks run, const struct mhp_block_info
 }
 
 void
-mhp__request_map(struct mhp__out *out, unsigned nr_words, char **words)
+mhp__request_map(struct mhp__out *out, const struct mhp__fields *fields)
 {
-	unsigned long max = nr_words == 1 ? strtoul(words[0], NULL, 10) : 0;
+	uint64_t max = mhp__number(fields, MHP__F_CELLS);
 	struct cell cell = { .first = UINT32_MAX };
 	struct mhp_block_info info;
 	struct mhp_blocks run;

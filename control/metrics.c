@@ -258,18 +258,23 @@ out_engine(struct mhp__out *out, struct mhp *m)
 }
 
 void
-mhp__request_metrics(struct mhp__out *out, unsigned nr_words, char **words)
+mhp__request_metrics(struct mhp__out *out, const struct mhp__fields *fields)
 {
 	struct mhp *m = mhp__control.m;
 	struct mhp_progress progress = mhp_offline_progress(m);
-	(void)nr_words, (void)words;
+	uint64_t used_bytes, free_bytes;
+	(void)fields;
 
+	mhp__usage(&used_bytes, &free_bytes);
 	mhp__out(out, "{\"pid\":%d", mhp__control.pid);
 	mhp__out_string(out, ",", "name", mhp__control.name);
 	mhp__out(out, ",\"block_size_bytes\":%" PRIu64 ",\"last_event\":%" PRIu64
 		 ",\"offlining_blocks\":%u,\"offlining_left_pages\":%" PRIu64 ",",
 		 mhp__block_bytes(), mhp__events_last(), (unsigned)progress.blocks.count,
 		 progress.left_pages);
+	mhp__out(out, "\"used_bytes\":%" PRIu64 ",\"free_bytes\":%" PRIu64 ",\"max_bytes\":%" PRIu64
+		 ",", used_bytes, free_bytes,
+		 mhp__control.opts.get_max != NULL ? mhp__control.opts.get_max() : 0);
 	out_events(out);
 	out_blocks(out, mhp_get_geometry(m)->nr_nodes);
 	out_port(out);
@@ -278,30 +283,28 @@ mhp__request_metrics(struct mhp__out *out, unsigned nr_words, char **words)
 	mhp__out(out, "}\n");
 }
 
-/* announce BLOCK WORD */
 void
-mhp__request_announce(struct mhp__out *out, unsigned nr_words, char **words)
+mhp__request_announce(struct mhp__out *out, const struct mhp__fields *fields)
 {
-	struct mhp__sets sets;
+	const char *action = mhp__text(fields, MHP__F_ACTION);
+	uint64_t block = mhp__number(fields, MHP__F_BLOCK);
+	struct mhp_block_info info;
 	unsigned word = 0;
 
-	if (nr_words != 2)
-		return; /* incomplete */
-	if (!mhp__sets_parse(words[0], &sets, out))
-		return;
-	while (word < MHP__ANNOUNCE_WORDS && strcmp(mhp__announce_words[word], words[1]) != 0)
+	while (word < MHP__ANNOUNCE_WORDS && strcmp(mhp__announce_words[word], action) != 0)
 		word++;
 	if (word == MHP__ANNOUNCE_WORDS) {
-		mhp__out_error(out, MHP_EINVAL, "'%s' is nothing that can be announced", words[1]);
+		mhp__out_error(out, MHP_EINVAL, "'%s' is nothing that can be announced", action);
 		return;
 	}
-	if (sets.nr != 1 || sets.run[0].count != 1) {
-		mhp__out_error(out, MHP_EINVAL, "'%s' is more than one block", words[0]);
-		return;
-	}
-	int err = mhp_block_announce(mhp__control.m, sets.run[0].first, word);
+	int err = block > UINT32_MAX ? MHP_ENXIO
+				     : mhp_block_get(mhp__control.m, (uint32_t)block, &info);
+	if (err == 0 && info.generation > mhp__number(fields, MHP__F_AS_OF))
+		err = MHP_ENODEV;
+	if (err == 0)
+		err = mhp_block_announce(mhp__control.m, (uint32_t)block, word);
 	if (err != 0)
-		mhp__out_error(out, err, "there is no block %s", words[0]);
+		mhp__out_error(out, err, "there is no block %" PRIu64, block);
 	else
 		mhp__out(out, "{}\n");
 }

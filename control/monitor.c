@@ -348,22 +348,17 @@ hand_over(struct listener *listener, struct mhp__out *out)
 	mhp__events_ring();
 }
 
-/* monitor SINCE|- [ranges] */
+/* Without a number: from now on. */
 void
-mhp__request_monitor(struct mhp__out *out, unsigned nr_words, char **words)
+mhp__request_monitor(struct mhp__out *out, const struct mhp__fields *fields)
 {
-	bool ranges = nr_words == 2 && strcmp(words[1], "ranges") == 0;
-	bool now = nr_words > 0 && strcmp(words[0], "-") == 0;
-	uint64_t last = mhp__events_last(), next = last + 1;
-	char *end = NULL;
+	bool ranges = mhp__flag(fields, MHP__F_RANGES), now = !mhp__has(fields, MHP__F_SINCE);
+	uint64_t last = mhp__events_last();
+	uint64_t next = now ? last + 1 : mhp__number(fields, MHP__F_SINCE);
 
-	if (nr_words == 0 || (nr_words == 2 && !ranges) || nr_words > 2)
-		return; /* incomplete */
-	if (!now)
-		next = strtoull(words[0], &end, 10);
-	if (!now && (*end != 0 || end == words[0] || next == 0 || next > last + 1)) {
-		mhp__out_error(out, MHP_EINVAL, "there is no event '%s' yet; the next one is %"
-			       PRIu64, words[0], last + 1);
+	if (next == 0 || next > last + 1) {
+		mhp__out_error(out, MHP_EINVAL, "there is no event %" PRIu64 " yet; the next one "
+			       "is %" PRIu64, next, last + 1);
 		return;
 	}
 	struct listener *listener = take_slot();

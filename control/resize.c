@@ -6,7 +6,8 @@
  * blocks are chosen that cost the least to take out: offline ones, then empty ones, then those with
  * the least in them; the highest first among equals. Whatever holds something is asked first
  * whether it could leave, alone; blocks that could not are passed over. Whether all chosen ones
- * together find room is for the engine to say, before it moves anything.
+ * together find room is for the engine to say, before it moves anything; when one of them is in the
+ * way, the choice is made again without it. A rehearsal makes the same choice and says it.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -22,6 +23,8 @@ enum {
 	RANK_USED = 3,
 	RANK_LAST = RANK_USED + 16,
 };
+
+#define CHOICES_MAX 16U                /* how often a choice is made again */
 
 /* Scratch of one request: from mmap, because there is no malloc here. */
 struct choice {
@@ -119,6 +122,8 @@ take(struct choice *choice, uint32_t block)
 static void
 choose(struct choice *choice)
 {
+	choice->nr_taken = choice->nr_spans = choice->nr_refused = 0;
+	choice->err = 0;
 	for (unsigned rank = RANK_OFFLINE; rank <= RANK_LAST; rank++)
 		for (uint32_t block = choice->nr_blocks;
 		     block-- > 0 && choice->nr_taken < choice->nr_want;)
@@ -137,78 +142,116 @@ out_too_few(struct mhp__out *out, const struct choice *choice)
 			 &choice->why);
 }
 
+/* The size that the pool has then, in blocks, and of a rehearsal what would come or go. */
 static void
-out_size(struct mhp__out *out)
+out_size(struct mhp__out *out, uint32_t blocks, uint32_t nr_add, const struct choice *choice)
 {
-	struct mhp_stats stats;
-	mhp_get_stats(mhp__control.m, &stats);
-	mhp__out(out, "{\"blocks\":%u}\n", stats.blocks_present);
+	uint64_t bytes = mhp__block_bytes();
+	mhp__out(out, "{\"blocks\":%u,\"add\":%u,\"remove\":[", blocks, nr_add);
+	for (unsigned i = choice != NULL ? choice->nr_spans : 0; i-- > 0;)
+		mhp__out(out, "{\"first\":%u,\"count\":%u}%s",
+			 (unsigned)(choice->spans[i].start.addr / bytes),
+			 (unsigned)(choice->spans[i].size / bytes), i != 0 ? "," : "");
+	mhp__out(out, "]}\n");
+}
+
+/* Is another choice worth trying? Then without the block that was in the way. */
+static bool
+pass_over(struct choice *choice, int err, const struct mhp_why *why)
+{
+	bool bounded = err == MHP_EAGAIN || err == MHP_ETXTBSY || err == MHP_ECANCELED;
+	if (bounded || why->cause == MHP_CAUSE_NONE || why->block >= choice->nr_blocks ||
+	    choice->rank[why->block] == RANK_NONE)
+		return false;
+	choice->rank[why->block] = RANK_NONE;
+	return true;
+}
+
+/* Choose and take out, or rehearse it. Returns why the first choice could not leave. */
+static int
+leave_some(struct choice *choice, struct mhp__leave *leave, struct mhp_why *ret_why)
+{
+	struct mhp_why why;
+	int err = MHP_EBUSY, first_err = 0;
+	for (unsigned i = 0; i < CHOICES_MAX && err != 0; i++) {
+		choose(choice);
+		if (choice->nr_taken < choice->nr_want)
+			break;
+		leave->spans = choice->spans;
+		leave->nr_spans = choice->nr_spans;
+		err = mhp__leave(leave, &why);
+		if (err != 0 && first_err == 0) {
+			*ret_why = why;
+			first_err = err;
+		}
+		if (err != 0 && !pass_over(choice, err, &why))
+			break;
+	}
+	return err == 0 ? 0 : first_err;
 }
 
 static void
-shrink(struct mhp__out *out, uint32_t nr, uint64_t deadline_ms)
+shrink(struct mhp__out *out, uint32_t blocks, uint32_t nr, const struct mhp__fields *fields)
 {
-	struct choice choice;
 	struct mhp_why why;
+	struct choice choice;
 	if (!open_choice(&choice, nr)) {
 		mhp__out_error(out, MHP_ENOMEM, "cannot resize: the process has no memory left");
 		return;
 	}
-	choose(&choice);
 	struct mhp__leave leave = {
-		.spans = choice.spans, .nr_spans = choice.nr_spans, .remove = true,
-		.deadline_ms = deadline_ms, .client_fd = out->fd,
+		.dry_run = mhp__flag(fields, MHP__F_DRY_RUN),
+		.deadline_ms = mhp__deadline_ms(fields), .client_fd = out->fd,
 	};
-	int err = 0;
-	if (choice.nr_taken < nr)
-		out_too_few(out, &choice);
-	else
-		err = mhp__leave(&leave, &why);
+	int err = leave_some(&choice, &leave, &why);
 	if (err != 0)
 		mhp__out_refusal(out, err, "resize", &why);
-	else if (choice.nr_taken == nr)
-		out_size(out);
+	else if (choice.nr_taken < nr)
+		out_too_few(out, &choice);
+	else
+		out_size(out, blocks, 0, &choice);
 	munmap(choice.spans, choice.bytes);
 }
 
 static void
-grow(struct mhp__out *out, uint64_t bytes)
+grow(struct mhp__out *out, uint32_t blocks, uint32_t nr, bool dry_run)
 {
 	struct mhp_text text = { "" };
 	struct mhp_add_opts opts = {
 		.flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE,
 	};
-	int err = mhp_pool_add(mhp__control.pool, &mhp__control.opts.backing, bytes, &opts, NULL,
-			       &text);
+	int err = 0;
+	if (!dry_run)
+		err = mhp_pool_add(mhp__control.pool, &mhp__control.opts.backing,
+				   nr * mhp__block_bytes(), &opts, NULL, &text);
 	if (err != 0)
 		mhp__out_error(out, err, "cannot resize: %s",
 			       text.text[0] != 0 ? text.text : mhp__error_text(err));
 	else
-		out_size(out);
+		out_size(out, blocks, nr, NULL);
 }
 
 void
-mhp__request_resize(struct mhp__out *out, unsigned nr_words, char **words)
+mhp__request_resize(struct mhp__out *out, const struct mhp__fields *fields)
 {
-	uint64_t bytes = mhp__block_bytes(), size = nr_words == 2 ? mhp__size_parse(words[0]) : 0;
-	uint64_t want = size / bytes + (size % bytes != 0);
-	uint32_t nr_blocks = mhp_get_geometry(mhp__control.m)->nr_blocks;
+	uint64_t bytes = mhp__block_bytes(), size;
+	uint32_t nr_blocks = mhp_get_geometry(mhp__control.m)->nr_blocks, want;
+	bool dry_run = mhp__flag(fields, MHP__F_DRY_RUN);
 	struct mhp_stats stats;
 	char most[MHP__SIZE_TEXT];
 
+	if (!mhp__size_field(fields, true, out, &size))
+		return;
+	want = (uint32_t)(size / bytes < UINT32_MAX ? size / bytes : UINT32_MAX);
 	mhp__size_text(nr_blocks * bytes, most);
 	mhp_get_stats(mhp__control.m, &stats);
-	if (size == 0)
-		mhp__out_error(out, MHP_EINVAL,
-			       "cannot resize: a size is a number with K, M, G or T behind it");
-	else if (want > nr_blocks)
+	if (want > nr_blocks)
 		mhp__out_error(out, MHP_ENXIO, "cannot resize: the pool's address range ends at %s",
 			       most);
 	else if (want > stats.blocks_present)
-		grow(out, (want - stats.blocks_present) * bytes);
+		grow(out, want, want - stats.blocks_present, dry_run);
 	else if (want < stats.blocks_present)
-		shrink(out, stats.blocks_present - (uint32_t)want,
-		       mhp__deadline_parse(words[1]));
+		shrink(out, want, stats.blocks_present - want, fields);
 	else
-		out_size(out);
+		out_size(out, want, 0, NULL);
 }

@@ -10,9 +10,10 @@
 #define MHP_CONTROL_SERVER_H
 
 #include <memplug/control.h>
+#include <memplug/words.h>
 #include <stdarg.h>
 
-#include "protocol.h"
+#include "fields.h"
 
 struct mhp__control {
 	struct mhp_pool *pool;
@@ -48,18 +49,25 @@ void mhp__out_error(struct mhp__out *out, int code, const char *format, ...)
 
 /* ---- blocks.c ---- */
 
-#define MHP__SETS_MAX 64U
-
+/* The blocks of a request, in the order of its list. */
 struct mhp__sets {
-	struct mhp_blocks run[MHP__SETS_MAX];
 	unsigned nr;
+	struct mhp_blocks *run;        /* [nr] */
+	struct mhp_span *span;         /* [nr], the same */
+	size_t size;                   /* of the memory that they are in */
 };
 
-/* Read words like 3-7,9 or address ranges; answers the error itself. */
-bool mhp__sets_parse(const char *words, struct mhp__sets *ret_sets, struct mhp__out *out);
+/* Read the field, of blocks that are all there and those that the request means; what is wrong is
+ * answered as "cannot VERB". True: to be closed. */
+bool mhp__sets_open(const struct mhp__fields *fields, const char *verb, struct mhp__out *out,
+		    struct mhp__sets *ret_sets);
+void mhp__sets_close(struct mhp__sets *sets);
 uint64_t mhp__block_bytes(void);
-/* 512M -> bytes; 0 when malformed. */
-uint64_t mhp__size_parse(const char *words);
+/* A multiple of the block size; or, to round up, the next one. What is wrong is answered. */
+bool mhp__size_field(const struct mhp__fields *fields, bool round_up, struct mhp__out *out,
+		     uint64_t *ret_bytes);
+/* MHP_ZONE_*; without the field the default. What is wrong is answered. */
+bool mhp__zone_field(const struct mhp__fields *fields, struct mhp__out *out, uint8_t *ret_zone);
 const char *mhp__state_name(enum mhp_block_state state);
 /* 134217728 -> "128M", rounded up. */
 #define MHP__SIZE_TEXT 24U
@@ -67,17 +75,22 @@ void mhp__size_text(uint64_t bytes, char text[MHP__SIZE_TEXT]);
 
 /* ---- the requests ---- */
 
-typedef void mhp__request_fn(struct mhp__out *out, unsigned nr_words, char **words);
+typedef void mhp__request_fn(struct mhp__out *out, const struct mhp__fields *fields);
 
 mhp__request_fn mhp__request_info, mhp__request_list, mhp__request_ranges, mhp__request_map,
-	mhp__request_add, mhp__request_online,
-	mhp__request_offline, mhp__request_remove, mhp__request_why, mhp__request_resize,
-	mhp__request_progress, mhp__request_cancel, mhp__request_get, mhp__request_set,
-	mhp__request_read, mhp__request_attrs,
-	mhp__request_check, mhp__request_metrics, mhp__request_announce, mhp__request_monitor;
+	mhp__request_add, mhp__request_online, mhp__request_offline, mhp__request_remove,
+	mhp__request_why, mhp__request_resize, mhp__request_progress, mhp__request_cancel,
+	mhp__request_get, mhp__request_set, mhp__request_read, mhp__request_write,
+	mhp__request_attrs, mhp__request_check, mhp__request_metrics, mhp__request_announce,
+	mhp__request_monitor;
+
+/* What is used and free of all online blocks (look.c). */
+void mhp__usage(uint64_t *used_bytes, uint64_t *free_bytes);
 
 /* Carry out a line. */
 void mhp__request(struct mhp__out *out, char *line);
+/* Has the client of a connection hung up? */
+bool mhp__client_gone(int fd);
 
 /*
  * Around what waits for the engine. False: too many do already, as some threads stay for requests

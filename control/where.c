@@ -14,8 +14,11 @@
 void
 mhp__socket_directory(char *path, size_t size)
 {
+	const char *given = getenv(MHP_PROTOCOL_DIR_VARIABLE);
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	if (geteuid() == 0)
+	if (given != NULL && given[0] == '/')
+		snprintf(path, size, "%s", given);
+	else if (geteuid() == 0)
 		snprintf(path, size, "%s", MHP_PROTOCOL_DIR_ROOT);
 	else if (runtime != NULL && runtime[0] == '/')
 		snprintf(path, size, MHP_PROTOCOL_DIR_USER, runtime);

@@ -142,8 +142,8 @@ mhp_size_parse(const char *text, struct mhp_size *ret_size)
 	ret_size->bytes = (whole << shift) + (((parts << shift) + ONE - 1) / ONE);
 	for (unsigned i = 0; i < nr; i++)
 		half /= 10;
-	/* Half of the last digit to each side; the first digit alone has none. */
-	uint64_t slack = nr == 0 ? 0 : ((half != 0 ? half : 1) << shift) / ONE;
+	/* Half of the last decimal to each side, and what division left over. */
+	uint64_t slack = nr == 0 ? 0 : ((half != 0 ? half : 1) << shift) / ONE + 2;
 	ret_size->first = ret_size->bytes > slack ? ret_size->bytes - slack : 0;
 	ret_size->last = ret_size->bytes + slack;
 	return 0;

@@ -76,7 +76,7 @@ static int
 connect_to_pool(struct tree_call *call)
 {
 	for (;;) {
-		call->fd = mhp__connect_now(call->tree->peer.path);
+		call->fd = mhp__connect(&call->tree->peer);
 		if (call->fd != -EAGAIN)
 			break;
 		struct pollfd wake = { .fd = call->wake, .events = POLLIN };
@@ -115,7 +115,7 @@ static bool
 cancel(struct tree_call *call, int tries, int *ret_err)
 {
 	for (int i = 0; i < tries; i++) {
-		mhp__send_cancel(call->tree->peer.path, call->block);
+		mhp__send_cancel(&call->tree->peer, call->block);
 		if (await(call, false, CANCEL_MS) == 0 && read_on(call, ret_err))
 			return true;
 		if (tree_is_dead(call->tree))
@@ -159,13 +159,18 @@ parse(const struct tree_call *call, int *ret_err, bool *ret_answered)
 }
 
 struct json_object *
-tree_ask(struct tree_call *call, const char *line, int *ret_err, bool *ret_answered)
+tree_ask(struct tree_call *call, struct mhp__line *line, int *ret_err, bool *ret_answered)
 {
+	const char *whole = mhp__line_end(line);
 	*ret_answered = false;
+	if (whole == NULL) {
+		*ret_err = -EINVAL;
+		return NULL;
+	}
 	call->used = 0;
 	*ret_err = tree_is_dead(call->tree) ? -ENODEV : connect_to_pool(call);
 	if (*ret_err == 0)
-		*ret_err = mhp__send_line(call->fd, line);
+		*ret_err = mhp__send_line(call->fd, whole);
 	if (*ret_err == 0)
 		*ret_err = await_answer(call);
 	if (*ret_err != 0)

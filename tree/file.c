@@ -70,7 +70,8 @@ tree_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 static int
 take_picture(struct tree_call *call, struct tree_node node, struct open_file *file)
 {
-	char line[128] = "read ";
+	char name[80];
+	struct mhp__line line;
 	struct json_object *text;
 	bool answered;
 	int err;
@@ -78,9 +79,10 @@ take_picture(struct tree_call *call, struct tree_node node, struct open_file *fi
 		file->length = (size_t)(stpcpy(file->text, "none\n") - file->text);
 		return 0;
 	}
-	tree_request_name(call->tree, node, line + 5, sizeof(line) - 6);
-	strcat(line, "\n");
-	struct json_object *answer = tree_ask(call, line, &err, &answered);
+	tree_request_name(call->tree, node, name, sizeof(name));
+	mhp__line_begin(&line, "read");
+	mhp__line_text(&line, MHP__F_ATTR, name);
+	struct json_object *answer = tree_ask(call, &line, &err, &answered);
 	if (answer == NULL)
 		return err;
 	file->length = 0;
@@ -124,18 +126,15 @@ tree_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 
 /* ---- write ---- */
 
-/* "set NAME WORD"; false: it is too long for the protocol. */
-static bool
-compose(const struct tree *tree, struct tree_node node, const char *data, size_t size, char *line,
-	size_t room)
+static void
+compose(const struct tree *tree, struct tree_node node, const char *data, size_t size,
+	struct mhp__line *line)
 {
 	char name[80];
 	tree_request_name(tree, node, name, sizeof(name));
-	int used = snprintf(line, room, "set %s ", name);
-	if (!mhp__word_encode(data, strnlen(data, size), line + used, room - (size_t)used - 1))
-		return false;
-	strcat(line, "\n");
-	return true;
+	mhp__line_begin(line, "write");
+	mhp__line_text(line, MHP__F_ATTR, name);
+	mhp__line_bytes(line, MHP__F_VALUE, data, strnlen(data, size));
 }
 
 /* Only blocks have something that can take long, and be cancelled. */
@@ -152,10 +151,10 @@ tree_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 {
 	const struct tree *tree = fuse_req_userdata(req);
 	struct tree_node node = tree_node_of(tree, ino);
-	char line[MHP_PROTOCOL_LINE_MAX];
+	struct mhp__line line;
 	struct tree_call call;
 	bool answered;
-	int err = -EINVAL;
+	int err;
 	(void)offset, (void)info;
 	if (size > TREE_FILE_BYTES)
 		size = TREE_FILE_BYTES;
@@ -165,8 +164,8 @@ tree_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 	}
 	if (!tree_op_begin(&call, req, block_of(tree, node)))
 		return;
-	if (compose(tree, node, data, size, line, sizeof(line)))
-		json_object_put(tree_ask(&call, line, &err, &answered));
+	compose(tree, node, data, size, &line);
+	json_object_put(tree_ask(&call, &line, &err, &answered));
 	tree_op_done(req);
 	if (err != 0)
 		fuse_reply_err(req, -err);

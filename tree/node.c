@@ -125,12 +125,15 @@ parse_name(const char *name, const char *prefix, uint32_t max, uint32_t *ret_num
 static int
 node_of_block(struct tree_call *call, uint32_t block, uint32_t *ret_node)
 {
-	char line[64];
+	char name[64];
+	struct mhp__line line;
 	struct json_object *text;
 	bool answered;
 	int err;
-	snprintf(line, sizeof(line), "read " BLOCK_PREFIX "%u/node\n", block);
-	struct json_object *answer = tree_ask(call, line, &err, &answered);
+	snprintf(name, sizeof(name), BLOCK_PREFIX "%u/node", block);
+	mhp__line_begin(&line, "read");
+	mhp__line_text(&line, MHP__F_ATTR, name);
+	struct json_object *answer = tree_ask(call, &line, &err, &answered);
 	if (answer == NULL)
 		return answered ? -ENOENT : err;
 	if (json_object_object_get_ex(answer, "text", &text))

@@ -36,7 +36,9 @@ tree_runs_load(struct tree_call *call, int node, struct tree_runs *runs)
 	bool answered;
 	int err;
 	*runs = (struct tree_runs){ 0 };
-	struct json_object *answer = tree_ask(call, "ranges\n", &err, &answered);
+	struct mhp__line line;
+	mhp__line_begin(&line, "ranges");
+	struct json_object *answer = tree_ask(call, &line, &err, &answered);
 	if (answer == NULL)
 		return err;
 	if (!json_object_object_get_ex(answer, "ranges", &ranges)) {

@@ -54,7 +54,9 @@ tree_load(struct tree *tree)
 	int err = tree_call_begin(&call, tree, -1);
 	if (err != 0)
 		return err;
-	struct json_object *answer = tree_ask(&call, "attrs\n", &err, &answered);
+	struct mhp__line line;
+	mhp__line_begin(&line, "attrs");
+	struct json_object *answer = tree_ask(&call, &line, &err, &answered);
 	tree_call_end(&call);
 	if (answer == NULL)
 		return err;

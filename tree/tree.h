@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "../control/client.h"
+#include "../control/fields.h"
 
 /* Where the tree's root is: in the folder of the memory blocks, or in all that is around it. */
 enum tree_root {
@@ -95,7 +96,7 @@ void tree_interrupt(struct tree_call *call);
  * pool any more, -EINTR where the wait was interrupted, or what the pool answered, and then
  * *ret_answered is set.
  */
-struct json_object *tree_ask(struct tree_call *call, const char *line, int *ret_err,
+struct json_object *tree_ask(struct tree_call *call, struct mhp__line *line, int *ret_err,
 			     bool *ret_answered);
 /* Ends what was not awaited, too: that may take as long as the pool needs to give it up. */
 void tree_call_end(struct tree_call *call);

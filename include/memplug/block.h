@@ -215,12 +215,12 @@ MHP_MUST_CHECK int mhp_remove(struct mhp *m, const struct mhp_span *spans, unsig
 /** All there is to know about one block. */
 struct mhp_block_info {
 	uint32_t block;
+	uint32_t generation;       /* which add brought it: adds are numbered from 1 (R69) */
 	struct mhp_span span;
 	enum mhp_block_state state;
 	uint8_t zone;              /* enum mhp_zone_kind; MHP_ZONE_DEFAULT unless online */
 	uint8_t node;
 	uint16_t backing;
-	uint32_t generation;       /* which add brought it: adds are numbered from 1 (R69) */
 	bool boot;
 	enum mhp_placement placement;
 	uint8_t metadata_node;

@@ -37,7 +37,8 @@ struct mhp_size {
 
 /**
  * Read a size: 512M, 1.5G, 2GiB, 134217728. Units are K, M, G, T and P, powers of 1024, in either
- * case; a number without one is bytes, and must then be 0 or at least 4096, as "1" means 1G to some.
+ * case; a number without one is bytes, and must then be 0 or at least 4096, as "1" means 1G to
+ * some.
  *
  * Return: 0, MHP_EINVAL (no size), MHP_EOVERFLOW (does not fit 64 bits).
  */

@@ -38,7 +38,8 @@ expect 2 usage
 expect 2 "no command" fly
 expect 2 usage run --name x
 expect 3 "no pool" -p "$name" list
-expect 1 "cannot run" run -- /no/such/program
+expect 127 "cannot run" run -- /no/such/program
+expect 126 "cannot run" run -- /dev/null
 
 "$memplug" run --name "$name" --boot 64M --max 256M --block-size 16M -- \
 	"$python" -c 'import time; x = [b"%d" % i * 100 for i in range(50000)]; time.sleep(600)' &
@@ -76,7 +77,7 @@ expect 0 "" -p "$name" resize 160M
 expect 0 "" -p "$name" check
 
 "$python" - "$dir" "$program" <<'END' || fail "the server did not survive the clients"
-import functools, glob, os, random, select, socket, sys
+import functools, glob, json, os, random, select, socket, sys
 base = "/run/memplug" if os.geteuid() == 0 else sys.argv[1] + "/memplug"
 path = glob.glob("%s/%s-*.sock" % (base, sys.argv[2]))[0]
 assert os.stat(path).st_mode & 0o777 == 0o600
@@ -86,6 +87,7 @@ words = [b"list", b"add", b"remove", b"0-3", b"why", b"set", b"\x00\xff", b"9999
 for i in range(400):
     s = socket.socket(socket.AF_UNIX); s.settimeout(20); s.connect(path)
     line = b" ".join(random.choice(words) for _ in range(random.randrange(12)))
+    if i % 2: line = b'{"request":"' + random.choice(words) + b'","blocks":' + line + b"}"
     if i % 50 == 0: line = b"x" * 5000
     try:
         s.sendall(line + (b"" if i % 7 == 0 else b"\n"))
@@ -99,12 +101,18 @@ def connect(line):
     return s
 def ask(line):
     return b"".join(iter(functools.partial(connect(line).recv, 65536), b""))
-for line in b"read -", b"read memory0", b"announce 0-1 change", b"cancel 4294967296":
+for line in (b'{"request":"read","attr":""}', b'{"request":"read","attr":"memory0"}',
+             b'{"request":"announce","block":0,"action":"x"}', b'{"request":"cancel","block":4294967296}',
+             # R67: what is not understood is not done: old lines, and fields with other names or types
+             b'remove 3 5 dry', b'{"request":"remove","blocks":"3","dry-run":true}',
+             b'{"request":"remove","blocks":"3","dry_run":1}', b'{"request":"remove","blocks":3}',
+             b'{"request":"remove","blocks":"3","blocks":"4"}', b'{"request":"remove"}',
+             b'{"request":"info","dry_run":true}', b'{"request":"remove","blocks":"3"} x'):
     assert b'"error":-22' in ask(line + b"\n"), line
 
 # Clients that send a byte now and then, and never a line, do not keep others out.
 drips = [connect(b"x") for _ in range(12)]
-info = connect(b"info\n")
+info = connect(b'{"request":"info"}\n')
 for _ in range(60):
     if select.select([info], [], [], 1)[0]: break
     for s in drips:

@@ -41,6 +41,9 @@ random.seed(int(seed))
 base = "/run/memplug" if os.geteuid() == 0 else dir + "/memplug"
 path = glob.glob("%s/%s-*.sock" % (base, program))[0]
 
+def request(word, **fields):
+    return json.dumps({"request": word, **fields})
+
 def connect(line, room=None):
     s = socket.socket(socket.AF_UNIX)
     s.settimeout(60)
@@ -50,8 +53,8 @@ def connect(line, room=None):
     s.sendall(line.encode() + b"\n")
     return s
 
-def ask(line):
-    with connect(line) as s:
+def ask(word, **fields):
+    with connect(request(word, **fields)) as s:
         return json.load(s.makefile())
 
 def command(*words):
@@ -82,7 +85,8 @@ def check_order(lines, first, last):
     assert at == last + 1, (at, last)
 
 # ---- a random session, two listeners and a recording of the command
-first, second = connect("monitor -").makefile(), connect("monitor 1 ranges").makefile()
+first, second = (connect(request("monitor", **fields)).makefile()
+                 for fields in ({}, {"since": 1, "ranges": True}))
 record = subprocess.Popen([memplug, "-p", name, "monitor", "--json"], stdout=open(dir + "/record", "w"))
 people = subprocess.Popen([memplug, "-p", name, "monitor", "--since", "1"], stdout=open(dir + "/people", "w"))
 heads = [json.loads(file.readline()) for file in (first, second)]
@@ -138,26 +142,28 @@ assert have == {b["index"]: (b["state"], b["zone"], b["memmap"]) for b in listin
 
 # ---- announcements, as a tree of files would ask for
 block = listing["blocks"][0]["index"]
-assert ask("announce %d change" % block) == {} and ask("announce %d fly" % block)["error"] == -22
-assert ask("announce 1000 add")["error"] == -2
+assert ask("announce", block=block, action="change") == {}
+assert ask("announce", block=block, action="fly")["error"] == -22
+assert ask("announce", block=1000, action="add")["error"] == -2
 line = until(first, last + 1)[0]
 assert line["event"] == "announce" and line["action"] == "change" and line["block"] == block, line
 
 # ---- a listener that does not read, one that is killed, ones that talk nonsense
-slow = connect("monitor -", 4096)
+slow = connect(request("monitor"), 4096)
 slow.recv(1, socket.MSG_PEEK)  # from here on it counts
 killed = subprocess.Popen([memplug, "-p", name, "monitor"], stdout=subprocess.PIPE)
 killed.stdout.readline()
-chatty = connect("monitor - ranges")
+chatty = connect(request("monitor", ranges=True))
 chatty.sendall(b"x" * 5000)
 before = last_event()
 told = []
 for i in range(6000):
     if i == 3000:
         killed.kill()
-        connect("monitor").close(), connect("monitor x y z").close(), connect("monitor 99999999").close()
-        connect("monitor 0").close(), connect("monitor 1 ranges").close()
-    assert ask("set auto_movable_ratio %d" % (i + 1)) == {}
+        connect("monitor").close(), connect("{}").close(), connect(request("monitor", x=1)).close()
+        connect(request("monitor", since=99999999)).close(), connect(request("monitor", since=0)).close()
+        connect(request("monitor", since=1, ranges=True)).close()
+    assert ask("set", attr="auto_movable_ratio", value=str(i + 1)) == {}
     if i % 1000 == 999:  # a listener that reads is not held up by the one that does not
         told += until(first, last_event())
 last = last_event()
@@ -169,27 +175,27 @@ missed = sum(line.get("missed", 0) for line in lines)
 assert missed > 0
 check_order(lines, before + 1, last)
 # What the ring has lost is told to those who ask for it, too.
-lines = until(connect("monitor 1").makefile(), last)
+lines = until(connect(request("monitor", since=1)).makefile(), last)
 assert lines[1]["missed"] == lines[1]["to"] >= last - 4096, lines[1]
 check_order(lines[1:], 1, last)
 
 # ---- as many as there may be, and one more; requests are answered all the same
-many = [connect("monitor -") for _ in range(40)]
+many = [connect(request("monitor")) for _ in range(40)]
 answers = [json.loads(s.makefile().readline()) for s in many]
 assert any("listening already" in a.get("text", "") for a in answers), answers
 assert sum("memplug" in a for a in answers) >= 25
 assert ask("check")["count"] == 0
 for s in many:
     s.close()
-ask("set auto_movable_ratio 7")
+ask("set", attr="auto_movable_ratio", value="7")
 for _ in range(500):  # their places are free again
-    if "memplug" in json.loads(connect("monitor -").makefile().readline()):
+    if "memplug" in json.loads(connect(request("monitor")).makefile().readline()):
         break
     time.sleep(0.02)
 else:
     raise SystemExit("the places of listeners that went are not free again")
-for bad in ("monitor 999999999", "monitor 0", "monitor x", "monitor -1", "monitor", "monitor 1 2 3"):
-    assert ask(bad)["error"] < 0, bad
+for bad in ({"since": 999999999}, {"since": 0}, {"since": "x"}, {"since": -1}, {"ranges": 1}, {"x": True}):
+    assert ask("monitor", **bad)["error"] < 0, bad
 
 # ---- the end of the program is the end of the lines
 for _ in range(500):  # the places of some that went may not be free yet

@@ -193,13 +193,13 @@ def write(path, data, offset=0):
         os.close(fd)
 
 
-def socket_send(pool, line):
+def socket_send(pool, request, **fields):
     """One request by the protocol itself; the connection that its answer comes over."""
     folder = "/run/memplug"
     name = next(name for name in os.listdir(folder) if name.endswith(f"-{pool.name}.sock"))
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(f"{folder}/{name}")
-    connection.sendall(line.encode() + b"\n")
+    connection.sendall(json.dumps({"request": request, **fields}).encode() + b"\n")
     return connection
 
 
@@ -208,8 +208,8 @@ def socket_answer(connection):
         return json.loads(b"".join(iter(lambda: connection.recv(65536), b"")))
 
 
-def socket_ask(pool, line):
-    return socket_answer(socket_send(pool, line))
+def socket_ask(pool, request, **fields):
+    return socket_answer(socket_send(pool, request, **fields))
 
 
 def run_test(name, test, build, *args):

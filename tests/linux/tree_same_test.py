@@ -75,7 +75,7 @@ class Session:
         found = {}
         for one in tree_pool.socket_ask(self.pool, "ranges")["ranges"]:
             for block in range(one["first"], one["first"] + one["count"]):
-                said = tree_pool.socket_ask(self.pool, f"get memory{block}")
+                said = tree_pool.socket_ask(self.pool, "get", attr=f"memory{block}")
                 check(said[f"memory{block}/state"] == one["state"], "ranges and get: block", block)
                 found[block] = (one["state"], one["zone"], one["node"],
                                 int(said[f"memory{block}/used_bytes"]),

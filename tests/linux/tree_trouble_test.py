@@ -98,7 +98,7 @@ def crowd(pool, tree):
     busy_block(pool, tree, "slow")
     writer = spawn(WRITE, f"{tree}/memory32/state")
     await_leaving(tree)
-    askers = [tree_pool.socket_send(pool, "read memory32/why") for _ in range(12)]
+    askers = [tree_pool.socket_send(pool, "read", attr="memory32/why") for _ in range(12)]
     check("pid" in tree_pool.socket_ask(pool, "info"), "the pool does not say what it is")
     answers = [tree_pool.socket_answer(asker) for asker in askers]
     ended(writer, "a write while many ask")
@@ -124,7 +124,7 @@ def end_mount(pool, number):
         except OSError:
             pass
     os.close(held)
-    tree_pool.socket_ask(pool, "cancel 32")
+    tree_pool.socket_ask(pool, "cancel", block=32)
     again = pool.mount()
     retry(lambda: read(f"{again}/memory32/state") == b"online\n")
     settled(pool, again)

@@ -1,0 +1,125 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# hostile_test.sh - clients of pools that do not answer, answer for ever, or answer what harms a
+# terminal (R68); folders and sockets that are somebody else's.
+#
+# usage: hostile_test.sh BUILD_DIR
+set -u
+build=$1
+memplug="$build/cli/memplug"
+here=$(cd "$(dirname "$0")" && pwd)
+python=$(PATH=/usr/bin:/bin command -v python3) || { echo "python3 is not installed" >&2; exit 77; }
+dir=$(mktemp -d)
+mkdir -m 700 "$dir/run"
+export MEMPLUG_RUNTIME_DIR="$dir/run"
+pools=
+trap 'for pool in $pools; do kill "$pool" 2>/dev/null; done; rm -rf "$dir"' EXIT
+
+fail() {
+	echo "hostile_test: $*" >&2
+	head -c 2000 "$dir/out" "$dir/err" | cat -v >&2
+	echo "replay: sh $0 $build" >&2
+	exit 1
+}
+
+# hostile KIND: start one, named KIND.
+hostile() {
+	"$python" "$here/hostile.py" "$dir/run" "$1" "$1" >"$dir/listens.$1" &
+	pools="$pools $!"
+	for _ in $(seq 2400); do
+		[ -s "$dir/listens.$1" ] && return
+		sleep 0.05
+	done
+	fail "no pool of kind $1"
+}
+
+# survives KIND COMMAND...: it ends by itself, not by a signal, and shows nothing that a terminal obeys.
+survives() {
+	kind=$1
+	shift
+	timeout -s KILL 120 "$memplug" -p "$kind" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+	status=$?
+	[ $status -le 3 ] || fail "memplug $* with a pool that answers $kind: status $status"
+	LC_ALL=C tr -d '\n' <"$dir/out" | cat - "$dir/err" | LC_ALL=C tr -d '\n' |
+		LC_ALL=C grep -q '[[:cntrl:]]' && fail "memplug $* shows control characters of $kind"
+	LC_ALL=C grep -q "$(printf '\302\233')" "$dir/out" "$dir/err" && fail "memplug $* shows a C1 of $kind"
+	return 0
+}
+
+# ---- odd answers: every command ends, and says nothing that a terminal obeys
+
+for kind in nested types numbers huge keys escapes refusal cut bytes; do
+	hostile $kind
+	for command in list 'list --all' 'list --json' 'why 0' get 'get --json' metrics 'metrics --json' status \
+		'status --json' map check 'add 1G' 'remove 0' 'resize 1G' 'resize 1G --dry-run' monitor \
+		'monitor --json' 'set a b'; do
+		# shellcheck disable=SC2086
+		survives $kind $command
+	done
+	[ $kind != huge ] || kill "${pools##* }"
+done
+timeout -s KILL 120 "$memplug" ps >"$dir/out" 2>"$dir/err" || fail "ps with odd pools"
+
+# ---- silence, and no end: every wait has a bound, and a signal ends it
+
+hostile silent
+hostile trickle
+hostile endless
+timeout -s KILL 60 "$memplug" ps >"$dir/out" 2>"$dir/err" || fail "ps with silent pools: status $?"
+grep -q 'silent .*not answering' "$dir/out" || fail "ps does not say that a silent pool is not answering"
+timeout -s KILL 60 "$memplug" ps --json >"$dir/out" || fail "ps --json"
+"$python" - "$dir/out" <<'END' || fail "ps --json is not as documented"
+import json, sys
+pools = {pool["name"]: pool for pool in json.load(open(sys.argv[1]))["pools"]}
+assert pools["silent"]["answers"] is False and pools["silent"]["pid"] > 0
+END
+for command in list 'remove 3' 'add 1G' monitor status metrics; do
+	# shellcheck disable=SC2086
+	timeout -s KILL 60 "$memplug" -p silent $command >"$dir/out" 2>"$dir/err"
+	[ $? = 1 ] || fail "memplug $command with a silent pool: not status 1"
+done
+grep -q "does not answer" "$dir/err" || fail "no word of a pool that does not answer"
+survives endless list
+for signal in TERM INT HUP; do
+	for kind in silent trickle; do
+		timeout --foreground -s $signal -k 30 1 "$memplug" -p $kind remove 3 >"$dir/out" 2>"$dir/err"
+		[ $? -le 124 ] || fail "SIG$signal does not end a command that waits for a $kind pool"
+	done
+done
+
+# ---- a folder and a socket that are somebody else's
+
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+	user=$((40000 + $$ % 20000))
+	place=/tmp/memplug-$user
+	as_user() {
+		env -u MEMPLUG_RUNTIME_DIR -u XDG_RUNTIME_DIR setpriv --reuid $user --regid $user --clear-groups "$@"
+	}
+	mkdir -m 755 "$place" || fail "cannot make $place"
+	trap 'for pool in $pools; do kill "$pool" 2>/dev/null; done; rm -rf "$dir" "$place"' EXIT
+	"$python" "$here/hostile.py" "$place" escapes root-s >"$dir/listens.root-s" &
+	pools="$pools $!"
+	for _ in $(seq 2400); do [ -s "$dir/listens.root-s" ] && break; sleep 0.05; done
+	chmod 666 "$place"/*.sock
+	chmod 755 "$dir"
+	cp "$memplug" "$dir/memplug" && chmod 755 "$dir/memplug"
+	as_user "$dir/memplug" ps >"$dir/out" 2>"$dir/err"
+	grep -q root-s "$dir/out" && fail "the folder of another user is trusted"
+	grep -q "not trusted" "$dir/err" || fail "no word of a folder that is not trusted"
+	# The folder is the user's, the socket in it is not.
+	chown $user:$user "$place"
+	as_user "$dir/memplug" ps >"$dir/out" 2>"$dir/err" || fail "ps of a user"
+	grep -q root-s "$dir/out" && fail "a socket of another user is trusted"
+	chmod 777 "$place"
+	as_user "$dir/memplug" ps >"$dir/out" 2>"$dir/err"
+	grep -q "not trusted" "$dir/err" || fail "a folder that all may write to is trusted"
+	# Root sees the pools of others, and whose they are.
+	chmod 700 "$place"
+	rm -f "$place"/*
+	as_user "$python" "$here/hostile.py" "$place" types "user-$user" >"$dir/listens.user" &
+	pools="$pools $!"
+	for _ in $(seq 2400); do [ -s "$dir/listens.user" ] && break; sleep 0.05; done
+	env -u MEMPLUG_RUNTIME_DIR "$memplug" ps >"$dir/out" 2>"$dir/err" || fail "ps of root"
+	grep -q " $user  *user-$user " "$dir/out" || fail "root's ps does not show the pools of others"
+fi
+exit 0
