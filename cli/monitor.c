@@ -18,7 +18,7 @@
 
 /* What the first line says: sizes, and the time of day at a time of the pool's clock. */
 struct pool {
-	uint64_t block_bytes;
+	uint64_t block_bytes, page_bytes;
 	uint64_t time_ns, real_ns;
 };
 
@@ -26,6 +26,8 @@ static void
 print_pool(struct pool *pool, struct json_object *line)
 {
 	pool->block_bytes = cli_number(line, "block_size_bytes");
+	pool->page_bytes = UINT64_C(1)
+			   << (cli_number(cli_member(line, "geometry"), "page_shift") & 63);
 	pool->time_ns = cli_number(line, "time_ns");
 	pool->real_ns = cli_number(line, "real_ns");
 	printf("pool %s (%u): %u blocks of %s, next event %" PRIu64 "\n", cli_string(line, "name"),
@@ -106,6 +108,9 @@ print_event(const struct pool *pool, struct json_object *line)
 		       cli_string(line, "memmap_why"));
 	if (strcmp(event, "offline") == 0 || strcmp(event, "compact") == 0)
 		printf(", %" PRIu64 " pages moved", cli_number(line, "pages"));
+	if (strcmp(event, "limit") == 0)
+		printf(" the program wanted more than the %s that it may have",
+		       cli_size(cli_number(line, "pages") * pool->page_bytes));
 	if (strcmp(event, "announce") == 0)
 		printf(", %s", action);
 	if (strstr(event, "page") != NULL)

@@ -17,7 +17,7 @@
 #define KINDS_FAILED                                                                               \
 	(KIND(MHP_EV_ADD_FAILED) | KIND(MHP_EV_ONLINE_FAILED) | KIND(MHP_EV_OFFLINE_FAILED))
 #define KINDS_ZONE (KIND(MHP_EV_ONLINE) | KIND(MHP_EV_OFFLINE) | KIND(MHP_EV_COMPACT))
-#define KINDS_BLOCKS (~(KIND(MHP_EV_COMPACT) | KIND(MHP_EV_POLICY)))
+#define KINDS_BLOCKS (~(KIND(MHP_EV_COMPACT) | KIND(MHP_EV_POLICY) | KIND(MHP_EV_LIMIT)))
 
 const char *const mhp__event_places[3] = { "self", "node", "external" };
 

@@ -15,8 +15,10 @@
 #include <unistd.h>
 
 #include <memplug/control.h>
+#include <memplug/words.h>
 
 #include "heap.h"
+#include "limit.h"
 
 #define RANGE_MIN (UINT64_C(16) << 40) /* of physical addresses */
 #define RANGE_MAX (UINT64_C(64) << 40)
@@ -50,20 +52,20 @@ __wrap_pthread_atfork(fork_fn *prepare, fork_fn *parent, fork_fn *child)
 	return __real_pthread_atfork(prepare, parent, child);
 }
 
-/* A size such as 512M; the default when there is none, or it is none. */
-static uint64_t
-size_from(const char *name, uint64_t otherwise)
+/* A size such as 512M; where there is none, what *size is. */
+static int
+size_from(const char *name, uint64_t *size, struct mhp_text *reterr)
 {
-	static const char units[] = "KMGT";
 	const char *text = getenv(name);
-	char *end;
+	struct mhp_size read;
 	if (text == NULL || *text == 0)
-		return otherwise;
-	uint64_t value = strtoull(text, &end, 0);
-	const char *unit = *end != 0 ? strchr(units, *end) : NULL;
-	if (value == 0)
-		return otherwise;
-	return unit != NULL ? value << (10 * (unit - units + 1)) : value;
+		return 0;
+	if (mhp_size_parse(text, &read) != 0 || read.bytes == 0) {
+		snprintf(reterr->text, sizeof(reterr->text), "%s=%.40s is no size", name, text);
+		return MHP_EINVAL;
+	}
+	*size = read.bytes;
+	return 0;
 }
 
 static uint64_t
@@ -100,11 +102,16 @@ start(struct mhp_text *reterr)
 	struct mhp_add_opts add = {
 		.flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE,
 	};
-	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * 4096;
-	uint64_t block = size_from("MEMPLUG_BLOCK_SIZE", UINT64_C(128) << 20);
-	uint64_t boot = size_from("MEMPLUG_BOOT", block), max = size_from("MEMPLUG_MAX", memory);
+	uint64_t block = UINT64_C(128) << 20, max = mhp__memory_limit(), boot;
 
-	int err = mhp_backing_parse(words != NULL ? words : "memfd", &heap.backing, reterr);
+	int err = size_from("MEMPLUG_BLOCK_SIZE", &block, reterr);
+	boot = block;
+	if (err == 0)
+		err = size_from("MEMPLUG_BOOT", &boot, reterr);
+	if (err == 0)
+		err = size_from("MEMPLUG_MAX", &max, reterr);
+	if (err == 0)
+		err = mhp_backing_parse(words != NULL ? words : "memfd", &heap.backing, reterr);
 	if (err != 0)
 		return err;
 	struct mhp_pool_opts opts = {

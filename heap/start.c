@@ -32,6 +32,7 @@ bool
 mhp__heap_grow(uint64_t bytes)
 {
 	static pthread_mutex_t growing = PTHREAD_MUTEX_INITIALIZER;
+	static uint64_t told_max;
 	struct mhp_pool *pool = mhp__heap.pool;
 	const struct mhp_geometry *geo = mhp_get_geometry(mhp_pool_engine(pool));
 	uint64_t block = UINT64_C(1) << (geo->block_order + geo->page_shift);
@@ -47,7 +48,13 @@ mhp__heap_grow(uint64_t bytes)
 		add = room;
 	bool added =
 		add != 0 && mhp_pool_add(pool, &mhp__heap.backing, add, &opts, NULL, NULL) == 0;
+	/* Once for each bound, not for each malloc that fails by it. */
+	bool tell = max != 0 && room == 0 && told_max != max;
+	if (tell)
+		told_max = max;
 	pthread_mutex_unlock(&growing);
+	if (tell)
+		(void)!mhp_limit_announce(mhp_pool_engine(pool), max);
 	return added;
 }
 

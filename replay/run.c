@@ -348,9 +348,9 @@ do_announce(struct replay *replay, const struct mhp_event *event)
 	       same_event(replay, event);
 }
 
-/* Which pages a compaction moves is not recorded, and no block changes by it. */
+/* Which pages a compaction moves is not recorded, and no block changes by it, nor by a limit. */
 static bool
-do_compact(struct replay *replay, const struct mhp_event *event)
+do_nothing(struct replay *replay, const struct mhp_event *event)
 {
 	(void)replay, (void)event;
 	return true;
@@ -369,8 +369,9 @@ static step_fn *const steps[MHP_EV_KINDS] = {
 	[MHP_EV_REMOVE] = do_remove,
 	[MHP_EV_BAD_PAGE] = do_bad_page,
 	[MHP_EV_GOOD_PAGE] = do_good_page,
-	[MHP_EV_COMPACT] = do_compact,
+	[MHP_EV_COMPACT] = do_nothing,
 	[MHP_EV_ANNOUNCE] = do_announce,
+	[MHP_EV_LIMIT] = do_nothing,
 };
 
 static bool

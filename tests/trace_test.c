@@ -236,6 +236,9 @@ TEST(trace__pages_and_announcements__told)
 	CHECK_EQ(last(&told)->kind, MHP_EV_ANNOUNCE);
 	CHECK_EQ(last(&told)->flags, 5);
 	CHECK_EQ(last(&told)->seq, before + 1);
+	CHECK_OK(mhp_limit_announce(pool.m, 64 << 20));
+	CHECK_EQ(last(&told)->kind, MHP_EV_LIMIT);
+	CHECK_EQ(last(&told)->pages << mhp_get_geometry(pool.m)->page_shift, 64 << 20);
 	test_pool_empty_and_close(&pool);
 }
 

@@ -67,6 +67,7 @@ mhp_event_name(enum mhp_event_kind kind)
 		[MHP_EV_POLICY] = "policy",
 		[MHP_EV_GOOD_PAGE] = "good-page",
 		[MHP_EV_ANNOUNCE] = "announce",
+		[MHP_EV_LIMIT] = "limit",
 	};
 	return (unsigned)kind < MHP_EV_KINDS ? names[kind] : "?";
 }
@@ -133,6 +134,24 @@ mhp_block_announce(struct mhp *m, uint32_t block, uint32_t action)
 		mhp__trace(m, event, 0);
 	mhp__hotplug_unlock(m);
 	return err;
+}
+
+int
+mhp_limit_announce(struct mhp *m, uint64_t max_bytes)
+{
+	struct mhp_event event;
+	int err = mhp__hotplug_lock(m);
+
+	if (err != 0)
+		return err;
+	memset(&event, 0, sizeof(event));
+	event.kind = MHP_EV_LIMIT;
+	event.pfn = MHP_PFN_NONE;
+	event.zone = event.asked_zone = MHP_ZONE_DEFAULT;
+	event.pages = max_bytes >> m->geo.page_shift;
+	mhp__trace(m, event, 0);
+	mhp__hotplug_unlock(m);
+	return 0;
 }
 
 int

@@ -28,6 +28,7 @@ enum mhp_event_kind {
 	MHP_EV_POLICY,             /* a knob was changed: mhp_get_policy(), or memmap_on_memory */
 	MHP_EV_GOOD_PAGE,          /* mhp_bad_remove() */
 	MHP_EV_ANNOUNCE,           /* mhp_block_announce(): nothing has changed */
+	MHP_EV_LIMIT,              /* mhp_limit_announce(): it is as large as it may get */
 	MHP_EV_KINDS,
 };
 
@@ -63,7 +64,8 @@ struct mhp_event {
 	uint32_t cause;            /* *_FAILED: enum mhp_cause */
 	uint32_t cause_block;      /* *_FAILED with a cause: the block that it lies in */
 	uint64_t pfn;              /* *_FAILED, BAD_PAGE: the page, or MHP_PFN_NONE */
-	uint64_t pages;            /* OFFLINE, COMPACT: moved; ONLINE: usable; else all */
+	uint64_t pages;            /* OFFLINE, COMPACT: moved; ONLINE: usable; LIMIT: of it; else
+				      all */
 	uint8_t node;
 	uint8_t zone;
 	uint8_t state;             /* enum mhp_block_state of the first block, after this */
@@ -98,6 +100,14 @@ const char *mhp_cause_name(enum mhp_cause cause);
  * Return: 0, MHP_ENXIO (out of range), MHP_ENOENT (absent), MHP_EDEADLK.
  */
 MHP_MUST_CHECK int mhp_block_announce(struct mhp *m, uint32_t block, uint32_t action);
+
+/**
+ * Tell that whoever adds memory as it is needed wanted more than it may have: a LIMIT event.
+ *
+ * @max_bytes: how much it may have.
+ * Return: 0, or MHP_EDEADLK.
+ */
+MHP_MUST_CHECK int mhp_limit_announce(struct mhp *m, uint64_t max_bytes);
 
 /**
  * Call @fn between two events, so that what it reads is what the events up to @last_seq have made.

@@ -1,0 +1,67 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# packaging_test.sh - what comes with the command: units that systemd takes, completion that knows
+# every command and option, and a page on security whose tests are there.
+#
+# usage: packaging_test.sh BUILD_DIR
+set -u
+build=$1
+source=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=tests/linux/need.sh
+. "$(dirname "$0")/need.sh"
+need_program bash systemd-analyze
+dir=$(mktemp -d)
+export MEMPLUG_RUNTIME_DIR="$dir"
+trap 'rm -rf "$dir"' EXIT
+
+fail() {
+	echo "packaging_test: $*" >&2
+	cat "$dir/out" >&2
+	echo "replay: sh $0 $build" >&2
+	exit 1
+}
+
+# ---- units: as they are installed, but that the command is the one that was built
+
+for unit in "$source"/packaging/systemd/*.service; do
+	sed "s|=memplug |=$(cd "$build" && pwd)/cli/memplug |; /^Documentation/d" "$unit" >"$dir/${unit##*/}"
+done
+printf '[Service]\nExecStart=/bin/true\n' >"$dir/redis-server.service"
+mkdir "$dir/redis-server.service.d"
+sed "s|/usr/bin/redis-server.*|/bin/true|; s|=memplug |=$(cd "$build" && pwd)/cli/memplug |" \
+	"$source/packaging/systemd/memplug.conf" >"$dir/redis-server.service.d/memplug.conf"
+systemd-analyze verify --man=no "$dir/memplug@test.service" "$dir/memplug-metrics.service" \
+	"$dir/redis-server.service" >"$dir/out" 2>&1 || fail "systemd does not take the units"
+[ ! -s "$dir/out" ] || fail "systemd has something to say about the units"
+
+# ---- completion
+
+complete_words() {
+	# shellcheck disable=SC2016
+	PATH=$(cd "$build" && pwd)/cli:$PATH bash -c 'source "$0" || exit
+		COMP_WORDS=(memplug "$@") COMP_CWORD=$#
+		_memplug
+		printf "%s\n" "${COMPREPLY[@]}"' "$source/packaging/completion/memplug.bash" "$@" >"$dir/out" 2>&1
+}
+
+complete_words ''
+for command in $("$build/cli/memplug" --help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
+	grep -qx "$command" "$dir/out" || fail "completion does not know $command"
+done
+complete_words res
+[ "$(cat "$dir/out")" = resize ] || fail "completion of 'res' is not resize"
+complete_words resize --d
+[ "$(sort "$dir/out" | paste -sd ' ')" = "--deadline --dry-run" ] || fail "completion of 'resize --d'"
+complete_words add 16M --zone m
+[ "$(cat "$dir/out")" = movable ] || fail "completion of a zone"
+complete_words -p x offline --dr
+[ "$(cat "$dir/out")" = --dry-run ] || fail "completion behind -p"
+
+# ---- every claim of SECURITY.md has a test that is there
+
+grep -o '`tests/[^`]*`' "$source/docs/SECURITY.md" | tr -d '`' | sort -u >"$dir/tests"
+[ "$(wc -l <"$dir/tests")" -ge 6 ] || fail "SECURITY.md names few tests"
+while read -r test; do
+	[ -e "$source/$test" ] || fail "SECURITY.md names $test, which is not there"
+done <"$dir/tests"
+exit 0
