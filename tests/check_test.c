@@ -295,6 +295,8 @@ exempt_zone(const struct mhp *m, const struct region *region, size_t at)
 	    BETWEEN(at, struct mhp_zone, nr_free, managed) ||
 	    at >= offsetof(struct mhp_zone, zero) + sizeof(zone->zero))
 		return PADDING;
+	if (WITHIN(at, struct mhp_zone, next_pfn))
+		return HINT;
 	if (!WITHIN(at, struct mhp_zone, head))
 		return NONE;
 	id = zone->head[list];

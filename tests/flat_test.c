@@ -208,6 +208,42 @@ TEST(flat__holes_in_a_thousand_arenas__used_before_a_pageblock_is_broken_up)
 	close_zone(&zone);
 }
 
+static void
+add_on_node(void *ctx)
+{
+	struct zone *zone = ctx;
+	struct mhp_add_opts add = { .flags = MHP_MEMMAP_ON_NODE |
+					     MHP_ADD_OFFLINE };
+	uint32_t last = zone->pool.config.geometry.nr_blocks - 1;
+
+	if (mhp_add(zone->m, test_blocks(&zone->pool, last, 1), &add, NULL) != 0)
+		_exit(1);
+}
+
+/* What it costs to add one block more whose metadata lies in the blocks before. */
+static uint64_t
+cost_on_node(uint32_t nr_blocks)
+{
+	struct mhp_add_opts add = { .flags = MHP_MEMMAP_ON_NODE |
+					     MHP_ADD_OFFLINE };
+	struct zone zone;
+
+	open_zone(&zone, nr_blocks);
+	struct mhp_span span = test_blocks(&zone.pool, nr_blocks / 2, nr_blocks - nr_blocks / 2);
+	CHECK_OK(mhp_remove(zone.m, &span, 1, NULL, NULL));
+	span.size -= zone.pool.block_bytes;
+	CHECK_OK(mhp_add(zone.m, span, &add, NULL));
+	uint64_t steps = steps_of(add_on_node, &zone);
+	close_zone(&zone);
+	return steps;
+}
+
+/* AIMS: metadata on other blocks is placed behind that of the block before. */
+TEST(flat__metadata_on_other_blocks__same_work_for_each_add)
+{
+	CHECK_CMP(cost_on_node(1024), <=, cost_on_node(8) + 512);
+}
+
 /* AIMS: a failed allocation, and the verifier, touch nothing of what is absent. */
 TEST(flat__nothing_between_two_blocks__nothing_there_is_touched)
 {

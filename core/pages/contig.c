@@ -2,8 +2,9 @@
 /*
  * contig.c - ranges of frames of any length, across pageblocks, arenas and blocks.
  *
- * The slow path: a zone is searched from its start to its end, one arena lock at a time, for a run
- * of free frames that is long enough; then the run is taken arena by arena. Between the look and
+ * Short ranges are taken like a page, or behind the one before. For the others a zone is searched,
+ * one arena lock at a time, for a run of free frames that is long enough; then the run is taken
+ * arena by arena. Between the look and
  * the taking others may have been there: then what was got goes back, and the search goes on
  * behind. What is taken is cut at natural alignment into pages like any other, so that nobody has
  * to know later that they came together.
@@ -88,26 +89,64 @@ search_arena(struct mhp *m, struct search *search)
 	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
 }
 
+/* Look for a range that begins in [from, end) and take it. */
 static bool
-take_from_zone(struct mhp *m, struct mhp_zone *zone, unsigned align_order, uint64_t nr_pages,
-	       uint64_t *ret_pfn)
+take_between(struct mhp *m, const struct search *what, uint64_t from, uint64_t end,
+	     uint64_t *ret_pfn)
 {
-	uint64_t end = atomic_load_explicit(&zone->end_pfn, memory_order_relaxed);
-	struct search search = { .zone = zone, .nr_pages = nr_pages };
+	struct search search = *what;
 
-	search.align_mask = (UINT64_C(1) << align_order) - 1;
-	search.run = search.at = atomic_load_explicit(&zone->start_pfn, memory_order_relaxed);
+	search.run = search.at = from;
 	/* Bound: each turn comes to the end of an arena, or of a run. */
 	while (search.at < end) {
 		search_arena(m, &search);
 		if (!is_enough(&search))
 			continue;
 		*ret_pfn = aligned_run(&search);
-		if (take_range(m, zone, *ret_pfn, nr_pages))
+		if (take_range(m, search.zone, *ret_pfn, search.nr_pages))
 			return true;
 		search.run = search.at;
 	}
 	return false;
+}
+
+/* Take a page that the range fits in, as any other, and give the rest of it back. */
+static bool
+take_as_page(struct mhp *m, const struct search *what, uint64_t *ret_pfn)
+{
+	unsigned order = 0;
+
+	while (UINT64_C(1) << order < what->nr_pages || UINT64_C(1) << order <= what->align_mask)
+		order++;
+	if (order > MHP_PAGEBLOCK_ORDER(m) ||
+	    mhp__zone_take(m, what->zone, order, 1, NULL, ret_pfn) == 0)
+		return false;
+	if (what->nr_pages < UINT64_C(1) << order)
+		mhp__zone_give_range(m, *ret_pfn + what->nr_pages,
+				     (UINT64_C(1) << order) - what->nr_pages);
+	return true;
+}
+
+/* Behind the last range first, so that ranges which come one after the other lie so, and each costs
+ * the same; then what the zone's lists find; only then is all of the zone searched. */
+static bool
+take_from_zone(struct mhp *m, struct mhp_zone *zone, unsigned align_order, uint64_t nr_pages,
+	       uint64_t *ret_pfn)
+{
+	const struct search what = { .zone = zone, .nr_pages = nr_pages,
+				     .align_mask = (UINT64_C(1) << align_order) - 1 };
+	uint64_t start = atomic_load_explicit(&zone->start_pfn, memory_order_relaxed);
+	uint64_t end = atomic_load_explicit(&zone->end_pfn, memory_order_relaxed);
+	uint64_t next = atomic_load_explicit(&zone->next_pfn, memory_order_relaxed);
+	bool near = next >= start && next < end;
+
+	if (!(near && take_between(m, &what, next, mhp__arena_next(m, next), ret_pfn)) &&
+	    !take_as_page(m, &what, ret_pfn) &&
+	    !(near && take_between(m, &what, next, end, ret_pfn)) &&
+	    !take_between(m, &what, start, end, ret_pfn))
+		return false;
+	atomic_store_explicit(&zone->next_pfn, *ret_pfn + nr_pages, memory_order_relaxed);
+	return true;
 }
 
 static bool

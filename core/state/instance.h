@@ -42,6 +42,7 @@ struct mhp_zone {
 	/* a line that every allocation reads, and that only hotplug writes */
 	_Alignas(64) _Atomic uint64_t managed; /* written under the hotplug lock, read without */
 	_Atomic uint64_t start_pfn, end_pfn; /* hotplug lock: spanned; read without by searches */
+	_Atomic uint64_t next_pfn;     /* hint: behind the last range that was taken (contig.c) */
 	uint64_t present;              /* hotplug lock */
 	uint32_t nr_blocks;            /* hotplug lock */
 	uint8_t node, kind;            /* const */
