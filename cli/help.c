@@ -13,93 +13,96 @@ static const struct {
 	const char *name, *usage, *text;
 } helps[] = {
 	{ "run",
-	"run [--name N] [--boot SIZE] [--max SIZE] [--block-size SIZE] [--backing KIND]\n"
-	"                   [--grow auto|none] -- PROGRAM [ARG...]",
+	"run [--name N] [--boot SIZE] [--max SIZE] [--block-size SIZE]\n"
+	"                   [--backing KIND] [--grow auto|none] -- PROGRAM [ARG...]",
 	"Start PROGRAM with its heap in a pool of memory blocks, which the other commands\n"
-	"show and change while it runs. The command becomes PROGRAM: same process, same status.\n\n"
-	"  --name N          what -p finds it by; the name of the program\n"
-	"  --boot SIZE       memory to start on; 128M\n"
-	"  --max SIZE        how far the heap grows the pool by itself; all memory of the machine\n"
-	"  --block-size SIZE a power of two from 4M to 4T; 128M\n"
-	"  --backing KIND    memfd, hugetlb:2M, dax:DEVICE or file:PATH, with ,node=N if wanted;\n"
-	"                    memfd\n"
-	"  --grow none       not at all: the program gets an error when its memory is full\n" },
+	"show and change. The command becomes PROGRAM: same process, same status.\n\n"
+	"  --name N           what -p finds it by; the name of the program\n"
+	"  --boot SIZE        memory to start on; 128M\n"
+	"  --max SIZE         how far the heap grows the pool by itself; the limit of the\n"
+	"                     cgroup, or all memory of the machine\n"
+	"  --block-size SIZE  a power of two from 4M to 4T; 128M\n"
+	"  --backing KIND     memfd, hugetlb:2M, dax:DEVICE or file:PATH, with ,node=N if\n"
+	"                     wanted; memfd\n"
+	"  --grow none        not at all: the program gets an error when memory is full\n" },
 	{ "ps", "ps [--json]",
-	"List the pools of this user; for root, of all users. USED is what is not free in their\n"
-	"blocks, RESIDENT what the process has in memory. A stopped program is not answering.\n" },
+	"List the pools of this user; for root, of all users. USED is what is not free in\n"
+	"the blocks, RESIDENT what the process has in memory. The pool of a stopped\n"
+	"program is not answering.\n" },
 	{ "status", "status [--json]",
-	"Say on one screen how a pool is: size, what is used, how much of the program is in it,\n"
-	"and what needs attention. The status is 1 when something does.\n" },
+	"Show on one screen how a pool is: its size, what is used, how much of the\n"
+	"program is in it, and what needs attention. The status is 1 when something does.\n" },
 	{ "list", "list [--all] [--json]",
-	"List the memory of a pool by ranges of like blocks. USED counts pages that belong to\n"
-	"the program or wait in caches.\n\n"
-	"  --all             each block on a line of its own\n"
-	"  --json            every block as JSON\n" },
+	"List the memory of a pool by ranges of like blocks. USED counts pages that\n"
+	"belong to the program or wait in caches.\n\n"
+	"  --all              each block on a line of its own\n"
+	"  --json             every block as JSON\n" },
 	{ "map", "map [--svg FILE] [--json]",
-	"Draw all blocks: what is online, offline or on its way, and how full. Where there are\n"
-	"more blocks than room, a cell stands for several, and the legend says for how many.\n\n"
-	"  --svg FILE        write a picture to FILE\n" },
+	"Draw all blocks: what is online, offline or on its way, and how full. Where\n"
+	"there are more blocks than room, a cell stands for several; the legend says for\n"
+	"how many.\n\n"
+	"  --svg FILE         write a picture to FILE\n" },
 	{ "top", "top [--interval SECONDS]", "Watch a pool live. q quits.\n" },
 	{ "add",
-	"add SIZE [--backing KIND] [--memmap self|external|auto] [--zone movable|kernel]\n"
-	"                   [--offline]",
-	"Plug SIZE of memory in, a multiple of the block size, and bring it online. SIZE is like\n"
-	"512M, 1.5G, or bytes.\n\n"
-	"  --backing KIND    as for run; what the pool was started on\n"
-	"  --memmap WHERE    page descriptors: self, in the block itself; external, in memory of\n"
-	"                    the process; auto, self if it can be\n"
-	"  --zone ZONE       movable, for data that can leave again, or kernel; movable\n"
-	"  --offline         plug in only; memplug online puts it into use\n" },
+	"add SIZE [--backing KIND] [--memmap self|external|auto]\n"
+	"                   [--zone movable|kernel] [--offline]",
+	"Plug SIZE of memory in, a multiple of the block size, and bring it online. SIZE\n"
+	"is like 512M, 1.5G, or bytes.\n\n"
+	"  --backing KIND     as for run; what the pool was started on\n"
+	"  --memmap WHERE     page descriptors: self, in the block itself; external, in\n"
+	"                     memory of the process; auto, self if possible\n"
+	"  --zone ZONE        movable, for data that can leave again, or kernel; movable\n"
+	"  --offline          plug in only; memplug online puts it into use\n" },
 	{ "online", "online BLOCKS [--zone movable|kernel]",
-	"Put offline blocks into use, all or none. BLOCKS are like 3  3-7  3,5-6, or addresses,\n"
-	"0x80000000-0x8fffffff.\n" },
+	"Put offline blocks into use, all or none. BLOCKS are like 3  3-7  3,5-6, or\n"
+	"addresses, 0x80000000-0x8fffffff.\n" },
 	{ "offline", "offline BLOCKS [--deadline SECONDS] [--dry-run]",
 	"Take blocks out of use, all or none: their data moves to other blocks. They stay\n"
 	"plugged in.\n\n"
 	"  --deadline SECONDS give up then; 30\n"
-	"  --dry-run         only say whether it would work, and if not, why\n"
+	"  --dry-run          only say whether it would work, and if not, why\n"
 	"An interrupt (Ctrl-C) cancels; the pool is as before then.\n" },
 	{ "remove", "remove BLOCKS [--deadline SECONDS] [--dry-run]",
-	"Take blocks out and give their memory back, all or none. Those that are online go\n"
+	"Take blocks out and give their memory back, all or none. Online blocks go\n"
 	"offline first.\n\n"
 	"  --deadline SECONDS give up then; 30\n"
-	"  --dry-run         only say whether it would work, and if not, why\n"
+	"  --dry-run          only say whether it would work, and if not, why\n"
 	"An interrupt (Ctrl-C) cancels; the pool is as before then.\n" },
 	{ "resize", "resize SIZE [--deadline SECONDS] [--dry-run]",
-	"Add or remove blocks until the pool has SIZE, rounded up to whole blocks, online or\n"
-	"not, their own metadata included; all or nothing. Removed are offline blocks first,\n"
-	"then empty ones, then those with the least in them, the highest first; blocks that\n"
-	"cannot leave are passed over.\n\n"
+	"Add or remove blocks until the pool has SIZE, rounded up to whole blocks, online\n"
+	"or not, their metadata included; all or nothing. Offline blocks are removed\n"
+	"first, then empty ones, then those with the least in them, the highest first;\n"
+	"blocks that cannot leave are skipped.\n\n"
 	"  --deadline SECONDS give up then; 30\n"
-	"  --dry-run         only say which blocks would come or go, or why not\n"
+	"  --dry-run          only say which blocks would come or go, or why not\n"
 	"An interrupt (Ctrl-C) cancels; the pool is as before then.\n" },
 	{ "why", "why BLOCKS... [--json]",
-	"Say for each block, taken alone, what keeps it from leaving; and for more than one, what\n"
-	"keeps all of them together.\n" },
+	"Say for each block, taken alone, what keeps it from leaving; and for several,\n"
+	"what keeps all of them together.\n" },
 	{ "get", "get [ATTR] [--json]",
-	"Print an attribute of the pool (max_bytes) or of a block (memory3/state), or all of\n"
-	  "the pool or of a block (memory3).\n" },
+	"Print an attribute of the pool (max_bytes) or of a block (memory3/state), or all\n"
+	"of the pool or of a block (memory3).\n" },
 	{ "set", "set ATTR VALUE", "Change an attribute; it applies from now on.\n" },
 	{ "check", "check [--json]",
-	"Run the verifier over all structures of the pool while the program runs. The status is\n"
-	"1 when it finds something.\n" },
+	"Run the verifier over all structures of the pool while the program runs. The\n"
+	"status is 1 when it finds something.\n" },
 	{ "monitor", "monitor [--since NUMBER] [--json]",
-	"Print events as they happen, numbered, with the reason of what was refused and where the\n"
-	"time went. With --json a line of JSON each, which `memplug replay` reads.\n\n"
+	"Print events as they happen, numbered, with the reason of each refusal and where\n"
+	"the time went. With --json a line of JSON each, which memplug replay reads.\n\n"
 	"  --since NUMBER     begin with this event; the pool remembers the last 4096\n" },
 	{ "metrics", "metrics [--listen ADDRESS] [--json]",
 	"Print counters, gauges and histograms of all pools of this user, or of one, as\n"
 	"OpenMetrics text. --json has those of one pool, as the pool tells them.\n\n"
-	"  --listen ADDRESS  serve them at http://ADDRESS/metrics until interrupted: PORT, which\n"
-	"                    this machine alone can reach, or HOST:PORT\n" },
+	"  --listen ADDRESS   serve them at http://ADDRESS/metrics until interrupted:\n"
+	"                     PORT, which this machine alone can reach, or HOST:PORT\n" },
 	{ "replay", "replay FILE [--json]",
-	"Run what `memplug monitor --json` recorded again, on simulated memory, and say where the\n"
-	"engine does something else than it did. It needs no pool.\n" },
+	"Run a recording of memplug monitor --json again, on simulated memory, and say\n"
+	"where the engine does something else than it did. It needs no pool.\n" },
 	{ "mount", "mount [--sysroot] [-f|--foreground] DIR",
-	"Show the pool in DIR as a tree of files like /sys/devices/system/memory, for lsmem,\n"
-	"chmem and whatever else reads that. fusermount3 -u DIR takes it away.\n\n"
-	"  --sysroot         DIR is a root, with sys/devices/system/memory below it\n"
-	"  -f, --foreground  stay in the foreground\n" },
+	"Show the pool in DIR as a tree of files like /sys/devices/system/memory, for\n"
+	"lsmem, chmem and whatever else reads that. fusermount3 -u DIR takes it away.\n\n"
+	"  --sysroot          DIR is a root, with sys/devices/system/memory below it\n"
+	"  -f, --foreground   stay in the foreground\n" },
 };
 
 const char *

@@ -43,7 +43,7 @@ help(FILE *to, int status)
 	fprintf(to, "usage: memplug [-p PID|NAME] [--json] COMMAND ...\n\n");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].help);
-	fprintf(to, "\nmemplug help COMMAND says more. Exit status: 0 done, 1 refused or failed, "
+	fprintf(to, "\nmemplug help COMMAND says more. Exit status: 0 done, 1 refused or failed,\n"
 		    "2 usage, 3 no such pool.\n");
 	return status;
 }

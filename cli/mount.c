@@ -29,5 +29,11 @@ cli_mount(struct cli *cli)
 		opts.root = TREE_ROOT_SYSTEM;
 	if (!cli_choose(cli, &pool))
 		return CLI_NO_POOL;
+	struct json_object *info = cli_ask_word(&pool, "info", CLI_LOOK_MS);
+	if (info == NULL) {
+		fprintf(stderr, "memplug: pool '%s' (%d) does not answer\n", pool.name, pool.pid);
+		return CLI_REFUSED;
+	}
+	json_object_put(info);
 	return tree_mount(&pool, cli->argv[0], &opts) == 0 ? CLI_DONE : CLI_REFUSED;
 }

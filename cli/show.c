@@ -7,8 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "cli.h"
+
+#define LIST_COLUMNS 108              /* of a line of list with addresses */
 
 /* As it came, unread: it may have half a million blocks. */
 static int
@@ -24,9 +28,18 @@ print_answer(const struct cli *cli, struct mhp__line *line)
 	return status;
 }
 
+/* Is this a terminal without room for addresses? They are the one column that others imply. */
+static bool
+is_narrow(void)
+{
+	struct winsize size;
+	return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 &&
+	       size.ws_col != 0 && size.ws_col < LIST_COLUMNS;
+}
+
 /* What begins at block `first`, of a listing of blocks or of ranges: the members are the same. */
 static void
-print_range(struct json_object *range, unsigned first, unsigned count)
+print_range(struct json_object *range, unsigned first, unsigned count, bool narrow)
 {
 	uint64_t start = cli_number(range, "start"), size = cli_number(range, "size");
 	char blocks[32];
@@ -34,8 +47,10 @@ print_range(struct json_object *range, unsigned first, unsigned count)
 		snprintf(blocks, sizeof(blocks), "%u", first);
 	else
 		snprintf(blocks, sizeof(blocks), "%u-%u", first, first + count - 1);
-	printf("0x%012llx-0x%012llx %8s  %-8s %-8s %4u  %-14s %-9s %-10s %8s\n",
-	       (unsigned long long)start, (unsigned long long)(start + size - 1), cli_size(size),
+	if (!narrow)
+		printf("0x%012llx-0x%012llx ", (unsigned long long)start,
+		       (unsigned long long)(start + size - 1));
+	printf("%8s  %-8s %-8s %4u  %-14s %-9s %-10s %8s\n", cli_size(size),
 	       cli_string(range, "state"), cli_string(range, "zone"),
 	       (unsigned)cli_number(range, "node"), blocks, cli_string(range, "memmap"),
 	       cli_string(range, "backing"), cli_size(cli_number(range, "used_bytes")));
@@ -55,16 +70,19 @@ cli_list(struct cli *cli)
 	struct json_object *answer = cli_ask(cli, &status, &line, CLI_LOOK);
 	if (answer == NULL)
 		return status;
-	printf("%-29s %8s  %-8s %-8s %4s  %-14s %-9s %-10s %8s\n", "RANGE", "SIZE", "STATE", "ZONE",
-	       "NODE", "BLOCKS", "MEMMAP", "BACKING", "USED");
+	bool narrow = is_narrow();
+	if (!narrow)
+		printf("%-29s ", "RANGE");
+	printf("%8s  %-8s %-8s %4s  %-14s %-9s %-10s %8s\n", "SIZE", "STATE", "ZONE", "NODE",
+	       "BLOCKS", "MEMMAP", "BACKING", "USED");
 	struct json_object *ranges = cli_array(answer, all ? "blocks" : "ranges");
 	for (size_t i = 0; i < cli_length(ranges); i++) {
 		struct json_object *range = cli_at(ranges, i);
 		if (all)
-			print_range(range, (unsigned)cli_number(range, "index"), 1);
+			print_range(range, (unsigned)cli_number(range, "index"), 1, narrow);
 		else
 			print_range(range, (unsigned)cli_number(range, "first"),
-				    (unsigned)cli_number(range, "count"));
+				    (unsigned)cli_number(range, "count"), narrow);
 	}
 	json_object_put(answer);
 	return CLI_DONE;

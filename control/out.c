@@ -44,18 +44,37 @@ mhp__out(struct mhp__out *out, const char *format, ...)
 	va_end(args);
 }
 
+/* Bytes of a character in UTF-8; 0: it is none. */
+static unsigned
+utf8_length(const unsigned char *text)
+{
+	unsigned length = text[0] < 0x80 ? 1 : text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
+	if (text[0] >= 0x80 && (text[0] < 0xc2 || text[0] > 0xf4))
+		return 0;
+	for (unsigned i = 1; i < length; i++)
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	/* Longer than needed, a surrogate, or beyond the last character. */
+	if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] >= 0xa0) ||
+	    (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] >= 0x90))
+		return 0;
+	return length;
+}
+
 void
 mhp__out_string(struct mhp__out *out, const char *before, const char *name, const char *text)
 {
 	mhp__out(out, "%s\"%s\":\"", before, name);
-	for (; *text != 0; text++) {
+	while (*text != 0) {
 		unsigned char c = (unsigned char)*text;
+		unsigned length = utf8_length((const unsigned char *)text);
 		if (c == '"' || c == '\\')
 			mhp__out(out, "\\%c", c);
-		else if (c < ' ')
+		else if (c < ' ' || c == 127 || length == 0)
 			mhp__out(out, "\\u%04x", c);
 		else
-			mhp__out(out, "%c", c);
+			mhp__out(out, "%.*s", (int)length, text);
+		text += length != 0 ? length : 1;
 	}
 	mhp__out(out, "\"");
 }

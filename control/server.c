@@ -167,8 +167,10 @@ choose_name(const char *name)
 {
 	const char *from = name != NULL && *name != 0 ? name : program_invocation_short_name;
 	size_t used = 0;
-	for (; *from != 0 && used + 1 < sizeof(mhp__control.name); from++)
-		mhp__control.name[used++] = *from == '/' || *from == ' ' ? '_' : *from;
+	for (; *from != 0 && used + 1 < sizeof(mhp__control.name); from++) {
+		unsigned char c = (unsigned char)*from;
+		mhp__control.name[used++] = c <= ' ' || c == '/' || c == 127 ? '_' : *from;
+	}
 	mhp__control.name[used] = 0;
 }
 

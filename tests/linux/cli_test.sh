@@ -220,6 +220,7 @@ commands=$(awk '/^  [a-z]/ { print $1 }' "$dir/out")
 for command in $commands; do
 	"$memplug" help "$command" >"$dir/out" 2>"$dir/err" || fail "memplug help $command"
 	has "^usage: memplug $command"
+	[ -z "$(awk 'length > 80' "$dir/out")" ] || fail "memplug help $command is wider than a terminal"
 	for option in $(grep -o -- '--[a-z-]*' "$dir/out"); do
 		sed 's/\\-/-/g' "$source/docs/memplug.1" | grep -q -- "$option" ||
 			fail "memplug.1 does not know $option of $command"

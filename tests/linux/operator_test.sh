@@ -206,4 +206,77 @@ with urllib.request.urlopen(url, timeout=60) as answer: assert answer.status == 
 END
 expect 1 "cannot listen" metrics --listen 256.0.0.1:1
 expect 1 "cannot listen" metrics --listen here
+kill -KILL "$program" "$exporter"
+wait "$program" "$exporter" 2>/dev/null
+exporter=
+
+# ---- the environment is read like options are; a name may have any bytes
+
+for setting in MEMPLUG_BOOT=064M MEMPLUG_MAX=lots MEMPLUG_BLOCK_SIZE=1; do
+	env "$setting" "$memplug" run -- /bin/true >"$dir/out" 2>"$dir/err" && fail "$setting is taken"
+	grep -q "${setting%%=*}=${setting#*=} is no size" "$dir/err" || fail "no word of $setting"
+done
+"$memplug" run --name "$(printf 'a\nb\033[31m\177\377\303\244')" --boot 16M --block-size 16M -- /bin/sleep 600 &
+program=$!
+for _ in $(seq 2400); do
+	"$memplug" -p "$program" list >"$dir/out" 2>"$dir/err" && break
+	sleep 0.05
+done
+"$memplug" ps --json >"$dir/ps" 2>"$dir/err" && "$memplug" -p "$program" get pool_name --json >"$dir/name" &&
+	"$memplug" ps >"$dir/out" || fail "a name of all bytes"
+"$python" - "$dir" <<'END' 2>"$dir/err" || fail "names are not quoted"
+import json, sys
+pool, = json.load(open(sys.argv[1] + "/ps", encoding="utf-8"))["pools"]
+assert pool["name"] == "a_b_[31m_?\u00e4", pool
+assert json.load(open(sys.argv[1] + "/name", encoding="utf-8"))["pool_name"].startswith("a_b_[31m_")
+assert all(c == 10 or c >= 32 and c != 127 for c in open(sys.argv[1] + "/out", "rb").read())
+END
+kill -KILL "$program"
+wait "$program" 2>/dev/null
+program=
+
+# ---- a pool grows no further than its cgroup lets it (R71), and that is an event
+
+group=
+for place in "/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)" \
+	"/sys/fs/cgroup/memory$(sed -n 's/^[0-9]*:memory://p' /proc/self/cgroup)"; do
+	for file in memory.max memory.limit_in_bytes; do
+		[ -z "$group" ] && mkdir "$place/memplug-$$" 2>/dev/null || continue
+		if [ -e "$place/memplug-$$/$file" ] && echo 671088640 >"$place/memplug-$$/$file"; then
+			group=$place/memplug-$$
+		else
+			rmdir "$place/memplug-$$"
+		fi
+	done
+done
+if [ -n "$group" ]; then
+	trap 'kill -KILL "$program" 2>/dev/null; wait 2>/dev/null; rmdir "$group"; rm -rf "$dir"' EXIT
+	sh -c 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"' - "$group" "$memplug" run --block-size 64M \
+		--boot 64M -- /bin/sleep 600 2>"$dir/err" &
+	program=$!
+	for _ in $(seq 2400); do
+		"$memplug" -p "$program" get max_bytes >"$dir/out" 2>"$dir/err" && break
+		sleep 0.05
+	done
+	[ "$(cat "$dir/out")" = 671088640 ] || fail "the default of --max is not the limit of the cgroup"
+	kill -KILL "$program"
+	wait "$program" 2>/dev/null
+else
+	echo "operator_test: no cgroup could be made: that part was not tested" >&2
+fi
+"$memplug" run --boot 32M --max 48M --block-size 16M -- "$python" -c '
+import sys, time
+try: x = [bytes(1 << 20) for i in range(200)]
+except MemoryError: x = None
+open(sys.argv[1], "w")
+time.sleep(600)' "$dir/full" 2>"$dir/err" &
+program=$!
+for _ in $(seq 2400); do
+	[ -e "$dir/full" ] && break
+	sleep 0.05
+done
+expect 0 "" metrics
+grep -q '^memplug_events_total{.*event="limit"} 1$' "$dir/out" || fail "reaching --max is no event"
+timeout 5 "$memplug" -p "$program" monitor --since 1 >"$dir/out" 2>"$dir/err"
+grep -q 'limit .*more than the 48M that it may have' "$dir/out" || fail "monitor does not say that --max was reached"
 exit 0

@@ -111,6 +111,11 @@ def main():
         top = Terminal(24, 80, "-p", "silent", "top").until("not answering")
         silent.kill()
         assert top.until(None).status == 0 and "the program has ended" in top.text()
+        for words in ("list",), ("list", "--all"), ("ps",), ("status",):
+            command = Terminal(24, 80, "-p", "top-test", *words).until(None)
+            shown = [line for line in command.screen.display if line.strip()]
+            expected = {"list": 2, "list --all": 5, "ps": 2, "status": 6}[" ".join(words)]
+            assert len(shown) == expected, f"{words} wraps at 80 columns: {command.text()}"
         command = Terminal(24, 80, "-p", "top-test", "map").until("a cell is")
         assert command.until(None).status == 0 and "0x000000000000" in command.text()
     finally:
