@@ -210,6 +210,34 @@ kill -KILL "$program" "$exporter"
 wait "$program" "$exporter" 2>/dev/null
 exporter=
 
+# ---- resize passes over a block that turns out to be in the way, and takes another one
+
+mkfifo "$dir/in"
+"$build/tests/linux/pool-fixture" fixture <"$dir/in" >"$dir/said" 2>"$dir/err" &
+program=$!
+exec 3>"$dir/in"
+said() {
+	for _ in $(seq 2400); do
+		[ "$(tail -n 1 "$dir/said")" = "$1" ] && return
+		sleep 0.05
+	done
+	fail "the fixture does not say $1"
+}
+said ready
+expect 0 "" add 64M
+echo "veto 4" >&3
+said done
+expect 1 "listener refused" remove 4
+expect 0 "" resize 64M
+blocks_are "online 0-2 online 4"
+expect 0 "" resize 32M
+blocks_are "online 0 online 4"
+expect 1 "block 4: a listener refused" resize 16M
+blocks_are "online 0 online 4"
+kill -KILL "$program"
+wait "$program" 2>/dev/null
+exec 3>&-
+
 # ---- the environment is read like options are; a name may have any bytes
 
 for setting in MEMPLUG_BOOT=064M MEMPLUG_MAX=lots MEMPLUG_BLOCK_SIZE=1; do

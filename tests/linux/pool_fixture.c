@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * pool_fixture.c - a pool with something in it that tests of the command need and no program has:
- * a pinned page in block 0, and data that does not fit elsewhere.
+ * a pinned page in block 0, data that does not fit elsewhere, a listener that refuses.
  *
  * usage: pool_fixture NAME. One block of 16 MiB, the first half of it in use, one page pinned. It
- * says "ready", then reads lines, "unpin" or "fill" (use all that is free), and answers "done"; it
- * ends with its input.
+ * says "ready", then reads lines, "unpin", "fill" (use all that is free) or "veto N" (block N must
+ * not go offline), and answers "done"; it ends with its input.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -54,9 +54,20 @@ fill(struct mhp_region *region, uint64_t from)
 	}
 }
 
+static int
+veto(void *ctx, const struct mhp_notice *notice)
+{
+	unsigned long block = *(const unsigned long *)ctx;
+	return notice->kind == MHP_GOING_OFFLINE_NOTICE &&
+			       notice->start_pfn / (BLOCK / 4096) == block
+		? MHP_EBUSY : 0;
+}
+
 int
 main(int argc, char **argv)
 {
+	static unsigned long vetoed;
+	uint16_t listener;
 	char line[64];
 	struct mhp_region *region;
 	struct mhp_text text = { "" };
@@ -75,6 +86,9 @@ main(int argc, char **argv)
 			check(mhp_region_unpin(region, base + 4096, 4096), &text, "unpin");
 		else if (strcmp(line, "fill\n") == 0)
 			fill(region, BLOCK / 2);
+		else if (sscanf(line, "veto %lu", &vetoed) == 1)
+			check(mhp_listener_add(mhp_pool_engine(pool), veto, &vetoed, 0, &listener),
+			      &text, "listener");
 		puts("done");
 		fflush(stdout);
 	}
