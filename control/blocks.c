@@ -117,9 +117,8 @@ find_absent(struct mhp_blocks run)
 	return block < end ? block : end;
 }
 
-/* The first block of a run that came after the request did; its end: none. */
-static uint32_t
-find_stale(struct mhp_blocks run, uint64_t as_of)
+uint32_t
+mhp__find_stale(struct mhp_blocks run, uint64_t as_of)
 {
 	uint32_t end = run.first + run.count, block = run.first;
 	struct mhp_block_info info;
@@ -137,7 +136,7 @@ are_current(const struct mhp__sets *sets, uint64_t as_of, const char *verb, stru
 {
 	for (unsigned i = 0; i < sets->nr; i++) {
 		struct mhp_blocks run = sets->run[i];
-		uint32_t absent = find_absent(run), stale = find_stale(run, as_of);
+		uint32_t absent = find_absent(run), stale = mhp__find_stale(run, as_of);
 		if (absent != run.first + run.count) {
 			mhp__out_error(out, MHP_ENOENT, "cannot %s: block %u: it is not there",
 				       verb, absent);

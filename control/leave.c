@@ -237,6 +237,24 @@ take_turn(const struct running *noted, uint64_t end, struct mhp_why *why)
 	}
 }
 
+/* While it waited for its turn, has a block gone and another one come in its place? */
+static int
+find_other(const struct mhp__leave *leave, struct mhp_why *why)
+{
+	uint64_t bytes = mhp__block_bytes();
+	for (unsigned i = 0; i < leave->nr_spans; i++) {
+		struct mhp_blocks run = { (uint32_t)(leave->spans[i].start.addr / bytes),
+					  (uint32_t)(leave->spans[i].size / bytes) };
+		uint32_t stale = mhp__find_stale(run, leave->as_of);
+		if (stale == run.first + run.count)
+			continue;
+		why->cause = MHP_CAUSE_STATE;
+		why->block = stale;
+		return MHP_ENODEV;
+	}
+	return 0;
+}
+
 int
 mhp__leave(const struct mhp__leave *leave, struct mhp_why *ret_why)
 {
@@ -248,6 +266,11 @@ mhp__leave(const struct mhp__leave *leave, struct mhp_why *ret_why)
 		err = take_turn(noted, end, ret_why);
 		if (err != 0)
 			break;
+		err = find_other(leave, ret_why);
+		if (err != 0) {
+			atomic_store(&turn_taken, false);
+			break;
+		}
 		uint64_t now = now_ms();
 		err = leave_once(leave, (uint32_t)(now < end ? end - now : 1), ret_why);
 		atomic_store(&turn_taken, false);
@@ -270,6 +293,7 @@ request_leave(struct mhp__out *out, const struct mhp__fields *fields, bool remov
 	struct mhp__leave leave = {
 		.spans = sets.span, .nr_spans = sets.nr, .runs = remove ? NULL : sets.run,
 		.dry_run = mhp__flag(fields, MHP__F_DRY_RUN),
+		.as_of = mhp__number(fields, MHP__F_AS_OF),
 		.deadline_ms = mhp__deadline_ms(fields), .client_fd = out->fd,
 	};
 	int err = mhp__leave(&leave, &why);

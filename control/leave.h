@@ -16,6 +16,7 @@ struct mhp__leave {
 	const struct mhp_blocks *runs; /* the same, to be taken offline; NULL: removed, too */
 	bool dry_run;
 	uint64_t deadline_ms;
+	uint64_t as_of;                /* a block that came later is another one than is meant */
 	int client_fd;                 /* who asks: cancel from the same process is meant for it */
 };
 

@@ -42,6 +42,8 @@ state_text(int code, uint32_t block, char *text, size_t size)
 	struct mhp_block_info info;
 	if (code == MHP_EINVAL)
 		snprintf(text, size, "it is named twice");
+	else if (code == MHP_ENODEV)
+		snprintf(text, size, "it is gone, and another one in its place");
 	else if (mhp_block_get(mhp__control.m, block, &info) != 0 || info.state == MHP_ABSENT)
 		snprintf(text, size, "it is not there");
 	else

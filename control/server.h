@@ -62,6 +62,8 @@ struct mhp__sets {
 bool mhp__sets_open(const struct mhp__fields *fields, const char *verb, struct mhp__out *out,
 		    struct mhp__sets *ret_sets);
 void mhp__sets_close(struct mhp__sets *sets);
+/* The first block of a run that came after `as_of`; its end: none. */
+uint32_t mhp__find_stale(struct mhp_blocks run, uint64_t as_of);
 uint64_t mhp__block_bytes(void);
 /* A multiple of the block size; or, to round up, the next one. What is wrong is answered. */
 bool mhp__size_field(const struct mhp__fields *fields, bool round_up, struct mhp__out *out,
