@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "program.h"
 
 #define LIBRARY "libmemplug-heap.so"
 
@@ -71,6 +72,7 @@ static const struct setting {
 	{ "--block-size", "MEMPLUG_BLOCK_SIZE", NULL, true },
 	{ "--backing", "MEMPLUG_BACKING", "memfd", false },
 	{ "--grow", "MEMPLUG_GROW", "auto", false },
+	{ "--children", "MEMPLUG_CHILDREN", "pool", false },
 };
 
 #define SETTINGS (sizeof(settings) / sizeof(settings[0]))
@@ -106,6 +108,34 @@ take_options(const struct cli *cli)
 	return -1;
 }
 
+/* The value of a variable is one of two words. */
+static bool
+is_one_of(const char *variable, const char *a, const char *b)
+{
+	const char *word = getenv(variable);
+	return strcmp(word, a) == 0 || strcmp(word, b) == 0;
+}
+
+/*
+ * What the program and all that it starts find in their environment, beside the options. The
+ * sanitizers' run time wants to be the first library of all, which we are in programs that the
+ * program starts; it is told to do without until our library has left (heap/preload.c).
+ */
+static void
+prepare_start(const char *program)
+{
+	const char *outside = cli_program_outside(program), *asan = getenv("ASAN_OPTIONS");
+	char text[1024];
+	if (outside != NULL)
+		fprintf(stderr, "memplug: %s %s: its heap is not in a pool\n", program, outside);
+	setenv("MEMPLUG_STRICT", "1", 1);
+	snprintf(text, sizeof(text), "%d", (int)getpid());
+	setenv("MEMPLUG_FIRST", text, 1);
+	if (snprintf(text, sizeof(text), "%s%sverify_asan_link_order=0",
+		     asan != NULL ? asan : "", asan != NULL ? ":" : "") < (int)sizeof(text))
+		setenv("ASAN_OPTIONS", text, 1);
+}
+
 int
 cli_run(struct cli *cli)
 {
@@ -117,10 +147,12 @@ cli_run(struct cli *cli)
 	for (size_t k = 0; k < SETTINGS; k++)
 		if (settings[k].otherwise != NULL)
 			setenv(settings[k].variable, settings[k].otherwise, 0);
-	const char *grow = getenv("MEMPLUG_GROW");
-	if (strcmp(grow, "auto") != 0 && strcmp(grow, "none") != 0)
-		return cli_usage(cli, "--grow %s: it is auto or none", grow);
-	setenv("MEMPLUG_STRICT", "1", 1);
+	if (!is_one_of("MEMPLUG_GROW", "auto", "none"))
+		return cli_usage(cli, "--grow %s: it is auto or none", getenv("MEMPLUG_GROW"));
+	if (!is_one_of("MEMPLUG_CHILDREN", "pool", "none"))
+		return cli_usage(cli, "--children %s: it is pool or none",
+				 getenv("MEMPLUG_CHILDREN"));
+	prepare_start(cli->argv[i]);
 	if (!find_library(library, sizeof(library))) {
 		fprintf(stderr, "memplug: %s is neither beside this command nor installed\n",
 			LIBRARY);

@@ -28,6 +28,15 @@ extern extent_hooks_t mhp__heap_hooks;
 /* Plug memory for bytes more. True: something was added. */
 bool mhp__heap_grow(uint64_t bytes);
 
+/* ---- setup.c ---- */
+
+/*
+ * Make the pool that the environment describes, and put malloc on it. ret_unserved says why nobody
+ * can see it, or is empty. On error reterr has a sentence; malloc is as before.
+ */
+MHP_MUST_CHECK int mhp__setup(const char *name, struct mhp_text *ret_unserved,
+			      struct mhp_text *reterr);
+
 /* ---- extents.c ---- */
 
 /* All of the region is free. False: no addresses for the books. */

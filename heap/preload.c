@@ -2,28 +2,18 @@
 /*
  * preload.c - what makes libmemplug-heap.so work under LD_PRELOAD: a constructor.
  *
- * It reads the environment that `memplug run` sets, makes the pool, plugs what the program starts
- * on, and gives malloc to it. Order matters: our fork handlers must be registered before those of
- * jemalloc, which touch memory of the heap, and the pool's threads are made before the heap is, so
- * that nothing of theirs lies in it. If anything fails, the program runs on ordinary memory, unless
- * MEMPLUG_STRICT is set, which `memplug run` does.
+ * Everything that the program starts inherits the preload, whatever it is: so this decides who gets
+ * a pool (setup.c makes it), and must do no harm to anybody else. Only what `memplug run` itself
+ * executes ends when it cannot have its pool (MEMPLUG_STRICT).
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <memplug/control.h>
-#include <memplug/words.h>
-
 #include "heap.h"
-#include "limit.h"
-
-#define RANGE_MIN (UINT64_C(16) << 40) /* of physical addresses */
-#define RANGE_MAX (UINT64_C(64) << 40)
-#define BLOCKS_MAX (UINT64_C(1) << 24)
-#define HEAP_MAX (UINT64_C(32) << 40)  /* of addresses of the heap: what is left of 128 TiB */
 
 /*
  * How jemalloc is set up, unless the environment says otherwise: it returns addresses instead of
@@ -52,101 +42,62 @@ __wrap_pthread_atfork(fork_fn *prepare, fork_fn *parent, fork_fn *child)
 	return __real_pthread_atfork(prepare, parent, child);
 }
 
-/* A size such as 512M; where there is none, what *size is. */
-static int
-size_from(const char *name, uint64_t *size, struct mhp_text *reterr)
+/* The one that `memplug run` turned into; not what that one starts. */
+static bool
+is_first(void)
 {
-	const char *text = getenv(name);
-	struct mhp_size read;
-	if (text == NULL || *text == 0)
-		return 0;
-	if (mhp_size_parse(text, &read) != 0 || read.bytes == 0) {
-		snprintf(reterr->text, sizeof(reterr->text), "%s=%.40s is no size", name, text);
-		return MHP_EINVAL;
-	}
-	*size = read.bytes;
-	return 0;
+	const char *first = getenv("MEMPLUG_FIRST");
+	return first != NULL && atol(first) == (long)getpid();
 }
 
-static uint64_t
-at_most(uint64_t value, uint64_t bound)
+/* Must we have a pool? Asked once: what is executed next finds another answer. */
+static bool
+take_strict(void)
 {
-	return value < bound ? value : bound;
+	char *word = getenv("MEMPLUG_STRICT");
+	if (word == NULL || *word != '1')
+		return false;
+	*word = '0';
+	return true;
+}
+
+/* Is malloc not ours? */
+static bool
+malloc_is_of_others(void)
+{
+	return dlsym(RTLD_DEFAULT, "malloc") != (void *)malloc;
+}
+
+static void
+say(const struct mhp_text *text, const char *otherwise)
+{
+	fprintf(stderr, "memplug: %s\n", text->text[0] != 0 ? text->text : otherwise);
 }
 
 /*
- * Four times the maximum: room to plug new blocks before old ones leave. And so much at least that
- * sparse memory fits beside it, unless the addresses of the process are limited: what is not
- * plugged costs none but those.
+ * The first program says what is wrong, and ends if it cannot have its pool. What it starts has a
+ * pool if that is wanted and can be had, and no word about it otherwise.
  */
-static int
-make_pool(struct mhp_pool_opts *opts, uint64_t max, struct mhp_pool **ret_pool,
-	  struct mhp_text *reterr)
-{
-	uint64_t longest = at_most(RANGE_MAX, opts->block_bytes * (BLOCKS_MAX - 1));
-	uint64_t needed = at_most(max, RANGE_MAX / 4) * 4;
-	opts->max_bytes = at_most(needed > RANGE_MIN ? needed : RANGE_MIN, longest);
-	int err = mhp_pool_create(opts, ret_pool, reterr);
-	if (err != MHP_ENOMEM || needed >= opts->max_bytes)
-		return err;
-	opts->max_bytes = needed;
-	return mhp_pool_create(opts, ret_pool, reterr);
-}
-
-static int
-start(struct mhp_text *reterr)
-{
-	const char *words = getenv("MEMPLUG_BACKING"), *grow = getenv("MEMPLUG_GROW");
-	struct mhp_heap_opts heap = { 0 };
-	struct mhp_pool *pool;
-	struct mhp_add_opts add = {
-		.flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE,
-	};
-	uint64_t block = UINT64_C(128) << 20, max = mhp__memory_limit(), boot;
-
-	int err = size_from("MEMPLUG_BLOCK_SIZE", &block, reterr);
-	boot = block;
-	if (err == 0)
-		err = size_from("MEMPLUG_BOOT", &boot, reterr);
-	if (err == 0)
-		err = size_from("MEMPLUG_MAX", &max, reterr);
-	if (err == 0)
-		err = mhp_backing_parse(words != NULL ? words : "memfd", &heap.backing, reterr);
-	if (err != 0)
-		return err;
-	struct mhp_pool_opts opts = {
-		.block_bytes = block, .page_bytes = mhp_backing_page_bytes(&heap.backing),
-		.trace = mhp_control_trace,
-	};
-	err = make_pool(&opts, max, &pool, reterr);
-	if (err != 0)
-		return err;
-	boot = (boot + block - 1) / block * block;
-	err = mhp_pool_add(pool, &heap.backing, boot, &add, NULL, reterr);
-	if (err == 0) {
-		heap.max_bytes = grow != NULL && strcmp(grow, "none") == 0 ? 0 : max;
-		heap.address_bytes = heap.max_bytes == 0 ? boot * 8 : 0;
-		if (heap.max_bytes > HEAP_MAX / 8)
-			heap.address_bytes = HEAP_MAX;
-		struct mhp_control_opts control = {
-			.name = getenv("MEMPLUG_NAME"), .backing = heap.backing,
-			.get_max = mhp_heap_get_max, .set_max = mhp_heap_set_max,
-		};
-		err = mhp_control_start(pool, &control, reterr);
-	}
-	return err != 0 ? err : mhp_heap_start(pool, &heap, reterr);
-}
-
 __attribute__((constructor)) static void
 preload(void)
 {
-	struct mhp_text text = { "" };
+	struct mhp_text text = { "" }, unserved = { "" };
+	const char *children = getenv("MEMPLUG_CHILDREN"), *given = getenv("MEMPLUG_NAME");
+	char name[64];
 	if (getenv("MEMPLUG_BOOT") == NULL)
 		return;
-	int err = start(&text);
-	if (err == 0)
+	bool strict = take_strict(), first = is_first();
+	if (malloc_is_of_others())
 		return;
-	fprintf(stderr, "memplug: %s\n", text.text[0] != 0 ? text.text : "the pool did not start");
-	if (getenv("MEMPLUG_STRICT") != NULL)
+	if (!first && children != NULL && strcmp(children, "none") == 0)
+		return;
+	if (!first && given != NULL)
+		snprintf(name, sizeof(name), "%s.%d", given, (int)getpid());
+	int err = mhp__setup(first || given == NULL ? given : name, &unserved, &text);
+	if (first && err != 0)
+		say(&text, "the pool did not start");
+	else if (first && unserved.text[0] != 0)
+		say(&unserved, "the pool cannot be served");
+	if (strict && err != 0)
 		_exit(1);
 }

@@ -6,6 +6,7 @@
  * and ends the program with 1. Nothing here knows of pools.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,11 +70,27 @@ sizes_of_all_kinds__come_and_go__hold_what_was_written(void)
 	}
 }
 
+/* The loader looks for a name without a path where our own run path says: it knows its caller. */
+static void
+library__is_loaded_deepbind__frees_what_others_allocate(void)
+{
+	void *plugin = dlopen("libheap-plugin.so", RTLD_NOW | RTLD_DEEPBIND);
+	CHECK(plugin != NULL);
+	void (*plugin_free)(void *) = (void (*)(void *))dlsym(plugin, "plugin_free");
+	void *(*plugin_malloc)(size_t) = (void *(*)(size_t))dlsym(plugin, "plugin_malloc");
+	for (size_t size = 1; size < 8 * MIB; size *= 3) {
+		plugin_free(malloc(size));
+		plugin_free(strdup("text"));
+		free(plugin_malloc(size));
+	}
+}
+
 static const struct {
 	const char *name;
 	void (*fn)(void);
 } cases[] = {
 #define CASE(fn) { #fn, fn }
+	CASE(library__is_loaded_deepbind__frees_what_others_allocate),
 	CASE(large_array__grows__stays_in_place),
 	CASE(sizes_of_all_kinds__come_and_go__hold_what_was_written),
 };

@@ -19,11 +19,87 @@ fail() {
 	failed=1
 }
 
-[ $# -gt 0 ] || set -- $("$cases")
-for name in "$@"; do
-	timeout -s KILL 120 "$memplug" run --boot 64M --max 2G --block-size 16M -- \
-		"$cases" "$name" >"$dir/out" 2>"$dir/err" && [ ! -s "$dir/err" ] ||
-		fail "$name in a pool
+run() {
+	timeout -s KILL 120 "$memplug" run --boot 64M --max 2G --block-size 16M "$@" >"$dir/out" 2>"$dir/err"
+}
+
+in_pool() {
+	for name in "$@"; do
+		run -- "$cases" "$name" && [ ! -s "$dir/err" ] || fail "$name in a pool
 replay: sh $0 $build $cases $name"
+	done
+}
+
+# same WHAT OPTIONS... -- PROGRAM...: it prints "one" and "two", and we print nothing.
+same() {
+	what=$1
+	shift
+	run "$@" || fail "$what: status $?"
+	[ ! -s "$dir/err" ] || fail "$what: something on standard error"
+	[ "$(cat "$dir/out")" = "one
+two" ] || fail "$what: not the program's output: $(cat "$dir/out")"
+}
+
+# outside WORDS PROGRAM: it runs, and one line says why its heap is not in the pool.
+outside() {
+	run -- "$2" || fail "$2: status $?"
+	grep -qx one "$dir/out" || fail "$2: did not run"
+	[ "$(wc -l <"$dir/err")" = 1 ] && grep -q "^memplug: $2 .*$1" "$dir/err" ||
+		fail "$2: not one line with '$1'"
+}
+
+# build NAME CC OPTIONS...: a program that prints "one".
+build() {
+	binary=$dir/$1
+	shift
+	"$@" -o "$binary" "$dir/one.c" 2>/dev/null
+}
+
+if [ $# -gt 0 ]; then
+	in_pool "$@"
+	exit $failed
+fi
+# shellcheck disable=SC2046
+in_pool $("$cases")
+
+# ---- what the program starts: with a pool where that can be, without one where not
+
+truncate -s 64M "$dir/file"
+same "a file that one pool has" --backing "file:$dir/file" -- sh -c 'echo one; /bin/echo two'
+same "few addresses for a child" -- sh -c 'echo one; ulimit -v 100000; /bin/echo two'
+same "few addresses for the program" --max 64M -- sh -c 'echo one; exec /bin/echo two'
+[ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null &&
+	same "a read-only /run" -- \
+		unshare -m sh -c 'mount -t tmpfs -o ro none /run && echo one && /bin/echo two'
+run --name "heap-$$" -- sh -c "'$memplug' ps; true"
+grep -q " heap-$$ " "$dir/out" && grep -q " heap-$$\.[0-9]* " "$dir/out" ||
+	fail "a child's pool has not a name of its own"
+run --name "heap-$$" --children none -- sh -c "'$memplug' ps; true"
+[ "$(grep -c " heap-$$" "$dir/out")" = 1 ] || fail "--children none: a child has a pool"
+
+# ---- programs that are not for us
+
+cat >"$dir/one.c" <<'END'
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+int main(void) { char *p = strdup("one"); puts(p); free(p); return 0; }
+END
+build static cc -static && outside "is linked statically" "$binary"
+for compiler in cc clang; do
+	build sanitized "$compiler" -fsanitize=address || continue
+	outside "is built with a sanitizer" "$binary"
+	same "$compiler: a child with a sanitizer" -- sh -c "'$binary'; /bin/echo two"
 done
+printf '#!%s\n' "$dir/static" >"$dir/script"
+chmod +x "$dir/script"
+[ -e "$dir/static" ] && outside "is linked statically" "$dir/script"
+
+# ---- limits have names
+
+(ulimit -v 4000000 && run --max 16G -- /bin/echo it ran)
+[ $? = 1 ] && grep -q "RLIMIT_AS" "$dir/err" || fail "a limit of addresses is not named"
+(ulimit -v 4000000 && same "a maximum that fits" --max 128M -- sh -c 'echo one; /bin/echo two'
+	ulimit -s 64 && same "small stacks" --max 128M -- sh -c 'echo one; /bin/echo two'
+	exit $failed) || failed=1
 exit $failed

@@ -18,7 +18,7 @@ need_moving
 # Move blocks of every pool there is until the file is gone.
 churn() {
 	while [ -e "$dir/go" ]; do
-		for pid in $("$memplug" ps 2>/dev/null | awk -v name="p$$" '$2 == name { print $1 }'); do
+		for pid in $("$memplug" ps 2>/dev/null | awk -v name="p$$" 'index($2, name) == 1 { print $1 }'); do
 			"$memplug" -p "$pid" add 16M >/dev/null 2>&1
 			for block in $("$memplug" -p "$pid" list --json 2>/dev/null |
 				       grep -o '"index":[0-9]*' | cut -d: -f2 | head -n 4); do

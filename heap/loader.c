@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loader.c - dlopen() without RTLD_DEEPBIND.
+ *
+ * A library that is loaded with it finds libc's malloc before ours. It would be handed memory of
+ * ours, by a function of libc such as strdup(), and free it with libc's free. So the flag is
+ * dropped, as it must be for every malloc that is preloaded. The real dlopen() searches along the
+ * library of its caller, whom it knows by the return address: the call has to be a jump.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stddef.h>
+
+typedef void *dlopen_fn(const char *file, int mode);
+
+__attribute__((visibility("default"), optimize("optimize-sibling-calls"))) void *
+dlopen(const char *file, int mode)
+{
+	static dlopen_fn *next;
+	if (next == NULL)
+		next = (dlopen_fn *)dlsym(RTLD_NEXT, "dlopen");
+	return next(file, mode & ~RTLD_DEEPBIND);
+}

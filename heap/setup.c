@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * setup.c - the pool of a preloaded program, as the environment describes it.
+ *
+ * `memplug run` says everything in variables MEMPLUG_*. The order matters: what runs beside the
+ * program is made before the heap is, so that nothing of it lies in the heap. A pool that cannot be
+ * served is a pool all the same. Addresses cost nothing unless the process has few: then the pool
+ * takes half of them at most, or says how many it would need.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <memplug/control.h>
+#include <memplug/words.h>
+
+#include "heap.h"
+#include "limit.h"
+
+#define BLOCK_BYTES (UINT64_C(128) << 20) /* unless the environment says otherwise */
+
+#define RANGE_MIN (UINT64_C(16) << 40) /* of physical addresses */
+#define RANGE_MAX (UINT64_C(64) << 40)
+#define BLOCKS_MAX (UINT64_C(1) << 24)
+#define HEAP_MAX (UINT64_C(32) << 40)  /* of addresses of the heap: what is left of 128 TiB */
+/* Room to plug new blocks before old ones leave, and for a heap that scatters; in maxima. */
+#define RANGE_ROOM 4
+#define HEAP_ROOM 8
+
+/* A size such as 512M; where there is none, what *size is. */
+static int
+size_from(const char *name, uint64_t *size, struct mhp_text *reterr)
+{
+	const char *text = getenv(name);
+	struct mhp_size read;
+	if (text == NULL || *text == 0)
+		return 0;
+	if (mhp_size_parse(text, &read) != 0 || read.bytes == 0) {
+		snprintf(reterr->text, sizeof(reterr->text), "%s=%.40s is no size", name, text);
+		return MHP_EINVAL;
+	}
+	*size = read.bytes;
+	return 0;
+}
+
+static uint64_t
+at_most(uint64_t value, uint64_t bound)
+{
+	return value < bound ? value : bound;
+}
+
+/* What the system says no to because of a limit that somebody set, is said with its name. */
+static int
+limited(uint64_t max, uint64_t limit, struct mhp_text *reterr)
+{
+	if (reterr != NULL)
+		snprintf(reterr->text, sizeof(reterr->text),
+			 "the process may have %llu MiB of addresses (RLIMIT_AS, ulimit -v), which "
+			 "is not enough for a pool of up to %llu MiB; --max %lluM would fit",
+			 (unsigned long long)(limit >> 20), (unsigned long long)(max >> 20),
+			 (unsigned long long)(limit / 2 / (RANGE_ROOM + HEAP_ROOM) >> 20));
+	return MHP_ENOMEM;
+}
+
+/* How many physical addresses the pool has, and how many its heap. */
+static int
+choose_addresses(struct mhp_pool_opts *opts, struct mhp_heap_opts *heap, uint64_t max,
+		 struct mhp_text *reterr)
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+	uint64_t longest = at_most(RANGE_MAX, opts->block_bytes * (BLOCKS_MAX - 1));
+	uint64_t least = RANGE_MIN, bound = at_most(max, RANGE_MAX);
+	getrlimit(RLIMIT_AS, &limit);
+	if (limit.rlim_cur != RLIM_INFINITY) {
+		least = 0;
+		if (limit.rlim_cur / 2 / (RANGE_ROOM + HEAP_ROOM) < bound)
+			return limited(max, limit.rlim_cur, reterr);
+		heap->address_bytes = bound * HEAP_ROOM;
+	} else if (bound > HEAP_MAX / HEAP_ROOM) {
+		heap->address_bytes = HEAP_MAX;
+	}
+	uint64_t needed = at_most(bound * RANGE_ROOM, longest);
+	opts->max_bytes = needed > least ? needed : at_most(least, longest);
+	return 0;
+}
+
+/* A data limit shows only as a lack of memory. */
+static void
+name_data_limit(int err, struct mhp_text *reterr)
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+	getrlimit(RLIMIT_DATA, &limit);
+	size_t used = strlen(reterr->text);
+	if (err == MHP_ENOMEM && limit.rlim_cur != RLIM_INFINITY)
+		snprintf(reterr->text + used, sizeof(reterr->text) - used,
+			 "%sthe process may have %llu MiB of data (RLIMIT_DATA, ulimit -d)",
+			 used == 0 ? "" : "; ", (unsigned long long)(limit.rlim_cur >> 20));
+}
+
+/* Plug in what the program starts on. */
+static int
+plug(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t boot,
+     struct mhp_text *reterr)
+{
+	struct mhp_add_opts add = {
+		.flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE,
+	};
+	int err = mhp_pool_add(pool, backing, boot, &add, NULL, reterr);
+	if (err != 0)
+		(void)!mhp_pool_destroy(pool);
+	return err;
+}
+
+/* What the environment asks for. */
+struct wish {
+	uint64_t block, boot, max;
+	struct mhp_backing backing;
+	bool grow;
+};
+
+static int
+read_wish(struct wish *wish, struct mhp_text *reterr)
+{
+	const char *words = getenv("MEMPLUG_BACKING"), *grow = getenv("MEMPLUG_GROW");
+	*wish = (struct wish){ .block = BLOCK_BYTES, .max = mhp__memory_limit() };
+	int err = size_from("MEMPLUG_BLOCK_SIZE", &wish->block, reterr);
+	wish->boot = wish->block;
+	if (err == 0)
+		err = size_from("MEMPLUG_BOOT", &wish->boot, reterr);
+	if (err == 0)
+		err = size_from("MEMPLUG_MAX", &wish->max, reterr);
+	if (err == 0)
+		err = mhp_backing_parse(words != NULL ? words : "memfd", &wish->backing, reterr);
+	wish->boot = (wish->boot + wish->block - 1) / wish->block * wish->block;
+	wish->grow = grow == NULL || strcmp(grow, "none") != 0;
+	return err;
+}
+
+/* A pool with the memory that the program starts on. */
+static int
+make_pool(const struct wish *wish, struct mhp_heap_opts *heap, struct mhp_pool **ret_pool,
+	  struct mhp_text *reterr)
+{
+	struct mhp_pool_opts opts = {
+		.block_bytes = wish->block,
+		.page_bytes = mhp_backing_page_bytes(&wish->backing),
+		.trace = mhp_control_trace,
+	};
+	uint64_t most = wish->grow && wish->max > wish->boot ? wish->max : wish->boot;
+	int err = choose_addresses(&opts, heap, most, reterr);
+	if (err == 0)
+		err = mhp_pool_create(&opts, ret_pool, reterr);
+	if (err == 0)
+		err = plug(*ret_pool, &wish->backing, wish->boot, reterr);
+	return err;
+}
+
+int
+mhp__setup(const char *name, struct mhp_text *ret_unserved, struct mhp_text *reterr)
+{
+	struct wish wish;
+	struct mhp_pool *pool;
+	struct mhp_heap_opts heap = { 0 };
+	int err = read_wish(&wish, reterr);
+	if (err == 0)
+		err = make_pool(&wish, &heap, &pool, reterr);
+	if (err == 0) {
+		struct mhp_control_opts control = {
+			.name = name, .backing = wish.backing,
+			.get_max = mhp_heap_get_max, .set_max = mhp_heap_set_max,
+		};
+		if (mhp_control_start(pool, &control, ret_unserved) == 0)
+			ret_unserved->text[0] = 0;
+		heap.backing = wish.backing;
+		heap.max_bytes = wish.grow ? wish.max : 0;
+		err = mhp_heap_start(pool, &heap, reterr);
+	}
+	if (err != 0)
+		name_data_limit(err, reterr);
+	return err;
+}
