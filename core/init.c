@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * init.c - the life of an instance: its footprint, its start, its end, its lock.
+ * init.c - the life of an instance: its footprint, its start, its end.
  *
  * The caller's memory is cut into the parts that layout() lists, in that order, each on a cache
  * line of its own. init touches the parts that follow the number of nodes and CPUs; the two arrays
@@ -11,9 +11,9 @@
 
 #include "base/mem.h"
 #include "memmap/memmap.h"
-#include "state/trace.h"
+#include "state/hotplug.h"
+#include "state/seal.h"
 #include "tables/owner.h"
-#include "verify/check.h"
 
 /* Where each part of the footprint begins, in bytes. */
 struct layout {
@@ -239,47 +239,4 @@ mhp_fini(struct mhp *m)
 	err = m->blocks_present == 0 ? 0 : MHP_EBUSY;
 	mhp__hotplug_unlock(m);
 	return err;
-}
-
-const struct mhp_geometry *
-mhp_get_geometry(const struct mhp *m)
-{
-	return &m->geo;
-}
-
-int
-mhp_set_cpu_node(struct mhp *m, unsigned cpu, unsigned node)
-{
-	if (cpu >= m->geo.nr_cpus)
-		return MHP_EINVAL;
-	if (node >= m->geo.nr_nodes)
-		return MHP_ENODEV;
-	atomic_store_explicit(&m->cpu_node[cpu], (uint8_t)node, memory_order_relaxed);
-	return 0;
-}
-
-void *
-mhp_pfn_to_virt(const struct mhp *m, uint64_t pfn)
-{
-	return m->direct_map + mhp__pfn_phys(m, pfn).addr;
-}
-
-int
-mhp__hotplug_lock(struct mhp *m)
-{
-	uint64_t self = m->ops->self(m->port);
-
-	if (atomic_load_explicit(&m->lock_owner, memory_order_relaxed) == self)
-		return MHP_EDEADLK;
-	m->ops->lock(m->port);
-	atomic_store_explicit(&m->lock_owner, self, memory_order_relaxed);
-	return 0;
-}
-
-void
-mhp__hotplug_unlock(struct mhp *m)
-{
-	mhp__phase_end(m);
-	atomic_store_explicit(&m->lock_owner, 0, memory_order_relaxed);
-	m->ops->unlock(m->port);
 }

@@ -19,6 +19,7 @@
 #include "mover.h"
 #include "pages/arena.h"
 #include "state/runs.h"
+#include "state/seal.h"
 
 #define NR_PAGES_MAX 4096U
 #define NR_BLOCKS 8U

@@ -18,6 +18,7 @@
 #include "pages/cache.h"
 #include "pages/walk.h"
 #include "pages/zone.h"
+#include "state/hotplug.h"
 #include "test.h"
 
 /* ---- the book ---- */

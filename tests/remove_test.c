@@ -6,7 +6,7 @@
  * is removed is gone with everything that it had, what stays has not noticed. The order of the
  * teardown is watched from the port's side, and shown to matter by doing it the other way round.
  */
-#include "memmap/memmap.h"
+#include "physical/metadata.h"
 #include "ledger.h"
 #include "mover.h"
 

@@ -20,6 +20,7 @@
 
 #include "pages/walk.h"
 #include "pages/zone.h"
+#include "state/hotplug.h"
 #include "test.h"
 
 #define NR_CPUS_MAX 1024

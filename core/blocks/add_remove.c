@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "blocks/block.h"
 #include "physical/physical.h"
+#include "state/hotplug.h"
 #include "state/runs.h"
 
 static unsigned

@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "state/runs.h"
+#include "state/seal.h"
 
 struct mhp__range
 mhp__block_part(const struct mhp *m, uint32_t block, uint32_t nr_vmemmap_pages, unsigned node)
@@ -71,29 +72,4 @@ mhp__why_clear(struct mhp_why *why)
 {
 	memset(why, 0, sizeof(*why));
 	why->pfn = MHP_PFN_NONE;
-}
-
-struct mhp_event
-mhp__blocks_event(enum mhp_event_kind kind, struct mhp_blocks blocks, int error,
-		  const struct mhp_why *why)
-{
-	struct mhp_event event;
-
-	memset(&event, 0, sizeof(event));
-	event.kind = kind;
-	event.block = blocks.first;
-	event.nr_blocks = blocks.count;
-	event.error = error;
-	event.pfn = MHP_PFN_NONE;
-	event.zone = event.asked_zone = MHP_ZONE_DEFAULT;
-	if (why != NULL) {
-		event.cause = why->cause;
-		event.cause_block = why->block;
-		event.pfn = why->pfn;
-		event.order = why->order;
-		event.owner = why->owner;
-		event.listener = why->listener;
-		event.text = why->text;
-	}
-	return event;
 }

@@ -25,9 +25,6 @@ MHP_MUST_CHECK int mhp__blocks_check(const struct mhp *m, struct mhp_blocks bloc
 void mhp__why_clear(struct mhp_why *why);
 /* The state of a block is in the way; returns error. */
 int mhp__why_state(struct mhp_why *why, uint32_t block, int error);
-/* why: NULL when nothing was in the way. */
-struct mhp_event mhp__blocks_event(enum mhp_event_kind kind, struct mhp_blocks blocks, int error,
-				   const struct mhp_why *why);
 
 /* ---- leaving.c: those that leave are marked in m->leaving, and those of them that are removed in
  * m->removing, too; both are empty between calls ---- */

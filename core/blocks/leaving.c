@@ -10,7 +10,7 @@
 #include "blocks/block.h"
 #include "pages/arena.h"
 #include "physical/physical.h"
-#include "state/locked.h"
+#include "state/hotplug.h"
 #include "state/trace.h"
 
 static uint32_t
@@ -155,7 +155,7 @@ mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts, struct 
 
 	if (!anything_online(m))
 		return 0;
-	mhp__trace(m, mhp__blocks_event(MHP_EV_OFFLINE_START, blocks, 0, NULL), 0);
+	mhp__trace(m, mhp__event(MHP_EV_OFFLINE_START, blocks), 0);
 	progress_begin(m, blocks, started_ns);
 	mhp__phase_begin(m);
 	set_leaving_states(m, MHP_ONLINE, MHP_GOING_OFFLINE);
@@ -166,7 +166,7 @@ mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts, struct 
 		return 0;
 	set_leaving_states(m, MHP_GOING_OFFLINE, MHP_ONLINE);
 	progress_end(m);
-	mhp__trace(m, mhp__blocks_event(MHP_EV_OFFLINE_FAILED, blocks, err, why), started_ns);
+	mhp__trace(m, mhp__event_failed(MHP_EV_OFFLINE_FAILED, blocks, err, why), started_ns);
 	return err;
 }
 
@@ -175,7 +175,7 @@ static uint32_t
 commit_run(struct mhp *m, uint32_t b, uint64_t *moved)
 {
 	struct mhp_event event =
-		mhp__blocks_event(MHP_EV_OFFLINE, (struct mhp_blocks){ b, 0 }, 0, NULL);
+		mhp__event(MHP_EV_OFFLINE, (struct mhp_blocks){ b, 0 });
 
 	event.node = m->blocks[b].node;
 	event.zone = m->blocks[b].zone;

@@ -2,15 +2,16 @@
 /*
  * look.c - what can be read of blocks: attributes of one, usage of many.
  *
- * Readers do not wait while an offline moves pages (state/locked.h). Nothing here changes anything.
- * Like blocks are counted as a run: the totals of a zone, where the run is all that the zone has.
+ * Readers do not block while an offline moves pages (state/hotplug.h), and nothing here changes
+ * anything. Like blocks are counted as a run; a run that is all of its zone costs a look at the
+ * zone's own totals.
  */
 #include "base/mem.h"
 #include "blocks/block.h"
 #include "memmap/memmap.h"
 #include "pages/walk.h"
 #include "pages/zone.h"
-#include "state/locked.h"
+#include "state/hotplug.h"
 #include "state/runs.h"
 #include "tables/bad.h"
 
@@ -70,18 +71,18 @@ mhp_generation(const struct mhp *m)
 int
 mhp_block_get(struct mhp *m, uint32_t block, struct mhp_block_info *ret_info)
 {
-	enum mhp__look look;
+	enum mhp__reader reader;
 
 	if (block >= m->geo.nr_blocks)
 		return MHP_ENXIO;
-	look = mhp__look_begin(m);
+	reader = mhp__reader_begin(m);
 	memset(ret_info, 0, sizeof(*ret_info));
 	ret_info->block = block;
 	ret_info->span.start = mhp__pfn_phys(m, mhp__block_start(m, block));
 	ret_info->span.size = mhp__block_pages(m) << m->geo.page_shift;
 	ret_info->zone = MHP_ZONE_DEFAULT;
 	fill_info(m, block, ret_info);
-	mhp__look_end(m, look);
+	mhp__reader_end(m, reader);
 	return 0;
 }
 
@@ -131,15 +132,29 @@ mhp_range_usage(struct mhp *m, struct mhp_blocks blocks, uint64_t *ret_used_byte
 		uint64_t *ret_free_bytes)
 {
 	uint64_t nr_usable, nr_free;
-	enum mhp__look look;
+	enum mhp__reader reader;
 
 	if (mhp__blocks_check(m, blocks) != 0)
 		return MHP_EINVAL;
-	look = mhp__look_begin(m);
+	reader = mhp__reader_begin(m);
 	count_pages(m, blocks, &nr_usable, &nr_free);
-	mhp__look_end(m, look);
+	mhp__reader_end(m, reader);
 	nr_free = nr_free < nr_usable ? nr_free : nr_usable; /* the zone counts without a lock */
 	*ret_free_bytes = nr_free << m->geo.page_shift;
 	*ret_used_bytes = (nr_usable - nr_free) << m->geo.page_shift;
+	return 0;
+}
+
+int
+mhp_range_get(struct mhp *m, uint32_t block, struct mhp_blocks *ret_blocks)
+{
+	enum mhp__reader reader;
+
+	if (block >= m->geo.nr_blocks)
+		return MHP_ENXIO;
+	reader = mhp__reader_begin(m);
+	ret_blocks->first = block;
+	ret_blocks->count = mhp__run_end(m, block) - block;
+	mhp__reader_end(m, reader);
 	return 0;
 }

@@ -8,6 +8,7 @@
  */
 #include "base/mem.h"
 #include "blocks/block.h"
+#include "state/hotplug.h"
 #include "state/runs.h"
 #include "state/trace.h"
 #include "tables/policy.h"
@@ -121,7 +122,7 @@ mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, unsigned zone, uint
 	mhp__phase(m, MHP_PHASE_NOTIFY);
 	if (err == 0)
 		return 0;
-	event = mhp__blocks_event(MHP_EV_ONLINE_FAILED, blocks, err, why);
+	event = mhp__event_failed(MHP_EV_ONLINE_FAILED, blocks, err, why);
 	event.asked_zone = (uint8_t)zone;
 	if (why->cause == MHP_CAUSE_POLICY && planned->together)
 		event.asked_zone = MHP_ZONE_TOGETHER;
@@ -144,7 +145,7 @@ static void
 commit_online_run(struct mhp *m, uint32_t b, uint32_t end, unsigned asked_zone, uint64_t started_ns)
 {
 	struct mhp_blocks run = { b, end - b };
-	struct mhp_event event = mhp__blocks_event(MHP_EV_ONLINE, run, 0, NULL);
+	struct mhp_event event = mhp__event(MHP_EV_ONLINE, run);
 
 	event.asked_zone = (uint8_t)asked_zone;
 	event.node = m->blocks[b].node;

@@ -14,8 +14,11 @@
 #include "blocks/block.h"
 #include "memmap/memmap.h"
 #include "pages/contig.h"
+#include "physical/metadata.h"
 #include "physical/physical.h"
+#include "state/hotplug.h"
 #include "state/trace.h"
+#include "tables/policy.h"
 
 struct run {
 	struct mhp *m;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * memmap.h - pfn <-> descriptor, in both memory models, and where a block's metadata goes.
+ * memmap.h - pfn <-> descriptor, in both memory models.
  *
  * Model "table" (default): the block's slot points to its descriptors. Model "vmemmap"
  * (MHP_VMEMMAP): one virtual array of all descriptors, a slice of which each add maps onto the
@@ -87,18 +87,5 @@ mhp__page_end(struct mhp_page *page)
 	atomic_store_explicit(&page->word, 0, memory_order_relaxed);
 	atomic_store_explicit(&page->cookie, 0, memory_order_relaxed);
 }
-
-/* ---- a block's metadata: physical layer only; hotplug lock held ---- */
-
-/* Give a block its metadata at the placement that its slot says: fills in pages, bitmap, altmap and
- * the meta_* fields. On error the slot is as before. Return: 0, MHP_ENOMEM, or the port's error. */
-MHP_MUST_CHECK int mhp__memmap_create(struct mhp *m, uint32_t block);
-/* Pages for the metadata of a block, on a node: contiguous, of MHP_OWNER_MEMMAP. MHP_ENOMEM. */
-MHP_MUST_CHECK int mhp__memmap_take_pages(struct mhp *m, uint32_t block, unsigned node,
-					  uint64_t *ret_pfn);
-/* The descriptors of a section will not be read any more. Sections go from last to first. */
-void mhp__memmap_retire_section(struct mhp *m, uint32_t block, uint32_t section);
-/* Take the metadata away, by the block's own record: where it came from is where it goes. */
-void mhp__memmap_destroy(struct mhp *m, uint32_t block);
 
 #endif

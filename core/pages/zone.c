@@ -136,6 +136,19 @@ mhp__zone_nr_free(const struct mhp *m, const struct mhp_zone *zone)
 	return nr > 0 ? (uint64_t)nr : 0;
 }
 
+struct mhp_zone *
+mhp__zone_of(struct mhp *m, uint64_t pfn)
+{
+	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+	struct mhp_zone *zone = NULL;
+
+	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
+	if (arena->zone_id1 != 0 && (pfn & m->arena_mask) >= arena->nr_head)
+		zone = &m->zones[arena->zone_id1 - 1];
+	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
+	return zone;
+}
+
 /* ---- take ---- */
 
 struct want {

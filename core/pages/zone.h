@@ -34,6 +34,8 @@ void mhp__zone_give(struct mhp *m, struct mhp_cache *cache, unsigned order, unsi
 uint64_t mhp__zone_nr_free(const struct mhp *m, const struct mhp_zone *zone);
 /* Add what the cache, which is closed, has counted to the zone's counter. */
 void mhp__zone_settle(struct mhp_zone *zone, struct mhp_cache *cache);
+/* The zone whose usable page pfn is, or NULL. Hotplug lock held: that does not change. */
+struct mhp_zone *mhp__zone_of(struct mhp *m, uint64_t pfn);
 /* The caches of a zone, one for each CPU. */
 static inline struct mhp_cache *
 mhp__zone_caches(const struct mhp *m, const struct mhp_zone *zone)

@@ -14,7 +14,9 @@
 
 #include "base/mem.h"
 #include "memmap/memmap.h"
+#include "physical/metadata.h"
 #include "state/runs.h"
+#include "state/seal.h"
 #include "state/trace.h"
 #include "tables/bad.h"
 
@@ -392,16 +394,10 @@ add_all(struct mhp *m, const struct mhp_add_opts *opts, struct mhp_add_answer *a
 static struct mhp_event
 blocks_event(const struct mhp *m, enum mhp_event_kind kind, struct mhp_blocks blocks, unsigned node)
 {
-	struct mhp_event event;
+	struct mhp_event event = mhp__event(kind, blocks);
 
-	memset(&event, 0, sizeof(event));
-	event.kind = kind;
-	event.block = blocks.first;
-	event.nr_blocks = blocks.count;
-	event.pfn = MHP_PFN_NONE;
 	event.pages = (uint64_t)blocks.count << m->geo.block_order;
 	event.node = (uint8_t)node;
-	event.zone = event.asked_zone = MHP_ZONE_DEFAULT;
 	return event;
 }
 

@@ -13,6 +13,7 @@
 #include "pages/walk.h"
 #include "pages/zone.h"
 #include "ranges/migrate.h"
+#include "state/hotplug.h"
 #include "state/trace.h"
 #include "tables/bad.h"
 #include "tables/owner.h"
@@ -32,7 +33,7 @@ find_page(struct mhp *m, uint64_t pfn, struct mhp_chunk *ret_chunk)
 	const struct mhp_chunk *chunk;
 	struct mhp__walk walk;
 
-	ret_chunk->owner = MHP_OWNER_NONE;
+	*ret_chunk = (struct mhp_chunk){ .owner = MHP_OWNER_NONE };
 	mhp__walk_begin(&walk, start_pfn, pfn + 1 - start_pfn);
 	while ((chunk = mhp__walk_next(m, &walk)) != NULL)
 		*ret_chunk = *chunk;
@@ -85,37 +86,16 @@ take_used(struct mhp *m, struct mhp_zone *zone, uint64_t pfn)
 static int
 carve(struct mhp *m, uint64_t pfn)
 {
-	const struct mhp_block *slot = &m->blocks[mhp__pfn_block(m, pfn)];
-	struct mhp_zone *zone;
+	struct mhp_zone *zone = mhp__zone_of(m, pfn);
 
-	if (slot->state != MHP_ONLINE)
-		return 0;
-	if (mhp_frame_peek(m, pfn).state == MHP_FRAME_METADATA)
-		return MHP_EBUSY;
-	zone = mhp__zone(m, slot->node, slot->zone);
+	if (zone == NULL)
+		return mhp_frame_peek(m, pfn).state == MHP_FRAME_ABSENT ? 0 : MHP_EBUSY;
 	/* A frame that was forgotten is still out of use, and only has to be counted again. */
 	if (mhp_frame_peek(m, pfn).owner != MHP_OWNER_BAD && !mhp__pages_take_bad(m, pfn) &&
 	    !take_used(m, zone, pfn))
 		return MHP_EBUSY;
 	atomic_fetch_sub_explicit(&zone->managed, 1, memory_order_relaxed);
 	return 0;
-}
-
-static void
-trace_bad(struct mhp *m, uint64_t pfn, int error, uint64_t started_ns)
-{
-	struct mhp_event event;
-
-	memset(&event, 0, sizeof(event));
-	event.kind = MHP_EV_BAD_PAGE;
-	event.block = mhp__pfn_block(m, pfn);
-	event.nr_blocks = 1;
-	event.error = error;
-	event.pfn = pfn;
-	event.pages = 1;
-	event.node = m->blocks[event.block].node;
-	event.zone = MHP_ZONE_DEFAULT;
-	mhp__trace(m, event, started_ns);
 }
 
 int
@@ -133,7 +113,34 @@ mhp_bad_add(struct mhp *m, uint64_t pfn)
 	err = mhp__bad_insert(m, pfn);
 	if (err == 0) {
 		err = carve(m, pfn);
-		trace_bad(m, pfn, err, started_ns);
+		mhp__trace(m, mhp__event_page(m, MHP_EV_BAD_PAGE, pfn, err), started_ns);
+	}
+	mhp__hotplug_unlock(m);
+	return err;
+}
+
+/* A frame that is out of use stays so until its block comes online again; but with nothing wrong
+ * about it the zone manages it, and its pages are what the table says less (R20). */
+static void
+account_forgotten(struct mhp *m, uint64_t pfn)
+{
+	struct mhp_zone *zone = mhp__zone_of(m, pfn);
+
+	if (zone != NULL && mhp_frame_peek(m, pfn).owner == MHP_OWNER_BAD)
+		atomic_fetch_add_explicit(&zone->managed, 1, memory_order_relaxed);
+}
+
+int
+mhp_bad_remove(struct mhp *m, uint64_t pfn)
+{
+	int err = mhp__hotplug_lock(m);
+
+	if (err != 0)
+		return err;
+	err = mhp__bad_delete(m, pfn);
+	if (err == 0) {
+		account_forgotten(m, pfn);
+		mhp__trace(m, mhp__event_page(m, MHP_EV_GOOD_PAGE, pfn, 0), 0);
 	}
 	mhp__hotplug_unlock(m);
 	return err;

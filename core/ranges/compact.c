@@ -13,6 +13,7 @@
 #include "pages/walk.h"
 #include "pages/zone.h"
 #include "ranges/migrate.h"
+#include "state/hotplug.h"
 #include "state/trace.h"
 #include "tables/owner.h"
 
@@ -199,12 +200,9 @@ compact_zone(struct compaction *c)
 static void
 trace_compact(struct mhp *m, const struct compaction *c, int error, uint64_t started_ns)
 {
-	struct mhp_event event;
+	struct mhp_event event = mhp__event(MHP_EV_COMPACT, (struct mhp_blocks){ 0, 0 });
 
-	memset(&event, 0, sizeof(event));
-	event.kind = MHP_EV_COMPACT;
 	event.error = error;
-	event.pfn = MHP_PFN_NONE;
 	event.pages = c->mover.moved;
 	event.node = c->zone->node;
 	event.zone = c->zone->kind;

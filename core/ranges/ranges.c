@@ -160,7 +160,7 @@ mhp__online_pages_commit(struct mhp *m, const struct mhp__range *range, bool zer
 {
 	struct mhp_zone *zone = mhp__zone(m, range->node, range->zone);
 	uint64_t end_pfn = range->start_pfn + range->nr_pages;
-	bool first = mhp_node_states(m, range->node) == 0;
+	bool first = mhp__node_states(m, range->node) == 0;
 	uint64_t nr_bad = 0;
 
 	zone_grow(zone, range);
@@ -209,7 +209,7 @@ mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range)
 	update_node(m, range->node);
 
 	tell(m, range, MHP_OFFLINE_NOTICE);
-	if (mhp_node_states(m, range->node) == 0)
+	if (mhp__node_states(m, range->node) == 0)
 		tell(m, range, MHP_NODE_LAST_NOTICE);
 	return true;
 }

@@ -94,9 +94,9 @@ struct mhp {
 
 	/* the hotplug lock's own state */
 	_Atomic uint64_t lock_owner;   /* port's self() of the holder, or 0 */
-	_Atomic uint32_t still;        /* 1: it moves pages, and changes nothing else (locked.h) */
-	_Atomic uint32_t lookers;      /* who read because of that */
-	_Atomic uint64_t between;      /* self() of the one of them who may look again, or 0 */
+	_Atomic uint32_t still;        /* 1: it moves pages, and changes nothing else (hotplug.h) */
+	_Atomic uint32_t readers;      /* threads that read because of that */
+	_Atomic uint64_t between;      /* self() of the one of them that may read again, or 0 */
 
 	/* hotplug lock */
 	struct mhp_owner owners[MHP_OWNERS_MAX];
@@ -116,7 +116,7 @@ struct mhp {
 	uint64_t event_counts[MHP_EV_KINDS];
 	uint64_t phase_mark_ns;        /* of the operation under way (trace.h); else 0, as are... */
 	uint64_t phase_ns[MHP_PHASES];
-	_Atomic uint64_t pages_moved;  /* read while it changes (locked.h) */
+	_Atomic uint64_t pages_moved;  /* read while it changes (hotplug.h) */
 	uint64_t auto_online_retries;
 	uint32_t blocks_present, blocks_online;
 	uint64_t meta_bytes, waste_bytes;
@@ -190,6 +190,12 @@ mhp__pfn_phys(const struct mhp *m, uint64_t pfn)
 	return (struct mhp_phys){ pfn << m->geo.page_shift };
 }
 
+static inline unsigned
+mhp__node_states(const struct mhp *m, unsigned node)
+{
+	return atomic_load_explicit(&m->node_states[node], memory_order_relaxed);
+}
+
 static inline struct mhp_zone *
 mhp__zone(const struct mhp *m, unsigned node, unsigned kind)
 {
@@ -208,10 +214,5 @@ mhp__cancel_token(const struct mhp *m)
 {
 	return (uint32_t)atomic_load(&m->progress_start_ns) | 1U;
 }
-
-/* ---- hotplug lock: 0, or MHP_EDEADLK when this thread holds it already ---- */
-
-MHP_MUST_CHECK int mhp__hotplug_lock(struct mhp *m);
-void mhp__hotplug_unlock(struct mhp *m);
 
 #endif

@@ -22,12 +22,4 @@ uint32_t mhp__run_start(const struct mhp *m, uint32_t block);
 /* First present block in [first, end), or end. */
 uint32_t mhp__next_present(const struct mhp *m, uint32_t first, uint32_t end);
 
-/* The checksum of a block slot: stored in slot->check by whoever changes it (INV 4). */
-uint32_t mhp__block_checksum(const struct mhp_block *slot);
-static inline void
-mhp__block_seal(struct mhp_block *slot)
-{
-	slot->check = mhp__block_checksum(slot);
-}
-
 #endif

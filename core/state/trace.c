@@ -3,16 +3,57 @@
  * trace.c - events, counters, and the words for both.
  *
  * An event gets its number, its time and its place in the counters here and nowhere else, so that
- * numbers have no gaps and event_seq is the sum of event_counts. Reading counters takes the
- * hotplug lock, or finds it held by this thread: a snapshot is of one moment either way. What the
- * pages of a zone are doing is known to its arenas and caches; this file only adds them up.
+ * numbers have no gaps and event_seq is the sum of event_counts. Events are built here, too: each
+ * field that nobody fills in says "none". What is worth an event, the operations know.
  */
 #include "state/trace.h"
 
 #include "base/mem.h"
-#include "pages/cache.h"
-#include "pages/zone.h"
-#include "state/locked.h"
+
+struct mhp_event
+mhp__event(enum mhp_event_kind kind, struct mhp_blocks blocks)
+{
+	struct mhp_event event;
+
+	memset(&event, 0, sizeof(event));
+	event.kind = kind;
+	event.block = blocks.first;
+	event.nr_blocks = blocks.count;
+	event.pfn = MHP_PFN_NONE;
+	event.zone = event.asked_zone = MHP_ZONE_DEFAULT;
+	return event;
+}
+
+struct mhp_event
+mhp__event_failed(enum mhp_event_kind kind, struct mhp_blocks blocks, int error,
+		  const struct mhp_why *why)
+{
+	struct mhp_event event = mhp__event(kind, blocks);
+
+	MHP_ASSERT_DEBUG(error != 0);
+	event.error = error;
+	event.cause = why->cause;
+	event.cause_block = why->block;
+	event.pfn = why->pfn;
+	event.order = why->order;
+	event.owner = why->owner;
+	event.listener = why->listener;
+	event.text = why->text;
+	return event;
+}
+
+struct mhp_event
+mhp__event_page(const struct mhp *m, enum mhp_event_kind kind, uint64_t pfn, int error)
+{
+	uint32_t block = mhp__pfn_block(m, pfn);
+	struct mhp_event event = mhp__event(kind, (struct mhp_blocks){ block, 1 });
+
+	event.error = error;
+	event.pfn = pfn;
+	event.pages = 1;
+	event.node = m->blocks[block].node;
+	return event;
+}
 
 void
 mhp__trace(struct mhp *m, struct mhp_event event, uint64_t started_ns)
@@ -39,14 +80,10 @@ mhp__trace(struct mhp *m, struct mhp_event event, uint64_t started_ns)
 void
 mhp__trace_policy(struct mhp *m)
 {
-	struct mhp_event event;
+	struct mhp_event event =
+		mhp__event(MHP_EV_POLICY, (struct mhp_blocks){ m->geo.nr_blocks, 0 });
 
-	memset(&event, 0, sizeof(event));
-	event.kind = MHP_EV_POLICY;
-	event.block = m->geo.nr_blocks;
-	event.pfn = MHP_PFN_NONE;
 	event.node = MHP_NODE_ANY;
-	event.zone = event.asked_zone = MHP_ZONE_DEFAULT;
 	mhp__trace(m, event, 0);
 }
 
@@ -109,67 +146,6 @@ mhp_cause_name(enum mhp_cause cause)
 	return (size_t)cause < sizeof(names) / sizeof(names[0]) ? names[cause] : "?";
 }
 
-int
-mhp_block_announce(struct mhp *m, uint32_t block, uint32_t action)
-{
-	struct mhp_event event;
-	int err;
-
-	if (block >= m->geo.nr_blocks)
-		return MHP_ENXIO;
-	err = mhp__hotplug_lock(m);
-	if (err != 0)
-		return err;
-	memset(&event, 0, sizeof(event));
-	event.kind = MHP_EV_ANNOUNCE;
-	event.block = block;
-	event.nr_blocks = 1;
-	event.pfn = MHP_PFN_NONE;
-	event.node = m->blocks[block].node;
-	event.zone = event.asked_zone = MHP_ZONE_DEFAULT;
-	event.flags = action;
-	if (m->blocks[block].state == MHP_ABSENT)
-		err = MHP_ENOENT;
-	else
-		mhp__trace(m, event, 0);
-	mhp__hotplug_unlock(m);
-	return err;
-}
-
-int
-mhp_limit_announce(struct mhp *m, uint64_t max_bytes)
-{
-	struct mhp_event event;
-	int err = mhp__hotplug_lock(m);
-
-	if (err != 0)
-		return err;
-	memset(&event, 0, sizeof(event));
-	event.kind = MHP_EV_LIMIT;
-	event.pfn = MHP_PFN_NONE;
-	event.zone = event.asked_zone = MHP_ZONE_DEFAULT;
-	event.pages = max_bytes >> m->geo.page_shift;
-	mhp__trace(m, event, 0);
-	mhp__hotplug_unlock(m);
-	return 0;
-}
-
-int
-mhp_between_events(struct mhp *m, void (*fn)(void *ctx, uint64_t last_seq), void *ctx)
-{
-	enum mhp__look look = mhp__look_begin(m);
-
-	if (look == MHP__LOOK_OWN)
-		return MHP_EDEADLK;
-	if (look == MHP__LOOK_STILL)
-		mhp__look_nest(m);
-	fn(ctx, m->event_seq);
-	if (look == MHP__LOOK_STILL)
-		mhp__look_unnest(m);
-	mhp__look_end(m, look);
-	return 0;
-}
-
 const char *
 mhp_cause_text(enum mhp_cause cause)
 {
@@ -188,54 +164,4 @@ mhp_cause_text(enum mhp_cause cause)
 		[MHP_CAUSE_POLICY] = "the policy does not allow it",
 	};
 	return (size_t)cause < sizeof(text) / sizeof(text[0]) ? text[cause] : "?";
-}
-
-void
-mhp_get_stats(struct mhp *m, struct mhp_stats *ret_stats)
-{
-	enum mhp__look look = mhp__look_begin(m);
-
-	memset(ret_stats, 0, sizeof(*ret_stats));
-	memcpy(ret_stats->events, m->event_counts, sizeof(ret_stats->events));
-	ret_stats->pages_moved = m->pages_moved;
-	ret_stats->auto_online_retries = m->auto_online_retries;
-	ret_stats->blocks_present = m->blocks_present;
-	ret_stats->blocks_online = m->blocks_online;
-	ret_stats->metadata_bytes = m->meta_bytes;
-	ret_stats->waste_bytes = m->waste_bytes;
-	ret_stats->footprint_bytes = m->footprint_bytes;
-	ret_stats->bad_pages = m->nr_bad;
-	mhp__look_end(m, look);
-}
-
-int
-mhp_zone_get(struct mhp *m, unsigned node, enum mhp_zone_kind kind, struct mhp_zone_info *ret_info)
-{
-	const struct mhp_zone *zone;
-	enum mhp__look look;
-
-	if ((unsigned)kind >= MHP_ZONE_KINDS)
-		return MHP_EINVAL;
-	if (node >= m->geo.nr_nodes)
-		return MHP_ENODEV;
-	look = mhp__look_begin(m);
-	zone = mhp__zone(m, node, (unsigned)kind);
-	ret_info->start_pfn = zone->start_pfn;
-	ret_info->spanned = zone->end_pfn - zone->start_pfn;
-	ret_info->present = zone->present;
-	ret_info->managed = zone->managed;
-	ret_info->cached = mhp__cache_nr_frames(m, zone);
-	/* A batch under way may be counted on neither side for a moment. */
-	ret_info->free = mhp__zone_nr_free(m, zone) + ret_info->cached;
-	ret_info->nr_blocks = zone->nr_blocks;
-	mhp__look_end(m, look);
-	return 0;
-}
-
-unsigned
-mhp_node_states(const struct mhp *m, unsigned node)
-{
-	if (node >= m->geo.nr_nodes)
-		return 0;
-	return atomic_load_explicit(&m->node_states[node], memory_order_relaxed);
 }

@@ -44,6 +44,16 @@ mhp__phase_end(struct mhp *m)
 	m->phase_mark_ns = 0;
 }
 
+/* ---- events ---- */
+
+/* An event about blocks; no page, no cause, the zone left open. */
+struct mhp_event mhp__event(enum mhp_event_kind kind, struct mhp_blocks blocks);
+/* It failed, and why says what was in the way. */
+struct mhp_event mhp__event_failed(enum mhp_event_kind kind, struct mhp_blocks blocks, int error,
+				   const struct mhp_why *why);
+/* An event about one page. */
+struct mhp_event mhp__event_page(const struct mhp *m, enum mhp_event_kind kind, uint64_t pfn,
+				 int error);
 /* Fill in seq, time_ns, state and phases, count, and call config.trace. took_ns is computed from
  * started_ns unless that is 0. */
 void mhp__trace(struct mhp *m, struct mhp_event event, uint64_t started_ns);

@@ -9,9 +9,8 @@
 #include "tables/bad.h"
 
 #include "base/mem.h"
-#include "state/locked.h"
-#include "state/trace.h"
-#include "verify/check.h"
+#include "state/hotplug.h"
+#include "state/seal.h"
 
 uint32_t
 mhp__bad_find(const struct mhp *m, uint64_t pfn)
@@ -60,73 +59,36 @@ mhp__bad_insert(struct mhp *m, uint64_t pfn)
 	return 0;
 }
 
-/* A frame that is out of use stays so until its block comes online again; but with nothing wrong
- * about it the zone manages it, and its pages are what the table says less (R20). */
-static void
-account_forgotten(struct mhp *m, uint64_t pfn)
-{
-	const struct mhp_block *slot = &m->blocks[mhp__pfn_block(m, pfn)];
-
-	if (mhp_frame_peek(m, pfn).owner == MHP_OWNER_BAD)
-		atomic_fetch_add_explicit(&mhp__zone(m, slot->node, slot->zone)->managed, 1,
-					  memory_order_relaxed);
-}
-
-static void
-trace_good(struct mhp *m, uint64_t pfn)
-{
-	struct mhp_event event;
-
-	memset(&event, 0, sizeof(event));
-	event.kind = MHP_EV_GOOD_PAGE;
-	event.block = mhp__pfn_block(m, pfn);
-	event.nr_blocks = 1;
-	event.pfn = pfn;
-	event.pages = 1;
-	event.node = m->blocks[event.block].node;
-	event.zone = event.asked_zone = MHP_ZONE_DEFAULT;
-	mhp__trace(m, event, 0);
-}
-
 int
-mhp_bad_remove(struct mhp *m, uint64_t pfn)
+mhp__bad_delete(struct mhp *m, uint64_t pfn)
 {
-	uint32_t at;
-	int err = mhp__hotplug_lock(m);
+	uint32_t at = mhp__bad_find(m, pfn);
 
-	if (err != 0)
-		return err;
-	at = mhp__bad_find(m, pfn);
-	if (!known(m, at, pfn)) {
-		err = MHP_ENOENT;
-	} else {
-		m->nr_bad--;
-		memmove(&m->bad[at], &m->bad[at + 1], (m->nr_bad - at) * sizeof(m->bad[0]));
-		m->bad[m->nr_bad] = 0;
-		mhp__tables_seal(m);
-		account_forgotten(m, pfn);
-		trace_good(m, pfn);
-	}
-	mhp__hotplug_unlock(m);
-	return err;
+	if (!known(m, at, pfn))
+		return MHP_ENOENT;
+	m->nr_bad--;
+	memmove(&m->bad[at], &m->bad[at + 1], (m->nr_bad - at) * sizeof(m->bad[0]));
+	m->bad[m->nr_bad] = 0;
+	mhp__tables_seal(m);
+	return 0;
 }
 
 bool
 mhp_bad_test(struct mhp *m, uint64_t pfn)
 {
-	enum mhp__look look = mhp__look_begin(m);
+	enum mhp__reader reader = mhp__reader_begin(m);
 	bool there = known(m, mhp__bad_find(m, pfn), pfn);
 
-	mhp__look_end(m, look);
+	mhp__reader_end(m, reader);
 	return there;
 }
 
 uint32_t
 mhp_bad_count(struct mhp *m, uint64_t start_pfn, uint64_t end_pfn)
 {
-	enum mhp__look look = mhp__look_begin(m);
+	enum mhp__reader reader = mhp__reader_begin(m);
 	uint32_t nr = mhp__bad_in(m, start_pfn, end_pfn);
 
-	mhp__look_end(m, look);
+	mhp__reader_end(m, reader);
 	return nr;
 }

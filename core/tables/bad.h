@@ -13,5 +13,7 @@ uint32_t mhp__bad_find(const struct mhp *m, uint64_t pfn);
 uint32_t mhp__bad_in(const struct mhp *m, uint64_t start_pfn, uint64_t end_pfn);
 /* Insert, keeping order; MHP_ENOSPC, MHP_EHWPOISON (there already). */
 MHP_MUST_CHECK int mhp__bad_insert(struct mhp *m, uint64_t pfn);
+/* MHP_ENOENT: it is not there. */
+MHP_MUST_CHECK int mhp__bad_delete(struct mhp *m, uint64_t pfn);
 
 #endif

@@ -11,8 +11,9 @@
 #include "tables/notify.h"
 
 #include "base/mem.h"
+#include "state/hotplug.h"
+#include "state/seal.h"
 #include "tables/owner.h"
-#include "verify/check.h"
 
 _Static_assert(MHP_LISTENERS_MAX <= UINT8_MAX, "ids are sorted as bytes");
 

@@ -13,7 +13,8 @@
 #include <memplug/page.h>
 
 #include "base/mem.h"
-#include "verify/check.h"
+#include "state/hotplug.h"
+#include "state/seal.h"
 
 _Static_assert(MHP_OWNERS_MAX <= 64, "the masks of owners are one word");
 _Static_assert(MHP_OWNERS_MAX <= UINT16_MAX, "descriptors keep 16 bits of it");

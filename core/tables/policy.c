@@ -15,9 +15,9 @@
 #include "tables/policy.h"
 
 #include "base/mem.h"
-#include "state/locked.h"
+#include "state/hotplug.h"
+#include "state/seal.h"
 #include "state/trace.h"
-#include "verify/check.h"
 
 /* Pages of both kinds, of a node or of all. */
 struct amounts {
@@ -141,10 +141,10 @@ mhp_set_policy(struct mhp *m, const struct mhp_policy *policy)
 void
 mhp_get_policy(struct mhp *m, struct mhp_policy *ret_policy)
 {
-	enum mhp__look look = mhp__look_begin(m);
+	enum mhp__reader reader = mhp__reader_begin(m);
 
 	*ret_policy = m->policy;
-	mhp__look_end(m, look);
+	mhp__reader_end(m, reader);
 }
 
 /* In per cent; UINT32_MAX only where there is no NORMAL memory to compare with. */
@@ -165,7 +165,7 @@ mhp_policy_foresee(struct mhp *m, unsigned node, uint64_t start_pfn, uint64_t nr
 {
 	uint64_t max_pfn = mhp__max_pfn(m);
 	struct amounts now;
-	enum mhp__look look;
+	enum mhp__reader reader;
 
 	if (node >= m->geo.nr_nodes)
 		return MHP_ENODEV;
@@ -173,13 +173,13 @@ mhp_policy_foresee(struct mhp *m, unsigned node, uint64_t start_pfn, uint64_t nr
 		return MHP_EINVAL;
 	if (start_pfn >= max_pfn || nr_pages > max_pfn - start_pfn)
 		return MHP_ENXIO;
-	look = mhp__look_begin(m);
+	reader = mhp__reader_begin(m);
 	now = count(m, 0, m->geo.nr_nodes, NULL);
 	ret_foresight->zone = choose(m, node, start_pfn, nr_pages, NULL);
 	ret_foresight->normal_pages = now.normal;
 	ret_foresight->movable_pages = now.movable;
 	ret_foresight->ratio_after = ratio_of(now.movable + nr_pages, now.normal);
 	ret_foresight->movable_fits = movable_fits(m, node, nr_pages, NULL);
-	mhp__look_end(m, look);
+	mhp__reader_end(m, reader);
 	return 0;
 }

@@ -13,91 +13,12 @@
 
 #include <memplug/check.h>
 
-#include "base/sum.h"
+#include "state/hotplug.h"
+#include "state/seal.h"
 #include "tables/owner.h"
 #include "verify/verify.h"
 
-#define REPORTS_MAX 64
-
-_Static_assert(sizeof(struct mhp_geometry) == 16, "no padding in what is summed as bytes");
-_Static_assert(sizeof(struct mhp_port_caps) == 4, "no padding in what is summed as bytes");
-
-bool
-mhp__check_eq(struct mhp__check *c, unsigned inv, const char *what, uint64_t where, uint64_t have,
-	      uint64_t want)
-{
-	struct mhp_finding finding = { inv, what, where, have, want };
-
-	if (have == want)
-		return true;
-	if (c->report != NULL && c->findings < REPORTS_MAX)
-		c->report(c->report_ctx, &finding);
-	c->findings += c->findings < INT_MAX;
-	return false;
-}
-
 /* ---- constants (INV 1) ---- */
-
-/* Is a part of the footprint where a part can be? Asked before it is read. */
-static bool
-in_footprint(const struct mhp *m, const void *part, size_t size)
-{
-	uintptr_t base = (uintptr_t)m, at = (uintptr_t)part;
-
-	return at >= base && at - base <= m->footprint_bytes &&
-	       size <= m->footprint_bytes - (at - base);
-}
-
-static uint32_t
-sum_bitset(uint32_t sum, const struct mhp_bitset *set)
-{
-	sum = mhp__sum_word(mhp__sum_word(sum, set->nr_bits), set->zero);
-	for (unsigned k = 0; k < MHP_BITSET_LEVELS; k++)
-		sum = mhp__sum_ptr(sum, set->level[k]);
-	return sum;
-}
-
-static uint32_t
-sum_parts(uint32_t sum, const struct mhp *m)
-{
-	sum = mhp__sum_ptr(sum, m->blocks);
-	sum = mhp__sum_ptr(sum, m->arenas);
-	sum = mhp__sum_ptr(sum, m->vmemmap);
-	sum = mhp__sum_ptr(sum, m->caches);
-	sum = mhp__sum_ptr(sum, m->zones);
-	sum = mhp__sum_ptr(sum, m->direct_map);
-	sum = mhp__sum_ptr(sum, m->zonelist);
-	sum = mhp__sum_ptr(sum, m->bad);
-	sum = mhp__sum_ptr(sum, m->cpu_node);
-	sum = sum_bitset(sum, &m->runs);
-	sum = sum_bitset(sum, &m->leaving);
-	return sum_bitset(sum, &m->removing);
-}
-
-uint32_t
-mhp__const_checksum(const struct mhp *m)
-{
-	size_t zonelist_bytes = (size_t)m->nr_zones * m->nr_zones;
-	uint32_t sum = mhp__sum_bytes(0, &m->geo, sizeof(m->geo));
-
-	sum = mhp__sum_word(sum, (uint32_t)m->arena_order << 24 |
-					 (uint32_t)m->pageblock_words_shift << 16 | m->nr_zones);
-	sum = mhp__sum_word(sum, m->nr_arenas);
-	sum = mhp__sum_u64(sum, m->block_mask);
-	sum = mhp__sum_u64(sum, m->arena_mask);
-	sum = mhp__sum_u64(sum, m->zone_caches_bytes);
-	sum = sum_parts(sum, m);
-	sum = mhp__sum_ptr(sum, m->ops);
-	sum = mhp__sum_ptr(sum, m->port);
-	sum = mhp__sum_bytes(sum, &m->caps, sizeof(m->caps));
-	sum = mhp__sum_u64(sum, (uint64_t)(uintptr_t)m->trace);
-	sum = mhp__sum_ptr(sum, m->trace_ctx);
-	sum = mhp__sum_u64(sum, m->footprint_bytes);
-	sum = mhp__sum_word(sum, m->block_meta_pages);
-	if (in_footprint(m, m->zonelist, zonelist_bytes))
-		sum = mhp__sum_bytes(sum, m->zonelist, zonelist_bytes);
-	return sum;
-}
 
 static void
 check_const(struct mhp__check *c)
@@ -107,28 +28,6 @@ check_const(struct mhp__check *c)
 }
 
 /* ---- tables (INV 16 to 18, 20) ---- */
-
-uint32_t
-mhp__tables_checksum(const struct mhp *m)
-{
-	const struct mhp_policy *policy = &m->policy;
-	uint32_t nr_bad = m->nr_bad < m->geo.nr_bad_pages ? m->nr_bad : m->geo.nr_bad_pages;
-	uint32_t sum = mhp__sum_bytes(0, m->owners, sizeof(m->owners));
-
-	sum = mhp__sum_bytes(sum, m->listeners, sizeof(m->listeners));
-	sum = mhp__sum_word(sum, m->listener_seq);
-	sum = mhp__sum_word(sum, m->nr_listeners);
-	sum = mhp__sum_word(sum, (uint32_t)policy->online_policy);
-	sum = mhp__sum_word(sum, (uint32_t)policy->auto_online);
-	sum = mhp__sum_word(sum, policy->auto_online_attempts);
-	sum = mhp__sum_word(sum, policy->auto_movable_ratio);
-	/* As bytes: a bool that is neither 0 nor 1 must not be read as one. */
-	sum = mhp__sum_bytes(sum, &policy->auto_movable_numa_aware, 1);
-	sum = mhp__sum_bytes(sum, &policy->strict, 1);
-	sum = mhp__sum_word(sum, m->memmap_switch);
-	sum = mhp__sum_word(sum, m->nr_bad);
-	return mhp__sum_bytes(sum, m->bad, nr_bad * sizeof(m->bad[0]));
-}
 
 static void
 check_bad(struct mhp__check *c)
@@ -229,8 +128,8 @@ check_idle(struct mhp__check *c)
 	(void)mhp__check_eq(c, 5, "progress of no offline", 0, progress, 0);
 	(void)mhp__check_eq(c, 5, "still, without an offline", 0, atomic_load(&m->still), 0);
 	if (c->quiescent)
-		(void)mhp__check_eq(c, 5, "who looks while it is still", 0,
-				    atomic_load(&m->lookers) | atomic_load(&m->between), 0);
+		(void)mhp__check_eq(c, 5, "readers while it is still", 0,
+				    atomic_load(&m->readers) | atomic_load(&m->between), 0);
 	(void)mhp__check_eq(c, 5, "start of a phase of no operation", 0, m->phase_mark_ns, 0);
 	for (unsigned i = 0; i < MHP_PHASES; i++)
 		(void)mhp__check_eq(c, 5, "a phase of no operation", i, m->phase_ns[i], 0);

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "memmap/memmap.h"
 #include "state/runs.h"
+#include "state/seal.h"
 #include "verify/verify.h"
 
 struct totals {

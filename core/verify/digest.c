@@ -14,7 +14,7 @@
 #include "base/sum.h"
 #include "memmap/memmap.h"
 #include "pages/arena.h"
-#include "state/locked.h"
+#include "state/hotplug.h"
 #include "state/runs.h"
 
 static uint64_t
@@ -96,7 +96,7 @@ hash_instance(const struct mhp *m)
 	for (unsigned id = 0; id < m->nr_zones; id++)
 		hash = hash_zone(hash, &m->zones[id]);
 	for (unsigned node = 0; node < m->geo.nr_nodes; node++)
-		hash = mhp__hash_u64(hash, mhp_node_states(m, node));
+		hash = mhp__hash_u64(hash, mhp__node_states(m, node));
 	for (uint32_t i = 0; i < m->nr_bad; i++)
 		hash = mhp__hash_u64(hash, m->bad[i]);
 	return hash;

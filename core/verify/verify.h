@@ -13,16 +13,7 @@
 
 #include "memmap/memmap.h"
 #include "state/instance.h"
-
-struct mhp__check {
-	struct mhp *m;
-	bool quiescent;                /* nobody else is in the engine: no locks, see it all */
-	bool inside;                   /* an operation is under way */
-	int findings;
-	void (*report)(void *ctx, const struct mhp_finding *finding);
-	void *report_ctx;
-	uint64_t nr_memmap;            /* frames of MHP_OWNER_MEMMAP */
-};
+#include "verify/report.h"
 
 /* A set of frames, as far as it takes to compare two of them. */
 struct mhp__frame_set {
@@ -38,16 +29,6 @@ struct mhp__zone_tally {
 	struct mhp__frame_set ownerless; /* taken frames that are in no page */
 	struct mhp__frame_set cached;
 };
-
-/* Record a finding of invariant inv unless have == want; where is a pfn, block, zone or index, as
- * what says. True: they are equal. */
-bool mhp__check_eq(struct mhp__check *c, unsigned inv, const char *what, uint64_t where,
-		   uint64_t have, uint64_t want);
-static inline bool
-mhp__check_that(struct mhp__check *c, unsigned inv, const char *what, uint64_t where, bool holds)
-{
-	return mhp__check_eq(c, inv, what, where, holds, true);
-}
 
 static inline void
 mhp__frame_set_add(struct mhp__frame_set *set, uint64_t pfn)

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * events.c - the public calls about events: announcing a block, and reading between two events.
+ *
+ * An announcement is an event about a block to which nothing happened. Between two events nothing
+ * is under way, so what is read there belongs to the last one. What an event holds, and how it gets
+ * its number, state/trace.c knows.
+ */
+#include "state/hotplug.h"
+#include "state/trace.h"
+
+int
+mhp_block_announce(struct mhp *m, uint32_t block, uint32_t action)
+{
+	struct mhp_event event;
+	int err;
+
+	if (block >= m->geo.nr_blocks)
+		return MHP_ENXIO;
+	err = mhp__hotplug_lock(m);
+	if (err != 0)
+		return err;
+	event = mhp__event(MHP_EV_ANNOUNCE, (struct mhp_blocks){ block, 1 });
+	event.node = m->blocks[block].node;
+	event.flags = action;
+	if (m->blocks[block].state == MHP_ABSENT)
+		err = MHP_ENOENT;
+	else
+		mhp__trace(m, event, 0);
+	mhp__hotplug_unlock(m);
+	return err;
+}
+
+int
+mhp_limit_announce(struct mhp *m, uint64_t max_bytes)
+{
+	struct mhp_event event;
+	int err = mhp__hotplug_lock(m);
+
+	if (err != 0)
+		return err;
+	event = mhp__event(MHP_EV_LIMIT, (struct mhp_blocks){ 0, 0 });
+	event.pages = max_bytes >> m->geo.page_shift;
+	mhp__trace(m, event, 0);
+	mhp__hotplug_unlock(m);
+	return 0;
+}
+
+int
+mhp_between_events(struct mhp *m, void (*fn)(void *ctx, uint64_t last_seq), void *ctx)
+{
+	enum mhp__reader reader = mhp__reader_begin(m);
+
+	if (reader == MHP__READER_OWN)
+		return MHP_EDEADLK;
+	if (reader == MHP__READER_STILL)
+		mhp__reader_nest(m);
+	fn(ctx, m->event_seq);
+	if (reader == MHP__READER_STILL)
+		mhp__reader_unnest(m);
+	mhp__reader_end(m, reader);
+	return 0;
+}

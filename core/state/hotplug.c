@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hotplug.c - the hotplug lock: the port's mutex, and who holds it.
+ *
+ * A thread that holds the lock and asks for it again (a listener, an owner's function) gets
+ * MHP_EDEADLK instead of waiting for itself. Only the holder writes its own id to lock_owner, so a
+ * relaxed load is enough to tell "me" from "somebody else". Giving the lock back ends the phase
+ * under way. What the lock guards, and the order of the others, is not this file's business.
+ */
+#include "state/hotplug.h"
+
+#include "state/trace.h"
+
+int
+mhp__hotplug_lock(struct mhp *m)
+{
+	uint64_t self = m->ops->self(m->port);
+
+	if (atomic_load_explicit(&m->lock_owner, memory_order_relaxed) == self)
+		return MHP_EDEADLK;
+	m->ops->lock(m->port);
+	atomic_store_explicit(&m->lock_owner, self, memory_order_relaxed);
+	return 0;
+}
+
+void
+mhp__hotplug_unlock(struct mhp *m)
+{
+	mhp__phase_end(m);
+	atomic_store_explicit(&m->lock_owner, 0, memory_order_relaxed);
+	m->ops->unlock(m->port);
+}

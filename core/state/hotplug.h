@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hotplug.h - the hotplug lock, which serialises everything that changes blocks, and reading.
+ *
+ * Calls that only read must work from a listener or an owner's function too: there this thread
+ * holds the lock already, so what it reads does not change either.
+ *
+ * And they do not block while an offline moves pages, which may take its whole deadline: blocks,
+ * runs, zones and knobs do not change before it is done with that, and it says so (m->still).
+ * Readers take no lock then. They are counted (m->readers), and the change waits for them.
+ */
+#ifndef MHP_CORE_HOTPLUG_H
+#define MHP_CORE_HOTPLUG_H
+
+#include "state/instance.h"
+
+/* ---- the lock ---- */
+
+/* Return: 0, or MHP_EDEADLK: this thread holds it already. */
+MHP_MUST_CHECK int mhp__hotplug_lock(struct mhp *m);
+void mhp__hotplug_unlock(struct mhp *m);
+
+/* ---- reading under it, from anywhere: a thread that holds it reads all the same ---- */
+
+/* True: the lock was taken here, and mhp__read_end() gives it back. */
+static inline bool
+mhp__read_begin(struct mhp *m)
+{
+	return mhp__hotplug_lock(m) == 0;
+}
+
+static inline void
+mhp__read_end(struct mhp *m, bool locked)
+{
+	if (locked)
+		mhp__hotplug_unlock(m);
+}
+
+/* ---- reading what holds still while pages move ---- */
+
+enum mhp__reader {
+	MHP__READER_OWN,                 /* this thread holds the lock, or looks already */
+	MHP__READER_LOCKED,
+	MHP__READER_STILL,
+};
+
+#define MHP__READER_SPINS 20000U /* about a millisecond */
+
+static inline bool
+mhp__reader_enter_still(struct mhp *m)
+{
+	atomic_fetch_add(&m->readers, 1);
+	if (atomic_load(&m->still) != 0)
+		return true;
+	atomic_fetch_sub(&m->readers, 1);
+	return false;
+}
+
+/* A holder of the lock is about to hold still, or to be done: waiting in the lock is for later. */
+static inline enum mhp__reader
+mhp__reader_begin(struct mhp *m)
+{
+	uint64_t self = m->ops->self(m->port);
+
+	if (atomic_load_explicit(&m->between, memory_order_relaxed) == self)
+		return MHP__READER_OWN;
+	for (unsigned spins = 0; spins < MHP__READER_SPINS; spins++) {
+		uint64_t holder = atomic_load_explicit(&m->lock_owner, memory_order_relaxed);
+
+		if (holder == 0 || holder == self)
+			break;
+		if (mhp__reader_enter_still(m))
+			return MHP__READER_STILL;
+		mhp_port_relax(spins);
+	}
+	return mhp__hotplug_lock(m) == 0 ? MHP__READER_LOCKED : MHP__READER_OWN;
+}
+
+static inline void
+mhp__reader_end(struct mhp *m, enum mhp__reader how)
+{
+	if (how == MHP__READER_STILL)
+		atomic_fetch_sub(&m->readers, 1);
+	else if (how == MHP__READER_LOCKED)
+		mhp__hotplug_unlock(m);
+}
+
+/* Who looks, and calls somebody who looks again, says so: once the change waits for the first look,
+ * a second one must not wait for the change. One at a time. */
+static inline void
+mhp__reader_nest(struct mhp *m)
+{
+	uint64_t self = m->ops->self(m->port), nobody = 0;
+
+	/* Bound: others who are here are about to look, too, and wait for nobody. */
+	for (unsigned spins = 0; !atomic_compare_exchange_strong(&m->between, &nobody, self);
+	     spins++) {
+		nobody = 0;
+		mhp_port_relax(spins);
+	}
+}
+
+static inline void
+mhp__reader_unnest(struct mhp *m)
+{
+	atomic_store(&m->between, 0);
+}
+
+/* Of the holder of the lock: from here to mhp__still_end() nothing that others look at changes. */
+static inline void
+mhp__still_begin(struct mhp *m)
+{
+	atomic_store(&m->still, 1);
+}
+
+static inline void
+mhp__still_end(struct mhp *m)
+{
+	atomic_store(&m->still, 0);
+	/* Bound: nobody comes in any more, and a look is finite. */
+	for (unsigned spins = 0; atomic_load(&m->readers) != 0; spins++)
+		mhp_port_relax(spins);
+}
+
+#endif

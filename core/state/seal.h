@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * seal.h - checksums of what has no other witness (INV 1, 4, 20). Hotplug lock held.
+ *
+ * A writer seals what it wrote before it gives the lock back.
+ */
+#ifndef MHP_CORE_SEAL_H
+#define MHP_CORE_SEAL_H
+
+#include "state/instance.h"
+
+/* The checksum of all const fields of the instance, and of the zone lists; init stores it in
+ * const_check. */
+uint32_t mhp__const_checksum(const struct mhp *m);
+
+/* That of the tables that only calls change: owners, listeners, policy, switch, bad frames. */
+uint32_t mhp__tables_checksum(const struct mhp *m);
+static inline void
+mhp__tables_seal(struct mhp *m)
+{
+	m->tables_check = mhp__tables_checksum(m);
+}
+
+/* That of the slot of a block. */
+uint32_t mhp__block_checksum(const struct mhp_block *slot);
+static inline void
+mhp__block_seal(struct mhp_block *slot)
+{
+	slot->check = mhp__block_checksum(slot);
+}
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stats.c - counters of the instance, a zone and a node, as a caller reads them.
+ *
+ * A snapshot is of one moment: reading takes the hotplug lock, or finds that it holds still. Only
+ * the free pages of a zone go on changing, as the allocator never takes that lock: a batch on its
+ * way between a cache and an arena may be counted on neither side.
+ */
+#include "base/mem.h"
+#include "pages/cache.h"
+#include "pages/zone.h"
+#include "state/hotplug.h"
+
+void
+mhp_get_stats(struct mhp *m, struct mhp_stats *ret_stats)
+{
+	enum mhp__reader reader = mhp__reader_begin(m);
+
+	memset(ret_stats, 0, sizeof(*ret_stats));
+	memcpy(ret_stats->events, m->event_counts, sizeof(ret_stats->events));
+	ret_stats->pages_moved = m->pages_moved;
+	ret_stats->auto_online_retries = m->auto_online_retries;
+	ret_stats->blocks_present = m->blocks_present;
+	ret_stats->blocks_online = m->blocks_online;
+	ret_stats->metadata_bytes = m->meta_bytes;
+	ret_stats->waste_bytes = m->waste_bytes;
+	ret_stats->footprint_bytes = m->footprint_bytes;
+	ret_stats->bad_pages = m->nr_bad;
+	mhp__reader_end(m, reader);
+}
+
+int
+mhp_zone_get(struct mhp *m, unsigned node, enum mhp_zone_kind kind, struct mhp_zone_info *ret_info)
+{
+	const struct mhp_zone *zone;
+	enum mhp__reader reader;
+
+	if ((unsigned)kind >= MHP_ZONE_KINDS)
+		return MHP_EINVAL;
+	if (node >= m->geo.nr_nodes)
+		return MHP_ENODEV;
+	reader = mhp__reader_begin(m);
+	zone = mhp__zone(m, node, (unsigned)kind);
+	ret_info->start_pfn = zone->start_pfn;
+	ret_info->spanned = zone->end_pfn - zone->start_pfn;
+	ret_info->present = zone->present;
+	ret_info->managed = zone->managed;
+	ret_info->cached = mhp__cache_nr_frames(m, zone);
+	/* A batch under way may be counted on neither side for a moment. */
+	ret_info->free = mhp__zone_nr_free(m, zone) + ret_info->cached;
+	ret_info->nr_blocks = zone->nr_blocks;
+	mhp__reader_end(m, reader);
+	return 0;
+}
+
+unsigned
+mhp_node_states(const struct mhp *m, unsigned node)
+{
+	if (node >= m->geo.nr_nodes)
+		return 0;
+	return mhp__node_states(m, node);
+}
