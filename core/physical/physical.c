@@ -379,6 +379,7 @@ add_all(struct mhp *m, const struct mhp_add_opts *opts, struct mhp_add_answer *a
 	struct mhp_blocks blocks = answer->blocks;
 
 	atomic_fetch_add(&m->generation, 1);
+	m->generation_check = mhp__generation_checksum(m);
 	for (uint32_t i = 0; i < blocks.count; i++) {
 		int err = add_one_block(m, blocks.first + i, opts, answer);
 		if (err == 0)

@@ -112,6 +112,7 @@ struct mhp {
 	struct mhp_bitset removing;    /* the same: those of them that are removed, too */
 	_Atomic uint8_t *cpu_node;     /* [cpu]; read and written without the lock */
 	_Atomic uint32_t generation;   /* of the last add; read without the lock */
+	uint32_t generation_check;     /* mhp__generation_checksum() */
 	uint64_t event_seq;
 	uint64_t event_counts[MHP_EV_KINDS];
 	uint64_t phase_mark_ns;        /* of the operation under way (trace.h); else 0, as are... */

@@ -116,3 +116,9 @@ mhp__block_checksum(const struct mhp_block *slot)
 					 slot->backing);
 	return mhp__sum_word(sum, slot->nr_large_maps);
 }
+
+uint32_t
+mhp__generation_checksum(const struct mhp *m)
+{
+	return mhp__sum_word(0, atomic_load_explicit(&m->generation, memory_order_relaxed));
+}

@@ -21,6 +21,9 @@ mhp__tables_seal(struct mhp *m)
 	m->tables_check = mhp__tables_checksum(m);
 }
 
+/* That of the number of the last add. */
+uint32_t mhp__generation_checksum(const struct mhp *m);
+
 /* That of the slot of a block. */
 uint32_t mhp__block_checksum(const struct mhp_block *slot);
 static inline void

@@ -115,6 +115,8 @@ check_events(struct mhp__check *c)
 		sum += c->m->event_counts[kind];
 	(void)mhp__check_eq(c, 19, "number of the last event against counts of events", 0,
 			    c->m->event_seq, sum);
+	(void)mhp__check_eq(c, 19, "checksum of the number of the last add", 0,
+			    c->m->generation_check, mhp__generation_checksum(c->m));
 }
 
 static void
