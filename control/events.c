@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * events.c - the ring of events, and the callback of the engine that fills it.
+ * events.c - the ring of events.
  *
- * The callback runs under the hotplug lock, on any thread, perhaps inside of malloc: it copies,
- * counts, and at most wakes one sleeper; it never waits. A slot is written between two changes of
- * its number, so that a reader can tell that what it copied is one record and the one that it
- * wanted. Its words are atomics: a reader may look at a slot that is being overwritten.
+ * It has one writer, which never waits, and any number of readers. A slot is written between two
+ * changes of its number, so that a reader can tell that what it copied is one record and the one
+ * that it wanted. Its words are atomics: a reader may look at a slot that is being overwritten.
  */
 #define _GNU_SOURCE
 #include <linux/futex.h>
@@ -37,44 +36,22 @@ static struct {
 _Static_assert((MHP__EVENTS & (MHP__EVENTS - 1)) == 0, "slots are found by a mask");
 _Static_assert(sizeof(ring.bell) == 4, "a futex has 32 bits");
 
-static void
-store(const union words *from)
+void
+mhp__events_put(const struct mhp__record *record)
 {
-	uint64_t seq = from->record.event.seq;
+	uint64_t seq = record->event.seq;
 	unsigned slot = seq % MHP__EVENTS;
+	union words words;
 
+	memset(&words, 0, sizeof(words));
+	words.record = *record;
 	atomic_store_explicit(&ring.slot[slot].seq, 0, memory_order_relaxed);
 	atomic_thread_fence(memory_order_release);
 	for (unsigned i = 0; i < RECORD_WORDS; i++)
-		atomic_store_explicit(&ring.slot[slot].word[i], from->word[i],
+		atomic_store_explicit(&ring.slot[slot].word[i], words.word[i],
 				      memory_order_relaxed);
 	atomic_store_explicit(&ring.slot[slot].seq, seq, memory_order_release);
 	atomic_store(&ring.last, seq);
-}
-
-/* The engine is known from the first event on, before the pool is: it is the only one. */
-void
-mhp_control_trace(void *trace_ctx, const struct mhp_event *event)
-{
-	struct mhp *m = mhp__control.m;
-	union words words = { .record.event = *event };
-	(void)trace_ctx;
-
-	words.record.event.text = NULL;
-	if (event->text != NULL)
-		memcpy(words.record.text, event->text, strnlen(event->text, MHP_WHY_TEXT - 1));
-	if (m != NULL && event->pfn != MHP_PFN_NONE && event->cause != MHP_CAUSE_NONE) {
-		const char *owner = mhp_owner_name(m, event->owner);
-		memcpy(words.record.owner, owner, strnlen(owner, MHP_OWNER_NAME_MAX));
-	}
-	if (m != NULL && event->kind == MHP_EV_POLICY) {
-		mhp_get_policy(m, &words.record.policy);
-		words.record.memmap_switch = (uint8_t)mhp_get_memmap_on_memory(m);
-		words.record.has_policy = true;
-	}
-	store(&words);
-	mhp__metrics_count(event);
-	mhp__events_ring();
 }
 
 uint64_t

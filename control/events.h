@@ -25,6 +25,8 @@ struct mhp__record {
 
 /* ---- events.c ---- */
 
+/* The next event; the callback of the engine is the only one that puts any. */
+void mhp__events_put(const struct mhp__record *record);
 /* The number of the last event; 0: there was none yet. */
 uint64_t mhp__events_last(void);
 /* The first event that the ring still has. */

@@ -5,6 +5,7 @@
  * Pieces are short: each fits the buffer. After the client is gone, writing does nothing.
  */
 #define _GNU_SOURCE
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -90,4 +91,11 @@ mhp__out_error(struct mhp__out *out, int code, const char *format, ...)
 	mhp__out(out, "{\"error\":%d", code);
 	mhp__out_string(out, ",", "text", text);
 	mhp__out(out, "}\n");
+}
+
+bool
+mhp__client_gone(int fd)
+{
+	struct pollfd client = { .fd = fd };
+	return poll(&client, 1, 0) == 1 && (client.revents & (POLLHUP | POLLERR)) != 0;
 }

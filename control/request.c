@@ -9,7 +9,6 @@
  * are those that were there when it came (R69): `as_of` says so unless the client did.
  */
 #define _GNU_SOURCE
-#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -74,13 +73,6 @@ void
 mhp__wait_end(void)
 {
 	atomic_fetch_sub(&nr_waiting, 1);
-}
-
-bool
-mhp__client_gone(int fd)
-{
-	struct pollfd client = { .fd = fd };
-	return poll(&client, 1, 0) == 1 && (client.revents & (POLLHUP | POLLERR)) != 0;
 }
 
 /* Blocks leave: what comes now waits for that, here, where it sees its client go. */

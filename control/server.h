@@ -44,6 +44,8 @@ void mhp__out(struct mhp__out *out, const char *format, ...) __attribute__((form
 /* "name":"text", with what JSON wants escaped; before: a comma or what opens the object. */
 void mhp__out_string(struct mhp__out *out, const char *before, const char *name, const char *text);
 void mhp__out_flush(struct mhp__out *out);
+/* Has the client of a connection hung up? */
+bool mhp__client_gone(int fd);
 void mhp__out_error(struct mhp__out *out, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -91,8 +93,6 @@ void mhp__usage(uint64_t *used_bytes, uint64_t *free_bytes);
 
 /* Carry out a line. */
 void mhp__request(struct mhp__out *out, char *line);
-/* Has the client of a connection hung up? */
-bool mhp__client_gone(int fd);
 
 /*
  * Around what waits for the engine. False: too many do already, as some threads stay for requests

@@ -86,7 +86,15 @@ next_leaving_range(struct mhp *m, void *set, uint32_t *cursor, struct mhp__range
 	return true;
 }
 
-static const struct mhp__range_iter leaving_ranges = { next_leaving_range, NULL };
+/* Metadata of a block that is removed by this call: its host is emptied of it before it goes. */
+static bool
+goes_with_its_block(const struct mhp *m, unsigned owner, uint64_t cookie)
+{
+	return owner == MHP_OWNER_MEMMAP && mhp__bitset_test(&m->removing, (uint32_t)cookie);
+}
+
+static const struct mhp__range_iter leaving_ranges = { .next = next_leaving_range,
+						       .excepts = goes_with_its_block };
 
 static void
 set_leaving_states(struct mhp *m, enum mhp_block_state from, enum mhp_block_state to)

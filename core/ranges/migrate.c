@@ -192,7 +192,10 @@ pass_chunk(struct pass *pass, const struct mhp_chunk *chunk)
 {
 	struct mhp *m = pass->mover->m;
 
-	if (chunk->owner == MHP_OWNER_BAD || mhp__owner_goes_along(m, chunk->owner, chunk->cookie))
+	if (chunk->owner == MHP_OWNER_BAD)
+		return;
+	if (pass->mover->excepts != NULL &&
+	    pass->mover->excepts(m, chunk->owner, chunk->cookie))
 		return;
 	if (mhp__owner_movable(m, chunk->owner)) {
 		if (pass->owner != chunk->owner)

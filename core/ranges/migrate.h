@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * migrate.h - moving pages: room reserved first, then batches of moves.
+ * migrate.h - moving pages: room taken first, then batches of moves.
  *
  * Room is a set of free pages taken before anything moves. It needs no memory to be kept: each
  * chunk is an allocated page of MHP_OWNER_ROOM whose cookie links it to the next.
@@ -41,6 +41,8 @@ struct mhp__mover {
 	struct mhp__move_error error;  /* of the first page that stayed, in the pass under way */
 	bool (*stop)(struct mhp__mover *mover); /* polled by whoever walks, for each batch */
 	uint64_t deadline_ns;          /* for stop */
+	/* Pages that stay and are no obstacle (ranges.h); NULL: there are none. */
+	bool (*excepts)(const struct mhp *m, unsigned owner, uint64_t cookie);
 };
 
 void mhp__room_init(struct mhp__room *room);

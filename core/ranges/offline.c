@@ -32,6 +32,7 @@ struct survey {
 	uint64_t nr_movable;              /* frames, of all ranges */
 	bool probe;                       /* ask owners whether they would let go */
 	struct mhp__mover *mover;         /* whose bounds hold; NULL: nobody's */
+	mhp__except_fn *excepts;
 };
 
 static void
@@ -104,7 +105,7 @@ survey_chunk(struct mhp *m, const struct mhp_chunk *chunk, struct survey *survey
 
 	if (chunk->owner == MHP_OWNER_NONE)
 		return; /* cached, or on its way: not an obstacle yet */
-	if (mhp__owner_goes_along(m, chunk->owner, chunk->cookie))
+	if (survey->excepts != NULL && survey->excepts(m, chunk->owner, chunk->cookie))
 		return;
 	if (chunk->owner == MHP_OWNER_BAD) {
 		why->nr_bad += nr_pages;
@@ -147,6 +148,7 @@ survey_all(struct mhp *m, const struct mhp__range_iter *ranges, struct survey *s
 	struct mhp__range range;
 	uint32_t cursor = 0;
 
+	survey->excepts = ranges->excepts;
 	while (ranges->next(m, ranges->set, &cursor, &range))
 		if (!survey_range(m, &range, survey, why))
 			return false;
@@ -514,6 +516,7 @@ empty_all(struct mhp *m, const struct mhp__range_iter *ranges, const struct mhp_
 	mover.m = m;
 	mover.may_fill = true;
 	mover.stop = must_stop;
+	mover.excepts = ranges->excepts;
 	mover.deadline_ns = atomic_load_explicit(&m->progress_start_ns, memory_order_relaxed) +
 			    deadline_ms * UINT64_C(1000000);
 	mhp__room_init(&mover.room);

@@ -22,11 +22,15 @@ struct mhp__range {
 	uint8_t zone;                  /* enum mhp_zone_kind */
 };
 
+/* Pages that the ranges need not be empty of until they are committed: the caller sees to them. */
+typedef bool mhp__except_fn(const struct mhp *m, unsigned owner, uint64_t cookie);
+
 /* The ranges of one call: next(cursor) yields them in address order. The caller keeps them in
  * whatever form it likes; nothing is allocated for them. */
 struct mhp__range_iter {
 	bool (*next)(struct mhp *m, void *set, uint32_t *cursor, struct mhp__range *ret_range);
 	void *set;
+	mhp__except_fn *excepts;      /* NULL: nothing */
 };
 
 /* What listeners are told of a range. */
@@ -35,14 +39,14 @@ struct mhp_notice mhp__range_notice(const struct mhp__range *range, enum mhp_not
 /* Hotplug lock held in all. */
 MHP_MUST_CHECK int mhp__online_pages_prepare(struct mhp *m, const struct mhp__range *range,
 					     struct mhp_why *reterr_why);
-/* zeroed: the range has never been used and its metadata is known to be zero. */
+/* zeroed: the range has never been used and its descriptors are known to be zero. */
 void mhp__online_pages_commit(struct mhp *m, const struct mhp__range *range, bool zeroed);
 void mhp__online_pages_abort(struct mhp *m, const struct mhp__range *range);
 
 MHP_MUST_CHECK int mhp__offline_pages_prepare(struct mhp *m, const struct mhp__range_iter *ranges,
 					      const struct mhp_offline_opts *opts,
 					      struct mhp_why *reterr_why);
-/* False: it holds something that has to go first (mhp__owner_goes_along()); nothing has changed. */
+/* False: it still holds an excepted page; nothing has changed. */
 MHP_MUST_CHECK bool mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range);
 /* The dry run: what prepare would say, without listeners. */
 MHP_MUST_CHECK int mhp__offline_pages_foresee(struct mhp *m, const struct mhp__range_iter *ranges,

@@ -29,12 +29,4 @@ mhp__owner_movable(const struct mhp *m, unsigned owner)
 void mhp__owner_describe(struct mhp *m, unsigned owner, uint64_t pfn, uint64_t cookie,
 			 char text[MHP_WHY_TEXT]);
 
-/* Does this page go before its range does: is it metadata of a block that the call under way
- * removes? */
-static inline bool
-mhp__owner_goes_along(const struct mhp *m, unsigned owner, uint64_t cookie)
-{
-	return owner == MHP_OWNER_MEMMAP && mhp__bitset_test(&m->removing, (uint32_t)cookie);
-}
-
 #endif

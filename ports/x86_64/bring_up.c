@@ -50,3 +50,14 @@ machine_bring_up(uint64_t boot_argument)
 	mmu_init();
 	machine_init();
 }
+
+void smp_ap_main(void);
+
+/* Where every other CPU starts, from boot.S. */
+void
+smp_ap_main(void)
+{
+	smp_enter();
+	traps_load();
+	smp_serve();
+}

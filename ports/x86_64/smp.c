@@ -38,7 +38,6 @@ enum {
 
 extern char ap_trampoline[], ap_trampoline_end[];
 uint64_t ap_stack_top, ap_tables;   /* boot.S: stack and tables of the CPU that is starting */
-void smp_ap_main(void);             /* boot.S */
 
 static struct smp_cpu cpus[SMP_CPUS_MAX];
 static _Atomic uint32_t online_mask = 1;
@@ -105,14 +104,17 @@ smp_tick_start(void)
 	apic_write(APIC_TIMER_COUNT, TICK_COUNT);
 }
 
-/* Where every other CPU spends its life, from boot.S. */
 void
-smp_ap_main(void)
+smp_enter(void)
 {
-	unsigned id = nr_cpus;          /* smp_start() waits for us before it goes on */
+	become(nr_cpus); /* smp_start() waits for us before it goes on */
+}
 
-	become(id);
-	traps_load();
+void
+smp_serve(void)
+{
+	unsigned id = smp_self()->id;
+
 	apic_on();
 	cpus[id].apic_id = (uint8_t)(apic[APIC_ID / 4] >> 24);
 	atomic_fetch_or(&online_mask, 1U << id);

@@ -35,6 +35,10 @@ void smp_init(void);
 /* Turn on the local APIC and start up to nr_cpus CPUs in all. Returns how many run. */
 unsigned smp_start(unsigned nr_cpus);
 unsigned smp_nr_cpus(void);
+/* For a CPU that smp_start() has started: become the next one. */
+void smp_enter(void);
+/* Then, with its vectors loaded: answer smp_run() for ever. */
+_Noreturn void smp_serve(void);
 /* The NUMA node of a CPU. */
 unsigned smp_node(unsigned cpu);
 /* End of interrupt. */

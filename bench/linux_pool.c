@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * linux_pool.c - what the parts of the Linux port's benchmark share: clocks, order statistics,
+ * pools, reserved huge pages.
+ *
+ * Whatever goes wrong ends the run: half a figure is worse than none. Huge pages that were reserved
+ * for a run are given back when it ends.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "linux.h"
+
+#define HUGE_PAGES_PATH "/sys/kernel/mm/hugepages/hugepages-2048kB/"
+
+static uint64_t
+clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+uint64_t
+bench_now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t
+bench_process_ns(void)
+{
+	return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+uint64_t
+bench_thread_ns(void)
+{
+	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+double
+bench_share(double *samples, size_t nr, double share)
+{
+	if (nr == 0)
+		return 0;
+	qsort(samples, nr, sizeof(samples[0]), compare);
+	return samples[(size_t)((double)(nr - 1) * share)];
+}
+
+void
+bench_die(const char *what)
+{
+	fprintf(stderr, "bench-linux: %s failed\n", what);
+	exit(1);
+}
+
+void
+bench_must(int err, const char *what, const struct mhp_text *text)
+{
+	if (err == 0)
+		return;
+	fprintf(stderr, "bench-linux: %s: error %d %s\n", what, err,
+		text != NULL ? text->text : "");
+	exit(1);
+}
+
+/* ---- pools ---- */
+
+struct mhp_pool *
+bench_pool(uint64_t max_bytes, bool huge)
+{
+	struct mhp_pool_opts opts = { .max_bytes = max_bytes,
+				      .page_bytes = huge ? BENCH_HUGE : BENCH_PAGE };
+	struct mhp_text text = { "" };
+	struct mhp_pool *pool;
+
+	bench_must(mhp_pool_create(&opts, &pool, &text), "mhp_pool_create", &text);
+	return pool;
+}
+
+void
+bench_add(struct mhp_pool *pool, uint64_t bytes, bool huge)
+{
+	struct mhp_add_opts opts = {
+		.flags = MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE | MHP_ADD_ONLINE,
+		.zone = MHP_ZONE_MOVABLE,
+	};
+	struct mhp_backing backing = {
+		.kind = huge ? MHP_BACKING_HUGETLB_2M : MHP_BACKING_MEMFD,
+		.node = MHP_BACKING_NODE_NONE,
+	};
+	struct mhp_text text = { "" };
+
+	bench_must(mhp_pool_add(pool, &backing, bytes, &opts, NULL, &text), "mhp_pool_add", &text);
+}
+
+void
+bench_offline(struct mhp_pool *pool, uint32_t block)
+{
+	struct mhp_blocks set = { block, 1 };
+
+	bench_must(mhp_offline(mhp_pool_engine(pool), &set, 1, NULL, NULL), "mhp_offline", NULL);
+}
+
+void
+bench_online(struct mhp_pool *pool, uint32_t block)
+{
+	struct mhp_blocks set = { block, 1 };
+
+	bench_must(mhp_online(mhp_pool_engine(pool), set, MHP_ZONE_MOVABLE, NULL), "mhp_online",
+		   NULL);
+}
+
+void
+bench_end(struct mhp_pool *pool)
+{
+	struct mhp *m = mhp_pool_engine(pool);
+	const struct mhp_geometry *geo = mhp_get_geometry(m);
+	struct mhp_span all = { { 0 }, (uint64_t)geo->nr_blocks * BENCH_BLOCK };
+
+	bench_must(mhp_remove(m, &all, 1, NULL, NULL), "mhp_remove", NULL);
+	bench_must(mhp_pool_destroy(pool), "mhp_pool_destroy", NULL);
+}
+
+bool
+bench_can_move(struct mhp_pool *pool, const char *part)
+{
+	struct mhp_text text = { "" };
+
+	if (mhp_pool_can_move(pool, &text))
+		return true;
+	printf("%s: left out: %s\n", part, text.text);
+	return false;
+}
+
+/* ---- huge pages ---- */
+
+static uint64_t
+read_number(const char *name)
+{
+	char path[128];
+	unsigned long value = 0;
+
+	snprintf(path, sizeof(path), HUGE_PAGES_PATH "%s", name);
+	FILE *file = fopen(path, "r");
+	if (file == NULL || fscanf(file, "%lu", &value) != 1)
+		value = 0;
+	if (file != NULL)
+		fclose(file);
+	return value;
+}
+
+static void
+write_reserved(uint64_t nr)
+{
+	FILE *file = fopen(HUGE_PAGES_PATH "nr_hugepages", "w");
+
+	if (file == NULL)
+		return;
+	fprintf(file, "%lu", (unsigned long)nr);
+	fclose(file);
+}
+
+static uint64_t reserved_before;
+static bool reserved;
+
+static void
+restore(void)
+{
+	write_reserved(reserved_before);
+}
+
+bool
+bench_reserve_huge(uint64_t nr)
+{
+	uint64_t free = read_number("free_hugepages");
+
+	if (free >= nr)
+		return true;
+	if (!reserved) {
+		reserved_before = read_number("nr_hugepages");
+		reserved = true;
+		atexit(restore);
+	}
+	write_reserved(read_number("nr_hugepages") + nr - free);
+	return read_number("free_hugepages") >= nr;
+}
