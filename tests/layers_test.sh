@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# layers_test.sh - the range layer takes pages and a count, and no word about reserves is in it (R14):
-# scripts/check-style accepts it as it is, and notices such a word in each of its files.
+# layers_test.sh - the layers of the core are what they say (R14): scripts/check-style accepts the
+# sources as they are, and refuses an upward include, an upward call, a circle of calls, and a word for
+# what lies before a range in any file of the range layer.
 #
 # usage: layers_test.sh SOURCE_DIR
 set -u
@@ -9,15 +10,7 @@ source=$1
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 tar -C "$source" --exclude=./build --exclude=./.git -cf - . | tar -C "$dir" -xf - || exit 1
-rule="FAILED style__range_layer_knows_ranges_only"
 failed=0
-
-# Does check-style, which must run to its end, name the rule?
-notices() {
-	"$dir/scripts/check-style" >"$dir/said" 2>&1
-	tail -n 1 "$dir/said" | grep -q ' passed, ' || fail "check-style did not run to its end"
-	grep -qx "$rule" "$dir/said"
-}
 
 fail() {
 	echo "layers_test: $*" >&2
@@ -25,17 +18,38 @@ fail() {
 	failed=1
 }
 
-notices && fail "the range layer knows of reserves: see scripts/check-style"
-while read -r file word; do
-	echo "/* $word */" >>"$dir/core/ranges/$file"
-	notices || fail "check-style does not notice '$word' in core/ranges/$file"
-	cp "$source/core/ranges/$file" "$dir/core/ranges/$file"
-done <<'END'
-ranges.c reserve
-ranges.h memmap_on_memory
-offline.c altmap
-migrate.c vmemmap
-END
+# refuses RULE: does check-style, which must run to its end, name the rule?
+refuses() {
+	"$dir/scripts/check-style" "$1" >"$dir/said" 2>&1
+	tail -n 1 "$dir/said" | grep -q ' passed, ' || fail "check-style did not run to its end"
+	grep -qx "FAILED style__$1" "$dir/said"
+}
+
+# plant RULE FILE TEXT: with this at its end, the file breaks the rule.
+plant() {
+	printf '%s\n' "$3" >>"$dir/$2"
+	refuses "$1" || fail "check-style does not notice '$3' in $2"
+	cp "$source/$2" "$dir/$2"
+}
+
+for rule in layers_see_only_below no_two_files_in_a_circle range_layer_knows_ranges_only; do
+	refuses $rule && fail "the sources break $rule: see scripts/check-style"
+done
+
+plant layers_see_only_below core/pages/zone.c '#include "blocks/block.h"'
+plant layers_see_only_below core/tables/bad.c 'int up(struct mhp *m) { return mhp_check(m, true, 0, 0); }'
+plant layers_see_only_below core/base/sum.h 'static inline bool up(const struct mhp *m) { return mhp__owner_known(m, 1); }'
+plant no_two_files_in_a_circle core/tables/owner.c 'void around(struct mhp *m) { mhp__notify(m, 0); }'
+plant no_two_files_in_a_circle control/out.c 'void around(void) { mhp__request(0, 0); }'
+plant no_two_files_in_a_circle bench/measure.c 'void around(void) { bench_pages(); }'
+
+words="reserve altmap vmemmap metadata memmap_on_memory reserved mhp__block_set_state"
+for file in "$source"/core/ranges/*.[ch]; do
+	word=${words%% *}
+	words="${words#* } $word"
+	plant range_layer_knows_ranges_only "core/ranges/$(basename "$file")" "/* $word */"
+done
+plant range_layer_knows_ranges_only core/ranges/carve.c 'int node(struct mhp *m) { return m->blocks[0].node; }'
 rm "$dir/core/ranges/ranges.c"
-notices || fail "check-style does not notice that core/ranges/ranges.c is not there"
+refuses range_layer_knows_ranges_only || fail "check-style does not notice that a file is not there"
 exit $failed
