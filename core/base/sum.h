@@ -14,6 +14,22 @@
 
 #include "base/mem.h"
 
+/* 1 if an odd number of bits is set. Where no instruction does it, compilers call their own
+ * library, which a kernel does not have; so fold by hand there. */
+static inline unsigned
+mhp__parity(uint64_t word)
+{
+#ifdef __x86_64__
+	return (unsigned)__builtin_parityll(word);
+#else
+	word ^= word >> 32;
+	word ^= word >> 16;
+	word ^= word >> 8;
+	word ^= word >> 4;
+	return 0x6996U >> (word & 15) & 1U; /* the parities of 0 to 15 */
+#endif
+}
+
 static inline uint32_t
 mhp__sum_word(uint32_t sum, uint32_t word)
 {

@@ -9,6 +9,7 @@
 #ifndef MHP_CORE_MEMMAP_H
 #define MHP_CORE_MEMMAP_H
 
+#include "base/sum.h"
 #include "state/instance.h"
 
 #ifndef MHP_VMEMMAP
@@ -75,7 +76,7 @@ mhp__page_begin(struct mhp_page *page, unsigned owner, unsigned order, uint64_t 
 {
 	uint64_t word = (uint64_t)order << 16 | owner;
 	/* Without a branch: the parity of cookies is as good as random. */
-	word |= (uint64_t)(__builtin_parityll(word ^ cookie) ^ 1) << 63;
+	word |= (uint64_t)(mhp__parity(word ^ cookie) ^ 1U) << 63;
 	atomic_store_explicit(&page->cookie, cookie, memory_order_relaxed);
 	atomic_store_explicit(&page->word, word, memory_order_release);
 }

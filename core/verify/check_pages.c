@@ -9,6 +9,7 @@
  * hold. With other threads about, descriptors of taken frames change under nobody's lock and are
  * left out, as are those of wholly free pageblocks, which may be memory that was never touched.
  */
+#include "base/sum.h"
 #include "memmap/memmap.h"
 #include "pages/arena.h"
 #include "pages/poison.h"
@@ -77,7 +78,7 @@ check_head(struct mhp__check *c, const struct pageblock *pb, uint64_t pfn)
 	unsigned order = mhp__word_order(word), owner = mhp__word_owner(word);
 	bool known = mhp__owner_known(c->m, owner) && (owner != MHP_OWNER_ROOM || c->inside);
 	bool good = mhp__check_eq(c, 10, "parity of a descriptor (pfn)", pfn,
-				  (uint64_t)__builtin_parityll(word ^ cookie), 1);
+				  mhp__parity(word ^ cookie), 1);
 
 	good &= mhp__check_eq(c, 10, "unused bits of a descriptor (pfn)", pfn,
 			      word & ~(MHP_WORD_PARITY | 0xffffff), 0);

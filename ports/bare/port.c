@@ -24,6 +24,10 @@
 #include "string.h"
 #include "cpu.h"
 
+/* The descriptors of a block, eight bytes each or more, fill pages: 64 KiB of them are 512 MiB. */
+#define SMALLEST_BLOCK ((uint64_t)PAGE_BYTES / 8 * PAGE_BYTES)
+#define BLOCK_BYTES (SMALLEST_BLOCK > UINT64_C(128) << 20 ? SMALLEST_BLOCK : UINT64_C(128) << 20)
+
 enum {
 	BAD_PAGES_MAX = 64,
 	/* A large page, or the largest that the engine takes. */
@@ -224,7 +228,7 @@ find_window(uint64_t block_bytes)
 static int
 choose_geometry(void)
 {
-	uint64_t block = bootmem_option_number("block", UINT64_C(128) << 20);
+	uint64_t block = bootmem_option_number("block", BLOCK_BYTES);
 	uint64_t section = bootmem_option_number("section", UINT64_C(128) << 20);
 	int error = find_window(block);
 

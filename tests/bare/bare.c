@@ -3,7 +3,7 @@
  * bare.c - runs scripts against the bare-metal image under QEMU, and images of test cases (suite/).
  *
  *     bare [--show] [--wait SECONDS] [--qemu PROGRAM] --image KERNEL [--hosted PROGRAM]
- *          [--machine q35|pc] SCRIPT... | --cases [OPTION | CASE]...
+ *          [--machine q35|pc|virt] SCRIPT... | --cases [OPTION | CASE]...
  *
  * A script is lines of one directive each (docs/PORTING.md lists them): what machine to start, what
  * to type on its serial console and what to wait for there, which DIMMs to plug, which events QEMU
@@ -205,20 +205,54 @@ split(char *text, const char **argv, unsigned *nr)
 		argv[(*nr)++] = word;
 }
 
+/*
+ * How a machine is started. A PC's QEMU loads the image by PVH. The Arm machine has memory hotplug
+ * only when it believes in a firmware, so there the image is that; given again as a kernel, it is
+ * ignored, but the command line comes along.
+ */
+static const struct machine {
+	const char *name, *qemu, *arguments;
+	bool is_pc;
+} machines[] = {
+	{ "q35", "qemu-system-x86_64", "-machine q35 -device isa-debug-exit,iobase=0xf4,iosize=4",
+	  true },
+	{ "pc", "qemu-system-x86_64", "-machine pc -device isa-debug-exit,iobase=0xf4,iosize=4",
+	  true },
+	{ "virt", "qemu-system-aarch64", "-machine virt,gic-version=2 -cpu max -semihosting",
+	  false },
+};
+enum { NR_MACHINES = sizeof(machines) / sizeof(machines[0]) };
+
+static const struct machine *
+machine_named(const char *name)
+{
+	for (size_t i = 0; i < NR_MACHINES; i++) {
+		if (strcmp(machines[i].name, name) == 0)
+			return &machines[i];
+	}
+	return NULL;
+}
+
 static void
 exec_qemu(const struct run *run, int console_fd, int qmp_fd)
 {
-	const char *argv[ARGS_MAX] = { run->qemu, "-machine", run->machine, "-accel", "tcg",
-				       "-display", "none", "-nodefaults", "-no-reboot", "-device",
-				       "isa-debug-exit,iobase=0xf4,iosize=4", "-kernel", run->image,
+	const struct machine *machine = machine_named(run->machine);
+	const char *argv[ARGS_MAX] = { run->qemu, "-accel", "tcg", "-display", "none",
+				       "-nodefaults", "-no-reboot", "-kernel", run->image,
 				       "-append", run->append };
-	unsigned nr = 15;
+	unsigned nr = 11;
 	char console[64], qmp[64], arguments[LINE_MAX_BYTES + 256];
+
+	if (!machine->is_pc) {
+		argv[nr++] = "-bios";
+		argv[nr++] = run->image;
+	}
 
 	snprintf(console, sizeof(console), "socket,id=console,fd=%d", console_fd);
 	snprintf(qmp, sizeof(qmp), "socket,id=qmp,fd=%d", qmp_fd);
 	snprintf(arguments, sizeof(arguments), "-chardev %s -serial chardev:console -chardev %s "
-		 "-mon chardev=qmp,mode=control %s", console, qmp, run->arguments);
+		 "-mon chardev=qmp,mode=control %s %s", console, qmp, machine->arguments,
+		 run->arguments);
 	split(arguments, argv, &nr);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	execvp(run->qemu, (char *const *)(void *)argv);
@@ -647,7 +681,7 @@ run_script(struct run *run)
 		fail(run, "the script ends without quit, fails or dies");
 }
 
-/* Does the script's "machines" line name this machine? Without one: all. */
+/* Does the script's "machines" line name this machine? Without one: all PCs. */
 static bool
 wants_machine(const struct run *run)
 {
@@ -686,12 +720,13 @@ is_program(const char *name)
 static unsigned
 run_on_machines(struct run *run, const char *only)
 {
-	static const char *const machines[] = { "q35", "pc" };
 	unsigned nr = 0;
 
-	for (size_t i = 0; i < sizeof(machines) / sizeof(machines[0]); i++) {
-		run->machine = machines[i];
-		if ((only != NULL && strcmp(only, run->machine) != 0) || !wants_machine(run))
+	for (size_t i = 0; i < NR_MACHINES; i++) {
+		run->machine = machines[i].name;
+		if (only != NULL ? strcmp(only, run->machine) != 0 : !machines[i].is_pc)
+			continue;
+		if (!wants_machine(run))
 			continue;
 		run_script(run);
 		nr++;
@@ -827,8 +862,11 @@ main(int argc, char **argv)
 			run.image = value;
 		else if ((value = option_value(argv, &i, "--hosted")) != NULL)
 			run.hosted = value;
-		else if ((value = option_value(argv, &i, "--machine")) != NULL)
+		else if ((value = option_value(argv, &i, "--machine")) != NULL &&
+			 machine_named(value) != NULL) {
 			only = value;
+			run.qemu = machine_named(value)->qemu;
+		}
 		else if (strcmp(argv[i], "--cases") == 0 && run.image != NULL)
 			return cases(&run, argv + i + 1);
 		else if ((value = option_value(argv, &i, "--wait")) != NULL)
@@ -841,8 +879,8 @@ main(int argc, char **argv)
 				skipped++;
 		} else {
 			fprintf(stderr, "usage: %s [--show] [--wait SECONDS] [--qemu PROGRAM] "
-				"--image KERNEL [--hosted PROGRAM] [--machine q35|pc] SCRIPT... "
-				"| --cases [OPTION | CASE]...\n",
+				"--image KERNEL [--hosted PROGRAM] [--machine q35|pc|virt] "
+				"SCRIPT... | --cases [OPTION | CASE]...\n",
 				argv[0]);
 			return 2;
 		}
