@@ -22,8 +22,8 @@ static const struct {
 	"  --max SIZE         how far the heap grows the pool by itself; the limit of the\n"
 	"                     cgroup, or all memory of the machine\n"
 	"  --block-size SIZE  a power of two from 4M to 4T; 128M\n"
-	"  --backing KIND     memfd, hugetlb:2M, dax:DEVICE or file:PATH, with ,node=N if\n"
-	"                     wanted; memfd\n"
+	"  --backing KIND     ram, memfd, hugetlb:2M, dax:DEVICE or file:PATH, with\n"
+	"                     ,node=N if wanted; ram\n"
 	"  --grow none        not at all: the program gets an error when memory is full\n" },
 	{ "ps", "ps [--json]",
 	"List the pools of this user; for root, of all users. USED is what is not free in\n"

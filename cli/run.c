@@ -70,7 +70,7 @@ static const struct setting {
 	{ "--boot", "MEMPLUG_BOOT", "128M", true },
 	{ "--max", "MEMPLUG_MAX", NULL, true },
 	{ "--block-size", "MEMPLUG_BLOCK_SIZE", NULL, true },
-	{ "--backing", "MEMPLUG_BACKING", "memfd", false },
+	{ "--backing", "MEMPLUG_BACKING", "ram", false },
 	{ "--grow", "MEMPLUG_GROW", "auto", false },
 	{ "--children", "MEMPLUG_CHILDREN", "pool", false },
 };

@@ -137,9 +137,11 @@ draw_counters(struct screen *screen, const struct tick *tick)
 	double rate = first ? 0 : (double)(moved - screen->moved_pages) * 4096 / seconds;
 	put(screen->line++, 1, "moved %s, %s/s   resident %s", cli_size(moved * 4096),
 	    cli_size((uint64_t)rate), cli_size(cli_resident(screen->pool)));
-	put(screen->line++, 1, "longest wait of a writer %.1f ms   forks %llu   mappings %llu",
+	put(screen->line++, 1,
+	    "longest wait of a writer %.1f ms   forks %llu   on devices %s   mappings %llu",
 	    (double)attribute(tick, "stall_max_ns") / 1e6,
 	    (unsigned long long)attribute(tick, "forks"),
+	    cli_size(attribute(tick, "settled_bytes")),
 	    (unsigned long long)attribute(tick, "mappings"));
 	screen->moved_pages = moved;
 	screen->tick_ns = now;

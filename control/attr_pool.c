@@ -314,6 +314,8 @@ const struct mhp__attr mhp__pool_attrs[] = {
 	{ "pool_name", POOL, 0444, show_name, NULL, 0 },
 	{ "pool_pid", POOL, 0444, show_pid, NULL, 0 },
 	COUNTER(committed_bytes),
+	COUNTER(settled_bytes),
+	COUNTER(relabelled_pages),
 	COUNTER(moved_pages),
 	COUNTER(untouched_pages),
 	COUNTER(move_batches),
@@ -323,7 +325,5 @@ const struct mhp__attr mhp__pool_attrs[] = {
 	COUNTER(mappings),
 	COUNTER(mappings_max),
 	COUNTER(forks),
-	COUNTER(cow_pages),
-	COUNTER(quarantined_pages),
 };
 const size_t mhp__nr_pool_attrs = sizeof(mhp__pool_attrs) / sizeof(mhp__pool_attrs[0]);

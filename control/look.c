@@ -129,25 +129,20 @@ mhp__request_info(struct mhp__out *out, const struct mhp__fields *fields)
 {
 	const struct mhp__control *control = &mhp__control;
 	struct mhp_stats stats;
-	struct mhp_text why = { "" };
 	uint64_t used_bytes, free_bytes;
 	(void)fields;
 
 	mhp_get_stats(control->m, &stats);
-	bool moves = mhp_pool_can_move(control->pool, &why);
 	mhp__usage(&used_bytes, &free_bytes);
 	mhp__out(out, "{\"pid\":%d", control->pid);
 	mhp__out_string(out, ",", "name", control->name);
 	mhp__out(out, ",\"block_size_bytes\":%llu,\"blocks\":%u,\"blocks_online\":%u,"
 		 "\"max_bytes\":%llu,\"used_bytes\":%llu,\"free_bytes\":%llu,"
-		 "\"metadata_bytes\":%llu,\"bad_pages\":%u,\"movable\":%s",
+		 "\"metadata_bytes\":%llu,\"bad_pages\":%u}\n",
 		 (unsigned long long)mhp__block_bytes(), stats.blocks_present, stats.blocks_online,
 		 (unsigned long long)(control->opts.get_max != NULL ? control->opts.get_max() : 0),
 		 (unsigned long long)used_bytes, (unsigned long long)free_bytes,
-		 (unsigned long long)stats.metadata_bytes, stats.bad_pages,
-		 moves ? "true" : "false");
-	mhp__out_string(out, ",", "movable_why", why.text);
-	mhp__out(out, "}\n");
+		 (unsigned long long)stats.metadata_bytes, stats.bad_pages);
 }
 
 static void

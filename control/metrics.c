@@ -197,10 +197,9 @@ out_port(struct mhp__out *out)
 		 stats.moved_pages, stats.untouched_pages, stats.move_batches, stats.stall_max_ns,
 		 stats.stall_sum_ns);
 	mhp__out(out, ",\"map_retries\":%" PRIu64 ",\"mappings\":%" PRIu64 ",\"mappings_max\":%"
-		 PRIu64 ",\"forks\":%" PRIu64 ",\"children\":%u,\"cow_pages\":%" PRIu64
-		 ",\"quarantined_pages\":%" PRIu64 "}", stats.map_retries, stats.mappings,
-		 stats.mappings_max, stats.forks, (unsigned)stats.children, stats.cow_pages,
-		 stats.quarantined_pages);
+		 PRIu64 ",\"forks\":%" PRIu64 ",\"settled_bytes\":%" PRIu64
+		 ",\"relabelled_pages\":%" PRIu64 "}", stats.map_retries, stats.mappings,
+		 stats.mappings_max, stats.forks, stats.settled_bytes, stats.relabelled_pages);
 }
 
 /* ---- what the engine knows ---- */

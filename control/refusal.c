@@ -64,14 +64,10 @@ room_text(const struct mhp_why *why, char *text, size_t size)
 void
 mhp__reason_text(int code, const struct mhp_why *why, char *text, size_t size)
 {
-	struct mhp_text permission = { "" };
-	bool in_use = why->nr_movable + why->nr_unmovable != 0;
 	if (!names_block(why))
 		snprintf(text, size, "%s", mhp__error_text(code));
 	else if (why->cause == MHP_CAUSE_STATE)
 		state_text(code, why->block, text, size);
-	else if (in_use && !mhp_pool_can_move(mhp__control.pool, &permission))
-		snprintf(text, size, "it is in use, and %s", permission.text);
 	else if (why->cause == MHP_CAUSE_ROOM)
 		room_text(why, text, size);
 	else

@@ -7,12 +7,10 @@
  * now, jemalloc retains after all. The hooks are called from any thread, with locks of jemalloc
  * held, so they take no lock but those of extents.c and the region, and never allocate.
  * They also get extents that were mapped before they were installed; those go to jemalloc's own
- * hooks and are never merged with ours. In a forked child the pool is out of bounds: there
- * everything is done with private memory of the child's.
+ * hooks and are never merged with ours. A forked child has a pool of its own, and goes on with
+ * it.
  */
 #define _GNU_SOURCE
-#include <sys/mman.h>
-
 #include "heap.h"
 
 /* Giving back less than this saves too little for the mapping that it costs. */
@@ -26,28 +24,11 @@ ours(const void *address)
 	return (uintptr_t)address >= mhp__heap.start && (uintptr_t)address < mhp__heap.end;
 }
 
-static bool
-in_child(void)
-{
-	return mhp_pool_is_child(mhp__heap.pool);
-}
-
-/* Private memory of a forked child's over part of the region. */
-static bool
-child_map(void *start, size_t size, int protection)
-{
-	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
-	return mmap(start, size, protection, flags, -1, 0) != MAP_FAILED;
-}
-
 static void *
 hook_alloc(extent_hooks_t *hooks, void *new_addr, size_t size, size_t alignment, bool *zero,
 	   bool *commit_it, unsigned arena)
 {
-	(void)hooks;
-	if (in_child())
-		return mhp__heap.foreign->alloc(mhp__heap.foreign, new_addr, size, alignment, zero,
-						commit_it, arena);
+	(void)hooks, (void)arena;
 	uintptr_t start = mhp__extents_alloc((uintptr_t)new_addr, size, alignment);
 	if (start == 0)
 		return NULL;
@@ -63,7 +44,7 @@ hook_dalloc(extent_hooks_t *hooks, void *start, size_t size, bool committed, uns
 	(void)hooks;
 	if (!ours(start))
 		return mhp__heap.foreign->dalloc(mhp__heap.foreign, start, size, committed, arena);
-	return in_child() || !committed || !mhp__extents_free((uintptr_t)start, size);
+	return !committed || !mhp__extents_free((uintptr_t)start, size);
 }
 
 static void
@@ -72,8 +53,6 @@ hook_destroy(extent_hooks_t *hooks, void *start, size_t size, bool committed, un
 	(void)hooks;
 	if (!ours(start))
 		mhp__heap.foreign->destroy(mhp__heap.foreign, start, size, committed, arena);
-	else if (in_child())
-		child_map(start, size, PROT_NONE);
 	else if (committed)
 		(void)!mhp__extents_free((uintptr_t)start, size);
 }
@@ -86,8 +65,6 @@ hook_commit(extent_hooks_t *hooks, void *start, size_t size, size_t offset, size
 	if (!ours(start))
 		return mhp__heap.foreign->commit(mhp__heap.foreign, start, size, offset, length,
 						 arena);
-	if (in_child())
-		return !child_map((char *)start + offset, length, PROT_READ | PROT_WRITE);
 	return !mhp__extents_commit((uintptr_t)start + offset, length);
 }
 
@@ -100,8 +77,6 @@ hook_decommit(extent_hooks_t *hooks, void *start, size_t size, size_t offset, si
 	if (!ours(start))
 		return mhp__heap.foreign->decommit(mhp__heap.foreign, start, size, offset, length,
 						   arena);
-	if (in_child())
-		return !child_map(part, length, PROT_NONE);
 	if (length < DECOMMIT_MIN)
 		return true;
 	return mhp_region_decommit(mhp__heap.region, part, length) != 0;
@@ -115,7 +90,7 @@ hook_purge_lazy(extent_hooks_t *hooks, void *start, size_t size, size_t offset, 
 	if (!ours(start))
 		return mhp__heap.foreign->purge_lazy(mhp__heap.foreign, start, size, offset, length,
 						     arena);
-	return true; /* shared memory cannot be freed lazily */
+	return true; /* what is given back shall be back at once */
 }
 
 static bool
@@ -127,8 +102,6 @@ hook_purge_forced(extent_hooks_t *hooks, void *start, size_t size, size_t offset
 	if (!ours(start))
 		return mhp__heap.foreign->purge_forced(mhp__heap.foreign, start, size, offset,
 						       length, arena);
-	if (in_child())
-		return !child_map(part, length, PROT_READ | PROT_WRITE);
 	return mhp_region_purge(mhp__heap.region, part, length) != 0;
 }
 

@@ -58,13 +58,6 @@ mhp__heap_grow(uint64_t bytes)
 	return added;
 }
 
-static bool
-grow_for_copy(void *ctx)
-{
-	(void)ctx;
-	return mhp__heap_grow(1);
-}
-
 static int
 install(void)
 {
@@ -120,7 +113,6 @@ mhp_heap_start(struct mhp_pool *pool, const struct mhp_heap_opts *opts, struct m
 		return MHP_ENOMEM;
 	}
 	mhp__heap.pool = pool;
-	mhp_pool_set_grow(pool, grow_for_copy, NULL);
 	return install() == 0 ? 0 : no_hooks(reterr);
 }
 

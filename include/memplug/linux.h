@@ -28,6 +28,7 @@ struct mhp_text {
 };
 
 enum mhp_backing_kind {
+	MHP_BACKING_RAM,           /* ordinary memory of the process; it has no place of its own */
 	MHP_BACKING_MEMFD,         /* anonymous shared memory */
 	MHP_BACKING_HUGETLB_2M,    /* reserved huge pages */
 	MHP_BACKING_HUGETLB_1G,
@@ -47,7 +48,7 @@ struct mhp_backing {
 };
 
 /**
- * Read a backing: memfd, hugetlb, hugetlb:2M, hugetlb:1G, dax:PATH, file:PATH, each with an
+ * Read a backing: ram, memfd, hugetlb, hugetlb:2M, hugetlb:1G, dax:PATH, file:PATH, each with an
  * optional ",node=N" behind it. Return: 0, or MHP_EINVAL.
  */
 MHP_MUST_CHECK int mhp_backing_parse(const char *words, struct mhp_backing *ret_backing,
@@ -59,7 +60,7 @@ MHP_MUST_CHECK int mhp_backing_parse(const char *words, struct mhp_backing *ret_
  */
 uint64_t mhp_backing_page_bytes(const struct mhp_backing *backing);
 
-/** The word for a kind: "memfd", "hugetlb-2M", ...; never NULL. */
+/** The word for a kind: "ram", "memfd", ...; never NULL. */
 const char *mhp_backing_name(enum mhp_backing_kind kind);
 
 /** The shape of a pool. Zero means the default that is named. */
@@ -69,7 +70,6 @@ struct mhp_pool_opts {
 	uint64_t page_bytes;       /* 4 KiB (0) or 2 MiB, as mhp_backing_page_bytes() says */
 	uint16_t nr_nodes;         /* nodes of the engine; 0: 1 */
 	uint32_t nr_bad_pages;     /* memory errors to remember; 0: 1024 */
-	bool no_service;           /* no thread of ours: forked children then share regions */
 	void (*trace)(void *trace_ctx, const struct mhp_event *event);
 	void *trace_ctx;
 };
@@ -88,23 +88,17 @@ MHP_MUST_CHECK int mhp_pool_create(const struct mhp_pool_opts *opts, struct mhp_
 MHP_MUST_CHECK int mhp_pool_destroy(struct mhp_pool *pool);
 
 /**
- * Have @grow called when a page must be copied for a forked child and no frame is free. It may add
- * memory; true: it did. Called by the pool's own thread without locks. Set it before the first
- * fork.
- */
-void mhp_pool_set_grow(struct mhp_pool *pool, bool (*grow)(void *grow_ctx), void *grow_ctx);
-
-/**
- * Install the handlers that make fork copy-on-write; once per process, further calls do nothing.
+ * Install the handlers that let a forked child keep its pools; once per process, further calls do
+ * nothing.
  *
  * mhp_pool_create() does it. Call it earlier when some library's own fork handlers touch memory
- * of a region, as those of an allocator do: in a child, what was registered first runs first, and
- * until our handler has run the child still shares its regions with the parent.
+ * of a region, as those of an allocator do: what was registered first is prepared last and goes on
+ * first in the child.
+ *
+ * A child has a copy of everything that is ordinary memory: the pool, its engine, its blocks of
+ * `ram`, its regions. Frames of a device that were taken by handle are not in the child.
  */
 void mhp_fork_init(void);
-
-/** Are we a forked copy of the process that made this pool? Then the pool is out of bounds. */
-bool mhp_pool_is_child(const struct mhp_pool *pool);
 
 /**
  * Move a descriptor of ours out of the way of programs that count on getting low numbers.
@@ -115,7 +109,7 @@ int mhp_fd_high(int fd);
 /** The engine of a pool; everything of mhp.h may be used on it. */
 struct mhp *mhp_pool_engine(struct mhp_pool *pool);
 
-/** Can pages of this pool move while they are in use? If not, @reterr says what is missing. */
+/** Can pages go to devices while they are in use? If not, @reterr says what is missing. */
 bool mhp_pool_can_move(struct mhp_pool *pool, struct mhp_text *reterr);
 
 /**
@@ -156,32 +150,35 @@ uint64_t mhp_region_size(const struct mhp_region *region);
 uint64_t mhp_region_granule(const struct mhp_region *region);
 
 /**
- * Put frames of the pool behind [@start, @start + @size): readable, writable, all zeros.
+ * Put pages of the pool behind [@start, @start + @size): readable, writable, all zeros.
  *
- * Both are multiples of the pool's granule, and nothing of the range is committed. Frames are
- * taken as contiguous as they can be had.
- * Return: 0, MHP_EINVAL, MHP_EEXIST (part of it is committed), MHP_ENOMEM (no free frames, or the
- * kernel's limit of mappings is near: see mhp_pool_get_stats()); on error nothing has changed.
+ * Both are multiples of the pool's granule, and nothing of the range is committed. The memory is
+ * ordinary: it comes when it is touched, and whatever the program does to it (mprotect, mlock,
+ * madvise, fork) works as for any other.
+ * Return: 0, MHP_EINVAL, MHP_EEXIST (part of it is committed), MHP_ENOMEM (no free frames),
+ * MHP_ENOSPC (the kernel refuses: its limit of mappings is near, or the process has reached its
+ * limit of data; adding memory does not help); on error nothing has changed. Never waits.
  */
 MHP_MUST_CHECK int mhp_region_commit(struct mhp_region *region, void *start, uint64_t size);
 
 /**
- * Take the frames away and give their memory back; what was there is lost, and the range must not
- * be touched until it is committed again. Parts that are not committed are skipped.
- * Return: 0, MHP_EINVAL, MHP_EBUSY (pinned), MHP_ENOMEM (the limit of mappings is near).
+ * Give the memory back to the system and the pages to the pool; what was there is lost, and the
+ * range must not be touched until it is committed again. Parts that are not committed are skipped.
+ * Return: 0, MHP_EINVAL, MHP_EBUSY (pinned, or locked by mlock), MHP_EAGAIN (the engine is moving
+ * part of it just now); on error nothing has changed. Never waits.
  */
 MHP_MUST_CHECK int mhp_region_decommit(struct mhp_region *region, void *start, uint64_t size);
 
 /**
- * Give the memory of a committed range back but keep its frames: it reads as zeros.
- * Return: 0, MHP_EINVAL, MHP_EBUSY (pinned, or a forked child still sees it), MHP_EOPNOTSUPP (the
- * backing cannot give single pages back).
+ * Give the memory of a committed range back but keep its pages: it reads as zeros.
+ * Return: 0, MHP_EINVAL, MHP_EBUSY (pinned, or locked by mlock). Never waits.
  */
 MHP_MUST_CHECK int mhp_region_purge(struct mhp_region *region, void *start, uint64_t size);
 
 /**
- * Keep [@start, @start + @size) from moving, for memory that was handed to a device or to direct
- * I/O. Pins nest. Waits for a move of the range that is under way.
+ * Keep [@start, @start + @size) from going to a device or coming back, for memory that was handed
+ * to direct I/O. Pins nest. Ordinary memory in `ram` stays where it is anyway, so that a pin does
+ * not keep its block.
  * Return: 0, MHP_EINVAL, MHP_ENOSPC (1024 pins a pool).
  */
 MHP_MUST_CHECK int mhp_region_pin(struct mhp_region *region, void *start, uint64_t size);
@@ -192,7 +189,9 @@ int mhp_region_unpin(struct mhp_region *region, void *start, uint64_t size);
 /** What the port counts. */
 struct mhp_pool_stats {
 	uint64_t committed_bytes;  /* in all regions */
-	uint64_t moved_pages;      /* 4 KiB pages that moved */
+	uint64_t settled_bytes;    /* part of those: on devices */
+	uint64_t relabelled_pages; /* 4 KiB pages that got another number */
+	uint64_t moved_pages;      /* 4 KiB pages that were copied to a device or from it */
 	uint64_t untouched_pages;  /* part of those: nothing to copy */
 	uint64_t move_batches;
 	uint64_t stall_max_ns;     /* longest time that one batch kept writers waiting */
@@ -201,9 +200,6 @@ struct mhp_pool_stats {
 	uint64_t mappings;         /* kernel mappings that regions take */
 	uint64_t mappings_max;     /* the kernel's limit for the process */
 	uint64_t forks;
-	uint32_t children;         /* forked children that still see frames of the pool */
-	uint64_t cow_pages;        /* copied on write because of them */
-	uint64_t quarantined_pages; /* kept for them now */
 };
 
 /** Read all counters as one snapshot. Context: takes the region mutex; any thread. */

@@ -9,7 +9,7 @@
 #define _GNU_SOURCE
 #include <sys/mman.h>
 
-#include "space.h"
+#include "pool.h"
 
 static int
 check_granule(const struct mhp_pool *pool, const struct mhp__file *file, struct mhp_text *reterr)
@@ -19,66 +19,21 @@ check_granule(const struct mhp_pool *pool, const struct mhp__file *file, struct 
 				"%s is mapped in pieces of %llu MiB, the pages of a pool have 2 "
 				"MiB at most", mhp_backing_name(file->backing.kind),
 				(unsigned long long)(file->granule >> 20));
-	if (file->granule > pool->block_bytes)
+	if (file->granule > pool->space.block_bytes)
 		return mhp__say(reterr, MHP_EINVAL,
 				"%s is mapped in pieces of %llu MiB, a block has only %llu MiB",
 				mhp_backing_name(file->backing.kind),
 				(unsigned long long)(file->granule >> 20),
-				(unsigned long long)(pool->block_bytes >> 20));
-	if (file->granule > pool->granule)
-		return mhp__say(
-			reterr, MHP_EINVAL,
-			"%s is mapped in pieces of %llu KiB, but the pages of this pool have "
-			"%llu KiB: start the pool with larger pages",
-			mhp_backing_name(file->backing.kind),
-			(unsigned long long)(file->granule >> 10),
-			(unsigned long long)(pool->granule >> 10));
+				(unsigned long long)(pool->space.block_bytes >> 20));
 	return 0;
-}
-
-/* First run of count absent blocks, or nr_blocks. */
-static uint32_t
-find_gap(struct mhp_pool *pool, uint32_t count)
-{
-	uint32_t run = 0;
-	bool seen_free = false;
-	for (uint32_t block = pool->first_free; block < pool->nr_blocks; block++) {
-		if (pool->slot[block].file1 != 0) {
-			run = 0;
-			continue;
-		}
-		if (!seen_free)
-			pool->first_free = block;
-		seen_free = true;
-		if (++run == count)
-			return block + 1 - count;
-	}
-	return pool->nr_blocks;
-}
-
-/* Fill in slots; false when the file has no room for all. */
-static bool
-fill_slots(struct mhp_pool *pool, uint16_t index, uint32_t first, uint32_t count)
-{
-	struct mhp__file *file = &pool->file[index];
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t offset = first + i;
-		if (!file->by_address && !mhp__file_take(pool, file, &offset)) {
-			mhp__space_unmap(pool, first, i);
-			return false;
-		}
-		file->nr_blocks++;
-		pool->slot[first + i] = (struct mhp__slot){ offset, (uint16_t)(index + 1), 0 };
-	}
-	return true;
 }
 
 /* Huge pages are taken now: what the kernel has not got later is a bus error. */
 static int
 populate_huge(struct mhp_pool *pool, uint32_t first, uint32_t count, struct mhp_text *reterr)
 {
-	uint64_t start = first * pool->block_bytes, size = count * pool->block_bytes;
-	if (madvise(pool->direct_map + start, size, MADV_POPULATE_WRITE) == 0)
+	uint64_t start = first * pool->space.block_bytes, size = count * pool->space.block_bytes;
+	if (madvise(pool->space.direct_map + start, size, MADV_POPULATE_WRITE) == 0)
 		return 0;
 	return mhp__say(reterr, MHP_ENOMEM,
 			"the machine has not %llu MiB of free huge pages; see HugePages_Free in "
@@ -90,31 +45,25 @@ static int
 place(struct mhp_pool *pool, const struct mhp_backing *backing, uint32_t count,
       uint32_t *ret_first, uint16_t *ret_file, struct mhp_text *reterr)
 {
-	int err = mhp__file_open(pool, backing, ret_file, reterr);
+	int err = mhp__file_open(&pool->space, backing, ret_file, reterr);
 	if (err != 0)
 		return err;
-	const struct mhp__file *file = &pool->file[*ret_file];
+	const struct mhp__file *file = &pool->space.file[*ret_file];
 	err = check_granule(pool, file, reterr);
 	if (err != 0)
 		return err;
-	if (!file->can_protect && pool->uffd >= 0)
-		err = mhp__hole_start(pool, reterr);
-	else if (file->backing.kind == MHP_BACKING_DAX)
-		err = mhp__say(reterr, MHP_EPERM, "%s", pool->uffd_why.text);
-	if (err != 0)
-		return err;
-	uint32_t first = find_gap(pool, count);
-	if (first == pool->nr_blocks)
+	uint32_t first = mhp__space_find_gap(&pool->space, count);
+	if (first == pool->space.nr_blocks)
 		return mhp__say(reterr, MHP_ENXIO,
 				"the pool's address range has no room for %u more blocks", count);
-	if (!fill_slots(pool, *ret_file, first, count))
+	if (!mhp__space_fill(&pool->space, *ret_file, first, count))
 		return mhp__say(reterr, MHP_ENOSPC, "%s has %llu MiB, which is not enough for this",
 				backing->path, (unsigned long long)(file->size >> 20));
-	err = mhp__space_map(pool, first, count, reterr);
+	err = mhp__space_map(&pool->space, first, count, reterr);
 	if (err == 0 && file->by_address && file->granule != MHP__PAGE_BYTES)
 		err = populate_huge(pool, first, count, reterr);
 	if (err != 0)
-		mhp__space_unmap(pool, first, count);
+		mhp__space_unmap(&pool->space, first, count);
 	*ret_first = first;
 	return err;
 }
@@ -125,10 +74,23 @@ displace(struct mhp_pool *pool, uint32_t first, uint32_t count)
 {
 	pthread_mutex_lock(&pool->hotplug);
 	for (uint32_t block = first; block < first + count; block++)
-		if (pool->slot[block].file1 != 0)
-			mhp__space_unmap(pool, block, 1);
-	mhp__file_put_unused(pool);
+		if (pool->space.slot[block].file1 != 0)
+			mhp__space_unmap(&pool->space, block, 1);
+	mhp__file_put_unused(&pool->space);
 	pthread_mutex_unlock(&pool->hotplug);
+}
+
+/* A good moment: what others of the process map changes all the time. */
+static void
+count_mappings(struct mhp_pool *pool)
+{
+	struct mhp__budget budget;
+	mhp__budget_count(&budget, 0);
+	pthread_mutex_lock(&pool->mutex);
+	uint64_t ours = mhp__regions_mappings(pool);
+	budget.foreign = budget.foreign > ours ? budget.foreign - ours : 0;
+	pool->budget = budget;
+	pthread_mutex_unlock(&pool->mutex);
 }
 
 int
@@ -137,25 +99,26 @@ mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t 
 	     struct mhp_text *reterr)
 {
 	struct mhp_add_opts how = opts != NULL ? *opts : (struct mhp_add_opts){ 0 };
-	uint32_t first = 0, count = (uint32_t)(size / pool->block_bytes);
+	uint32_t first = 0, count = (uint32_t)(size / pool->space.block_bytes);
 
-	if (size == 0 || size % pool->block_bytes != 0)
+	if (size == 0 || size % pool->space.block_bytes != 0)
 		return mhp__say(reterr, MHP_EINVAL,
 				"the size must be a multiple of the block size, %llu MiB",
-				(unsigned long long)(pool->block_bytes >> 20));
-	if (size > pool->max_bytes)
+				(unsigned long long)(pool->space.block_bytes >> 20));
+	if (size > pool->space.max_bytes)
 		return mhp__say(reterr, MHP_ENXIO,
 				"the pool's address range has no room for %u more blocks", count);
+	count_mappings(pool);
 	pthread_mutex_lock(&pool->hotplug);
 	int err = place(pool, backing, count, &first, &how.backing, reterr);
 	if (err != 0)
-		mhp__file_put_unused(pool);
-	else if (pool->file[how.backing].can_punch)
+		mhp__file_put_unused(&pool->space);
+	else if (pool->space.file[how.backing].can_punch)
 		how.flags |= MHP_ADD_ZEROED;
 	pthread_mutex_unlock(&pool->hotplug);
 	if (err != 0)
 		return err;
-	struct mhp_span span = { { first * pool->block_bytes }, size };
+	struct mhp_span span = { { first * pool->space.block_bytes }, size };
 	err = mhp_add(pool->m, span, &how, ret_answer);
 	if (err == 0)
 		return 0;

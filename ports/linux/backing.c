@@ -9,13 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool.h"
+#include "text.h"
 
 static const struct {
 	const char *word;
 	enum mhp_backing_kind kind;
 	bool path;
 } words_known[] = {
+	{ "ram", MHP_BACKING_RAM, false },
 	{ "memfd", MHP_BACKING_MEMFD, false },
 	{ "hugetlb", MHP_BACKING_HUGETLB_2M, false },
 	{ "hugetlb:2M", MHP_BACKING_HUGETLB_2M, false },
@@ -28,7 +29,7 @@ const char *
 mhp_backing_name(enum mhp_backing_kind kind)
 {
 	static const char *const names[MHP_BACKING_KINDS] = {
-		"memfd", "hugetlb-2M", "hugetlb-1G", "dax", "file",
+		"ram", "memfd", "hugetlb-2M", "hugetlb-1G", "dax", "file",
 	};
 	return (unsigned)kind < MHP_BACKING_KINDS ? names[kind] : "?";
 }
@@ -53,7 +54,7 @@ int
 mhp_backing_parse(const char *words, struct mhp_backing *ret_backing, struct mhp_text *reterr)
 {
 	char copy[MHP_BACKING_PATH_MAX + 32];
-	struct mhp_backing backing = { .kind = MHP_BACKING_MEMFD, .node = MHP_BACKING_NODE_NONE };
+	struct mhp_backing backing = { .kind = MHP_BACKING_RAM, .node = MHP_BACKING_NODE_NONE };
 
 	if (snprintf(copy, sizeof(copy), "%s", words) >= (int)sizeof(copy))
 		return mhp__say(reterr, MHP_EINVAL, "the path of the backing is too long");
@@ -76,7 +77,7 @@ mhp_backing_parse(const char *words, struct mhp_backing *ret_backing, struct mhp
 	}
 	return mhp__say(
 		reterr, MHP_EINVAL,
-		"'%s' is no backing: memfd, hugetlb:2M, hugetlb:1G, dax:DEVICE or file:PATH, "
-		"with ,node=N if wanted",
+		"'%s' is no backing: ram, memfd, hugetlb:2M, hugetlb:1G, dax:DEVICE "
+		"or file:PATH, with ,node=N if wanted",
 		words);
 }

@@ -12,7 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "pool.h"
+#include "text.h"
 
 int
 mhp_fd_high(int fd)

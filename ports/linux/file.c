@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * file.c - the open files that blocks are pieces of.
+ * file.c - where blocks come from: `ram`, and the open files that blocks are pieces of.
  *
  * memfd and hugetlb: one sparse file per kind and node for the whole pool, in which the offset is
  * the physical address. So one descriptor serves any number of adds, and mappings of neighbouring
  * frames merge whatever adds they came from. DAX devices and files are as large as they are;
- * their blocks lie wherever there was room.
+ * their blocks lie wherever there was room. `ram` is no file at all. Once the blocks of a file are
+ * mapped, its descriptor is used for huge pages only.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <linux/memfd.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,14 +21,14 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "pool.h"
+#include "space.h"
 
 #define TMPFS_MAGIC_NUMBER 0x01021994
 
 static size_t
-used_bytes(const struct mhp_pool *pool, const struct mhp__file *file)
+used_bytes(const struct mhp__space *space, const struct mhp__file *file)
 {
-	return (file->size / pool->block_bytes / 64 + 1) * sizeof(uint64_t);
+	return (file->size / space->block_bytes / 64 + 1) * sizeof(uint64_t);
 }
 
 static bool
@@ -61,7 +61,7 @@ check_huge_pages(enum mhp_backing_kind kind, struct mhp_text *reterr)
 }
 
 static int
-open_anonymous(struct mhp_pool *pool, struct mhp__file *file, struct mhp_text *reterr)
+open_anonymous(const struct mhp__space *space, struct mhp__file *file, struct mhp_text *reterr)
 {
 	enum mhp_backing_kind kind = file->backing.kind;
 	unsigned flags = MFD_CLOEXEC;
@@ -77,14 +77,13 @@ open_anonymous(struct mhp_pool *pool, struct mhp__file *file, struct mhp_text *r
 		file->granule = giant ? UINT64_C(1) << 30 : MHP__HUGE_BYTES;
 	}
 	file->fd = mhp_fd_high(memfd_create("memplug", flags));
-	if (file->fd < 0 || ftruncate(file->fd, (off_t)pool->max_bytes) != 0)
+	if (file->fd < 0 || ftruncate(file->fd, (off_t)space->max_bytes) != 0)
 		return mhp__say(reterr, mhp__errno(errno), "cannot create a %s file: %s",
 				mhp_backing_name(kind), strerror(errno));
 	file->size = UINT64_MAX;
 	file->by_address = true;
 	file->can_punch = true;
 	file->sparse = kind == MHP_BACKING_MEMFD;
-	file->can_protect = true;
 	return 0;
 }
 
@@ -159,33 +158,19 @@ open_path(struct mhp__file *file, struct mhp_text *reterr)
 	file->size = (uint64_t)st.st_size;
 	file->granule = MHP__PAGE_BYTES;
 	file->sparse = fstatfs(file->fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC_NUMBER;
-	file->can_punch = file->can_protect = file->sparse;
+	file->can_punch = file->sparse;
 	return 0;
 }
 
-int
-mhp__file_open(struct mhp_pool *pool, const struct mhp_backing *backing, uint16_t *ret_file,
-	       struct mhp_text *reterr)
+static int
+open_place(const struct mhp__space *space, struct mhp__file *file, struct mhp_text *reterr)
 {
-	struct mhp__file *file = NULL;
+	enum mhp_backing_kind kind = file->backing.kind;
 	struct stat st;
-
-	for (unsigned i = MHP__FILES_MAX; i-- > 0;) {
-		if (pool->file[i].fd < 0) {
-			file = &pool->file[i];
-		} else if (same_backing(&pool->file[i].backing, backing)) {
-			*ret_file = (uint16_t)i;
-			return 0;
-		}
-	}
-	if (file == NULL)
-		return mhp__say(reterr, MHP_ENOSPC, "a pool takes at most %u backings",
-				MHP__FILES_MAX);
-	*file = (struct mhp__file){ .backing = *backing, .fd = -1 };
-	bool path = backing->kind == MHP_BACKING_DAX || backing->kind == MHP_BACKING_FILE;
-	int err = path ? open_path(file, reterr) : open_anonymous(pool, file, reterr);
+	bool path = kind == MHP_BACKING_DAX || kind == MHP_BACKING_FILE;
+	int err = path ? open_path(file, reterr) : open_anonymous(space, file, reterr);
 	if (err == 0 && path) {
-		void *used = mmap(NULL, used_bytes(pool, file), PROT_READ | PROT_WRITE,
+		void *used = mmap(NULL, used_bytes(space, file), PROT_READ | PROT_WRITE,
 				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 		err = used == MAP_FAILED ? MHP_ENOMEM : 0;
 		file->used = used == MAP_FAILED ? NULL : used;
@@ -193,34 +178,66 @@ mhp__file_open(struct mhp_pool *pool, const struct mhp_backing *backing, uint16_
 	if (err == 0 && fstat(file->fd, &st) == 0) {
 		file->dev = st.st_dev;
 		file->ino = st.st_ino;
-		*ret_file = (uint16_t)(file - pool->file);
 		return 0;
 	}
-	if (file->fd >= 0)
-		close(file->fd);
-	file->fd = -1;
 	return err != 0 ? err : MHP_EINVAL;
 }
 
-void
-mhp__file_put_unused(struct mhp_pool *pool)
+static void
+close_file(const struct mhp__space *space, struct mhp__file *file)
 {
-	for (unsigned i = 0; i < MHP__FILES_MAX; i++) {
-		struct mhp__file *file = &pool->file[i];
-		if (file->fd < 0 || file->nr_blocks != 0)
-			continue;
-		if (mhp__file_valid(file))
-			close(file->fd);
-		if (file->used != NULL)
-			munmap(file->used, used_bytes(pool, file));
-		file->fd = -1;
+	if (file->fd >= 0 && (file->ino == 0 || mhp__file_valid(file)))
+		close(file->fd);
+	if (file->used != NULL)
+		munmap(file->used, used_bytes(space, file));
+	*file = (struct mhp__file){ .fd = -1 };
+}
+
+int
+mhp__file_open(struct mhp__space *space, const struct mhp_backing *backing, uint16_t *ret_file,
+	       struct mhp_text *reterr)
+{
+	struct mhp__file *file = NULL;
+	for (unsigned i = MHP__FILES_MAX; i-- > 0;) {
+		if (!space->file[i].live) {
+			file = &space->file[i];
+		} else if (same_backing(&space->file[i].backing, backing)) {
+			*ret_file = (uint16_t)i;
+			return 0;
+		}
 	}
+	if (file == NULL)
+		return mhp__say(reterr, MHP_ENOSPC, "a pool takes at most %u backings",
+				MHP__FILES_MAX);
+	*file = (struct mhp__file){
+		.live = true, .fd = -1, .backing = *backing, .size = UINT64_MAX,
+		.granule = MHP__PAGE_BYTES, .by_address = true, .can_punch = true, .sparse = true,
+	};
+	if (backing->kind != MHP_BACKING_RAM) {
+		file->has_place = true;
+		file->by_address = file->can_punch = file->sparse = false;
+		int err = open_place(space, file, reterr);
+		if (err != 0) {
+			close_file(space, file);
+			return err;
+		}
+	}
+	*ret_file = (uint16_t)(file - space->file);
+	return 0;
+}
+
+void
+mhp__file_put_unused(struct mhp__space *space)
+{
+	for (unsigned i = 0; i < MHP__FILES_MAX; i++)
+		if (space->file[i].live && space->file[i].nr_blocks == 0)
+			close_file(space, &space->file[i]);
 }
 
 bool
-mhp__file_take(struct mhp_pool *pool, struct mhp__file *file, uint32_t *ret_block)
+mhp__file_take(const struct mhp__space *space, struct mhp__file *file, uint32_t *ret_block)
 {
-	uint64_t nr = file->size / pool->block_bytes;
+	uint64_t nr = file->size / space->block_bytes;
 	for (uint64_t block = 0; block < nr; block++) {
 		uint64_t bit = UINT64_C(1) << (block % 64);
 		if (file->used[block / 64] & bit)
@@ -244,25 +261,4 @@ mhp__file_valid(const struct mhp__file *file)
 {
 	struct stat st;
 	return fstat(file->fd, &st) == 0 && st.st_dev == file->dev && st.st_ino == file->ino;
-}
-
-void
-mhp__file_punch(const struct mhp__file *file, uint64_t offset, uint64_t size)
-{
-	if (file->can_punch && mhp__file_valid(file))
-		fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
-			  (off_t)size);
-}
-
-bool
-mhp__file_data(const struct mhp__file *file, uint64_t offset, uint64_t size, uint64_t *ret_start)
-{
-	*ret_start = offset;
-	if (!file->sparse || !mhp__file_valid(file))
-		return true;
-	off_t start = lseek(file->fd, (off_t)offset, SEEK_DATA);
-	if (start < 0)
-		return errno != ENXIO;
-	*ret_start = (uint64_t)start;
-	return *ret_start < offset + size;
 }

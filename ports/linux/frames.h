@@ -13,9 +13,12 @@
 /* Frames for up to nr pages from page on, as long a run as can be had. False: none. */
 bool mhp__frames_take(struct mhp_region *region, uint64_t page, uint64_t nr, uint64_t *ret_pfn,
 		      uint64_t *ret_nr, unsigned *ret_order);
-/* Cut the page of the pool that entry page is in into single frames. */
+/* Cut the page of the pool that reaches over the edge in front of page, if one does, into single
+ * frames. */
 void mhp__frames_split(struct mhp_region *region, uint64_t page);
-/* Wait until no page of [page, page + nr) is on its way; the mutex is let go meanwhile. */
-void mhp__frames_settle(struct mhp_region *region, uint64_t page, uint64_t nr);
+/* Give back the frames of what is committed of [page, page + nr): whole pages, none isolated. */
+void mhp__frames_give(struct mhp_region *region, uint64_t page, uint64_t nr);
+/* Does the engine hold any page of [page, page + nr)? */
+bool mhp__frames_held(const struct mhp_region *region, uint64_t page, uint64_t nr);
 
 #endif

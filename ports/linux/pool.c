@@ -1,26 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pool.c - the life of a pool, and adding memory to it.
+ * pool.c - the life of a pool.
  *
  * A pool is some reservations of address space and one instance of the engine. Everything is
- * mapped without reserving memory, so its size says nothing about its cost. An add first fills in
- * the slots of its blocks and maps them as one piece, then tells the engine; whatever the engine
- * did not take is unmapped again.
+ * mapped without reserving memory, so its size says nothing about its cost. Nothing of it is hidden
+ * from a forked child, which has a copy of the whole.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/membarrier.h>
-#include <linux/userfaultfd.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "space.h"
-
-#ifndef UFFD_FEATURE_WP_HUGETLBFS_SHMEM
-#define UFFD_FEATURE_WP_HUGETLBFS_SHMEM (1 << 12)
-#endif
+#include "guard.h"
+#include "pool.h"
 
 struct mhp_pool *mhp__pools[MHP__POOLS_MAX];
 
@@ -30,23 +25,6 @@ take_pages(size_t bytes)
 	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	return memory == MAP_FAILED ? NULL : memory;
-}
-
-/* Addresses for the direct map, aligned to 1 GiB. */
-static unsigned char *
-take_addresses(uint64_t bytes)
-{
-	uint64_t align = UINT64_C(1) << 30;
-	unsigned char *start = mmap(NULL, bytes + align, PROT_NONE,
-				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (start == MAP_FAILED)
-		return NULL;
-	uint64_t head = (align - (uintptr_t)start % align) % align;
-	if (head != 0)
-		munmap(start, head);
-	munmap(start + head + bytes, align - head);
-	madvise(start + head, bytes, MADV_DONTFORK);
-	return start + head;
 }
 
 static unsigned
@@ -87,21 +65,22 @@ static int
 start_engine(struct mhp_pool *pool, const struct mhp_pool_opts *opts)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	uint8_t block_order = (uint8_t)(log2_of(pool->space.block_bytes) - MHP__PAGE_SHIFT);
 	struct mhp_config config = {
 		.geometry = {
 			.page_shift = MHP__PAGE_SHIFT,
 			.pageblock_order = MHP__HUGE_ORDER,
-			.section_order = (uint8_t)(log2_of(pool->block_bytes) - MHP__PAGE_SHIFT),
-			.block_order = (uint8_t)(log2_of(pool->block_bytes) - MHP__PAGE_SHIFT),
+			.section_order = block_order,
+			.block_order = block_order,
 			.nr_nodes = opts->nr_nodes,
 			.nr_cpus = (uint16_t)(cpus < 1 ? 1 : cpus > 1024 ? 1024 : cpus),
-			.nr_blocks = pool->nr_blocks,
+			.nr_blocks = pool->space.nr_blocks,
 			.nr_bad_pages = opts->nr_bad_pages,
 		},
 		.ops = &mhp__linux_ops,
 		.port = pool,
 		.caps = { .granule_shift = MHP__PAGE_SHIFT },
-		.direct_map = pool->direct_map,
+		.direct_map = pool->space.direct_map,
 		.trace = opts->trace,
 		.trace_ctx = opts->trace_ctx,
 	};
@@ -111,7 +90,6 @@ start_engine(struct mhp_pool *pool, const struct mhp_pool_opts *opts)
 	pool->instance = take_pages(pool->instance_bytes);
 	if (pool->instance == NULL)
 		return MHP_ENOMEM;
-	madvise(pool->instance, pool->instance_bytes, MADV_DONTFORK);
 	err = mhp_init(pool->instance, pool->instance_bytes, &config, &pool->m);
 	return err != 0 ? err
 			: mhp_owner_register(pool->m, "region", &mhp__region_ops, pool,
@@ -119,63 +97,32 @@ start_engine(struct mhp_pool *pool, const struct mhp_pool_opts *opts)
 }
 
 static void
-init_locks(struct mhp_pool *pool)
-{
-	pthread_condattr_t attr;
-	pthread_mutex_init(&pool->hotplug, NULL);
-	pthread_mutex_init(&pool->mutex, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&pool->settled, &attr);
-	pthread_condattr_destroy(&attr);
-}
-
-static void
 free_pool(struct mhp_pool *pool)
 {
-	if (pool->uffd >= 0)
-		close(pool->uffd);
-	if (pool->hole_uffd >= 0)
-		close(pool->hole_uffd);
 	if (pool->instance != NULL)
 		munmap(pool->instance, pool->instance_bytes);
-	if (pool->slot != NULL)
-		munmap(pool->slot, pool->nr_blocks * sizeof(pool->slot[0]));
-	if (pool->direct_map != NULL)
-		munmap(pool->direct_map, pool->max_bytes);
-	mhp__spare_drop(pool);
+	mhp__space_free(&pool->space);
 	munmap(pool, sizeof(*pool));
 }
 
 static int
 build_pool(struct mhp_pool *pool, const struct mhp_pool_opts *opts, struct mhp_text *reterr)
 {
-	pool->max_bytes = opts->max_bytes;
-	pool->block_bytes = opts->block_bytes;
 	pool->granule = opts->page_bytes;
-	pool->nr_blocks = (uint32_t)(opts->max_bytes / opts->block_bytes);
-	for (unsigned i = 0; i < MHP__FILES_MAX; i++)
-		pool->file[i].fd = -1;
-	init_locks(pool);
-	pool->batch_weight = MHP__WEIGHT_MAX / 4;
-	pool->direct_map = take_addresses(pool->max_bytes);
-	pool->slot = take_pages(pool->nr_blocks * sizeof(pool->slot[0]));
-	if (pool->direct_map == NULL || pool->slot == NULL)
+	pthread_mutex_init(&pool->hotplug, NULL);
+	pthread_mutex_init(&pool->mutex, NULL);
+	if (mhp__space_build(&pool->space, opts->max_bytes, opts->block_bytes) != 0)
 		return mhp__say(
 			reterr, MHP_ENOMEM,
 			"cannot reserve %llu GiB of addresses; is there a limit (ulimit -v)?",
-			(unsigned long long)(pool->max_bytes >> 30));
-	pool->uffd =
-		mhp__uffd_open(UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM,
-			       false, &pool->uffd_why);
-	pool->private_map = pool->uffd < 0;
+			(unsigned long long)(opts->max_bytes >> 30));
+	mhp__budget_count(&pool->budget, 0);
 	syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
 	syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0);
 	int err = start_engine(pool, opts);
 	if (err != 0)
 		return mhp__say(reterr, err, "the engine did not start (error %d)", err);
-	mhp__spare_take(pool);
-	return opts->no_service ? 0 : mhp__service_start(pool);
+	return 0;
 }
 
 int
@@ -196,8 +143,6 @@ mhp_pool_create(const struct mhp_pool_opts *opts, struct mhp_pool **ret_pool,
 	if (pool == NULL)
 		return MHP_ENOMEM;
 	pool->index = index;
-	pool->uffd = pool->hole_uffd = -1;
-	pool->wake_fd = -1;
 	err = build_pool(pool, &shape, reterr);
 	if (err != 0) {
 		free_pool(pool);
@@ -215,24 +160,13 @@ mhp_pool_destroy(struct mhp_pool *pool)
 	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++)
 		if (pool->region[i].live)
 			return MHP_EBUSY;
-	if (pool->nr_children != 0)
-		return MHP_EBUSY;
 	int err = mhp_fini(pool->m);
 	if (err != 0)
 		return err;
 	mhp__pools[pool->index] = NULL;
-	mhp__service_stop(pool);
-	mhp__hole_stop(pool);
-	mhp__file_put_unused(pool);
+	mhp__file_put_unused(&pool->space);
 	free_pool(pool);
 	return 0;
-}
-
-void
-mhp_pool_set_grow(struct mhp_pool *pool, bool (*grow)(void *grow_ctx), void *grow_ctx)
-{
-	pool->grow_ctx = grow_ctx;
-	pool->grow = grow;
 }
 
 struct mhp *
@@ -244,16 +178,16 @@ mhp_pool_engine(struct mhp_pool *pool)
 bool
 mhp_pool_can_move(struct mhp_pool *pool, struct mhp_text *reterr)
 {
-	if (pool->uffd >= 0)
-		return true;
-	if (reterr != NULL)
-		*reterr = pool->uffd_why;
-	return false;
+	(void)pool;
+	int fd = mhp__guard_open(0, false, reterr);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
 }
 
 const struct mhp_backing *
 mhp_pool_backing(struct mhp_pool *pool, uint16_t backing)
 {
-	return backing < MHP__FILES_MAX && pool->file[backing].fd >= 0
-		? &pool->file[backing].backing : NULL;
+	return backing < MHP__FILES_MAX && pool->space.file[backing].live
+		? &pool->space.file[backing].backing : NULL;
 }

@@ -1,76 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * region.c - the life of regions, and how frames are mapped behind their addresses.
+ * region.c - the addresses of a region.
  *
- * A region is a reservation and a table. Mapping frames replaces the reservation piece by piece
- * with MAP_FIXED, so there is never a moment at which an address of it is nobody's. Where pages
- * cannot move anyway (no userfaultfd) frames are mapped MAP_PRIVATE: then the kernel itself
- * makes fork copy-on-write, and the frames only count.
+ * A region is a reservation and a table. What is committed is opened: made readable and writable,
+ * once; it stays open when it is decommitted, so that giving memory back and taking it again costs
+ * no mapping. Each open stretch is one page longer than what was ever committed of it, and that
+ * page is never handed out. So whatever a program does to its memory by mprotect, mlock or madvise
+ * ends inside a stretch, and shows as a mapping that the kernel has cut (view.c).
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
 
-#include "table.h"
+#include "region.h"
 
-struct mhp_region *
-mhp__region_find(struct mhp_pool *pool, uintptr_t address)
-{
-	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++) {
-		struct mhp_region *region = &pool->region[i];
-		if (region->live && address >= region->base &&
-		    address - region->base < region->nr_pages << MHP__PAGE_SHIFT)
-			return region;
-	}
-	return NULL;
-}
-
-int
-mhp__region_map_part(const struct mhp_region *region, uint64_t page, uint64_t pfn, uint64_t *nr)
-{
-	const struct mhp_pool *pool = region->pool;
-	uint64_t offset;
-	const struct mhp__file *file = mhp__frame_file(pool, pfn, &offset);
-	/* Pieces of one file are cut at blocks only where they do not adjoin. */
-	uint64_t to_edge = (pool->block_bytes - offset % pool->block_bytes) >> MHP__PAGE_SHIFT;
-	while (to_edge < *nr && mhp__frames_adjoin(pool, pfn + to_edge - 1))
-		to_edge += pool->block_bytes >> MHP__PAGE_SHIFT;
-	if (to_edge < *nr)
-		*nr = to_edge;
-	if (file != pool->checked_file && !mhp__file_valid(file))
-		return EBADF;
-	if (mmap((void *)mhp__page_address(region, page), *nr << MHP__PAGE_SHIFT,
-		 PROT_READ | PROT_WRITE,
-		 (pool->private_map ? MAP_PRIVATE : MAP_SHARED) | MAP_FIXED | MAP_NORESERVE,
-		 file->fd, (off_t)offset) == MAP_FAILED)
-		return errno;
-	return 0;
-}
-
-int
-mhp__region_map(const struct mhp_region *region, uint64_t page, uint64_t pfn, uint64_t nr)
-{
-	for (uint64_t end = page + nr, part; page < end; page += part, pfn += part) {
-		part = end - page;
-		int error = mhp__region_map_part(region, page, pfn, &part);
-		if (error != 0)
-			return error;
-	}
-	return 0;
-}
-
-int
-mhp__region_unmap(const struct mhp_region *region, uint64_t page, uint64_t nr)
-{
-	void *start = (void *)mhp__page_address(region, page);
-	if (mmap(start, nr << MHP__PAGE_SHIFT, PROT_NONE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
-		return errno;
-	return 0;
-}
-
-/* Reserve addresses, aligned to 2 MiB, with one unused granule behind so that nothing merges. */
+/* Reserve addresses, aligned to 2 MiB; a page behind belongs to the region and is never used. */
 static uintptr_t
 take_addresses(uint64_t size)
 {
@@ -81,94 +25,73 @@ take_addresses(uint64_t size)
 		return 0;
 	uintptr_t base =
 		((uintptr_t)start + MHP__HUGE_BYTES - 1) & ~(uintptr_t)(MHP__HUGE_BYTES - 1);
+	uint64_t kept = size + MHP__PAGE_BYTES;
 	if (base != (uintptr_t)start)
 		munmap(start, base - (uintptr_t)start);
-	munmap((char *)base + size, (uintptr_t)start + whole - base - size);
+	munmap((char *)base + kept, (uintptr_t)start + whole - base - kept);
 	return base;
 }
 
-static int
-build(struct mhp_region *region, uint64_t size, struct mhp_text *reterr)
+static uint64_t
+table_bytes(const struct mhp_region *region)
+{
+	return (region->nr_pages + 1) * sizeof(mhp__entry);
+}
+
+int
+mhp__region_build(struct mhp_region *region, uint64_t size, struct mhp_text *reterr)
 {
 	region->nr_pages = size >> MHP__PAGE_SHIFT;
 	region->base = take_addresses(size);
-	void *entry = mmap(NULL, region->nr_pages * sizeof(mhp__entry), PROT_READ | PROT_WRITE,
+	void *entry = mmap(NULL, table_bytes(region), PROT_READ,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (region->base != 0 && entry != MAP_FAILED) {
-		region->entry = entry;
+	region->entry = entry == MAP_FAILED ? NULL : entry;
+	if (region->base != 0 && region->entry != NULL)
 		return 0;
-	}
-	if (region->base != 0)
-		munmap((void *)region->base, size);
-	if (entry != MAP_FAILED)
-		munmap(entry, region->nr_pages * sizeof(mhp__entry));
+	mhp__region_free(region);
 	return mhp__say(reterr, MHP_ENOMEM, "cannot reserve %llu MiB of addresses",
 			(unsigned long long)(size >> 20));
 }
 
-int
-mhp_region_create(struct mhp_pool *pool, const char *name, uint64_t size,
-		  struct mhp_region **ret_region, struct mhp_text *reterr)
-{
-	struct mhp_region *region = NULL;
-	uint64_t rounded = (size + pool->granule - 1) / pool->granule * pool->granule;
-	if (size == 0 || size > UINT64_C(1) << 46)
-		return mhp__say(reterr, MHP_EINVAL, "a region has 1 byte to 64 TiB");
-	pthread_mutex_lock(&pool->mutex);
-	for (unsigned i = 0; i < MHP__REGIONS_MAX && region == NULL; i++)
-		if (!pool->region[i].live)
-			region = &pool->region[i];
-	int err = MHP_ENOSPC;
-	if (region == NULL) {
-		mhp__say(reterr, err, "a pool has at most %u regions", MHP__REGIONS_MAX);
-	} else {
-		*region = (struct mhp_region){ .pool = pool, .nr_runs = 1 };
-		strncpy(region->name, name, sizeof(region->name) - 1);
-		err = build(region, rounded, reterr);
-		region->live = err == 0;
-	}
-	pthread_mutex_unlock(&pool->mutex);
-	if (err == 0)
-		*ret_region = region;
-	return err;
-}
-
 void
-mhp_region_destroy(struct mhp_region *region)
+mhp__region_free(struct mhp_region *region)
 {
-	struct mhp_pool *pool = region->pool;
-	uint64_t size = region->nr_pages << MHP__PAGE_SHIFT;
-	pthread_mutex_lock(&pool->mutex);
-	for (unsigned i = 0; i < pool->nr_pins; i++)
-		if (pool->pin[i].start >= region->base && pool->pin[i].start < region->base + size)
-			pool->pin[i].count = 0;
-	pthread_mutex_unlock(&pool->mutex);
-	/* Decommitting everything makes one gap of all mappings: it cannot run out of them. */
-	uint64_t used = (region->top << MHP__PAGE_SHIFT) + pool->granule - 1;
-	used -= used % pool->granule;
-	while (used != 0 && mhp_region_decommit(region, (void *)region->base, used) != 0)
-		mhp__linux_ops.pause(pool, 1000000);
-	pthread_mutex_lock(&pool->mutex);
-	munmap((void *)region->base, size);
-	munmap(region->entry, region->nr_pages * sizeof(mhp__entry));
-	region->live = false;
-	pthread_mutex_unlock(&pool->mutex);
-}
-
-void *
-mhp_region_base(const struct mhp_region *region)
-{
-	return (void *)region->base;
+	if (region->base != 0)
+		munmap((void *)region->base,
+		       (region->nr_pages << MHP__PAGE_SHIFT) + MHP__PAGE_BYTES);
+	if (region->entry != NULL)
+		munmap(region->entry, table_bytes(region));
 }
 
 uint64_t
-mhp_region_size(const struct mhp_region *region)
+mhp__region_open_cost(const struct mhp_region *region, uint64_t page, uint64_t nr)
 {
-	return region->nr_pages << MHP__PAGE_SHIFT;
+	return mhp__table_span(region, page, nr + 1, MHP__ENTRY_OPEN) == nr + 1 &&
+	       (region->entry[page] & MHP__ENTRY_OPEN) != 0 ? 0 : 2;
 }
 
-uint64_t
-mhp_region_granule(const struct mhp_region *region)
+int
+mhp__region_open(struct mhp_region *region, uint64_t page, uint64_t nr)
 {
-	return region->pool->granule;
+	/* The last page of the table is the one behind the region. */
+	uint64_t end = page + nr + 1;
+	for (uint64_t run; page < end; page += run) {
+		run = 1;
+		if (page < region->nr_pages)
+			run = mhp__table_span(region, page, end - page, MHP__ENTRY_OPEN);
+		if ((region->entry[page] & MHP__ENTRY_OPEN) != 0)
+			continue;
+		if (mprotect((void *)mhp__page_address(region, page), run << MHP__PAGE_SHIFT,
+			     PROT_READ | PROT_WRITE) != 0)
+			return errno;
+		mhp__table_mark(region, page, run, MHP__ENTRY_OPEN, true);
+	}
+	return 0;
+}
+
+int
+mhp__region_drop(const struct mhp_region *region, uint64_t page, uint64_t nr)
+{
+	void *start = (void *)mhp__page_address(region, page);
+	return madvise(start, nr << MHP__PAGE_SHIFT, MADV_DONTNEED) == 0 ? 0 : errno;
 }

@@ -1,119 +1,153 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * space.c - the physical address space of a pool, and the port's table of functions over it.
+ * space.c - the physical address space: addresses, slots, and what is mapped at them.
  *
- * The direct map is one reservation; what is plugged is mapped over it, shared, hidden from
- * forked children. mhp_pool_add() maps a whole range as one piece before the engine hears of it,
- * so that ops->map only has to look; blocks that go are collected and given back as one piece when
- * the engine lets go of its lock. Invariant: slot[b].file1 != 0 <=> block b is mapped.
+ * The direct map is one reservation. A range of blocks is mapped as one piece before the engine
+ * hears of it. What has a place is mapped shared and hidden from forked children; `ram` is private
+ * memory, of which a child has a copy, and so are the slots. Invariant: slot[b].file1 != 0 <=>
+ * block b is mapped.
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "space.h"
 
-static uint32_t
-phys_block(const struct mhp_pool *pool, uint64_t phys)
+#define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+/* Addresses for the direct map, aligned to 1 GiB. */
+static unsigned char *
+take_addresses(uint64_t bytes)
 {
-	return (uint32_t)(phys / pool->block_bytes);
+	uint64_t align = UINT64_C(1) << 30;
+	unsigned char *start = mmap(NULL, bytes + align, PROT_NONE, ANONYMOUS, -1, 0);
+	if (start == MAP_FAILED)
+		return NULL;
+	uint64_t head = (align - (uintptr_t)start % align) % align;
+	if (head != 0)
+		munmap(start, head);
+	munmap(start + head + bytes, align - head);
+	return start + head;
+}
+
+int
+mhp__space_build(struct mhp__space *space, uint64_t max_bytes, uint64_t block_bytes)
+{
+	space->max_bytes = max_bytes;
+	space->block_bytes = block_bytes;
+	space->nr_blocks = (uint32_t)(max_bytes / block_bytes);
+	space->direct_map = take_addresses(max_bytes);
+	void *slot = mmap(NULL, space->nr_blocks * sizeof(space->slot[0]), PROT_READ | PROT_WRITE,
+			  ANONYMOUS, -1, 0);
+	space->slot = slot == MAP_FAILED ? NULL : slot;
+	return space->direct_map != NULL && space->slot != NULL ? 0 : MHP_ENOMEM;
+}
+
+void
+mhp__space_free(struct mhp__space *space)
+{
+	if (space->slot != NULL)
+		munmap(space->slot, space->nr_blocks * sizeof(space->slot[0]));
+	if (space->direct_map != NULL)
+		munmap(space->direct_map, space->max_bytes);
 }
 
 static uint64_t
-slot_offset(const struct mhp_pool *pool, uint32_t block)
+slot_offset(const struct mhp__space *space, uint32_t block)
 {
-	return pool->slot[block].offset_blocks * pool->block_bytes;
+	return space->slot[block].offset_blocks * space->block_bytes;
 }
 
 const struct mhp__file *
-mhp__frame_file(const struct mhp_pool *pool, uint64_t pfn, uint64_t *ret_offset)
+mhp__frame_file(const struct mhp__space *space, uint64_t pfn, uint64_t *ret_offset)
 {
 	uint64_t phys = pfn << MHP__PAGE_SHIFT;
-	uint32_t block = phys_block(pool, phys);
-	*ret_offset = slot_offset(pool, block) + phys % pool->block_bytes;
-	return &pool->file[pool->slot[block].file1 - 1];
+	uint32_t block = mhp__space_block(space, phys);
+	MHP__ASSERT(space->slot[block].file1 != 0);
+	*ret_offset = slot_offset(space, block) + phys % space->block_bytes;
+	return &space->file[space->slot[block].file1 - 1];
 }
 
 bool
-mhp__frames_adjoin(const struct mhp_pool *pool, uint64_t pfn)
+mhp__frames_adjoin(const struct mhp__space *space, uint64_t pfn)
 {
 	uint64_t phys = (pfn + 1) << MHP__PAGE_SHIFT;
-	if (phys % pool->block_bytes != 0)
+	if (phys % space->block_bytes != 0)
 		return true;
-	const struct mhp__slot *slot = &pool->slot[phys_block(pool, phys) - 1];
+	const struct mhp__slot *slot = &space->slot[mhp__space_block(space, phys) - 1];
 	return slot[0].file1 == slot[1].file1 && slot[0].offset_blocks + 1 == slot[1].offset_blocks;
 }
 
-/* Call for frames block by block: punched where the file is sparse; else set to zero, if asked. */
-static void
-drop(struct mhp_pool *pool, uint64_t pfn, uint64_t nr, bool zero)
+uint32_t
+mhp__space_find_gap(struct mhp__space *space, uint32_t count)
 {
-	while (nr > 0) {
-		uint64_t offset;
-		const struct mhp__file *file = mhp__frame_file(pool, pfn, &offset);
-		uint64_t in_block =
-			(pool->block_bytes - offset % pool->block_bytes) >> MHP__PAGE_SHIFT;
-		uint64_t part = nr < in_block ? nr : in_block;
-		if (file->sparse)
-			mhp__file_punch(file, offset, part << MHP__PAGE_SHIFT);
-		else if (zero)
-			memset(mhp__frame_virt(pool, pfn), 0, part << MHP__PAGE_SHIFT);
-		pfn += part;
-		nr -= part;
+	uint32_t run = 0;
+	bool seen_free = false;
+	for (uint32_t block = space->first_free; block < space->nr_blocks; block++) {
+		if (space->slot[block].file1 != 0) {
+			run = 0;
+			continue;
+		}
+		if (!seen_free)
+			space->first_free = block;
+		seen_free = true;
+		if (++run == count)
+			return block + 1 - count;
 	}
+	return space->nr_blocks;
 }
 
-void
-mhp__frames_zero(struct mhp_pool *pool, uint64_t pfn, uint64_t nr)
+bool
+mhp__space_fill(struct mhp__space *space, uint16_t index, uint32_t first, uint32_t count)
 {
-	drop(pool, pfn, nr, true);
-}
-
-void
-mhp__frames_release(struct mhp_pool *pool, uint64_t pfn, uint64_t nr)
-{
-	drop(pool, pfn, nr, false);
+	struct mhp__file *file = &space->file[index];
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t offset = first + i;
+		if (!file->by_address && !mhp__file_take(space, file, &offset)) {
+			mhp__space_unmap(space, first, i);
+			return false;
+		}
+		file->nr_blocks++;
+		space->slot[first + i] = (struct mhp__slot){ offset, (uint16_t)(index + 1), 0 };
+	}
+	return true;
 }
 
 /* How many blocks from first on lie next to each other in one file, up to end. */
 static uint32_t
-same_piece(const struct mhp_pool *pool, uint32_t first, uint32_t end)
+same_piece(const struct mhp__space *space, uint32_t first, uint32_t end)
 {
 	uint32_t block = first + 1;
-	while (block < end && pool->slot[block].file1 == pool->slot[first].file1 &&
-	       pool->slot[block].offset_blocks == pool->slot[block - 1].offset_blocks + 1)
+	while (block < end && space->slot[block].file1 == space->slot[first].file1 &&
+	       space->slot[block].offset_blocks == space->slot[block - 1].offset_blocks + 1)
 		block++;
 	return block - first;
 }
 
+/* Back to addresses that nobody uses. */
 static void
-reserve(const struct mhp_pool *pool, uint64_t start, uint64_t size)
+reserve(const struct mhp__space *space, uint64_t start, uint64_t size)
 {
-	mmap(pool->direct_map + start, size, PROT_NONE,
-	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-	madvise(pool->direct_map + start, size, MADV_DONTFORK);
+	mmap(space->direct_map + start, size, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
 static int
-bind_node(const struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t start,
-	  uint64_t size)
+bind_node(const struct mhp_backing *backing, void *start, uint64_t size)
 {
 	unsigned long mask[16] = { 0 };
 	if (backing->node < 0 || backing->kind == MHP_BACKING_DAX)
 		return 0;
 	mask[(unsigned)backing->node / 64] = 1UL << (backing->node % 64);
-	long err = syscall(SYS_mbind, pool->direct_map + start, size, 2 /* MPOL_BIND */, mask,
-			   sizeof(mask) * 8 + 1, 0);
+	long err = syscall(SYS_mbind, start, size, 2 /* MPOL_BIND */, mask, sizeof(mask) * 8 + 1,
+			   0);
 	return err == 0 ? 0 : errno;
 }
 
-/* Why a file cannot be mapped, for a person. */
+/* Why memory cannot be mapped, for a person. */
 static int
 say_cannot_map(const struct mhp__file *file, int error, struct mhp_text *reterr)
 {
@@ -129,184 +163,57 @@ say_cannot_map(const struct mhp__file *file, int error, struct mhp_text *reterr)
 			backing->path, strerror(error));
 }
 
+/* One piece of one file; errno, or 0. */
+static int
+map_piece(const struct mhp__file *file, void *start, uint64_t size, uint64_t offset)
+{
+	int flags = file->has_place ? MAP_SHARED | MAP_NORESERVE : ANONYMOUS;
+	if (file->has_place && !mhp__file_valid(file))
+		return EBADF;
+	if (mmap(start, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, file->fd,
+		 file->has_place ? (off_t)offset : 0) == MAP_FAILED)
+		return errno;
+	if (file->has_place) {
+		madvise(start, size, MADV_DONTFORK);
+		madvise(start, size, MADV_DONTDUMP);
+	}
+	return bind_node(&file->backing, start, size);
+}
+
 int
-mhp__space_map(struct mhp_pool *pool, uint32_t first, uint32_t count, struct mhp_text *reterr)
+mhp__space_map(struct mhp__space *space, uint32_t first, uint32_t count, struct mhp_text *reterr)
 {
 	uint32_t end = first + count, block = first;
 	while (block < end) {
-		const struct mhp__file *file = &pool->file[pool->slot[block].file1 - 1];
-		uint32_t piece = same_piece(pool, block, end);
-		uint64_t start = block * pool->block_bytes, size = piece * pool->block_bytes;
-		int error = mhp__file_valid(file) ? 0 : EBADF;
-		if (error == 0 && mmap(pool->direct_map + start, size, PROT_READ | PROT_WRITE,
-				       MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file->fd,
-				       (off_t)slot_offset(pool, block)) == MAP_FAILED)
-			error = errno;
-		if (error == 0)
-			error = bind_node(pool, &file->backing, start, size);
+		const struct mhp__file *file = &space->file[space->slot[block].file1 - 1];
+		uint32_t piece = same_piece(space, block, end);
+		int error = map_piece(file, space->direct_map + block * space->block_bytes,
+				      piece * space->block_bytes, slot_offset(space, block));
 		if (error != 0) {
-			reserve(pool, first * pool->block_bytes, (end - first) * pool->block_bytes);
+			reserve(space, first * space->block_bytes, count * space->block_bytes);
 			return say_cannot_map(file, error, reterr);
 		}
-		madvise(pool->direct_map + start, size, MADV_DONTFORK);
-		madvise(pool->direct_map + start, size, MADV_DONTDUMP);
 		block += piece;
 	}
 	return 0;
 }
 
 void
-mhp__space_unmap(struct mhp_pool *pool, uint32_t first, uint32_t count)
+mhp__space_unmap(struct mhp__space *space, uint32_t first, uint32_t count)
 {
-	uint32_t end = first + count, block = first;
-	reserve(pool, first * pool->block_bytes, count * pool->block_bytes);
-	while (block < end) {
-		uint32_t piece = same_piece(pool, block, end);
-		struct mhp__file *file = &pool->file[pool->slot[block].file1 - 1];
-		mhp__file_punch(file, slot_offset(pool, block), piece * pool->block_bytes);
+	for (uint32_t block = first, end = first + count; block < end;) {
+		uint32_t piece = same_piece(space, block, end);
+		struct mhp__file *file = &space->file[space->slot[block].file1 - 1];
+		uint64_t start = block * space->block_bytes, size = piece * space->block_bytes;
+		if (file->has_place && file->can_punch)
+			madvise(space->direct_map + start, size, MADV_REMOVE);
+		reserve(space, start, size);
 		file->nr_blocks -= piece;
 		for (uint32_t i = 0; i < piece; i++)
-			mhp__file_give(file, pool->slot[block + i].offset_blocks);
-		memset(&pool->slot[block], 0, piece * sizeof(pool->slot[0]));
+			mhp__file_give(file, space->slot[block + i].offset_blocks);
+		memset(&space->slot[block], 0, piece * sizeof(space->slot[0]));
 		block += piece;
 	}
-	if (first < pool->first_free)
-		pool->first_free = first;
+	if (first < space->first_free)
+		space->first_free = first;
 }
-
-static void
-give_back(struct mhp_pool *pool)
-{
-	if (pool->gone_start == pool->gone_end)
-		return;
-	mhp__space_unmap(pool, phys_block(pool, pool->gone_start),
-			 (uint32_t)((pool->gone_end - pool->gone_start) / pool->block_bytes));
-	pool->gone_start = pool->gone_end = 0;
-}
-
-/* ---- the port's table ---- */
-
-static int
-op_map(void *port, struct mhp_phys start, uint64_t size, unsigned node)
-{
-	struct mhp_pool *pool = port;
-	(void)node;
-	(void)size;
-	if (start.addr >= pool->gone_start && start.addr < pool->gone_end)
-		give_back(pool);
-	return pool->slot[phys_block(pool, start.addr)].file1 != 0 ? 0 : MHP_EOPNOTSUPP;
-}
-
-static void
-op_unmap(void *port, struct mhp_phys start, uint64_t size)
-{
-	struct mhp_pool *pool = port;
-	if (start.addr + size == pool->gone_start) {
-		pool->gone_start = start.addr;
-	} else if (start.addr == pool->gone_end && pool->gone_end != 0) {
-		pool->gone_end += size;
-	} else {
-		give_back(pool);
-		pool->gone_start = start.addr;
-		pool->gone_end = start.addr + size;
-	}
-}
-
-static int
-op_memmap_map(void *port, void *virt, struct mhp_phys backing, uint64_t nr, unsigned granule_shift,
-	      struct mhp_altmap *altmap)
-{
-	(void)port, (void)virt, (void)backing, (void)nr, (void)granule_shift, (void)altmap;
-	return MHP_EOPNOTSUPP; /* this port is built with the table model */
-}
-
-static void
-op_memmap_unmap(void *port, void *virt, uint64_t nr, unsigned granule_shift,
-		struct mhp_altmap *altmap)
-{
-	(void)port, (void)virt, (void)nr, (void)granule_shift, (void)altmap;
-}
-
-static int
-op_meta_alloc(void *port, uint64_t size, unsigned node, struct mhp_meta *ret_meta)
-{
-	(void)port;
-	void *virt = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (virt == MAP_FAILED)
-		return MHP_ENOMEM;
-	madvise(virt, size, MADV_DONTFORK);
-	*ret_meta = (struct mhp_meta){ .virt = virt, .phys = { (uint64_t)(uintptr_t)virt },
-				       .size = size, .node = (uint8_t)node };
-	return 0;
-}
-
-static void
-op_meta_free(void *port, const struct mhp_meta *meta)
-{
-	(void)port;
-	munmap(meta->virt, meta->size);
-}
-
-static void
-op_lock(void *port)
-{
-	struct mhp_pool *pool = port;
-	pthread_mutex_lock(&pool->hotplug);
-}
-
-static void
-op_unlock(void *port)
-{
-	struct mhp_pool *pool = port;
-	give_back(pool);
-	pthread_mutex_unlock(&pool->hotplug);
-}
-
-static uint64_t
-op_self(void *port)
-{
-	(void)port;
-	return (uint64_t)pthread_self();
-}
-
-static uint64_t
-op_now_ns(void *port)
-{
-	struct timespec now;
-	(void)port;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
-static void
-op_pause(void *port, uint64_t ns)
-{
-	struct timespec time = { (time_t)(ns / 1000000000), (long)(ns % 1000000000) };
-	(void)port;
-	clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
-}
-
-static void
-op_fence_cpus(void *port)
-{
-	(void)port;
-	/* Registered by mhp_pool_create(); kernels without the rseq kind get the plain one. */
-	if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0) != 0)
-		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
-}
-
-const struct mhp_port_ops mhp__linux_ops = {
-	.map = op_map,
-	.unmap = op_unmap,
-	.memmap_map = op_memmap_map,
-	.memmap_unmap = op_memmap_unmap,
-	.meta_alloc = op_meta_alloc,
-	.meta_free = op_meta_free,
-	.lock = op_lock,
-	.unlock = op_unlock,
-	.self = op_self,
-	.now_ns = op_now_ns,
-	.pause = op_pause,
-	.fence_cpus = op_fence_cpus,
-};

@@ -1,28 +1,54 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * table.h - the entry of one page of a region: which frame is behind it, and its condition.
+ * table.h - a region: its addresses, and an entry for each page with the page's label and location.
+ *
+ * The label is the page's number in the pool (pfn): its share of the capacity, its accounting, its
+ * description. The location is either ordinary (anonymous memory at the page's own address, the
+ * default) or settled (the address maps the device's frame of that number).
  *
  * bits 0-35   pfn
  * bits 36-39  order of the page of the pool that the frame is part of
- * bit  40     committed
- * bit  41     isolated: the engine holds it still (on the head of the page)
- * bit  42     moved: the engine may not have handed the target frame over yet (on the head)
- * bits 44-63  epoch: number of the last fork before the frame came here
+ * bit  40     committed; the bits above mean nothing without it
+ * bit  41     isolated: the engine holds it (on the head of the page)
+ * bit  42     settled
+ * bit  43     open: the address is readable and writable; stays when the page is decommitted
  *
- * All-zero is "not committed". The frames of a page of order k are at k consecutive entries, the
- * head at the entry whose pfn is a multiple of 1 << k.
+ * The frames of a page of order k are at k consecutive entries, the head at the entry whose pfn is
+ * a multiple of 1 << k. The region mutex of the pool guards all of it. Knows no pool.
  */
 #ifndef MHP_LINUX_TABLE_H
 #define MHP_LINUX_TABLE_H
 
-#include "pool.h"
+#include "space.h"
+
+typedef uint64_t mhp__entry;
 
 #define MHP__ENTRY_PFN ((UINT64_C(1) << 36) - 1)
 #define MHP__ENTRY_ORDER_SHIFT 36U
 #define MHP__ENTRY_COMMITTED (UINT64_C(1) << 40)
 #define MHP__ENTRY_ISOLATED (UINT64_C(1) << 41)
-#define MHP__ENTRY_MOVED (UINT64_C(1) << 42)
-#define MHP__EPOCH_MAX ((UINT32_C(1) << 20) - 1)
+#define MHP__ENTRY_SETTLED (UINT64_C(1) << 42)
+#define MHP__ENTRY_OPEN (UINT64_C(1) << 43)
+
+struct mhp_region {
+	/* const while it lives */
+	struct mhp_pool *pool;
+	struct mhp *m;
+	const struct mhp__space *space;
+	uint16_t owner;
+	uint64_t granule;              /* bytes */
+	uintptr_t base;
+	uint64_t nr_pages;
+	mhp__entry *entry;             /* one for each page, and one more */
+	char name[32];
+	bool live;
+
+	uint64_t nr_writable;          /* entries from here on are read-only memory: all-zero */
+	uint64_t top;                  /* no page from here on was ever committed */
+	uint64_t nr_committed;         /* pages */
+	uint64_t nr_settled;           /* pages of them */
+	uint64_t nr_runs;              /* pieces that the kernel cannot merge: mappings */
+};
 
 static inline uint64_t
 mhp__entry_pfn(mhp__entry entry)
@@ -36,20 +62,10 @@ mhp__entry_order(mhp__entry entry)
 	return (unsigned)(entry >> MHP__ENTRY_ORDER_SHIFT & 0xf);
 }
 
-static inline uint32_t
-mhp__entry_epoch(mhp__entry entry)
-{
-	return (uint32_t)(entry >> MHP__ENTRY_EPOCH_SHIFT);
-}
-
-/* When the numbers are used up, pages stay older than any child: kept too long, never too short. */
 static inline mhp__entry
-mhp__entry_make(uint64_t pfn, unsigned order, uint32_t epoch)
+mhp__entry_make(uint64_t pfn, unsigned order)
 {
-	if (epoch >= MHP__EPOCH_MAX)
-		epoch = MHP__EPOCH_MAX - 1;
-	return pfn | (uint64_t)order << MHP__ENTRY_ORDER_SHIFT | MHP__ENTRY_COMMITTED |
-	       (uint64_t)epoch << MHP__ENTRY_EPOCH_SHIFT;
+	return pfn | (uint64_t)order << MHP__ENTRY_ORDER_SHIFT | MHP__ENTRY_COMMITTED;
 }
 
 /* Frames between the head of the page and the frame of this entry. */
@@ -65,11 +81,18 @@ mhp__page_address(const struct mhp_region *region, uint64_t page)
 	return region->base + (page << MHP__PAGE_SHIFT);
 }
 
-/* Set entries [page, page + nr) to consecutive frames, or to "not committed" (entry 0); counts. */
+/* Make entries below end writable. MHP_ENOMEM. */
+MHP_MUST_CHECK int mhp__table_grow(struct mhp_region *region, uint64_t end);
+/* Set entries [page, page + nr) to consecutive frames, or to "not committed" (entry 0). Open stays
+ * as it is. */
 void mhp__table_set(struct mhp_region *region, uint64_t page, uint64_t nr, mhp__entry entry);
-/* How many pages from page on are committed (or not), up to max, as one kind. */
-uint64_t mhp__table_span(const struct mhp_region *region, uint64_t page, uint64_t max);
-/* How many pages from page on, which is committed, lie on consecutive frames, up to max. */
+/* Set or clear one of the bits settled and open of [page, page + nr). */
+void mhp__table_mark(struct mhp_region *region, uint64_t page, uint64_t nr, mhp__entry bit,
+		     bool on);
+/* How many entries from page on, up to max, have this bit as the first of them has it. */
+uint64_t mhp__table_span(const struct mhp_region *region, uint64_t page, uint64_t max,
+			 mhp__entry bit);
+/* How many pages from page on, which is committed, bear consecutive numbers, up to max. */
 uint64_t mhp__table_run(const struct mhp_region *region, uint64_t page, uint64_t max);
 
 #endif

@@ -9,7 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "pool.h"
+#include "text.h"
 
 int
 mhp__say(struct mhp_text *text, int code, const char *format, ...)

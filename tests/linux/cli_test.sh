@@ -71,7 +71,7 @@ assert [x["index"] for x in b] == list(range(11))
 for x in b:
     assert set(x) >= {"index", "start", "size", "state", "zone", "node", "memmap", "nr_vmemmap_pages",
                       "used_bytes", "free_bytes", "backing"}, x
-    assert x["start"] == x["index"] << 24 and x["size"] == 1 << 24 and x["backing"] == "memfd"
+    assert x["start"] == x["index"] << 24 and x["size"] == 1 << 24 and x["backing"] == "ram"
 assert [x["state"] for x in b] == ["online"] * 6 + ["offline"] * 2 + ["online"] * 3
 assert [x["zone"] for x in b] == ["Movable"] * 4 + ["Normal"] * 2 + ["none"] * 2 + ["Movable"] * 3
 assert [x["memmap"] for x in b] == ["self"] * 8 + ["external"] + ["self"] * 2
@@ -158,10 +158,9 @@ run check
 
 # ---- terminals: progress is shown and wiped, top draws; elsewhere neither
 
-can_move=$("$memplug" -p "$name" get userfaultfd)
-"$python" - "$memplug" "$name" "$can_move" "$dir" <<'END' >"$dir/out" 2>"$dir/err" || fail "on a terminal"
+"$python" - "$memplug" "$name" "$build/tests/linux/pool-fixture" <<'END' >"$dir/out" 2>"$dir/err" || fail "on a terminal"
 import fcntl, os, pty, struct, subprocess, sys, termios, time
-memplug, name, can_move, folder = sys.argv[1:]
+memplug, name, fixture = sys.argv[1:]
 def on_terminal(words, keys=None, env={}, size=(30, 110)):
     pid, fd = pty.fork()
     if pid == 0:
@@ -186,30 +185,22 @@ for key in b"q\x03":
     status, out = on_terminal(["-p", name, "top", "--interval", "0.1"], bytes([key]))
     if "built without top" in out: break
     assert status == 0 and name in out and "a cell" in out, out
-# A forked child keeps its pages, so that the block cannot leave before the deadline.
-if can_move == "full":
-    pool = subprocess.Popen([memplug, "run", "--name", name + "-2", "--boot", "64M", "--block-size", "16M",
-        "--", "/usr/bin/python3", "-c", """
-import os, sys, time
-x = [b"%d" % i * 100 for i in range(30000)]
-parent = os.getpid()
-if os.fork() == 0:
-    while os.getppid() == parent: time.sleep(0.1)
-    os._exit(0)
-open(sys.argv[1], "w")
-time.sleep(600)""", folder + "/started-2"])
-    while not os.path.exists(folder + "/started-2"): time.sleep(0.05)
-    subprocess.run([memplug, "-p", name + "-2", "add", "128M"], check=True, stdout=subprocess.DEVNULL)
-    words = ["-p", name + "-2", "remove", "0-1", "--deadline", "1.5"]
-    status, out = on_terminal(words)
-    assert status == 1 and "blocks 0-1: " in out and " moved, " in out and "/s" in out, out
-    shown, said = out.rsplit("\r\033[K", 1)
-    assert said.startswith("memplug: cannot remove: block ") and said.count("\n") == 1, out
-    assert "\n" not in shown, out
-    plain = subprocess.run([memplug] + words, capture_output=True, text=True)
-    assert plain.returncode == 1 and plain.stderr.count("\n") == 1 and "\r" not in plain.stderr
-    pool.kill()
-    pool.wait()
+# A page that is never ready, so that the block cannot leave before the deadline.
+pool = subprocess.Popen([fixture, name + "-2"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+assert pool.stdout.readline() == "ready\n"
+for word in "unpin", "hold":
+    print(word, file=pool.stdin, flush=True)
+    assert pool.stdout.readline() == "done\n"
+subprocess.run([memplug, "-p", name + "-2", "add", "128M"], check=True, stdout=subprocess.DEVNULL)
+words = ["-p", name + "-2", "remove", "0-1", "--deadline", "1.5"]
+status, out = on_terminal(words)
+assert status == 1 and "blocks 0-1: " in out and " moved, " in out and "/s" in out, out
+shown, said = out.rsplit("\r\033[K", 1)
+assert said.startswith("memplug: cannot remove: block ") and said.count("\n") == 1, out
+assert "\n" not in shown, out
+plain = subprocess.run([memplug] + words, capture_output=True, text=True)
+assert plain.returncode == 1 and plain.stderr.count("\n") == 1 and "\r" not in plain.stderr
+pool.stdin.close()
 END
 
 # ---- help, and the manual page

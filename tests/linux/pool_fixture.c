@@ -3,9 +3,10 @@
  * pool_fixture.c - a pool with something in it that tests of the command need and no program has:
  * a pinned page in block 0, data that does not fit elsewhere, a listener that refuses.
  *
- * usage: pool_fixture NAME. One block of 16 MiB, the first half of it in use, one page pinned. It
- * says "ready", then reads lines, "unpin", "fill" (use all that is free) or "veto N" (block N must
- * not go offline), and answers "done"; it ends with its input.
+ * usage: pool_fixture NAME. One block of 16 MiB with a place, the first half of it in use, one page
+ * pinned. It says "ready", then reads lines, "unpin", "fill" (use all that is free), "veto N" (block
+ * N must not go offline) or "hold" (take a page that is never ready to move, so that an offline
+ * waits), and answers "done"; it ends with its input.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -30,7 +31,8 @@ make_pool(const char *name)
 {
 	struct mhp_text text = { "" };
 	struct mhp_backing memfd = { .kind = MHP_BACKING_MEMFD, .node = MHP_BACKING_NODE_NONE };
-	struct mhp_pool_opts shape = { .max_bytes = 16 * BLOCK, .block_bytes = BLOCK };
+	struct mhp_pool_opts shape = { .max_bytes = 16 * BLOCK, .block_bytes = BLOCK,
+				       .trace = mhp_control_trace };
 	struct mhp_add_opts add = { .flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE,
 				    .zone = MHP_ZONE_MOVABLE };
 	struct mhp_control_opts control = { .name = name, .backing = memfd };
@@ -63,6 +65,47 @@ veto(void *ctx, const struct mhp_notice *notice)
 		? MHP_EBUSY : 0;
 }
 
+static int
+never_ready(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
+{
+	(void)ctx, (void)pfn, (void)order, (void)cookie;
+	return MHP_ETXTBSY;
+}
+
+static int
+migrate_none(void *ctx, const struct mhp_move *moves, unsigned nr_moves, unsigned *ret_done)
+{
+	(void)ctx, (void)moves, (void)nr_moves;
+	*ret_done = 0;
+	return MHP_EBUSY;
+}
+
+static void
+putback_none(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
+{
+	(void)ctx, (void)pfn, (void)order, (void)cookie;
+}
+
+/* Take pages that keep every offline of their blocks waiting: all that is free, or almost, of the
+ * block that is next. */
+static void
+hold(struct mhp_pool *pool)
+{
+	static const struct mhp_movable_ops ops = {
+		.isolate = never_ready, .migrate = migrate_none, .putback = putback_none };
+	static struct mhp_page_req req = { .node = MHP_NODE_ANY, .order = 9 };
+	static uint64_t next_block;
+	struct mhp *m = mhp_pool_engine(pool);
+	uint64_t pfn = 0;
+	struct mhp_text text = { "" };
+	if (req.owner == 0)
+		check(mhp_owner_register(m, "holder", &ops, NULL, &req.owner), &text, "register");
+	do
+		check(mhp_page_alloc(m, req, &pfn), &text, "alloc");
+	while (pfn / (BLOCK / 4096) < next_block);
+	next_block = pfn / (BLOCK / 4096) + 1;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -89,6 +132,8 @@ main(int argc, char **argv)
 		else if (sscanf(line, "veto %lu", &vetoed) == 1)
 			check(mhp_listener_add(mhp_pool_engine(pool), veto, &vetoed, 0, &listener),
 			      &text, "listener");
+		else if (strcmp(line, "hold\n") == 0)
+			hold(pool);
 		puts("done");
 		fflush(stdout);
 	}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ops.c - the port's table of functions: what the engine asks of a pool.
+ *
+ * mhp_pool_add() maps a whole range as one piece before the engine hears of it, so that map() only
+ * has to look; blocks that go are collected and given back as one piece when the engine lets go of
+ * its lock.
+ */
+#define _GNU_SOURCE
+#include <linux/membarrier.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pool.h"
+
+static void
+give_back(struct mhp_pool *pool)
+{
+	if (pool->gone_start == pool->gone_end)
+		return;
+	mhp__space_unmap(&pool->space, mhp__space_block(&pool->space, pool->gone_start),
+			 (uint32_t)((pool->gone_end - pool->gone_start) / pool->space.block_bytes));
+	pool->gone_start = pool->gone_end = 0;
+}
+
+static int
+op_map(void *port, struct mhp_phys start, uint64_t size, unsigned node)
+{
+	struct mhp_pool *pool = port;
+	(void)node;
+	(void)size;
+	if (start.addr >= pool->gone_start && start.addr < pool->gone_end)
+		give_back(pool);
+	return pool->space.slot[mhp__space_block(&pool->space, start.addr)].file1 != 0 ?
+		       0 : MHP_EOPNOTSUPP;
+}
+
+static void
+op_unmap(void *port, struct mhp_phys start, uint64_t size)
+{
+	struct mhp_pool *pool = port;
+	if (start.addr + size == pool->gone_start) {
+		pool->gone_start = start.addr;
+	} else if (start.addr == pool->gone_end && pool->gone_end != 0) {
+		pool->gone_end += size;
+	} else {
+		give_back(pool);
+		pool->gone_start = start.addr;
+		pool->gone_end = start.addr + size;
+	}
+}
+
+static int
+op_memmap_map(void *port, void *virt, struct mhp_phys backing, uint64_t nr, unsigned granule_shift,
+	      struct mhp_altmap *altmap)
+{
+	(void)port, (void)virt, (void)backing, (void)nr, (void)granule_shift, (void)altmap;
+	return MHP_EOPNOTSUPP; /* this port is built with the table model */
+}
+
+static void
+op_memmap_unmap(void *port, void *virt, uint64_t nr, unsigned granule_shift,
+		struct mhp_altmap *altmap)
+{
+	(void)port, (void)virt, (void)nr, (void)granule_shift, (void)altmap;
+}
+
+static int
+op_meta_alloc(void *port, uint64_t size, unsigned node, struct mhp_meta *ret_meta)
+{
+	(void)port;
+	void *virt = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (virt == MAP_FAILED)
+		return MHP_ENOMEM;
+	*ret_meta = (struct mhp_meta){ .virt = virt, .phys = { (uint64_t)(uintptr_t)virt },
+				       .size = size, .node = (uint8_t)node };
+	return 0;
+}
+
+static void
+op_meta_free(void *port, const struct mhp_meta *meta)
+{
+	(void)port;
+	munmap(meta->virt, meta->size);
+}
+
+static void
+op_lock(void *port)
+{
+	struct mhp_pool *pool = port;
+	pthread_mutex_lock(&pool->hotplug);
+}
+
+static void
+op_unlock(void *port)
+{
+	struct mhp_pool *pool = port;
+	give_back(pool);
+	pthread_mutex_unlock(&pool->hotplug);
+}
+
+static uint64_t
+op_self(void *port)
+{
+	(void)port;
+	return (uint64_t)pthread_self();
+}
+
+static uint64_t
+op_now_ns(void *port)
+{
+	struct timespec now;
+	(void)port;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+static void
+op_pause(void *port, uint64_t ns)
+{
+	struct timespec time = { (time_t)(ns / 1000000000), (long)(ns % 1000000000) };
+	(void)port;
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+}
+
+static void
+op_fence_cpus(void *port)
+{
+	(void)port;
+	/* Registered by mhp_pool_create(); kernels without the rseq kind get the plain one. */
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0) != 0)
+		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
+
+const struct mhp_port_ops mhp__linux_ops = {
+	.map = op_map,
+	.unmap = op_unmap,
+	.memmap_map = op_memmap_map,
+	.memmap_unmap = op_memmap_unmap,
+	.meta_alloc = op_meta_alloc,
+	.meta_free = op_meta_free,
+	.lock = op_lock,
+	.unlock = op_unlock,
+	.self = op_self,
+	.now_ns = op_now_ns,
+	.pause = op_pause,
+	.fence_cpus = op_fence_cpus,
+};

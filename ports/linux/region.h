@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * region.h - the addresses of a region: reserve them, open them, give their memory back.
+ *
+ * Told a region, knows no pool. Region mutex held, except where a region is not known to anybody.
+ */
+#ifndef MHP_LINUX_REGION_H
+#define MHP_LINUX_REGION_H
+
+#include "table.h"
+
+/* Reserve addresses and a table for size bytes. MHP_ENOMEM. */
+MHP_MUST_CHECK int mhp__region_build(struct mhp_region *region, uint64_t size,
+				     struct mhp_text *reterr);
+/* Give both back, whatever is there. */
+void mhp__region_free(struct mhp_region *region);
+/* Make [page, page + nr) readable and writable, and a page behind. Errno, or 0. */
+MHP_MUST_CHECK int mhp__region_open(struct mhp_region *region, uint64_t page, uint64_t nr);
+/* How many mappings opening [page, page + nr) may add. */
+uint64_t mhp__region_open_cost(const struct mhp_region *region, uint64_t page, uint64_t nr);
+/* Give the memory of ordinary pages back: they read as zeros. Errno, or 0; locked memory stays. */
+MHP_MUST_CHECK int mhp__region_drop(const struct mhp_region *region, uint64_t page, uint64_t nr);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * text.h - sentences for people, errno in the engine's words, and the port's assertion.
+ *
+ * Knows no pool. Everything else of the port may include this file.
+ */
+#ifndef MHP_LINUX_TEXT_H
+#define MHP_LINUX_TEXT_H
+
+#include <memplug/linux.h>
+
+/* Our own bugs only, as in the core: what a caller or the kernel can cause is an error. */
+#define MHP__ASSERT(cond)                                                                          \
+	do {                                                                                       \
+		if (__builtin_expect(!(cond), 0))                                                  \
+			__builtin_trap();                                                          \
+	} while (0)
+
+/* Format a sentence; NULL is fine. Returns code, so that callers can end with it. */
+int mhp__say(struct mhp_text *text, int code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* MHP_E* for an errno. */
+int mhp__errno(int error);
+/* Read a number from a small file; 0 when it cannot be read. */
+uint64_t mhp__read_number(const char *path);
+
+#endif
