@@ -9,7 +9,9 @@
 #define _GNU_SOURCE
 #include <sys/mman.h>
 
-#include "pool.h"
+#include <memplug/companion.h>
+
+#include "settle.h"
 
 static int
 check_granule(const struct mhp_pool *pool, const struct mhp__file *file, struct mhp_text *reterr)
@@ -40,32 +42,57 @@ populate_huge(struct mhp_pool *pool, uint32_t first, uint32_t count, struct mhp_
 			"/proc/meminfo", (unsigned long long)(size >> 20));
 }
 
-/* Hotplug mutex held. */
+/* In the companion if it has a place: fill in slots for what pool->job asks, and map them. */
 static int
-place(struct mhp_pool *pool, const struct mhp_backing *backing, uint32_t count,
-      uint32_t *ret_first, uint16_t *ret_file, struct mhp_text *reterr)
+place(void *arg)
 {
-	int err = mhp__file_open(&pool->space, backing, ret_file, reterr);
+	struct mhp_pool *pool = arg;
+	struct mhp__job *job = &pool->job;
+	struct mhp__space *space = &pool->space;
+	int err = mhp__file_open(space, &job->backing, &job->file, &job->text);
 	if (err != 0)
 		return err;
-	const struct mhp__file *file = &pool->space.file[*ret_file];
-	err = check_granule(pool, file, reterr);
+	const struct mhp__file *file = &space->file[job->file];
+	err = check_granule(pool, file, &job->text);
 	if (err != 0)
 		return err;
-	uint32_t first = mhp__space_find_gap(&pool->space, count);
-	if (first == pool->space.nr_blocks)
-		return mhp__say(reterr, MHP_ENXIO,
-				"the pool's address range has no room for %u more blocks", count);
-	if (!mhp__space_fill(&pool->space, *ret_file, first, count))
-		return mhp__say(reterr, MHP_ENOSPC, "%s has %llu MiB, which is not enough for this",
-				backing->path, (unsigned long long)(file->size >> 20));
-	err = mhp__space_map(&pool->space, first, count, reterr);
+	uint32_t first = job->first = mhp__space_find_gap(space, job->count);
+	if (first == space->nr_blocks)
+		return mhp__say(&job->text, MHP_ENXIO,
+				"the pool's address range has no room for %u more blocks",
+				job->count);
+	if (!mhp__space_fill(space, job->file, first, job->count))
+		return mhp__say(&job->text, MHP_ENOSPC,
+				"%s has %llu MiB, which is not enough for this", job->backing.path,
+				(unsigned long long)(file->size >> 20));
+	err = mhp__space_map(space, first, job->count, &job->text);
 	if (err == 0 && file->by_address && file->granule != MHP__PAGE_BYTES)
-		err = populate_huge(pool, first, count, reterr);
+		err = populate_huge(pool, first, job->count, &job->text);
 	if (err != 0)
-		mhp__space_unmap(&pool->space, first, count);
-	*ret_first = first;
+		mhp__space_unmap(space, first, job->count);
 	return err;
+}
+
+/* The same, and whatever keeps its descriptors. */
+static int
+place_device(void *arg)
+{
+	struct mhp_pool *pool = arg;
+	int err = mhp__settler_start(pool);
+	if (err != 0 && pool->job.backing.kind == MHP_BACKING_DAX)
+		return mhp__say(&pool->job.text, err, "%s", pool->guard.why.text);
+	err = place(pool);
+	if (err != 0)
+		mhp__file_put_unused(&pool->space);
+	return err;
+}
+
+static int
+put_unused(void *arg)
+{
+	struct mhp_pool *pool = arg;
+	mhp__file_put_unused(&pool->space);
+	return 0;
 }
 
 /* The engine said no: forget the slots that it did not forget itself. */
@@ -76,7 +103,7 @@ displace(struct mhp_pool *pool, uint32_t first, uint32_t count)
 	for (uint32_t block = first; block < first + count; block++)
 		if (pool->space.slot[block].file1 != 0)
 			mhp__space_unmap(&pool->space, block, 1);
-	mhp__file_put_unused(&pool->space);
+	(void)!mhp_companion_call(put_unused, pool, NULL);
 	pthread_mutex_unlock(&pool->hotplug);
 }
 
@@ -99,6 +126,7 @@ mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t 
 	     struct mhp_text *reterr)
 {
 	struct mhp_add_opts how = opts != NULL ? *opts : (struct mhp_add_opts){ 0 };
+	struct mhp_text text = { "" };
 	uint32_t first = 0, count = (uint32_t)(size / pool->space.block_bytes);
 
 	if (size == 0 || size % pool->space.block_bytes != 0)
@@ -110,14 +138,18 @@ mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t 
 				"the pool's address range has no room for %u more blocks", count);
 	count_mappings(pool);
 	pthread_mutex_lock(&pool->hotplug);
-	int err = place(pool, backing, count, &first, &how.backing, reterr);
-	if (err != 0)
-		mhp__file_put_unused(&pool->space);
-	else if (pool->space.file[how.backing].can_punch)
+	pool->job = (struct mhp__job){ .backing = *backing, .count = count };
+	bool device = backing->kind != MHP_BACKING_RAM;
+	int err = device ? mhp_companion_call(place_device, pool, &text) : place(pool);
+	if (pool->job.text.text[0] != 0)
+		text = pool->job.text;
+	first = pool->job.first;
+	how.backing = pool->job.file;
+	if (err == 0 && pool->space.file[how.backing].can_punch)
 		how.flags |= MHP_ADD_ZEROED;
 	pthread_mutex_unlock(&pool->hotplug);
 	if (err != 0)
-		return err;
+		return mhp__say(reterr, err, "%s", text.text);
 	struct mhp_span span = { { first * pool->space.block_bytes }, size };
 	err = mhp_add(pool->m, span, &how, ret_answer);
 	if (err == 0)

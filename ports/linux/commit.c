@@ -54,6 +54,8 @@ commit_locked(struct mhp_region *region, uint64_t page, uint64_t nr)
 	int err = mhp__table_grow(region, page + nr + 1);
 	if (err == 0)
 		err = take_labels(region, page, nr);
+	if (err == 0 && pool->guard.hole_fd >= 0)
+		atomic_store(&pool->settle_wanted, true);
 	if (err == 0 && mhp__region_open(region, page, nr) != 0) {
 		mhp__frames_give(region, page, nr);
 		mhp__table_set(region, page, nr, 0);

@@ -76,7 +76,7 @@ open_anonymous(const struct mhp__space *space, struct mhp__file *file, struct mh
 		flags |= MFD_HUGETLB | (giant ? MFD_HUGE_1GB : MFD_HUGE_2MB);
 		file->granule = giant ? UINT64_C(1) << 30 : MHP__HUGE_BYTES;
 	}
-	file->fd = mhp_fd_high(memfd_create("memplug", flags));
+	file->fd = memfd_create("memplug", flags);
 	if (file->fd < 0 || ftruncate(file->fd, (off_t)space->max_bytes) != 0)
 		return mhp__say(reterr, mhp__errno(errno), "cannot create a %s file: %s",
 				mhp_backing_name(kind), strerror(errno));
@@ -144,7 +144,7 @@ open_path(struct mhp__file *file, struct mhp_text *reterr)
 	struct statfs fs;
 	const char *path = file->backing.path;
 
-	file->fd = mhp_fd_high(open(path, O_RDWR | O_CLOEXEC));
+	file->fd = open(path, O_RDWR | O_CLOEXEC);
 	if (file->fd < 0 || fstat(file->fd, &st) != 0)
 		return mhp__say(reterr, mhp__errno(errno), "cannot open %s: %s", path,
 				strerror(errno));
@@ -201,7 +201,8 @@ mhp__file_open(struct mhp__space *space, const struct mhp_backing *backing, uint
 	for (unsigned i = MHP__FILES_MAX; i-- > 0;) {
 		if (!space->file[i].live) {
 			file = &space->file[i];
-		} else if (same_backing(&space->file[i].backing, backing)) {
+		} else if (same_backing(&space->file[i].backing, backing) &&
+			   (!space->file[i].has_place || space->file[i].fd >= 0)) {
 			*ret_file = (uint16_t)i;
 			return 0;
 		}

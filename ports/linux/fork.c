@@ -5,9 +5,18 @@
  * Pages of regions, the engine, its tables and the blocks of `ram` are ordinary memory, so the
  * kernel gives the child a copy of its own and the child keeps its pool. The handlers only take the
  * locks, so that no change is under way at that moment. A change that takes long is told to stop
- * first: fork waits for one batch of moves at most, never for a move.
+ * first: fork waits for one batch of moves at most, never for a move. What lies on a device comes
+ * back before, and goes there again afterwards; what cannot (it is pinned, or locked), and the
+ * metadata of blocks of devices, is copied for the child.
  */
-#include "pool.h"
+#define _GNU_SOURCE
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <memplug/companion.h>
+
+#include "settle.h"
 
 static void
 for_each(void (*fn)(struct mhp_pool *pool))
@@ -15,6 +24,79 @@ for_each(void (*fn)(struct mhp_pool *pool))
 	for (unsigned i = 0; i < MHP__POOLS_MAX; i++)
 		if (mhp__pools[i] != NULL)
 			fn(mhp__pools[i]);
+}
+
+static bool
+has_places(const struct mhp_pool *pool)
+{
+	for (unsigned i = 0; i < MHP__FILES_MAX; i++)
+		if (pool->space.file[i].has_place && pool->space.file[i].nr_blocks != 0)
+			return true;
+	return false;
+}
+
+/* Nothing goes to a device from here on, and what is there comes back. */
+static void
+bring_back(struct mhp_pool *pool)
+{
+	atomic_store(&pool->forking, true);
+	if (pool->guard.hole_fd >= 0)
+		(void)!mhp_companion_call(mhp__unsettle_all, pool, NULL);
+}
+
+/* A copy for the child. If there is no memory for it, the child does without: it has a hole there,
+ * which is better than what is its parent's. */
+static void
+add_copy(struct mhp_pool *pool, unsigned char *start, uint64_t size)
+{
+	struct mhp__copy *copy = mmap(NULL, size + MHP__PAGE_BYTES, PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (copy == MAP_FAILED)
+		return;
+	*copy = (struct mhp__copy){ pool->copies, start, size };
+	memcpy((unsigned char *)copy + MHP__PAGE_BYTES, start, size);
+	pool->copies = copy;
+}
+
+static void
+copy_settled(struct mhp_pool *pool, const struct mhp_region *region)
+{
+	for (uint64_t page = 0, nr; region->nr_settled != 0 && page < region->top; page += nr) {
+		nr = mhp__table_span(region, page, region->top - page, MHP__ENTRY_SETTLED);
+		if ((region->entry[page] & MHP__ENTRY_SETTLED) != 0)
+			add_copy(pool, (unsigned char *)mhp__page_address(region, page),
+				 nr << MHP__PAGE_SHIFT);
+	}
+}
+
+/* The metadata of blocks with a place, and what did not come back. */
+static void
+copy_all(struct mhp_pool *pool)
+{
+	struct mhp__space *space = &pool->space;
+	for (uint32_t block = 0; block < space->nr_blocks; block++)
+		if (space->slot[block].file1 != 0 &&
+		    space->file[space->slot[block].file1 - 1].has_place)
+			add_copy(pool, space->direct_map + block * space->block_bytes,
+				 pool->reserve_bytes);
+	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++)
+		if (pool->region[i].live)
+			copy_settled(pool, &pool->region[i]);
+}
+
+/* In the child: the copies take their places. In the parent: they go. */
+static void
+use_copies(struct mhp_pool *pool, bool child)
+{
+	for (struct mhp__copy *copy = pool->copies, *next; copy != NULL; copy = next) {
+		unsigned char *data = (unsigned char *)copy + MHP__PAGE_BYTES;
+		next = copy->next;
+		if (child)
+			mremap(data, copy->size, copy->size, MREMAP_MAYMOVE | MREMAP_FIXED,
+			       copy->start);
+		munmap(copy, child ? MHP__PAGE_BYTES : copy->size + MHP__PAGE_BYTES);
+	}
+	pool->copies = NULL;
 }
 
 /* Stop the change under way, if there is one, until the hotplug mutex is ours. */
@@ -27,21 +109,45 @@ take_locks(struct mhp_pool *pool)
 			(void)mhp_offline_cancel(pool->m, now.blocks.first);
 		mhp__linux_ops.pause(pool, 100000);
 	}
+	bring_back(pool);
 	pthread_mutex_lock(&pool->mutex);
+	if (has_places(pool))
+		copy_all(pool);
 }
 
 static void
 drop_locks(struct mhp_pool *pool)
 {
 	pool->stats.forks++;
+	use_copies(pool, false);
+	atomic_store(&pool->settle_wanted, true);
+	atomic_store(&pool->forking, false);
 	pthread_mutex_unlock(&pool->mutex);
 	pthread_mutex_unlock(&pool->hotplug);
+}
+
+/* The descriptors are the parent's: the child has no devices, but all that was on them. */
+static void
+forget_devices(struct mhp_pool *pool)
+{
+	pool->guard.write_fd = pool->guard.hole_fd = -1;
+	atomic_store(&pool->settler_runs, false);
+	atomic_store(&pool->forking, false);
+	for (unsigned i = 0; i < MHP__FILES_MAX; i++)
+		pool->space.file[i].fd = -1;
+	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++) {
+		struct mhp_region *region = &pool->region[i];
+		if (region->live && region->nr_settled != 0)
+			mhp__table_mark(region, 0, region->top, MHP__ENTRY_SETTLED, false);
+	}
 }
 
 /* The locks are ours: this thread took them, in the parent. */
 static void
 start_child(struct mhp_pool *pool)
 {
+	use_copies(pool, true);
+	forget_devices(pool);
 	pthread_mutex_unlock(&pool->mutex);
 	pthread_mutex_unlock(&pool->hotplug);
 }

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * guard.c - the kernel's userfaultfd.
+ * guard.c - the kernel's userfaultfd, twice: one holds up writers, one holds up everybody.
  *
+ * Ordinary memory that goes to a device is write-protected while it is copied. Memory that comes
+ * back is replaced in one step by empty ordinary memory (mremap) whose pages are missing, so that
+ * whoever touches it waits until the page is filled. What came back stays registered until the
+ * stretch ends: a piece beside a neighbour with the same registration becomes one mapping with it.
  * Only a full userfaultfd will do: one that is restricted to faults of user mode makes system calls
  * fail with EFAULT instead of waiting.
  */
@@ -9,12 +13,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <memplug/companion.h>
+
 #include "guard.h"
+
+#ifndef UFFD_FEATURE_WP_UNPOPULATED
+#define UFFD_FEATURE_WP_UNPOPULATED (1 << 13)
+#endif
 
 #ifndef USERFAULTFD_IOC_NEW
 #define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
@@ -35,8 +48,8 @@ open_by_device(int flags)
 	return fd;
 }
 
-int
-mhp__guard_open(uint64_t features, bool blocking, struct mhp_text *reterr)
+static int
+open_fd(uint64_t features, bool blocking, struct mhp_text *reterr)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = features };
 	int flags = blocking ? O_CLOEXEC : O_CLOEXEC | O_NONBLOCK;
@@ -60,5 +73,180 @@ mhp__guard_open(uint64_t features, bool blocking, struct mhp_text *reterr)
 		close(fd);
 		return -1;
 	}
-	return mhp_fd_high(fd);
+	return fd;
+}
+
+/* Pages that the program gave up while they are registered, and news of our own holes. */
+static void
+read_events(void *arg)
+{
+	struct mhp__guard *guard = arg;
+	struct uffd_msg message;
+	for (;;) {
+		ssize_t got = read(guard->hole_fd, &message, sizeof(message));
+		if (got < 0 && errno != EINTR && errno != EAGAIN)
+			return;
+		if (got <= 0 || message.event != UFFD_EVENT_PAGEFAULT)
+			continue;
+		uintptr_t page = (uintptr_t)message.arg.pagefault.address & ~(uintptr_t)4095;
+		if (page >= atomic_load(&guard->hole_start) && page < atomic_load(&guard->hole_end))
+			continue; /* it will be filled */
+		struct uffdio_zeropage zero = { .range = { page, 4096 } };
+		struct uffdio_range range = { page, 4096 };
+		if (ioctl(guard->hole_fd, UFFDIO_ZEROPAGE, &zero) != 0)
+			ioctl(guard->hole_fd, UFFDIO_WAKE, &range);
+	}
+}
+
+static int
+open_both(int *ret_write_fd, int *ret_hole_fd, struct mhp_text *reterr)
+{
+	*ret_write_fd = open_fd(UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_UNPOPULATED,
+				false, reterr);
+	if (*ret_write_fd < 0)
+		return MHP_EPERM;
+	*ret_hole_fd = open_fd(UFFD_FEATURE_EVENT_REMAP, true, reterr);
+	if (*ret_hole_fd >= 0)
+		return 0;
+	close(*ret_write_fd);
+	*ret_write_fd = -1;
+	return MHP_EPERM;
+}
+
+int
+mhp__guard_check(struct mhp__guard *guard)
+{
+	int write_fd, hole_fd;
+	if (guard->hole_fd >= 0)
+		return 0;
+	if (open_both(&write_fd, &hole_fd, &guard->why) != 0)
+		return MHP_EPERM;
+	close(write_fd);
+	close(hole_fd);
+	return 0;
+}
+
+int
+mhp__guard_start(struct mhp__guard *guard)
+{
+	if (guard->hole_fd >= 0)
+		return 0;
+	if (open_both(&guard->write_fd, &guard->hole_fd, &guard->why) != 0)
+		return MHP_EPERM;
+	if (mhp_companion_thread(read_events, guard) == 0)
+		return 0;
+	mhp__guard_stop(guard);
+	return mhp__say(&guard->why, MHP_EPERM, "the companion has too much to do");
+}
+
+void
+mhp__guard_stop(struct mhp__guard *guard)
+{
+	if (guard->write_fd >= 0)
+		close(guard->write_fd);
+	if (guard->hole_fd >= 0)
+		close(guard->hole_fd);
+	guard->write_fd = guard->hole_fd = -1;
+}
+
+int
+mhp__guard_protect(const struct mhp__guard *guard, uintptr_t start, uint64_t size)
+{
+	struct uffdio_register reg = {
+		.range = { start, size }, .mode = UFFDIO_REGISTER_MODE_WP,
+	};
+	struct uffdio_writeprotect wp = {
+		.range = { start, size }, .mode = UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+	if (mhp__test_no_protect)
+		return 0;
+	if (ioctl(guard->write_fd, UFFDIO_REGISTER, &reg) != 0)
+		return mhp__errno(errno);
+	while (ioctl(guard->write_fd, UFFDIO_WRITEPROTECT, &wp) != 0) {
+		if (errno != EAGAIN) { /* the mappings are changing: bounded by who changes them */
+			int err = mhp__errno(errno);
+			mhp__guard_wake(guard, start, size, true);
+			return err;
+		}
+		sched_yield();
+	}
+	return 0;
+}
+
+void
+mhp__guard_wake(const struct mhp__guard *guard, uintptr_t start, uint64_t size, bool undo)
+{
+	struct uffdio_range range = { start, size };
+	if (undo)
+		ioctl(guard->write_fd, UFFDIO_UNREGISTER, &range);
+	ioctl(guard->write_fd, UFFDIO_WAKE, &range);
+}
+
+int
+mhp__guard_hole(struct mhp__guard *guard, uintptr_t start, uint64_t size)
+{
+	if (start != guard->open_end)
+		mhp__guard_close(guard);
+	void *empty = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (empty == MAP_FAILED)
+		return errno;
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)empty, size }, .mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	munlock(empty, size); /* mlockall(MCL_FUTURE) filled it: it must be empty */
+	madvise(empty, size, MADV_DONTNEED);
+	if (ioctl(guard->hole_fd, UFFDIO_REGISTER, &reg) != 0)
+		goto failed;
+	atomic_store(&guard->hole_start, start);
+	atomic_store(&guard->hole_end, start + size);
+	if (mremap(empty, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)start) == MAP_FAILED)
+		goto failed;
+	if (guard->open_start == guard->open_end)
+		guard->open_start = start;
+	guard->open_end = start + size;
+	return 0;
+failed:;
+	int error = errno;
+	munmap(empty, size);
+	mhp__guard_filled(guard);
+	return error;
+}
+
+void
+mhp__guard_fill(const struct mhp__guard *guard, uintptr_t start, const void *source, uint64_t size)
+{
+	struct uffdio_copy copy = { .dst = start, .src = (uintptr_t)source, .len = size };
+	while (copy.len != 0) {
+		copy.copy = 0;
+		int failed = ioctl(guard->hole_fd, UFFDIO_COPY, &copy);
+		if (failed && errno != EAGAIN && errno != ENOMEM && errno != EEXIST)
+			return; /* the program unmapped it: it is gone */
+		uint64_t done = copy.copy > 0 ? (uint64_t)copy.copy : 0;
+		if (failed && errno == EEXIST && done == 0)
+			done = 4096;
+		if (done == 0)
+			sched_yield(); /* the kernel will have a page, or kill somebody */
+		copy.dst += done;
+		copy.src += done;
+		copy.len -= done;
+	}
+}
+
+void
+mhp__guard_filled(struct mhp__guard *guard)
+{
+	atomic_store(&guard->hole_start, 0);
+	atomic_store(&guard->hole_end, 0);
+}
+
+void
+mhp__guard_close(struct mhp__guard *guard)
+{
+	struct uffdio_range range = { guard->open_start, guard->open_end - guard->open_start };
+	if (range.len != 0) {
+		ioctl(guard->hole_fd, UFFDIO_UNREGISTER, &range);
+		ioctl(guard->hole_fd, UFFDIO_WAKE, &range);
+	}
+	guard->open_start = guard->open_end = 0;
 }

@@ -1,16 +1,46 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * guard.h - hold up who writes to memory, or touches it, while it goes to a device or comes back.
+ *
+ * Everything here runs in the companion, which has the descriptors.
  */
 #ifndef MHP_LINUX_GUARD_H
 #define MHP_LINUX_GUARD_H
 
 #include "text.h"
 
-/* A userfaultfd that also holds up system calls; -1 and a sentence when there is none. */
+struct mhp__guard {
+	int write_fd;                  /* holds up writers; -1: not there */
+	int hole_fd;                   /* holds up everybody; -1: not there */
+	uintptr_t open_start, open_end; /* what came back and is registered still */
+	_Atomic uintptr_t hole_start, hole_end; /* on its way back just now */
+	struct mhp_text why;           /* why they are not there */
+};
+
 /* For the negative control of the write-loss test only: leaves the protection out. */
 extern bool mhp__test_no_protect;
 
-int mhp__guard_open(uint64_t features, bool blocking, struct mhp_text *reterr);
+/* Get both descriptors and somebody who reads the events. MHP_EPERM and guard->why. */
+MHP_MUST_CHECK int mhp__guard_start(struct mhp__guard *guard);
+/* Could there be? The same answers; nothing is kept. */
+MHP_MUST_CHECK int mhp__guard_check(struct mhp__guard *guard);
+void mhp__guard_stop(struct mhp__guard *guard);
+
+/* Nobody can write to [start, start + size), which is ordinary memory, until the wake. */
+MHP_MUST_CHECK int mhp__guard_protect(const struct mhp__guard *guard, uintptr_t start,
+				      uint64_t size);
+/* Everybody goes on with what is mapped there now; undo: with what was there before. */
+void mhp__guard_wake(const struct mhp__guard *guard, uintptr_t start, uint64_t size, bool undo);
+
+/* Whatever is mapped at [start, start + size) is replaced by empty ordinary memory: who touches it
+ * waits until mhp__guard_fill(). An errno, and nothing has changed, or 0. */
+MHP_MUST_CHECK int mhp__guard_hole(struct mhp__guard *guard, uintptr_t start, uint64_t size);
+/* Fill a part of the hole with a copy of source. */
+void mhp__guard_fill(const struct mhp__guard *guard, uintptr_t start, const void *source,
+		     uint64_t size);
+/* The hole is full. */
+void mhp__guard_filled(struct mhp__guard *guard);
+/* What came back is plain memory from now on: one mapping if it came back in order. */
+void mhp__guard_close(struct mhp__guard *guard);
 
 #endif

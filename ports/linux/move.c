@@ -3,12 +3,16 @@
  * move.c - the owner of region pages: what the engine calls to move them.
  *
  * A page of ordinary memory moves by getting another number: its entry changes and nothing else, so
- * nobody waits, no byte is copied and no mapping changes. isolate marks the entry, which keeps
- * decommit away from the page until migrate or putback.
+ * nobody waits, no byte is copied and no mapping changes. What lies on a device comes back first,
+ * and what got a number of a device goes there afterwards (settle.c). isolate marks the entry,
+ * which keeps decommit away from the page until migrate or putback.
  */
 #include <stdio.h>
+#include <string.h>
 
-#include "pool.h"
+#include <memplug/companion.h>
+
+#include "settle.h"
 
 /* The entry that a cookie names, if the page is still there; else NULL. */
 static mhp__entry *
@@ -29,8 +33,7 @@ static bool
 pinned(const struct mhp_pool *pool, mhp__entry entry, uintptr_t start)
 {
 	uintptr_t end = start + (MHP__PAGE_BYTES << mhp__entry_order(entry));
-	return mhp__frame_has_place(&pool->space, mhp__entry_pfn(entry)) &&
-	       mhp__pinned(&pool->pins, start, end);
+	return (entry & MHP__ENTRY_SETTLED) != 0 && mhp__pinned(&pool->pins, start, end);
 }
 
 static int
@@ -75,9 +78,15 @@ describe(void *ctx, uint64_t pfn, uint64_t cookie, char *text, size_t size)
 	const mhp__entry *entry = find_entry(pool, pfn, cookie, &region);
 	if (entry == NULL)
 		snprintf(text, size, "a page that is changing hands");
+	else if (pinned(pool, *entry, (uintptr_t)cookie))
+		snprintf(text, size, "region %s at %#lx, pinned", region->name,
+			 (unsigned long)cookie);
+	else if ((*entry & MHP__ENTRY_SETTLED) != 0 && cookie >= pool->busy.start &&
+		 cookie < pool->busy.end)
+		snprintf(text, size, "region %s at %#lx, %s", region->name, (unsigned long)cookie,
+			 pool->busy.why.text);
 	else
-		snprintf(text, size, "region %s at %#lx%s", region->name, (unsigned long)cookie,
-			 pinned(pool, *entry, (uintptr_t)cookie) ? ", pinned" : "");
+		snprintf(text, size, "region %s at %#lx", region->name, (unsigned long)cookie);
 	pthread_mutex_unlock(&pool->mutex);
 }
 
@@ -116,20 +125,108 @@ relabel(struct walk *walk, uint64_t src, uint64_t dst)
 	return UINT64_C(1) << order;
 }
 
+/* A run gets its new numbers; region mutex held. */
+static void
+relabel_run(struct walk *walk, const struct mhp_move *move)
+{
+	for (uint64_t at = 0; at < move->nr_pages;)
+		at += relabel(walk, move->src_pfn + at, move->dst_pfn + at);
+	walk->pool->stats.relabelled_pages += move->nr_pages;
+}
+
+/* Have what of a run is on a device come back. */
+static int
+unsettle_run(struct walk *walk, const struct mhp_move *move)
+{
+	struct mhp_pool *pool = walk->pool;
+	for (uint64_t at = 0; at < move->nr_pages;) {
+		mhp__entry *entry = next_entry(walk, move->src_pfn + at);
+		uint64_t page = (uint64_t)(entry - walk->region->entry);
+		uint64_t window = page / MHP__HUGE_PAGES;
+		if ((*entry & MHP__ENTRY_SETTLED) != 0) {
+			int err = mhp__unsettle_window(pool, walk->region, window, &pool->busy.why);
+			if (err != 0) {
+				pool->busy.start = mhp__page_address(walk->region,
+								     window * MHP__HUGE_PAGES);
+				pool->busy.end = pool->busy.start + MHP__HUGE_BYTES;
+				return err;
+			}
+			atomic_store(&pool->settle_wanted, true); /* what need not leave */
+		}
+		at += UINT64_C(1) << mhp__entry_order(*entry);
+		walk->page = page + (UINT64_C(1) << mhp__entry_order(*entry));
+	}
+	return 0;
+}
+
+/* Have the windows that a run is in go to its device: at once if they are whole, else soon. */
+static void
+settle_run(struct walk *walk, const struct mhp_move *move)
+{
+	struct mhp_pool *pool = walk->pool;
+	if (!mhp__frame_has_place(&pool->space, move->dst_pfn))
+		return;
+	atomic_store(&pool->settle_wanted, true);
+	if (move->nr_pages >= MHP__HUGE_PAGES && walk->page % MHP__HUGE_PAGES == 0)
+		mhp__settle_window(pool, walk->region, walk->page / MHP__HUGE_PAGES - 1);
+}
+
+/* In the companion: the moves of pool->job, some of which are from or to a device. */
+static int
+migrate_far(void *arg)
+{
+	struct mhp_pool *pool = arg;
+	struct mhp__job *job = &pool->job;
+	int err = 0;
+	for (job->nr_done = 0; job->nr_done < job->nr_moves; job->nr_done++) {
+		struct walk walk = { .pool = pool };
+		pthread_mutex_lock(&pool->mutex);
+		err = unsettle_run(&walk, &job->moves[job->nr_done]);
+		if (err == 0) {
+			walk.region = NULL;
+			relabel_run(&walk, &job->moves[job->nr_done]);
+			settle_run(&walk, &job->moves[job->nr_done]);
+		}
+		pthread_mutex_unlock(&pool->mutex);
+		if (err != 0)
+			break;
+	}
+	pthread_mutex_lock(&pool->mutex);
+	mhp__guard_close(&pool->guard);
+	pthread_mutex_unlock(&pool->mutex);
+	return err;
+}
+
+static int
+migrate_near(struct mhp_pool *pool, const struct mhp_move *moves, unsigned nr_moves)
+{
+	struct walk walk = { .pool = pool };
+	pthread_mutex_lock(&pool->mutex);
+	for (unsigned i = 0; i < nr_moves; i++)
+		relabel_run(&walk, &moves[i]);
+	pthread_mutex_unlock(&pool->mutex);
+	return 0;
+}
+
 static int
 migrate(void *ctx, const struct mhp_move *moves, unsigned nr_moves, unsigned *ret_done)
 {
 	struct mhp_pool *pool = ctx;
-	struct walk walk = { .pool = pool };
-	pthread_mutex_lock(&pool->mutex);
-	for (unsigned i = 0; i < nr_moves; i++) {
-		for (uint64_t at = 0; at < moves[i].nr_pages;)
-			at += relabel(&walk, moves[i].src_pfn + at, moves[i].dst_pfn + at);
-		pool->stats.relabelled_pages += moves[i].nr_pages;
+	struct mhp__job *job = &pool->job;
+	int err = 0;
+	*ret_done = 0;
+	if (pool->guard.hole_fd < 0) {
+		*ret_done = nr_moves;
+		return migrate_near(pool, moves, nr_moves);
 	}
-	pthread_mutex_unlock(&pool->mutex);
-	*ret_done = nr_moves;
-	return 0;
+	for (unsigned nr; err == 0 && *ret_done < nr_moves; *ret_done += job->nr_done) {
+		nr = nr_moves - *ret_done < MHP__JOB_MOVES ? nr_moves - *ret_done : MHP__JOB_MOVES;
+		memcpy(job->moves, moves + *ret_done, nr * sizeof(moves[0]));
+		job->nr_moves = nr;
+		job->nr_done = 0;
+		err = mhp_companion_call(migrate_far, pool, NULL);
+	}
+	return err;
 }
 
 const struct mhp_movable_ops mhp__region_ops = {

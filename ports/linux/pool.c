@@ -14,7 +14,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "guard.h"
+#include <memplug/companion.h>
+
 #include "pool.h"
 
 struct mhp_pool *mhp__pools[MHP__POOLS_MAX];
@@ -105,23 +106,46 @@ free_pool(struct mhp_pool *pool)
 	munmap(pool, sizeof(*pool));
 }
 
+/* The companion is another process. */
+static void
+init_locks(struct mhp_pool *pool)
+{
+	pthread_mutexattr_t attr;
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutex_init(&pool->hotplug, &attr);
+	pthread_mutex_init(&pool->mutex, &attr);
+	pthread_mutexattr_destroy(&attr);
+}
+
+static void
+learn_reserve(struct mhp_pool *pool)
+{
+	struct mhp_memmap_shape shape = mhp_memmap_shape(pool->m);
+	struct mhp_memmap_answer answer = { 0 };
+	(void)mhp_supports_memmap_on_memory(&shape, &answer);
+	pool->reserve_bytes = answer.nr_vmemmap_pages * MHP__PAGE_BYTES;
+}
+
 static int
 build_pool(struct mhp_pool *pool, const struct mhp_pool_opts *opts, struct mhp_text *reterr)
 {
 	pool->granule = opts->page_bytes;
-	pthread_mutex_init(&pool->hotplug, NULL);
-	pthread_mutex_init(&pool->mutex, NULL);
+	init_locks(pool);
+	pool->guard.write_fd = pool->guard.hole_fd = -1;
 	if (mhp__space_build(&pool->space, opts->max_bytes, opts->block_bytes) != 0)
 		return mhp__say(
 			reterr, MHP_ENOMEM,
 			"cannot reserve %llu GiB of addresses; is there a limit (ulimit -v)?",
 			(unsigned long long)(opts->max_bytes >> 30));
 	mhp__budget_count(&pool->budget, 0);
+	(void)!mhp_companion_init(NULL); /* without one there are no devices: an add says why */
 	syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
 	syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0);
 	int err = start_engine(pool, opts);
 	if (err != 0)
 		return mhp__say(reterr, err, "the engine did not start (error %d)", err);
+	learn_reserve(pool);
 	return 0;
 }
 
@@ -154,6 +178,28 @@ mhp_pool_create(const struct mhp_pool_opts *opts, struct mhp_pool **ret_pool,
 	return 0;
 }
 
+static bool
+has_devices(const struct mhp_pool *pool)
+{
+	bool any = pool->guard.hole_fd >= 0;
+	for (unsigned i = 0; i < MHP__FILES_MAX; i++)
+		any |= pool->space.file[i].fd >= 0 && pool->space.file[i].has_place;
+	return any;
+}
+
+/* In the companion. */
+static int
+close_devices(void *arg)
+{
+	struct mhp_pool *pool = arg;
+	atomic_store(&pool->settler_stop, true);
+	while (atomic_load(&pool->settler_runs)) /* bound: it looks every few milliseconds */
+		mhp__linux_ops.pause(pool, 1000000);
+	mhp__guard_stop(&pool->guard);
+	mhp__file_put_unused(&pool->space);
+	return 0;
+}
+
 int
 mhp_pool_destroy(struct mhp_pool *pool)
 {
@@ -164,7 +210,8 @@ mhp_pool_destroy(struct mhp_pool *pool)
 	if (err != 0)
 		return err;
 	mhp__pools[pool->index] = NULL;
-	mhp__file_put_unused(&pool->space);
+	if (has_devices(pool))
+		(void)!mhp_companion_call(close_devices, pool, NULL);
 	free_pool(pool);
 	return 0;
 }
@@ -175,14 +222,23 @@ mhp_pool_engine(struct mhp_pool *pool)
 	return pool->m;
 }
 
+/* In the companion. */
+static int
+check_guard(void *arg)
+{
+	return mhp__guard_check(&((struct mhp_pool *)arg)->guard);
+}
+
 bool
 mhp_pool_can_move(struct mhp_pool *pool, struct mhp_text *reterr)
 {
-	(void)pool;
-	int fd = mhp__guard_open(0, false, reterr);
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
+	struct mhp_text text = { "" };
+	int err = mhp_companion_call(check_guard, pool, &text);
+	if (err == MHP_EPERM && text.text[0] == 0)
+		text = pool->guard.why;
+	if (err != 0 && reterr != NULL)
+		*reterr = text;
+	return err == 0;
 }
 
 const struct mhp_backing *

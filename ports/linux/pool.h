@@ -14,11 +14,31 @@
 #include <stdatomic.h>
 
 #include "budget.h"
+#include "guard.h"
 #include "pins.h"
 #include "table.h"
 
 #define MHP__POOLS_MAX 16U
 #define MHP__REGIONS_MAX 64U
+#define MHP__JOB_MOVES 64U
+
+/* What the companion is asked to do: in the pool, since the caller's stack may be on its way.
+ * Hotplug mutex. */
+struct mhp__job {
+	struct mhp_move moves[MHP__JOB_MOVES];
+	unsigned nr_moves, nr_done;
+	struct mhp_backing backing;
+	uint32_t count, first;
+	uint16_t file;
+	struct mhp_text text;
+};
+
+/* A copy of memory that a forked child shall find at `start`; it lies behind this page. */
+struct mhp__copy {
+	struct mhp__copy *next;
+	unsigned char *start;
+	uint64_t size;
+};
 
 struct mhp_pool {
 	struct mhp *m;
@@ -26,6 +46,7 @@ struct mhp_pool {
 
 	/* const */
 	uint64_t granule;
+	uint64_t reserve_bytes;        /* of a block that hosts its own metadata */
 	void *instance;
 	size_t instance_bytes;
 	uint16_t owner;
@@ -33,12 +54,23 @@ struct mhp_pool {
 	pthread_mutex_t hotplug;
 	struct mhp__space space;
 	uint64_t gone_start, gone_end; /* blocks that left, to be unmapped as one piece */
+	struct mhp__job job;
+	struct mhp__copy *copies;      /* of the fork under way */
 
 	pthread_mutex_t mutex;         /* the region mutex */
 	struct mhp_region region[MHP__REGIONS_MAX];
 	struct mhp__pins pins;
 	struct mhp__budget budget;
+	struct mhp__guard guard;
+	struct {                       /* why the last window did not come back */
+		uintptr_t start, end;
+		struct mhp_text why;
+	} busy;
 	struct mhp_pool_stats stats;
+
+	atomic_bool settle_wanted;     /* something may go to a device */
+	atomic_bool settler_runs, settler_stop;
+	atomic_bool forking;           /* nothing may */
 };
 
 /* ---- ops.c ---- */

@@ -89,9 +89,34 @@ mhp__region_open(struct mhp_region *region, uint64_t page, uint64_t nr)
 	return 0;
 }
 
-int
-mhp__region_drop(const struct mhp_region *region, uint64_t page, uint64_t nr)
+/* The device keeps its frames; new memory takes their place. */
+static int
+unsettle_empty(struct mhp_region *region, uint64_t page, uint64_t nr)
+{
+	if (mmap((void *)mhp__page_address(region, page), nr << MHP__PAGE_SHIFT,
+		 PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+		return errno;
+	mhp__table_mark(region, page, nr, MHP__ENTRY_SETTLED, false);
+	return 0;
+}
+
+static int
+drop_ordinary(const struct mhp_region *region, uint64_t page, uint64_t nr)
 {
 	void *start = (void *)mhp__page_address(region, page);
 	return madvise(start, nr << MHP__PAGE_SHIFT, MADV_DONTNEED) == 0 ? 0 : errno;
+}
+
+int
+mhp__region_drop(struct mhp_region *region, uint64_t page, uint64_t nr)
+{
+	for (uint64_t end = page + nr, run; page < end; page += run) {
+		run = mhp__table_span(region, page, end - page, MHP__ENTRY_SETTLED);
+		int error = (region->entry[page] & MHP__ENTRY_SETTLED) != 0
+			? unsettle_empty(region, page, run) : drop_ordinary(region, page, run);
+		if (error != 0)
+			return error;
+	}
+	return 0;
 }

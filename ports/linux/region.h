@@ -18,7 +18,8 @@ void mhp__region_free(struct mhp_region *region);
 MHP_MUST_CHECK int mhp__region_open(struct mhp_region *region, uint64_t page, uint64_t nr);
 /* How many mappings opening [page, page + nr) may add. */
 uint64_t mhp__region_open_cost(const struct mhp_region *region, uint64_t page, uint64_t nr);
-/* Give the memory of ordinary pages back: they read as zeros. Errno, or 0; locked memory stays. */
-MHP_MUST_CHECK int mhp__region_drop(const struct mhp_region *region, uint64_t page, uint64_t nr);
+/* Give the memory of pages back: they read as zeros, and are ordinary. Errno, or 0; what is locked
+ * stays. */
+MHP_MUST_CHECK int mhp__region_drop(struct mhp_region *region, uint64_t page, uint64_t nr);
 
 #endif

@@ -4,14 +4,15 @@
  * a pinned page in block 0, data that does not fit elsewhere, a listener that refuses.
  *
  * usage: pool_fixture NAME. One block of 16 MiB with a place, the first half of it in use, one page
- * pinned. It says "ready", then reads lines, "unpin", "fill" (use all that is free), "veto N" (block
- * N must not go offline) or "hold" (take a page that is never ready to move, so that an offline
- * waits), and answers "done"; it ends with its input.
+ * pinned. It says "ready", then reads lines, "unpin", "fill" (use all that is free), "veto N"
+ * (block N must not go offline) or "hold" (take a page that is never ready to move, so that an
+ * offline waits), and answers "done"; it ends with its input.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <memplug/control.h>
 
@@ -41,6 +42,17 @@ make_pool(const char *name)
 	check(mhp_pool_add(pool, &memfd, BLOCK, &add, NULL, &text), &text, "add");
 	check(mhp_control_start(pool, &control, &text), &text, "serve");
 	return pool;
+}
+
+/* What is pinned before it goes to the block's place would stay out of it. */
+static void
+await_settled(struct mhp_pool *pool)
+{
+	struct mhp_pool_stats stats = { 0 };
+	for (unsigned ms = 0; stats.settled_bytes == 0 && ms < 5000; ms++) {
+		usleep(1000);
+		mhp_pool_get_stats(pool, &stats);
+	}
 }
 
 /* Use everything, 64 KiB at a time. */
@@ -121,6 +133,7 @@ main(int argc, char **argv)
 	char *base = mhp_region_base(region);
 	check(mhp_region_commit(region, base, BLOCK / 2), &text, "commit");
 	memset(base, 1, BLOCK / 2);
+	await_settled(pool);
 	check(mhp_region_pin(region, base + 4096, 4096), &text, "pin");
 	puts("ready");
 	fflush(stdout);

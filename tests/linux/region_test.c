@@ -376,6 +376,172 @@ fork__child__keeps_its_pool(void)
 	end_pool(pool);
 }
 
+/* ---- devices: a memfd stands in for one ---- */
+
+/* Three blocks of `ram`, four of a device, and a region of 4 MiB whose data is there. False: this
+ * machine cannot. */
+static bool
+make_device(struct mhp_pool **ret_pool, struct mhp_region **ret_region)
+{
+	struct mhp_backing device = { .kind = MHP_BACKING_MEMFD, .node = -1 };
+	struct mhp_add_opts add = { .flags = MHP_ADD_ONLINE | MHP_MEMMAP_ON_MEMORY,
+				    .zone = MHP_ZONE_MOVABLE };
+	struct mhp_blocks ram = { 0, 3 };
+	struct mhp_pool *pool = *ret_pool = make_pool(3);
+	struct mhp_region *region = *ret_region = make_region(pool, BLOCK);
+	char *base = mhp_region_base(region);
+	CHECK(mhp_region_commit(region, base, BLOCK) == 0);
+	for (uint64_t i = 0; i < BLOCK / PAGE; i++)
+		base[i * PAGE + i] = (char)(i % 100 + 1);
+	if (!mhp_pool_can_move(pool, NULL))
+		return false;
+	CHECK(mhp_pool_add(pool, &device, 4 * BLOCK, &add, NULL, NULL) == 0);
+	CHECK(mhp_offline(mhp_pool_engine(pool), &ram, 1, NULL, NULL) == 0);
+	CHECK(mhp_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
+	return true;
+}
+
+static struct mhp_pool_stats
+await_settled(struct mhp_pool *pool, uint64_t bytes)
+{
+	struct mhp_pool_stats stats = { 0 };
+	for (unsigned ms = 0; stats.settled_bytes != bytes && ms < 10000; ms++) {
+		usleep(1000);
+		mhp_pool_get_stats(pool, &stats);
+	}
+	CHECK(stats.settled_bytes == bytes);
+	return stats;
+}
+
+static int
+leave_device(struct mhp_pool *pool, struct mhp_why *why)
+{
+	struct mhp_blocks device = { 3, 4 };
+	int err = mhp_offline(mhp_pool_engine(pool), &device, 1, NULL, why);
+	if (err == 0)
+		CHECK(mhp_online(mhp_pool_engine(pool), device, MHP_ZONE_MOVABLE, NULL) == 0);
+	return err;
+}
+
+/* R37, R55: there and back again, and as many mappings as before. */
+static void
+device__there_and_back__data_is_right(void)
+{
+	struct mhp_pool *pool;
+	struct mhp_region *region;
+	struct mhp_blocks ram = { 0, 3 };
+	bool can = make_device(&pool, &region);
+	char *base = mhp_region_base(region);
+	for (unsigned turn = 0; can && turn < 10; turn++) {
+		struct mhp_pool_stats stats = await_settled(pool, BLOCK);
+		CHECK(stats.mappings <= 4);
+		check_scattered(base, BLOCK / PAGE);
+		CHECK(leave_device(pool, NULL) == 0);
+		check_scattered(base, BLOCK / PAGE);
+		CHECK(mhp_offline(mhp_pool_engine(pool), &ram, 1, NULL, NULL) == 0);
+		CHECK(mhp_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
+	}
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
+/* R54: what the program locked stays, and its block says so. */
+static void
+device__locked_memory__is_busy_with_that_reason(void)
+{
+	struct mhp_pool *pool;
+	struct mhp_region *region;
+	struct mhp_why why = { 0 };
+	bool can = make_device(&pool, &region);
+	char *base = mhp_region_base(region);
+	if (can) {
+		await_settled(pool, BLOCK);
+		CHECK(mlock(base + 5 * PAGE, PAGE) == 0);
+		CHECK(leave_device(pool, &why) == MHP_EBUSY);
+		CHECK(strstr(why.text, "locked by mlock") != NULL);
+		CHECK(munlock(base + 5 * PAGE, PAGE) == 0);
+		CHECK(mprotect(base + 5 * PAGE, PAGE, PROT_READ) == 0);
+		CHECK(leave_device(pool, &why) == MHP_EBUSY);
+		CHECK(strstr(why.text, "read-only by mprotect") != NULL);
+		CHECK(mprotect(base + 5 * PAGE, PAGE, PROT_READ | PROT_WRITE) == 0);
+		CHECK(leave_device(pool, NULL) == 0);
+		check_scattered(base, BLOCK / PAGE);
+	}
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
+/* R54: so does what it did before its memory could go there. */
+static void
+device__advised_memory__does_not_go(void)
+{
+	struct mhp_pool *pool;
+	struct mhp_region *region;
+	bool can = make_device(&pool, &region);
+	char *base = mhp_region_base(region);
+	if (can) {
+		struct mhp_blocks ram = { 0, 3 };
+		await_settled(pool, BLOCK);
+		CHECK(leave_device(pool, NULL) == 0);
+		CHECK(madvise(base + 5 * PAGE, PAGE, MADV_WIPEONFORK) == 0);
+		CHECK(mhp_offline(mhp_pool_engine(pool), &ram, 1, NULL, NULL) == 0);
+		await_settled(pool, BLOCK / 2); /* the other window */
+		check_scattered(base, BLOCK / PAGE);
+		CHECK(mhp_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
+	}
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
+/* R38: the child has its own copy of what lies on a device, and of the engine's notes there. */
+static void
+device__fork__child_has_its_own(void)
+{
+	struct mhp_pool *pool;
+	struct mhp_region *region;
+	bool can = make_device(&pool, &region);
+	char *base = mhp_region_base(region);
+	if (!can)
+		goto out;
+	await_settled(pool, BLOCK);
+	CHECK(mlock(base + 5 * PAGE, PAGE) == 0); /* this window cannot come back */
+	pid_t pid = fork();
+	if (pid == 0) {
+		check_scattered(base, BLOCK / PAGE);
+		CHECK(mhp_check(mhp_pool_engine(pool), true, NULL, NULL) == 0);
+		CHECK(leave_device(pool, NULL) == 0);
+		memset(base, 7, BLOCK);
+		_exit(0);
+	}
+	wait_for_child(pid);
+	CHECK(munlock(base + 5 * PAGE, PAGE) == 0);
+	check_scattered(base, BLOCK / PAGE);
+	await_settled(pool, BLOCK); /* it went there again */
+	check_scattered(base, BLOCK / PAGE);
+	CHECK(leave_device(pool, NULL) == 0);
+out:
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
+/* R59, R35: what is given up on a device reads as zeros. */
+static void
+device__purge_and_decommit__read_as_zeros(void)
+{
+	struct mhp_pool *pool;
+	struct mhp_region *region;
+	bool can = make_device(&pool, &region);
+	char *base = mhp_region_base(region);
+	if (can)
+		await_settled(pool, BLOCK);
+	CHECK(mhp_region_purge(region, base, 16 * PAGE) == 0 && base[5 * PAGE + 5] == 0);
+	CHECK(mhp_region_decommit(region, base + 16 * PAGE, 16 * PAGE) == 0);
+	CHECK(mhp_region_commit(region, base + 16 * PAGE, 16 * PAGE) == 0);
+	CHECK(base[20 * PAGE + 20] == 0 && base[40 * PAGE + 40] == 41);
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
 /* R36: the kernel says where the pages of the region must come from. */
 static void
 backing__bound_to_a_node__so_are_its_pages(void)
@@ -498,6 +664,11 @@ static const struct {
 	CASE(decommit__locked_memory__refused),
 	CASE(decommit__while_blocks_leave__loses_nothing),
 	CASE(fork__child__keeps_its_pool),
+	CASE(device__there_and_back__data_is_right),
+	CASE(device__locked_memory__is_busy_with_that_reason),
+	CASE(device__advised_memory__does_not_go),
+	CASE(device__fork__child_has_its_own),
+	CASE(device__purge_and_decommit__read_as_zeros),
 	CASE(backing__bound_to_a_node__so_are_its_pages),
 	CASE(backing__that_the_machine_lacks__is_named),
 	CASE(backing__file_of_another_pool__is_busy),

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * write_loss.c - does a write get lost while the frames under it move?
+ * write_loss.c - does a write get lost while memory goes to a device and comes back?
  *
  * Writers store sequence numbers to words of their own, atomic adders sum into shared words, a
  * thread lets the kernel write through pipes and pread, readers check that what a writer has
- * published is there. Meanwhile blocks are taken out of use and put back into it, so that every
- * page moves again and again (R37). At the end every word must hold what its writer wrote last.
+ * published is there. Meanwhile the blocks of `ram` are taken out of use and put back into it, and
+ * those of the device, so that every page goes there and comes back again and again (R37, R55). At
+ * the end every word must hold what its writer wrote last.
  *
- * Negative control (--control): the protection is left out (MHP_TEST_NO_PROTECT in the port); then
- * the checker must find losses, else it could not find any. Units: --unit 4k, 64k, 2m is the size
- * of what is contiguous; --units N how many of them must have moved, within --seconds.
+ * Negative control (--control): the protection is left out (mhp__test_no_protect in the port); then
+ * the checker must find losses, else it could not find any. --unit 4k, 64k, 2m is the size of what
+ * is contiguous at first; --units N how many of them must have moved, within --seconds.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -31,8 +32,9 @@
 #define KERNEL_WORD (WRITERS + 1)
 #define WORDS_USED 8U           /* words of a page: writers', the adders', the kernel's */
 #define BLOCK (4UL << 20)
-#define NR_BLOCKS 4U
-#define BLOCKS_BETWEEN 16U
+#define NR_RAM 3U
+#define NR_DEVICE 4U
+#define SETTLED_MS 5000U
 #define ADDS_BETWEEN 1000U
 #define SIZE (8UL << 20)
 
@@ -168,24 +170,52 @@ let_them_write(void)
 	} while (now < before + ADDS_BETWEEN);
 }
 
-/* Move everything, block by block, until enough pages have moved. */
+/* Empty some blocks into the others. */
 static int
-move_all(struct mhp_pool *pool, uint32_t nr_blocks, uint64_t pages_wanted, time_t deadline)
+empty(struct mhp *m, uint32_t first, uint32_t count)
+{
+	struct mhp_blocks set = { first, count };
+	int err = mhp_offline(m, &set, 1, NULL, NULL);
+	if (err == 0)
+		err = mhp_online(m, set, MHP_ZONE_MOVABLE, NULL);
+	if (err != 0)
+		fprintf(stderr, "blocks from %u: error %d\n", first, err);
+	return err;
+}
+
+/* What is only numbered after the device goes there soon. */
+static int
+await_settled(struct mhp_pool *pool, struct mhp_pool_stats *stats)
+{
+	for (unsigned ms = 0; ms < SETTLED_MS; ms++) {
+		struct timespec pause = { 0, 1000000 };
+		mhp_pool_get_stats(pool, stats);
+		if (stats->settled_bytes == stats->committed_bytes)
+			return 0;
+		nanosleep(&pause, NULL);
+	}
+	fprintf(stderr, "%llu of %llu bytes are on the device\n",
+		(unsigned long long)stats->settled_bytes,
+		(unsigned long long)stats->committed_bytes);
+	return MHP_EAGAIN;
+}
+
+/* To the device and back, until enough pages have moved. */
+static int
+move_all(struct mhp_pool *pool, uint64_t pages_wanted, time_t deadline)
 {
 	struct mhp_pool_stats stats;
 	struct mhp *m = mhp_pool_engine(pool);
-	uint32_t turn = 0;
-	for (uint32_t block = 0;; block = (block + 1) % nr_blocks) {
-		struct mhp_blocks set = { block, 1 };
-		if (turn++ % BLOCKS_BETWEEN == 0)
-			let_them_write();
-		int err = mhp_offline(m, &set, 1, NULL, NULL);
+	for (;;) {
+		let_them_write();
+		int err = empty(m, 0, NR_RAM);
 		if (err == 0)
-			err = mhp_online(m, set, MHP_ZONE_MOVABLE, NULL);
-		if (err != 0) {
-			fprintf(stderr, "block %u: error %d\n", block, err);
+			err = await_settled(pool, &stats);
+		let_them_write();
+		if (err == 0)
+			err = empty(m, NR_RAM, NR_DEVICE);
+		if (err != 0)
 			return err;
-		}
 		mhp_pool_get_stats(pool, &stats);
 		if (stats.moved_pages >= pages_wanted)
 			return 0;
@@ -246,24 +276,36 @@ parse(int argc, char **argv)
 	return options;
 }
 
-/* A pool with a region on it, or NULL: the machine cannot do this. */
+static int
+add(struct mhp_pool *pool, const char *words, uint32_t blocks, struct mhp_text *text)
+{
+	struct mhp_backing backing;
+	struct mhp_add_opts opts = { .flags = MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE };
+	int err = mhp_backing_parse(words, &backing, text);
+	return err != 0 ? err : mhp_pool_add(pool, &backing, blocks * BLOCK, &opts, NULL, text);
+}
+
+/* A pool with a region on it, or NULL: the machine cannot do this. The data is in `ram` first. */
 static struct mhp_region *
 set_up(const struct options *options, struct mhp_pool **ret_pool)
 {
 	struct mhp_text text = { "" };
-	struct mhp_backing backing;
 	struct mhp_region *region = NULL;
 	struct mhp_pool_opts opts = { .max_bytes = 64 * BLOCK, .block_bytes = BLOCK };
-	struct mhp_add_opts add = { .flags = MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE };
-	int err = mhp_backing_parse(options->backing, &backing, &text);
-	if (err == 0)
-		opts.page_bytes = mhp_backing_page_bytes(&backing);
-	if (err != 0 || mhp_pool_create(&opts, ret_pool, &text) != 0 ||
-	    !mhp_pool_can_move(*ret_pool, &text) ||
-	    mhp_pool_add(*ret_pool, &backing, NR_BLOCKS * BLOCK, &add, NULL, &text) != 0 ||
-	    mhp_region_create(*ret_pool, "loss", SIZE, &region, &text) != 0)
+	if (mhp_pool_create(&opts, ret_pool, &text) != 0 ||
+	    !mhp_pool_can_move(*ret_pool, &text) || add(*ret_pool, "ram", NR_RAM, &text) != 0 ||
+	    mhp_region_create(*ret_pool, "loss", SIZE, &region, &text) != 0) {
 		fprintf(stderr, "write_loss: skipped: %s\n", text.text);
-	return region;
+		return NULL;
+	}
+	data = mhp_region_base(region);
+	nr_pages = SIZE / PAGE;
+	nr_units = SIZE / unit_bytes;
+	commit_units(region);
+	if (add(*ret_pool, options->backing, NR_DEVICE, &text) == 0)
+		return region;
+	fprintf(stderr, "write_loss: skipped: %s\n", text.text);
+	return NULL;
 }
 
 static int
@@ -280,7 +322,7 @@ run(const struct options *options, struct mhp_pool *pool)
 	uint64_t pages = options->units_wanted * (unit_bytes / PAGE);
 	/* So that much moves while all the others keep the CPUs busy; if not, it takes longer. */
 	setpriority(PRIO_PROCESS, 0, -20);
-	int err = move_all(pool, NR_BLOCKS, pages, time(NULL) + options->seconds);
+	int err = move_all(pool, pages, time(NULL) + options->seconds);
 	atomic_store(&stop, true);
 	for (unsigned i = 0; i < n; i++)
 		pthread_join(thread[i], NULL);
@@ -297,10 +339,6 @@ main(int argc, char **argv)
 
 	if (region == NULL)
 		return 77;
-	data = mhp_region_base(region);
-	nr_pages = SIZE / PAGE;
-	nr_units = SIZE / unit_bytes;
-	commit_units(region);
 	for (unsigned w = 0; w < WRITERS; w++)
 		published[w] = zeros(nr_pages * 8);
 	kernel_wrote = zeros(nr_pages * 8);

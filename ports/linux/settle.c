@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * settle.c - windows go to a device, and come back, while the program runs.
+ *
+ * To the device: writers are held up, the window is copied to the frames of its labels through the
+ * direct map, which is then mapped at the window's addresses, and the writers go on there. Back:
+ * the window is replaced by empty memory that everybody waits for, and filled from the direct map.
+ * The labels do not change by this. A window that is all on one device, but scattered over it, gets
+ * one large page of it first, so that it is one mapping afterwards. Before anything is done, the
+ * kernel is asked whether the memory still is what we made of it (view.c).
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include <memplug/companion.h>
+
+#include "frames.h"
+#include "settle.h"
+#include "view.h"
+
+/* A run shorter than this is not worth its mapping. */
+#define RUN_MIN 16U
+#define LOOK_AGAIN_NS UINT64_C(50000000)
+
+struct run {
+	uint64_t page, nr;             /* pages of the region */
+	uint64_t pfn;
+	const struct mhp__file *file;
+	uint64_t offset;               /* of the first frame in the file */
+};
+
+static uint64_t
+window_end(const struct mhp_region *region, uint64_t window)
+{
+	uint64_t end = (window + 1) * MHP__HUGE_PAGES;
+	return end < region->nr_pages ? end : region->nr_pages;
+}
+
+/* May this page go to a device? */
+static bool
+may_go(const struct mhp_region *region, mhp__entry entry)
+{
+	return (entry & MHP__ENTRY_COMMITTED) != 0 && (entry & MHP__ENTRY_SETTLED) == 0 &&
+	       mhp__frame_has_place(region->space, mhp__entry_pfn(entry));
+}
+
+/* The next run of pages at or behind page whose frames adjoin in one file. False: none. */
+static bool
+next_run(const struct mhp_region *region, uint64_t page, uint64_t end, struct run *ret_run)
+{
+	while (page < end && !may_go(region, region->entry[page]))
+		page++;
+	if (page >= end)
+		return false;
+	*ret_run = (struct run){ .page = page, .nr = 1 };
+	ret_run->pfn = mhp__entry_pfn(region->entry[page]);
+	ret_run->file = mhp__frame_file(region->space, ret_run->pfn, &ret_run->offset);
+	for (; page + ret_run->nr < end; ret_run->nr++) {
+		mhp__entry entry = region->entry[page + ret_run->nr];
+		if (!may_go(region, entry) ||
+		    mhp__entry_pfn(entry) != ret_run->pfn + ret_run->nr ||
+		    !mhp__frames_adjoin(region->space, mhp__entry_pfn(entry) - 1))
+			break;
+	}
+	return true;
+}
+
+/* Can the device's memory be mapped at these addresses, and is it worth it? */
+static bool
+worth_it(const struct mhp_region *region, const struct run *run)
+{
+	uint64_t granule = run->file->granule, size = run->nr << MHP__PAGE_SHIFT;
+	uintptr_t start = mhp__page_address(region, run->page);
+	return run->nr >= RUN_MIN && ((start | run->offset | size) & (granule - 1)) == 0;
+}
+
+/* Is all of the window on one device, no page of it held, but not in one piece? */
+static bool
+is_scattered(const struct mhp_region *region, uint64_t window, uint64_t end)
+{
+	uint64_t page = window * MHP__HUGE_PAGES, offset;
+	struct run run;
+	if (end - page != MHP__HUGE_PAGES || !next_run(region, page, end, &run) ||
+	    run.page != page || (run.nr == MHP__HUGE_PAGES && worth_it(region, &run)))
+		return false;
+	for (uint64_t i = page; i < end; i++)
+		if (!may_go(region, region->entry[i]) ||
+		    mhp__frame_file(region->space, mhp__entry_pfn(region->entry[i]), &offset) !=
+			    run.file)
+			return false;
+	return !mhp__frames_held(region, page, MHP__HUGE_PAGES);
+}
+
+/* Give a window one large page of its device, if there is one. */
+static void
+heal(struct mhp_region *region, uint64_t window)
+{
+	uint64_t page = window * MHP__HUGE_PAGES, pfn, offset;
+	struct mhp_page_req req = {
+		.cookie = mhp__page_address(region, page), .owner = region->owner,
+		.order = MHP__HUGE_ORDER, .node = MHP_NODE_ANY,
+	};
+	if (mhp_page_alloc(region->m, req, &pfn) != 0)
+		return;
+	if (mhp__frame_file(region->space, pfn, &offset) !=
+	    mhp__frame_file(region->space, mhp__entry_pfn(region->entry[page]), &offset)) {
+		(void)mhp_page_free(region->m, pfn);
+		return;
+	}
+	mhp__frames_split(region, page);
+	mhp__frames_split(region, page + MHP__HUGE_PAGES);
+	mhp__frames_give(region, page, MHP__HUGE_PAGES);
+	mhp__table_set(region, page, MHP__HUGE_PAGES, mhp__entry_make(pfn, MHP__HUGE_ORDER));
+}
+
+/* Map a run of frames at the pages' addresses; errno, or 0. */
+static int
+map_run(const struct mhp_region *region, const struct run *run)
+{
+	void *start = (void *)mhp__page_address(region, run->page);
+	uint64_t size = run->nr << MHP__PAGE_SHIFT;
+	bool huge = run->file->granule != MHP__PAGE_BYTES &&
+		    run->file->backing.kind != MHP_BACKING_DAX;
+	void *mapped;
+	if (huge) { /* the kernel does not double mappings of its huge pages */
+		mapped = mmap(start, size, PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_FIXED | MAP_NORESERVE, run->file->fd,
+			      (off_t)run->offset);
+		if (mapped != MAP_FAILED)
+			madvise(start, size, MADV_DONTFORK);
+	} else {
+		mapped = mremap(mhp__frame_virt(region->space, run->pfn), 0, size,
+				MREMAP_MAYMOVE | MREMAP_FIXED, start);
+		if (mapped != MAP_FAILED)
+			madvise(start, size, MADV_DODUMP);
+	}
+	return mapped != MAP_FAILED ? 0 : errno;
+}
+
+static bool
+all_zeros(const uint64_t *words)
+{
+	for (size_t i = 0; i < MHP__PAGE_BYTES / sizeof(*words); i++)
+		if (words[i] != 0)
+			return false;
+	return true;
+}
+
+/* Copy a run to its frames; pages of zeros stay holes where there can be holes. */
+static uint64_t
+copy_run(const struct mhp_region *region, const struct run *run)
+{
+	unsigned char *target = mhp__frame_virt(region->space, run->pfn);
+	const unsigned char *source = (const unsigned char *)mhp__page_address(region, run->page);
+	uint64_t copied = 0;
+	if (!run->file->sparse) {
+		memcpy(target, source, run->nr << MHP__PAGE_SHIFT);
+		return run->nr;
+	}
+	for (uint64_t i = 0; i < run->nr; i++) {
+		const void *page = source + (i << MHP__PAGE_SHIFT);
+		if (all_zeros(page))
+			continue;
+		memcpy(target + (i << MHP__PAGE_SHIFT), page, MHP__PAGE_BYTES);
+		copied++;
+	}
+	return copied;
+}
+
+static void
+note(struct mhp_pool *pool, uint64_t nr, uint64_t copied, uint64_t started_ns)
+{
+	uint64_t stall = mhp__linux_ops.now_ns(pool) - started_ns;
+	pool->stats.move_batches++;
+	pool->stats.moved_pages += nr;
+	pool->stats.untouched_pages += nr - copied;
+	pool->stats.stall_sum_ns += stall;
+	if (stall > pool->stats.stall_max_ns)
+		pool->stats.stall_max_ns = stall;
+}
+
+static void
+settle_run(struct mhp_pool *pool, struct mhp_region *region, const struct run *run)
+{
+	uintptr_t start = mhp__page_address(region, run->page);
+	uint64_t size = run->nr << MHP__PAGE_SHIFT;
+	if (mhp__pinned(&pool->pins, start, start + size) ||
+	    !mhp__budget_fits(&pool->budget, mhp__regions_mappings(pool), 2) ||
+	    mhp__view_plain(start, start + size, NULL) != 0)
+		return;
+	/* What the frames held before, and that they are there at all, costs nobody a wait. */
+	if (run->file->sparse)
+		madvise(mhp__frame_virt(region->space, run->pfn), size, MADV_REMOVE);
+	uint64_t started = mhp__linux_ops.now_ns(pool);
+	if (mhp__guard_protect(&pool->guard, start, size) != 0)
+		return;
+	uint64_t copied = copy_run(region, run);
+	if (mhp__test_no_protect)
+		mhp__linux_ops.pause(pool, 1000000); /* so that losses are sure */
+	int error = map_run(region, run);
+	mhp__guard_wake(&pool->guard, start, size, error != 0);
+	if (error != 0)
+		return;
+	note(pool, run->nr, copied, started);
+	mhp__table_mark(region, run->page, run->nr, MHP__ENTRY_SETTLED, true);
+}
+
+void
+mhp__settle_window(struct mhp_pool *pool, struct mhp_region *region, uint64_t window)
+{
+	uint64_t end = window_end(region, window);
+	struct run run;
+	if (pool->guard.hole_fd < 0)
+		return;
+	if (is_scattered(region, window, end))
+		heal(region, window);
+	for (uint64_t page = window * MHP__HUGE_PAGES; next_run(region, page, end, &run);
+	     page = run.page + run.nr)
+		if (worth_it(region, &run))
+			settle_run(pool, region, &run);
+}
+
+/* ---- and back ---- */
+
+/* Fill the hole of pages that were settled, run by run. */
+static void
+fill(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page, uint64_t end)
+{
+	for (uint64_t run; page < end; page += run) {
+		run = mhp__table_run(region, page, end - page);
+		mhp__guard_fill(&pool->guard, mhp__page_address(region, page),
+				mhp__frame_virt(region->space,
+						mhp__entry_pfn(region->entry[page])),
+				run << MHP__PAGE_SHIFT);
+	}
+}
+
+static int
+unsettle_pages(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t nr,
+	       struct mhp_text *reterr)
+{
+	uintptr_t start = mhp__page_address(region, page);
+	uint64_t size = nr << MHP__PAGE_SHIFT;
+	if (mhp__pinned(&pool->pins, start, start + size))
+		return mhp__say(reterr, MHP_EBUSY, "pinned");
+	int err = mhp__view_plain(start, start + size, reterr);
+	if (err != 0)
+		return err;
+	uint64_t started = mhp__linux_ops.now_ns(pool);
+	int error = mhp__guard_hole(&pool->guard, start, size);
+	if (error != 0)
+		return mhp__say(reterr, mhp__errno(error), "no mapping: %s", strerror(error));
+	fill(pool, region, page, page + nr);
+	mhp__guard_filled(&pool->guard);
+	note(pool, nr, nr, started);
+	mhp__table_mark(region, page, nr, MHP__ENTRY_SETTLED, false);
+	return 0;
+}
+
+int
+mhp__unsettle_window(struct mhp_pool *pool, struct mhp_region *region, uint64_t window,
+		     struct mhp_text *reterr)
+{
+	uint64_t end = window_end(region, window);
+	int err = 0;
+	for (uint64_t page = window * MHP__HUGE_PAGES, nr; page < end && err == 0; page += nr) {
+		nr = mhp__table_span(region, page, end - page, MHP__ENTRY_SETTLED);
+		if ((region->entry[page] & MHP__ENTRY_SETTLED) != 0)
+			err = unsettle_pages(pool, region, page, nr, reterr);
+	}
+	return err;
+}
+
+/* Call fn for every window of every region, letting others in between; stop says when to end. */
+static void
+each_window(struct mhp_pool *pool, void (*fn)(struct mhp_pool *pool, struct mhp_region *region,
+					      uint64_t window), bool settling)
+{
+	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++) {
+		struct mhp_region *region = &pool->region[i];
+		for (uint64_t window = 0;; window++) {
+			pthread_mutex_lock(&pool->mutex);
+			bool more = region->live && window * MHP__HUGE_PAGES < region->top &&
+				    (settling ? !pool->forking : region->nr_settled != 0);
+			if (more)
+				fn(pool, region, window);
+			pthread_mutex_unlock(&pool->mutex);
+			if (!more)
+				break;
+		}
+	}
+}
+
+static void
+unsettle(struct mhp_pool *pool, struct mhp_region *region, uint64_t window)
+{
+	(void)!mhp__unsettle_window(pool, region, window, NULL);
+}
+
+int
+mhp__unsettle_all(void *arg)
+{
+	struct mhp_pool *pool = arg;
+	each_window(pool, unsettle, false);
+	pthread_mutex_lock(&pool->mutex);
+	mhp__guard_close(&pool->guard);
+	pthread_mutex_unlock(&pool->mutex);
+	return 0;
+}
+
+/* In the companion, as long as it lives. */
+static void
+settler(void *arg)
+{
+	struct mhp_pool *pool = arg;
+	while (!atomic_load(&pool->settler_stop)) {
+		if (!atomic_load(&pool->forking) && atomic_exchange(&pool->settle_wanted, false))
+			each_window(pool, mhp__settle_window, true);
+		mhp__linux_ops.pause(pool, LOOK_AGAIN_NS);
+	}
+	atomic_store(&pool->settler_runs, false);
+}
+
+int
+mhp__settler_start(void *arg)
+{
+	struct mhp_pool *pool = arg;
+	int err = mhp__guard_start(&pool->guard);
+	if (err != 0 || atomic_exchange(&pool->settler_runs, true))
+		return err;
+	atomic_store(&pool->settler_stop, false);
+	err = mhp_companion_thread(settler, pool);
+	if (err != 0)
+		atomic_store(&pool->settler_runs, false);
+	return err;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * settle.h - pages that bear the number of a device's frame go there, and come back.
+ *
+ * Everything here is done by windows of 2 MiB, in the companion, with the region mutex held.
+ */
+#ifndef MHP_LINUX_SETTLE_H
+#define MHP_LINUX_SETTLE_H
+
+#include "pool.h"
+
+/* Have what is in window of a region, and may go to its device, go there. */
+void mhp__settle_window(struct mhp_pool *pool, struct mhp_region *region, uint64_t window);
+/* Have what of it is on a device come back. MHP_EBUSY and a sentence, or MHP_ENOMEM. */
+MHP_MUST_CHECK int mhp__unsettle_window(struct mhp_pool *pool, struct mhp_region *region,
+					uint64_t window, struct mhp_text *reterr);
+/* Everything comes back: before a fork. Takes the region mutex. arg is the pool. */
+int mhp__unsettle_all(void *arg);
+/* Start the settler, which looks again and again for what may go. arg is the pool. */
+int mhp__settler_start(void *arg);
+
+#endif

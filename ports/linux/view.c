@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * view.c - before memory goes to a device or comes back, the kernel is asked what it knows of it.
+ *
+ * /proc/self/smaps has a line of flags for each mapping. Only those that memory of a region has by
+ * itself are let through, on a device or not; any other was set by the program (locked, not for
+ * forked children, wiped there, mergeable, watched by a userfaultfd of its own), and would be
+ * forgotten if something else were mapped there. Reading stops behind the range.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "view.h"
+
+/* What is read so far of the text, line by line. */
+struct lines {
+	int fd;
+	size_t used, at;
+	char text[4096];
+};
+
+static char *
+next_line(struct lines *lines)
+{
+	for (;;) {
+		char *start = lines->text + lines->at;
+		char *end = memchr(start, '\n', lines->used - lines->at);
+		if (end != NULL) {
+			*end = 0;
+			lines->at = (size_t)(end + 1 - lines->text);
+			return start;
+		}
+		lines->used -= lines->at;
+		memmove(lines->text, start, lines->used);
+		lines->at = 0;
+		ssize_t got = read(lines->fd, lines->text + lines->used,
+				   sizeof(lines->text) - lines->used);
+		if (got <= 0)
+			return NULL;
+		lines->used += (size_t)got;
+	}
+}
+
+/* The first flag that we did not set, in words; NULL: there is none. */
+static const char *
+strange_flag(const char *flags)
+{
+	static const struct {
+		char flag[3];
+		const char *words; /* NULL: ours */
+	} known[] = {
+		{ "rd", NULL }, { "wr", NULL }, { "mr", NULL }, { "mw", NULL }, { "me", NULL },
+		{ "ms", NULL }, { "sh", NULL }, { "nr", NULL }, { "sd", NULL }, { "hg", NULL },
+		{ "ac", NULL }, { "ht", NULL }, { "de", NULL }, { "mm", NULL },
+		{ "lo", "locked by mlock" }, { "wf", "marked MADV_WIPEONFORK" },
+		{ "dc", "marked MADV_DONTFORK" }, { "nh", "marked MADV_NOHUGEPAGE" },
+		{ "dd", "marked MADV_DONTDUMP" }, { "mg", "marked MADV_MERGEABLE" },
+		{ "ex", "executable" },
+		{ "um", "watched by a userfaultfd" }, { "uw", "watched by a userfaultfd" },
+	};
+	bool shared = strstr(flags, "sh") != NULL;
+	for (; flags[0] != 0 && flags[1] != 0; flags += flags[2] == ' ' ? 3 : 2) {
+		size_t i = 0;
+		while (i < sizeof(known) / sizeof(known[0]) &&
+		       strncmp(known[i].flag, flags, 2) != 0)
+			i++;
+		if (i == sizeof(known) / sizeof(known[0]))
+			return "marked in a way that we do not know";
+		/* What lies on a device is shared, and hidden from children by us. */
+		bool ours = strncmp(flags, "dc", 2) == 0 && shared;
+		if (known[i].words != NULL && !ours)
+			return known[i].words;
+	}
+	return NULL;
+}
+
+/* One mapping; its line begins with its addresses and its rights. */
+static const char *
+strange_mapping(struct lines *lines, const char *rights)
+{
+	if (strncmp(rights, "rw-", 3) != 0)
+		return rights[0] == '-' ? "made inaccessible by mprotect"
+					: "made read-only by mprotect";
+	for (char *line; (line = next_line(lines)) != NULL;)
+		if (strncmp(line, "VmFlags: ", 9) == 0)
+			return strange_flag(line + 9);
+	return "of unknown state";
+}
+
+int
+mhp__view_plain(uintptr_t start, uintptr_t end, struct mhp_text *reterr)
+{
+	struct lines lines = { .fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC) };
+	const char *strange = NULL;
+	uintptr_t next = start;
+	if (lines.fd < 0)
+		return mhp__say(reterr, MHP_EBUSY, "cannot look at /proc/self/smaps");
+	for (char *line; strange == NULL && next < end && (line = next_line(&lines)) != NULL;) {
+		unsigned long from, to;
+		char rights[8];
+		if (sscanf(line, "%lx-%lx %7s", &from, &to, rights) != 3 || to <= next)
+			continue;
+		strange = from > next ? "unmapped" : strange_mapping(&lines, rights);
+		next = to;
+	}
+	close(lines.fd);
+	if (strange == NULL && next >= end)
+		return 0;
+	return mhp__say(reterr, MHP_EBUSY, "%s", strange != NULL ? strange : "unmapped");
+}
