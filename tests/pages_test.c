@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "memmap/memmap.h"
+#include "pages/attach.h"
 #include "pages/arena.h"
 #include "pages/cache.h"
 #include "pages/walk.h"

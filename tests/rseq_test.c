@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "pages/attach.h"
 #include "pages/walk.h"
 #include "pages/zone.h"
 #include "state/hotplug.h"

@@ -19,6 +19,7 @@
 #include "pages/arena.h"
 #include "pages/cache.h"
 #include "pages/poison.h"
+#include "pages/scan.h"
 #include "pages/zone.h"
 
 _Static_assert(MHP_ZONE_NORMAL == 0 && MHP_ZONE_MOVABLE == 1, "zones of a node");

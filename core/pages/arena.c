@@ -21,50 +21,8 @@
 
 #include "base/mem.h"
 #include "memmap/memmap.h"
-
-/* log2 of the frames that a bitmap word stands for: a small pageblock has one word, part used. */
-static inline unsigned
-word_shift(const struct mhp *m)
-{
-	return MHP_PAGEBLOCK_ORDER(m) < 6U ? MHP_PAGEBLOCK_ORDER(m) : 6U;
-}
-
-static inline uint64_t
-word_mask(const struct mhp *m)
-{
-	return UINT64_MAX >> (64U - (1U << word_shift(m)));
-}
-
-static inline unsigned
-words_per_pageblock(const struct mhp *m)
-{
-	return 1U << (MHP_PAGEBLOCK_ORDER(m) - word_shift(m));
-}
-
-/* The bitmap words of the arena, pageblock after pageblock. */
-static inline uint64_t *
-arena_words(const struct mhp *m, const struct mhp_arena *arena)
-{
-	return mhp__pfn_bitmap(m, mhp__arena_start(m, arena));
-}
-
-/* What word index holds when every frame there that is the allocator's is free. */
-static inline uint64_t
-head_word(const struct mhp *m, const struct mhp_arena *arena, unsigned index)
-{
-	uint32_t first = (uint32_t)index << word_shift(m);
-	if (MHP_LIKELY(arena->nr_head <= first))
-		return 0;
-	if (arena->nr_head - first >= 1U << word_shift(m))
-		return word_mask(m);
-	return (UINT64_C(1) << (arena->nr_head - first)) - 1;
-}
-
-static inline uint64_t
-isolated(const struct mhp_arena *arena)
-{
-	return atomic_load_explicit(&arena->isolated, memory_order_relaxed);
-}
+#include "pages/scan.h"
+#include "pages/words.h"
 
 /* The pageblock that nr_head ends in the middle of, as a bit; 0 when it ends at a border. */
 static uint64_t
@@ -80,13 +38,13 @@ uint64_t
 mhp__arena_huge(const struct mhp *m, const struct mhp_arena *arena)
 {
 	uint64_t used = arena->full | arena->mixed | head_part(m, arena);
-	return mhp__arena_mask(m) & ~used & ~isolated(arena);
+	return mhp__arena_mask(m) & ~used & ~mhp__isolated(arena);
 }
 
 uint64_t
 mhp__arena_partial(const struct mhp *m, const struct mhp_arena *arena)
 {
-	return (arena->mixed | head_part(m, arena)) & ~arena->full & ~isolated(arena);
+	return (arena->mixed | head_part(m, arena)) & ~arena->full & ~mhp__isolated(arena);
 }
 
 unsigned
@@ -129,18 +87,20 @@ orders_in(uint64_t bits)
 static unsigned
 pageblock_holes(const struct mhp *m, const struct mhp_arena *arena, unsigned pageblock)
 {
-	unsigned nr = words_per_pageblock(m), index = pageblock * nr, most = 0;
-	const uint64_t *words = arena_words(m, arena) + index;
+	unsigned nr = mhp__words_per_pageblock(m), index = pageblock * nr, most = 0;
+	const uint64_t *words = mhp__arena_words(m, arena) + index;
 	bool mixed = (arena->mixed >> pageblock & 1) != 0;
 	uint64_t whole = 0;            /* words that are free */
 
 	for (unsigned i = 0; i < nr; i++) {
-		uint64_t free = word_mask(m) & ~(mixed ? words[i] : head_word(m, arena, index + i));
-		unsigned orders = free == word_mask(m) ? word_shift(m) + 1U : orders_in(free);
-		whole |= (uint64_t)(free == word_mask(m)) << i;
+		uint64_t word = mixed ? words[i] : mhp__head_word(m, arena, index + i);
+		uint64_t free = mhp__word_mask(m) & ~word;
+		unsigned orders = free == mhp__word_mask(m) ? mhp__word_shift(m) + 1U :
+							      orders_in(free);
+		whole |= (uint64_t)(free == mhp__word_mask(m)) << i;
 		most = orders > most ? orders : most;
 	}
-	return whole != 0 ? word_shift(m) + orders_in(whole) : most;
+	return whole != 0 ? mhp__word_shift(m) + orders_in(whole) : most;
 }
 
 unsigned
@@ -194,13 +154,14 @@ static void
 make_mixed(struct mhp *m, struct mhp_arena *arena, unsigned pageblock)
 {
 	uint64_t bit = UINT64_C(1) << pageblock;
-	unsigned nr = words_per_pageblock(m), index = pageblock * nr;
-	uint64_t *words = arena_words(m, arena) + index;
+	unsigned nr = mhp__words_per_pageblock(m), index = pageblock * nr;
+	uint64_t *words = mhp__arena_words(m, arena) + index;
 
 	MHP_ASSERT_DEBUG((arena->mixed & bit) == 0);
 	clear_descriptors(m, arena, pageblock);
 	for (unsigned i = 0; i < nr; i++)
-		words[i] = arena->full & bit ? word_mask(m) : head_word(m, arena, index + i);
+		words[i] = arena->full & bit ? mhp__word_mask(m) :
+					       mhp__head_word(m, arena, index + i);
 	arena->mixed |= bit;
 }
 
@@ -209,12 +170,12 @@ static void
 settle(struct mhp *m, struct mhp_arena *arena, unsigned pageblock)
 {
 	uint64_t bit = UINT64_C(1) << pageblock, used = 0, free = 0;
-	unsigned nr = words_per_pageblock(m), index = pageblock * nr;
-	const uint64_t *words = arena_words(m, arena) + index;
+	unsigned nr = mhp__words_per_pageblock(m), index = pageblock * nr;
+	const uint64_t *words = mhp__arena_words(m, arena) + index;
 
 	for (unsigned i = 0; i < nr; i++) {
-		used |= words[i] ^ head_word(m, arena, index + i);
-		free |= words[i] ^ word_mask(m);
+		used |= words[i] ^ mhp__head_word(m, arena, index + i);
+		free |= words[i] ^ mhp__word_mask(m);
 	}
 	arena->full = free == 0 ? arena->full | bit : arena->full & ~bit;
 	if (used == 0)
@@ -228,7 +189,7 @@ static inline unsigned
 take_from_word(const struct mhp *m, uint64_t *word, unsigned order, uint64_t base, unsigned nr_max,
 	       uint64_t *ret_pfns)
 {
-	uint64_t fit = ~*word & word_mask(m);
+	uint64_t fit = ~*word & mhp__word_mask(m);
 	uint64_t run = UINT64_MAX >> (64U - (1U << order));
 	uint64_t taken = 0;
 	unsigned nr = 0;
@@ -264,14 +225,14 @@ static unsigned
 take_small(struct mhp *m, struct mhp_arena *arena, unsigned pageblock, unsigned order,
 	   unsigned nr_max, uint64_t *ret_pfns)
 {
-	unsigned shift = word_shift(m), per = words_per_pageblock(m), nr = 0;
+	unsigned shift = mhp__word_shift(m), per = mhp__words_per_pageblock(m), nr = 0;
 	unsigned step = order > shift ? 1U << (order - shift) : 1U;
 	uint64_t base = mhp__arena_start(m, arena) +
 			((uint64_t)pageblock << MHP_PAGEBLOCK_ORDER(m));
 
 	if ((arena->mixed >> pageblock & 1) == 0)
 		make_mixed(m, arena, pageblock);
-	uint64_t *words = arena_words(m, arena) + pageblock * per;
+	uint64_t *words = mhp__arena_words(m, arena) + pageblock * per;
 	for (unsigned i = 0; i < per && nr < nr_max; i += step) {
 		uint64_t at = base + ((uint64_t)i << shift);
 		if (order <= 6)
@@ -335,8 +296,8 @@ mhp__arena_take_frame(struct mhp *m, struct mhp_arena *arena, uint64_t pfn)
 		return false;
 	if ((arena->mixed >> pageblock & 1) == 0)
 		make_mixed(m, arena, pageblock);
-	arena_words(m, arena)[frame >> word_shift(m)] |= UINT64_C(1)
-							 << (frame & ((1U << word_shift(m)) - 1));
+	uint32_t bit = frame & ((1U << mhp__word_shift(m)) - 1);
+	mhp__arena_words(m, arena)[frame >> mhp__word_shift(m)] |= UINT64_C(1) << bit;
 	arena->nr_free--;
 	settle(m, arena, pageblock);
 	arena->holes = (uint8_t)mhp__arena_holes(m, arena, MHP_ORDERS); /* it may have been free */
@@ -355,7 +316,7 @@ struct window {
 static inline struct window
 window_of(const struct mhp *m, const struct mhp_arena *arena)
 {
-	unsigned shift = word_shift(m), order = arena->holes < shift ? arena->holes : shift;
+	unsigned shift = mhp__word_shift(m), order = arena->holes < shift ? arena->holes : shift;
 	return (struct window){ UINT64_MAX >> (64U - (1U << order)),
 				(1U << shift) - (1U << order) };
 }
@@ -376,7 +337,7 @@ static inline __attribute__((always_inline)) void
 give_small(struct mhp *m, struct mhp_arena *arena, uint64_t *words, uint32_t frame, unsigned order,
 	   struct window *window)
 {
-	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m), shift = word_shift(m);
+	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m), shift = mhp__word_shift(m);
 	unsigned nr_words = order > shift ? 1U << (order - shift) : 1U;
 	uint64_t run = order >= 6 ? UINT64_MAX : (UINT64_C(1) << (1U << order)) - 1;
 	uint64_t bits = run << (frame & ((1U << shift) - 1)), left = 0;
@@ -391,7 +352,7 @@ give_small(struct mhp *m, struct mhp_arena *arena, uint64_t *words, uint32_t fra
 		left |= words[i];
 	}
 	arena->full &= ~(UINT64_C(1) << pageblock);
-	if (MHP_UNLIKELY((left & around) == (head_word(m, arena, frame >> shift) & around)))
+	if (MHP_UNLIKELY((left & around) == (mhp__head_word(m, arena, frame >> shift) & around)))
 		*window = frames_came(m, arena, pageblock);
 }
 
@@ -408,7 +369,7 @@ void
 mhp__arena_give_many(struct mhp *m, struct mhp_arena *arena, unsigned order, unsigned nr,
 		     const uint64_t *pfns)
 {
-	uint64_t *words = arena_words(m, arena);
+	uint64_t *words = mhp__arena_words(m, arena);
 	uint64_t start = mhp__arena_start(m, arena);
 	struct window window = window_of(m, arena);
 
@@ -438,121 +399,14 @@ mhp__arena_isolate(struct mhp *m, struct mhp_arena *arena, uint64_t pageblocks, 
 	arena->holes = (uint8_t)mhp__arena_holes(m, arena, MHP_ORDERS);
 }
 
-/* ---- look ---- */
-
-/* By hand: without -mpopcnt the built-in one is a call to the compiler's library. */
-static unsigned
-count_bits(uint64_t word)
-{
-	unsigned nr = 0;
-	for (; word != 0; word &= word - 1)
-		nr++;
-	return nr;
-}
-
-bool
-mhp__arena_taken(const struct mhp *m, const struct mhp_arena *arena, uint64_t pfn)
-{
-	uint32_t frame = (uint32_t)(pfn & m->arena_mask);
-	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m);
-
-	if (frame < arena->nr_head)
-		return true;
-	if ((arena->mixed >> pageblock & 1) == 0)
-		return (arena->full >> pageblock & 1) != 0;
-	unsigned bit = frame & ((1U << word_shift(m)) - 1);
-	return (arena_words(m, arena)[frame >> word_shift(m)] >> bit & 1) != 0;
-}
-
-unsigned
-mhp__pageblock_nr_managed(const struct mhp *m, const struct mhp_arena *arena, unsigned pageblock)
-{
-	uint32_t nr = 1U << MHP_PAGEBLOCK_ORDER(m);
-	uint32_t first = (uint32_t)pageblock << MHP_PAGEBLOCK_ORDER(m);
-	if (arena->nr_head <= first)
-		return nr;
-	return arena->nr_head - first >= nr ? 0 : nr - (arena->nr_head - first);
-}
-
-unsigned
-mhp__pageblock_nr_free(const struct mhp *m, const struct mhp_arena *arena, unsigned pageblock)
-{
-	unsigned nr_words = words_per_pageblock(m), nr_free = 0;
-
-	if ((arena->mixed >> pageblock & 1) == 0) {
-		if (arena->full >> pageblock & 1)
-			return 0;
-		return mhp__pageblock_nr_managed(m, arena, pageblock);
-	}
-	const uint64_t *words = arena_words(m, arena) + pageblock * nr_words;
-	for (unsigned i = 0; i < nr_words; i++)
-		nr_free += count_bits(~words[i] & word_mask(m));
-	return nr_free;
-}
-
-uint32_t
-mhp__arena_next_taken(const struct mhp *m, const struct mhp_arena *arena, uint32_t frame,
-		      uint32_t *ret_end)
-{
-	uint32_t end = (uint32_t)mhp__arena_pages(m), per = 1U << word_shift(m);
-	uint64_t used = arena->full | arena->mixed, word;
-
-	if (frame < arena->nr_head)
-		frame = arena->nr_head;
-	/* Bound: each turn moves on by a word, or to a pageblock that is in use. */
-	while (frame < end) {
-		unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m);
-		if (used >> pageblock == 0)
-			break;
-		if ((used >> pageblock & 1) == 0) {
-			pageblock += (unsigned)__builtin_ctzll(used >> pageblock);
-			frame = pageblock << MHP_PAGEBLOCK_ORDER(m);
-		}
-		*ret_end = (pageblock + 1) << MHP_PAGEBLOCK_ORDER(m);
-		if ((arena->mixed >> pageblock & 1) == 0)
-			return frame; /* taken whole */
-		word = arena_words(m, arena)[frame >> word_shift(m)] >> (frame & (per - 1));
-		if (word != 0) {
-			frame += (uint32_t)__builtin_ctzll(word);
-			word = ~(word >> __builtin_ctzll(word));
-			*ret_end = word != 0 ? frame + (uint32_t)__builtin_ctzll(word) : frame + 64;
-			return frame;
-		}
-		frame = (frame | (per - 1)) + 1;
-	}
-	return end;
-}
-
 /* ---- ranges of frames ---- */
-
-uint32_t
-mhp__arena_run(const struct mhp *m, const struct mhp_arena *arena, uint32_t frame, bool *ret_free)
-{
-	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m), shift = word_shift(m);
-	uint32_t next = (pageblock + 1) << MHP_PAGEBLOCK_ORDER(m), per = 1U << shift;
-
-	*ret_free = false;
-	if (frame < arena->nr_head)
-		return arena->nr_head - frame;
-	if (isolated(arena) >> pageblock & 1)
-		return next - frame;
-	*ret_free = ((arena->mixed | ~arena->full) >> pageblock & 1) != 0;
-	if ((arena->mixed >> pageblock & 1) == 0)
-		return next - frame;
-	unsigned bit = frame & (per - 1);
-	uint64_t word = arena_words(m, arena)[frame >> shift] >> bit;
-	*ret_free = (word & 1) == 0;
-	uint64_t other = *ret_free ? word : ~word; /* frames that end the run */
-	uint32_t run = other != 0 ? (uint32_t)__builtin_ctzll(other) : 64;
-	return run < per - bit ? run : per - bit;
-}
 
 /* Take [frame, end), or give it, inside of one pageblock. */
 static void
 set_part(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end, bool take)
 {
-	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m), shift = word_shift(m);
-	uint64_t *words = arena_words(m, arena);
+	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m), shift = mhp__word_shift(m);
+	uint64_t *words = mhp__arena_words(m, arena);
 	uint32_t per = 1U << shift;
 
 	if ((arena->mixed >> pageblock & 1) == 0)

@@ -18,6 +18,7 @@
 #include "pages/alloc.h"
 #include "pages/arena.h"
 #include "pages/poison.h"
+#include "pages/scan.h"
 #include "pages/zone.h"
 
 /* The order of the page that [pfn, pfn + nr_pages) is to start with. */

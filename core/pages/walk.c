@@ -10,6 +10,7 @@
 #include "pages/walk.h"
 
 #include "pages/arena.h"
+#include "pages/scan.h"
 
 /* ---- the walk ---- */
 

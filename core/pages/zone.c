@@ -85,8 +85,8 @@ move_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena, unsign
 }
 
 /* Let go of an arena that may have changed: it is on its list before anybody else has it. */
-static void
-unlock_arena(struct mhp *m, struct mhp_arena *arena)
+void
+mhp__zone_unlock(struct mhp *m, struct mhp_arena *arena)
 {
 	unsigned zone_id1 = arena->zone_id1, list = arena->list;
 
@@ -103,8 +103,8 @@ unlock_arena(struct mhp *m, struct mhp_arena *arena)
 
 /* ---- counting ---- */
 
-static void
-count(struct mhp_zone *zone, struct mhp_cache *cache, int64_t nr_given)
+void
+mhp__zone_count(struct mhp_zone *zone, struct mhp_cache *cache, int64_t nr_given)
 {
 	if (cache != NULL) {
 		nr_given += atomic_load_explicit(&cache->nr_given, memory_order_relaxed);
@@ -134,19 +134,6 @@ mhp__zone_nr_free(const struct mhp *m, const struct mhp_zone *zone)
 	for (unsigned cpu = 0; cpu < m->geo.nr_cpus; cpu++)
 		nr += atomic_load_explicit(&caches[cpu].nr_given, memory_order_relaxed);
 	return nr > 0 ? (uint64_t)nr : 0;
-}
-
-struct mhp_zone *
-mhp__zone_of(struct mhp *m, uint64_t pfn)
-{
-	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
-	struct mhp_zone *zone = NULL;
-
-	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-	if (arena->zone_id1 != 0 && (pfn & m->arena_mask) >= arena->nr_head)
-		zone = &m->zones[arena->zone_id1 - 1];
-	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
-	return zone;
 }
 
 /* ---- take ---- */
@@ -255,7 +242,7 @@ take_hinted(struct mhp *m, const struct want *want)
 					UINT64_MAX : mhp__arena_partial(m, arena);
 		nr = mhp__arena_take(m, arena, want->order, mask, want->nr_max, want->ret_pfns);
 	}
-	unlock_arena(m, arena);
+	mhp__zone_unlock(m, arena);
 	return nr;
 }
 
@@ -286,7 +273,7 @@ take_listed(struct mhp *m, const struct want *want)
 			return 0;
 		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 		unsigned nr = take_chosen(m, want, arena);
-		unlock_arena(m, arena);
+		mhp__zone_unlock(m, arena);
 		if (MHP_LIKELY(nr != 0))
 			return nr;
 	}
@@ -308,7 +295,7 @@ mhp__zone_take(struct mhp *m, struct mhp_zone *zone, unsigned order, unsigned nr
 	if (nr == 0)
 		nr = take_listed(m, &want);
 	if (nr != 0)
-		count(zone, cache, -(int64_t)((uint64_t)nr << order));
+		mhp__zone_count(zone, cache, -(int64_t)((uint64_t)nr << order));
 	return nr;
 }
 
@@ -328,9 +315,9 @@ mhp__zone_take_packed(struct mhp *m, struct mhp_zone *zone, uint32_t index, uint
 	if (arena->zone_id1 == mhp__zone_id(m, zone) + 1)
 		nr = mhp__arena_take(m, arena, order, mask & mhp__arena_partial(m, arena), nr_max,
 				     ret_pfns);
-	unlock_arena(m, arena);
+	mhp__zone_unlock(m, arena);
 	if (nr != 0)
-		count(zone, NULL, -(int64_t)((uint64_t)nr << order));
+		mhp__zone_count(zone, NULL, -(int64_t)((uint64_t)nr << order));
 	return nr;
 }
 
@@ -343,9 +330,9 @@ mhp__zone_take_part(struct mhp *m, struct mhp_zone *zone, uint64_t pfn, uint32_t
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 	bool taken = arena->zone_id1 == mhp__zone_id(m, zone) + 1 &&
 		     mhp__arena_take_range(m, arena, frame, frame + nr_pages);
-	unlock_arena(m, arena);
+	mhp__zone_unlock(m, arena);
 	if (taken)
-		count(zone, NULL, -(int64_t)nr_pages);
+		mhp__zone_count(zone, NULL, -(int64_t)nr_pages);
 	return taken;
 }
 
@@ -361,9 +348,9 @@ give_run(struct mhp *m, struct mhp_cache *cache, unsigned order, unsigned nr, co
 	MHP_ASSERT(arena->zone_id1 != 0);
 	struct mhp_zone *zone = &m->zones[arena->zone_id1 - 1];
 	mhp__arena_give_many(m, arena, order, nr, pfns);
-	unlock_arena(m, arena);
+	mhp__zone_unlock(m, arena);
 	MHP_ASSERT_DEBUG(cache == NULL || zone == &m->zones[(cache - m->caches) / m->geo.nr_cpus]);
-	count(zone, cache, (int64_t)((uint64_t)nr << order));
+	mhp__zone_count(zone, cache, (int64_t)((uint64_t)nr << order));
 }
 
 /* Copy pfns so that those of an arena stand together, but for chance meetings in a bucket. Two
@@ -427,160 +414,7 @@ mhp__zone_give_range(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
 		MHP_ASSERT(arena->zone_id1 != 0);
 		struct mhp_zone *zone = &m->zones[arena->zone_id1 - 1];
 		mhp__arena_give_range(m, arena, (uint32_t)(pfn - start), (uint32_t)(stop - start));
-		unlock_arena(m, arena);
-		count(zone, NULL, (int64_t)(stop - pfn));
+		mhp__zone_unlock(m, arena);
+		mhp__zone_count(zone, NULL, (int64_t)(stop - pfn));
 	}
-}
-
-/* ---- the life of an arena in a zone ---- */
-
-/* The pageblocks of pfn's arena that [pfn, end_pfn) touches. */
-static uint64_t
-touched(const struct mhp *m, uint64_t pfn, uint64_t end_pfn)
-{
-	uint64_t start = pfn & ~m->arena_mask, end = mhp__arena_next(m, pfn);
-	unsigned first = (unsigned)((pfn - start) >> MHP_PAGEBLOCK_ORDER(m));
-	unsigned last = (unsigned)(((end_pfn < end ? end_pfn : end) - 1 - start) >>
-				   MHP_PAGEBLOCK_ORDER(m));
-
-	return (UINT64_MAX >> (63U - last)) & (UINT64_MAX << first);
-}
-
-static void
-attach_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena, uint32_t nr_head,
-	     bool zeroed)
-{
-	uint64_t all = mhp__arena_mask(m);
-
-	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-	mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
-	MHP_ASSERT(arena->zone_id1 == 0);
-	arena->nr_head = nr_head;
-	arena->nr_free = (uint32_t)mhp__arena_pages(m) - nr_head;
-	arena->full = (UINT64_C(1) << (nr_head >> MHP_PAGEBLOCK_ORDER(m))) - 1;
-	arena->mixed = 0;
-	/* Nobody ever clears descriptors of pageblocks before the first usable frame, either. */
-	atomic_store_explicit(&arena->virgin, zeroed ? 0 : all, memory_order_relaxed);
-	atomic_store_explicit(&arena->isolated, all, memory_order_relaxed);
-	arena->zone_id1 = (uint8_t)(mhp__zone_id(m, zone) + 1);
-	mhp__spin_unlock(&zone->lock, MHP_RANK_ZONE);
-	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
-	count(zone, NULL, (int64_t)(mhp__arena_pages(m) - nr_head));
-}
-
-void
-mhp__pages_attach(struct mhp *m, struct mhp_zone *zone, uint64_t start_pfn, uint64_t nr_pages,
-		  bool zeroed)
-{
-	uint64_t end = start_pfn + nr_pages;
-
-	MHP_ASSERT(nr_pages > 0 && (end & m->arena_mask) == 0);
-	for (uint64_t pfn = start_pfn; pfn < end; pfn = mhp__arena_next(m, pfn))
-		attach_arena(m, zone, &m->arenas[mhp__pfn_arena(m, pfn)],
-			     (uint32_t)(pfn & m->arena_mask), zeroed);
-}
-
-/* What is left are bad frames. Their descriptors go too: where metadata is known to be zero, it is
- * all-zero again when nobody uses the block (INV 9). Arena lock held. */
-static void
-end_bad_pages(struct mhp *m, const struct mhp_arena *arena)
-{
-	uint32_t frame = 0, end = (uint32_t)mhp__arena_pages(m), run_end;
-
-	while ((frame = mhp__arena_next_taken(m, arena, frame, &run_end)) < end) {
-		struct mhp_page *page =
-			mhp__pfn_to_page(m, mhp__arena_start(m, arena) + frame++);
-		MHP_ASSERT_DEBUG(mhp__word_owner(page->word) == MHP_OWNER_BAD);
-		mhp__page_end(page);
-	}
-}
-
-/* Whoever gets this memory next may write to it. Arena lock held. */
-static void
-unpoison_arena(struct mhp *m, struct mhp_arena *arena)
-{
-	uint64_t left = atomic_load_explicit(&arena->poisoned, memory_order_relaxed);
-	uint64_t start = mhp__arena_start(m, arena), nr = UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m);
-
-	for (; left != 0; left &= left - 1)
-		mhp__unpoison(m, start + (uint64_t)__builtin_ctzll(left) * nr, nr, false);
-	atomic_store_explicit(&arena->poisoned, 0, memory_order_relaxed);
-}
-
-static void
-detach_arena(struct mhp *m, struct mhp_arena *arena)
-{
-	struct mhp_zone *zone = &m->zones[arena->zone_id1 - 1]; /* stays: hotplug lock */
-	uint32_t nr_free;
-
-	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-	mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
-	MHP_ASSERT(atomic_load_explicit(&arena->isolated, memory_order_relaxed) ==
-			   mhp__arena_mask(m) &&
-		   arena->list == MHP_LIST_NONE && arena->holes == 0);
-	end_bad_pages(m, arena);
-	unpoison_arena(m, arena);
-	nr_free = arena->nr_free;
-	arena->nr_free = arena->nr_head = 0;
-	arena->full = arena->mixed = 0;
-	arena->claimed = 0;
-	atomic_store_explicit(&arena->virgin, 0, memory_order_relaxed);
-	atomic_store_explicit(&arena->isolated, 0, memory_order_relaxed);
-	arena->zone_id1 = 0;
-	mhp__spin_unlock(&zone->lock, MHP_RANK_ZONE);
-	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
-	count(zone, NULL, -(int64_t)nr_free);
-}
-
-void
-mhp__pages_detach(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
-{
-	uint64_t end = start_pfn + nr_pages;
-
-	for (uint64_t pfn = start_pfn; pfn < end; pfn = mhp__arena_next(m, pfn))
-		detach_arena(m, &m->arenas[mhp__pfn_arena(m, pfn)]);
-}
-
-static void
-set_isolated(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages, bool isolate)
-{
-	uint64_t end = start_pfn + nr_pages;
-
-	for (uint64_t pfn = start_pfn; pfn < end; pfn = mhp__arena_next(m, pfn)) {
-		struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
-		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-		MHP_ASSERT(arena->zone_id1 != 0);
-		mhp__arena_isolate(m, arena, touched(m, pfn, end), isolate);
-		unlock_arena(m, arena);
-	}
-}
-
-void
-mhp__pages_isolate(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
-{
-	set_isolated(m, start_pfn, nr_pages, true);
-}
-
-void
-mhp__pages_open(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
-{
-	set_isolated(m, start_pfn, nr_pages, false);
-}
-
-bool
-mhp__pages_take_bad(struct mhp *m, uint64_t pfn)
-{
-	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
-	struct mhp_zone *zone = NULL;
-
-	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-	MHP_ASSERT(arena->zone_id1 != 0);
-	if (mhp__arena_take_frame(m, arena, pfn)) {
-		mhp__page_begin(mhp__pfn_to_page(m, pfn), MHP_OWNER_BAD, 0, 0);
-		zone = &m->zones[arena->zone_id1 - 1];
-	}
-	unlock_arena(m, arena);
-	if (zone != NULL)
-		count(zone, NULL, -1);
-	return zone != NULL;
 }

@@ -30,35 +30,20 @@ void mhp__zone_give_range(struct mhp *m, uint64_t pfn, uint64_t nr_pages);
  * all of whose zone they are, and which counts them; NULL: any mixture of zones. */
 void mhp__zone_give(struct mhp *m, struct mhp_cache *cache, unsigned order, unsigned nr,
 		    const uint64_t *pfns);
+/* Give the lock of an arena back; if it has changed, it is on its list before anybody else has it.
+ * Takes the zone's lock. */
+void mhp__zone_unlock(struct mhp *m, struct mhp_arena *arena);
+/* So many frames have come free, or were taken (below 0). cache: as for mhp__zone_give(). */
+void mhp__zone_count(struct mhp_zone *zone, struct mhp_cache *cache, int64_t nr_given);
 /* Frames that are free in the zone's bitmaps. A snapshot; exact when nobody is in the engine. */
 uint64_t mhp__zone_nr_free(const struct mhp *m, const struct mhp_zone *zone);
 /* Add what the cache, which is closed, has counted to the zone's counter. */
 void mhp__zone_settle(struct mhp_zone *zone, struct mhp_cache *cache);
-/* The zone whose usable page pfn is, or NULL. Hotplug lock held: that does not change. */
-struct mhp_zone *mhp__zone_of(struct mhp *m, uint64_t pfn);
 /* The caches of a zone, one for each CPU. */
 static inline struct mhp_cache *
 mhp__zone_caches(const struct mhp *m, const struct mhp_zone *zone)
 {
 	return m->caches + (size_t)mhp__zone_id(m, zone) * m->geo.nr_cpus;
 }
-
-/* The usable range [start_pfn, start_pfn + nr_pages) comes to the zone: every arena that it covers
- * is set up with all of its frames free, and isolated until mhp__pages_open(). The range starts
- * anywhere and ends at an arena's end. zeroed: its descriptors are known to be all-zero.
- * O(arenas). */
-void mhp__pages_attach(struct mhp *m, struct mhp_zone *zone, uint64_t start_pfn, uint64_t nr_pages,
-		       bool zeroed);
-/* Nothing of the range is in use (but frames of MHP_OWNER_BAD): the zone forgets it. All is
- * isolated. */
-void mhp__pages_detach(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
-/* From now on nothing is taken from pageblocks that the range touches. What caches hold of it, or
- * a push that tested the bits before they were set is about to put there, is
- * out until the caller drains them, once for all its ranges. */
-void mhp__pages_isolate(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
-/* Undo it. */
-void mhp__pages_open(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
-/* Take a given free frame out of use for ever (owner BAD). False: it is in use. */
-bool mhp__pages_take_bad(struct mhp *m, uint64_t pfn);
 
 #endif

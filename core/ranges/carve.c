@@ -9,6 +9,7 @@
 #include <memplug/bad.h>
 
 #include "base/mem.h"
+#include "pages/attach.h"
 #include "pages/cache.h"
 #include "pages/walk.h"
 #include "pages/zone.h"

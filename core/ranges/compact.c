@@ -9,6 +9,7 @@
  */
 #include "base/mem.h"
 #include "pages/arena.h"
+#include "pages/attach.h"
 #include "pages/cache.h"
 #include "pages/walk.h"
 #include "pages/zone.h"

@@ -12,6 +12,7 @@
  * same answer to all three (R30).
  */
 #include "base/mem.h"
+#include "pages/attach.h"
 #include "pages/cache.h"
 #include "pages/walk.h"
 #include "pages/zone.h"

@@ -10,6 +10,7 @@
 #include "ranges/ranges.h"
 
 #include "base/mem.h"
+#include "pages/attach.h"
 #include "pages/walk.h"
 #include "pages/zone.h"
 #include "state/runs.h"

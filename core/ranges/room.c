@@ -10,6 +10,7 @@
 #include "memmap/memmap.h"
 #include "pages/alloc.h"
 #include "pages/arena.h"
+#include "pages/scan.h"
 #include "pages/zone.h"
 #include "ranges/migrate.h"
 

@@ -209,6 +209,45 @@ mhp__zone_id(const struct mhp *m, const struct mhp_zone *zone)
 	return (unsigned)(zone - m->zones);
 }
 
+static inline unsigned
+mhp__arena_pageblocks(const struct mhp *m)
+{
+	return 1U << (m->arena_order - MHP_PAGEBLOCK_ORDER(m));
+}
+
+/* One bit for each pageblock that the arena has. */
+static inline uint64_t
+mhp__arena_mask(const struct mhp *m)
+{
+	return UINT64_MAX >> (64U - mhp__arena_pageblocks(m));
+}
+
+static inline uint32_t
+mhp__arena_index(const struct mhp *m, const struct mhp_arena *arena)
+{
+	return (uint32_t)(arena - m->arenas);
+}
+
+static inline uint64_t
+mhp__arena_start(const struct mhp *m, const struct mhp_arena *arena)
+{
+	return (uint64_t)mhp__arena_index(m, arena) << m->arena_order;
+}
+
+/* The first frame of the arena behind pfn's. */
+static inline uint64_t
+mhp__arena_next(const struct mhp *m, uint64_t pfn)
+{
+	return (pfn | m->arena_mask) + 1;
+}
+
+/* The bit of pfn's pageblock in the sets of its arena. */
+static inline uint64_t
+mhp__pageblock_bit(const struct mhp *m, uint64_t pfn)
+{
+	return UINT64_C(1) << ((pfn & m->arena_mask) >> MHP_PAGEBLOCK_ORDER(m));
+}
+
 /* What names the offline under way: it starts at a time of its own. Never 0. */
 static inline uint32_t
 mhp__cancel_token(const struct mhp *m)

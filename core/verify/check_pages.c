@@ -9,10 +9,12 @@
  * hold. With other threads about, descriptors of taken frames change under nobody's lock and are
  * left out, as are those of wholly free pageblocks, which may be memory that was never touched.
  */
+#include "base/bits.h"
 #include "base/sum.h"
 #include "memmap/memmap.h"
 #include "pages/arena.h"
 #include "pages/poison.h"
+#include "pages/words.h"
 #include "pages/zone.h"
 #include "tables/owner.h"
 #include "verify/verify.h"
@@ -24,17 +26,6 @@ struct pageblock {
 	const uint64_t *bitmap;        /* read when mixed */
 	bool full, mixed, virgin;
 };
-
-/* Population count by hand: without -mpopcnt the built-in one is a call to the compiler's
- * library. */
-static unsigned
-count_bits(uint64_t word)
-{
-	word -= word >> 1 & UINT64_C(0x5555555555555555);
-	word = (word & UINT64_C(0x3333333333333333)) + (word >> 2 & UINT64_C(0x3333333333333333));
-	word = (word + (word >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
-	return (unsigned)(word * UINT64_C(0x0101010101010101) >> 56);
-}
 
 static bool
 is_taken(const struct pageblock *pb, uint64_t pfn)
@@ -175,8 +166,8 @@ check_bitmap(struct mhp__check *c, const struct pageblock *pb)
 				    pb->start, word & ~all, 0);
 		(void)mhp__check_eq(c, 8, "bits of a bitmap (pageblock's pfn) before the first "
 				    "usable frame", pb->start, ~word & all & ~managed, 0);
-		nr_taken += count_bits(word & managed);
-		nr_free += count_bits(~word & managed);
+		nr_taken += mhp__count_bits(word & managed);
+		nr_free += mhp__count_bits(~word & managed);
 	}
 	(void)mhp__check_that(c, 8, "a wholly free pageblock (pfn) has a bitmap", pb->start,
 			      nr_taken != 0);

@@ -14,6 +14,7 @@
 #include "base/sum.h"
 #include "memmap/memmap.h"
 #include "pages/arena.h"
+#include "pages/scan.h"
 #include "state/hotplug.h"
 #include "state/runs.h"
 

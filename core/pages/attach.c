@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * attach.c - the life of a range of usable pages in a zone.
+ *
+ * An arena comes with everything free and isolated, and goes when nothing but bad frames is in use
+ * and all of it is isolated; so between the two nobody can take from it what its zone does not
+ * count. Coming writes O(1) memory an arena: descriptors are cleared when their frames are first
+ * taken. zone_id1 changes under both locks, so either is enough to know that it stays.
+ *
+ * Must not know: why a range starts where it starts, what frames hold.
+ */
+#include "pages/attach.h"
+
+#include "memmap/memmap.h"
+#include "pages/arena.h"
+#include "pages/poison.h"
+#include "pages/scan.h"
+#include "pages/zone.h"
+
+/* The pageblocks of pfn's arena that [pfn, end_pfn) touches. */
+static uint64_t
+touched(const struct mhp *m, uint64_t pfn, uint64_t end_pfn)
+{
+	uint64_t start = pfn & ~m->arena_mask, end = mhp__arena_next(m, pfn);
+	unsigned first = (unsigned)((pfn - start) >> MHP_PAGEBLOCK_ORDER(m));
+	unsigned last = (unsigned)(((end_pfn < end ? end_pfn : end) - 1 - start) >>
+				   MHP_PAGEBLOCK_ORDER(m));
+
+	return (UINT64_MAX >> (63U - last)) & (UINT64_MAX << first);
+}
+
+static void
+attach_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena, uint32_t nr_head,
+	     bool zeroed)
+{
+	uint64_t all = mhp__arena_mask(m);
+
+	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
+	mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
+	MHP_ASSERT(arena->zone_id1 == 0);
+	arena->nr_head = nr_head;
+	arena->nr_free = (uint32_t)mhp__arena_pages(m) - nr_head;
+	arena->full = (UINT64_C(1) << (nr_head >> MHP_PAGEBLOCK_ORDER(m))) - 1;
+	arena->mixed = 0;
+	/* Nobody ever clears descriptors of pageblocks before the first usable frame, either. */
+	atomic_store_explicit(&arena->virgin, zeroed ? 0 : all, memory_order_relaxed);
+	atomic_store_explicit(&arena->isolated, all, memory_order_relaxed);
+	arena->zone_id1 = (uint8_t)(mhp__zone_id(m, zone) + 1);
+	mhp__spin_unlock(&zone->lock, MHP_RANK_ZONE);
+	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
+	mhp__zone_count(zone, NULL, (int64_t)(mhp__arena_pages(m) - nr_head));
+}
+
+void
+mhp__pages_attach(struct mhp *m, struct mhp_zone *zone, uint64_t start_pfn, uint64_t nr_pages,
+		  bool zeroed)
+{
+	uint64_t end = start_pfn + nr_pages;
+
+	MHP_ASSERT(nr_pages > 0 && (end & m->arena_mask) == 0);
+	for (uint64_t pfn = start_pfn; pfn < end; pfn = mhp__arena_next(m, pfn))
+		attach_arena(m, zone, &m->arenas[mhp__pfn_arena(m, pfn)],
+			     (uint32_t)(pfn & m->arena_mask), zeroed);
+}
+
+/* What is left are bad frames. Their descriptors go too: where metadata is known to be zero, it is
+ * all-zero again when nobody uses the block (INV 9). Arena lock held. */
+static void
+end_bad_pages(struct mhp *m, const struct mhp_arena *arena)
+{
+	uint32_t frame = 0, end = (uint32_t)mhp__arena_pages(m), run_end;
+
+	while ((frame = mhp__arena_next_taken(m, arena, frame, &run_end)) < end) {
+		struct mhp_page *page =
+			mhp__pfn_to_page(m, mhp__arena_start(m, arena) + frame++);
+		MHP_ASSERT_DEBUG(mhp__word_owner(page->word) == MHP_OWNER_BAD);
+		mhp__page_end(page);
+	}
+}
+
+/* Whoever gets this memory next may write to it. Arena lock held. */
+static void
+unpoison_arena(struct mhp *m, struct mhp_arena *arena)
+{
+	uint64_t left = atomic_load_explicit(&arena->poisoned, memory_order_relaxed);
+	uint64_t start = mhp__arena_start(m, arena), nr = UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m);
+
+	for (; left != 0; left &= left - 1)
+		mhp__unpoison(m, start + (uint64_t)__builtin_ctzll(left) * nr, nr, false);
+	atomic_store_explicit(&arena->poisoned, 0, memory_order_relaxed);
+}
+
+static void
+detach_arena(struct mhp *m, struct mhp_arena *arena)
+{
+	struct mhp_zone *zone = &m->zones[arena->zone_id1 - 1]; /* stays: hotplug lock */
+	uint32_t nr_free;
+
+	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
+	mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
+	MHP_ASSERT(atomic_load_explicit(&arena->isolated, memory_order_relaxed) ==
+			   mhp__arena_mask(m) &&
+		   arena->list == MHP_LIST_NONE && arena->holes == 0);
+	end_bad_pages(m, arena);
+	unpoison_arena(m, arena);
+	nr_free = arena->nr_free;
+	arena->nr_free = arena->nr_head = 0;
+	arena->full = arena->mixed = 0;
+	arena->claimed = 0;
+	atomic_store_explicit(&arena->virgin, 0, memory_order_relaxed);
+	atomic_store_explicit(&arena->isolated, 0, memory_order_relaxed);
+	arena->zone_id1 = 0;
+	mhp__spin_unlock(&zone->lock, MHP_RANK_ZONE);
+	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
+	mhp__zone_count(zone, NULL, -(int64_t)nr_free);
+}
+
+void
+mhp__pages_detach(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
+{
+	uint64_t end = start_pfn + nr_pages;
+
+	for (uint64_t pfn = start_pfn; pfn < end; pfn = mhp__arena_next(m, pfn))
+		detach_arena(m, &m->arenas[mhp__pfn_arena(m, pfn)]);
+}
+
+static void
+set_isolated(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages, bool isolate)
+{
+	uint64_t end = start_pfn + nr_pages;
+
+	for (uint64_t pfn = start_pfn; pfn < end; pfn = mhp__arena_next(m, pfn)) {
+		struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
+		MHP_ASSERT(arena->zone_id1 != 0);
+		mhp__arena_isolate(m, arena, touched(m, pfn, end), isolate);
+		mhp__zone_unlock(m, arena);
+	}
+}
+
+void
+mhp__pages_isolate(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
+{
+	set_isolated(m, start_pfn, nr_pages, true);
+}
+
+void
+mhp__pages_open(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
+{
+	set_isolated(m, start_pfn, nr_pages, false);
+}
+
+bool
+mhp__pages_take_bad(struct mhp *m, uint64_t pfn)
+{
+	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+	struct mhp_zone *zone = NULL;
+
+	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
+	MHP_ASSERT(arena->zone_id1 != 0);
+	if (mhp__arena_take_frame(m, arena, pfn)) {
+		mhp__page_begin(mhp__pfn_to_page(m, pfn), MHP_OWNER_BAD, 0, 0);
+		zone = &m->zones[arena->zone_id1 - 1];
+	}
+	mhp__zone_unlock(m, arena);
+	if (zone != NULL)
+		mhp__zone_count(zone, NULL, -1);
+	return zone != NULL;
+}
+
+struct mhp_zone *
+mhp__zone_of(struct mhp *m, uint64_t pfn)
+{
+	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+	struct mhp_zone *zone = NULL;
+
+	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
+	if (arena->zone_id1 != 0 && (pfn & m->arena_mask) >= arena->nr_head)
+		zone = &m->zones[arena->zone_id1 - 1];
+	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
+	return zone;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * scan.h - reading an arena: what is taken, what is free. Nothing here changes it.
+ *
+ * The caller holds the arena's lock, and it is online. Frames count from the arena's start.
+ */
+#ifndef MHP_CORE_SCAN_H
+#define MHP_CORE_SCAN_H
+
+#include "state/instance.h"
+
+/* Is this frame taken? Frames below nr_head are. */
+bool mhp__arena_taken(const struct mhp *m, const struct mhp_arena *arena, uint64_t pfn);
+/* The first taken frame at or after frame (counted from the arena's start), past the head; the
+ * number of its frames when there is none. *ret_end: frames up to there are taken too, as far as
+ * one look shows. */
+uint32_t mhp__arena_next_taken(const struct mhp *m, const struct mhp_arena *arena, uint32_t frame,
+			       uint32_t *ret_end);
+/* How many frames from frame on can be taken, or cannot be (*ret_free), as far as one look
+ * shows. */
+uint32_t mhp__arena_run(const struct mhp *m, const struct mhp_arena *arena, uint32_t frame,
+			bool *ret_free);
+/* Free frames of one pageblock, and how many are the allocator's. */
+unsigned mhp__pageblock_nr_free(const struct mhp *m, const struct mhp_arena *arena,
+				unsigned pageblock);
+unsigned mhp__pageblock_nr_managed(const struct mhp *m, const struct mhp_arena *arena,
+				   unsigned pageblock);
+
+#endif

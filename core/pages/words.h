@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * words.h - how the bitmap of an arena is cut into words, for the files that read or write it.
+ *
+ * One bit a frame, 1 = taken; a small pageblock has one word of its own, part used.
+ */
+#ifndef MHP_CORE_WORDS_H
+#define MHP_CORE_WORDS_H
+
+#include "memmap/memmap.h"
+#include "state/instance.h"
+
+/* log2 of the frames that a bitmap word stands for: a small pageblock has one word, part used. */
+static inline unsigned
+mhp__word_shift(const struct mhp *m)
+{
+	return MHP_PAGEBLOCK_ORDER(m) < 6U ? MHP_PAGEBLOCK_ORDER(m) : 6U;
+}
+
+static inline uint64_t
+mhp__word_mask(const struct mhp *m)
+{
+	return UINT64_MAX >> (64U - (1U << mhp__word_shift(m)));
+}
+
+static inline unsigned
+mhp__words_per_pageblock(const struct mhp *m)
+{
+	return 1U << (MHP_PAGEBLOCK_ORDER(m) - mhp__word_shift(m));
+}
+
+/* The bitmap words of the arena, pageblock after pageblock. */
+static inline uint64_t *
+mhp__arena_words(const struct mhp *m, const struct mhp_arena *arena)
+{
+	return mhp__pfn_bitmap(m, mhp__arena_start(m, arena));
+}
+
+/* What word index holds when every frame there that is the allocator's is free. */
+static inline uint64_t
+mhp__head_word(const struct mhp *m, const struct mhp_arena *arena, unsigned index)
+{
+	uint32_t first = (uint32_t)index << mhp__word_shift(m);
+	if (MHP_LIKELY(arena->nr_head <= first))
+		return 0;
+	if (arena->nr_head - first >= 1U << mhp__word_shift(m))
+		return mhp__word_mask(m);
+	return (UINT64_C(1) << (arena->nr_head - first)) - 1;
+}
+
+/* The pageblocks that nothing is taken from. */
+static inline uint64_t
+mhp__isolated(const struct mhp_arena *arena)
+{
+	return atomic_load_explicit(&arena->isolated, memory_order_relaxed);
+}
+
+#endif
