@@ -12,6 +12,7 @@
  */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include "gaps.h"
 #include "heap.h"
@@ -24,7 +25,10 @@
 #define GAPS_MAX 2048U
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct mhp__gaps unused, ready; /* under the lock */
+/* Large extents with room are in the upper part of the region, all others in the lower one. */
+enum part { DENSE, ROOMY, PARTS };
+static uintptr_t roomy_start; /* const */
+static struct mhp__gaps unused[PARTS], ready; /* under the lock */
 
 static uintptr_t
 down(uintptr_t value, uintptr_t unit)
@@ -44,11 +48,22 @@ most(uintptr_t a, uintptr_t b)
 	return a > b ? a : b;
 }
 
-bool
-mhp__extents_init(void)
+static enum part
+part_of(uintptr_t address)
 {
-	return mhp__gaps_init() &&
-	       mhp__gaps_give(&unused, mhp__heap.start, mhp__heap.end - mhp__heap.start);
+	return address < roomy_start ? DENSE : ROOMY;
+}
+
+/* The kernel knows where huge pages are wanted once for all: it need not cut a mapping for that. */
+bool
+mhp__extents_init(bool huge)
+{
+	uintptr_t start = mhp__heap.start, end = mhp__heap.end;
+	roomy_start = start + down((end - start) / 4, WINDOW);
+	if (huge)
+		(void)madvise((void *)roomy_start, end - roomy_start, MADV_HUGEPAGE);
+	return mhp__gaps_init() && mhp__gaps_give(&unused[DENSE], start, roomy_start - start) &&
+	       mhp__gaps_give(&unused[ROOMY], roomy_start, end - roomy_start);
 }
 
 static void
@@ -60,16 +75,37 @@ give(struct mhp__gaps *gaps, uintptr_t start, uintptr_t size)
 	pthread_mutex_unlock(&lock);
 }
 
+/* Lock held. */
+static bool
+give_unused_locked(uintptr_t start, uintptr_t size)
+{
+	uintptr_t below = start < roomy_start ? roomy_start - start : 0;
+	if (below > size)
+		below = size;
+	return mhp__gaps_give(&unused[DENSE], start, below) &&
+	       mhp__gaps_give(&unused[ROOMY], start + below, size - below);
+}
+
+static void
+give_unused(uintptr_t start, uintptr_t size)
+{
+	pthread_mutex_lock(&lock);
+	(void)!give_unused_locked(start, size);
+	pthread_mutex_unlock(&lock);
+}
+
 /* Bound: each turn adds a block. */
-bool
+int
 mhp__extents_commit(uintptr_t start, uintptr_t size)
 {
 	for (;;) {
 		int err = mhp_region_commit(mhp__heap.region, (void *)start, size);
-		if (err == 0)
-			return true;
-		if (err != MHP_ENOMEM || !mhp__heap_grow(size))
-			return false;
+		if (err == MHP_ENOMEM)
+			err = mhp__heap_grow(size);
+		else
+			return err;
+		if (err != 0)
+			return err;
 	}
 }
 
@@ -77,27 +113,29 @@ mhp__extents_commit(uintptr_t start, uintptr_t size)
  * Commit [start, start + size), which was taken out of the unused ones, and as much behind it as is
  * there up to rounded, if that can be had; what is not asked for is ready, or unused again.
  */
-static bool
+static int
 commit_taken(uintptr_t start, uintptr_t size, uintptr_t rounded)
 {
-	uintptr_t granule = mhp_region_granule(mhp__heap.region);
-	uintptr_t taken = rounded;
-	bool done = mhp__extents_commit(start, rounded);
-	if (!done && up(size, granule) < rounded) {
-		rounded = up(size, granule);
-		done = mhp__extents_commit(start, rounded);
+	uintptr_t least = up(size, mhp_region_granule(mhp__heap.region)), taken = rounded;
+	int err = mhp__extents_commit(start, rounded);
+	if (err != 0 && least < rounded) {
+		rounded = least;
+		err = mhp__extents_commit(start, rounded);
 	}
-	give(&unused, start + (done ? rounded : 0), taken - (done ? rounded : 0));
-	if (done && rounded > size)
-		give(&ready, start + size, rounded - size);
-	return done;
+	if (err != 0) {
+		give_unused(start, taken);
+		return err;
+	}
+	give_unused(start + rounded, taken - rounded);
+	give(&ready, start + size, rounded - size);
+	return 0;
 }
 
 /* Where a large extent has room behind it; 0: it gets none. Lock held. */
 static uintptr_t
 roomy_place(uintptr_t size, uintptr_t alignment)
 {
-	uintptr_t gap, room = mhp__gaps_largest(&unused, &gap);
+	uintptr_t gap, room = mhp__gaps_largest(&unused[ROOMY], &gap);
 	if (size < ROOMY_MIN || mhp__gaps_nr() > GAPS_MAX ||
 	    mhp_region_granule(mhp__heap.region) >= WINDOW ||
 	    room / ROOM_MIN < most(size, most(alignment, WINDOW)))
@@ -105,54 +143,75 @@ roomy_place(uintptr_t size, uintptr_t alignment)
 	return up(gap + room / 2, most(alignment, WINDOW));
 }
 
-static uintptr_t
-alloc_anywhere(uintptr_t size, uintptr_t alignment)
+static int
+alloc_roomy(uintptr_t size, uintptr_t alignment, uintptr_t *ret_start)
 {
-	pthread_mutex_lock(&lock);
 	uintptr_t rounded = up(size, mhp_region_granule(mhp__heap.region));
+	pthread_mutex_lock(&lock);
 	uintptr_t start = roomy_place(size, alignment);
-	if (start == 0) {
-		start = mhp__gaps_lowest(&ready, size, alignment);
-		if (start != 0 && mhp__gaps_take(&ready, start, size)) {
-			pthread_mutex_unlock(&lock);
-			return start;
-		}
-		rounded = up(size, WINDOW);
-		start = mhp__gaps_lowest(&unused, rounded, most(alignment, WINDOW));
-	}
-	bool taken = start != 0 && mhp__gaps_take(&unused, start, rounded);
+	bool taken = start != 0 && mhp__gaps_take(&unused[ROOMY], start, rounded);
 	pthread_mutex_unlock(&lock);
-	return taken && commit_taken(start, size, rounded) ? start : 0;
+	*ret_start = start;
+	return taken ? commit_taken(start, size, rounded) : MHP_ENOSPC;
 }
 
-/* Behind an extent lies what its last window has left over, then addresses that are free. */
-static uintptr_t
+static int
+alloc_dense(uintptr_t size, uintptr_t alignment, uintptr_t *ret_start)
+{
+	pthread_mutex_lock(&lock);
+	uintptr_t start = mhp__gaps_lowest(&ready, size, alignment), rounded = up(size, WINDOW);
+	bool at_once = start != 0 && mhp__gaps_take(&ready, start, size), taken = false;
+	for (int part = DENSE; part < PARTS && !at_once && !taken; part++) {
+		start = mhp__gaps_lowest(&unused[part], rounded, most(alignment, WINDOW));
+		taken = start != 0 && mhp__gaps_take(&unused[part], start, rounded);
+	}
+	pthread_mutex_unlock(&lock);
+	*ret_start = start;
+	if (at_once)
+		return 0;
+	return taken ? commit_taken(start, size, rounded) : MHP_ENOMEM;
+}
+
+/* Behind an extent lies what its last window has left over, then addresses that are unused. */
+static int
 alloc_at(uintptr_t start, uintptr_t size)
 {
 	pthread_mutex_lock(&lock);
 	uintptr_t first = mhp__gaps_at(&ready, start);
 	if (first > size)
 		first = size;
-	uintptr_t rest = size - first;
+	uintptr_t next = start + first, rest = size - first;
 	uintptr_t rounded = up(rest, mhp_region_granule(mhp__heap.region));
-	bool taken = mhp__gaps_at(&unused, start + first) >= rounded &&
-		     mhp__gaps_take(&ready, start, first);
-	if (taken && !mhp__gaps_take(&unused, start + first, rounded)) {
-		(void)!mhp__gaps_give(&ready, start, first);
+	struct mhp__gaps *set = &unused[part_of(next)];
+	bool taken = rounded == 0 || mhp__gaps_take(set, next, rounded);
+	if (taken && !mhp__gaps_take(&ready, start, first)) {
+		(void)!mhp__gaps_give(set, next, rounded);
 		taken = false;
 	}
 	pthread_mutex_unlock(&lock);
-	if (taken && (rest == 0 || commit_taken(start + first, rest, rounded)))
-		return start;
-	if (taken)
+	if (!taken)
+		return MHP_ENOMEM;
+	int err = rest == 0 ? 0 : commit_taken(next, rest, rounded);
+	if (err != 0)
 		give(&ready, start, first);
-	return 0;
+	return err;
 }
 
-uintptr_t
-mhp__extents_alloc(uintptr_t wanted, uintptr_t size, uintptr_t alignment)
+int
+mhp__extents_alloc(uintptr_t wanted, uintptr_t size, uintptr_t alignment, uintptr_t *ret_start)
 {
-	return wanted != 0 ? alloc_at(wanted, size) : alloc_anywhere(size, alignment);
+	*ret_start = wanted;
+	if (wanted != 0)
+		return alloc_at(wanted, size);
+	int err = alloc_roomy(size, alignment, ret_start);
+	return err == MHP_ENOSPC ? alloc_dense(size, alignment, ret_start) : err;
+}
+
+/* Bytes from start on of which none is in use. Lock held. */
+static uintptr_t
+free_at(uintptr_t start)
+{
+	return most(mhp__gaps_at(&ready, start), mhp__gaps_at(&unused[part_of(start)], start));
 }
 
 /* Is no address of the range in use? Lock held. Bound: a turn for each page. */
@@ -160,7 +219,7 @@ static bool
 idle(uintptr_t start, uintptr_t end)
 {
 	while (start < end) {
-		uintptr_t size = most(mhp__gaps_at(&ready, start), mhp__gaps_at(&unused, start));
+		uintptr_t size = free_at(start);
 		if (size == 0)
 			return false;
 		start += size;
@@ -176,11 +235,11 @@ retire(uintptr_t start)
 	    mhp_region_decommit(mhp__heap.region, (void *)start, WINDOW) != 0)
 		return;
 	for (uintptr_t at = start, size; at < start + WINDOW; at += size) {
-		size = most(mhp__gaps_at(&ready, at), mhp__gaps_at(&unused, at));
+		size = free_at(at);
 		if (size > start + WINDOW - at)
 			size = start + WINDOW - at;
 		if (mhp__gaps_at(&ready, at) != 0 && mhp__gaps_take(&ready, at, size))
-			(void)!mhp__gaps_give(&unused, at, size);
+			(void)!give_unused_locked(at, size);
 	}
 }
 
@@ -204,7 +263,7 @@ mhp__extents_free(uintptr_t start, uintptr_t size)
 		return false;
 	pthread_mutex_lock(&lock);
 	bool given = mhp__gaps_give(&ready, start, inner - start) &&
-		     mhp__gaps_give(&unused, inner, inner_end - inner) &&
+		     give_unused_locked(inner, inner_end - inner) &&
 		     mhp__gaps_give(&ready, inner_end, end - inner_end);
 	(void)given;
 	for (uintptr_t window = down(start, WINDOW); window < end; window += WINDOW)
@@ -226,8 +285,15 @@ after_fork(void)
 	pthread_mutex_unlock(&lock);
 }
 
+static void
+in_child(void)
+{
+	pthread_mutex_unlock(&lock);
+	mhp__heap_grow_in_child();
+}
+
 void
 mhp__extents_fork_init(void)
 {
-	(void)pthread_atfork(before_fork, after_fork, after_fork);
+	(void)pthread_atfork(before_fork, after_fork, in_child);
 }

@@ -19,14 +19,16 @@ struct mhp__heap {
 	uintptr_t start, end;          /* of the region */
 	struct mhp_backing backing;
 	_Atomic uint64_t max_bytes;
-	extent_hooks_t *foreign;       /* jemalloc's own hooks: for what was there before us */
+	extent_hooks_t *foreign;       /* jemalloc's own hooks: for what is outside */
+	bool closed;                   /* nothing is allocated in the region yet */
 };
 
 extern struct mhp__heap mhp__heap;
 extern extent_hooks_t mhp__heap_hooks;
 
-/* Plug memory for bytes more. True: something was added. */
-bool mhp__heap_grow(uint64_t bytes);
+/* Plug memory for bytes more. MHP_EAGAIN: that would have to wait; MHP_ENOMEM: the bound is reached. */
+int mhp__heap_grow(uint64_t bytes);
+void mhp__heap_grow_in_child(void);
 
 /* ---- setup.c ---- */
 
@@ -39,12 +41,17 @@ MHP_MUST_CHECK int mhp__setup(const char *name, struct mhp_text *ret_unserved,
 
 /* ---- extents.c ---- */
 
-/* All of the region is free. False: no addresses for the books. */
-bool mhp__extents_init(void);
-/* Put frames behind a range, plugging memory as long as that helps. */
-bool mhp__extents_commit(uintptr_t start, uintptr_t size);
-/* Committed memory that reads as zeros, at wanted unless that is 0. 0: there is none. */
-uintptr_t mhp__extents_alloc(uintptr_t wanted, uintptr_t size, uintptr_t alignment);
+/* All of the region is unused; large extents get huge pages, or not. False: no room for the books. */
+bool mhp__extents_init(bool huge);
+/* Commit a range of the region, plugging memory as long as that helps. As mhp_region_commit(). */
+MHP_MUST_CHECK int mhp__extents_commit(uintptr_t start, uintptr_t size);
+/*
+ * Committed memory that reads as zeros, at wanted unless that is 0. MHP_ENOMEM (the pool must not
+ * grow any more, or wanted is in use), MHP_EAGAIN (one would have to wait), MHP_ENOSPC (the kernel
+ * gives no more mappings).
+ */
+MHP_MUST_CHECK int mhp__extents_alloc(uintptr_t wanted, uintptr_t size, uintptr_t alignment,
+				      uintptr_t *ret_start);
 /* Give an extent back, or any part or union of such. False: it cannot be done now. */
 bool mhp__extents_free(uintptr_t start, uintptr_t size);
 /* Fork handlers: between those of jemalloc, which come first, and those of the pool. */

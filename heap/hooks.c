@@ -5,7 +5,8 @@
  * jemalloc is told to retain nothing (preload.c): it gives back what it does not need, and asks for
  * the addresses behind an extent that grows. What the hook does not take back, because it cannot
  * now, jemalloc retains after all. The hooks are called from any thread, with locks of jemalloc
- * held, so they take no lock but those of extents.c and the region, and never allocate.
+ * held, so they take no lock but those of extents.c and the region, and never allocate; and they
+ * do not wait: what the pool cannot give at once comes from outside of it, by jemalloc's own hooks.
  * They also get extents that were mapped before they were installed; those go to jemalloc's own
  * hooks and are never merged with ours. A forked child has a pool of its own, and goes on with
  * it.
@@ -28,9 +29,15 @@ static void *
 hook_alloc(extent_hooks_t *hooks, void *new_addr, size_t size, size_t alignment, bool *zero,
 	   bool *commit_it, unsigned arena)
 {
-	(void)hooks, (void)arena;
-	uintptr_t start = mhp__extents_alloc((uintptr_t)new_addr, size, alignment);
-	if (start == 0)
+	uintptr_t start;
+	int err = MHP_EAGAIN;
+	(void)hooks;
+	if (!mhp__heap.closed)
+		err = mhp__extents_alloc((uintptr_t)new_addr, size, alignment, &start);
+	if ((err == MHP_EAGAIN || err == MHP_ENOSPC) && new_addr == NULL)
+		return mhp__heap.foreign->alloc(mhp__heap.foreign, new_addr, size, alignment, zero,
+						commit_it, arena);
+	if (err != 0)
 		return NULL;
 	*zero = true;
 	*commit_it = true;
@@ -65,7 +72,7 @@ hook_commit(extent_hooks_t *hooks, void *start, size_t size, size_t offset, size
 	if (!ours(start))
 		return mhp__heap.foreign->commit(mhp__heap.foreign, start, size, offset, length,
 						 arena);
-	return !mhp__extents_commit((uintptr_t)start + offset, length);
+	return mhp__extents_commit((uintptr_t)start + offset, length) != 0;
 }
 
 static bool

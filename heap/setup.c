@@ -118,13 +118,14 @@ plug(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t boot,
 struct wish {
 	uint64_t block, boot, max;
 	struct mhp_backing backing;
-	bool grow;
+	bool grow, huge;
 };
 
 static int
 read_wish(struct wish *wish, struct mhp_text *reterr)
 {
 	const char *words = getenv("MEMPLUG_BACKING"), *grow = getenv("MEMPLUG_GROW");
+	const char *huge = getenv("MEMPLUG_HUGE");
 	*wish = (struct wish){ .block = BLOCK_BYTES, .max = mhp__memory_limit() };
 	int err = size_from("MEMPLUG_BLOCK_SIZE", &wish->block, reterr);
 	wish->boot = wish->block;
@@ -135,6 +136,7 @@ read_wish(struct wish *wish, struct mhp_text *reterr)
 	if (err == 0)
 		err = mhp_backing_parse(words != NULL ? words : "memfd", &wish->backing, reterr);
 	wish->boot = (wish->boot + wish->block - 1) / wish->block * wish->block;
+	wish->huge = huge == NULL || strcmp(huge, "none") != 0;
 	wish->grow = grow == NULL || strcmp(grow, "none") != 0;
 	return err;
 }
@@ -176,6 +178,7 @@ mhp__setup(const char *name, struct mhp_text *ret_unserved, struct mhp_text *ret
 			ret_unserved->text[0] = 0;
 		heap.backing = wish.backing;
 		heap.max_bytes = wish.grow ? wish.max : 0;
+		heap.no_huge = !wish.huge;
 		err = mhp_heap_start(pool, &heap, reterr);
 	}
 	if (err != 0)

@@ -4,8 +4,8 @@
  *
  * Every arena that jemalloc has or can make by itself gets the hooks, also those that do not exist
  * yet: setting the hooks makes them. The arena for very large allocations has no index until the
- * first of them, so one is made. Growing takes the engine's hotplug lock: it waits for a removal
- * that is under way, at most as long as that one's deadline.
+ * first of them, so one is made. Growing takes the engine's hotplug lock, but does not wait for a
+ * removal that is under way: then the heap takes memory from outside of the pool.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -28,10 +28,19 @@ plugged_bytes(struct mhp_pool *pool)
 	return (uint64_t)stats.blocks_present << (geo->block_order + geo->page_shift);
 }
 
-bool
-mhp__heap_grow(uint64_t bytes)
+/* One at a time: whoever waited finds what was added. A forked child has nobody to wait for. */
+static pthread_mutex_t growing = PTHREAD_MUTEX_INITIALIZER;
+
+void
+mhp__heap_grow_in_child(void)
 {
-	static pthread_mutex_t growing = PTHREAD_MUTEX_INITIALIZER;
+	growing = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}
+
+/* Plug memory for bytes more, as far as the bound lets us. */
+static int
+grow_locked(uint64_t bytes, uint64_t max, bool *ret_tell)
+{
 	static uint64_t told_max;
 	struct mhp_pool *pool = mhp__heap.pool;
 	const struct mhp_geometry *geo = mhp_get_geometry(mhp_pool_engine(pool));
@@ -39,23 +48,34 @@ mhp__heap_grow(uint64_t bytes)
 	struct mhp_add_opts opts = {
 		.flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE,
 	};
-	uint64_t max = atomic_load(&mhp__heap.max_bytes), add = (bytes + block - 1) / block * block;
-
-	pthread_mutex_lock(&growing);
-	uint64_t have = plugged_bytes(pool);
+	uint64_t add = (bytes + block - 1) / block * block, have = plugged_bytes(pool);
 	uint64_t room = max > have ? (max - have) / block * block : 0;
+	/* Once for each bound, not for each malloc that fails by it. */
+	*ret_tell = max != 0 && room == 0 && told_max != max;
+	if (*ret_tell)
+		told_max = max;
 	if (add > room)
 		add = room;
-	bool added =
-		add != 0 && mhp_pool_add(pool, &mhp__heap.backing, add, &opts, NULL, NULL) == 0;
-	/* Once for each bound, not for each malloc that fails by it. */
-	bool tell = max != 0 && room == 0 && told_max != max;
-	if (tell)
-		told_max = max;
+	if (add == 0)
+		return MHP_ENOMEM;
+	return mhp_pool_add(pool, &mhp__heap.backing, add, &opts, NULL, NULL);
+}
+
+int
+mhp__heap_grow(uint64_t bytes)
+{
+	struct mhp *m = mhp_pool_engine(mhp__heap.pool);
+	uint64_t max = atomic_load(&mhp__heap.max_bytes);
+	bool tell;
+	/* Who takes blocks out has the hotplug lock until that is through. */
+	if (mhp_offline_progress(m).blocks.count != 0)
+		return MHP_EAGAIN;
+	pthread_mutex_lock(&growing);
+	int err = grow_locked(bytes, max, &tell);
 	pthread_mutex_unlock(&growing);
 	if (tell)
-		(void)!mhp_limit_announce(mhp_pool_engine(pool), max);
-	return added;
+		(void)!mhp_limit_announce(m, max);
+	return err;
 }
 
 static int
@@ -74,11 +94,14 @@ install(void)
 	size = sizeof(mhp__heap.foreign);
 	if (mallctl("arena.0.extent_hooks", &mhp__heap.foreign, &size, NULL, 0) != 0)
 		return MHP_EOPNOTSUPP;
+	/* What arenas are made of is not the program's, and far more than they need. */
+	mhp__heap.closed = true;
 	for (unsigned i = 0; i < nr_arenas; i++) {
 		snprintf(name, sizeof(name), "arena.%u.extent_hooks", i);
 		if (mallctl(name, NULL, NULL, &hooks, sizeof(hooks)) != 0)
 			return MHP_EOPNOTSUPP;
 	}
+	mhp__heap.closed = false;
 	return 0;
 }
 
@@ -108,7 +131,7 @@ mhp_heap_start(struct mhp_pool *pool, const struct mhp_heap_opts *opts, struct m
 	mhp__heap.end = mhp__heap.start + mhp_region_size(mhp__heap.region);
 	mhp__heap.backing = opts->backing;
 	atomic_store(&mhp__heap.max_bytes, opts->max_bytes);
-	if (!mhp__extents_init()) {
+	if (!mhp__extents_init(!opts->no_huge)) {
 		mhp_region_destroy(mhp__heap.region);
 		return MHP_ENOMEM;
 	}

@@ -19,6 +19,7 @@ struct mhp_heap_opts {
 	uint64_t max_bytes;        /* the pool is not grown beyond this; 0: it is never grown */
 	uint64_t
 		address_bytes; /* addresses to reserve; 0: eight times max_bytes, 64 GiB at least */
+	bool no_huge;              /* do not ask for huge pages for large allocations */
 };
 
 /**

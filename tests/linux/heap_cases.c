@@ -7,10 +7,20 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <semaphore.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -85,14 +95,214 @@ library__is_loaded_deepbind__frees_what_others_allocate(void)
 	}
 }
 
+/* Small things of all sizes, so that what libc allocates next is in the pool. */
+static void
+fill(void)
+{
+	for (size_t size = 16; size <= 64 << 10; size += size / 4)
+		for (int i = 0; i < 200; i++) {
+			void *volatile kept = malloc(size);
+			memset(kept, 1, size);
+		}
+}
+
+/* The status of a child that does nothing. */
+static int
+fork_and_wait(void)
+{
+	int status = -1;
+	pid_t child = fork();
+	if (child == 0)
+		_exit(0);
+	CHECK(child > 0 && waitpid(child, &status, 0) == child);
+	return status;
+}
+
+/* glibc locks its data of users between the last handler of fork and the first of the child. */
+static void
+users_are_looked_up__fork__ends(void)
+{
+	fill();
+	CHECK(getpwnam("root") != NULL);
+	for (int i = 0; i < 20; i++)
+		CHECK(fork_and_wait() == 0);
+}
+
+enum { KEYS = 64, THREADS = 4 };
+static pthread_key_t key[KEYS];
+static sem_t has_set, may_look;
+
+static void *
+keep_values(void *arg)
+{
+	for (uintptr_t i = 0; i < KEYS; i++)
+		pthread_setspecific(key[i], (void *)(i + 1));
+	sem_post(&has_set);
+	sem_wait(&may_look);
+	for (uintptr_t i = 0; i < KEYS; i++)
+		CHECK(pthread_getspecific(key[i]) == (void *)(i + 1));
+	return arg;
+}
+
+static void
+threads_keep_values__fork__are_as_before(void)
+{
+	pthread_t thread[THREADS];
+	fill();
+	sem_init(&has_set, 0, 0);
+	sem_init(&may_look, 0, 0);
+	for (int i = 0; i < KEYS; i++)
+		CHECK(pthread_key_create(&key[i], NULL) == 0);
+	for (int i = 0; i < THREADS; i++) {
+		CHECK(pthread_create(&thread[i], NULL, keep_values, NULL) == 0);
+		sem_wait(&has_set);
+	}
+	CHECK(fork_and_wait() == 0);
+	for (int i = 0; i < THREADS; i++)
+		sem_post(&may_look);
+	for (int i = 0; i < THREADS; i++)
+		CHECK(pthread_join(thread[i], NULL) == 0);
+}
+
+static FILE *shared_file;
+static _Atomic int inside, overlaps;
+static _Atomic unsigned long turns;
+static _Atomic bool enough;
+
+static void *
+lock_and_unlock(void *arg)
+{
+	while (!enough) {
+		flockfile(shared_file);
+		overlaps += atomic_fetch_add(&inside, 1) != 0;
+		for (volatile int i = 0; i < 2000; i++)
+			;
+		inside--;
+		funlockfile(shared_file);
+		turns++;
+	}
+	return arg;
+}
+
+static void
+file_is_locked__fork__has_one_holder(void)
+{
+	pthread_t thread[2];
+	fill();
+	shared_file = fopen("/dev/null", "w");
+	for (int i = 0; i < 2; i++)
+		CHECK(pthread_create(&thread[i], NULL, lock_and_unlock, NULL) == 0);
+	for (int i = 0; i < 50; i++) {
+		unsigned long before = turns;
+		CHECK(fork_and_wait() == 0);
+		while (turns == before)
+			usleep(100);
+	}
+	enough = true;
+	for (int i = 0; i < 2; i++)
+		CHECK(pthread_join(thread[i], NULL) == 0);
+	CHECK(overlaps == 0);
+}
+
+static sigjmp_buf jump;
+
+static void
+on_fault(int signal)
+{
+	(void)signal;
+	siglongjmp(jump, 1);
+}
+
+static bool
+faults(volatile unsigned char *at, bool write)
+{
+	if (sigsetjmp(jump, 1) != 0)
+		return true;
+	if (write)
+		*at = 1;
+	else
+		(void)*at;
+	return false;
+}
+
+static long
+locked_kib(void)
+{
+	char line[256];
+	long value = -1;
+	FILE *status = fopen("/proc/self/status", "r");
+	while (fgets(line, sizeof(line), status) != NULL)
+		if (strncmp(line, "VmLck:", 6) == 0)
+			value = atol(line + 6);
+	fclose(status);
+	return value;
+}
+
+static void
+check_protected(unsigned char *memory)
+{
+	CHECK(faults(memory + 4096, false) && faults(memory + 4096, true));
+	CHECK(!faults(memory + 3 * 4096, false) && faults(memory + 3 * 4096, true));
+	CHECK(memory[0] == 7 && memory[3 * 4096] == 7 && memory[MIB] == 7);
+	((void (*)(void))(memory + 2 * MIB))();
+	CHECK(locked_kib() == 16);
+}
+
+/* What a program does to memory of malloc holds for ever (R54). */
+static void
+memory_is_protected__its_blocks_leave__stays_protected(void)
+{
+	unsigned char *memory;
+	const char *leave = getenv("HEAP_TEST_LEAVE");
+	signal(SIGSEGV, on_fault);
+	fill();
+	CHECK(posix_memalign((void **)&memory, 4096, 4 * MIB) == 0);
+	memset(memory, 7, 4 * MIB);
+	memset(memory + 2 * MIB, 0xc3, 4096); /* ret, on x86 */
+	CHECK(mprotect(memory + 4096, 4096, PROT_NONE) == 0);
+	CHECK(mprotect(memory + 3 * 4096, 4096, PROT_READ) == 0);
+	CHECK(mprotect(memory + 2 * MIB, 4096, PROT_READ | PROT_EXEC) == 0);
+	CHECK(mlock(memory + 16 * 4096, 4 * 4096) == 0);
+	CHECK(madvise(memory + 32 * 4096, 4096, MADV_DONTFORK) == 0);
+	check_protected(memory);
+	CHECK(leave == NULL || system(leave) == 0);
+	check_protected(memory);
+	CHECK(fork_and_wait() == 0);
+	check_protected(memory);
+	pid_t child = fork();
+	if (child == 0)
+		_exit(faults(memory + 32 * 4096, false) && faults(memory + 4096, false) ? 0 : 1);
+	int status;
+	CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
+static void
+memory_is_given_up__reads_as_zeros(void)
+{
+	unsigned char *memory;
+	fill();
+	CHECK(posix_memalign((void **)&memory, 4096, MIB) == 0);
+	memset(memory, 7, MIB);
+	CHECK(madvise(memory, MIB, MADV_DONTNEED) == 0);
+	for (size_t i = 0; i < MIB; i += 512)
+		CHECK(memory[i] == 0);
+	CHECK(madvise(memory, MIB, MADV_FREE) == 0);
+	CHECK(madvise(memory, 4096, MADV_WIPEONFORK) == 0);
+}
+
 static const struct {
 	const char *name;
 	void (*fn)(void);
 } cases[] = {
 #define CASE(fn) { #fn, fn }
 	CASE(library__is_loaded_deepbind__frees_what_others_allocate),
+	CASE(file_is_locked__fork__has_one_holder),
 	CASE(large_array__grows__stays_in_place),
+	CASE(memory_is_given_up__reads_as_zeros),
+	CASE(memory_is_protected__its_blocks_leave__stays_protected),
 	CASE(sizes_of_all_kinds__come_and_go__hold_what_was_written),
+	CASE(threads_keep_values__fork__are_as_before),
+	CASE(users_are_looked_up__fork__ends),
 };
 
 int

@@ -24,8 +24,10 @@ run() {
 }
 
 in_pool() {
+	command="LD_PRELOAD= '$memplug' -p heap-$$"
+	export HEAP_TEST_LEAVE="$command add 64M >/dev/null && $command remove 0-3 >/dev/null"
 	for name in "$@"; do
-		run -- "$cases" "$name" && [ ! -s "$dir/err" ] || fail "$name in a pool
+		run --name "heap-$$" -- "$cases" "$name" && [ ! -s "$dir/err" ] || fail "$name in a pool
 replay: sh $0 $build $cases $name"
 	done
 }
