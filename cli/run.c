@@ -17,6 +17,8 @@
 #include "program.h"
 
 #define LIBRARY "libmemplug-heap.so"
+/* Smaller mappings of the program stay outside of the pool. */
+#define MMAP_LEAST "1M"
 
 /* Where the library is, in path. */
 static bool
@@ -78,15 +80,39 @@ static const struct setting {
 
 #define SETTINGS (sizeof(settings) / sizeof(settings[0]))
 
+/* --mmap, or --mmap=SIZE. False: that was no size, and it was said. */
+static bool
+take_mmap(const struct cli *cli, const char *word)
+{
+	const char *size = word[sizeof("--mmap") - 1] == '=' ? word + sizeof("--mmap") : MMAP_LEAST;
+	if (!is_size(size)) {
+		cli_usage(cli, "%s: a size is a number with K, M, G or T behind it", word);
+		return false;
+	}
+	setenv("MEMPLUG_MMAP", size, 1);
+	return true;
+}
+
+static bool
+is_mmap(const char *word)
+{
+	return strcmp(word, "--mmap") == 0 || strncmp(word, "--mmap=", sizeof("--mmap")) == 0;
+}
+
 /* Put the options into the environment. The index of the program, or -1 and a message. */
 static int
 take_options(const struct cli *cli)
 {
 	int i = 0;
-	for (; i + 1 < cli->argc && cli->argv[i][0] == '-'; i += 2) {
+	for (; i + 1 < cli->argc && cli->argv[i][0] == '-'; i++) {
 		const struct setting *setting = settings;
 		if (strcmp(cli->argv[i], "--") == 0)
 			break;
+		if (is_mmap(cli->argv[i])) {
+			if (!take_mmap(cli, cli->argv[i]))
+				return -1;
+			continue;
+		}
 		while (setting < settings + SETTINGS &&
 		       strcmp(setting->option, cli->argv[i]) != 0)
 			setting++;
@@ -99,7 +125,7 @@ take_options(const struct cli *cli)
 				  cli->argv[i], cli->argv[i + 1]);
 			return -1;
 		}
-		setenv(setting->variable, cli->argv[i + 1], 1);
+		setenv(setting->variable, cli->argv[++i], 1);
 	}
 	if (i < cli->argc && strcmp(cli->argv[i], "--") == 0)
 		i++;

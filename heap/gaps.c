@@ -28,10 +28,14 @@ static uint32_t nr_made = 1, nr_used;
 bool
 mhp__gaps_init(void)
 {
+	if (node != NULL)
+		return true;
 	void *store = mmap(NULL, NODES_MAX * sizeof(*node), PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (store == MAP_FAILED)
+		return false;
 	node = store;
-	return store != MAP_FAILED;
+	return true;
 }
 
 /* Can so many nodes be had? */
@@ -186,6 +190,18 @@ mhp__gaps_at(const struct mhp__gaps *gaps, uintptr_t start)
 {
 	uint32_t n = find(gaps, start);
 	return n == 0 ? 0 : node[n].size - (start - node[n].start);
+}
+
+uintptr_t
+mhp__gaps_next(const struct mhp__gaps *gaps, uintptr_t address)
+{
+	uintptr_t next = UINTPTR_MAX;
+	for (uint32_t n = gaps->root; n != 0;) {
+		if (node[n].start > address)
+			next = node[n].start;
+		n = node[n].start > address ? node[n].left : node[n].right;
+	}
+	return next;
 }
 
 uintptr_t

@@ -26,7 +26,7 @@ struct mhp__heap {
 extern struct mhp__heap mhp__heap;
 extern extent_hooks_t mhp__heap_hooks;
 
-/* Plug memory for bytes more. MHP_EAGAIN: that would have to wait; MHP_ENOMEM: the bound is reached. */
+/* Plug memory for bytes more. MHP_EAGAIN: not without waiting; MHP_ENOMEM: the bound is reached. */
 int mhp__heap_grow(uint64_t bytes);
 void mhp__heap_grow_in_child(void);
 
@@ -41,7 +41,7 @@ MHP_MUST_CHECK int mhp__setup(const char *name, struct mhp_text *ret_unserved,
 
 /* ---- extents.c ---- */
 
-/* All of the region is unused; large extents get huge pages, or not. False: no room for the books. */
+/* All of the region is unused; large extents get huge pages, or not. False: no addresses. */
 bool mhp__extents_init(bool huge);
 /* Commit a range of the region, plugging memory as long as that helps. As mhp_region_commit(). */
 MHP_MUST_CHECK int mhp__extents_commit(uintptr_t start, uintptr_t size);

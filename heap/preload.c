@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "heap.h"
+#include "maps.h"
 
 /*
  * How jemalloc is set up, unless the environment says otherwise: it returns addresses instead of
@@ -38,6 +39,7 @@ __wrap_pthread_atfork(fork_fn *prepare, fork_fn *parent, fork_fn *child)
 		ours = true;
 		mhp_fork_init();
 		mhp__extents_fork_init();
+		mhp__maps_fork_init();
 	}
 	return __real_pthread_atfork(prepare, parent, child);
 }
@@ -87,7 +89,7 @@ preload(void)
 	if (getenv("MEMPLUG_BOOT") == NULL)
 		return;
 	bool strict = take_strict(), first = is_first();
-	if (malloc_is_of_others())
+	if (malloc_is_of_others() && getenv("MEMPLUG_MMAP") == NULL)
 		return;
 	if (!first && children != NULL && strcmp(children, "none") == 0)
 		return;

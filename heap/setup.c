@@ -19,6 +19,7 @@
 
 #include "heap.h"
 #include "limit.h"
+#include "maps.h"
 
 #define BLOCK_BYTES (UINT64_C(128) << 20) /* unless the environment says otherwise */
 
@@ -117,6 +118,7 @@ plug(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t boot,
 /* What the environment asks for. */
 struct wish {
 	uint64_t block, boot, max;
+	uint64_t mmap; /* mappings from this size on are in the pool; 0: none */
 	struct mhp_backing backing;
 	bool grow, huge;
 };
@@ -134,7 +136,9 @@ read_wish(struct wish *wish, struct mhp_text *reterr)
 	if (err == 0)
 		err = size_from("MEMPLUG_MAX", &wish->max, reterr);
 	if (err == 0)
-		err = mhp_backing_parse(words != NULL ? words : "memfd", &wish->backing, reterr);
+		err = size_from("MEMPLUG_MMAP", &wish->mmap, reterr);
+	if (err == 0)
+		err = mhp_backing_parse(words != NULL ? words : "ram", &wish->backing, reterr);
 	wish->boot = (wish->boot + wish->block - 1) / wish->block * wish->block;
 	wish->huge = huge == NULL || strcmp(huge, "none") != 0;
 	wish->grow = grow == NULL || strcmp(grow, "none") != 0;
@@ -181,6 +185,8 @@ mhp__setup(const char *name, struct mhp_text *ret_unserved, struct mhp_text *ret
 		heap.no_huge = !wish.huge;
 		err = mhp_heap_start(pool, &heap, reterr);
 	}
+	if (err == 0 && wish.mmap != 0)
+		err = mhp__maps_start(pool, wish.mmap, reterr);
 	if (err != 0)
 		name_data_limit(err, reterr);
 	return err;

@@ -139,6 +139,18 @@ const struct mhp_backing *mhp_pool_backing(struct mhp_pool *pool, uint16_t backi
 MHP_MUST_CHECK int mhp_region_create(struct mhp_pool *pool, const char *name, uint64_t size,
 				     struct mhp_region **ret_region, struct mhp_text *reterr);
 
+/**
+ * A region over all addresses of the process, for memory that somebody else maps and unmaps.
+ *
+ * Nothing is reserved or mapped: mhp_region_commit() charges pages of the pool for a range, and
+ * mhp_region_decommit() gives them back; neither touches the memory, which has to be ordinary.
+ * Where another region has an address, that one counts. Costs 256 GiB of addresses for its table.
+ * Return: as mhp_region_create().
+ */
+MHP_MUST_CHECK int mhp_region_create_over(struct mhp_pool *pool, const char *name,
+					  struct mhp_region **ret_region,
+					  struct mhp_text *reterr);
+
 /** Decommit all and give the addresses back. Nobody may use the region any more. */
 void mhp_region_destroy(struct mhp_region *region);
 

@@ -48,15 +48,15 @@ commit_locked(struct mhp_region *region, uint64_t page, uint64_t nr)
 	if ((region->entry[page] & MHP__ENTRY_COMMITTED) != 0 ||
 	    mhp__table_span(region, page, nr, MHP__ENTRY_COMMITTED) != nr)
 		return MHP_EEXIST;
-	uint64_t cost = mhp__region_open_cost(region, page, nr);
+	uint64_t cost = region->over ? 0 : mhp__region_open_cost(region, page, nr);
 	if (cost != 0 && !mhp__budget_fits(&pool->budget, mhp__regions_mappings(pool), cost))
 		return MHP_ENOSPC;
 	int err = mhp__table_grow(region, page + nr + 1);
 	if (err == 0)
 		err = take_labels(region, page, nr);
-	if (err == 0 && pool->guard.hole_fd >= 0)
+	if (err == 0 && !region->over && pool->guard.hole_fd >= 0)
 		atomic_store(&pool->settle_wanted, true);
-	if (err == 0 && mhp__region_open(region, page, nr) != 0) {
+	if (err == 0 && !region->over && mhp__region_open(region, page, nr) != 0) {
 		mhp__frames_give(region, page, nr);
 		mhp__table_set(region, page, nr, 0);
 		err = MHP_ENOSPC;
@@ -73,7 +73,7 @@ decommit_locked(struct mhp_region *region, uint64_t page, uint64_t nr)
 		return MHP_EBUSY;
 	if (mhp__frames_held(region, page, nr))
 		return MHP_EAGAIN;
-	if (mhp__region_drop(region, page, nr) != 0)
+	if (!region->over && mhp__region_drop(region, page, nr) != 0)
 		return MHP_EBUSY;
 	mhp__frames_split(region, page);
 	mhp__frames_split(region, page + nr);

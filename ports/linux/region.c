@@ -14,6 +14,9 @@
 
 #include "region.h"
 
+/* Of what the kernel gives to programs that do not ask for more. */
+#define ADDRESS_END (UINT64_C(1) << 47)
+
 /* Reserve addresses, aligned to 2 MiB; a page behind belongs to the region and is never used. */
 static uintptr_t
 take_addresses(uint64_t size)
@@ -51,6 +54,22 @@ mhp__region_build(struct mhp_region *region, uint64_t size, struct mhp_text *ret
 	mhp__region_free(region);
 	return mhp__say(reterr, MHP_ENOMEM, "cannot reserve %llu MiB of addresses",
 			(unsigned long long)(size >> 20));
+}
+
+int
+mhp__region_build_over(struct mhp_region *region, struct mhp_text *reterr)
+{
+	region->over = true;
+	region->nr_pages = ADDRESS_END >> MHP__PAGE_SHIFT;
+	region->nr_writable = region->nr_pages + 1;
+	void *entry = mmap(NULL, table_bytes(region), PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (entry != MAP_FAILED) {
+		region->entry = entry;
+		return 0;
+	}
+	return mhp__say(reterr, MHP_ENOMEM, "cannot reserve %llu MiB of addresses for a table",
+			(unsigned long long)(table_bytes(region) >> 20));
 }
 
 void

@@ -12,6 +12,8 @@
 /* Reserve addresses and a table for size bytes. MHP_ENOMEM. */
 MHP_MUST_CHECK int mhp__region_build(struct mhp_region *region, uint64_t size,
 				     struct mhp_text *reterr);
+/* A table for all addresses of the process, and no addresses. MHP_ENOMEM. */
+MHP_MUST_CHECK int mhp__region_build_over(struct mhp_region *region, struct mhp_text *reterr);
 /* Give both back, whatever is there. */
 void mhp__region_free(struct mhp_region *region);
 /* Make [page, page + nr) readable and writable, and a page behind. Errno, or 0. */

@@ -13,13 +13,17 @@
 struct mhp_region *
 mhp__region_find(struct mhp_pool *pool, uintptr_t address)
 {
+	struct mhp_region *over = NULL;
 	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++) {
 		struct mhp_region *region = &pool->region[i];
 		if (region->live && address >= region->base &&
-		    address - region->base < region->nr_pages << MHP__PAGE_SHIFT)
-			return region;
+		    address - region->base < region->nr_pages << MHP__PAGE_SHIFT) {
+			if (!region->over)
+				return region;
+			over = region;
+		}
 	}
-	return NULL;
+	return over;
 }
 
 uint64_t
@@ -41,13 +45,11 @@ find_free(struct mhp_pool *pool)
 	return NULL;
 }
 
-int
-mhp_region_create(struct mhp_pool *pool, const char *name, uint64_t size,
-		  struct mhp_region **ret_region, struct mhp_text *reterr)
+/* Size 0: one over all addresses. */
+static int
+create(struct mhp_pool *pool, const char *name, uint64_t size, struct mhp_region **ret_region,
+       struct mhp_text *reterr)
 {
-	uint64_t rounded = (size + pool->granule - 1) / pool->granule * pool->granule;
-	if (size == 0 || size > UINT64_C(1) << 46)
-		return mhp__say(reterr, MHP_EINVAL, "a region has 1 byte to 64 TiB");
 	pthread_mutex_lock(&pool->mutex);
 	struct mhp_region *region = find_free(pool);
 	int err = MHP_ENOSPC;
@@ -56,16 +58,34 @@ mhp_region_create(struct mhp_pool *pool, const char *name, uint64_t size,
 	} else {
 		*region = (struct mhp_region){
 			.pool = pool, .m = pool->m, .space = &pool->space, .owner = pool->owner,
-			.granule = pool->granule, .nr_runs = 1,
+			.granule = pool->granule, .nr_runs = size == 0 ? 0 : 1,
 		};
 		strncpy(region->name, name, sizeof(region->name) - 1);
-		err = mhp__region_build(region, rounded, reterr);
+		err = size == 0 ? mhp__region_build_over(region, reterr) :
+				  mhp__region_build(region, size, reterr);
 		region->live = err == 0;
 	}
 	pthread_mutex_unlock(&pool->mutex);
 	if (err == 0)
 		*ret_region = region;
 	return err;
+}
+
+int
+mhp_region_create(struct mhp_pool *pool, const char *name, uint64_t size,
+		  struct mhp_region **ret_region, struct mhp_text *reterr)
+{
+	uint64_t rounded = (size + pool->granule - 1) / pool->granule * pool->granule;
+	if (size == 0 || size > UINT64_C(1) << 46)
+		return mhp__say(reterr, MHP_EINVAL, "a region has 1 byte to 64 TiB");
+	return create(pool, name, rounded, ret_region, reterr);
+}
+
+int
+mhp_region_create_over(struct mhp_pool *pool, const char *name, struct mhp_region **ret_region,
+		       struct mhp_text *reterr)
+{
+	return create(pool, name, 0, ret_region, reterr);
 }
 
 void
@@ -76,12 +96,13 @@ mhp_region_destroy(struct mhp_region *region)
 	mhp__pins_forget(&pool->pins, region->base,
 			 region->base + (region->nr_pages << MHP__PAGE_SHIFT));
 	/* Bound: the engine holds a page for one batch of moves. */
-	while (mhp__frames_held(region, 0, region->top)) {
+	while (region->nr_committed != 0 && mhp__frames_held(region, 0, region->top)) {
 		pthread_mutex_unlock(&pool->mutex);
 		mhp__linux_ops.pause(pool, 100000);
 		pthread_mutex_lock(&pool->mutex);
 	}
-	mhp__frames_give(region, 0, region->top);
+	if (region->nr_committed != 0)
+		mhp__frames_give(region, 0, region->top);
 	mhp__region_free(region);
 	region->live = false;
 	pthread_mutex_unlock(&pool->mutex);

@@ -42,6 +42,7 @@ struct mhp_region {
 	mhp__entry *entry;             /* one for each page, and one more */
 	char name[32];
 	bool live;
+	bool over;                     /* its memory is mapped by others: labels only */
 
 	uint64_t nr_writable;          /* entries from here on are read-only memory: all-zero */
 	uint64_t top;                  /* no page from here on was ever committed */

@@ -61,6 +61,11 @@ compare_at(unsigned page)
 {
 	unsigned want = there[page] ? run(page, PAGES) : 0;
 	CHECK(mhp__gaps_at(&gaps, BASE + page * PAGE) == want * PAGE);
+	unsigned next = page + run(page, PAGES);
+	if (there[page])
+		next += next < PAGES ? run(next, PAGES) : 0;
+	CHECK(mhp__gaps_next(&gaps, BASE + page * PAGE) ==
+	      (next < PAGES ? BASE + next * PAGE : UINTPTR_MAX));
 }
 
 static void

@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <pwd.h>
 #include <semaphore.h>
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -290,6 +292,116 @@ memory_is_given_up__reads_as_zeros(void)
 	CHECK(madvise(memory, 4096, MADV_WIPEONFORK) == 0);
 }
 
+/* ---- with --mmap (R66) ---- */
+
+/* What is committed in our own pool, or 0 where nobody says how to ask. */
+static unsigned long long
+committed(void)
+{
+	const char *command = getenv("HEAP_TEST_COMMITTED");
+	unsigned long long bytes = 0;
+	FILE *pipe = command == NULL ? NULL : popen(command, "r");
+	CHECK(pipe == NULL || fscanf(pipe, "%llu", &bytes) == 1);
+	CHECK(pipe == NULL || pclose(pipe) == 0);
+	return bytes;
+}
+
+static void
+check_charge(unsigned long long before, unsigned long long mib)
+{
+	unsigned long long now = committed(), slack = 8 * MIB;
+	CHECK(now == 0 || (now + slack >= before + mib * MIB && now <= before + mib * MIB + slack));
+}
+
+static char *
+map(void *at, size_t size, int protection, int flags)
+{
+	char *memory = mmap(at, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* The books follow every way to map, and what is reserved costs nothing. */
+static void
+mmap__maps_and_unmaps__charges_what_is_writable(void)
+{
+	const int rw = PROT_READ | PROT_WRITE;
+	fill();
+	unsigned long long start = committed();
+	char *plain = map(NULL, 64 * MIB, rw, 0);
+	char *reserved = map(NULL, 4096 * MIB, PROT_NONE, MAP_NORESERVE);
+	CHECK(plain != NULL && reserved != NULL);
+	check_charge(start, 64);
+	CHECK(map(reserved + 32 * MIB, 16 * MIB, rw, MAP_FIXED) == reserved + 32 * MIB);
+	CHECK(mprotect(reserved + 64 * MIB, 8 * MIB, rw) == 0);
+	check_charge(start, 64 + 24);
+	reserved[40 * MIB] = 1;
+	CHECK(map(reserved + 32 * MIB, 16 * MIB, PROT_NONE, MAP_FIXED) == reserved + 32 * MIB);
+	check_charge(start, 64 + 8);
+	memset(plain, 3, 64 * MIB);
+	char *grown = mremap(plain, 64 * MIB, 96 * MIB, MREMAP_MAYMOVE);
+	CHECK(grown != MAP_FAILED && grown[64 * MIB - 1] == 3 && grown[96 * MIB - 1] == 0);
+	check_charge(start, 96 + 8);
+	CHECK(mremap(grown, 96 * MIB, 32 * MIB, 0) == grown);
+	check_charge(start, 32 + 8);
+	CHECK(munmap(grown + 8 * MIB, 8 * MIB) == 0);
+	CHECK(munmap(reserved, 4096 * MIB) == 0);
+	check_charge(start, 24);
+	CHECK(munmap(grown, 32 * MIB) == 0);
+	check_charge(start, 0);
+}
+
+/* Run with a bound of 256 MiB. */
+static void
+mmap__pool_is_full__fails_and_recovers(void)
+{
+	const int rw = PROT_READ | PROT_WRITE;
+	CHECK(map(NULL, 1024 * MIB, rw, 0) == NULL && errno == ENOMEM);
+	char *reserved = map(NULL, 1024 * 1024 * MIB, PROT_NONE, MAP_NORESERVE);
+	CHECK(reserved != NULL);
+	CHECK(mprotect(reserved, 1024 * MIB, rw) == -1 && errno == ENOMEM);
+	CHECK(map(NULL, 1024 * MIB, rw, MAP_NORESERVE) != NULL);
+	char *some = map(NULL, 128 * MIB, rw, 0);
+	CHECK(some != NULL && mremap(some, 128 * MIB, 1024 * MIB, 0) == MAP_FAILED);
+	memset(some, 1, 128 * MIB);
+	CHECK(munmap(some, 128 * MIB) == 0);
+	CHECK(map(NULL, 128 * MIB, rw, 0) != NULL);
+}
+
+static void *
+map_and_unmap(void *arg)
+{
+	unsigned seed = (unsigned)(uintptr_t)arg;
+	for (int i = 0; i < 300; i++) {
+		size_t size = (size_t)(1 + rand_r(&seed) % 8) * MIB;
+		char *memory = map(NULL, size, PROT_READ | PROT_WRITE, 0);
+		CHECK(memory != NULL && memory[0] == 0 && memory[size - 1] == 0);
+		memory[0] = memory[size - 1] = (char)seed;
+		if (i % 3 == 0)
+			memory = mremap(memory, size, size + MIB, MREMAP_MAYMOVE), size += MIB;
+		CHECK(memory != MAP_FAILED && memory[0] == (char)seed);
+		/* Behind our back: the books are wrong for a while, and nothing else. */
+		if (i % 7 == 0)
+			CHECK(syscall(SYS_munmap, memory, size) == 0);
+		else
+			CHECK(munmap(memory, size) == 0);
+		if (i % 50 == 0)
+			CHECK(fork_and_wait() == 0);
+	}
+	return NULL;
+}
+
+static void
+mmap__threads_and_forks__blocks_leave_meanwhile(void)
+{
+	pthread_t thread[THREADS];
+	const char *leave = getenv("HEAP_TEST_LEAVE");
+	for (uintptr_t i = 0; i < THREADS; i++)
+		CHECK(pthread_create(&thread[i], NULL, map_and_unmap, (void *)(i + 1)) == 0);
+	CHECK(leave == NULL || system(leave) == 0);
+	for (int i = 0; i < THREADS; i++)
+		CHECK(pthread_join(thread[i], NULL) == 0);
+}
+
 static const struct {
 	const char *name;
 	void (*fn)(void);
@@ -300,6 +412,9 @@ static const struct {
 	CASE(large_array__grows__stays_in_place),
 	CASE(memory_is_given_up__reads_as_zeros),
 	CASE(memory_is_protected__its_blocks_leave__stays_protected),
+	CASE(mmap__maps_and_unmaps__charges_what_is_writable),
+	CASE(mmap__pool_is_full__fails_and_recovers),
+	CASE(mmap__threads_and_forks__blocks_leave_meanwhile),
 	CASE(sizes_of_all_kinds__come_and_go__hold_what_was_written),
 	CASE(threads_keep_values__fork__are_as_before),
 	CASE(users_are_looked_up__fork__ends),

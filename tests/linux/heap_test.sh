@@ -26,8 +26,14 @@ run() {
 in_pool() {
 	command="LD_PRELOAD= '$memplug' -p heap-$$"
 	export HEAP_TEST_LEAVE="$command add 64M >/dev/null && $command remove 0-3 >/dev/null"
+	export HEAP_TEST_COMMITTED="$command get committed_bytes"
 	for name in "$@"; do
-		run --name "heap-$$" -- "$cases" "$name" && [ ! -s "$dir/err" ] || fail "$name in a pool
+		case $name in
+		mmap__pool_is_full*) set -- --mmap --max 256M ;;
+		mmap__*) set -- --mmap ;;
+		*) set -- ;;
+		esac
+		run --name "heap-$$" "$@" -- "$cases" "$name" && [ ! -s "$dir/err" ] || fail "$name in a pool
 replay: sh $0 $build $cases $name"
 	done
 }

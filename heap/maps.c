@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * maps.c - the books of what the program maps itself.
+ *
+ * Three sets of addresses. In the books: it was mapped large, private and anonymous. Charged: part
+ * of it has pages of the pool, because it was made writable. Owed: its memory is gone, but the
+ * engine held the pages at that moment; they are given back later, or serve what is mapped there
+ * next. The lock is held for the time of a commit, with signals blocked: a handler may map, too.
+ * What the program does behind our back, by raw system calls, makes the charge wrong until the
+ * addresses are used again, and nothing else.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#include "gaps.h"
+#include "heap.h"
+#include "maps.h"
+
+/* Owed ranges that one call tries to give back. */
+#define SETTLE_MAX 4
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct mhp__gaps booked, charged, owed; /* under the lock */
+static struct mhp_region *region;              /* const, as the next */
+static uint64_t least_bytes;
+static _Atomic uintptr_t lowest = UINTPTR_MAX, highest; /* of what was ever in the books */
+
+static void
+take_lock(sigset_t *before)
+{
+	sigset_t all;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, before);
+	pthread_mutex_lock(&lock);
+}
+
+static void
+drop_lock(const sigset_t *before)
+{
+	pthread_mutex_unlock(&lock);
+	pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+static sigset_t before_fork_mask;
+
+static void
+before_fork(void)
+{
+	sigset_t before;
+	take_lock(&before);
+	before_fork_mask = before;
+}
+
+static void
+after_fork(void)
+{
+	sigset_t before = before_fork_mask;
+	drop_lock(&before);
+}
+
+int
+mhp__maps_start(struct mhp_pool *pool, uint64_t least, struct mhp_text *reterr)
+{
+	struct mhp_region *over;
+	int err = mhp__gaps_init() ? mhp_region_create_over(pool, "mmap", &over, reterr)
+				   : MHP_ENOMEM;
+	if (err != 0)
+		return err;
+	least_bytes = least;
+	region = over;
+	return 0;
+}
+
+void
+mhp__maps_fork_init(void)
+{
+	(void)pthread_atfork(before_fork, after_fork, after_fork);
+}
+
+bool
+mhp__maps_kind(int protection, int flags, int fd)
+{
+	const int never = MAP_GROWSDOWN | MAP_STACK | MAP_HUGETLB;
+	return (flags & MAP_TYPE) == MAP_PRIVATE && (flags & MAP_ANONYMOUS) != 0 && fd == -1 &&
+	       (flags & never) == 0 && (protection & PROT_EXEC) == 0;
+}
+
+bool
+mhp__maps_large(uintptr_t size)
+{
+	return region != NULL && size >= least_bytes;
+}
+
+bool
+mhp__maps_any(uintptr_t start, uintptr_t size)
+{
+	return start < atomic_load(&highest) && start + size > atomic_load(&lowest);
+}
+
+static bool
+holds(const struct mhp__gaps *set, uintptr_t start, uintptr_t size)
+{
+	sigset_t before;
+	take_lock(&before);
+	bool all = mhp__gaps_at(set, start) >= size;
+	drop_lock(&before);
+	return all;
+}
+
+bool
+mhp__maps_all(uintptr_t start, uintptr_t size)
+{
+	return holds(&booked, start, size);
+}
+
+bool
+mhp__maps_charged(uintptr_t start, uintptr_t size)
+{
+	return holds(&charged, start, size);
+}
+
+/* Put all of [start, end) into a set, whatever of it is there. False: the store is full. */
+static bool
+fill(struct mhp__gaps *set, uintptr_t start, uintptr_t end)
+{
+	bool done = true;
+	for (uintptr_t piece; start < end && done; start += piece) {
+		piece = mhp__gaps_at(set, start);
+		if (piece == 0) {
+			uintptr_t next = mhp__gaps_next(set, start);
+			piece = (next < end ? next : end) - start;
+			done = mhp__gaps_give(set, start, piece);
+		}
+	}
+	return done;
+}
+
+/* The first piece at or after *start and before end that is in a set: its length, or 0. */
+static uintptr_t
+first_piece(const struct mhp__gaps *set, uintptr_t *start, uintptr_t end)
+{
+	if (mhp__gaps_at(set, *start) == 0)
+		*start = mhp__gaps_next(set, *start);
+	if (*start >= end)
+		return 0;
+	uintptr_t piece = mhp__gaps_at(set, *start);
+	return piece < end - *start ? piece : end - *start;
+}
+
+void
+mhp__maps_add(uintptr_t start, uintptr_t size)
+{
+	sigset_t before;
+	take_lock(&before);
+	(void)!fill(&booked, start, start + size);
+	if (start < atomic_load(&lowest))
+		atomic_store(&lowest, start);
+	if (start + size > atomic_load(&highest))
+		atomic_store(&highest, start + size);
+	drop_lock(&before);
+}
+
+/* Bound: each turn adds a block. */
+static int
+commit(uintptr_t start, uintptr_t size)
+{
+	int err;
+	do
+		err = mhp_region_commit(region, (void *)start, size);
+	while (err == MHP_ENOMEM && (err = mhp__heap_grow(size)) == 0);
+	return err;
+}
+
+/* Decommit the charged pieces of [start, end); what the engine holds now is owed. Lock held. */
+static void
+uncharge(struct mhp__gaps *set, uintptr_t start, uintptr_t end)
+{
+	for (uintptr_t piece; (piece = first_piece(set, &start, end)) != 0; start += piece) {
+		if (!mhp__gaps_take(set, start, piece))
+			return;
+		if (mhp_region_decommit(region, (void *)start, piece) != 0)
+			(void)!mhp__gaps_give(&owed, start, piece);
+	}
+}
+
+/* Try to give back what is owed. Lock held. */
+static void
+settle(void)
+{
+	uintptr_t start = 0;
+	for (int i = 0; i < SETTLE_MAX; i++) {
+		uintptr_t piece = first_piece(&owed, &start, UINTPTR_MAX);
+		if (piece == 0)
+			return;
+		if (mhp_region_decommit(region, (void *)start, piece) == 0)
+			(void)!mhp__gaps_take(&owed, start, piece);
+		start += piece;
+	}
+}
+
+/*
+ * Charge what of [start, end), which is in the books, is not charged yet; fresh collects that, to
+ * be undone. Lock held.
+ */
+static int
+charge_piece(struct mhp__gaps *fresh, uintptr_t start, uintptr_t end)
+{
+	for (uintptr_t piece; start < end; start += piece) {
+		piece = mhp__gaps_at(&charged, start);
+		if (piece != 0)
+			continue;
+		uintptr_t stop = mhp__gaps_next(&charged, start);
+		piece = (stop < end ? stop : end) - start;
+		uintptr_t due = mhp__gaps_at(&owed, start);
+		if (due != 0 && due < piece)
+			piece = due;
+		uintptr_t next_due = mhp__gaps_next(&owed, start);
+		if (due == 0 && next_due - start < piece)
+			piece = next_due - start;
+		int err = 0;
+		if (due == 0)
+			err = commit(start, piece);
+		else if (!mhp__gaps_take(&owed, start, piece))
+			err = MHP_ENOSPC;
+		if (err == 0 && !mhp__gaps_give(fresh, start, piece)) {
+			(void)!mhp_region_decommit(region, (void *)start, piece);
+			err = MHP_ENOSPC;
+		}
+		if (err != 0)
+			return err;
+	}
+	return 0;
+}
+
+int
+mhp__maps_charge(uintptr_t start, uintptr_t size)
+{
+	struct mhp__gaps fresh = { 0 };
+	uintptr_t end = start + size, piece;
+	sigset_t before;
+	int err = 0;
+	take_lock(&before);
+	for (uintptr_t at = start; err == 0 && (piece = first_piece(&booked, &at, end)) != 0;
+	     at += piece)
+		err = charge_piece(&fresh, at, at + piece);
+	uintptr_t at = start;
+	while (err == 0 && (piece = first_piece(&fresh, &at, end)) != 0)
+		if (!mhp__gaps_take(&fresh, at, piece) || !fill(&charged, at, at + piece))
+			err = MHP_ENOSPC;
+	if (err != 0)
+		uncharge(&fresh, start, end);
+	drop_lock(&before);
+	return err;
+}
+
+void
+mhp__maps_drop(uintptr_t start, uintptr_t size, bool keep)
+{
+	uintptr_t end = start + size, at = start, piece;
+	sigset_t before;
+	take_lock(&before);
+	uncharge(&charged, start, end);
+	settle();
+	while (!keep && (piece = first_piece(&booked, &at, end)) != 0)
+		if (!mhp__gaps_take(&booked, at, piece))
+			break;
+	drop_lock(&before);
+}

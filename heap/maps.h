@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * maps.h - the books of what the program maps itself, as far as it is in the pool (--mmap).
+ *
+ * Safe from signal handlers and in forked children, as mmap() is.
+ */
+#ifndef MHP_HEAP_MAPS_H
+#define MHP_HEAP_MAPS_H
+
+#include <memplug/linux.h>
+
+/* Fork handlers: between those of malloc, which come first, and those of the pool. */
+void mhp__maps_fork_init(void);
+/* From now on, mappings of least bytes and more are in the pool. */
+MHP_MUST_CHECK int mhp__maps_start(struct mhp_pool *pool, uint64_t least, struct mhp_text *reterr);
+/* What is mapped with these words is of the kind that belongs in the pool, or would if it grew. */
+bool mhp__maps_kind(int protection, int flags, int fd);
+bool mhp__maps_large(uintptr_t size);
+/* May any of the range be in the books? Takes no lock. */
+bool mhp__maps_any(uintptr_t start, uintptr_t size);
+/* Is all of it? */
+bool mhp__maps_all(uintptr_t start, uintptr_t size);
+/* Is all of it charged? */
+bool mhp__maps_charged(uintptr_t start, uintptr_t size);
+/* Put a range into the books, without a charge for what is not in them yet. */
+void mhp__maps_add(uintptr_t start, uintptr_t size);
+/* Charge the pool for what of the range is in the books. MHP_ENOMEM: it is full, nothing changed. */
+MHP_MUST_CHECK int mhp__maps_charge(uintptr_t start, uintptr_t size);
+/* Give back what was charged for the range, whose memory is gone; keep: it stays in the books. */
+void mhp__maps_drop(uintptr_t start, uintptr_t size, bool keep);
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmap.c - libc's mmap, munmap, mremap and mprotect, for --mmap.
+ *
+ * The kernel gets exactly the call that the program made; only the books (maps.c) are kept beside
+ * it. Memory leaves the books before its addresses can be somebody else's, and enters them after
+ * they are ours; so no lock is held around a system call. A mapping that the pool has no room for
+ * fails with ENOMEM, unless it asked for no reserve. Our own library, jemalloc in it, does not come
+ * here: the linker makes its calls the system calls below (__wrap_...).
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "maps.h"
+
+#define PUBLIC __attribute__((visibility("default")))
+#define PAGE_MASK UINT64_C(4095)
+
+void *__wrap_mmap(void *start, size_t size, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap64(void *start, size_t size, int protection, int flags, int fd, off_t offset);
+int __wrap_munmap(void *start, size_t size);
+int __wrap_mprotect(void *start, size_t size, int protection);
+/* The names that the program calls; headers give some of them other ones. */
+PUBLIC void *mhp__mmap(void *start, size_t size, int protection, int flags, int fd,
+		       off_t offset) __asm__("mmap");
+PUBLIC void *mhp__mmap64(void *start, size_t size, int protection, int flags, int fd,
+			 off_t offset) __asm__("mmap64");
+PUBLIC int mhp__munmap(void *start, size_t size) __asm__("munmap");
+PUBLIC int mhp__mprotect(void *start, size_t size, int protection) __asm__("mprotect");
+PUBLIC void *mhp__mremap(void *start, size_t size, size_t new_size, int flags,
+			 ...) __asm__("mremap");
+
+void *
+__wrap_mmap(void *start, size_t size, int protection, int flags, int fd, off_t offset)
+{
+	return (void *)syscall(SYS_mmap, start, size, protection, flags, fd, offset);
+}
+
+void *
+__wrap_mmap64(void *start, size_t size, int protection, int flags, int fd, off_t offset)
+{
+	return __wrap_mmap(start, size, protection, flags, fd, offset);
+}
+
+int
+__wrap_munmap(void *start, size_t size)
+{
+	return (int)syscall(SYS_munmap, start, size);
+}
+
+int
+__wrap_mprotect(void *start, size_t size, int protection)
+{
+	return (int)syscall(SYS_mprotect, start, size, protection);
+}
+
+static uintptr_t
+whole_pages(size_t size)
+{
+	return (size + PAGE_MASK) & ~PAGE_MASK;
+}
+
+/* Does the pool refuse memory that is to be writable? What asks for no reserve may stay outside. */
+static bool
+refused(uintptr_t start, uintptr_t size, int protection, int flags)
+{
+	return (protection & PROT_WRITE) != 0 && mhp__maps_charge(start, size) == MHP_ENOMEM &&
+	       (flags & MAP_NORESERVE) == 0;
+}
+
+static void *
+no_room(void)
+{
+	errno = ENOMEM;
+	return MAP_FAILED;
+}
+
+/* Over what was there: what is in the books and stays in them is charged as it will be. */
+static void *
+map_fixed(void *start, size_t size, int protection, int flags, int fd, off_t offset)
+{
+	uintptr_t at = (uintptr_t)start, pages = whole_pages(size);
+	bool ours = mhp__maps_kind(protection, flags, fd) &&
+		    (mhp__maps_large(pages) || mhp__maps_all(at, pages));
+	if (((at | (uintptr_t)offset) & PAGE_MASK) != 0 || size == 0)
+		return __wrap_mmap(start, size, protection, flags, fd, offset);
+	if (ours)
+		mhp__maps_add(at, pages);
+	if (!ours || (protection & PROT_WRITE) == 0)
+		mhp__maps_drop(at, pages, ours);
+	else if (refused(at, pages, protection, flags))
+		return no_room();
+	return __wrap_mmap(start, size, protection, flags, fd, offset);
+}
+
+void *
+mhp__mmap(void *start, size_t size, int protection, int flags, int fd, off_t offset)
+{
+	uintptr_t pages = whole_pages(size);
+	bool fixed = (flags & MAP_FIXED) != 0;
+	if (fixed && (mhp__maps_large(pages) || mhp__maps_any((uintptr_t)start, pages)))
+		return map_fixed(start, size, protection, flags, fd, offset);
+	void *at = __wrap_mmap(start, size, protection, flags, fd, offset);
+	if (fixed || at == MAP_FAILED || !mhp__maps_large(pages) ||
+	    !mhp__maps_kind(protection, flags, fd))
+		return at;
+	mhp__maps_add((uintptr_t)at, pages);
+	if (!refused((uintptr_t)at, pages, protection, flags))
+		return at;
+	mhp__maps_drop((uintptr_t)at, pages, false);
+	(void)__wrap_munmap(at, size);
+	return no_room();
+}
+
+void *
+mhp__mmap64(void *start, size_t size, int protection, int flags, int fd, off_t offset)
+{
+	return mhp__mmap(start, size, protection, flags, fd, offset);
+}
+
+int
+mhp__munmap(void *start, size_t size)
+{
+	uintptr_t at = (uintptr_t)start;
+	if (mhp__maps_any(at, whole_pages(size)) && (at & PAGE_MASK) == 0)
+		mhp__maps_drop(at, whole_pages(size), false);
+	return __wrap_munmap(start, size);
+}
+
+int
+mhp__mprotect(void *start, size_t size, int protection)
+{
+	uintptr_t at = (uintptr_t)start;
+	if ((at & PAGE_MASK) == 0 && mhp__maps_any(at, whole_pages(size)) &&
+	    refused(at, whole_pages(size), protection, 0)) {
+		errno = ENOMEM;
+		return -1;
+	}
+	return __wrap_mprotect(start, size, protection);
+}
+
+/*
+ * The books follow: what was charged is charged at its new place and length. If there is no room
+ * for more, it stays as it was; or, when it has moved already, outside of the pool.
+ */
+static void *
+remap_ours(void *start, size_t size, size_t new_size, int flags, void *to)
+{
+	uintptr_t old = whole_pages(size), new = whole_pages(new_size);
+	bool charged = mhp__maps_charged((uintptr_t)start, old);
+	mhp__maps_drop((uintptr_t)start, old, false);
+	if ((flags & MREMAP_FIXED) != 0)
+		mhp__maps_drop((uintptr_t)to, new, false);
+	void *moved = (void *)syscall(SYS_mremap, start, size, new_size, flags, to);
+	void *now = moved == MAP_FAILED ? start : moved;
+	uintptr_t length = moved == MAP_FAILED ? old : new;
+	mhp__maps_add((uintptr_t)now, length);
+	if (!charged || mhp__maps_charge((uintptr_t)now, length) != MHP_ENOMEM)
+		return moved;
+	mhp__maps_drop((uintptr_t)now, length, false);
+	if (moved != start || new <= old)
+		return moved;
+	(void)syscall(SYS_mremap, start, new_size, size, 0, NULL);
+	mhp__maps_add((uintptr_t)start, old);
+	(void)!mhp__maps_charge((uintptr_t)start, old);
+	return no_room();
+}
+
+void *
+mhp__mremap(void *start, size_t size, size_t new_size, int flags, ...)
+{
+	va_list args;
+	va_start(args, flags);
+	void *to = (flags & MREMAP_FIXED) != 0 ? va_arg(args, void *) : NULL;
+	va_end(args);
+	if (((uintptr_t)start & PAGE_MASK) == 0 && size != 0 &&
+	    mhp__maps_any((uintptr_t)start, whole_pages(size)) &&
+	    mhp__maps_all((uintptr_t)start, whole_pages(size)))
+		return remap_ours(start, size, new_size, flags, to);
+	if ((flags & MREMAP_FIXED) != 0 && mhp__maps_any((uintptr_t)to, whole_pages(new_size)))
+		mhp__maps_drop((uintptr_t)to, whole_pages(new_size), false);
+	return (void *)syscall(SYS_mremap, start, size, new_size, flags, to);
+}
