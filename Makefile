@@ -53,6 +53,7 @@ bench: deps-bench
 	@$(BUILD)/release/bench/bench
 	@$(BUILD)/release/bench/bench-linux
 	@bench/linux_programs.py $(BUILD)/release
+	@bench/ten_programs.py $(BUILD)/release
 	@bench/tree.py $(BUILD)/release
 
 run: deps-run

@@ -14,7 +14,8 @@ static const struct {
 } helps[] = {
 	{ "run",
 	"run [--name N] [--boot SIZE] [--max SIZE] [--block-size SIZE]\n"
-	"                   [--backing KIND] [--grow auto|none] -- PROGRAM [ARG...]",
+	"                   [--backing KIND] [--grow auto|none] [--mmap[=SIZE]]\n"
+	"                   [--children pool|none] [--huge large|none] -- PROGRAM [ARG...]",
 	"Start PROGRAM with its heap in a pool of memory blocks, which the other commands\n"
 	"show and change. The command becomes PROGRAM: same process, same status.\n\n"
 	"  --name N           what -p finds it by; the name of the program\n"
@@ -24,7 +25,12 @@ static const struct {
 	"  --block-size SIZE  a power of two from 4M to 4T; 128M\n"
 	"  --backing KIND     ram, memfd, hugetlb:2M, dax:DEVICE or file:PATH, with\n"
 	"                     ,node=N if wanted; ram\n"
-	"  --grow none        not at all: the program gets an error when memory is full\n" },
+	"  --grow none        not at all: the program gets an error when memory is full\n"
+	"  --mmap[=SIZE]      pieces of SIZE and more that the program maps itself are in\n"
+	"                     the pool, too; 256K\n"
+	"  --children none    what the program starts has no pool; by default it has one\n"
+	"                     of its own, NAME.PID, where that is possible\n"
+	"  --huge none        do not ask for huge pages for large allocations\n" },
 	{ "ps", "ps [--json]",
 	"List the pools of this user; for root, of all users. USED is what is not free in\n"
 	"the blocks, RESIDENT what the process has in memory. The pool of a stopped\n"

@@ -17,8 +17,8 @@
 #include "program.h"
 
 #define LIBRARY "libmemplug-heap.so"
-/* Smaller mappings of the program stay outside of the pool. */
-#define MMAP_LEAST "1M"
+/* Smaller mappings of the program stay outside of the pool; V8 maps its heap in pieces of this. */
+#define MMAP_LEAST "256K"
 
 /* Where the library is, in path. */
 static bool

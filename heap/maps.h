@@ -24,7 +24,7 @@ bool mhp__maps_all(uintptr_t start, uintptr_t size);
 bool mhp__maps_charged(uintptr_t start, uintptr_t size);
 /* Put a range into the books, without a charge for what is not in them yet. */
 void mhp__maps_add(uintptr_t start, uintptr_t size);
-/* Charge the pool for what of the range is in the books. MHP_ENOMEM: it is full, nothing changed. */
+/* Charge the pool for what of the range is in the books. MHP_ENOMEM: full, nothing changed. */
 MHP_MUST_CHECK int mhp__maps_charge(uintptr_t start, uintptr_t size);
 /* Give back what was charged for the range, whose memory is gone; keep: it stays in the books. */
 void mhp__maps_drop(uintptr_t start, uintptr_t size, bool keep);

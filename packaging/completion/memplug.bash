@@ -28,6 +28,8 @@ _memplug() {
 	--zone) words="movable kernel" ;;
 	--memmap) words="self external auto" ;;
 	--grow) words="auto none" ;;
+	--children) words="pool none" ;;
+	--huge) words="large none" ;;
 	--backing) words="ram memfd hugetlb:2M hugetlb:1G dax: file:" ;;
 	--svg) compopt -o default 2>/dev/null && return ;;
 	*)
