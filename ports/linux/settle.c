@@ -213,7 +213,7 @@ mhp__settle_window(struct mhp_pool *pool, struct mhp_region *region, uint64_t wi
 {
 	uint64_t end = window_end(region, window);
 	struct run run;
-	if (pool->guard.hole_fd < 0)
+	if (pool->guard.hole_fd < 0 || region->over)
 		return;
 	if (is_scattered(region, window, end))
 		heal(region, window);
@@ -283,7 +283,8 @@ each_window(struct mhp_pool *pool, void (*fn)(struct mhp_pool *pool, struct mhp_
 		struct mhp_region *region = &pool->region[i];
 		for (uint64_t window = 0;; window++) {
 			pthread_mutex_lock(&pool->mutex);
-			bool more = region->live && window * MHP__HUGE_PAGES < region->top &&
+			bool more = region->live && !region->over &&
+				    window * MHP__HUGE_PAGES < region->top &&
 				    (settling ? !pool->forking : region->nr_settled != 0);
 			if (more)
 				fn(pool, region, window);
