@@ -85,6 +85,17 @@ grep -q " heap-$$ " "$dir/out" && grep -q " heap-$$\.[0-9]* " "$dir/out" ||
 run --name "heap-$$" --children none -- sh -c "'$memplug' ps; true"
 [ "$(grep -c " heap-$$" "$dir/out")" = 1 ] || fail "--children none: a child has a pool"
 
+# A program at a fixed address, in which malloc's address is a place of its own.
+cat >"$dir/one.c" <<'END'
+#include <stdlib.h>
+void *(*volatile taken)(size_t) = malloc;
+int main(void) { return taken(100 << 20) == NULL ? 1 : system(getenv("HEAP_TEST_COMMITTED")); }
+END
+if build fixed cc -no-pie; then
+	run --name "heap-$$" -- "$binary"
+	[ "$(cat "$dir/out")" -ge $((100 << 20)) ] || fail "a program at a fixed address has no pool"
+fi
+
 # ---- programs that are not for us
 
 cat >"$dir/one.c" <<'END'
