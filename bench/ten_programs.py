@@ -175,8 +175,8 @@ def growth(memplug, jemalloc, folder):
     for variant, command, env in (("plain", [], os.environ),
                                   ("jemalloc", [], {**os.environ, "LD_PRELOAD": jemalloc}),
                                   ("pool", [memplug, "run", "--boot", "512M", "--"], os.environ),
-                                  ("pool, small pages", [memplug, "run", "--boot", "512M", "--huge", "none",
-                                                         "--"], os.environ)):
+                                  ("pool, huge pages", [memplug, "run", "--boot", "512M", "--huge", "large",
+                                                        "--"], os.environ)):
         best = min(cpu_of([*command, "./grow"], env, folder) for _ in range(ROUNDS))
         moved = subprocess.run([*command, "./grow"], env=env, cwd=folder, check=True,
                                capture_output=True, text=True).stdout.strip()

@@ -15,7 +15,7 @@ static const struct {
 	{ "run",
 	"run [--name N] [--boot SIZE] [--max SIZE] [--block-size SIZE]\n"
 	"                   [--backing KIND] [--grow auto|none] [--mmap[=SIZE]]\n"
-	"                   [--children pool|none] [--huge large|none] -- PROGRAM [ARG...]",
+	"                   [--children pool|none] [--huge WHEN] -- PROGRAM [ARG...]",
 	"Start PROGRAM with its heap in a pool of memory blocks, which the other commands\n"
 	"show and change. The command becomes PROGRAM: same process, same status.\n\n"
 	"  --name N           what -p finds it by; the name of the program\n"
@@ -30,7 +30,8 @@ static const struct {
 	"                     the pool, too; 256K\n"
 	"  --children none    what the program starts has no pool; by default it has one\n"
 	"                     of its own, NAME.PID, where that is possible\n"
-	"  --huge none        do not ask for huge pages for large allocations\n" },
+	"  --huge WHEN        huge pages for large allocations: large, none, auto (none\n"
+	"                     where the host takes free memory back)\n" },
 	{ "ps", "ps [--json]",
 	"List the pools of this user; for root, of all users. USED is what is not free in\n"
 	"the blocks, RESIDENT what the process has in memory. The pool of a stopped\n"

@@ -75,7 +75,7 @@ static const struct setting {
 	{ "--backing", "MEMPLUG_BACKING", "ram", false },
 	{ "--grow", "MEMPLUG_GROW", "auto", false },
 	{ "--children", "MEMPLUG_CHILDREN", "pool", false },
-	{ "--huge", "MEMPLUG_HUGE", "large", false },
+	{ "--huge", "MEMPLUG_HUGE", "auto", false },
 };
 
 #define SETTINGS (sizeof(settings) / sizeof(settings[0]))
@@ -179,8 +179,10 @@ cli_run(struct cli *cli)
 	if (!is_one_of("MEMPLUG_CHILDREN", "pool", "none"))
 		return cli_usage(cli, "--children %s: it is pool or none",
 				 getenv("MEMPLUG_CHILDREN"));
-	if (!is_one_of("MEMPLUG_HUGE", "large", "none"))
-		return cli_usage(cli, "--huge %s: it is large or none", getenv("MEMPLUG_HUGE"));
+	if (!is_one_of("MEMPLUG_HUGE", "large", "none") &&
+	    !is_one_of("MEMPLUG_HUGE", "auto", "auto"))
+		return cli_usage(cli, "--huge %s: it is auto, large or none",
+				 getenv("MEMPLUG_HUGE"));
 	prepare_start(cli->argv[i]);
 	if (!find_library(library, sizeof(library))) {
 		fprintf(stderr, "memplug: %s is neither beside this command nor installed\n",

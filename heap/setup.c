@@ -8,6 +8,7 @@
  * takes half of them at most, or says how many it would need.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@
 #include "limit.h"
 #include "maps.h"
 
+#define BALLOON_REPORTING 5U
+#define BALLOONS_MAX 32U
 #define BLOCK_BYTES (UINT64_C(128) << 20) /* unless the environment says otherwise */
 
 #define RANGE_MIN (UINT64_C(16) << 40) /* of physical addresses */
@@ -115,6 +118,28 @@ plug(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t boot,
 	return err;
 }
 
+/*
+ * Does the host take free memory back from this machine? It does so by huge pages (free page
+ * reporting, feature 5 of a balloon), so that a fresh one costs it a fault and us more than it
+ * saves.
+ */
+static bool
+host_takes_back(void)
+{
+	char path[80], features[BALLOON_REPORTING + 1];
+	for (unsigned device = 0; device < BALLOONS_MAX; device++) {
+		snprintf(path, sizeof(path),
+			 "/sys/bus/virtio/drivers/virtio_balloon/virtio%u/features", device);
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		ssize_t got = fd < 0 ? 0 : read(fd, features, sizeof(features));
+		if (fd >= 0)
+			close(fd);
+		if (got == (ssize_t)sizeof(features) && features[BALLOON_REPORTING] == '1')
+			return true;
+	}
+	return false;
+}
+
 /* What the environment asks for. */
 struct wish {
 	uint64_t block, boot, max;
@@ -140,7 +165,8 @@ read_wish(struct wish *wish, struct mhp_text *reterr)
 	if (err == 0)
 		err = mhp_backing_parse(words != NULL ? words : "ram", &wish->backing, reterr);
 	wish->boot = (wish->boot + wish->block - 1) / wish->block * wish->block;
-	wish->huge = huge == NULL || strcmp(huge, "none") != 0;
+	wish->huge = huge == NULL || strcmp(huge, "auto") == 0 ? !host_takes_back()
+							       : strcmp(huge, "large") == 0;
 	wish->grow = grow == NULL || strcmp(grow, "none") != 0;
 	return err;
 }

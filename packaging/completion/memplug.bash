@@ -29,7 +29,7 @@ _memplug() {
 	--memmap) words="self external auto" ;;
 	--grow) words="auto none" ;;
 	--children) words="pool none" ;;
-	--huge) words="large none" ;;
+	--huge) words="auto large none" ;;
 	--backing) words="ram memfd hugetlb:2M hugetlb:1G dax: file:" ;;
 	--svg) compopt -o default 2>/dev/null && return ;;
 	*)

@@ -31,6 +31,7 @@ in_pool() {
 		case $name in
 		mmap__pool_is_full*) set -- --mmap --max 256M ;;
 		mmap__*) set -- --mmap ;;
+		large_array__*) set -- --huge large ;;
 		*) set -- ;;
 		esac
 		run --name "heap-$$" "$@" -- "$cases" "$name" && [ ! -s "$dir/err" ] || fail "$name in a pool
