@@ -53,10 +53,10 @@ extern const char *const mhp__announce_words[MHP__ANNOUNCE_WORDS]; /* by flags o
 
 /* ---- monitor.c ---- */
 
-/* The thread that serves all listeners. */
-void *mhp__monitor_serve(void *arg);
-/* In a forked child: let go of the listeners. */
-void mhp__monitor_in_child(void);
+/* There are no listeners. */
+void mhp__monitor_reset(void);
+/* Let go of all listeners. */
+void mhp__monitor_end(void);
 
 /* ---- metrics.c ---- */
 

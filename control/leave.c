@@ -5,7 +5,7 @@
  * Each is one call of the engine and so all or nothing. One that ran out of attempts, or met pages
  * that a forked child still sees, is tried again until its deadline: they become free when it ends.
  * running[] is guarded by its mutex; nothing that takes a lock of the engine is called with it
- * held. What a client asked for that is gone is cancelled by a thread that looks after that (R52).
+ * held. What a client asked for that is gone is cancelled by the thread that accepts (R52).
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -18,7 +18,6 @@
 
 #define RUNNING_MAX 16U
 #define PAUSE_NS 20000000
-#define WATCH_NS 100000000             /* how soon a client is missed */
 #define TURN_PAUSE_NS 1000000
 
 /* Requests that are being carried out. */
@@ -27,8 +26,7 @@ static struct running {
 	int pid;                       /* of the client */
 	bool canceled;
 } running[RUNNING_MAX];
-static pthread_mutex_t running_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t running_some = PTHREAD_COND_INITIALIZER;
+static pthread_mutex_t running_lock;
 static _Atomic bool turn_taken;        /* one of them is with the engine */
 
 static uint64_t
@@ -74,7 +72,6 @@ note(const struct mhp__leave *leave)
 			found = &running[i];
 	if (found != NULL)
 		*found = (struct running){ leave, client_pid(leave->client_fd), false };
-	pthread_cond_signal(&running_some);
 	pthread_mutex_unlock(&running_lock);
 	return found;
 }
@@ -153,24 +150,13 @@ mhp__request_cancel(struct mhp__out *out, const struct mhp__fields *fields)
 		mhp__out(out, "{}\n");
 }
 
-static bool
-is_any_running(void)
-{
-	for (unsigned i = 0; i < RUNNING_MAX; i++)
-		if (running[i].leave != NULL)
-			return true;
-	return false;
-}
-
-/* Wait until something runs, then mark what nobody waits for any more. True: that is under way,
- * and *ret_block is one of its blocks. */
+/* Mark what nobody waits for any more. True: that is under way, and *ret_block is one of its
+ * blocks. */
 static bool
 mark_gone(uint32_t *ret_block)
 {
 	bool under_way = false;
 	pthread_mutex_lock(&running_lock);
-	while (!is_any_running())
-		pthread_cond_wait(&running_some, &running_lock);
 	struct mhp_progress now = mhp_offline_progress(mhp__control.m);
 	*ret_block = now.blocks.first;
 	for (unsigned i = 0; i < RUNNING_MAX; i++) {
@@ -184,17 +170,24 @@ mark_gone(uint32_t *ret_block)
 	return under_way;
 }
 
-void *
-mhp__leave_watch(void *arg)
+void
+mhp__leave_look(void)
 {
-	struct timespec pause = { 0, WATCH_NS };
 	uint32_t block;
-	(void)arg;
-	for (;;) {
-		if (mark_gone(&block))
-			(void)!mhp_offline_cancel(mhp__control.m, block);
-		nanosleep(&pause, NULL);
-	}
+	if (mark_gone(&block))
+		(void)!mhp_offline_cancel(mhp__control.m, block);
+}
+
+/* The C library takes other mutexes without atomics while the program has one thread. */
+void
+mhp__leave_reset(void)
+{
+	pthread_mutexattr_t attr;
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutex_init(&running_lock, &attr);
+	memset(running, 0, sizeof(running));
+	atomic_store(&turn_taken, false);
 }
 
 /* ---- leaving ---- */

@@ -23,8 +23,10 @@ struct mhp__leave {
 /* Do it. *ret_why says why not; the pool is as before then. */
 MHP_MUST_CHECK int mhp__leave(const struct mhp__leave *leave, struct mhp_why *ret_why);
 
-/* A thread: cancels what clients asked for that are gone. */
-void *mhp__leave_watch(void *arg);
+/* Cancel what clients asked for that are gone; to be called now and then. */
+void mhp__leave_look(void);
+/* Nothing runs. */
+void mhp__leave_reset(void);
 
 struct mhp_span mhp__span_of(struct mhp_blocks run);
 /* Of a request; the engine's default where it has none. */

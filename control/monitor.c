@@ -3,7 +3,8 @@
  * monitor.c - listeners: connections that get every event as it happens.
  *
  * A request thread reads the request, sends the first line and hands the connection over; from then
- * on one thread serves all listeners and never waits for any of them. A listener that does not read
+ * on one thread, which is there while there are any, serves all listeners and never waits for any
+ * of them. A listener that does not read
  * falls behind; when the ring has gone past it, it gets a line with the numbers of the events that
  * it missed. Invariant: a slot that is READY belongs to the thread, any other to whoever took it.
  */
@@ -11,15 +12,15 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <memplug/companion.h>
 
 #include "events.h"
 
@@ -37,37 +38,22 @@ enum { FREE, TAKEN, READY };
 struct listener {
 	_Atomic int state;
 	int fd;
-	ino_t ino;                     /* what fd must still be: programs close descriptors */
 	uint64_t next;                 /* the event that it gets next */
 	size_t sent;                   /* of out.text */
 	struct mhp__out out;           /* the line under way; never sends by itself */
 };
 
 static struct listener listeners[LISTENERS_MAX];
+static _Atomic bool is_served;         /* there is such a thread */
+static _Atomic bool ending;            /* and it shall let go of all of them */
 
 /* ---- the thread ---- */
 
 static void
 drop(struct listener *listener)
 {
-	/* Also for copies of it that a fork may have made. */
-	shutdown(listener->fd, SHUT_RDWR);
 	close(listener->fd);
 	atomic_store(&listener->state, FREE);
-}
-
-/* The descriptor is no longer ours: leave it alone. */
-static void
-forget(struct listener *listener)
-{
-	atomic_store(&listener->state, FREE);
-}
-
-static bool
-still_ours(const struct listener *listener)
-{
-	struct stat st;
-	return fstat(listener->fd, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_ino == listener->ino;
 }
 
 static bool
@@ -109,10 +95,6 @@ fill(struct listener *listener)
 static unsigned
 serve_one(struct listener *listener)
 {
-	if (!still_ours(listener)) {
-		forget(listener);
-		return HANGUP_MS;
-	}
 	for (unsigned turn = 0; turn < TURN_EVENTS; turn++) {
 		if (listener->sent == listener->out.used && !fill(listener)) {
 			if (hung_up(listener))
@@ -133,33 +115,63 @@ serve_one(struct listener *listener)
 	return 0;
 }
 
-void *
-mhp__monitor_serve(void *arg)
+/* Each of them once. Returns how many there are, and how long all of them can wait for more. */
+static unsigned
+serve_all(unsigned *ret_wait_ms)
 {
+	unsigned nr = 0;
+	*ret_wait_ms = HANGUP_MS;
+	for (unsigned i = 0; i < LISTENERS_MAX; i++) {
+		if (atomic_load(&listeners[i].state) != READY)
+			continue;
+		unsigned wait_ms = serve_one(&listeners[i]);
+		*ret_wait_ms = wait_ms < *ret_wait_ms ? wait_ms : *ret_wait_ms;
+		nr++;
+	}
+	return nr;
+}
+
+static void
+serve(void *arg)
+{
+	unsigned wait_ms;
 	(void)arg;
 	for (;;) {
 		uint32_t bell = mhp__events_bell();
-		unsigned wait_ms = HANGUP_MS;
-		bool any = false;
-		for (unsigned i = 0; i < LISTENERS_MAX; i++) {
-			if (atomic_load(&listeners[i].state) != READY)
-				continue;
-			unsigned can_wait_ms = serve_one(&listeners[i]);
-			wait_ms = can_wait_ms < wait_ms ? can_wait_ms : wait_ms;
-			any = true;
+		if (atomic_load(&ending))
+			for (unsigned i = 0; i < LISTENERS_MAX; i++)
+				if (atomic_load(&listeners[i].state) == READY)
+					drop(&listeners[i]);
+		if (serve_all(&wait_ms) != 0) {
+			if (wait_ms != 0)
+				mhp__events_wait(bell, wait_ms);
+			continue;
 		}
-		if (wait_ms != 0)
-			mhp__events_wait(bell, any ? wait_ms : 0);
+		/* Who has come since then sees that there is no thread, or we see him. */
+		atomic_store(&is_served, false);
+		if (serve_all(&wait_ms) == 0 || atomic_exchange(&is_served, true))
+			return;
 	}
-	return NULL;
 }
 
 void
-mhp__monitor_in_child(void)
+mhp__monitor_end(void)
+{
+	atomic_store(&ending, true);
+	while (atomic_load(&is_served)) {
+		const struct timespec pause = { 0, 1000000 };
+		mhp__events_ring();
+		nanosleep(&pause, NULL);
+	}
+}
+
+void
+mhp__monitor_reset(void)
 {
 	for (unsigned i = 0; i < LISTENERS_MAX; i++)
-		if (atomic_load(&listeners[i].state) == READY && still_ours(&listeners[i]))
-			close(listeners[i].fd);
+		atomic_store(&listeners[i].state, FREE);
+	atomic_store(&is_served, false);
+	atomic_store(&ending, false);
 }
 
 /* ---- the first line ---- */
@@ -338,14 +350,17 @@ take_slot(void)
 static void
 hand_over(struct listener *listener, struct mhp__out *out)
 {
-	struct stat st;
-	listener->fd = mhp_fd_high(out->fd);
-	listener->ino = fstat(listener->fd, &st) == 0 ? st.st_ino : 0;
+	listener->fd = out->fd;
 	listener->sent = listener->out.used = 0;
 	out->fd = -1;
 	out->broken = true;
 	atomic_store(&listener->state, READY);
-	mhp__events_ring();
+	if (atomic_exchange(&is_served, true))
+		mhp__events_ring();
+	else if (mhp_companion_thread(serve, NULL) != 0) {
+		atomic_store(&is_served, false);
+		drop(listener);
+	}
 }
 
 /* Without a number: from now on. */

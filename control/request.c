@@ -75,6 +75,12 @@ mhp__wait_end(void)
 	atomic_fetch_sub(&nr_waiting, 1);
 }
 
+void
+mhp__request_reset(void)
+{
+	atomic_store(&nr_waiting, 0);
+}
+
 /* Blocks leave: what comes now waits for that, here, where it sees its client go. */
 static void
 await_turn(const struct mhp__out *out)

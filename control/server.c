@@ -1,62 +1,58 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * server.c - the socket of a pool and the threads that serve it.
+ * server.c - a pool that is served: from mhp_control_start() to mhp_control_stop(), and in forked
+ * children.
  *
- * Some threads accept on one socket; each serves one connection at a time. They are made once, at
- * the start, before there is a heap on the pool. The socket is 0600 in a directory that is 0700,
- * and the kernel says who the peer is. A client has some seconds to send its line, and to take each
- * piece of the answer.
+ * All of it runs in the companion: one thread accepts, and each connection has a thread while it
+ * lasts. A client has some seconds to send its line, and to take each piece of the answer. When the
+ * companion is another than the one that we started in, because it was killed, or this is a forked
+ * child that has none yet, nobody serves the pool; mhp_control_wake() notices.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "client.h"
+#include <memplug/companion.h>
+
 #include "events.h"
 #include "leave.h"
+#include "socket.h"
 
 #define CLIENT_SECONDS 5
+#define LOOK_MS 100                    /* how soon a client that is gone is missed */
+#define FULL_MS 5
+#define CHILD_MS 100U                  /* a child that lives so long may want to be served */
+#define AGAIN_MS 10000U                /* after a failure */
 
 struct mhp__control mhp__control = { .listen_fd = -1 };
 
-/* The connection of each thread + 1, or 0: a forked child must let go of them. */
-static _Atomic int served[MHP__THREADS + 2U];
+/* The connection of each thread + 1; 0: there is none. */
+static _Atomic int served[MHP__THREADS];
 
-static bool
-peer_allowed(int fd)
-{
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-	       (peer.uid == 0 || peer.uid == geteuid());
-}
-
-static time_t
-now_seconds(void)
+static uint64_t
+now_ms(void)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
+
+/* ---- one client ---- */
 
 /* Read one line; false: the client did not send one in time, however many bytes of it. */
 static bool
 read_line(int fd, char *line, size_t size)
 {
-	time_t end = now_seconds() + CLIENT_SECONDS;
+	uint64_t end = now_ms() + CLIENT_SECONDS * 1000;
 	size_t used = 0;
-	while (used + 1 < size && now_seconds() <= end) {
+	while (used + 1 < size && now_ms() <= end) {
 		ssize_t got = recv(fd, line + used, size - 1 - used, 0);
 		if (got <= 0)
 			return false;
@@ -69,8 +65,10 @@ read_line(int fd, char *line, size_t size)
 }
 
 static void
-serve_client(int fd, _Atomic int *slot)
+serve_client(void *arg)
 {
+	_Atomic int *slot = arg;
+	int fd = atomic_load(slot) - 1;
 	struct timeval bound = { CLIENT_SECONDS, 0 };
 	struct mhp__out out = { .fd = fd };
 	char line[MHP_PROTOCOL_LINE_MAX];
@@ -78,157 +76,220 @@ serve_client(int fd, _Atomic int *slot)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof(bound));
 	/* Read first: what is not read when we close makes the kernel drop the answer. */
 	bool whole = read_line(fd, line, sizeof(line));
-	if (!peer_allowed(fd))
+	if (!mhp__socket_allows(fd))
 		mhp__out_error(&out, MHP_EPERM, "this pool belongs to another user");
 	else if (whole)
 		mhp__request(&out, line);
 	mhp__out_flush(&out);
-	/* The end, also when a child that was forked just now has it, too. */
-	if (out.fd >= 0)
-		shutdown(out.fd, SHUT_RDWR);
-	atomic_store(slot, 0); /* a number that is closed may soon be somebody else's */
+	atomic_store(slot, 0);
 	if (out.fd >= 0) /* else it listens, and monitor.c has it */
 		close(out.fd);
 }
 
-static void *
-serve(void *arg)
+/* ---- the thread that accepts ---- */
+
+static _Atomic int *
+free_slot(void)
 {
-	_Atomic int *slot = arg;
-	for (;;) {
-		int fd = accept4(mhp__control.listen_fd, NULL, NULL, SOCK_CLOEXEC);
-		if (fd >= 0) {
-			atomic_store(slot, fd + 1);
-			serve_client(fd, slot);
-		} else if (errno == EBADF || errno == ENOTSOCK || errno == EINVAL) {
-			return NULL; /* the program closed our socket: no more control */
-		} else {
-			struct timespec pause = { 0, 10000000 };
-			nanosleep(&pause, NULL);
-		}
-	}
+	for (unsigned i = 0; i < MHP__THREADS; i++)
+		if (atomic_load(&served[i]) == 0)
+			return &served[i];
+	return NULL;
 }
 
-/* Ours, and nobody else's to write to? */
 static bool
-directory_ready(const char *path)
+serves_any(void)
 {
-	struct stat st;
-	if (mkdir(path, 0700) != 0 && errno != EEXIST)
-		return false;
-	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
-	       (st.st_mode & 0022) == 0;
+	for (unsigned i = 0; i < MHP__THREADS; i++)
+		if (atomic_load(&served[i]) != 0)
+			return true;
+	return false;
 }
 
-/*
- * It gets its name when it listens: a socket that refuses connections is taken for that of a dead
- * pool, and removed. Until then it has our number for a name, which no pool has.
- */
+static void
+accept_one(_Atomic int *slot)
+{
+	const struct timespec pause = { 0, FULL_MS * 1000000L };
+	int fd = accept4(mhp__control.listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0) {
+		atomic_store(slot, fd + 1);
+		if (mhp_companion_thread(serve_client, slot) == 0)
+			return;
+		atomic_store(slot, 0);
+		close(fd);
+	}
+	nanosleep(&pause, NULL); /* there is no room for it */
+}
+
+/* Until mhp_control_stop(), and then until the last request is through. */
+static void
+accept_clients(void *arg)
+{
+	struct mhp__control *control = &mhp__control;
+	(void)arg;
+	for (;;) {
+		_Atomic int *slot = atomic_load(&control->stopping) ? NULL : free_slot();
+		bool any = serves_any();
+		struct pollfd listening = {
+			.fd = slot != NULL ? control->listen_fd : -1, .events = POLLIN };
+		if (atomic_load(&control->stopping) && !any)
+			break;
+		if (poll(&listening, 1, slot == NULL ? FULL_MS : any ? LOOK_MS : -1) > 0)
+			accept_one(slot);
+		mhp__leave_look();
+	}
+	mhp__socket_remove();
+	close(control->listen_fd);
+	control->listen_fd = -1;
+	mhp__monitor_end();
+	atomic_store(&control->companion, 0);
+}
+
+/* In the companion. What others left behind, in a process that we are a copy of or that was
+ * killed, does not count. */
 static int
-bind_socket(const char *dir, const char *path)
+begin(void *arg)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct mhp__control *control = &mhp__control;
+	struct mhp_text *reterr = arg;
+	mhp__request_reset();
+	mhp__leave_reset();
+	mhp__monitor_reset();
+	memset(served, 0, sizeof(served));
+	atomic_store(&control->stopping, false);
+	int fd = mhp__socket_open(reterr);
 	if (fd < 0)
-		return -1;
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/%d", dir, mhp__control.pid);
-	unlink(address.sun_path); /* of a process with our number, before an exec or long ago */
-	mode_t mask = umask(0177);
-	bool bound = bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
-	umask(mask);
-	if (bound && listen(fd, 128) == 0 && rename(address.sun_path, path) == 0)
 		return fd;
-	if (bound)
-		unlink(address.sun_path);
-	close(fd);
-	return -1;
+	control->listen_fd = fd;
+	int err = mhp_companion_thread(accept_clients, NULL);
+	if (err != 0) {
+		mhp__socket_remove();
+		close(fd);
+		return err;
+	}
+	mhp_companion_at_end(mhp__socket_remove);
+	atomic_store(&control->companion, (int)getpid());
+	return 0;
 }
 
-static void
-unlink_socket(void)
+static int
+finish(void *arg)
 {
-	if (mhp__control.pid == (int)getpid())
-		unlink(mhp__control.path);
+	const struct timespec pause = { 0, 1000000 };
+	struct mhp__control *control = &mhp__control;
+	(void)arg;
+	if (atomic_load(&control->companion) != (int)getpid())
+		return 0;
+	atomic_store(&control->stopping, true);
+	shutdown(control->listen_fd, SHUT_RDWR);
+	for (unsigned i = 0; i < MHP__THREADS; i++)
+		if (atomic_load(&served[i]) != 0)
+			shutdown(atomic_load(&served[i]) - 1, SHUT_RDWR);
+	while (atomic_load(&control->companion) != 0)
+		nanosleep(&pause, NULL);
+	mhp_companion_at_end(NULL);
+	return 0;
 }
 
-/* A forked child that outlives us must not keep clients waiting. */
-static void
-close_in_child(void)
-{
-	close(mhp__control.listen_fd);
-	for (unsigned i = 0; i < MHP__THREADS + 2U; i++)
-		if (served[i] != 0)
-			close(served[i] - 1);
-	mhp__monitor_in_child();
-}
+/* ---- in the program ---- */
 
 static void
 choose_name(const char *name)
 {
 	const char *from = name != NULL && *name != 0 ? name : program_invocation_short_name;
 	size_t used = 0;
-	for (; *from != 0 && used + 1 < sizeof(mhp__control.name); from++) {
+	for (; *from != 0 && used + 1 < sizeof(mhp__control.given_name); from++) {
 		unsigned char c = (unsigned char)*from;
-		mhp__control.name[used++] = c <= ' ' || c == '/' || c == 127 ? '_' : *from;
+		mhp__control.given_name[used++] = c <= ' ' || c == '/' || c == 127 ? '_' : *from;
 	}
-	mhp__control.name[used] = 0;
+	mhp__control.given_name[used] = 0;
 }
 
+/* As NAME; in a forked child as NAME.PID. */
 static int
-start_threads(void)
+serve(struct mhp_text *reterr)
 {
-	sigset_t all, before;
-	pthread_t thread;
-	int error = 0;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	for (unsigned i = 0; i < MHP__THREADS + 2 && error == 0; i++) {
-		void *(*fn)(void *arg) = i == 0 ? mhp__monitor_serve
-				       : i == 1 ? mhp__leave_watch : serve;
-		error = pthread_create(&thread, NULL, fn, &served[i]);
-		if (error == 0)
-			pthread_detach(thread);
+	struct mhp__control *control = &mhp__control;
+	int pid = (int)getpid();
+	control->is_child |= control->pid != 0 && control->pid != pid;
+	control->pid = pid;
+	memcpy(control->name, control->given_name, sizeof(control->given_name));
+	if (control->is_child) {
+		size_t length = strlen(control->name);
+		snprintf(control->name + length, sizeof(control->name) - length, ".%d", pid);
 	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return error;
+	return mhp_companion_call(begin, reterr, reterr);
 }
 
-static int
-fail(struct mhp_text *reterr, int code, const char *what)
+/* In a forked child nobody serves the pool; most children are gone soon, and need nobody. */
+static void
+in_child(void)
 {
-	if (reterr != NULL)
-		snprintf(reterr->text, sizeof(reterr->text), "cannot serve the pool on %s: %s",
-			 what, strerror(errno));
-	return code;
+	atomic_store(&mhp__control.companion, 0);
+	atomic_store(&mhp__control.waking, false);
+	atomic_store(&mhp__control.next_wake_ms, now_ms() + CHILD_MS);
 }
 
 int
 mhp_control_start(struct mhp_pool *pool, const struct mhp_control_opts *opts,
 		  struct mhp_text *reterr)
 {
+	static atomic_bool handled;
 	struct mhp__control *control = &mhp__control;
-	const size_t room = sizeof(((struct sockaddr_un *)NULL)->sun_path);
-	char dir[80];
-
 	if (control->pool != NULL)
 		return MHP_EBUSY;
-	mhp__socket_directory(dir, sizeof(dir));
-	if (!directory_ready(dir))
-		return fail(reterr, MHP_EPERM, dir);
 	control->m = mhp_pool_engine(pool);
 	control->opts = *opts;
-	control->pid = (int)getpid();
-	choose_name(opts->name);
-	if (snprintf(control->path, room, "%s/%d-%s%s", dir, control->pid, control->name,
-		     MHP_PROTOCOL_SUFFIX) >= (int)room)
-		return fail(reterr, MHP_EINVAL, dir);
-	control->listen_fd = mhp_fd_high(bind_socket(dir, control->path));
-	if (control->listen_fd < 0)
-		return fail(reterr, MHP_EPERM, control->path);
 	control->pool = pool;
-	if (start_threads() != 0)
-		return fail(reterr, MHP_ENOMEM, control->path);
-	pthread_atfork(NULL, NULL, close_in_child);
-	atexit(unlink_socket);
+	control->pid = 0;
+	control->is_child = false;
+	choose_name(opts->name);
+	if (!atomic_exchange(&handled, true))
+		pthread_atfork(NULL, NULL, in_child);
+	int err = serve(reterr);
+	if (err != 0)
+		control->pool = NULL;
+	else
+		mhp_pool_hold(pool);
+	return err;
+}
+
+static bool
+is_served(void)
+{
+	int companion = atomic_load(&mhp__control.companion);
+	return companion != 0 && companion == mhp_companion_pid();
+}
+
+void
+mhp_control_wake(void)
+{
+	struct mhp__control *control = &mhp__control;
+	if (control->pool == NULL || is_served() || atomic_exchange(&control->waking, true))
+		return;
+	if (now_ms() >= atomic_load(&control->next_wake_ms) && serve(NULL) != 0)
+		atomic_store(&control->next_wake_ms, now_ms() + AGAIN_MS);
+	atomic_store(&control->waking, false);
+}
+
+void
+mhp_control_seal(void)
+{
+	atomic_store(&mhp__control.next_wake_ms, 0);
+	mhp_control_wake();
+	mhp_companion_seal();
+}
+
+int
+mhp_control_stop(void)
+{
+	struct mhp__control *control = &mhp__control;
+	if (control->pool == NULL)
+		return MHP_ENOENT;
+	if (mhp_companion_pid() != 0)
+		(void)!mhp_companion_call(finish, NULL, NULL);
+	mhp_pool_release(control->pool);
+	control->pool = NULL;
+	control->m = NULL;
 	return 0;
 }

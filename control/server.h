@@ -12,6 +12,7 @@
 #include <memplug/control.h>
 #include <memplug/words.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 
 #include "fields.h"
 
@@ -19,15 +20,21 @@ struct mhp__control {
 	struct mhp_pool *pool;
 	struct mhp *m;
 	struct mhp_control_opts opts;
-	char name[MHP_PROTOCOL_NAME_MAX];
+	char given_name[MHP_PROTOCOL_NAME_MAX]; /* in a forked child, that of its ancestor */
+	char name[MHP_PROTOCOL_NAME_MAX + 16];
 	char path[160];
 	int listen_fd;
-	int pid;
+	int pid;                       /* of the program */
+	bool is_child;                 /* it was forked by the one that started to serve */
+	_Atomic int companion;         /* the process that serves; 0: nobody does */
+	_Atomic bool stopping;
+	_Atomic bool waking;           /* somebody is in mhp_control_wake() */
+	_Atomic uint64_t next_wake_ms; /* not before that */
 };
 
 extern struct mhp__control mhp__control;
 
-/* Threads that serve requests, and how many of them those that wait for the engine do not get. */
+/* Clients at a time, and how many of them those that wait for the engine do not get. */
 #define MHP__THREADS 12U
 #define MHP__THREADS_SPARE 4U
 
@@ -93,6 +100,8 @@ void mhp__usage(uint64_t *used_bytes, uint64_t *free_bytes);
 
 /* Carry out a line. */
 void mhp__request(struct mhp__out *out, char *line);
+/* Nobody waits. */
+void mhp__request_reset(void);
 
 /*
  * Around what waits for the engine. False: too many do already, as some threads stay for requests

@@ -21,6 +21,7 @@ struct mhp__heap {
 	_Atomic uint64_t max_bytes;
 	extent_hooks_t *foreign;       /* jemalloc's own hooks: for what is outside */
 	bool closed;                   /* nothing is allocated in the region yet */
+	void (*took)(void);            /* of mhp_heap_opts */
 };
 
 extern struct mhp__heap mhp__heap;

@@ -39,6 +39,8 @@ hook_alloc(extent_hooks_t *hooks, void *new_addr, size_t size, size_t alignment,
 						commit_it, arena);
 	if (err != 0)
 		return NULL;
+	if (mhp__heap.took != NULL)
+		mhp__heap.took();
 	*zero = true;
 	*commit_it = true;
 	return (void *)start;

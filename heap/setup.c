@@ -207,6 +207,7 @@ mhp__setup(const char *name, struct mhp_text *ret_unserved, struct mhp_text *ret
 		if (mhp_control_start(pool, &control, ret_unserved) == 0)
 			ret_unserved->text[0] = 0;
 		heap.backing = wish.backing;
+		heap.took = mhp_control_wake;
 		heap.max_bytes = wish.grow ? wish.max : 0;
 		heap.no_huge = !wish.huge;
 		err = mhp_heap_start(pool, &heap, reterr);

@@ -130,6 +130,7 @@ mhp_heap_start(struct mhp_pool *pool, const struct mhp_heap_opts *opts, struct m
 	mhp__heap.start = (uintptr_t)mhp_region_base(mhp__heap.region);
 	mhp__heap.end = mhp__heap.start + mhp_region_size(mhp__heap.region);
 	mhp__heap.backing = opts->backing;
+	mhp__heap.took = opts->took;
 	atomic_store(&mhp__heap.max_bytes, opts->max_bytes);
 	if (!mhp__extents_init(!opts->no_huge)) {
 		mhp_region_destroy(mhp__heap.region);

@@ -2,8 +2,9 @@
 /*
  * control.h - let others watch and steer a pool of this process through a socket.
  *
- * The protocol is in control/protocol.h. The server is a few threads of the process that owns the
- * pool; they use no malloc, so that they can live beside a heap on the same pool.
+ * The protocol is in control/protocol.h. The server runs in the companion (companion.h), so that
+ * the process has no thread and no descriptor of it; it uses no malloc, so that it can live beside
+ * a heap on the same pool.
  */
 #ifndef MEMPLUG_CONTROL_H
 #define MEMPLUG_CONTROL_H
@@ -24,11 +25,35 @@ struct mhp_control_opts {
 /**
  * Serve @pool on a socket in $XDG_RUNTIME_DIR/memplug, or /run/memplug for root.
  *
- * Only the user that runs the process, and root, are served. One pool per process.
- * Return: 0, MHP_EBUSY (served already), or another error; @reterr says what was in the way.
+ * Only the user that runs the process, and root, are served. One pool per process. Until
+ * mhp_control_stop() the pool cannot be destroyed.
+ * Return: 0, MHP_EBUSY (served already), MHP_EPERM (no socket, or no process, may be made), or what
+ * mhp_companion_call() returns; @reterr says what was in the way.
  */
 MHP_MUST_CHECK int mhp_control_start(struct mhp_pool *pool, const struct mhp_control_opts *opts,
 				     struct mhp_text *reterr);
+
+/**
+ * Serve the pool again where nobody does any more: in a forked child, under the name NAME.PID, once
+ * it has lived for a tenth of a second; and after somebody killed the companion.
+ *
+ * To be called now and then, for example when the heap grows. Elsewhere it costs two loads.
+ * Context: as mhp_companion_call(), also inside of malloc. A failure is tried again later.
+ */
+void mhp_control_wake(void);
+
+/**
+ * The program is about to enter a seccomp filter: serve the pool now, if nobody does, and start no
+ * companion from now on (mhp_companion_seal()). Context: as mhp_control_wake().
+ */
+void mhp_control_seal(void);
+
+/**
+ * End what mhp_control_start() began: requests under way are cancelled and waited for, the socket
+ * is gone when it returns.
+ * Return: 0, or MHP_ENOENT: no pool is served.
+ */
+int mhp_control_stop(void);
 
 /**
  * Keep the events of the pool for `memplug monitor` and `memplug metrics`.

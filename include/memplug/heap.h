@@ -20,6 +20,7 @@ struct mhp_heap_opts {
 	uint64_t
 		address_bytes; /* addresses to reserve; 0: eight times max_bytes, 64 GiB at least */
 	bool no_huge;              /* do not ask for huge pages for large allocations */
+	void (*took)(void);        /* called, inside of malloc, when memory was taken; or NULL */
 };
 
 /**

@@ -84,8 +84,12 @@ struct mhp_pool_opts {
 MHP_MUST_CHECK int mhp_pool_create(const struct mhp_pool_opts *opts, struct mhp_pool **ret_pool,
 				   struct mhp_text *reterr);
 
-/** End a pool: no region, no block. MHP_EBUSY otherwise, and nothing has changed. */
+/** End a pool: no region, no block, no holder. MHP_EBUSY otherwise, and nothing has changed. */
 MHP_MUST_CHECK int mhp_pool_destroy(struct mhp_pool *pool);
+
+/** Keep a pool from being destroyed, as mhp_control_start() does; and let it go. They nest. */
+void mhp_pool_hold(struct mhp_pool *pool);
+void mhp_pool_release(struct mhp_pool *pool);
 
 /**
  * Install the handlers that let a forked child keep its pools; once per process, further calls do
@@ -99,12 +103,6 @@ MHP_MUST_CHECK int mhp_pool_destroy(struct mhp_pool *pool);
  * `ram`, its regions. Frames of a device that were taken by handle are not in the child.
  */
 void mhp_fork_init(void);
-
-/**
- * Move a descriptor of ours out of the way of programs that count on getting low numbers.
- * Return: the new number, close-on-exec; @fd itself where there is no better, or it is negative.
- */
-int mhp_fd_high(int fd);
 
 /** The engine of a pool; everything of mhp.h may be used on it. */
 struct mhp *mhp_pool_engine(struct mhp_pool *pool);

@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -52,10 +53,13 @@ static struct state {
 	_Atomic int bell;              /* changes when a call is posted */
 	int program;                   /* its pid */
 	int last;                      /* pid of the last companion */
+	const _Atomic int *main_tid;   /* 0 once the main thread has left; NULL: unknown */
 	pthread_mutex_t starting;
 	void (*_Atomic at_end)(void);
 	struct call call[CALLS_MAX];
 } *state;
+
+static atomic_bool sealed;             /* start none; of forked children, too */
 
 _Static_assert(sizeof(struct state) <= MHP__TASK_STATE_BYTES, "it has its place");
 
@@ -135,12 +139,30 @@ drop_descriptors(void)
 			(void)!memfd_create("null", MFD_CLOEXEC);
 }
 
-/* False only when it is known: without permission to look it is not. */
+/* Is the program's main thread a zombie, which waits for the others? */
+static bool
+main_thread_ended(void)
+{
+	char path[32], stat[256] = "";
+	snprintf(path, sizeof(path), "/proc/%d/stat", state->program);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = read(fd, stat, sizeof(stat) - 1);
+	close(fd);
+	const char *after = got > 0 ? strrchr(stat, ')') : NULL;
+	return after == NULL || strncmp(after, ") Z", 3) == 0;
+}
+
+/*
+ * Has it not executed another program? We may not be allowed to compare, as with one that has
+ * other rights. Then its main thread tells: the kernel marks that it has left this memory.
+ */
 static bool
 same_memory(void)
 {
 	long got = syscall(SYS_kcmp, getpid(), state->program, KCMP_VM, 0, 0);
-	return got <= 0;
+	if (got >= 0)
+		return got == 0;
+	return state->main_tid == NULL || atomic_load(state->main_tid) != 0 || main_thread_ended();
 }
 
 static void
@@ -251,9 +273,21 @@ await_ready(void)
 	}
 }
 
+/* The C library has the kernel write a 0 there when the thread leaves its memory. */
+static void
+find_main_tid(void)
+{
+	void *address = NULL;
+	if (state->program == (int)syscall(SYS_gettid) &&
+	    prctl(PR_GET_TID_ADDRESS, &address) == 0)
+		state->main_tid = address;
+}
+
 static int
 start_locked(void)
 {
+	if (atomic_load(&sealed))
+		return EPERM;
 	for (unsigned ms = 0; !none_left(); ms++) {
 		if (ms == DYING_MS)
 			return EAGAIN;
@@ -262,6 +296,7 @@ start_locked(void)
 	atomic_store(&state->ready, 0);
 	atomic_store(&state->at_end, NULL);
 	state->program = (int)syscall(SYS_getpid);
+	find_main_tid();
 	int error = spawn();
 	if (error != 0)
 		return error;
@@ -374,6 +409,12 @@ void
 mhp_companion_at_end(void (*fn)(void))
 {
 	atomic_store(&state->at_end, fn);
+}
+
+void
+mhp_companion_seal(void)
+{
+	atomic_store(&sealed, true);
 }
 
 int

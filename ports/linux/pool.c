@@ -203,6 +203,8 @@ close_devices(void *arg)
 int
 mhp_pool_destroy(struct mhp_pool *pool)
 {
+	if (atomic_load(&pool->nr_holders) != 0)
+		return MHP_EBUSY;
 	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++)
 		if (pool->region[i].live)
 			return MHP_EBUSY;
@@ -214,6 +216,19 @@ mhp_pool_destroy(struct mhp_pool *pool)
 		(void)!mhp_companion_call(close_devices, pool, NULL);
 	free_pool(pool);
 	return 0;
+}
+
+void
+mhp_pool_hold(struct mhp_pool *pool)
+{
+	atomic_fetch_add(&pool->nr_holders, 1);
+}
+
+void
+mhp_pool_release(struct mhp_pool *pool)
+{
+	unsigned before = atomic_fetch_sub(&pool->nr_holders, 1);
+	MHP__ASSERT(before != 0);
 }
 
 struct mhp *

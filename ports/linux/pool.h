@@ -43,6 +43,7 @@ struct mhp__copy {
 struct mhp_pool {
 	struct mhp *m;
 	unsigned index;                /* in the process's list of pools */
+	_Atomic unsigned nr_holders;   /* who needs it: it cannot be destroyed */
 
 	/* const */
 	uint64_t granule;

@@ -5,9 +5,13 @@
  * A sentence names what is missing and how to give it. It is formatted into the caller's buffer:
  * nothing is allocated, nothing is printed.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <stdarg.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "text.h"
 
@@ -51,4 +55,19 @@ mhp__errno(int error)
 	default:
 		return MHP_EINVAL;
 	}
+}
+
+uint64_t
+mhp__read_number(const char *path)
+{
+	char text[32];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	ssize_t got = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (got <= 0)
+		return 0;
+	text[got] = 0;
+	return strtoull(text, NULL, 0);
 }

@@ -366,6 +366,37 @@ TEST(companion__program_that_executes_another__loses_it)
 	CHECK_EQ(waitpid(child, NULL, 0), child);
 }
 
+/* A program whose memory nobody of us may look at. */
+static int
+start_and_execute_other(int *shared)
+{
+	if (setresuid(65534, 65534, 65534) != 0 || mhp_companion_call(its_pid, shared, NULL) != 7)
+		return 1;
+	execl("./companion-setuid", "sleep", "600", (char *)NULL);
+	return 2;
+}
+
+TEST(companion__program_that_executes_one_with_other_rights__loses_it)
+{
+	int *pid = shared_words(), status = 0;
+	if (geteuid() != 0)
+		test_skip("a setuid program needs root");
+	if (system("cp /bin/sleep companion-setuid && chmod 4755 companion-setuid") != 0)
+		test_skip("there is no place for a setuid program");
+	pid_t child = fork();
+	CHECK(child >= 0);
+	if (child == 0)
+		_exit(start_and_execute_other(pid));
+	while (*(volatile int *)pid == 0 && waitpid(child, &status, WNOHANG) == 0)
+		usleep(1000);
+	CHECK_EQ(status, 0);
+	await_end(*pid);
+	CHECK_OK(kill(child, 0));
+	kill(child, SIGKILL);
+	CHECK_EQ(waitpid(child, NULL, 0), child);
+	unlink("companion-setuid");
+}
+
 /* ---- a program that is bound ---- */
 
 static void
