@@ -210,9 +210,6 @@ print_worries(struct state *state)
 		worry(state, "the pool is as large as it may get: memplug set max_bytes SIZE", "");
 	if (cli_number(state->info, "bad_pages") != 0)
 		worry(state, "there are pages with memory errors: memplug get", "");
-	if (!cli_true(state->info, "movable"))
-		worry(state, "memory in use cannot move: ",
-		      cli_string(state->info, "movable_why"));
 	if (state->heap > state->used && share_percent(state) < 50)
 		worry(state, "most of the program's memory is not in the pool", "");
 	if (state->nr_worries == 0)

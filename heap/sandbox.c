@@ -21,7 +21,7 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 
-/* Not the next syscall() in line, which this library may be asked for before it can be looked up. */
+/* Not the next syscall() in line: this library is called before that can be looked up. */
 static long
 enter(long number, const long arg[6])
 {

@@ -42,10 +42,10 @@ MHP_MUST_CHECK int mhp_companion_init(struct mhp_text *reterr);
  * Locks that @fn takes must not be held by the caller.
  * Cost: about 50 us; the first call about 500.
  * Return: what @fn returns; else @reterr has a sentence: MHP_EPERM (the system, perhaps a seccomp
- * filter, lets us make no process, or mhp_companion_seal() was called), MHP_EAGAIN (there are too many), MHP_EIO (somebody killed the
- * companion during the call: what @fn did before that, it has done, and its descriptors are
- * closed; a robust mutex that it held says EOWNERDEAD, any other one stays locked), or as
- * mhp_companion_init(). The next call starts another companion.
+ * filter, lets us make no process, or mhp_companion_seal() was called), MHP_EAGAIN (there are too
+ * many), MHP_EIO (somebody killed the companion during the call: what @fn did before that, it has
+ * done, and its descriptors are closed; a robust mutex that it held says EOWNERDEAD, any other one
+ * stays locked), or as mhp_companion_init(). The next call starts another companion.
  */
 MHP_MUST_CHECK int mhp_companion_call(int (*fn)(void *arg), void *arg, struct mhp_text *reterr);
 
@@ -64,8 +64,8 @@ bool mhp_companion_here(void);
 void mhp_companion_at_end(void (*fn)(void));
 
 /**
- * From now on start no companion, here and in what is forked from here; one that runs goes on. For a
- * program that is about to enter a seccomp filter, which may end it when it makes a process.
+ * From now on start no companion, here and in what is forked from here; one that runs goes on. For
+ * a program that is about to enter a seccomp filter, which may end it when it makes a process.
  * mhp_companion_call() says MHP_EPERM then where there is none.
  */
 void mhp_companion_seal(void);

@@ -119,8 +119,9 @@ TEST(serve__requests__do_not_call_malloc)
 {
 	static const char *const lines[] = {
 		"list", "list --all", "list --json", "add 8M", "offline 0", "online 0", "why 0-1",
-		"get policy", "get no-such", "set policy x", "check", "metrics", "add 4M --backing memfd",
-		"remove 2", "remove 0-1", "resize 16M", "add 1M", "no-such", "resize 0",
+		"get policy", "get no-such", "set policy x", "check", "metrics",
+		"add 4M --backing memfd", "remove 2", "remove 0-1", "resize 16M", "add 1M",
+		"no-such", "resize 0",
 	};
 	struct mhp_pool *pool = make_pool();
 	serve(pool);
