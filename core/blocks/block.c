@@ -21,6 +21,8 @@ mhp__block_part(const struct mhp *m, uint32_t block, uint32_t nr_vmemmap_pages, 
 {
 	struct mhp__range range;
 
+	MHP_ASSERT_DEBUG(block < m->geo.nr_blocks);
+	MHP_ASSERT_DEBUG(nr_vmemmap_pages < mhp__block_pages(m)); /* something is left to use */
 	range.start_pfn = mhp__block_start(m, block) + nr_vmemmap_pages;
 	range.nr_pages = mhp__block_pages(m) - nr_vmemmap_pages;
 	range.node = (uint8_t)node;
@@ -43,6 +45,9 @@ mhp__block_set_state(struct mhp *m, uint32_t block, enum mhp_block_state state)
 {
 	struct mhp_block *slot = &m->blocks[block];
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(slot->state != MHP_ABSENT && state != MHP_ABSENT); /* physical's to do */
+	MHP_ASSERT_DEBUG(slot->state != (uint8_t)state);
 	slot->state = (uint8_t)state;
 	if (state == MHP_OFFLINE)
 		slot->zone = 0;

@@ -38,6 +38,7 @@ attach_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena, uint
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 	mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
 	MHP_ASSERT(arena->zone_id1 == 0);
+	MHP_ASSERT_DEBUG(arena->nr_free == 0 && arena->full == 0 && arena->mixed == 0);
 	arena->nr_head = nr_head;
 	arena->nr_free = (uint32_t)mhp__arena_pages(m) - nr_head;
 	arena->full = (UINT64_C(1) << (nr_head >> MHP_PAGEBLOCK_ORDER(m))) - 1;

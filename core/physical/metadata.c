@@ -198,6 +198,7 @@ mhp__memmap_create(struct mhp *m, uint32_t block)
 	void *virt = NULL;
 	int err;
 
+	MHP_ASSERT_DEBUG(slot->pages == NULL && slot->bitmap == NULL);
 	if (slot->placement == MHP_PLACE_SELF)
 		err = take_self(m, slot, block, &virt);
 	else if (slot->placement == MHP_PLACE_NODE)

@@ -327,6 +327,7 @@ remove_one_block(struct mhp *m, uint32_t block, bool scrub)
 	struct mhp_block *slot = &m->blocks[block];
 
 	MHP_ASSERT(slot->state == MHP_OFFLINE);
+	MHP_ASSERT_DEBUG(m->blocks_present != 0);
 	account(m, slot, false);
 	slot->state = MHP_ABSENT; /* unpublish; from here nobody finds it */
 	for (uint32_t section = nr_sections(m); section-- > 0;)
@@ -426,6 +427,7 @@ mhp__add_memory(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *
 	uint64_t started_ns = m->ops->now_ns(m->port);
 	int err;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	mhp__phase_begin(m);
 	err = mhp__add_memory_foresee(m, span, opts, answer);
 	if (err == 0)

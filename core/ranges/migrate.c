@@ -187,23 +187,24 @@ prepare_page(struct pass *pass, const struct mhp_chunk *chunk)
 	enlist(pass, chunk, dst_pfn);
 }
 
+static bool
+is_excepted(const struct mhp__mover *mover, const struct mhp_chunk *chunk)
+{
+	return mover->excepts != NULL && mover->excepts(mover->m, chunk->owner, chunk->cookie);
+}
+
 static void
 pass_chunk(struct pass *pass, const struct mhp_chunk *chunk)
 {
 	struct mhp *m = pass->mover->m;
 
-	if (chunk->owner == MHP_OWNER_BAD)
-		return;
-	if (pass->mover->excepts != NULL &&
-	    pass->mover->excepts(m, chunk->owner, chunk->cookie))
-		return;
 	if (mhp__owner_movable(m, chunk->owner)) {
 		if (pass->owner != chunk->owner)
 			flush(pass);
 		prepare_page(pass, chunk);
 	} else if (chunk->owner == MHP_OWNER_NONE) {
 		leave(pass, MHP_CAUSE_IN_FLIGHT, MHP_EAGAIN, chunk);
-	} else {
+	} else if (chunk->owner != MHP_OWNER_BAD && !is_excepted(pass->mover, chunk)) {
 		leave(pass, MHP_CAUSE_UNMOVABLE, MHP_EBUSY, chunk);
 	}
 }

@@ -106,11 +106,11 @@ survey_chunk(struct mhp *m, const struct mhp_chunk *chunk, struct survey *survey
 
 	if (chunk->owner == MHP_OWNER_NONE)
 		return; /* cached, or on its way: not an obstacle yet */
-	if (survey->excepts != NULL && survey->excepts(m, chunk->owner, chunk->cookie))
-		return;
 	if (chunk->owner == MHP_OWNER_BAD) {
 		why->nr_bad += nr_pages;
 	} else if (!mhp__owner_movable(m, chunk->owner)) {
+		if (survey->excepts != NULL && survey->excepts(m, chunk->owner, chunk->cookie))
+			return;
 		why->nr_unmovable += nr_pages;
 		blame(m, why, MHP_CAUSE_UNMOVABLE, chunk);
 	} else {

@@ -121,6 +121,8 @@ zone_shrink(struct mhp *m, struct mhp_zone *zone, const struct mhp__range *range
 	uint64_t end_pfn = range->start_pfn + range->nr_pages;
 	uint32_t block = mhp__pfn_block(m, range->start_pfn);
 
+	MHP_ASSERT_DEBUG(zone->nr_blocks != 0 && zone->present >= range->nr_pages);
+	MHP_ASSERT_DEBUG(zone->start_pfn <= range->start_pfn && end_pfn <= zone->end_pfn);
 	zone->present -= range->nr_pages;
 	if (--zone->nr_blocks == 0)
 		zone->start_pfn = zone->end_pfn = 0;
@@ -173,6 +175,7 @@ mhp__online_pages_commit(struct mhp *m, const struct mhp__range *range, bool zer
 	update_node(m, range->node);
 	mhp__pages_open(m, range->start_pfn, range->nr_pages);
 
+	MHP_ASSERT_DEBUG(zone->present >= zone->managed);
 	tell(m, range, MHP_ONLINE_NOTICE);
 	if (first)
 		tell(m, range, MHP_NODE_FIRST_NOTICE);

@@ -26,6 +26,7 @@ mhp__hotplug_lock(struct mhp *m)
 void
 mhp__hotplug_unlock(struct mhp *m)
 {
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	mhp__phase_end(m);
 	atomic_store_explicit(&m->lock_owner, 0, memory_order_relaxed);
 	m->ops->unlock(m->port);

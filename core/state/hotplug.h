@@ -39,7 +39,7 @@ mhp__read_end(struct mhp *m, bool locked)
 /* ---- reading what holds still while pages move ---- */
 
 enum mhp__reader {
-	MHP__READER_OWN,                 /* this thread holds the lock, or looks already */
+	MHP__READER_OWN,                 /* this thread holds the lock, or is a reader already */
 	MHP__READER_LOCKED,
 	MHP__READER_STILL,
 };
@@ -56,7 +56,7 @@ mhp__reader_enter_still(struct mhp *m)
 	return false;
 }
 
-/* A holder of the lock is about to hold still, or to be done: waiting in the lock is for later. */
+/* Spin first: the holder is about to reach a quiet point or to finish. */
 static inline enum mhp__reader
 mhp__reader_begin(struct mhp *m)
 {
@@ -79,20 +79,21 @@ mhp__reader_begin(struct mhp *m)
 static inline void
 mhp__reader_end(struct mhp *m, enum mhp__reader how)
 {
+	MHP_ASSERT_DEBUG(how != MHP__READER_STILL || atomic_load(&m->readers) != 0);
 	if (how == MHP__READER_STILL)
 		atomic_fetch_sub(&m->readers, 1);
 	else if (how == MHP__READER_LOCKED)
 		mhp__hotplug_unlock(m);
 }
 
-/* Who looks, and calls somebody who looks again, says so: once the change waits for the first look,
- * a second one must not wait for the change. One at a time. */
+/* A reader that calls a function which may read again says so: once the change waits for the first
+ * reader, a second one of the same thread must not wait for the change. One at a time. */
 static inline void
 mhp__reader_nest(struct mhp *m)
 {
 	uint64_t self = m->ops->self(m->port), nobody = 0;
 
-	/* Bound: others who are here are about to look, too, and wait for nobody. */
+	/* Bound: the others here are readers, too, and wait for nobody. */
 	for (unsigned spins = 0; !atomic_compare_exchange_strong(&m->between, &nobody, self);
 	     spins++) {
 		nobody = 0;
@@ -106,18 +107,20 @@ mhp__reader_unnest(struct mhp *m)
 	atomic_store(&m->between, 0);
 }
 
-/* Of the holder of the lock: from here to mhp__still_end() nothing that others look at changes. */
+/* Of the holder of the lock: from here to mhp__still_end() nothing that readers see changes. */
 static inline void
 mhp__still_begin(struct mhp *m)
 {
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && atomic_load(&m->still) == 0);
 	atomic_store(&m->still, 1);
 }
 
 static inline void
 mhp__still_end(struct mhp *m)
 {
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && atomic_load(&m->still) == 1);
 	atomic_store(&m->still, 0);
-	/* Bound: nobody comes in any more, and a look is finite. */
+	/* Bound: nobody comes in any more, and a reader is short. */
 	for (unsigned spins = 0; atomic_load(&m->readers) != 0; spins++)
 		mhp_port_relax(spins);
 }

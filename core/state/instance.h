@@ -248,6 +248,14 @@ mhp__pageblock_bit(const struct mhp *m, uint64_t pfn)
 	return UINT64_C(1) << ((pfn & m->arena_mask) >> MHP_PAGEBLOCK_ORDER(m));
 }
 
+/* Does this thread hold the hotplug lock? For assertions: what changes blocks relies on it. */
+static inline bool
+mhp__hotplug_is_mine(const struct mhp *m)
+{
+	return atomic_load_explicit(&m->lock_owner, memory_order_relaxed) ==
+	       m->ops->self(m->port);
+}
+
 /* What names the offline under way: it starts at a time of its own. Never 0. */
 static inline uint32_t
 mhp__cancel_token(const struct mhp *m)

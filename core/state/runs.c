@@ -32,6 +32,7 @@ mhp__runs_update(struct mhp *m, struct mhp_blocks blocks)
 	/* The block behind the last one may now differ from it, or not any more. */
 	uint64_t last = (uint64_t)blocks.first + blocks.count;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	MHP_ASSERT(blocks.count > 0 && last <= m->geo.nr_blocks);
 	for (uint64_t block = blocks.first; block <= last && block < m->geo.nr_blocks; block++) {
 		uint32_t at = (uint32_t)block;

@@ -59,6 +59,7 @@ void
 mhp__trace(struct mhp *m, struct mhp_event event, uint64_t started_ns)
 {
 	_Static_assert(sizeof(event.phase_ns) == sizeof(m->phase_ns), "the same phases");
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m)); /* so numbers have no gaps */
 	MHP_ASSERT((unsigned)event.kind < MHP_EV_KINDS);
 	m->event_counts[event.kind]++;
 	event.seq = ++m->event_seq;

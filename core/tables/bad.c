@@ -25,6 +25,8 @@ mhp__bad_find(const struct mhp *m, uint64_t pfn)
 		else
 			high = middle;
 	}
+	MHP_ASSERT_DEBUG(low == 0 || m->bad[low - 1] < pfn);
+	MHP_ASSERT_DEBUG(low == m->nr_bad || m->bad[low] >= pfn);
 	return low;
 }
 
@@ -47,6 +49,7 @@ mhp__bad_insert(struct mhp *m, uint64_t pfn)
 {
 	uint32_t at = mhp__bad_find(m, pfn);
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	MHP_ASSERT(pfn < mhp__max_pfn(m));
 	if (known(m, at, pfn))
 		return MHP_EHWPOISON;
@@ -64,6 +67,7 @@ mhp__bad_delete(struct mhp *m, uint64_t pfn)
 {
 	uint32_t at = mhp__bad_find(m, pfn);
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	if (!known(m, at, pfn))
 		return MHP_ENOENT;
 	m->nr_bad--;

@@ -142,6 +142,7 @@ mhp__notify_going(struct mhp *m, const struct mhp_notice *notice, enum mhp_notic
 	unsigned nr = sort(m, ids);
 	struct mhp_notice undo = *notice;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m)); /* so the table holds still */
 	undo.kind = cancel;
 	for (unsigned i = 0; i < nr; i++) {
 		int err = tell(m, ids[i], notice);
