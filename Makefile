@@ -5,13 +5,15 @@ BUILD ?= build
 PREFIX ?= /usr/local
 OPS ?= 100000000
 SEED ?= 1
+SECONDS ?= 60
 
-.PHONY: help test check-full coverage soak bench run run-sim run-bare install clean deps-%
+.PHONY: help test check-full coverage fuzz soak bench run run-sim run-bare install clean deps-%
 
 help:
 	@echo 'make test          build with gcc and clang, run all tests: ends with "N passed, N failed"'
 	@echo 'make check-full    the same under ASan+UBSan and TSan, and longer'
 	@echo 'make coverage      branches of core/ that the tests take, by file'
+	@echo 'make fuzz          parsers under libFuzzer, SECONDS=$(SECONDS) each'
 	@echo 'make soak          one long seeded simulation: OPS=$(OPS) SEED=$(SEED)'
 	@echo 'make bench         cost of pages, blocks, moves and forks, each beside what it compares to'
 	@echo 'make run           an example: the memory of a busy program leaves from under it'
@@ -42,6 +44,9 @@ check-full: deps-full
 
 coverage: deps-test
 	@scripts/coverage $(BUILD)/coverage
+
+fuzz: deps-test
+	@scripts/fuzz '' $(SECONDS)
 
 soak: deps-test
 	@scripts/build $(BUILD)/gcc gcc -Dwerror=true

@@ -6,6 +6,7 @@
  * texts that a terminal obeys. Everything is checked once, when it is read; behind that, members
  * have the type that is asked for or count as missing.
  */
+#define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -169,7 +169,9 @@ mhp_size_text(uint64_t bytes, char text[MHP_SIZE_TEXT])
 	while (unit < 5 && bytes >> (10 * (unit + 1)) != 0)
 		unit++;
 	uint64_t whole = bytes >> (10 * unit), rest = bytes - (whole << (10 * unit));
-	uint64_t tenths = unit == 0 ? 0 : ((rest >> (10 * (unit - 1))) * 10 + 512) >> 10;
+	/* Rounded once, from all of it: it must read as itself. */
+	uint64_t half = unit == 0 ? 0 : UINT64_C(1) << (10 * unit - 1);
+	uint64_t tenths = (rest * 10 + half) >> (10 * unit);
 	bool is_whole = rest == 0;
 	whole += tenths / 10;
 	do {

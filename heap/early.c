@@ -17,7 +17,11 @@
 #include <unistd.h>
 
 /* Loops shall not become calls of strlen() or memmove(). */
+#ifdef __clang__
+#define PLAIN __attribute__((no_builtin))
+#else
 #define PLAIN __attribute__((optimize("no-tree-loop-distribute-patterns")))
+#endif
 
 extern void __asan_init(void) __attribute__((weak));
 extern void __tsan_init(void) __attribute__((weak));
