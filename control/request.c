@@ -5,7 +5,7 @@
  * Whatever a client sends, it gets exactly one JSON object. Nothing is done before the whole line
  * was understood: each request has a set of fields that it needs and one of those that it takes,
  * and any other is an error, so that a rehearsal that this pool does not know is never the real
- * thing (R67). A request is dropped when its client is gone before it begins. What blocks it names
+ * thing (R67). A change is dropped when its client is gone before it begins. What blocks it names
  * are those that were there when it came (R69): `as_of` says so unless the client did.
  */
 #define _GNU_SOURCE
@@ -94,9 +94,8 @@ await_turn(const struct mhp__out *out)
 static void
 carry_out(struct mhp__out *out, size_t request, const struct mhp__fields *fields)
 {
-	if (requests[request].waits == LOOKS) {
-		if (!mhp__client_gone(out->fd))
-			requests[request].fn(out, fields);
+	if (requests[request].waits == LOOKS) { /* and cancel, whose client does not stay */
+		requests[request].fn(out, fields);
 	} else if (mhp__wait_begin()) {
 		if (requests[request].waits == WAITS)
 			await_turn(out);

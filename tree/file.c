@@ -70,7 +70,6 @@ tree_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 static int
 take_picture(struct tree_call *call, struct tree_node node, struct open_file *file)
 {
-	char name[80];
 	struct mhp__line line;
 	struct json_object *text;
 	bool answered;
@@ -79,9 +78,7 @@ take_picture(struct tree_call *call, struct tree_node node, struct open_file *fi
 		file->length = (size_t)(stpcpy(file->text, "none\n") - file->text);
 		return 0;
 	}
-	tree_request_name(call->tree, node, name, sizeof(name));
-	mhp__line_begin(&line, "read");
-	mhp__line_text(&line, MHP__F_ATTR, name);
+	tree_request(call->tree, node, "read", &line);
 	struct json_object *answer = tree_ask(call, &line, &err, &answered);
 	if (answer == NULL)
 		return err;
@@ -126,17 +123,6 @@ tree_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 
 /* ---- write ---- */
 
-static void
-compose(const struct tree *tree, struct tree_node node, const char *data, size_t size,
-	struct mhp__line *line)
-{
-	char name[80];
-	tree_request_name(tree, node, name, sizeof(name));
-	mhp__line_begin(line, "write");
-	mhp__line_text(line, MHP__F_ATTR, name);
-	mhp__line_bytes(line, MHP__F_VALUE, data, strnlen(data, size));
-}
-
 /* Only blocks have something that can take long, and be cancelled. */
 static long
 block_of(const struct tree *tree, struct tree_node node)
@@ -164,7 +150,8 @@ tree_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 	}
 	if (!tree_op_begin(&call, req, block_of(tree, node)))
 		return;
-	compose(tree, node, data, size, &line);
+	tree_request(tree, node, "write", &line);
+	mhp__line_bytes(&line, MHP__F_VALUE, data, strnlen(data, size));
 	json_object_put(tree_ask(&call, &line, &err, &answered));
 	tree_op_done(req);
 	if (err != 0)

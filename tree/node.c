@@ -21,6 +21,14 @@
 #define NODE_PREFIX "node"
 #define NODES_MAX 255U
 
+/* Of an inode number: kind, index, generation, block. */
+#define BLOCK_BITS 24U
+#define GENERATION_BITS 27U
+#define INDEX_BITS 8U
+#define GENERATION_MAX ((UINT32_C(1) << GENERATION_BITS) - 1)
+
+_Static_assert(TREE_ATTRS_MAX <= 1U << INDEX_BITS, "an index has its bits");
+
 /* Folders that are always there. Where the root is the folder of the blocks, what is below it. */
 static const struct {
 	enum tree_root root;
@@ -55,16 +63,24 @@ tree_ino(const struct tree *tree, struct tree_node node)
 {
 	if (node.kind == root_kind(tree))
 		return ROOT_INO;
-	return (uint64_t)node.kind << 56 | (uint64_t)node.index << 32 | node.block;
+	/* Beyond what has room, it is whichever block is there. */
+	uint64_t generation = node.generation <= GENERATION_MAX ? node.generation : 0;
+	return (((uint64_t)node.kind << INDEX_BITS | node.index) << GENERATION_BITS | generation)
+		       << BLOCK_BITS | node.block;
 }
 
 struct tree_node
 tree_node_of(const struct tree *tree, uint64_t ino)
 {
+	struct tree_node node = { .block = ino & ((1U << BLOCK_BITS) - 1) };
 	if (ino == ROOT_INO)
 		return (struct tree_node){ .kind = root_kind(tree) };
-	return (struct tree_node){ (enum tree_kind)(ino >> 56), ino >> 32 & 0xffffff,
-				   (uint32_t)ino };
+	ino >>= BLOCK_BITS;
+	node.generation = ino & GENERATION_MAX;
+	ino >>= GENERATION_BITS;
+	node.index = ino & ((1U << INDEX_BITS) - 1);
+	node.kind = (enum tree_kind)(ino >> INDEX_BITS);
+	return node;
 }
 
 unsigned
@@ -96,13 +112,19 @@ tree_link(const struct tree *tree, struct tree_node node, char *text, size_t siz
 }
 
 void
-tree_request_name(const struct tree *tree, struct tree_node node, char *text, size_t size)
+tree_request(const struct tree *tree, struct tree_node node, const char *word,
+	     struct mhp__line *line)
 {
 	const struct tree_attr *attr = &tree->attrs[node.index % TREE_ATTRS_MAX];
+	char name[96];
+	mhp__line_begin(line, word);
 	if (attr->place == TREE_BLOCK)
-		snprintf(text, size, BLOCK_PREFIX "%u/%s", node.block, attr->path);
+		snprintf(name, sizeof(name), BLOCK_PREFIX "%u/%s", node.block, attr->path);
 	else
-		snprintf(text, size, "%s", attr->path);
+		snprintf(name, sizeof(name), "%s", attr->path);
+	mhp__line_text(line, MHP__F_ATTR, name);
+	if (node.generation != 0)
+		mhp__line_number(line, MHP__F_AS_OF, node.generation);
 }
 
 /* ---- names ---- */
@@ -121,37 +143,40 @@ parse_name(const char *name, const char *prefix, uint32_t max, uint32_t *ret_num
 	return *end == 0 && number <= max;
 }
 
-/* The node of a block; -ENOENT: there is no such block. */
+/* A number that the pool knows of the block of a node; -ENOENT: there is no such block. */
 static int
-node_of_block(struct tree_call *call, uint32_t block, uint32_t *ret_node)
+block_number(struct tree_call *call, struct tree_node of, const char *attr, uint32_t *ret_number)
 {
 	char name[64];
 	struct mhp__line line;
 	struct json_object *text;
 	bool answered;
 	int err;
-	snprintf(name, sizeof(name), BLOCK_PREFIX "%u/node", block);
+	snprintf(name, sizeof(name), BLOCK_PREFIX "%u/%s", of.block, attr);
 	mhp__line_begin(&line, "read");
 	mhp__line_text(&line, MHP__F_ATTR, name);
+	if (of.generation != 0)
+		mhp__line_number(&line, MHP__F_AS_OF, of.generation);
 	struct json_object *answer = tree_ask(call, &line, &err, &answered);
 	if (answer == NULL)
 		return answered ? -ENOENT : err;
 	if (json_object_object_get_ex(answer, "text", &text))
-		*ret_node = (uint32_t)strtoul(json_object_get_string(text), NULL, 10);
+		*ret_number = (uint32_t)strtoul(json_object_get_string(text), NULL, 10);
 	json_object_put(answer);
 	return 0;
 }
 
 static bool
 find_attr(const struct tree *tree, enum tree_place place, const char *folder, const char *name,
-	  uint32_t block, struct tree_node *ret_node)
+	  struct tree_node parent, struct tree_node *ret_node)
 {
 	unsigned index = tree_find(tree, place, folder, name, 0);
-	*ret_node = (struct tree_node){ TREE_ATTR, index, block };
+	enum tree_kind kind = TREE_ATTR;
 	if (index == tree->nr_attrs && *folder == 0) { /* or is it a folder itself? */
 		index = tree_find(tree, place, name, NULL, 0);
-		*ret_node = (struct tree_node){ TREE_FOLDER, index, block };
+		kind = TREE_FOLDER;
 	}
+	*ret_node = (struct tree_node){ kind, index, parent.block, parent.generation };
 	return index != tree->nr_attrs;
 }
 
@@ -160,40 +185,42 @@ static int
 lookup_block(struct tree_call *call, const char *name, struct tree_node parent,
 	     struct tree_node *ret_node)
 {
-	uint32_t block, node = 0;
-	if (!parse_name(name, BLOCK_PREFIX, UINT32_MAX - 1, &block))
+	struct tree_node found = { .kind = TREE_BLOCK_FOLDER };
+	uint32_t node = 0;
+	if (!parse_name(name, BLOCK_PREFIX, (1U << BLOCK_BITS) - 1, &found.block))
 		return -ENOENT;
-	int err = node_of_block(call, block, &node);
-	if (parent.kind == TREE_MEMORY) {
-		/* chmem and lsmem look for block 0 to learn whether there are zones at all. */
-		if (err == -ENOENT && block == 0)
-			*ret_node = (struct tree_node){ TREE_NO_BLOCK, 0, 0 };
-		else
-			*ret_node = (struct tree_node){ TREE_BLOCK_FOLDER, 0, block };
-		return err == -ENOENT && block == 0 ? 0 : err;
+	if (parent.kind != TREE_MEMORY) {
+		int err = block_number(call, found, "node", &node);
+		found.kind = parent.kind == TREE_NODE ? TREE_NODE_BLOCK : TREE_BUS_BLOCK;
+		found.index = parent.index;
+		*ret_node = found;
+		return err == 0 && parent.kind == TREE_NODE && node != parent.index ? -ENOENT : err;
 	}
-	if (parent.kind == TREE_BUS_DEVICES)
-		*ret_node = (struct tree_node){ TREE_BUS_BLOCK, 0, block };
-	else
-		*ret_node = (struct tree_node){ TREE_NODE_BLOCK, parent.index, block };
-	return err == 0 && parent.kind == TREE_NODE && node != parent.index ? -ENOENT : err;
+	int err = block_number(call, found, "generation", &found.generation);
+	/* chmem and lsmem look for block 0 to learn whether there are zones at all. */
+	if (err == -ENOENT && found.block == 0) {
+		found.kind = TREE_NO_BLOCK;
+		err = 0;
+	}
+	*ret_node = found;
+	return err;
 }
 
 static int
-lookup_in_block(struct tree_call *call, uint32_t block, const char *name,
+lookup_in_block(struct tree_call *call, struct tree_node block, const char *name,
 		struct tree_node *ret_node)
 {
 	uint32_t asked, node = 0;
 	if (find_attr(call->tree, TREE_BLOCK, "", name, block, ret_node))
 		return 0;
 	if (strcmp(name, "subsystem") == 0) {
-		*ret_node = (struct tree_node){ TREE_BLOCK_SUBSYSTEM, 0, block };
+		*ret_node = (struct tree_node){ .kind = TREE_BLOCK_SUBSYSTEM, .block = block.block };
 		return 0;
 	}
 	if (!parse_name(name, NODE_PREFIX, NODES_MAX, &asked))
 		return -ENOENT;
-	int err = node_of_block(call, block, &node);
-	*ret_node = (struct tree_node){ TREE_BLOCK_NODE, node, block };
+	int err = block_number(call, block, "node", &node);
+	*ret_node = (struct tree_node){ TREE_BLOCK_NODE, node, block.block, 0 };
 	return err == 0 && node != asked ? -ENOENT : err;
 }
 
@@ -205,7 +232,7 @@ lookup_node(struct tree_call *call, const char *name, struct tree_node *ret_node
 	if (!parse_name(name, NODE_PREFIX, NODES_MAX, &node))
 		return -ENOENT;
 	int err = tree_runs_load(call, (int)node, &runs);
-	*ret_node = (struct tree_node){ TREE_NODE, node, 0 };
+	*ret_node = (struct tree_node){ .kind = TREE_NODE, .index = node };
 	if (err == 0 && runs.nr == 0)
 		err = -ENOENT;
 	tree_runs_free(&runs);
@@ -235,19 +262,19 @@ tree_lookup(struct tree_call *call, struct tree_node parent, const char *name,
 		return 0;
 	switch (parent.kind) {
 	case TREE_MEMORY:
-		if (find_attr(tree, TREE_POOL, "", name, 0, ret_node))
+		if (find_attr(tree, TREE_POOL, "", name, parent, ret_node))
 			return 0;
 		return lookup_block(call, name, parent, ret_node);
 	case TREE_PARAMETERS:
-		return find_attr(tree, TREE_PARAMETER, "", name, 0, ret_node) ? 0 : -ENOENT;
+		return find_attr(tree, TREE_PARAMETER, "", name, parent, ret_node) ? 0 : -ENOENT;
 	case TREE_BLOCK_FOLDER:
-		return lookup_in_block(call, parent.block, name, ret_node);
+		return lookup_in_block(call, parent, name, ret_node);
 	case TREE_FOLDER:
 		tree_attr_folder(&tree->attrs[parent.index], folder, sizeof(folder));
-		return find_attr(tree, tree->attrs[parent.index].place, folder, name, parent.block,
+		return find_attr(tree, tree->attrs[parent.index].place, folder, name, parent,
 				 ret_node) ? 0 : -ENOENT;
 	case TREE_NO_BLOCK:
-		*ret_node = (struct tree_node){ TREE_NO_ZONES, 0, 0 };
+		*ret_node = (struct tree_node){ .kind = TREE_NO_ZONES };
 		return strcmp(name, "valid_zones") == 0 ? 0 : -ENOENT;
 	case TREE_NODES:
 		return lookup_node(call, name, ret_node);
@@ -276,16 +303,16 @@ static void
 add_attrs(const struct tree *tree, struct tree_listing *listing, enum tree_place place,
 	  const char *folder)
 {
-	uint32_t block = listing->folder.block;
+	uint32_t block = listing->folder.block, generation = listing->folder.generation;
 	char name[64];
 	for (unsigned i = 0; (i = tree_find(tree, place, folder, NULL, i)) < tree->nr_attrs; i++)
 		add_fixed(listing, tree_attr_name(&tree->attrs[i]),
-			  (struct tree_node){ TREE_ATTR, i, block });
+			  (struct tree_node){ TREE_ATTR, i, block, generation });
 	for (unsigned i = 0; *folder == 0 && i < tree->nr_attrs; i++) {
 		if (tree->attrs[i].place != place || !tree->attrs[i].opens_folder)
 			continue;
 		tree_attr_folder(&tree->attrs[i], name, sizeof(name));
-		add_fixed(listing, name, (struct tree_node){ TREE_FOLDER, i, block });
+		add_fixed(listing, name, (struct tree_node){ TREE_FOLDER, i, block, generation });
 	}
 }
 
@@ -294,13 +321,13 @@ list_block(struct tree_call *call, struct tree_listing *listing)
 {
 	uint32_t node = 0, block = listing->folder.block;
 	char name[32];
-	int err = node_of_block(call, block, &node);
+	int err = block_number(call, listing->folder, "node", &node);
 	if (err != 0)
 		return err;
 	add_attrs(call->tree, listing, TREE_BLOCK, "");
-	add_fixed(listing, "subsystem", (struct tree_node){ TREE_BLOCK_SUBSYSTEM, 0, block });
+	add_fixed(listing, "subsystem", (struct tree_node){ TREE_BLOCK_SUBSYSTEM, 0, block, 0 });
 	snprintf(name, sizeof(name), NODE_PREFIX "%u", node);
-	add_fixed(listing, name, (struct tree_node){ TREE_BLOCK_NODE, node, block });
+	add_fixed(listing, name, (struct tree_node){ TREE_BLOCK_NODE, node, block, 0 });
 	return 0;
 }
 
@@ -317,7 +344,7 @@ list_nodes(struct tree_call *call, struct tree_listing *listing)
 		if (!there[node])
 			continue;
 		snprintf(name, sizeof(name), NODE_PREFIX "%u", node);
-		add_fixed(listing, name, (struct tree_node){ TREE_NODE, node, 0 });
+		add_fixed(listing, name, (struct tree_node){ .kind = TREE_NODE, .index = node });
 	}
 	tree_runs_free(&runs);
 	return err;
@@ -356,7 +383,7 @@ tree_list(struct tree_call *call, struct tree_node folder, struct tree_listing *
 		add_attrs(tree, listing, tree->attrs[folder.index].place, name);
 		return 0;
 	case TREE_NO_BLOCK:
-		add_fixed(listing, "valid_zones", (struct tree_node){ TREE_NO_ZONES, 0, 0 });
+		add_fixed(listing, "valid_zones", (struct tree_node){ .kind = TREE_NO_ZONES });
 		return 0;
 	default:
 		return 0;
@@ -381,6 +408,6 @@ tree_listing_at(const struct tree_listing *listing, uint64_t at, char *name, siz
 	if (run == NULL)
 		return false;
 	snprintf(name, size, BLOCK_PREFIX "%u", block);
-	*ret_node = (struct tree_node){ kinds[listing->folder.kind], listing->folder.index, block };
+	*ret_node = (struct tree_node){ kinds[listing->folder.kind], listing->folder.index, block, 0 };
 	return true;
 }

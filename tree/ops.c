@@ -48,8 +48,10 @@ tree_op_done(fuse_req_t req)
 void
 tree_stat(const struct tree *tree, struct tree_node node, struct stat *ret_stat)
 {
+	unsigned mode = tree_mode(tree, node);
+	node.generation = 0; /* a listing does not know it, and shall say the same */
 	*ret_stat = (struct stat){
-		.st_ino = tree_ino(tree, node), .st_mode = tree_mode(tree, node),
+		.st_ino = tree_ino(tree, node), .st_mode = mode,
 		.st_nlink = 1, .st_uid = getuid(), .st_gid = getgid(),
 		.st_blksize = TREE_FILE_BYTES,
 		.st_atim = tree->mounted, .st_mtim = tree->mounted, .st_ctim = tree->mounted,
@@ -164,8 +166,9 @@ fill(fuse_req_t req, const struct open_folder *folder, uint64_t at, char *buffer
 		if (at >= 2 &&
 		    !tree_listing_at(&folder->listing, at - 2, name, sizeof(name), &node))
 			return used;
-		st.st_ino = tree_ino(tree, node);
 		st.st_mode = tree_mode(tree, node);
+		node.generation = 0;
+		st.st_ino = tree_ino(tree, node);
 		size_t need = fuse_add_direntry(req, buffer + used, size - used, name, &st,
 						(off_t)(at + 1));
 		if (need > size - used)

@@ -149,6 +149,9 @@ struct tree_node {
 	enum tree_kind kind;
 	uint32_t index;
 	uint32_t block;
+	/* The generation of the block that was there when it was looked up: what is opened there
+	 * means that block for ever, and no other that comes in its place. 0: whichever is there. */
+	uint32_t generation;
 };
 
 uint64_t tree_ino(const struct tree *tree, struct tree_node node);
@@ -157,8 +160,9 @@ struct tree_node tree_node_of(const struct tree *tree, uint64_t ino);
 unsigned tree_mode(const struct tree *tree, struct tree_node node);
 /* Where a link points. */
 void tree_link(const struct tree *tree, struct tree_node node, char *text, size_t size);
-/* The name of an attribute in requests: memory3/state. */
-void tree_request_name(const struct tree *tree, struct tree_node node, char *text, size_t size);
+/* Begin a request about an attribute: `read` or `write`. */
+void tree_request(const struct tree *tree, struct tree_node node, const char *word,
+		  struct mhp__line *line);
 /* Find `name` in a folder; 0, -ENOENT, or the pool is gone. */
 int tree_lookup(struct tree_call *call, struct tree_node parent, const char *name,
 		struct tree_node *ret_node);

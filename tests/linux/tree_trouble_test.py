@@ -5,6 +5,7 @@ the mount or the pool ends (R48, R52).
 
 What never ends would run into the offline's deadline; the waits here are bounded below it.
 """
+import json
 import os
 import signal
 import subprocess
@@ -130,6 +131,41 @@ def end_mount(pool, number):
     settled(pool, again)
 
 
+def replace_block(pool, tree):
+    """R69: what was opened of a block that is gone never means the one that comes in its place."""
+    block = json.loads(pool.command("add", "128M", "--offline", "--json"))["first"]
+    path = f"{tree}/memory{block}"
+    held = os.open(f"{path}/state", os.O_RDWR)
+    folder = os.open(path, os.O_RDONLY)
+    os.chdir(path)
+    pool.command("remove", str(block))
+    for what in (lambda: os.pread(held, 10, 0), lambda: os.write(held, b"online")):
+        gone(what)
+    pool.command("add", "128M", "--offline")
+    check(read(f"{path}/state") == b"offline\n", "the new block is not there")
+    for what in (lambda: os.pread(held, 10, 0), lambda: os.write(held, b"online")):
+        gone(what)
+    for at in ".", f"/proc/self/fd/{folder}":
+        check(write(f"{at}/state", b"online") == "ENODEV", "a write through", at)
+        check(read(f"{at}/power/control") == "ENODEV", "a read through", at)
+    check(os.listdir(folder) == [], "the folder of what is gone has files")
+    check(read(f"{path}/state") == b"offline\n", "a write to what is gone has reached the new block")
+    check(tree_pool.write(f"{path}/state", b"online") == "6", "the new block is not online")
+    os.chdir("/")
+    os.close(held)
+    os.close(folder)
+    pool.command("remove", str(block))
+
+
+def gone(what):
+    try:
+        what()
+    except OSError as error:
+        check(error.errno in (tree_pool.errno.ENODEV, tree_pool.errno.ENOENT), "not gone:", error)
+        return
+    raise tree_pool.Failure("a block that is gone is still there")
+
+
 def stop_pool(pool, tree):
     """A pool that is stopped keeps readers waiting, but not from being killed."""
     pool.program.send_signal(signal.SIGSTOP)
@@ -180,6 +216,7 @@ def test(pool, build):
     check(any(crowd(pool, tree) for _ in range(5)), "so many may wait that none is left to cancel")
     end_mount(pool, signal.SIGTERM)
     end_mount(pool, signal.SIGKILL)
+    replace_block(pool, tree)
     stop_pool(pool, tree)
     pool.uncover()
     kill_pool(pool, tree)
