@@ -129,6 +129,12 @@ int cli_await(const struct mhp__peer *peer, int fd, struct cli_wait wait, char *
 /* What the process of a pool has resident; 0: not known. */
 uint64_t cli_resident(const struct mhp__peer *pool);
 
+/* ---- library.c ---- */
+
+/* A path of the library that is preloaded, as the loader can take it; false: there is none, and
+ * that was said. */
+bool cli_library(char *path, size_t size);
+
 /* ---- text.c ---- */
 
 /* 134217728 -> "128M"; one of a few static buffers. */

@@ -3,7 +3,7 @@
  * run.c - memplug run: start a program with its heap in a pool.
  *
  * Everything is said through the environment, to libmemplug-heap.so, which is preloaded. The
- * library is looked for beside the command, as it is built, and where it is installed.
+ * library is looked for beside the command, as it is built, and where it is installed (library.c).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -16,33 +16,8 @@
 #include "cli.h"
 #include "program.h"
 
-#define LIBRARY "libmemplug-heap.so"
 /* Smaller mappings of the program stay outside of the pool; V8 maps its heap in pieces of this. */
 #define MMAP_LEAST "256K"
-
-/* Where the library is, in path. */
-static bool
-find_library(char *path, size_t size)
-{
-	static const char *const places[] = {
-		"", "../heap/", "../lib/x86_64-linux-gnu/", "../lib/", "../lib64/",
-	};
-	const char *given = getenv("MEMPLUG_HEAP_LIBRARY");
-	char own[PATH_MAX];
-	ssize_t length = readlink("/proc/self/exe", own, sizeof(own) - 1);
-	if (given != NULL)
-		return snprintf(path, size, "%s", given) < (int)size && access(path, R_OK) == 0;
-	if (length <= 0)
-		return false;
-	own[length] = 0;
-	char *slash = strrchr(own, '/');
-	slash[1] = 0;
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-		if (snprintf(path, size, "%s%s%s", own, places[i], LIBRARY) < (int)size &&
-		    access(path, R_OK) == 0)
-			return true;
-	return false;
-}
 
 static void
 set_preload(const char *library)
@@ -184,11 +159,8 @@ cli_run(struct cli *cli)
 		return cli_usage(cli, "--huge %s: it is auto, large or none",
 				 getenv("MEMPLUG_HUGE"));
 	prepare_start(cli->argv[i]);
-	if (!find_library(library, sizeof(library))) {
-		fprintf(stderr, "memplug: %s is neither beside this command nor installed\n",
-			LIBRARY);
+	if (!cli_library(library, sizeof(library)))
 		return CLI_REFUSED;
-	}
 	set_preload(library);
 	execvp(cli->argv[i], cli->argv + i);
 	int status = errno == ENOENT || errno == ENOTDIR ? 127 : 126; /* as a shell says it */

@@ -214,7 +214,7 @@ lookup_in_block(struct tree_call *call, struct tree_node block, const char *name
 	if (find_attr(call->tree, TREE_BLOCK, "", name, block, ret_node))
 		return 0;
 	if (strcmp(name, "subsystem") == 0) {
-		*ret_node = (struct tree_node){ .kind = TREE_BLOCK_SUBSYSTEM, .block = block.block };
+		*ret_node = (struct tree_node){ TREE_BLOCK_SUBSYSTEM, 0, block.block, 0 };
 		return 0;
 	}
 	if (!parse_name(name, NODE_PREFIX, NODES_MAX, &asked))
@@ -408,6 +408,7 @@ tree_listing_at(const struct tree_listing *listing, uint64_t at, char *name, siz
 	if (run == NULL)
 		return false;
 	snprintf(name, size, BLOCK_PREFIX "%u", block);
-	*ret_node = (struct tree_node){ kinds[listing->folder.kind], listing->folder.index, block, 0 };
+	*ret_node = (struct tree_node){ kinds[listing->folder.kind], listing->folder.index, block,
+					0 };
 	return true;
 }

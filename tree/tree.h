@@ -149,8 +149,8 @@ struct tree_node {
 	enum tree_kind kind;
 	uint32_t index;
 	uint32_t block;
-	/* The generation of the block that was there when it was looked up: what is opened there
-	 * means that block for ever, and no other that comes in its place. 0: whichever is there. */
+	/* Of the block that was there when it was looked up: what is opened there means that block
+	 * for ever, and no other that comes in its place. 0: whichever is there. */
 	uint32_t generation;
 };
 

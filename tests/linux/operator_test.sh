@@ -238,6 +238,14 @@ kill -KILL "$program"
 wait "$program" 2>/dev/null
 exec 3>&-
 
+# ---- it works where it was installed, whatever the folder is called
+
+mkdir -p "$dir/my programs: new/bin" "$dir/my programs: new/lib"
+cp "$memplug" "$dir/my programs: new/bin" && cp "$build/heap/libmemplug-heap.so" "$dir/my programs: new/lib"
+said=$("$dir/my programs: new/bin/memplug" run --name blank --boot 16M --block-size 16M -- "$memplug" -p blank \
+	get pool_name 2>"$dir/err") || fail "run from a folder with a blank"
+[ "$said" = blank ] || fail "a folder with a blank: no pool"
+
 # ---- the environment is read like options are; a name may have any bytes
 
 for setting in MEMPLUG_BOOT=064M MEMPLUG_MAX=lots MEMPLUG_BLOCK_SIZE=1; do
