@@ -56,7 +56,7 @@ for kind in nested types numbers huge keys escapes refusal cut bytes; do
 		# shellcheck disable=SC2086
 		survives $kind $command
 	done
-	[ $kind != huge ] || kill "${pools##* }"
+	[ "$kind" != huge ] || kill "${pools##* }"
 done
 timeout -s KILL 120 "$memplug" ps >"$dir/out" 2>"$dir/err" || fail "ps with odd pools"
 
@@ -73,19 +73,34 @@ import json, sys
 pools = {pool["name"]: pool for pool in json.load(open(sys.argv[1]))["pools"]}
 assert pools["silent"]["answers"] is False and pools["silent"]["pid"] > 0
 END
+# All at once: most of their time is waiting. In words: status, pool, command.
+waits() {
+	want=$1 pool=$2 log="$dir/wait.$(echo "$*" | tr ' ' -)"
+	shift 2
+	timeout -s KILL 100 "$memplug" -p "$pool" "$@" >"$log.out" 2>"$log"
+	got=$?
+	[ $got = "$want" ] && cat "$log" "$log.out" | grep -q . || echo "$* with a $pool pool: status $got" >>"$dir/wrong"
+}
+interrupted() {
+	timeout --foreground -s "$1" -k 60 2 "$memplug" -p "$2" remove 3 >/dev/null 2>&1
+	[ $? -le 124 ] || echo "SIG$1 does not end a command that waits for a $2 pool" >>"$dir/wrong"
+}
 for command in list 'remove 3' 'add 1G' monitor status metrics; do
 	# shellcheck disable=SC2086
-	timeout -s KILL 60 "$memplug" -p silent $command >"$dir/out" 2>"$dir/err"
-	[ $? = 1 ] || fail "memplug $command with a silent pool: not status 1"
+	waits 1 silent $command &
+	waiting="${waiting:-} $!"
 done
-grep -q "does not answer" "$dir/err" || fail "no word of a pool that does not answer"
-survives endless list
 for signal in TERM INT HUP; do
 	for kind in silent trickle; do
-		timeout --foreground -s $signal -k 30 1 "$memplug" -p $kind remove 3 >"$dir/out" 2>"$dir/err"
-		[ $? -le 124 ] || fail "SIG$signal does not end a command that waits for a $kind pool"
+		interrupted $signal $kind &
+		waiting="$waiting $!"
 	done
 done
+# shellcheck disable=SC2086
+wait $waiting
+[ ! -e "$dir/wrong" ] || fail "$(cat "$dir/wrong")"
+grep -q "does not answer" "$dir/wait.1-silent-list" || fail "no word of a pool that does not answer"
+survives endless list
 
 # ---- a folder and a socket that are somebody else's
 

@@ -14,7 +14,8 @@ dir=$(mktemp -d)
 mkdir -m 700 "$dir/run"
 export MEMPLUG_RUNTIME_DIR="$dir/run"
 name='a "q" \ day'
-program= exporter=
+program=''
+exporter=''
 trap 'for one in $program $exporter; do kill -KILL "$one" 2>/dev/null; done; rm -rf "$dir"' EXIT
 
 fail() {
