@@ -4,6 +4,8 @@
 # terminal (R68); folders and sockets that are somebody else's.
 #
 # usage: hostile_test.sh BUILD_DIR
+#
+# shellcheck disable=SC2086
 set -u
 build=$1
 memplug="$build/cli/memplug"
@@ -107,9 +109,8 @@ survives endless list
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	user=$((40000 + $$ % 20000))
 	place=/tmp/memplug-$user
-	as_user() {
-		env -u MEMPLUG_RUNTIME_DIR -u XDG_RUNTIME_DIR setpriv --reuid $user --regid $user --clear-groups "$@"
-	}
+	# No function: in the background that would be a shell more, which is killed in place of the command.
+	as_user="env -u MEMPLUG_RUNTIME_DIR -u XDG_RUNTIME_DIR setpriv --reuid $user --regid $user --clear-groups"
 	mkdir -m 755 "$place" || fail "cannot make $place"
 	trap 'for pool in $pools; do kill "$pool" 2>/dev/null; done; rm -rf "$dir" "$place"' EXIT
 	"$python" "$here/hostile.py" "$place" escapes root-s >"$dir/listens.root-s" &
@@ -118,20 +119,20 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	chmod 666 "$place"/*.sock
 	chmod 755 "$dir"
 	cp "$memplug" "$dir/memplug" && chmod 755 "$dir/memplug"
-	as_user "$dir/memplug" ps >"$dir/out" 2>"$dir/err"
+	$as_user "$dir/memplug" ps >"$dir/out" 2>"$dir/err"
 	grep -q root-s "$dir/out" && fail "the folder of another user is trusted"
 	grep -q "not trusted" "$dir/err" || fail "no word of a folder that is not trusted"
 	# The folder is the user's, the socket in it is not.
 	chown $user:$user "$place"
-	as_user "$dir/memplug" ps >"$dir/out" 2>"$dir/err" || fail "ps of a user"
+	$as_user "$dir/memplug" ps >"$dir/out" 2>"$dir/err" || fail "ps of a user"
 	grep -q root-s "$dir/out" && fail "a socket of another user is trusted"
 	chmod 777 "$place"
-	as_user "$dir/memplug" ps >"$dir/out" 2>"$dir/err"
+	$as_user "$dir/memplug" ps >"$dir/out" 2>"$dir/err"
 	grep -q "not trusted" "$dir/err" || fail "a folder that all may write to is trusted"
 	# Root sees the pools of others, and whose they are.
 	chmod 700 "$place"
 	rm -f "$place"/*
-	as_user "$python" "$here/hostile.py" "$place" types "user-$user" >"$dir/listens.user" &
+	$as_user "$python" "$here/hostile.py" "$place" types "user-$user" >"$dir/listens.user" &
 	pools="$pools $!"
 	for _ in $(seq 2400); do [ -s "$dir/listens.user" ] && break; sleep 0.05; done
 	env -u MEMPLUG_RUNTIME_DIR "$memplug" ps >"$dir/out" 2>"$dir/err" || fail "ps of root"
