@@ -122,6 +122,10 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	$as_user "$dir/memplug" ps >"$dir/out" 2>"$dir/err"
 	grep -q root-s "$dir/out" && fail "the folder of another user is trusted"
 	grep -q "not trusted" "$dir/err" || fail "no word of a folder that is not trusted"
+	cp "$build/heap/libmemplug-heap.so" "$dir/" && chmod 755 "$dir/libmemplug-heap.so"
+	MEMPLUG_HEAP_LIBRARY="$dir/libmemplug-heap.so" $as_user "$dir/memplug" run -- /bin/true >"$dir/out" 2>"$dir/err" &&
+		fail "a pool is served in the folder of another user"
+	grep -q "cannot serve the pool on $place" "$dir/err" || fail "no word of a folder that cannot be served in"
 	# The folder is the user's, the socket in it is not.
 	chown $user:$user "$place"
 	$as_user "$dir/memplug" ps >"$dir/out" 2>"$dir/err" || fail "ps of a user"
@@ -137,5 +141,18 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	for _ in $(seq 2400); do [ -s "$dir/listens.user" ] && break; sleep 0.05; done
 	env -u MEMPLUG_RUNTIME_DIR "$memplug" ps >"$dir/out" 2>"$dir/err" || fail "ps of root"
 	grep -q " $user  *user-$user " "$dir/out" || fail "root's ps does not show the pools of others"
+	# A service has a folder of its own, which its unit names.
+	mkdir -m 700 "/run/memplug-$user" && chown $user:$user "/run/memplug-$user" || fail "cannot make a folder in /run"
+	trap 'for pool in $pools; do kill "$pool" 2>/dev/null; done; rm -rf "$dir" "$place" "/run/memplug-$user"' EXIT
+	MEMPLUG_HEAP_LIBRARY="$dir/libmemplug-heap.so" setpriv --reuid $user --regid $user --clear-groups \
+		env MEMPLUG_RUNTIME_DIR="/run/memplug-$user" "$dir/memplug" run --name "service-$user" --boot 16M \
+		--block-size 16M -- /bin/sleep 600 2>"$dir/err" &
+	pools="$pools $!"
+	for _ in $(seq 2400); do
+		env -u MEMPLUG_RUNTIME_DIR "$memplug" -p "service-$user" list >"$dir/out" 2>&1 && break
+		sleep 0.05
+	done
+	env -u MEMPLUG_RUNTIME_DIR "$memplug" ps >"$dir/out" 2>"$dir/err" || fail "ps of root"
+	grep -q " $user  *service-$user .*M" "$dir/out" || fail "root's ps does not show the pool of a service"
 fi
 exit 0
