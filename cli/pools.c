@@ -110,8 +110,8 @@ static void
 print_pool(struct json_object *info)
 {
 	uint64_t blocks = cli_number(info, "blocks");
-	printf("%7d %-8.8s %-16s ", (int)cli_number(info, "pid"),
-	       user_name((unsigned)cli_number(info, "uid")), cli_string(info, "name"));
+	printf("%7d %-16s %-8.8s ", (int)cli_number(info, "pid"), cli_string(info, "name"),
+	       user_name((unsigned)cli_number(info, "uid")));
 	if (cli_true(info, "answers"))
 		printf("%6u %8s %8s %8s %8s\n", (unsigned)blocks,
 		       cli_size(blocks * cli_number(info, "block_size_bytes")),
@@ -141,7 +141,7 @@ cli_ps(struct cli *cli)
 		json_object_object_add(answer, "pools", all);
 		return cli_print_json(answer);
 	}
-	printf("%7s %-8s %-16s %6s %8s %8s %8s %8s\n", "PID", "USER", "NAME", "BLOCKS", "SIZE",
+	printf("%7s %-16s %-8s %6s %8s %8s %8s %8s\n", "PID", "NAME", "USER", "BLOCKS", "SIZE",
 	       "USED", "RESIDENT", "MAX");
 	for (size_t i = 0; i < cli_length(all); i++)
 		print_pool(cli_at(all, i));

@@ -11,7 +11,7 @@ _memplug_options() { # COMMAND
 }
 
 _memplug_pools() {
-	memplug ps 2>/dev/null | awk 'NR > 1 { print $1; print $3 }'
+	memplug ps 2>/dev/null | awk 'NR > 1 { print $1; print $2 }'
 }
 
 _memplug() {

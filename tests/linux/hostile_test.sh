@@ -140,7 +140,7 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	pools="$pools $!"
 	for _ in $(seq 2400); do [ -s "$dir/listens.user" ] && break; sleep 0.05; done
 	env -u MEMPLUG_RUNTIME_DIR "$memplug" ps >"$dir/out" 2>"$dir/err" || fail "ps of root"
-	grep -q " $user  *user-$user " "$dir/out" || fail "root's ps does not show the pools of others"
+	grep -q " user-$user  *$user " "$dir/out" || fail "root's ps does not show the pools of others"
 	# A service has a folder of its own, which its unit names.
 	mkdir -m 700 "/run/memplug-$user" && chown $user:$user "/run/memplug-$user" || fail "cannot make a folder in /run"
 	trap 'for pool in $pools; do kill "$pool" 2>/dev/null; done; rm -rf "$dir" "$place" "/run/memplug-$user"' EXIT
@@ -153,6 +153,6 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 		sleep 0.05
 	done
 	env -u MEMPLUG_RUNTIME_DIR "$memplug" ps >"$dir/out" 2>"$dir/err" || fail "ps of root"
-	grep -q " $user  *service-$user .*M" "$dir/out" || fail "root's ps does not show the pool of a service"
+	grep -q " service-$user  *$user .*M" "$dir/out" || fail "root's ps does not show the pool of a service"
 fi
 exit 0
