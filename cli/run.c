@@ -74,37 +74,52 @@ is_mmap(const char *word)
 	return strcmp(word, "--mmap") == 0 || strncmp(word, "--mmap=", sizeof("--mmap")) == 0;
 }
 
+/* The setting that a word sets, --boot or --boot=64M; *ret_value: what is behind the =, or NULL. */
+static const struct setting *
+find_setting(const char *word, const char **ret_value)
+{
+	size_t length = strcspn(word, "=");
+	*ret_value = word[length] == '=' ? word + length + 1 : NULL;
+	for (size_t i = 0; i < SETTINGS; i++)
+		if (strlen(settings[i].option) == length &&
+		    strncmp(settings[i].option, word, length) == 0)
+			return &settings[i];
+	return NULL;
+}
+
 /* Put the options into the environment. The index of the program, or -1 and a message. */
 static int
 take_options(const struct cli *cli)
 {
 	int i = 0;
-	for (; i + 1 < cli->argc && cli->argv[i][0] == '-'; i++) {
-		const struct setting *setting = settings;
-		if (strcmp(cli->argv[i], "--") == 0)
-			break;
-		if (is_mmap(cli->argv[i])) {
-			if (!take_mmap(cli, cli->argv[i]))
+	for (; i < cli->argc && cli->argv[i][0] == '-' && strcmp(cli->argv[i], "--") != 0; i++) {
+		const char *word = cli->argv[i], *value;
+		if (is_mmap(word)) {
+			if (!take_mmap(cli, word))
 				return -1;
 			continue;
 		}
-		while (setting < settings + SETTINGS &&
-		       strcmp(setting->option, cli->argv[i]) != 0)
-			setting++;
-		if (setting == settings + SETTINGS) {
-			cli_usage(cli, "there is no option %s", cli->argv[i]);
+		const struct setting *setting = find_setting(word, &value);
+		if (setting == NULL) {
+			cli_usage(cli, "there is no option %s", word);
 			return -1;
 		}
-		if (setting->size && !is_size(cli->argv[i + 1])) {
+		if (value == NULL && i + 1 < cli->argc)
+			value = cli->argv[++i];
+		if (value == NULL) {
+			cli_usage(cli, "%s needs a value", word);
+			return -1;
+		}
+		if (setting->size && !is_size(value)) {
 			cli_usage(cli, "%s %s: a size is a number with K, M, G or T behind it",
-				  cli->argv[i], cli->argv[i + 1]);
+				  setting->option, value);
 			return -1;
 		}
-		setenv(setting->variable, cli->argv[++i], 1);
+		setenv(setting->variable, value, 1);
 	}
 	if (i < cli->argc && strcmp(cli->argv[i], "--") == 0)
 		i++;
-	if (i < cli->argc && cli->argv[i][0] != '-')
+	if (i < cli->argc)
 		return i;
 	cli_usage(cli, "a program is missing");
 	return -1;

@@ -301,7 +301,7 @@ if [ -n "$group" ]; then
 else
 	echo "operator_test: no cgroup could be made: that part was not tested" >&2
 fi
-"$memplug" run --boot 32M --max 48M --block-size 16M -- "$python" -c '
+"$memplug" run --boot=32M --max=48M --block-size 16M -- "$python" -c '
 import sys, time
 try: x = [bytes(1 << 20) for i in range(200)]
 except MemoryError: x = None
