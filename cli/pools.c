@@ -159,9 +159,9 @@ struct state {
 };
 
 static void
-worry(struct state *state, const char *text, const char *more)
+worry(struct state *state, const char *text)
 {
-	printf("%s%s%s\n", state->nr_worries++ == 0 ? "but      " : "         ", text, more);
+	printf("%s%s\n", state->nr_worries++ == 0 ? "but      " : "         ", text);
 }
 
 /* What of the program's own memory is in the pool, in percent. */
@@ -207,11 +207,11 @@ static void
 print_worries(struct state *state)
 {
 	if (state->max != 0 && state->size >= state->max)
-		worry(state, "the pool is as large as it may get: memplug set max_bytes SIZE", "");
+		worry(state, "the pool is as large as it may get: memplug set max_bytes SIZE");
 	if (cli_number(state->info, "bad_pages") != 0)
-		worry(state, "there are pages with memory errors: memplug get", "");
+		worry(state, "there are pages with memory errors: memplug get");
 	if (state->heap > state->used && share_percent(state) < 50)
-		worry(state, "most of the program's memory is not in the pool", "");
+		worry(state, "most of the program's memory is not in the pool");
 	if (state->nr_worries == 0)
 		puts("all is well");
 }
@@ -248,7 +248,7 @@ cli_status(struct cli *cli)
 		print_leaving(&state);
 		print_worries(&state);
 	} else {
-		worry(&state, "it does not answer; is the program stopped?", "");
+		worry(&state, "it does not answer; is the program stopped?");
 	}
 	json_object_put(state.progress);
 	json_object_put(info);
