@@ -2,7 +2,7 @@
 /*
  * bench.c - the entry of the benchmark.
  *
- *     bench [pages] [blocks]      no argument: everything
+ *     bench [pages] [blocks] [deadlines]      no argument: everything
  *
  * It only chooses the parts; clocks and medians are measure.c's.
  */
@@ -15,18 +15,21 @@ int
 main(int argc, char **argv)
 {
 	bool all = argc < 2;
-	bool pages = all, blocks = all;
+	bool pages = all, blocks = all, deadlines = all;
 
 	for (int i = 1; i < argc; i++) {
 		pages |= strcmp(argv[i], "pages") == 0;
 		blocks |= strcmp(argv[i], "blocks") == 0;
+		deadlines |= strcmp(argv[i], "deadlines") == 0;
 	}
-	if (!pages && !blocks) {
-		fprintf(stderr, "usage: bench [pages] [blocks]\n");
+	if (!pages && !blocks && !deadlines) {
+		fprintf(stderr, "usage: bench [pages] [blocks] [deadlines]\n");
 		return 2;
 	}
 	if (blocks)
 		bench_blocks_all();
+	if (deadlines)
+		bench_deadlines();
 	if (pages)
 		bench_pages();
 	return 0;

@@ -59,7 +59,7 @@ go_offline(const struct mhp__subject *subject, struct mhp_text *reterr)
 	struct mhp__leave leave = {
 		.spans = &subject->info.span, .nr_spans = 1, .runs = &run,
 		.as_of = subject->info.generation,
-		.deadline_ms = MHP_OFFLINE_DEADLINE_MS, .client_fd = subject->client_fd,
+		.deadline_ms = MHP_DEADLINE_MS_DEFAULT, .client_fd = subject->client_fd,
 	};
 	int err = mhp__leave(&leave, &why);
 	return err == 0 ? 0 : refuse(reterr, err, block, "take offline", &why);

@@ -56,7 +56,7 @@ uint64_t
 mhp__deadline_ms(const struct mhp__fields *fields)
 {
 	uint64_t ms = mhp__number(fields, MHP__F_DEADLINE_MS);
-	return ms > 0 && ms < UINT32_MAX ? ms : MHP_OFFLINE_DEADLINE_MS;
+	return ms > 0 && ms < UINT32_MAX ? ms : MHP_DEADLINE_MS_DEFAULT;
 }
 
 /* ---- what runs, and cancelling it ---- */
@@ -130,7 +130,7 @@ mark(int pid, const uint32_t *block, uint32_t under_way, bool *ret_is_under_way)
 void
 mhp__request_cancel(struct mhp__out *out, const struct mhp__fields *fields)
 {
-	struct mhp_progress now = mhp_offline_progress(mhp__control.m);
+	struct mhp_progress now = mhp_progress(mhp__control.m);
 	bool any = !mhp__has(fields, MHP__F_BLOCK), stop = false;
 	uint64_t number = mhp__number(fields, MHP__F_BLOCK);
 	uint32_t block = (uint32_t)number;
@@ -142,7 +142,7 @@ mhp__request_cancel(struct mhp__out *out, const struct mhp__fields *fields)
 	if (found == 0 && any)
 		stop = true; /* asked for by somebody else, or by the program itself */
 	if (stop && now.blocks.count != 0 &&
-	    mhp_offline_cancel(mhp__control.m, now.blocks.first) == 0)
+	    mhp_cancel(mhp__control.m, now.blocks.first) == 0)
 		found++;
 	if (found == 0)
 		mhp__out_error(out, MHP_ENOENT, "nothing is being taken out of use");
@@ -157,7 +157,7 @@ mark_gone(uint32_t *ret_block)
 {
 	bool under_way = false;
 	pthread_mutex_lock(&running_lock);
-	struct mhp_progress now = mhp_offline_progress(mhp__control.m);
+	struct mhp_progress now = mhp_progress(mhp__control.m);
 	*ret_block = now.blocks.first;
 	for (unsigned i = 0; i < RUNNING_MAX; i++) {
 		struct running *one = &running[i];
@@ -175,7 +175,7 @@ mhp__leave_look(void)
 {
 	uint32_t block;
 	if (mark_gone(&block))
-		(void)!mhp_offline_cancel(mhp__control.m, block);
+		(void)!mhp_cancel(mhp__control.m, block);
 }
 
 /* The C library takes other mutexes without atomics while the program has one thread. */
@@ -218,7 +218,7 @@ take_turn(const struct running *noted, uint64_t end, struct mhp_why *why)
 			return MHP_ECANCELED;
 		}
 		if (!atomic_exchange(&turn_taken, true)) {
-			if (mhp_offline_progress(mhp__control.m).blocks.count == 0)
+			if (mhp_progress(mhp__control.m).blocks.count == 0)
 				return 0;
 			atomic_store(&turn_taken, false);
 		}
@@ -267,7 +267,8 @@ mhp__leave(const struct mhp__leave *leave, struct mhp_why *ret_why)
 		uint64_t now = now_ms();
 		err = leave_once(leave, (uint32_t)(now < end ? end - now : 1), ret_why);
 		atomic_store(&turn_taken, false);
-		if ((err != MHP_EAGAIN && err != MHP_ETXTBSY) || now_ms() + 50 >= end)
+		bool again = err == MHP_EAGAIN || err == MHP_EINTR || err == MHP_ETXTBSY;
+		if (!again || now_ms() + 50 >= end)
 			break;
 		pause_ns(PAUSE_NS);
 	}

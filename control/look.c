@@ -169,7 +169,7 @@ mhp__request_check(struct mhp__out *out, const struct mhp__fields *fields)
 void
 mhp__request_progress(struct mhp__out *out, const struct mhp__fields *fields)
 {
-	struct mhp_progress now = mhp_offline_progress(mhp__control.m);
+	struct mhp_progress now = mhp_progress(mhp__control.m);
 	(void)fields;
 	mhp__out(out, "{\"first\":%u,\"count\":%u,\"moved_pages\":%llu,\"left_pages\":%llu,"
 		 "\"page_bytes\":%u,\"elapsed_ns\":%llu}\n", now.blocks.first, now.blocks.count,

@@ -260,7 +260,7 @@ void
 mhp__request_metrics(struct mhp__out *out, const struct mhp__fields *fields)
 {
 	struct mhp *m = mhp__control.m;
-	struct mhp_progress progress = mhp_offline_progress(m);
+	struct mhp_progress progress = mhp_progress(m);
 	uint64_t used_bytes, free_bytes;
 	(void)fields;
 

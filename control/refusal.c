@@ -16,6 +16,7 @@ mhp__error_text(int code)
 	switch (code) {
 	case MHP_EPERM: return "the policy forbids it";
 	case MHP_ENOENT: return "there is no such block";
+	case MHP_EINTR: return "it gave way to something more urgent; the pool is as before";
 	case MHP_ENXIO: return "that is beyond the pool's address range";
 	case MHP_EAGAIN: return "it took too long; the pool is as before";
 	case MHP_ENOMEM: return "there is not enough room in the other blocks";
@@ -32,6 +33,7 @@ static bool
 names_block(const struct mhp_why *why)
 {
 	return why->cause != MHP_CAUSE_NONE && why->cause != MHP_CAUSE_CANCELED &&
+	       why->cause != MHP_CAUSE_INTERRUPTED &&
 	       (why->cause != MHP_CAUSE_DEADLINE || why->pfn != MHP_PFN_NONE);
 }
 

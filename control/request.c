@@ -86,7 +86,7 @@ static void
 await_turn(const struct mhp__out *out)
 {
 	struct timespec pause = { 0, TURN_PAUSE_NS };
-	while (mhp_offline_progress(mhp__control.m).blocks.count != 0 &&
+	while (mhp_progress(mhp__control.m).blocks.count != 0 &&
 	       !mhp__client_gone(out->fd))
 		nanosleep(&pause, NULL);
 }

@@ -159,7 +159,8 @@ out_size(struct mhp__out *out, uint32_t blocks, uint32_t nr_add, const struct ch
 static bool
 pass_over(struct choice *choice, int err, const struct mhp_why *why)
 {
-	bool bounded = err == MHP_EAGAIN || err == MHP_ETXTBSY || err == MHP_ECANCELED;
+	bool bounded = err == MHP_EAGAIN || err == MHP_ETXTBSY || err == MHP_ECANCELED ||
+		       err == MHP_EINTR;
 	if (bounded || why->cause == MHP_CAUSE_NONE || why->block >= choice->nr_blocks ||
 	    choice->rank[why->block] == RANK_NONE)
 		return false;

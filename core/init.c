@@ -115,7 +115,7 @@ config_complete(const struct mhp_config *config)
 {
 	const struct mhp_port_ops *ops = config->ops;
 
-	if (ops == NULL || config->direct_map == NULL)
+	if (ops == NULL)
 		return false;
 	if (!ops->map || !ops->unmap || !ops->meta_alloc || !ops->meta_free)
 		return false;
@@ -126,16 +126,32 @@ config_complete(const struct mhp_config *config)
 	return config->vmemmap != NULL && ops->memmap_map && ops->memmap_unmap;
 }
 
-/* Zones of one node in order of preference: its own, then those of the nodes after it, in a
- * ring. */
+/* All nodes as seen from one: itself, then the others by distance; those as far as each other, or
+ * all of them where distances are not known, in a ring behind it. */
 static void
-fill_zonelist(struct mhp *m, unsigned node, bool movable)
+sort_nodes(const struct mhp *m, unsigned node, const uint8_t *distances,
+	   uint8_t ret_nodes[MHP_NODES_MAX])
 {
-	unsigned nr_nodes = m->geo.nr_nodes, at = 0;
+	unsigned nr = m->geo.nr_nodes;
+
+	for (unsigned i = 0; i < nr; i++) {
+		unsigned next = (node + i) % nr, at = i;
+		const uint8_t *row = distances != NULL ? distances + node * nr : NULL;
+		for (; row != NULL && at > 1 && row[ret_nodes[at - 1]] > row[next]; at--)
+			ret_nodes[at] = ret_nodes[at - 1];
+		ret_nodes[at] = (uint8_t)next;
+	}
+}
+
+/* Zones of one node in order of preference. */
+static void
+fill_zonelist(struct mhp *m, unsigned node, const uint8_t nodes[MHP_NODES_MAX], bool movable)
+{
+	unsigned at = 0;
 	uint8_t *list = m->zonelist + (size_t)(node * 2U + movable) * m->nr_zones;
 
-	for (unsigned i = 0; i < nr_nodes; i++) {
-		unsigned near = (node + i) % nr_nodes * MHP_ZONE_KINDS;
+	for (unsigned i = 0; i < m->geo.nr_nodes; i++) {
+		unsigned near = nodes[i] * MHP_ZONE_KINDS;
 		if (movable)
 			list[at++] = (uint8_t)(near + MHP_ZONE_MOVABLE);
 		list[at++] = (uint8_t)(near + MHP_ZONE_NORMAL);
@@ -145,15 +161,18 @@ fill_zonelist(struct mhp *m, unsigned node, bool movable)
 }
 
 static void
-init_zones(struct mhp *m)
+init_zones(struct mhp *m, const uint8_t *distances)
 {
+	uint8_t nodes[MHP_NODES_MAX];
+
 	for (unsigned id = 0; id < m->nr_zones; id++) {
 		m->zones[id].node = (uint8_t)(id / MHP_ZONE_KINDS);
 		m->zones[id].kind = (uint8_t)(id % MHP_ZONE_KINDS);
 	}
 	for (unsigned node = 0; node < m->geo.nr_nodes; node++) {
-		fill_zonelist(m, node, false);
-		fill_zonelist(m, node, true);
+		sort_nodes(m, node, distances, nodes);
+		fill_zonelist(m, node, nodes, false);
+		fill_zonelist(m, node, nodes, true);
 	}
 }
 
@@ -222,7 +241,7 @@ mhp_init(void *memory, size_t size_bytes, const struct mhp_config *config, struc
 		memset(m, 0, sizeof(*m)); /* the zeros that it was */
 		return MHP_EINVAL;
 	}
-	init_zones(m);
+	init_zones(m, config->node_distances);
 	mhp__owners_init(m);
 	m->const_check = mhp__const_checksum(m);
 	*ret_m = m;

@@ -11,6 +11,17 @@
 #include "pages/zone.h"
 #include "state/hotplug.h"
 
+static void
+add_zone(const struct mhp *m, const struct mhp_zone *zone, struct mhp_stats *stats)
+{
+	uint64_t cached = mhp__cache_nr_frames(m, zone);
+
+	stats->present_pages += zone->present;
+	stats->managed_pages += zone->managed;
+	stats->cached_pages += cached;
+	stats->free_pages += mhp__zone_nr_free(m, zone) + cached;
+}
+
 void
 mhp_get_stats(struct mhp *m, struct mhp_stats *ret_stats)
 {
@@ -26,6 +37,8 @@ mhp_get_stats(struct mhp *m, struct mhp_stats *ret_stats)
 	ret_stats->waste_bytes = m->waste_bytes;
 	ret_stats->footprint_bytes = m->footprint_bytes;
 	ret_stats->bad_pages = m->nr_bad;
+	for (unsigned id = 0; id < m->nr_zones; id++)
+		add_zone(m, &m->zones[id], ret_stats);
 	mhp__reader_end(m, reader);
 }
 

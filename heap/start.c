@@ -68,7 +68,7 @@ mhp__heap_grow(uint64_t bytes)
 	uint64_t max = atomic_load(&mhp__heap.max_bytes);
 	bool tell;
 	/* Who takes blocks out has the hotplug lock until that is through. */
-	if (mhp_offline_progress(m).blocks.count != 0)
+	if (mhp_progress(m).blocks.count != 0)
 		return MHP_EAGAIN;
 	pthread_mutex_lock(&growing);
 	int err = grow_locked(bytes, max, &tell);

@@ -105,7 +105,7 @@ take_order(struct mhp *m, struct mhp_page_req req, uint64_t want_pfn, struct pag
 			mhp_page_free(m, pfn);
 			return false;
 		}
-		if (mhp_page_split(m, pfn) != 0)
+		if (mhp_page_split(m, pfn, 0, NULL) != 0)
 			return false;
 		for (uint64_t i = 0; i < nr; i++)
 			if (pfn + i != want_pfn)
@@ -181,6 +181,7 @@ mhp__standin_put(struct mhp__standin *standin, const struct mhp_event *event)
 	case MHP_CAUSE_ROOM:
 	case MHP_CAUSE_DEADLINE:
 	case MHP_CAUSE_CANCELED:
+	case MHP_CAUSE_INTERRUPTED:
 		break;
 	}
 	return false;

@@ -268,6 +268,53 @@ TEST(bad__frame_in_a_reserve__no_metadata_there)
 	close_bed(&bed);
 }
 
+/* R33 R7: one bad frame is about one block: the others of the add host themselves. */
+TEST(bad__frame_in_one_reserve_of_many__that_block_is_external)
+{
+	struct bed bed;
+	struct mhp_add_answer answer;
+	struct mhp_span span;
+	open_bed(&bed, "tiny8");
+	uint64_t reserve = bed.reserve * bed.pool.page_bytes;
+	CHECK_OK(mhp_bad_add(bed.pool.m, 4 * bed.pool.block_pages));
+	CHECK_OK(mhp_bad_add(bed.pool.m, 5 * bed.pool.block_pages + bed.reserve));
+	CHECK_RET(add(&bed, 2, 5, SELF, &answer), MHP_EHWPOISON);
+	CHECK_EQ(answer.conflict.start.addr, 4 * bed.pool.block_bytes);
+	CHECK_EQ(answer.conflict.size, bed.pool.page_bytes);
+	CHECK_OK(add(&bed, 2, 5, MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE, &answer));
+	CHECK_EQ(answer.nr_self, 4U);
+	CHECK_EQ(answer.placement, MHP_PLACE_EXTERNAL);
+	CHECK_EQ(answer.reason, MHP_MEMMAP_BAD_PAGE);
+	CHECK_EQ(answer.nr_vmemmap_pages, bed.reserve);
+	for (uint32_t block = 2; block < 7; block++) {
+		struct mhp_block_info info = test_block(&bed.pool, block);
+		bool self = block != 4;
+		test_at("block %u", block);
+		CHECK_EQ(info.placement, self ? MHP_PLACE_SELF : MHP_PLACE_EXTERNAL);
+		CHECK_EQ(info.nr_vmemmap_pages, self ? bed.reserve : 0);
+		CHECK_EQ(info.state, MHP_ONLINE);
+	}
+	CHECK_CMP(mhp_sim_meta_used(bed.pool.sim), >, 0U);
+	CHECK_CMP(mhp_sim_meta_used(bed.pool.sim), <=, reserve); /* one block's */
+	test_pool_check(&bed.pool);
+	span = test_blocks(&bed.pool, 2, 5);
+	CHECK_OK(mhp_remove(bed.pool.m, &span, 1, NULL, NULL));
+	CHECK_EQ(mhp_sim_meta_used(bed.pool.sim), 0U);
+	close_bed(&bed);
+}
+
+/* R33: a frame that is out of range has no error to forget. */
+TEST(bad__out_of_range__same_error_for_all)
+{
+	struct bed bed;
+	open_bed(&bed, "tiny1");
+	uint64_t max = bed.pool.config.geometry.nr_blocks * bed.pool.block_pages;
+	CHECK_RET(mhp_bad_add(bed.pool.m, max), MHP_ENXIO);
+	CHECK_RET(mhp_bad_remove(bed.pool.m, max), MHP_ENXIO);
+	CHECK_RET(mhp_bad_remove(bed.pool.m, max - 1), MHP_ENOENT);
+	close_bed(&bed);
+}
+
 /* R33: an error in a reserve that is in use is remembered; the next add does not use it. */
 TEST(bad__reserve_in_use_goes_bad__remembered)
 {
@@ -368,7 +415,7 @@ TEST(bad__table__typed_errors)
 	uint32_t max = bed.pool.config.geometry.nr_bad_pages;
 	CHECK_RET(mhp_bad_add(bed.pool.m, end), MHP_ENXIO);
 	CHECK_RET(mhp_bad_add(bed.pool.m, MHP_PFN_NONE), MHP_ENXIO);
-	CHECK_RET(mhp_bad_remove(bed.pool.m, end), MHP_ENOENT);
+	CHECK_RET(mhp_bad_remove(bed.pool.m, end), MHP_ENXIO);
 	for (uint32_t i = 0; i < max; i++) {
 		CHECK_OK(mhp_bad_add(bed.pool.m, end - 1 - i * 5));
 		CHECK_RET(mhp_bad_add(bed.pool.m, end - 1 - i * 5), MHP_EHWPOISON);

@@ -168,11 +168,14 @@ TEST(block__malformed_online_and_offline__typed_error_and_nothing_changed)
 						 { 1, UINT32_MAX } };
 	for (unsigned i = 0; i < 5; i++) {
 		test_at("blocks %u+%u", bad[i].first, bad[i].count);
-		CHECK_RET(mhp_online(pool.m, bad[i], MHP_ZONE_NORMAL, NULL), MHP_EINVAL);
-		CHECK_RET(mhp_offline(pool.m, &bad[i], 1, NULL, NULL), MHP_EINVAL);
+		int error = bad[i].count == 0 ? MHP_EINVAL : MHP_ENXIO;
+		uint64_t used_bytes, free_bytes;
+		CHECK_RET(mhp_online(pool.m, bad[i], MHP_ZONE_NORMAL, NULL), error);
+		CHECK_RET(mhp_offline(pool.m, &bad[i], 1, NULL, NULL), error);
+		CHECK_RET(mhp_range_usage(pool.m, bad[i], &used_bytes, &free_bytes), error);
 	}
 	CHECK_RET(mhp_offline(pool.m, bad, 0, NULL, NULL), MHP_EINVAL);
-	CHECK_RET(mhp_block_offline(pool.m, 8, NULL, NULL), MHP_EINVAL);
+	CHECK_RET(mhp_block_offline(pool.m, 8, NULL, NULL), MHP_ENXIO);
 	CHECK_RET(online(&pool, 0, 1, MHP_ZONE_KINDS, NULL), MHP_EINVAL);
 	CHECK_RET(online(&pool, 0, 1, UINT32_MAX, NULL), MHP_EINVAL);
 	CHECK_RET(online(&pool, 0, 3, MHP_ZONE_NORMAL, NULL), MHP_ENOENT);
@@ -565,7 +568,7 @@ TEST(block__usage_of_odd_ranges__summed_or_refused)
 	CHECK_RET(mhp_range_usage(pool.m, (struct mhp_blocks){ 3, 0 }, &used_bytes, &more_bytes),
 		  MHP_EINVAL);
 	CHECK_RET(mhp_range_usage(pool.m, (struct mhp_blocks){ 7, 2 }, &used_bytes, &more_bytes),
-		  MHP_EINVAL);
+		  MHP_ENXIO);
 	test_pool_empty_and_close(&pool);
 }
 

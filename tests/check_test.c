@@ -273,14 +273,14 @@ exempt_instance(const struct mhp *m, size_t at)
 {
 	if (BETWEEN(at, struct mhp, caps, trace) || BETWEEN(at, struct mhp, nr_bad, bad) ||
 	    BETWEEN(at, struct mhp, blocks_online, meta_bytes) ||
-	    BETWEEN(at, struct mhp, node_states, progress_first) ||
+	    BETWEEN(at, struct mhp, node_states, work) ||
 	    BETWEEN(at, struct mhp, policy.strict, memmap_switch) ||
-	    at >= offsetof(struct mhp, cancel) + sizeof(m->cancel))
+	    at >= offsetof(struct mhp, work.stopped) + sizeof(m->work.stopped))
 		return PADDING;
 	if (WITHIN(at, struct mhp, pages_moved) || WITHIN(at, struct mhp, auto_online_retries))
 		return STATISTICS;
-	if (WITHIN(at, struct mhp, cancel))
-		return LATE_CANCEL;
+	if (WITHIN(at, struct mhp, work.cancel) || WITHIN(at, struct mhp, work.seq))
+		return LATE_CANCEL; /* a cancel of a change that is over, or will be */
 	return NONE;
 }
 
@@ -785,7 +785,7 @@ look_at_migration(void *ctx)
 	inside->nr_migrations++;
 	check_inside(inside->m);
 	if (inside->cancel)
-		CHECK_OK(mhp_offline_cancel(inside->m, inside->block));
+		CHECK_OK(mhp_cancel(inside->m, inside->block));
 }
 
 static void

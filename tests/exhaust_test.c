@@ -491,7 +491,7 @@ do_small(const struct op *it)
 		model_free(world.model, it->a, error);
 		return error;
 	case OP_SPLIT:
-		error = mhp_page_split(world.pool.m, it->a);
+		error = mhp_page_split(world.pool.m, it->a, 0, NULL);
 		model_split(world.model, it->a, error);
 		return error;
 	case OP_GOOD:

@@ -219,7 +219,7 @@ call_blocks(struct world *world)
 	case 4:
 		return mhp_remove(m, spans, (unsigned)below(world, 3), &offline, &why);
 	default:
-		return mhp_offline_cancel(m, (uint32_t)number(world, BLOCKS));
+		return mhp_cancel(m, (uint32_t)number(world, BLOCKS));
 	}
 }
 
@@ -241,7 +241,7 @@ call_pages(struct world *world)
 	case 4:
 		return mhp_pages_free_contig(m, pfn, number(world, 8));
 	case 5:
-		return mhp_page_split(m, pfn);
+		return mhp_page_split(m, pfn, 0, NULL);
 	case 6:
 		return mhp_page_set_cookie(m, pfn, next(world));
 	default:
@@ -509,8 +509,10 @@ TEST(input__init__refuses_what_is_not_whole)
 	CHECK_RET(mhp_init(memory, bytes, &config, &m), MHP_VMEMMAP ? MHP_EINVAL : 0);
 	memset(memory, 0, bytes);
 	config = pool.config;
-	config.direct_map = NULL;
-	CHECK_RET(mhp_init(memory, bytes, &config, &m), MHP_EINVAL);
+	config.direct_map = NULL; /* identity-mapped */
+	CHECK_OK(mhp_init(memory, bytes, &config, &m));
+	CHECK_EQ((uintptr_t)mhp_pfn_to_virt(m, 3), 3U << config.geometry.page_shift);
+	memset(memory, 0, bytes);
 	config = pool.config;
 	config.vmemmap = NULL;
 	if (MHP_VMEMMAP)

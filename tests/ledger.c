@@ -73,6 +73,7 @@ test_ledger_take(struct test_pool *pool, struct test_ledger *ret_ledger)
 	mhp_get_stats(pool->m, &ret_ledger->stats);
 	memset(ret_ledger->stats.events, 0, sizeof(ret_ledger->stats.events));
 	ret_ledger->stats.auto_online_retries = 0;
+	ret_ledger->stats.cached_pages = 0;
 	take_zones(pool, ret_ledger);
 	take_blocks(pool, ret_ledger);
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "mover.h"
+#include "state/instance.h"
 
 #define SELF (MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE)
 
@@ -452,6 +453,28 @@ TEST(memmap__on_another_node__takes_pages_there)
 	CHECK_EQ(after.free, before.free);
 	CHECK_EQ(mhp_digest(pool.m), digest);
 	test_pool_empty_and_close(&pool);
+}
+
+/* R10 R12: metadata on another node is mapped in granules, and starts where one does. */
+TEST(memmap__on_another_node_with_coarse_granule__is_aligned)
+{
+	struct test_pool_opts opts = { .shape = "tiny8", .caps = { .granule_shift = 14 } };
+	struct mhp_add_opts host = { .flags = SELF | MHP_ADD_ONLINE, .node = 1 };
+	struct mhp_page_req req = { .node = 1 };
+	struct test_pool pool;
+	uint64_t pfn;
+	if (MHP_PAGE_BYTES > 64) /* metadata would fill the host */
+		return;
+	test_pool_open(&pool, &opts);
+	CHECK_OK(mhp_owner_register(pool.m, "odd", NULL, NULL, &req.owner));
+	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 7, 1), &host, NULL));
+	for (uint32_t i = 0; i < 3; i++) { /* so that free frames start at an odd one */
+		CHECK_OK(mhp_page_alloc(pool.m, req, &pfn));
+		CHECK_OK(add(&pool, i, 1, MHP_MEMMAP_ON_NODE | MHP_ADD_ONLINE, NULL));
+		CHECK_EQ(pool.m->blocks[i].meta_addr & (MHP_VMEMMAP ? (1U << 14) - 1 : 0), 0U);
+		test_pool_check(&pool);
+	}
+	test_pool_discard(&pool);
 }
 
 /* R11: no reserve in boot blocks, and from then on they are blocks like any other. */

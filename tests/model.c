@@ -254,19 +254,17 @@ flags_contradict(uint32_t flags)
 }
 
 static bool
-has_bad_reserve(const struct model *model, struct mhp_blocks blocks)
+has_bad_reserve(const struct model *model, uint32_t block)
 {
-	for (uint32_t i = 0; i < model->nr_bad; i++) {
-		uint32_t block = block_of(model, model->bad[i]);
-		if (block >= blocks.first && block - blocks.first < blocks.count &&
+	for (uint32_t i = 0; i < model->nr_bad; i++)
+		if (block_of(model, model->bad[i]) == block &&
 		    model->bad[i] % model->block_pages < model->reserve_pages)
 			return true;
-	}
 	return false;
 }
 
 static enum mhp_memmap_reason
-why_this_placement(const struct model *model, struct mhp_blocks blocks, uint32_t flags)
+why_this_placement(const struct model *model, uint32_t block, uint32_t flags)
 {
 	if ((flags & MHP_ADD_BOOT) != 0)
 		return MHP_MEMMAP_BOOT;
@@ -278,7 +276,29 @@ why_this_placement(const struct model *model, struct mhp_blocks blocks, uint32_t
 		return MHP_MEMMAP_SWITCHED_OFF;
 	if (!model->can_self_host)
 		return MHP_MEMMAP_NO_USABLE_PAGE;
-	return has_bad_reserve(model, blocks) ? MHP_MEMMAP_BAD_PAGE : MHP_MEMMAP_OK;
+	return has_bad_reserve(model, block) ? MHP_MEMMAP_BAD_PAGE : MHP_MEMMAP_OK;
+}
+
+/* How many blocks host their own metadata? */
+static uint32_t
+nr_self(const struct model *model, struct mhp_blocks blocks, uint32_t flags)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < blocks.count; i++)
+		nr += why_this_placement(model, blocks.first + i, flags) == MHP_MEMMAP_OK;
+	return nr;
+}
+
+/* Why the first of the others does not; MHP_MEMMAP_OK: there are none. */
+static enum mhp_memmap_reason
+why_not_all(const struct model *model, struct mhp_blocks blocks, uint32_t flags)
+{
+	enum mhp_memmap_reason reason = MHP_MEMMAP_OK;
+
+	for (uint32_t i = 0; i < blocks.count && reason == MHP_MEMMAP_OK; i++)
+		reason = why_this_placement(model, blocks.first + i, flags);
+	return reason;
 }
 
 static enum mhp_placement
@@ -313,8 +333,9 @@ static void
 metadata_verdict(const struct model *model, struct mhp_blocks blocks,
 		 const struct mhp_add_opts *opts, struct model_verdict *verdict)
 {
-	enum mhp_memmap_reason reason = why_this_placement(model, blocks, opts->flags);
-	uint64_t bytes = blocks.count * model->metadata_pages * model->page_bytes;
+	enum mhp_memmap_reason reason = why_not_all(model, blocks, opts->flags);
+	uint64_t bytes = (blocks.count - nr_self(model, blocks, opts->flags)) *
+			 model->metadata_pages * model->page_bytes;
 
 	if ((opts->flags & MHP_MEMMAP_REQUIRE) != 0 && reason != MHP_MEMMAP_OK) {
 		model_must(verdict, reason == MHP_MEMMAP_SWITCHED_OFF ? MHP_EPERM :
@@ -381,9 +402,10 @@ find_metadata(struct model *model, struct mhp *m, uint32_t block, unsigned node)
 }
 
 static void
-add_block(struct model *model, struct mhp *m, uint32_t block, const struct mhp_add_opts *opts,
-	  enum mhp_placement placement)
+add_block(struct model *model, struct mhp *m, uint32_t block, const struct mhp_add_opts *opts)
 {
+	enum mhp_memmap_reason reason = why_this_placement(model, block, opts->flags);
+	enum mhp_placement placement = placement_of(reason, opts->flags);
 	struct model_block *slot = &model->blocks[block];
 
 	*slot = (struct model_block){
@@ -412,11 +434,10 @@ model_pretend_add(struct model *model, struct mhp_span span, const struct mhp_ad
 {
 	struct mhp_blocks blocks;
 	int error = model_span_blocks(model, span, &blocks);
-	enum mhp_memmap_reason reason = why_this_placement(model, blocks, opts->flags);
 
 	CHECK_EQ(error, 0);
 	for (uint32_t i = 0; i < blocks.count; i++)
-		add_block(model, NULL, blocks.first + i, opts, placement_of(reason, opts->flags));
+		add_block(model, NULL, blocks.first + i, opts);
 }
 
 void
@@ -425,19 +446,20 @@ model_add_done(struct model *model, struct mhp *m, struct mhp_span span,
 {
 	struct mhp_blocks blocks;
 	int error = model_span_blocks(model, span, &blocks);
-	enum mhp_memmap_reason reason = why_this_placement(model, blocks, opts->flags);
-	enum mhp_placement placement = placement_of(reason, opts->flags);
+	enum mhp_memmap_reason reason = why_not_all(model, blocks, opts->flags);
+	uint32_t self = nr_self(model, blocks, opts->flags);
 
 	CHECK_EQ(error, 0);
 	for (uint32_t i = 0; i < blocks.count; i++)
-		add_block(model, m, blocks.first + i, opts, placement);
+		add_block(model, m, blocks.first + i, opts);
 	if (answer == NULL)
 		return;
 	CHECK_EQ(answer->blocks.first, blocks.first);
 	CHECK_EQ(answer->blocks.count, blocks.count);
-	CHECK_EQ(answer->placement, placement);
+	CHECK_EQ(answer->nr_self, self);
+	CHECK_EQ(answer->placement, placement_of(reason, opts->flags));
 	CHECK_EQ(answer->reason, reason);
-	CHECK_EQ(answer->nr_vmemmap_pages, model->blocks[blocks.first].reserve);
+	CHECK_EQ(answer->nr_vmemmap_pages, self != 0 ? model->reserve_pages : 0);
 	CHECK_EQ(answer->metadata_node, model->blocks[blocks.first].metadata_node);
 }
 
@@ -607,7 +629,9 @@ model_online_verdict(const struct model *model, struct mhp_blocks blocks, unsign
 	bool good = are_in_range(model, blocks);
 	struct model_verdict first = { 0 };
 
-	if (!good || (zone != MHP_ZONE_DEFAULT && zone >= MHP_ZONE_KINDS))
+	if (!good)
+		model_must(verdict, blocks.count == 0 ? MHP_EINVAL : MHP_ENXIO);
+	if (zone != MHP_ZONE_DEFAULT && zone >= MHP_ZONE_KINDS)
 		model_must(verdict, MHP_EINVAL);
 	for (uint32_t i = 0; good && i < blocks.count && first.nr_must == 0; i++)
 		state_verdict(model, blocks.first + i, &first);
@@ -643,7 +667,7 @@ model_mark_leaving(struct model *model, struct mhp_blocks blocks, bool online_on
 		   struct model_verdict *verdict)
 {
 	if (!are_in_range(model, blocks)) {
-		model_must(verdict, MHP_EINVAL);
+		model_must(verdict, blocks.count == 0 ? MHP_EINVAL : MHP_ENXIO);
 		return;
 	}
 	for (uint32_t i = 0; i < blocks.count && verdict->nr_must == 0; i++) {
@@ -875,6 +899,16 @@ req_is_valid(const struct model *model, struct mhp_page_req req, unsigned order_
 	       (req.zero[0] | req.zero[1] | req.zero[2]) == 0;
 }
 
+/* What a request that is not valid, or asks for no pages, is answered with. */
+static int
+bad_req_error(const struct model *model, struct mhp_page_req req, unsigned order_max)
+{
+	if (req_is_valid(model, req, order_max))
+		return MHP_EINVAL;
+	req.node = MHP_NODE_ANY;
+	return req_is_valid(model, req, order_max) ? MHP_ENODEV : MHP_EINVAL;
+}
+
 static unsigned
 preferred_node(const struct model *model, struct mhp_page_req req)
 {
@@ -911,7 +945,8 @@ model_alloc(struct model *model, struct mhp_page_req req, bool exact, int error,
 	uint32_t at = error == 0 ? block_of(model, pfn) : 0;
 
 	if (!req_is_valid(model, req, model->geo.pageblock_order)) {
-		judge_exactly("mhp_page_alloc()", error, MHP_EINVAL);
+		judge_exactly("mhp_page_alloc()", error,
+			      bad_req_error(model, req, model->geo.pageblock_order));
 		return;
 	}
 	for (uint32_t i = 0; i < model->geo.nr_blocks; i++) {
@@ -953,7 +988,8 @@ model_alloc_contig(struct model *model, struct mhp_page_req req, uint64_t nr_pag
 	uint64_t align = UINT64_C(1) << (req.order < 63 ? req.order : 0);
 
 	if (!req_is_valid(model, req, model->geo.block_order) || nr_pages == 0) {
-		judge_exactly("mhp_pages_alloc_contig()", error, MHP_EINVAL);
+		judge_exactly("mhp_pages_alloc_contig()", error,
+			      bad_req_error(model, req, model->geo.block_order));
 		return;
 	}
 	for (uint64_t at = 0; error != 0 && at < model->max_pfn; at += align)
@@ -1028,7 +1064,7 @@ model_free_contig(struct model *model, uint64_t pfn, uint64_t nr_pages, int erro
 void
 model_split(struct model *model, uint64_t pfn, int error)
 {
-	judge_exactly("mhp_page_split()", error, is_callers_page(model, pfn) ? 0 : MHP_EINVAL);
+	judge_exactly("mhp_page_split()", error, page_error(model, pfn));
 	if (error != 0)
 		return;
 	struct model_frame head = model->frames[pfn];
@@ -1040,7 +1076,7 @@ model_split(struct model *model, uint64_t pfn, int error)
 void
 model_set_cookie(struct model *model, uint64_t pfn, uint64_t cookie, int error)
 {
-	judge_exactly("mhp_page_set_cookie()", error, is_callers_page(model, pfn) ? 0 : MHP_EINVAL);
+	judge_exactly("mhp_page_set_cookie()", error, page_error(model, pfn));
 	if (error == 0)
 		model->frames[pfn].cookie = cookie;
 }
@@ -1083,14 +1119,24 @@ has_room_elsewhere(const struct model *model, uint64_t pfn, unsigned order)
 	return false;
 }
 
+/* Is a frame that may be known to be bad in use, or free, all the same? */
+static bool
+is_left(const struct model *model, uint64_t pfn)
+{
+	uint64_t head = model_head(model, pfn);
+
+	return is_online_frame(model, pfn) && model->frames[pfn].kind != MODEL_RESERVE &&
+	       (head == MHP_PFN_NONE || model->frames[head].owner != MHP_OWNER_BAD);
+}
+
 void
 model_bad_verdict(const struct model *model, uint64_t pfn, struct model_verdict *verdict)
 {
 	if (pfn >= model->max_pfn) {
 		model_must(verdict, MHP_ENXIO);
-	} else if (model_is_bad(model, pfn)) {
+	} else if (model_is_bad(model, pfn) && !is_left(model, pfn)) {
 		model_must(verdict, MHP_EHWPOISON);
-	} else if (model->nr_bad == model->geo.nr_bad_pages) {
+	} else if (!model_is_bad(model, pfn) && model->nr_bad == model->geo.nr_bad_pages) {
 		model_must(verdict, MHP_ENOSPC);
 	} else if (is_online_frame(model, pfn) && model->frames[pfn].kind == MODEL_RESERVE) {
 		model_must(verdict, MHP_EBUSY);
@@ -1107,9 +1153,10 @@ model_bad_verdict(const struct model *model, uint64_t pfn, struct model_verdict 
 void
 model_bad_done(struct model *model, uint64_t pfn, int error)
 {
-	if (error != 0 && error != MHP_EBUSY)
+	if (error != 0 && error != MHP_EBUSY && error != MHP_ECANCELED)
 		return;
-	model->bad[model->nr_bad++] = pfn;
+	if (!model_is_bad(model, pfn))
+		model->bad[model->nr_bad++] = pfn;
 	if (error == 0 && is_online_frame(model, pfn) &&
 	    model->frames[pfn].owner != MHP_OWNER_BAD) {
 		CHECK(is_free(model, pfn)); /* its page has moved */
@@ -1120,7 +1167,8 @@ model_bad_done(struct model *model, uint64_t pfn, int error)
 void
 model_bad_remove(struct model *model, uint64_t pfn, int error)
 {
-	judge_exactly("mhp_bad_remove()", error, model_is_bad(model, pfn) ? 0 : MHP_ENOENT);
+	judge_exactly("mhp_bad_remove()", error, pfn >= model->max_pfn ? MHP_ENXIO :
+						 model_is_bad(model, pfn) ? 0 : MHP_ENOENT);
 	for (uint32_t i = 0; i < model->nr_bad; i++)
 		if (model->bad[i] == pfn) {
 			model->bad[i] = model->bad[--model->nr_bad];
@@ -1291,7 +1339,7 @@ compare_frame(const struct model *model, struct mhp *m, uint64_t pfn, bool drain
 	else if (want->kind == MODEL_RESERVE)
 		same = have.state == MHP_FRAME_METADATA;
 	else if (want->kind == MODEL_TAIL)
-		same = have.state == MHP_FRAME_CACHED;
+		same = have.state == MHP_FRAME_TAIL;
 	else if (want->kind == MODEL_FREE)
 		same = have.state == MHP_FRAME_FREE ||
 		       (!drained && have.state == MHP_FRAME_CACHED);

@@ -486,9 +486,9 @@ TEST(owner__table__typed_errors)
 	CHECK_STR(mhp_owner_name(pool.m, ids[9]), "?");
 	CHECK_STR(mhp_owner_name(pool.m, UINT16_MAX), "?");
 	CHECK_STR(mhp_owner_name(pool.m, MHP_OWNER_MEMMAP), "memmap");
-	CHECK_RET(mhp_owner_unregister(pool.m, ids[9]), MHP_EINVAL);
-	CHECK_RET(mhp_owner_unregister(pool.m, MHP_OWNER_ROOM), MHP_EINVAL);
-	CHECK_RET(mhp_owner_unregister(pool.m, UINT16_MAX), MHP_EINVAL);
+	CHECK_RET(mhp_owner_unregister(pool.m, ids[9]), MHP_ENOENT);
+	CHECK_RET(mhp_owner_unregister(pool.m, MHP_OWNER_ROOM), MHP_ENOENT);
+	CHECK_RET(mhp_owner_unregister(pool.m, UINT16_MAX), MHP_ENOENT);
 	test_pool_check(&pool);
 	test_pool_close(&pool);
 }

@@ -222,7 +222,7 @@ book_check(struct book *book)
 			CHECK_EQ((int)frame.state, MHP_FRAME_USED);
 			CHECK_EQ(frame.order, book->order_of[pfn]);
 		} else if (book->taken[pfn]) {
-			CHECK_EQ((int)frame.state, MHP_FRAME_CACHED); /* a tail */
+			CHECK_EQ((int)frame.state, MHP_FRAME_TAIL);
 		} else {
 			CHECK_NE((int)frame.state, MHP_FRAME_USED);
 		}
@@ -352,8 +352,8 @@ TEST(page_alloc__bad_request__einval_and_nothing_changed) /* R17 */
 	CHECK_RET(mhp_page_alloc(book.m, request(book.fixed, 255, MHP_NODE_ANY), &pfn),
 		  MHP_EINVAL);
 	CHECK_RET(mhp_page_alloc(book.m, request(nobody, 0, MHP_NODE_ANY), &pfn), MHP_EINVAL);
-	CHECK_RET(mhp_page_alloc(book.m, request(book.fixed, 0, 2), &pfn), MHP_EINVAL);
-	CHECK_RET(mhp_page_alloc(book.m, request(book.fixed, 0, 254), &pfn), MHP_EINVAL);
+	CHECK_RET(mhp_page_alloc(book.m, request(book.fixed, 0, 2), &pfn), MHP_ENODEV);
+	CHECK_RET(mhp_page_alloc(book.m, request(book.fixed, 0, 254), &pfn), MHP_ENODEV);
 	for (unsigned bit = 1; bit < 8; bit++) {
 		bad = good;
 		bad.flags = (uint8_t)(1U << bit);
@@ -374,8 +374,8 @@ check_no_page(struct book *book, uint64_t pfn, int error)
 {
 	test_at("pfn %" PRIu64, pfn);
 	CHECK_RET(mhp_page_free(book->m, pfn), error);
-	CHECK_RET(mhp_page_split(book->m, pfn), MHP_EINVAL);
-	CHECK_RET(mhp_page_set_cookie(book->m, pfn, 1), MHP_EINVAL);
+	CHECK_RET(mhp_page_split(book->m, pfn, 0, NULL), error);
+	CHECK_RET(mhp_page_set_cookie(book->m, pfn, 1), error);
 	CHECK_RET(mhp_pages_free_contig(book->m, pfn, 1), error);
 }
 
@@ -977,7 +977,7 @@ TEST(page_split__each_order__frames_are_freed_one_by_one)
 	for (unsigned order = 0; order <= book.geo.pageblock_order; order++) {
 		CHECK(book_alloc(&book, book.fixed, order, 0, &pfn));
 		uint64_t cookie = mhp_frame_peek(book.m, pfn).cookie;
-		CHECK_OK(mhp_page_split(book.m, pfn));
+		CHECK_OK(mhp_page_split(book.m, pfn, 0, NULL));
 		book_forget(&book, 0);
 		for (uint64_t i = 0; i < UINT64_C(1) << order; i++) {
 			struct mhp_frame frame = mhp_frame_peek(book.m, pfn + i);
@@ -1176,7 +1176,7 @@ random_step(struct book *book)
 			return;
 		pfn = book->heads[at];
 		nr = UINT64_C(1) << book->order_of[pfn];
-		CHECK_OK(mhp_page_split(book->m, pfn));
+		CHECK_OK(mhp_page_split(book->m, pfn, 0, NULL));
 		book_forget(book, at);
 		for (uint64_t i = 0; i < nr; i++)
 			book_note(book, pfn + i, 0);

@@ -222,7 +222,7 @@ static void
 cancel_now(void *ctx)
 {
 	struct test_pool *pool = ctx;
-	CHECK_OK(mhp_offline_cancel(pool->m, 0));
+	CHECK_OK(mhp_cancel(pool->m, 0));
 }
 
 /* Blocks 4 to 6 come, 0 and 1 leave: five GOING notices, then data that moves. */

@@ -86,6 +86,7 @@ test_pool_open(struct test_pool *pool, const struct test_pool_opts *opts)
 	mhp_sim_config(pool->sim, &pool->config);
 	if (!opts->no_fault)
 		CHECK_OK(mhp_fault_create(&pool->config, MHP_PAGE_BYTES, &pool->fault));
+	pool->config.node_distances = opts->node_distances;
 	pool->config.trace = opts->trace;
 	pool->config.trace_ctx = opts->trace_ctx;
 	CHECK_OK(mhp_footprint(&pool->config.geometry, &bytes));

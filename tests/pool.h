@@ -56,6 +56,7 @@ struct test_pool_opts {
 	uint64_t meta_bytes;       /* external metadata; 0 refuses everything */
 	uint64_t meta_nodes;
 	struct mhp_port_caps caps;
+	const uint8_t *node_distances;
 	void (*trace)(void *ctx, const struct mhp_event *event);
 	void *trace_ctx;
 };

@@ -16,7 +16,9 @@ static void
 add(struct test_pool *pool, uint32_t first, uint32_t count, uint32_t flags, uint8_t node,
     uint8_t zone)
 {
-	struct mhp_add_opts opts = { flags, node, 1, zone, 0 };
+	struct mhp_add_opts opts = {
+		.flags = flags, .node = node, .metadata_node = 1, .zone = zone
+	};
 	CHECK_OK(mhp_add(pool->m, test_blocks(pool, first, count), &opts, NULL));
 }
 

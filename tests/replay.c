@@ -305,7 +305,7 @@ split_page(struct replay *r, uint64_t pfn)
 		if (REPLAY_PAGES - r->nr_live < UINT64_C(1) << was.order)
 			return 0;
 	}
-	error = mhp_page_split(r->m, pfn);
+	error = mhp_page_split(r->m, pfn, 0, NULL);
 	if (r->hooks.split != NULL)
 		r->hooks.split(r->hooks.ctx, pfn, error);
 	if (error == 0 && page != NULL) {
@@ -337,8 +337,8 @@ meddle(struct replay *r)
 	    mhp_bad_remove(r->m, 0) != MHP_EDEADLK)
 		broke(r, "a call from a callback was not refused", 0);
 	if (strikes(&r->op->cancel_at)) {
-		struct mhp_progress progress = mhp_offline_progress(r->m);
-		r->op->nr_canceled += mhp_offline_cancel(r->m, progress.blocks.first) == 0;
+		struct mhp_progress progress = mhp_progress(r->m);
+		r->op->nr_canceled += mhp_cancel(r->m, progress.blocks.first) == 0;
 	}
 	if (!strikes(&r->op->nest_at))
 		return;
@@ -961,7 +961,7 @@ toggle_owner(struct replay *r)
 	if (r->extra_owner == 0)
 		return mhp_owner_register(r->m, "extra", NULL, NULL, &r->extra_owner);
 	error = mhp_owner_unregister(r->m, r->extra_owner);
-	if (mhp_owner_unregister(r->m, r->extra_owner) != MHP_EINVAL)
+	if (mhp_owner_unregister(r->m, r->extra_owner) != MHP_ENOENT)
 		broke(r, "an owner was forgotten twice", r->extra_owner);
 	r->extra_owner = 0;
 	return error;

@@ -95,6 +95,7 @@ test_error_name(int error)
 		{ MHP_EPERM, "MHP_EPERM" },
 		{ MHP_ENOENT, "MHP_ENOENT" },
 		{ MHP_EIO, "MHP_EIO" },
+		{ MHP_EINTR, "MHP_EINTR" },
 		{ MHP_ENXIO, "MHP_ENXIO" },
 		{ MHP_EAGAIN, "MHP_EAGAIN" },
 		{ MHP_ENOMEM, "MHP_ENOMEM" },

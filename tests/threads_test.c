@@ -223,7 +223,7 @@ use_fixed_page(uint64_t *random)
 	if (mhp_page_alloc(run.m, req, &pfn) != 0)
 		return;
 	CHECK_OK(mhp_page_set_cookie(run.m, pfn, test_random(random)));
-	CHECK_OK(mhp_page_split(run.m, pfn));
+	CHECK_OK(mhp_page_split(run.m, pfn, 0, NULL));
 	for (uint64_t i = 0; i < UINT64_C(1) << req.order; i++)
 		CHECK_OK(mhp_page_free(run.m, pfn + i));
 }
@@ -285,10 +285,11 @@ plug(uint64_t *random, uint32_t block)
 	struct mhp_span span = test_blocks(&run.pool, block, 1);
 
 	opts.node = (uint8_t)(block % run.pool.config.geometry.nr_nodes);
-	expect(mhp_add(run.m, span, &opts, NULL), MHP_EEXIST, MHP_EHWPOISON, 0, 0);
+	/* Any change may be canceled by a walker. */
+	expect(mhp_add(run.m, span, &opts, NULL), MHP_EEXIST, MHP_EHWPOISON, MHP_ECANCELED, 0);
 	int error = mhp_online(run.m, (struct mhp_blocks){ block, 1 },
 			       (unsigned)below(random, MHP_ZONE_KINDS), NULL);
-	expect(error, MHP_EBUSY, MHP_ENOENT, 0, 0);
+	expect(error, MHP_EBUSY, MHP_ENOENT, MHP_ECANCELED, 0);
 	atomic_fetch_add(&run.nr_online, error == 0);
 }
 
@@ -344,7 +345,7 @@ look_at(uint64_t *random)
 	uint64_t max_pfn = (uint64_t)geo->nr_blocks << geo->block_order;
 	struct mhp_frame frame = mhp_frame_peek(run.m, below(random, max_pfn + 10));
 
-	CHECK_CMP((unsigned)frame.state, <=, MHP_FRAME_USED);
+	CHECK_CMP((unsigned)frame.state, <=, MHP_FRAME_TAIL);
 	if (frame.state != MHP_FRAME_USED)
 		return;
 	CHECK_CMP(frame.order, <=, geo->pageblock_order);
@@ -369,10 +370,10 @@ walker(void *ctx)
 		CHECK_OK(mhp_block_get(run.m, block, &info));
 		CHECK_CMP(info.free_bytes, <=, info.span.size);
 		CHECK_OK(mhp_zone_get(run.m, block % 2, MHP_ZONE_MOVABLE, &zone));
-		(void)mhp_offline_progress(run.m);
+		(void)mhp_progress(run.m);
 		(void)mhp_node_states(run.m, block % 2);
 		if (below(&random, 50) == 0)
-			(void)mhp_offline_cancel(run.m, block);
+			(void)mhp_cancel(run.m, block);
 	}
 	return NULL;
 }
@@ -399,8 +400,9 @@ keeper(void *ctx)
 		if (below(&random, 4) == 0)
 			expect(mhp_compact(run.m, (unsigned)below(&random, 2),
 					   (enum mhp_zone_kind)below(&random, MHP_ZONE_KINDS), 0,
-					   &result), MHP_EAGAIN, 0, 0, 0);
-		expect(mhp_bad_add(run.m, pfn), MHP_EBUSY, MHP_EHWPOISON, MHP_ENOSPC, 0);
+					   &result), MHP_EAGAIN, MHP_ECANCELED, 0, 0);
+		expect(mhp_bad_add(run.m, pfn), MHP_EBUSY, MHP_EHWPOISON, MHP_ENOSPC,
+		       MHP_ECANCELED);
 		if (below(&random, 2) == 0)
 			expect(mhp_bad_remove(run.m, pfn), MHP_ENOENT, 0, 0, 0);
 	}

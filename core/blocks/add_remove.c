@@ -30,6 +30,8 @@ auto_online(struct mhp *m, struct mhp_blocks blocks)
 
 	for (uint32_t i = 0; i < attempts; i++) {
 		struct mhp_why why;
+		if (i != 0 && mhp__work_stop(m) != 0)
+			break;
 		if (i != 0) {
 			m->auto_online_retries++;
 			m->ops->pause(m->port, UINT64_C(1000000));
@@ -55,7 +57,7 @@ add_locked(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
 		mhp__why_clear(&why);
 		err = mhp__online_locked(m, answer->blocks, opts->zone, &why);
 		if (err != 0)
-			mhp__remove_blocks(m, answer->blocks, false);
+			mhp__remove_blocks(m, answer->blocks, MHP__SCRUB_NOTHING);
 	} else if ((opts->flags & MHP_ADD_OFFLINE) == 0 &&
 		   m->policy.auto_online != MHP_AUTO_OFFLINE) {
 		answer->online_error = auto_online(m, answer->blocks);
@@ -72,8 +74,11 @@ mhp_add(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
 	int err = mhp__hotplug_lock(m);
 
 	memset(&answer, 0, sizeof(answer));
+	opts = opts != NULL ? opts : &none;
 	if (err == 0) {
-		err = add_locked(m, span, opts != NULL ? opts : &none, &answer);
+		mhp__work_begin(m, MHP_WORK_ADD, opts->deadline_ms);
+		err = add_locked(m, span, opts, &answer);
+		mhp__work_end(m);
 		mhp__hotplug_unlock(m);
 	}
 	if (ret_answer != NULL)
@@ -110,6 +115,7 @@ remove_locked(struct mhp *m, const struct mhp_span *spans, unsigned nr_spans,
 {
 	int err = nr_spans == 0 ? MHP_EINVAL : 0;
 
+	mhp__work_begin(m, opts->dry_run ? MHP_WORK_DRY_RUN : MHP_WORK_REMOVE, opts->deadline_ms);
 	for (unsigned i = 0; i < nr_spans && err == 0; i++)
 		err = mark_present(m, spans[i], why);
 	if (err == 0)
@@ -118,6 +124,7 @@ remove_locked(struct mhp *m, const struct mhp_span *spans, unsigned nr_spans,
 	if (err == 0 && !opts->dry_run)
 		mhp__leaving_commit(m, opts->scrub);
 	mhp__leaving_clear(m);
+	mhp__work_end(m);
 	return err;
 }
 

@@ -58,9 +58,10 @@ mhp__block_set_state(struct mhp *m, uint32_t block, enum mhp_block_state state)
 int
 mhp__blocks_check(const struct mhp *m, struct mhp_blocks blocks)
 {
-	if (blocks.count == 0 || blocks.first >= m->geo.nr_blocks ||
-	    blocks.count > m->geo.nr_blocks - blocks.first)
+	if (blocks.count == 0)
 		return MHP_EINVAL;
+	if (blocks.first >= m->geo.nr_blocks || blocks.count > m->geo.nr_blocks - blocks.first)
+		return MHP_ENXIO;
 	return 0;
 }
 
@@ -68,6 +69,14 @@ int
 mhp__why_state(struct mhp_why *why, uint32_t block, int error)
 {
 	why->cause = MHP_CAUSE_STATE;
+	why->block = block;
+	return error;
+}
+
+int
+mhp__why_bound(struct mhp_why *why, uint32_t block, int error)
+{
+	why->cause = mhp__work_cause(error);
 	why->block = block;
 	return error;
 }

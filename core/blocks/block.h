@@ -20,18 +20,20 @@ struct mhp__range mhp__block_part(const struct mhp *m, uint32_t block, uint32_t 
 /* That of a block that is there, by its record, with its zone. */
 struct mhp__range mhp__block_usable(const struct mhp *m, uint32_t block);
 void mhp__block_set_state(struct mhp *m, uint32_t block, enum mhp_block_state state);
-/* Return: 0, or MHP_EINVAL: none, or beyond the last block. */
+/* Return: 0, MHP_EINVAL (none), MHP_ENXIO (beyond the last block). */
 MHP_MUST_CHECK int mhp__blocks_check(const struct mhp *m, struct mhp_blocks blocks);
 void mhp__why_clear(struct mhp_why *why);
 /* The state of a block is in the way; returns error. */
 int mhp__why_state(struct mhp_why *why, uint32_t block, int error);
+/* mhp__work_stop() said so at this block; returns error. */
+int mhp__why_bound(struct mhp_why *why, uint32_t block, int error);
 
 /* ---- leaving.c: those that leave are marked in m->leaving, and those of them that are removed in
  * m->removing, too; both are empty between calls ---- */
 
 /* Mark blocks that go offline and so must be ONLINE, or (remove) that are removed then and must be
  * present at all. On error nothing new is marked and why says which block. Return: 0, MHP_EINVAL
- * (twice), MHP_ENOENT, MHP_EBUSY. */
+ * (twice), MHP_ENXIO, MHP_ENOENT, MHP_EBUSY, or what mhp__work_stop() says. */
 MHP_MUST_CHECK int mhp__leaving_add(struct mhp *m, struct mhp_blocks blocks, bool remove,
 				    struct mhp_why *why);
 void mhp__leaving_clear(struct mhp *m);
@@ -58,7 +60,7 @@ void mhp__online_commit(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
 /* Both, for one set of blocks. */
 MHP_MUST_CHECK int mhp__online_locked(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
 				      struct mhp_why *why);
-/* Are all of them OFFLINE? Return: 0, MHP_EINVAL, MHP_ENOENT, MHP_EBUSY. */
+/* Are all of them OFFLINE? Return: 0, MHP_EINVAL, MHP_ENXIO, MHP_ENOENT, MHP_EBUSY. */
 MHP_MUST_CHECK int mhp__online_check(struct mhp *m, struct mhp_blocks blocks, struct mhp_why *why);
 /* A block that the plan under way will have added. */
 struct mhp__coming {

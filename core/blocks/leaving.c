@@ -58,7 +58,11 @@ mhp__leaving_add(struct mhp *m, struct mhp_blocks blocks, bool remove, struct mh
 	if (err != 0)
 		return err;
 	for (uint32_t i = 0; i < blocks.count; i++) {
-		err = may_leave(m, blocks.first + i, remove, why);
+		err = mhp__work_stop_at(m, i);
+		if (err != 0)
+			mhp__why_bound(why, blocks.first + i, err);
+		else
+			err = may_leave(m, blocks.first + i, remove, why);
 		if (err != 0) {
 			unmark(m, (struct mhp_blocks){ blocks.first, i });
 			return err;
@@ -96,20 +100,6 @@ goes_with_its_block(const struct mhp *m, unsigned owner, uint64_t cookie)
 static const struct mhp__range_iter leaving_ranges = { .next = next_leaving_range,
 						       .excepts = goes_with_its_block };
 
-static void
-set_leaving_states(struct mhp *m, enum mhp_block_state from, enum mhp_block_state to)
-{
-	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1))
-		if (m->blocks[b].state == from)
-			mhp__block_set_state(m, b, to);
-}
-
-int
-mhp__leaving_foresee(struct mhp *m, struct mhp_why *why)
-{
-	return mhp__offline_pages_foresee(m, &leaving_ranges, why);
-}
-
 /* The first run of marked blocks, for events and progress. */
 static struct mhp_blocks
 first_leaving(const struct mhp *m)
@@ -122,26 +112,40 @@ first_leaving(const struct mhp *m)
 	return blocks;
 }
 
-static void
-progress_begin(struct mhp *m, struct mhp_blocks blocks, uint64_t started_ns)
+static int
+begin_leaving(struct mhp *m, struct mhp_why *why)
 {
-	atomic_store(&m->cancel, 0);
-	atomic_store(&m->progress_moved, 0);
-	atomic_store(&m->progress_left, 0);
-	atomic_store(&m->progress_start_ns, started_ns);
-	atomic_store(&m->progress_first, blocks.first);
-	atomic_store(&m->progress_count, blocks.count);
+	uint32_t turn = 0;
+
+	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1)) {
+		int err = mhp__work_stop_at(m, turn++);
+		if (err != 0)
+			return mhp__why_bound(why, b, err);
+		if (m->blocks[b].state == MHP_ONLINE)
+			mhp__block_set_state(m, b, MHP_GOING_OFFLINE);
+	}
+	return 0;
 }
 
 static void
-progress_end(struct mhp *m)
+abort_leaving(struct mhp *m)
 {
-	atomic_store(&m->progress_count, 0);
-	atomic_store(&m->progress_first, 0);
-	atomic_store(&m->progress_moved, 0);
-	atomic_store(&m->progress_left, 0);
-	atomic_store(&m->progress_start_ns, 0);
-	atomic_store(&m->cancel, 0);
+	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1))
+		if (m->blocks[b].state == MHP_GOING_OFFLINE)
+			mhp__block_set_state(m, b, MHP_ONLINE);
+}
+
+/* Nothing changes, so readers do not wait. */
+int
+mhp__leaving_foresee(struct mhp *m, struct mhp_why *why)
+{
+	int err;
+
+	mhp__work_about(m, first_leaving(m));
+	mhp__still_begin(m);
+	err = mhp__offline_pages_foresee(m, &leaving_ranges, why);
+	mhp__still_end(m);
+	return err;
 }
 
 /* Are there marked blocks that have to be emptied first? */
@@ -154,6 +158,59 @@ anything_online(struct mhp *m)
 	return leaving_ranges.next(m, leaving_ranges.set, &cursor, &range);
 }
 
+/* Zero what is empty of the blocks that are removed. What holds metadata of others follows when it
+ * goes. */
+static int
+scrub_empty(struct mhp *m, struct mhp_why *why)
+{
+	uint32_t b = mhp__bitset_next(&m->removing, 0);
+	int err = 0;
+
+	for (; b < m->geo.nr_blocks && err == 0; b = mhp__bitset_next(&m->removing, b + 1)) {
+		struct mhp__range range = mhp__block_usable(m, b);
+		if (m->blocks[b].state == MHP_OFFLINE || mhp__range_is_empty(m, &range))
+			err = mhp__scrub(m, range.start_pfn, range.nr_pages);
+		if (err != 0)
+			mhp__why_bound(why, b, err);
+	}
+	mhp__phase(m, MHP_PHASE_CONTENT);
+	return err;
+}
+
+/* The same where no block is online. */
+static int
+scrub_offline(struct mhp *m, struct mhp_why *why)
+{
+	int err;
+
+	mhp__still_begin(m);
+	err = scrub_empty(m, why);
+	mhp__still_end(m);
+	return err;
+}
+
+/* The blocks that are online become GOING_OFFLINE and empty. */
+static int
+empty_leaving(struct mhp *m, const struct mhp_offline_opts *opts, struct mhp_why *why)
+{
+	int err;
+
+	mhp__work_undoable(m, true);
+	err = begin_leaving(m, why);
+	mhp__work_undoable(m, false);
+	if (err != 0)
+		return err;
+	mhp__still_begin(m);
+	err = mhp__offline_pages_prepare(m, &leaving_ranges, opts, why);
+	if (err == 0 && opts->scrub) {
+		err = scrub_empty(m, why);
+		if (err != 0)
+			mhp__offline_pages_abort(m, &leaving_ranges);
+	}
+	mhp__still_end(m);
+	return err;
+}
+
 int
 mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts, struct mhp_why *why)
 {
@@ -161,19 +218,16 @@ mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts, struct 
 	struct mhp_blocks blocks = first_leaving(m);
 	int err;
 
+	mhp__work_about(m, blocks);
 	if (!anything_online(m))
-		return 0;
+		return opts->scrub ? scrub_offline(m, why) : 0;
+	m->work.leaving_ns = started_ns;
 	mhp__trace(m, mhp__event(MHP_EV_OFFLINE_START, blocks), 0);
-	progress_begin(m, blocks, started_ns);
 	mhp__phase_begin(m);
-	set_leaving_states(m, MHP_ONLINE, MHP_GOING_OFFLINE);
-	mhp__still_begin(m);
-	err = mhp__offline_pages_prepare(m, &leaving_ranges, opts, why);
-	mhp__still_end(m);
+	err = empty_leaving(m, opts, why);
 	if (err == 0)
 		return 0;
-	set_leaving_states(m, MHP_GOING_OFFLINE, MHP_ONLINE);
-	progress_end(m);
+	abort_leaving(m);
 	mhp__trace(m, mhp__event_failed(MHP_EV_OFFLINE_FAILED, blocks, err, why), started_ns);
 	return err;
 }
@@ -203,7 +257,7 @@ commit_run(struct mhp *m, uint32_t b, uint64_t *moved)
 	event.pages = *moved;
 	*moved = 0;
 	mhp__phase(m, MHP_PHASE_COMMIT);
-	mhp__trace(m, event, atomic_load(&m->progress_start_ns));
+	mhp__trace(m, event, m->work.leaving_ns);
 	return event.nr_blocks;
 }
 
@@ -235,7 +289,7 @@ is_removable(const struct mhp *m, uint32_t b, unsigned node)
 
 /* Remove what is offline of the blocks that are to be removed; an event is about one node. */
 static void
-remove_offline(struct mhp *m, bool scrub)
+remove_offline(struct mhp *m, enum mhp__scrubbing scrub)
 {
 	uint32_t b = mhp__bitset_next(&m->removing, 0);
 
@@ -254,68 +308,21 @@ remove_offline(struct mhp *m, bool scrub)
 void
 mhp__leaving_commit(struct mhp *m, bool scrub)
 {
-	uint64_t moved = atomic_load(&m->progress_moved);
+	enum mhp__scrubbing scrubbing = scrub ? MHP__SCRUB_RESERVE : MHP__SCRUB_NOTHING;
+	uint64_t moved = atomic_load(&m->work.moved);
 	bool more;
 
 	/* Bound: a block that holds metadata of others was there before them, so each turn removes
 	 * some that another one waits for. */
 	do {
 		more = commit_empty(m, &moved);
-		if (!more)
-			progress_end(m);
-		remove_offline(m, scrub);
+		remove_offline(m, scrubbing);
+		/* Those that are left held metadata when the others were zeroed. */
+		scrubbing = scrub ? MHP__SCRUB_ALL : MHP__SCRUB_NOTHING;
 	} while (more);
 }
 
 /* ---- offline ---- */
-
-struct mhp_progress
-mhp_offline_progress(const struct mhp *m)
-{
-	uint64_t start_ns = atomic_load(&m->progress_start_ns);
-	struct mhp_progress progress;
-
-	memset(&progress, 0, sizeof(progress));
-	progress.blocks.count = atomic_load(&m->progress_count);
-	progress.blocks.first = atomic_load(&m->progress_first);
-	progress.moved_pages = atomic_load(&m->progress_moved);
-	progress.left_pages = atomic_load(&m->progress_left);
-	progress.elapsed_ns = m->ops->now_ns(m->port) - start_ns;
-	/* It ended, or another one began, while we looked: nothing of this belongs together. */
-	if (progress.blocks.count == 0 || atomic_load(&m->progress_start_ns) != start_ns)
-		memset(&progress, 0, sizeof(progress));
-	return progress;
-}
-
-/* Is the block part of the offline under way? Its first run is known; blocks behind it are those
- * whose last pageblock is isolated, which nobody else keeps so meanwhile. */
-static bool
-is_leaving(const struct mhp *m, uint32_t block)
-{
-	uint32_t first = atomic_load(&m->progress_first);
-	uint32_t count = atomic_load(&m->progress_count);
-	const struct mhp_arena *arena;
-
-	if (count == 0 || block >= m->geo.nr_blocks)
-		return false;
-	if (block >= first && block - first < count)
-		return true;
-	arena = &m->arenas[mhp__pfn_arena(m, mhp__block_start(m, block + 1) - 1)];
-	return atomic_load(&arena->isolated) >> (mhp__arena_pageblocks(m) - 1) != 0;
-}
-
-int
-mhp_offline_cancel(struct mhp *m, uint32_t block)
-{
-	/* Read first: if that offline ends meanwhile, the next one does not mistake this for its
-	 * own. */
-	uint32_t token = mhp__cancel_token(m);
-
-	if (!is_leaving(m, block))
-		return MHP_ENOENT;
-	atomic_store(&m->cancel, token);
-	return 0;
-}
 
 static int
 offline_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
@@ -323,6 +330,7 @@ offline_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
 {
 	int err = nr_sets == 0 ? MHP_EINVAL : 0;
 
+	mhp__work_begin(m, opts->dry_run ? MHP_WORK_DRY_RUN : MHP_WORK_OFFLINE, opts->deadline_ms);
 	for (unsigned i = 0; i < nr_sets && err == 0; i++)
 		err = mhp__leaving_add(m, sets[i], false, why);
 	if (err == 0)
@@ -331,6 +339,7 @@ offline_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
 	if (err == 0 && !opts->dry_run)
 		mhp__leaving_commit(m, false);
 	mhp__leaving_clear(m);
+	mhp__work_end(m);
 	return err;
 }
 

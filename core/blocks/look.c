@@ -133,9 +133,10 @@ mhp_range_usage(struct mhp *m, struct mhp_blocks blocks, uint64_t *ret_used_byte
 {
 	uint64_t nr_usable, nr_free;
 	enum mhp__reader reader;
+	int err = mhp__blocks_check(m, blocks);
 
-	if (mhp__blocks_check(m, blocks) != 0)
-		return MHP_EINVAL;
+	if (err != 0)
+		return err;
 	reader = mhp__reader_begin(m);
 	count_pages(m, blocks, &nr_usable, &nr_free);
 	mhp__reader_end(m, reader);

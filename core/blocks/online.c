@@ -102,7 +102,11 @@ online_prepare_all(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
 	if (err != 0)
 		return err;
 	for (uint32_t i = 0; i < blocks.count; i++) {
-		err = online_prepare_one(m, blocks.first + i, zone, planned, why);
+		err = mhp__work_stop_at(m, i);
+		if (err != 0)
+			mhp__why_bound(why, blocks.first + i, err);
+		else
+			err = online_prepare_one(m, blocks.first + i, zone, planned, why);
 		if (err != 0) {
 			mhp__online_abort(m, (struct mhp_blocks){ blocks.first, i });
 			return err;
@@ -198,7 +202,10 @@ mhp_online(struct mhp *m, struct mhp_blocks blocks, unsigned zone, struct mhp_wh
 
 	mhp__why_clear(&why);
 	if (err == 0) {
+		mhp__work_begin(m, MHP_WORK_ONLINE, 0);
+		mhp__work_about(m, blocks);
 		err = mhp__online_locked(m, blocks, zone, &why);
+		mhp__work_end(m);
 		mhp__hotplug_unlock(m);
 	}
 	if (err != 0 && reterr_why != NULL)

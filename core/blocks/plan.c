@@ -142,7 +142,7 @@ do_add(struct run *run, const struct mhp_step *step)
 static void
 undo_add(struct run *run, const struct mhp_step *step)
 {
-	mhp__remove_blocks(run->m, blocks_of(run, step), false);
+	mhp__remove_blocks(run->m, blocks_of(run, step), MHP__SCRUB_NOTHING);
 }
 
 static int
@@ -228,6 +228,7 @@ commit_locked(struct run *run, const struct mhp_offline_opts *opts)
 	unsigned done;
 	int err = check_plan(run);
 
+	mhp__work_begin(run->m, MHP_WORK_PLAN, opts->deadline_ms);
 	if (err == 0)
 		err = prepare(run, opts);
 	if (err == 0) {
@@ -236,6 +237,7 @@ commit_locked(struct run *run, const struct mhp_offline_opts *opts)
 		mhp__leaving_commit(run->m, opts->scrub);
 	}
 	mhp__leaving_clear(run->m);
+	mhp__work_end(run->m);
 	return err;
 }
 
@@ -305,7 +307,7 @@ foresee_zone(struct run *run, uint32_t block, unsigned zone)
 		return mhp__online_foresee(run->m, block, NULL, zone, &run->planned, why);
 	err = mhp__add_memory_foresee(run->m, step->span, &step->add, &answer);
 	MHP_ASSERT(err == 0); /* foresee_add() has come by here */
-	coming.nr_vmemmap_pages = answer.nr_vmemmap_pages;
+	coming.nr_vmemmap_pages = mhp__add_reserve(run->m, block, &answer);
 	coming.node = step->add.node;
 	return mhp__online_foresee(run->m, block, &coming, zone, &run->planned, why);
 }
@@ -316,21 +318,27 @@ foresee_online(struct run *run, const struct mhp_step *step)
 	struct mhp_blocks blocks = blocks_of(run, step);
 	int err = 0;
 
-	for (uint32_t i = 0; i < blocks.count && err == 0; i++)
-		if (added_by(run, blocks.first + i) == NULL)
+	for (uint32_t i = 0; i < blocks.count && err == 0; i++) {
+		err = mhp__work_stop_at(run->m, i);
+		if (err == 0 && added_by(run, blocks.first + i) == NULL)
 			err = mhp__online_check(run->m, (struct mhp_blocks){ blocks.first + i, 1 },
 						&run->answer->why);
-	for (uint32_t i = 0; i < blocks.count && err == 0; i++)
-		err = foresee_zone(run, blocks.first + i, step->zone);
+	}
+	for (uint32_t i = 0; i < blocks.count && err == 0; i++) {
+		err = mhp__work_stop_at(run->m, i);
+		if (err == 0)
+			err = foresee_zone(run, blocks.first + i, step->zone);
+	}
 	return err;
 }
 
 static int
-preview_locked(struct run *run)
+preview_locked(struct run *run, uint32_t deadline_ms)
 {
 	unsigned done;
 	int err = check_plan(run);
 
+	mhp__work_begin(run->m, MHP_WORK_DRY_RUN, deadline_ms);
 	if (err == 0)
 		err = for_each(run, KIND(MHP_STEP_ADD), foresee_add, &done);
 	if (err == 0)
@@ -344,6 +352,7 @@ preview_locked(struct run *run)
 	}
 	let_go_of_metadata(run);
 	mhp__leaving_clear(run->m);
+	mhp__work_end(run->m);
 	return err;
 }
 
@@ -376,7 +385,7 @@ mhp_plan_preview(struct mhp *m, const struct mhp_step *steps, unsigned nr_steps,
 	if (err != 0)
 		return err;
 	start(&run, m, steps, nr_steps, &answer);
-	err = preview_locked(&run);
+	err = preview_locked(&run, 0);
 	mhp__hotplug_unlock(m);
 	if (ret_answer != NULL)
 		*ret_answer = answer;
@@ -396,7 +405,7 @@ mhp_plan_commit(struct mhp *m, const struct mhp_step *steps, unsigned nr_steps,
 		return err;
 	start(&run, m, steps, nr_steps, &answer);
 	opts = opts != NULL ? opts : &none;
-	err = opts->dry_run ? preview_locked(&run) : commit_locked(&run, opts);
+	err = opts->dry_run ? preview_locked(&run, opts->deadline_ms) : commit_locked(&run, opts);
 	mhp__hotplug_unlock(m);
 	if (ret_answer != NULL)
 		*ret_answer = answer;

@@ -20,6 +20,7 @@
 #include "pages/cache.h"
 #include "pages/poison.h"
 #include "pages/scan.h"
+#include "pages/walk.h"
 #include "pages/zone.h"
 
 _Static_assert(MHP_ZONE_NORMAL == 0 && MHP_ZONE_MOVABLE == 1, "zones of a node");
@@ -113,10 +114,15 @@ is_valid(const struct mhp *m, uint64_t tail)
 	return tail_node(tail) == MHP_NODE_ANY || tail_node(tail) < m->geo.nr_nodes;
 }
 
-bool
-mhp__page_req_is_valid(const struct mhp *m, struct mhp_page_req req)
+int
+mhp__page_req_check(const struct mhp *m, struct mhp_page_req req, unsigned order_max)
 {
-	return is_valid(m, tail_of(req));
+	bool order_fits = req.order <= order_max;
+
+	if (is_valid(m, tail_of(req)) && order_fits)
+		return 0;
+	req.node = MHP_NODE_ANY; /* is it the node alone? */
+	return is_valid(m, tail_of(req)) && order_fits ? MHP_ENODEV : MHP_EINVAL;
 }
 
 static inline bool
@@ -214,7 +220,7 @@ alloc_on(struct mhp *m, struct mhp_page_req req, unsigned node, uint64_t *ret_pf
 	unsigned order = tail_order(tail);
 
 	if (MHP_UNLIKELY(!is_valid(m, tail) || order > MHP_PAGEBLOCK_ORDER(m)))
-		return MHP_EINVAL;
+		return mhp__page_req_check(m, req, MHP_PAGEBLOCK_ORDER(m));
 	/* Every list starts with the node's own zone of that kind; without memory its caches are
 	 * empty, too. */
 	unsigned id = node * MHP_ZONE_KINDS + MHP_ZONE_NORMAL + is_movable(m, tail_owner(tail));
@@ -379,16 +385,20 @@ mhp_drain_caches(struct mhp *m)
 /* ---- change and look ---- */
 
 int
-mhp_page_split(struct mhp *m, uint64_t pfn)
+mhp_page_split(struct mhp *m, uint64_t pfn, unsigned order, const uint64_t *cookies)
 {
 	struct head head;
+	int err = find_head(m, pfn, &head);
 
-	if (find_head(m, pfn, &head) != 0)
+	if (err != 0)
+		return err;
+	if (order > head.order)
 		return MHP_EINVAL;
 	mhp__spin_lock(&head.arena->lock, MHP_RANK_ARENA); /* for walkers: all at once */
 	uint64_t cookie = atomic_load_explicit(&head.page->cookie, memory_order_relaxed);
-	for (uint64_t i = 0; i < UINT64_C(1) << head.order; i++)
-		mhp__page_begin(mhp__pfn_to_page(m, pfn + i), head.owner, 0, cookie);
+	for (uint64_t i = 0; i < UINT64_C(1) << (head.order - order); i++)
+		mhp__page_begin(mhp__pfn_to_page(m, pfn + (i << order)), head.owner, order,
+				cookies != NULL ? cookies[i] : cookie);
 	mhp__spin_unlock(&head.arena->lock, MHP_RANK_ARENA);
 	return 0;
 }
@@ -397,9 +407,10 @@ int
 mhp_page_set_cookie(struct mhp *m, uint64_t pfn, uint64_t cookie)
 {
 	struct head head;
+	int err = find_head(m, pfn, &head);
 
-	if (find_head(m, pfn, &head) != 0)
-		return MHP_EINVAL;
+	if (err != 0)
+		return err;
 	mhp__spin_lock(&head.arena->lock, MHP_RANK_ARENA); /* for walkers: both words at once */
 	mhp__page_begin(head.page, head.owner, head.order, cookie);
 	mhp__spin_unlock(&head.arena->lock, MHP_RANK_ARENA);
@@ -419,6 +430,24 @@ block_has_arena(struct mhp *m, uint64_t pfn)
 	return there;
 }
 
+/* Is a frame that is taken, and no head, part of a page that starts before it? The nearest head
+ * below it, at a boundary where a page could start, is the one to ask. Arena lock held. */
+static bool
+is_tail(struct mhp *m, const struct mhp_arena *arena, uint64_t pfn)
+{
+	for (unsigned order = 1; order <= MHP_PAGEBLOCK_ORDER(m); order++) {
+		uint64_t head = pfn >> order << order;
+		struct mhp_chunk chunk;
+		if (head == pfn || !mhp__arena_taken(m, arena, head) ||
+		    (head & m->arena_mask) < arena->nr_head)
+			continue;
+		mhp__chunk_read(m, head, &chunk);
+		if (chunk.owner != MHP_OWNER_NONE)
+			return pfn - head < UINT64_C(1) << chunk.order;
+	}
+	return false;
+}
+
 /* Arena lock held, arena online. */
 static struct mhp_frame
 peek_frame(struct mhp *m, const struct mhp_arena *arena, uint64_t pfn)
@@ -434,9 +463,10 @@ peek_frame(struct mhp *m, const struct mhp_arena *arena, uint64_t pfn)
 	if (mhp__arena_taken(m, arena, pfn)) {
 		struct mhp_page *page = mhp__pfn_to_page(m, pfn);
 		uint64_t word = atomic_load_explicit(&page->word, memory_order_acquire);
-		frame.state = MHP_FRAME_CACHED;
-		if (mhp__word_owner(word) == MHP_OWNER_NONE)
+		if (mhp__word_owner(word) == MHP_OWNER_NONE) {
+			frame.state = is_tail(m, arena, pfn) ? MHP_FRAME_TAIL : MHP_FRAME_CACHED;
 			return frame;
+		}
 		frame.state = MHP_FRAME_USED;
 		frame.owner = (uint16_t)mhp__word_owner(word);
 		frame.order = (uint8_t)mhp__word_order(word);

@@ -16,7 +16,7 @@ unsigned mhp__pages_take(struct mhp *m, unsigned node, unsigned order, unsigned 
 /* The same for one page that must not be missed: out of the caches too. */
 bool mhp__pages_take_last(struct mhp *m, unsigned node, unsigned order, uint64_t *ret_pfn);
 /* All of a request but its order is in range. */
-bool mhp__page_req_is_valid(const struct mhp *m, struct mhp_page_req req);
+int mhp__page_req_check(const struct mhp *m, struct mhp_page_req req, unsigned order_max);
 /* "Any node" as the node of the CPU that asks: once for a call, as the thread may move on. */
 struct mhp_page_req mhp__page_req_home(const struct mhp *m, struct mhp_page_req req);
 /* The next zone that may serve a request for a node, or NULL; *at is 0 at first. */

@@ -202,7 +202,11 @@ int
 mhp_pages_alloc_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages,
 		       uint64_t *ret_pfn)
 {
-	if (!mhp__page_req_is_valid(m, req) || req.order > m->geo.block_order || nr_pages == 0)
+	int err = mhp__page_req_check(m, req, m->geo.block_order);
+
+	if (err != 0)
+		return err;
+	if (nr_pages == 0)
 		return MHP_EINVAL;
 	if (nr_pages > mhp__max_pfn(m))
 		return MHP_ENOMEM;

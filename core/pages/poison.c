@@ -22,7 +22,7 @@ poison_word(uint64_t pfn)
 static inline uint64_t *
 poison_words(const struct mhp *m, uint64_t pfn)
 {
-	return (uint64_t *)(void *)(m->direct_map + mhp__pfn_phys(m, pfn).addr);
+	return mhp_pfn_to_virt(m, pfn);
 }
 
 void

@@ -2,10 +2,9 @@
 /*
  * physical.c - add memory and remove memory: address ranges, sections, metadata.
  *
- * The only layer that decides about a reserve: choose_placement() picks where metadata goes, once
- * for an add, and the block's slot records it until the block goes. Everything that undoes, a
- * failed add of block k of n or a removal years later, goes by that record and never asks the
- * global switch again (R6, R8, R28).
+ * placement.c decides where metadata goes, once for an add, and the block's slot records it until
+ * the block goes. Everything that undoes, a failed add of block k of n or a removal years later,
+ * goes by that record and never asks the global switch again (R6, R8, R28).
  *
  * A block comes section by section from the first, and goes from the last (R27): the first
  * sections hold the descriptors of all.
@@ -15,6 +14,7 @@
 #include "base/mem.h"
 #include "memmap/memmap.h"
 #include "physical/metadata.h"
+#include "state/hotplug.h"
 #include "state/runs.h"
 #include "state/seal.h"
 #include "state/trace.h"
@@ -90,76 +90,6 @@ check_conflict(const struct mhp *m, struct mhp_blocks blocks, struct mhp_add_ans
 	return MHP_EEXIST;
 }
 
-/* ---- placement: the one decision ---- */
-
-static bool
-bad_in_reserves(const struct mhp *m, struct mhp_blocks blocks, uint32_t nr_reserve)
-{
-	uint64_t end = mhp__block_start(m, blocks.first + blocks.count);
-	uint64_t start = mhp__block_start(m, blocks.first);
-
-	for (uint32_t i = mhp__bad_find(m, start); i < m->nr_bad && m->bad[i] < end; i++)
-		if ((m->bad[i] & (mhp__block_pages(m) - 1)) < nr_reserve)
-			return true;
-	return false;
-}
-
-static enum mhp_memmap_reason
-why_not_self(const struct mhp *m, struct mhp_blocks blocks, uint32_t flags)
-{
-	struct mhp_memmap_shape shape = mhp_memmap_shape(m);
-	struct mhp_memmap_answer can;
-
-	if ((flags & MHP_ADD_BOOT) != 0)
-		return MHP_MEMMAP_BOOT;
-	if ((flags & MHP_MEMMAP_ON_NODE) != 0)
-		return MHP_MEMMAP_NOT_ASKED;
-	if ((flags & MHP_MEMMAP_ON_MEMORY) == 0 && m->memmap_switch != MHP_MEMMAP_FORCE)
-		return MHP_MEMMAP_NOT_ASKED;
-	if (m->memmap_switch == MHP_MEMMAP_OFF)
-		return MHP_MEMMAP_SWITCHED_OFF;
-	if (!mhp_supports_memmap_on_memory(&shape, &can))
-		return can.reason;
-	if (bad_in_reserves(m, blocks, can.nr_vmemmap_pages))
-		return MHP_MEMMAP_BAD_PAGE;
-	return MHP_MEMMAP_OK;
-}
-
-static int
-refusal(enum mhp_memmap_reason reason)
-{
-	switch (reason) {
-	case MHP_MEMMAP_SWITCHED_OFF:
-		return MHP_EPERM;
-	case MHP_MEMMAP_BAD_PAGE:
-		return MHP_EHWPOISON;
-	default:
-		return MHP_EOPNOTSUPP;
-	}
-}
-
-static int
-choose_placement(const struct mhp *m, struct mhp_blocks blocks, const struct mhp_add_opts *opts,
-		 struct mhp_add_answer *answer)
-{
-	answer->reason = why_not_self(m, blocks, opts->flags);
-	answer->metadata_node = opts->node;
-	if (answer->reason == MHP_MEMMAP_OK) {
-		answer->placement = MHP_PLACE_SELF;
-		answer->nr_vmemmap_pages =
-			m->block_meta_pages + (MHP_VMEMMAP ? m->caps.tables_per_block : 0U);
-		return 0;
-	}
-	if ((opts->flags & MHP_MEMMAP_REQUIRE) != 0)
-		return refusal(answer->reason);
-	answer->placement = MHP_PLACE_EXTERNAL;
-	if ((opts->flags & MHP_MEMMAP_ON_NODE) != 0) {
-		answer->placement = MHP_PLACE_NODE;
-		answer->metadata_node = opts->metadata_node;
-	}
-	return 0;
-}
-
 int
 mhp__add_memory_foresee(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
 			struct mhp_add_answer *answer)
@@ -173,7 +103,7 @@ mhp__add_memory_foresee(struct mhp *m, struct mhp_span span, const struct mhp_ad
 	if (err == 0)
 		err = check_conflict(m, answer->blocks, answer);
 	if (err == 0)
-		err = choose_placement(m, answer->blocks, opts, answer);
+		err = mhp__choose_placement(m, answer->blocks, opts, answer);
 	return err;
 }
 
@@ -219,57 +149,6 @@ map_sections(struct mhp *m, uint32_t block, unsigned node)
 	return 0;
 }
 
-/* ---- test patterns (MHP_ADD_TEST) ---- */
-
-/* One pass over a block: every page must hold `old` patterns (if there are any) and then gets `new`
- * ones. A pass writes all before the next one reads any, so that two addresses which reach the same
- * cell are found out, not only cells that do not hold. */
-struct test_pass {
-	uint64_t old_flip, new_flip;   /* the pattern of a word is its address, flipped with this */
-	bool check;
-	bool zero;                     /* leave zeros instead of a pattern */
-};
-
-static const struct test_pass test_passes[] = {
-	{ .new_flip = 0 },
-	{ .check = true, .new_flip = UINT64_MAX },
-	{ .check = true, .old_flip = UINT64_MAX, .zero = true },
-};
-
-/* Volatile: the compiler must not know the answer. */
-static bool
-test_page(volatile uint64_t *words, uint64_t nr_words, uint64_t address,
-	  const struct test_pass *pass)
-{
-	for (uint64_t i = 0; i < nr_words; i++) {
-		if (pass->check && words[i] != ((address + 8 * i) ^ pass->old_flip))
-			return false;
-		words[i] = pass->zero ? 0 : (address + 8 * i) ^ pass->new_flip;
-	}
-	return true;
-}
-
-/* Test the pages of a block that are not known to be bad; leaves zeros. */
-static int
-test_block(struct mhp *m, uint32_t block, struct mhp_add_answer *answer)
-{
-	uint64_t start = mhp__block_start(m, block), bytes = mhp__page_bytes(m);
-	unsigned nr_passes = sizeof(test_passes) / sizeof(test_passes[0]);
-
-	for (unsigned i = 0; i < nr_passes; i++) {
-		for (uint64_t pfn = start; pfn < start + mhp__block_pages(m); pfn++) {
-			struct mhp_phys phys = mhp__pfn_phys(m, pfn);
-			if (mhp__bad_in(m, pfn, pfn + 1) != 0 ||
-			    test_page(mhp_pfn_to_virt(m, pfn), bytes / 8, phys.addr,
-				      &test_passes[i]))
-				continue;
-			answer->conflict = (struct mhp_span){ phys, bytes };
-			return MHP_EIO;
-		}
-	}
-	return 0;
-}
-
 /* ---- one block ---- */
 
 static void
@@ -289,63 +168,67 @@ account(struct mhp *m, const struct mhp_block *slot, bool add)
  * before there was anybody to reserve in it, so their metadata lies elsewhere, nr_vmemmap_pages is
  * 0, and every later step treats them like any other block with 0 (R11). */
 static void
-record(struct mhp_block *slot, const struct mhp_add_opts *opts, const struct mhp_add_answer *answer)
+record(struct mhp_block *slot, const struct mhp_add_opts *opts, const struct mhp_add_answer *answer,
+       enum mhp_placement placement)
 {
-	memset(slot, 0, sizeof(*slot));
-	slot->node = opts->node;
+	slot->node = opts->node; /* all else is 0: the block is absent */
 	slot->meta_node = answer->metadata_node;
-	slot->placement = (uint8_t)answer->placement;
+	slot->placement = (uint8_t)placement;
 	slot->backing = opts->backing;
 	if ((opts->flags & MHP_ADD_BOOT) != 0)
 		slot->flags |= MHP_BLOCK_BOOT;
-	if (answer->placement == MHP_PLACE_EXTERNAL ||
-	    (answer->placement == MHP_PLACE_SELF &&
+	if (placement == MHP_PLACE_EXTERNAL ||
+	    (placement == MHP_PLACE_SELF &&
 	     (opts->flags & (MHP_ADD_ZEROED | MHP_ADD_TEST)) != 0))
 		slot->flags |= MHP_BLOCK_ZEROED;
 }
 
-/* Overwrite a block with zeros, but for frames that are known to be bad: even a write may hurt
- * there. */
+/* Zero what the caller left to us; nobody looks at metadata any more. */
 static void
-scrub_block(struct mhp *m, uint32_t block)
+scrub_block(struct mhp *m, uint32_t block, enum mhp__scrubbing scrub)
 {
-	uint64_t pfn = mhp__block_start(m, block), end = mhp__block_start(m, block + 1);
+	uint64_t start = mhp__block_start(m, block);
 
-	while (pfn < end) {
-		uint32_t next = mhp__bad_find(m, pfn);
-		uint64_t stop = next < m->nr_bad && m->bad[next] < end ? m->bad[next] : end;
-		memset(mhp_pfn_to_virt(m, pfn), 0, (size_t)((stop - pfn) << m->geo.page_shift));
-		pfn = stop + 1;
-	}
+	if (scrub == MHP__SCRUB_NOTHING)
+		return;
+	mhp__zero_frames(m, start, scrub == MHP__SCRUB_ALL ?
+				      start + mhp__block_pages(m) :
+				      start + m->blocks[block].altmap.capacity);
+	mhp__phase(m, MHP_PHASE_CONTENT);
 }
 
-/* Remove one block by its own record. The metadata may fill several sections: nobody looks at it
- * any more before it goes, and all of it goes before the first of them does (R27). */
+/* Others read the state meanwhile, and nothing else of a block that is absent. */
 static void
-remove_one_block(struct mhp *m, uint32_t block, bool scrub)
+clear_record(struct mhp_block *slot)
 {
-	struct mhp_block *slot = &m->blocks[block];
+	unsigned char *bytes = (unsigned char *)slot;
+	size_t state = offsetof(struct mhp_block, state);
 
-	MHP_ASSERT(slot->state == MHP_OFFLINE);
-	MHP_ASSERT_DEBUG(m->blocks_present != 0);
-	account(m, slot, false);
-	slot->state = MHP_ABSENT; /* unpublish; from here nobody finds it */
+	MHP_ASSERT(slot->state == MHP_ABSENT);
+	memset(bytes, 0, state);
+	memset(bytes + state + 1, 0, sizeof(*slot) - state - 1);
+}
+
+/* Take apart what build_block() made, by the block's own record; nobody finds it. The metadata may
+ * fill several sections: nobody looks at it any more before it goes, and all of it goes before the
+ * first of them does (R27). */
+static void
+demolish_block(struct mhp *m, uint32_t block, enum mhp__scrubbing scrub)
+{
 	for (uint32_t section = nr_sections(m); section-- > 0;)
 		mhp__memmap_retire_section(m, block, section);
 	mhp__memmap_destroy(m, block);
 	mhp__phase(m, MHP_PHASE_MEMMAP);
-	if (scrub) {
-		scrub_block(m, block);
-		mhp__phase(m, MHP_PHASE_CONTENT);
-	}
+	scrub_block(m, block, scrub);
 	unmap_sections(m, block, nr_sections(m));
 	mhp__phase(m, MHP_PHASE_MAP);
-	memset(slot, 0, sizeof(*slot));
+	clear_record(&m->blocks[block]);
 }
 
+/* Do all of an add that can fail. The block stays absent. */
 static int
-add_one_block(struct mhp *m, uint32_t block, const struct mhp_add_opts *opts,
-	      struct mhp_add_answer *answer)
+build_block(struct mhp *m, uint32_t block, const struct mhp_add_opts *opts,
+	    struct mhp_add_answer *answer)
 {
 	struct mhp_block *slot = &m->blocks[block];
 	int err = map_sections(m, block, opts->node);
@@ -353,44 +236,90 @@ add_one_block(struct mhp *m, uint32_t block, const struct mhp_add_opts *opts,
 	mhp__phase(m, MHP_PHASE_MAP);
 	if (err != 0)
 		return err;
-	record(slot, opts, answer);
+	record(slot, opts, answer,
+	       mhp__add_reserve(m, block, answer) != 0 ? MHP_PLACE_SELF : answer->placement);
 	if ((opts->flags & MHP_ADD_TEST) != 0) {
-		err = test_block(m, block, answer);
+		mhp__work_undoable(m, false);
+		err = mhp__test_block(m, block, answer);
+		mhp__work_undoable(m, true);
 		mhp__phase(m, MHP_PHASE_CONTENT);
 	}
 	if (err == 0)
 		err = mhp__memmap_create(m, block);
 	mhp__phase(m, MHP_PHASE_MEMMAP);
 	if (err != 0) {
-		memset(slot, 0, sizeof(*slot));
+		clear_record(slot);
 		unmap_sections(m, block, nr_sections(m));
 		return err;
 	}
-	answer->metadata_node = slot->meta_node;
-	slot->state = MHP_OFFLINE;
-	slot->generation = atomic_load_explicit(&m->generation, memory_order_relaxed);
-	mhp__block_seal(slot);
-	account(m, slot, true);
 	return 0;
 }
 
+/* All of them, or none. */
+static int
+build_all(struct mhp *m, const struct mhp_add_opts *opts, struct mhp_add_answer *answer)
+{
+	struct mhp_blocks blocks = answer->blocks;
+	uint32_t nr = 0;
+	int err = 0;
+
+	mhp__work_undoable(m, true);
+	while (nr < blocks.count && err == 0) {
+		err = mhp__work_stop_at(m, nr);
+		if (err == 0)
+			err = build_block(m, blocks.first + nr, opts, answer);
+		nr += err == 0;
+	}
+	mhp__work_undoable(m, false);
+	while (err != 0 && nr-- > 0)
+		demolish_block(m, blocks.first + nr, MHP__SCRUB_NOTHING);
+	return err;
+}
+
+/* From here others find them. */
+static void
+publish(struct mhp *m, struct mhp_blocks blocks)
+{
+	uint32_t generation = atomic_fetch_add(&m->generation, 1) + 1;
+
+	m->generation_check = mhp__generation_checksum(m);
+	for (uint32_t i = 0; i < blocks.count; i++) {
+		struct mhp_block *slot = &m->blocks[blocks.first + i];
+		slot->state = MHP_OFFLINE;
+		slot->generation = generation;
+		mhp__block_seal(slot);
+		account(m, slot, true);
+	}
+	mhp__runs_update(m, blocks);
+}
+
+/* From here nobody finds them. */
+static void
+unpublish(struct mhp *m, struct mhp_blocks blocks)
+{
+	for (uint32_t i = 0; i < blocks.count; i++) {
+		struct mhp_block *slot = &m->blocks[blocks.first + i];
+		MHP_ASSERT(slot->state == MHP_OFFLINE);
+		MHP_ASSERT_DEBUG(m->blocks_present != 0);
+		account(m, slot, false);
+		slot->state = MHP_ABSENT;
+	}
+	mhp__runs_update(m, blocks);
+}
+
+/* What is built is not found before all of it is, so readers need not wait meanwhile. */
 static int
 add_all(struct mhp *m, const struct mhp_add_opts *opts, struct mhp_add_answer *answer)
 {
-	struct mhp_blocks blocks = answer->blocks;
+	int err;
 
-	atomic_fetch_add(&m->generation, 1);
-	m->generation_check = mhp__generation_checksum(m);
-	for (uint32_t i = 0; i < blocks.count; i++) {
-		int err = add_one_block(m, blocks.first + i, opts, answer);
-		if (err == 0)
-			continue;
-		while (i-- > 0)
-			remove_one_block(m, blocks.first + i, false);
-		return err;
-	}
-	mhp__runs_update(m, blocks);
-	return 0;
+	mhp__work_about(m, answer->blocks);
+	mhp__still_begin(m);
+	err = build_all(m, opts, answer);
+	mhp__still_end(m);
+	if (err == 0)
+		publish(m, answer->blocks);
+	return err;
 }
 
 static struct mhp_event
@@ -403,21 +332,44 @@ blocks_event(const struct mhp *m, enum mhp_event_kind kind, struct mhp_blocks bl
 	return event;
 }
 
-static void
-trace_add(struct mhp *m, const struct mhp_add_opts *opts, const struct mhp_add_answer *answer,
-	  int error, uint64_t started_ns)
+static struct mhp_event
+add_event(const struct mhp *m, enum mhp_event_kind kind, struct mhp_blocks blocks,
+	  const struct mhp_add_opts *opts, const struct mhp_add_answer *answer)
 {
-	struct mhp_event event = blocks_event(m, error == 0 ? MHP_EV_ADD : MHP_EV_ADD_FAILED,
-					      answer->blocks, opts->node);
+	struct mhp_event event = blocks_event(m, kind, blocks, opts->node);
 
-	event.error = error;
 	event.flags = opts->flags;
 	event.backing = opts->backing;
 	event.placement = (uint8_t)answer->placement;
 	event.reason = (uint8_t)answer->reason;
 	event.metadata_node = answer->metadata_node;
 	event.nr_vmemmap_pages = answer->nr_vmemmap_pages;
-	mhp__trace(m, event, started_ns);
+	return event;
+}
+
+/* An event for each run of blocks whose metadata is placed alike. */
+static void
+trace_added(struct mhp *m, const struct mhp_add_opts *opts, const struct mhp_add_answer *answer,
+	    uint64_t started_ns)
+{
+	uint32_t end = answer->blocks.first + answer->blocks.count;
+
+	for (uint32_t b = answer->blocks.first; b < end;) {
+		const struct mhp_block *slot = &m->blocks[b];
+		struct mhp_blocks run = { b, 0 };
+		struct mhp_event event;
+		while (b < end && m->blocks[b].placement == slot->placement &&
+		       m->blocks[b].meta_node == slot->meta_node)
+			b++;
+		run.count = b - run.first;
+		event = add_event(m, MHP_EV_ADD, run, opts, answer);
+		event.placement = slot->placement;
+		event.metadata_node = slot->meta_node;
+		event.nr_vmemmap_pages = slot->altmap.capacity;
+		if (slot->placement == MHP_PLACE_SELF)
+			event.reason = MHP_MEMMAP_OK;
+		mhp__trace(m, event, started_ns);
+	}
 }
 
 int
@@ -425,6 +377,7 @@ mhp__add_memory(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *
 		struct mhp_add_answer *answer)
 {
 	uint64_t started_ns = m->ops->now_ns(m->port);
+	struct mhp_event event;
 	int err;
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
@@ -432,19 +385,28 @@ mhp__add_memory(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *
 	err = mhp__add_memory_foresee(m, span, opts, answer);
 	if (err == 0)
 		err = add_all(m, opts, answer);
-	trace_add(m, opts, answer, err, started_ns);
+	if (err == 0) {
+		answer->metadata_node = m->blocks[answer->blocks.first].meta_node;
+		trace_added(m, opts, answer, started_ns);
+	} else {
+		event = add_event(m, MHP_EV_ADD_FAILED, answer->blocks, opts, answer);
+		event.error = err;
+		mhp__trace(m, event, started_ns);
+	}
 	return err;
 }
 
 void
-mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, bool scrub)
+mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, enum mhp__scrubbing scrub)
 {
 	uint64_t started_ns = m->ops->now_ns(m->port);
 	unsigned node = m->blocks[blocks.first].node;
 
 	mhp__phase_begin(m);
+	unpublish(m, blocks);
+	mhp__still_begin(m);
 	for (uint32_t i = blocks.count; i-- > 0;)
-		remove_one_block(m, blocks.first + i, scrub);
-	mhp__runs_update(m, blocks);
+		demolish_block(m, blocks.first + i, scrub);
+	mhp__still_end(m);
 	mhp__trace(m, blocks_event(m, MHP_EV_REMOVE, blocks, node), started_ns);
 }

@@ -17,8 +17,31 @@ MHP_MUST_CHECK int mhp__add_memory(struct mhp *m, struct mhp_span span,
 MHP_MUST_CHECK int mhp__add_memory_foresee(struct mhp *m, struct mhp_span span,
 					   const struct mhp_add_opts *opts,
 					   struct mhp_add_answer *answer);
+/* For the add as a whole: how many blocks host their own metadata, where that of the others goes,
+ * and why. Return: 0, or that REQUIRE is not possible. */
+MHP_MUST_CHECK int mhp__choose_placement(const struct mhp *m, struct mhp_blocks blocks,
+					 const struct mhp_add_opts *opts,
+					 struct mhp_add_answer *answer);
+/* The reserve that a block of that add has, or would have: 0 where its metadata goes elsewhere. */
+uint32_t mhp__add_reserve(const struct mhp *m, uint32_t block, const struct mhp_add_answer *answer);
+/* What is still to be zeroed when a block goes. */
+enum mhp__scrubbing {
+	MHP__SCRUB_NOTHING,
+	MHP__SCRUB_RESERVE,            /* mhp__scrub() has done the rest */
+	MHP__SCRUB_ALL,
+};
 /* Remove blocks that are OFFLINE; cannot fail. */
-void mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, bool scrub);
+void mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, enum mhp__scrubbing scrub);
+
+/* ---- content.c ---- */
+
+/* Test the pages of a block that are not known to be bad; leaves zeros. answer: which blocks the
+ * add is about; gets the page that failed. Return: 0, MHP_EIO, or what mhp__work_stop() says. */
+MHP_MUST_CHECK int mhp__test_block(struct mhp *m, uint32_t block, struct mhp_add_answer *answer);
+/* Overwrite frames with zeros, but for those that are known to be bad. */
+void mhp__zero_frames(struct mhp *m, uint64_t pfn, uint64_t end);
+/* Zero frames that nobody uses. Return: 0, or what mhp__work_stop() says. */
+MHP_MUST_CHECK int mhp__scrub(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
 /* The blocks of a span of whole blocks. Return: 0, MHP_EINVAL, MHP_EOVERFLOW, MHP_ENXIO. */
 MHP_MUST_CHECK int mhp__span_blocks(const struct mhp *m, struct mhp_span span,
 				    struct mhp_blocks *ret_blocks);

@@ -19,13 +19,6 @@
 #include "tables/bad.h"
 #include "tables/owner.h"
 
-static bool
-never(struct mhp__mover *mover)
-{
-	(void)mover;
-	return false;
-}
-
 /* The page that the frame is of, or (it was freed meanwhile) one before it; owner NONE: neither. */
 static void
 find_page(struct mhp *m, uint64_t pfn, struct mhp_chunk *ret_chunk)
@@ -50,7 +43,6 @@ move_off(struct mhp *m, const struct mhp_zone *zone, const struct mhp_chunk *chu
 	memset(&mover, 0, sizeof(mover));
 	mover.m = m;
 	mover.node = zone->node;
-	mover.stop = never;
 	mhp__room_init(&mover.room);
 	if (!mhp__room_fill(m, &mover.room, zone->node, chunk->order, 1, &missing)) {
 		mhp_drain_caches(m); /* they may hold the room */
@@ -71,6 +63,7 @@ take_used(struct mhp *m, struct mhp_zone *zone, uint64_t pfn)
 	struct mhp_chunk chunk;
 	bool taken;
 
+	mhp__still_begin(m); /* a page moves, and nothing else changes */
 	mhp__pages_isolate(m, start_pfn, nr_pages);
 	mhp__cache_drain(m, zone);
 	taken = mhp__pages_take_bad(m, pfn);
@@ -81,6 +74,7 @@ take_used(struct mhp *m, struct mhp_zone *zone, uint64_t pfn)
 		taken = mhp__pages_take_bad(m, pfn);
 	}
 	mhp__pages_open(m, start_pfn, nr_pages);
+	mhp__still_end(m);
 	return taken;
 }
 
@@ -93,10 +87,19 @@ carve(struct mhp *m, uint64_t pfn)
 		return mhp_frame_peek(m, pfn).state == MHP_FRAME_ABSENT ? 0 : MHP_EBUSY;
 	/* A frame that was forgotten is still out of use, and only has to be counted again. */
 	if (mhp_frame_peek(m, pfn).owner != MHP_OWNER_BAD && !mhp__pages_take_bad(m, pfn) &&
-	    !take_used(m, zone, pfn))
-		return MHP_EBUSY;
+	    !take_used(m, zone, pfn)) {
+		int err = mhp__work_stop(m);
+		return err == MHP_EINTR || err == MHP_ECANCELED ? err : MHP_EBUSY;
+	}
 	atomic_fetch_sub_explicit(&zone->managed, 1, memory_order_relaxed);
 	return 0;
+}
+
+/* Is a frame that was remembered before still in use? */
+static bool
+is_left(struct mhp *m, uint64_t pfn)
+{
+	return mhp__zone_of(m, pfn) != NULL && mhp_frame_peek(m, pfn).owner != MHP_OWNER_BAD;
 }
 
 int
@@ -111,11 +114,14 @@ mhp_bad_add(struct mhp *m, uint64_t pfn)
 	if (err != 0)
 		return err;
 	started_ns = m->ops->now_ns(m->port);
+	mhp__work_begin(m, MHP_WORK_BAD_PAGE, 0);
+	mhp__work_about(m, (struct mhp_blocks){ mhp__pfn_block(m, pfn), 1 });
 	err = mhp__bad_insert(m, pfn);
-	if (err == 0) {
+	if (err == 0 || (err == MHP_EHWPOISON && is_left(m, pfn))) {
 		err = carve(m, pfn);
 		mhp__trace(m, mhp__event_page(m, MHP_EV_BAD_PAGE, pfn, err), started_ns);
 	}
+	mhp__work_end(m);
 	mhp__hotplug_unlock(m);
 	return err;
 }
@@ -134,7 +140,7 @@ account_forgotten(struct mhp *m, uint64_t pfn)
 int
 mhp_bad_remove(struct mhp *m, uint64_t pfn)
 {
-	int err = mhp__hotplug_lock(m);
+	int err = pfn < mhp__max_pfn(m) ? mhp__hotplug_lock(m) : MHP_ENXIO;
 
 	if (err != 0)
 		return err;

@@ -59,6 +59,8 @@ find_room(struct compaction *c, uint64_t src_pfn, unsigned order, uint64_t nr, b
 	/* Bound: each arena is left behind once for an order, but for those that gave room to a
 	 * source that stayed. */
 	while (nr > 0 && *low <= src_arena) {
+		if (mhp__work_stop_at(c->mover.m, *low) != 0)
+			return false;
 		uint64_t nr_got = take_from(c, *low, src_pfn, order, nr);
 		nr -= nr_got;
 		if (nr_got == 0)
@@ -134,12 +136,6 @@ empty_pageblock(struct compaction *c, uint64_t src_pfn)
 	return !met;
 }
 
-static bool
-past_deadline(struct mhp__mover *mover)
-{
-	return mover->m->ops->now_ns(mover->m->port) >= mover->deadline_ns;
-}
-
 /* Pageblocks that are partly in use, and that a huge page could use once they are empty. Arena lock
  * held. */
 static uint64_t
@@ -153,8 +149,8 @@ sources_in(const struct mhp *m, const struct mhp_arena *arena)
 	return mask;
 }
 
-/* Empty the pageblocks of one arena, from its last. Return: 0, 1 (the fingers met), or
- * MHP_EAGAIN. */
+/* Empty the pageblocks of one arena, from its last. Return: 0, 1 (the fingers met), or what
+ * mhp__work_stop() says. */
 static int
 compact_arena(struct compaction *c, uint32_t index)
 {
@@ -164,13 +160,15 @@ compact_arena(struct compaction *c, uint32_t index)
 
 	while (pageblock-- > 0) {
 		uint64_t partly;
+		int err;
 		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 		partly = sources_in(m, arena);
 		mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
 		if ((partly >> pageblock & 1U) == 0)
 			continue;
-		if (past_deadline(&c->mover))
-			return MHP_EAGAIN;
+		err = mhp__work_stop(m);
+		if (err != 0)
+			return err;
 		if (!empty_pageblock(c, mhp__arena_start(m, arena) +
 					((uint64_t)pageblock << MHP_PAGEBLOCK_ORDER(m))))
 			return 1;
@@ -192,10 +190,22 @@ compact_zone(struct compaction *c)
 	arena = mhp__pfn_arena(m, c->zone->end_pfn - 1) + 1U;
 	for (unsigned order = 0; order < MHP_ORDERS; order++)
 		c->low[order] = first;
-	while (arena-- > first && err == 0)
-		if (in_zone(c, &m->arenas[arena]))
+	while (arena-- > first && err == 0) {
+		err = mhp__work_stop_at(m, arena);
+		if (err == 0 && in_zone(c, &m->arenas[arena]))
 			err = compact_arena(c, arena);
+	}
 	return err < 0 ? err : 0;
+}
+
+static struct mhp_blocks
+spanned_blocks(const struct mhp *m, const struct mhp_zone *zone)
+{
+	struct mhp_blocks blocks = { mhp__pfn_block(m, zone->start_pfn), 0 };
+
+	if (zone->nr_blocks != 0)
+		blocks.count = mhp__pfn_block(m, zone->end_pfn - 1) + 1U - blocks.first;
+	return blocks;
 }
 
 static void
@@ -226,16 +236,17 @@ mhp_compact(struct mhp *m, unsigned node, enum mhp_zone_kind kind, uint32_t dead
 	if (err != 0)
 		return err;
 	started_ns = m->ops->now_ns(m->port);
+	mhp__work_begin(m, MHP_WORK_COMPACT, deadline_ms);
 	memset(&c, 0, sizeof(c));
 	c.zone = mhp__zone(m, node, kind);
 	c.mover.m = m;
 	c.mover.node = (uint8_t)node;
-	c.mover.stop = past_deadline;
-	c.mover.deadline_ns = started_ns + (deadline_ms != 0 ? deadline_ms :
-							     MHP_OFFLINE_DEADLINE_MS) *
-						   UINT64_C(1000000);
 	mhp__room_init(&c.mover.room);
+	mhp__work_about(m, spanned_blocks(m, c.zone));
+	mhp__still_begin(m); /* pages move, and nothing else changes */
 	err = compact_zone(&c);
+	mhp__still_end(m);
+	mhp__work_end(m);
 	m->pages_moved += c.mover.moved;
 	trace_compact(m, &c, err, started_ns);
 	mhp__hotplug_unlock(m);

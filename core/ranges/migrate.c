@@ -83,20 +83,28 @@ commit_move(struct mhp__mover *mover, const struct mhp_move *move)
 	}
 	mhp__zone_give_range(m, run, run_end - run);
 	mover->moved += move->nr_pages;
+	mhp__work_progress(m, mover->moved, mhp__mover_left(mover));
 }
 
-/* Undo what isolating and taking a target did. */
+/* Undo what isolating and taking a target did. Every target goes back to the room, also that of a
+ * page which its owner has freed all the same: nobody was pointed to it, so its descriptor is ours
+ * and says how long it is. */
 static void
 undo_move(struct pass *pass, const struct mhp_owner *owner, const struct mhp_move *move, int err)
 {
 	struct mhp__mover *mover = pass->mover;
-	uint64_t pfn = move->src_pfn;
-	struct mhp_chunk chunk;
+	uint64_t nr_pages;
 
-	while (next_held(mover->m, &pfn, move->src_pfn + move->nr_pages, &chunk)) {
+	for (uint64_t i = 0; i < move->nr_pages; i += nr_pages) {
+		struct mhp_chunk chunk, target;
+		mhp__chunk_read(mover->m, move->src_pfn + i, &chunk);
+		mhp__chunk_read(mover->m, move->dst_pfn + i, &target);
+		MHP_ASSERT(target.owner == pass->owner);
+		nr_pages = UINT64_C(1) << target.order;
+		mhp__room_put(mover->m, &mover->room, target.order, target.pfn);
+		if (chunk.owner == MHP_OWNER_NONE)
+			continue;
 		owner->ops->putback(owner->ctx, chunk.pfn, chunk.order, chunk.cookie);
-		mhp__room_put(mover->m, &mover->room, chunk.order,
-			      chunk.pfn - move->src_pfn + move->dst_pfn);
 		leave(pass, MHP_CAUSE_MIGRATE, err, &chunk);
 	}
 }
@@ -221,7 +229,7 @@ mhp__move_pass(struct mhp__mover *mover, uint64_t start_pfn, uint64_t nr_pages)
 	pass.left = 0;
 	mhp__walk_begin(&pass.walk, start_pfn, nr_pages);
 	while ((chunk = mhp__walk_next(mover->m, &pass.walk)) != NULL) {
-		if (mhp__walk_is_fresh(&pass.walk) && mover->stop(mover)) {
+		if (mhp__walk_is_fresh(&pass.walk) && mhp__work_stop(mover->m) != 0) {
 			leave(&pass, MHP_CAUSE_IN_FLIGHT, MHP_EAGAIN, chunk);
 			break;
 		}

@@ -39,15 +39,20 @@ struct mhp__mover {
 	uint64_t total;                /* frames that were to move when it began */
 	uint64_t moved;                /* so far */
 	struct mhp__move_error error;  /* of the first page that stayed, in the pass under way */
-	bool (*stop)(struct mhp__mover *mover); /* polled by whoever walks, for each batch */
-	uint64_t deadline_ns;          /* for stop */
 	/* Pages that stay and are no obstacle (ranges.h); NULL: there are none. */
 	bool (*excepts)(const struct mhp *m, unsigned owner, uint64_t cookie);
 };
 
+/* Frames left to move, of those that there were when it began. */
+static inline uint64_t
+mhp__mover_left(const struct mhp__mover *mover)
+{
+	return mover->total > mover->moved ? mover->total - mover->moved : 0;
+}
+
 void mhp__room_init(struct mhp__room *room);
 /* Add room for nr pages of order; large chunks first, so that targets are contiguous. False: not
- * enough; what was got stays in room. */
+ * enough, or the work must stop; what was got stays in room. */
 bool mhp__room_fill(struct mhp *m, struct mhp__room *room, unsigned node, unsigned order,
 		    uint64_t nr, uint64_t *ret_missing);
 /* One target of order: taken, its descriptors all-zero. False: none left. */

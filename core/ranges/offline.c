@@ -6,7 +6,7 @@
  * in use, takes room for all of it, and moves it, pass after pass, until nothing is left or a
  * bound is reached. Isolation is monotonic: a free frame stays free. So ranges that have nothing in
  * use then, or a pass that saw nothing, are the proof of being empty, and nobody looks again.
- * Whoever walks polls the bounds, so that a cancel or the deadline ends it wherever it is.
+ * Every walk polls the bounds, so that a cancel or the deadline ends it wherever it is.
  *
  * The survey is also the dry run, and the explanation after a failure: one piece of code gives the
  * same answer to all three (R30).
@@ -25,6 +25,7 @@
 
 #define PAUSE_NS_MIN UINT64_C(50000)
 #define PAUSE_NS_MAX UINT64_C(20000000)
+#define PAUSE_SLICE_NS UINT64_C(250000) /* how long somebody may wait who wants it to end */
 
 /* ---- the survey ---- */
 
@@ -32,7 +33,6 @@ struct survey {
 	uint64_t nr_of_order[MHP_ORDERS]; /* movable pages */
 	uint64_t nr_movable;              /* frames, of all ranges */
 	bool probe;                       /* ask owners whether they would let go */
-	struct mhp__mover *mover;         /* whose bounds hold; NULL: nobody's */
 	mhp__except_fn *excepts;
 };
 
@@ -122,38 +122,53 @@ survey_chunk(struct mhp *m, const struct mhp_chunk *chunk, struct survey *survey
 	}
 }
 
-/* False: it must stop. */
-static bool
+/* Return: 0, or what mhp__work_stop() says. */
+static int
 survey_range(struct mhp *m, const struct mhp__range *range, struct survey *survey,
 	     struct mhp_why *why)
 {
 	const struct mhp_chunk *chunk;
 	struct mhp__walk walk;
+	int err = 0;
 
 	mhp__walk_begin(&walk, range->start_pfn, range->nr_pages);
-	while ((chunk = mhp__walk_next(m, &walk)) != NULL) {
-		if (mhp__walk_is_fresh(&walk) && survey->mover != NULL &&
-		    survey->mover->stop(survey->mover))
-			return false;
-		survey_chunk(m, chunk, survey, why);
+	while (err == 0 && (chunk = mhp__walk_next(m, &walk)) != NULL) {
+		if (mhp__walk_is_fresh(&walk))
+			err = mhp__work_stop(m);
+		if (err == 0)
+			survey_chunk(m, chunk, survey, why);
 	}
-	return true;
+	return err;
 }
 
-/* Name every blocker; the cause and the first page too, unless why has one already. False: it must
- * stop. */
-static bool
+/* Name every blocker; the cause and the first page too, unless why has one already. Return: 0, or
+ * what mhp__work_stop() says. */
+static int
 survey_all(struct mhp *m, const struct mhp__range_iter *ranges, struct survey *survey,
 	   struct mhp_why *why)
 {
 	struct mhp__range range;
-	uint32_t cursor = 0;
+	uint32_t cursor = 0, nr = 0;
+	int err = 0;
 
 	survey->excepts = ranges->excepts;
-	while (ranges->next(m, ranges->set, &cursor, &range))
-		if (!survey_range(m, &range, survey, why))
-			return false;
-	return true;
+	while (err == 0 && ranges->next(m, ranges->set, &cursor, &range)) {
+		err = mhp__work_stop_at(m, nr++);
+		if (err == 0)
+			err = survey_range(m, &range, survey, why);
+	}
+	return err;
+}
+
+/* A bound was met. Say what is known by now: why has what a survey has found. Nobody is asked,
+ * nothing is looked at any more: whoever set the bound wants to hear now. */
+static int
+stop_now(struct mhp *m, const struct mhp__range_iter *ranges, int error, struct mhp_why *why)
+{
+	if (why->pfn == MHP_PFN_NONE)
+		name_first_block(m, why, ranges);
+	why->cause = mhp__work_cause(error);
+	return error;
 }
 
 /* ---- is there room? ----
@@ -184,8 +199,9 @@ find_missing(const uint64_t needed[MHP_ORDERS], const uint64_t room[MHP_ORDERS])
 	return MHP_ORDERS;
 }
 
-/* Add what is free in a zone outside of the ranges, until it is enough. */
-static void
+/* Add what is free in a zone outside of the ranges, until it is enough. Return: 0, or what
+ * mhp__work_stop() says. */
+static int
 count_room(struct mhp *m, const struct mhp_zone *zone, const struct mhp__range_iter *ranges,
 	   const uint64_t needed[MHP_ORDERS], uint64_t room[MHP_ORDERS])
 {
@@ -193,9 +209,13 @@ count_room(struct mhp *m, const struct mhp_zone *zone, const struct mhp__range_i
 	uint32_t end = mhp__pfn_arena(m, zone->end_pfn);
 	struct mhp__range range;
 	bool more = ranges->next(m, ranges->set, &cursor, &range);
+	int err = 0;
 
 	/* Bound: each turn comes to the next arena or to the next range. */
-	while (arena < end && find_missing(needed, room) != MHP_ORDERS) {
+	for (uint32_t turn = 0; arena < end && find_missing(needed, room) != MHP_ORDERS; turn++) {
+		err = mhp__work_stop_at(m, turn);
+		if (err != 0)
+			return err;
 		if (more && arena >= mhp__pfn_arena(m, range.start_pfn + range.nr_pages))
 			more = ranges->next(m, ranges->set, &cursor, &range);
 		else if (more && arena >= mhp__pfn_arena(m, range.start_pfn))
@@ -203,6 +223,7 @@ count_room(struct mhp *m, const struct mhp_zone *zone, const struct mhp__range_i
 		else
 			mhp__room_count(m, zone, arena++, room);
 	}
+	return 0;
 }
 
 static int
@@ -224,17 +245,22 @@ mhp__offline_pages_foresee(struct mhp *m, const struct mhp__range_iter *ranges,
 	uint64_t needed[MHP_ORDERS], room[MHP_ORDERS];
 	struct survey survey;
 	unsigned order;
+	int err;
 
 	memset(&survey, 0, sizeof(survey));
 	memset(room, 0, sizeof(room));
 	survey.probe = true;
-	(void)survey_all(m, ranges, &survey, reterr_why); /* nobody's bounds: to the end */
+	err = survey_all(m, ranges, &survey, reterr_why);
+	if (err != 0)
+		return stop_now(m, ranges, err, reterr_why);
 	if (reterr_why->cause != MHP_CAUSE_NONE)
 		return MHP_EBUSY;
 	count_needed(&survey, needed);
 	mhp_drain_caches(m);
-	for (unsigned id = 0; id < m->nr_zones; id++)
-		count_room(m, &m->zones[id], ranges, needed, room);
+	for (unsigned id = 0; id < m->nr_zones && err == 0; id++)
+		err = count_room(m, &m->zones[id], ranges, needed, room);
+	if (err != 0)
+		return stop_now(m, ranges, err, reterr_why);
 	order = find_missing(needed, room);
 	if (order == MHP_ORDERS)
 		return 0;
@@ -243,113 +269,108 @@ mhp__offline_pages_foresee(struct mhp *m, const struct mhp__range_iter *ranges,
 
 /* ---- isolation and listeners ---- */
 
-/* Is anything in use? Where nothing is, caches hold nothing either: their frames are taken. */
-static bool
-isolate_all(struct mhp *m, const struct mhp__range_iter *ranges)
+/* An offline under way, and what a failure has to undo. */
+struct offline {
+	struct mhp *m;
+	const struct mhp__range_iter *ranges;
+	uint64_t nr_isolated;          /* ranges, from the first on */
+	uint64_t nr_told;              /* of them listeners were told GOING */
+	bool used;                     /* something is in use in them */
+};
+
+/* Caches hold nothing of ranges that nothing is in use in: their frames are taken. */
+static void
+drain_zones(struct offline *offline)
 {
 	const struct mhp_zone *drained = NULL;
+	struct mhp *m = offline->m;
 	struct mhp__range range;
 	uint32_t cursor = 0;
-	bool used = false;
 
-	while (ranges->next(m, ranges->set, &cursor, &range)) {
-		mhp__pages_isolate(m, range.start_pfn, range.nr_pages);
-		used |= !mhp__pages_are_free(m, range.start_pfn, range.nr_pages);
-	}
-	cursor = 0;
-	while (used && ranges->next(m, ranges->set, &cursor, &range)) {
+	while (offline->used && offline->ranges->next(m, offline->ranges->set, &cursor, &range)) {
 		struct mhp_zone *zone = mhp__zone(m, range.node, range.zone);
 		if (zone != drained)
 			mhp__cache_drain(m, zone);
 		drained = zone;
 	}
-	return used;
+}
+
+/* Return: 0, or what mhp__work_stop() says. */
+static int
+isolate_all(struct offline *offline)
+{
+	struct mhp *m = offline->m;
+	struct mhp__range range;
+	uint32_t cursor = 0;
+	int err = 0;
+
+	while (err == 0 && offline->ranges->next(m, offline->ranges->set, &cursor, &range)) {
+		mhp__pages_isolate(m, range.start_pfn, range.nr_pages);
+		offline->used |= !mhp__pages_are_free(m, range.start_pfn, range.nr_pages);
+		err = mhp__work_stop_at(m, (uint32_t)offline->nr_isolated++);
+	}
+	if (err == 0)
+		drain_zones(offline);
+	return err;
 }
 
 static void
-open_all(struct mhp *m, const struct mhp__range_iter *ranges)
+open_isolated(struct offline *offline)
 {
+	struct mhp *m = offline->m;
 	struct mhp__range range;
 	uint32_t cursor = 0;
 
-	while (ranges->next(m, ranges->set, &cursor, &range))
+	while (offline->nr_isolated > 0 &&
+	       offline->ranges->next(m, offline->ranges->set, &cursor, &range)) {
 		mhp__pages_open(m, range.start_pfn, range.nr_pages);
+		offline->nr_isolated--;
+	}
 }
 
-/* Tell CANCEL for the first nr ranges. */
 static void
-tell_cancel(struct mhp *m, const struct mhp__range_iter *ranges, uint64_t nr)
+tell_cancel(struct offline *offline)
 {
+	struct mhp *m = offline->m;
 	struct mhp__range range;
 	uint32_t cursor = 0;
 
-	while (nr-- > 0 && ranges->next(m, ranges->set, &cursor, &range)) {
+	while (offline->nr_told > 0 &&
+	       offline->ranges->next(m, offline->ranges->set, &cursor, &range)) {
 		struct mhp_notice notice = mhp__range_notice(&range, MHP_CANCEL_OFFLINE_NOTICE);
 		mhp__notify(m, &notice);
+		offline->nr_told--;
 	}
 }
 
 static int
-ask_listeners(struct mhp *m, const struct mhp__range_iter *ranges, struct mhp_why *why)
+ask_listeners(struct offline *offline, struct mhp_why *why)
 {
+	struct mhp *m = offline->m;
 	struct mhp__range range;
 	uint32_t cursor = 0;
-	uint64_t nr_told = 0;
 
-	while (ranges->next(m, ranges->set, &cursor, &range)) {
+	while (offline->ranges->next(m, offline->ranges->set, &cursor, &range)) {
 		struct mhp_notice notice = mhp__range_notice(&range, MHP_GOING_OFFLINE_NOTICE);
-		int err = mhp__notify_going(m, &notice, MHP_CANCEL_OFFLINE_NOTICE, why);
+		int err = mhp__work_stop_at(m, (uint32_t)offline->nr_told);
+		if (err != 0)
+			return stop_now(m, offline->ranges, err, why);
+		err = mhp__notify_going(m, &notice, MHP_CANCEL_OFFLINE_NOTICE, why);
 		if (err != 0) {
-			tell_cancel(m, ranges, nr_told);
 			why->block = mhp__pfn_block(m, range.start_pfn);
 			return err;
 		}
-		nr_told++;
+		offline->nr_told++;
 	}
 	return 0;
-}
-
-/* ---- the bounds ---- */
-
-static bool
-canceled(struct mhp *m)
-{
-	return atomic_load_explicit(&m->cancel, memory_order_relaxed) == mhp__cancel_token(m);
-}
-
-static bool
-must_stop(struct mhp__mover *mover)
-{
-	struct mhp *m = mover->m;
-
-	atomic_store_explicit(&m->progress_moved, mover->moved, memory_order_relaxed);
-	atomic_store_explicit(&m->progress_left,
-			      mover->total > mover->moved ? mover->total - mover->moved : 0,
-			      memory_order_relaxed);
-	return canceled(m) || m->ops->now_ns(m->port) >= mover->deadline_ns;
-}
-
-/* Say what is known by now: why has what a survey has found. Nobody is asked, nothing is looked at
- * any more: whoever set the bound wants to hear now. */
-static int
-stop_now(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mhp_why *why)
-{
-	bool cancel = canceled(mover->m);
-
-	if (why->pfn == MHP_PFN_NONE && mover->error.cause != MHP_CAUSE_NONE)
-		name_page(mover->m, why, &mover->error.chunk);
-	else if (why->pfn == MHP_PFN_NONE)
-		name_first_block(mover->m, why, ranges);
-	why->cause = cancel ? MHP_CAUSE_CANCELED : MHP_CAUSE_DEADLINE;
-	return cancel ? MHP_ECANCELED : MHP_EAGAIN;
 }
 
 /* ---- room for everything ---- */
 
 /* Take room for the pages of orders [low, end) of each range in turn, so that what follows each
- * other at home does so at the target. *ret_missing: how many pages found none. False: it must
- * stop. */
-static bool
+ * other at home does so at the target. *ret_missing: how many pages found none. Return: 0, or what
+ * mhp__work_stop() says. */
+static int
 take_orders(struct mhp__mover *mover, const struct mhp__range_iter *ranges, unsigned low,
 	    unsigned end, uint64_t *ret_missing)
 {
@@ -357,42 +378,44 @@ take_orders(struct mhp__mover *mover, const struct mhp__range_iter *ranges, unsi
 	struct survey survey;
 	struct mhp_why ignored;
 	uint64_t missing;
-	uint32_t cursor = 0;
+	uint32_t cursor = 0, nr = 0;
+	int err = 0;
 
 	*ret_missing = 0;
 	memset(&ignored, 0, sizeof(ignored));
-	while (ranges->next(mover->m, ranges->set, &cursor, &range)) {
+	while (err == 0 && ranges->next(mover->m, ranges->set, &cursor, &range)) {
 		memset(&survey, 0, sizeof(survey));
-		survey.mover = mover;
-		if (!survey_range(mover->m, &range, &survey, &ignored))
-			return false;
-		for (unsigned order = end; order-- > low;) {
+		err = survey_range(mover->m, &range, &survey, &ignored);
+		for (unsigned order = end; order-- > low && err == 0;) {
 			(void)mhp__room_fill(mover->m, &mover->room, range.node, order,
 					     survey.nr_of_order[order], &missing);
 			*ret_missing += missing;
 		}
+		if (err == 0)
+			err = *ret_missing != 0 ? mhp__work_stop(mover->m) :
+						  mhp__work_stop_at(mover->m, nr++);
 	}
-	return true;
+	return err;
 }
 
-/* Take room for everything, so that nothing moves unless all can. Return: 0, MHP_ENOMEM, or
- * MHP_EAGAIN (it must stop). */
+/* Take room for everything, so that nothing moves unless all can. Return: 0, MHP_ENOMEM, or what
+ * mhp__work_stop() says. */
 static int
 take_all_room(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mhp_why *why)
 {
 	uint64_t missing;
+	int err = take_orders(mover, ranges, 0, MHP_ORDERS, &missing);
 
-	if (!take_orders(mover, ranges, 0, MHP_ORDERS, &missing))
-		return MHP_EAGAIN;
-	if (missing == 0)
-		return 0;
+	if (err != 0 || missing == 0)
+		return err;
 	/* Caches may hold it; or small pages of one range broke up what large ones of the next
 	 * need. */
 	mhp__room_empty(mover->m, &mover->room);
 	mhp_drain_caches(mover->m);
 	for (unsigned order = MHP_ORDERS; order-- > 0;) {
-		if (!take_orders(mover, ranges, order, order + 1, &missing))
-			return MHP_EAGAIN;
+		err = take_orders(mover, ranges, order, order + 1, &missing);
+		if (err != 0)
+			return err;
 		if (missing != 0)
 			return blame_room(mover->m, ranges, order, missing, why);
 	}
@@ -405,14 +428,15 @@ refuse(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mh
 {
 	struct mhp_why first = *why;
 	struct survey survey;
+	int err;
 
 	memset(why, 0, sizeof(*why));
 	memset(&survey, 0, sizeof(survey));
 	why->pfn = MHP_PFN_NONE;
 	survey.probe = true;
-	survey.mover = mover;
-	if (!survey_all(mover->m, ranges, &survey, why))
-		return stop_now(mover, ranges, why);
+	err = survey_all(mover->m, ranges, &survey, why);
+	if (err != 0)
+		return stop_now(mover->m, ranges, err, why);
 	if (why->cause != MHP_CAUSE_NONE)
 		return MHP_EBUSY;
 	*why = first; /* those that were in the way have let go by now */
@@ -423,22 +447,25 @@ static int
 take_room(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mhp_why *why)
 {
 	struct survey survey;
-	int err = 0;
+	int err;
 
 	memset(&survey, 0, sizeof(survey));
-	survey.mover = mover;
-	if (!survey_all(mover->m, ranges, &survey, why))
-		return stop_now(mover, ranges, why);
+	err = survey_all(mover->m, ranges, &survey, why);
+	if (err != 0)
+		return stop_now(mover->m, ranges, err, why);
 	mhp__phase(mover->m, MHP_PHASE_SURVEY);
 	mover->total = survey.nr_movable;
-	atomic_store_explicit(&mover->m->progress_left, mover->total, memory_order_relaxed);
+	mhp__work_progress(mover->m, 0, mover->total);
 	if (why->cause != MHP_CAUSE_NONE)
 		return refuse(mover, ranges, why);
-	if (mover->total != 0)
-		err = take_all_room(mover, ranges, why);
-	if (err == MHP_EAGAIN)
-		return stop_now(mover, ranges, why);
-	return err != 0 ? refuse(mover, ranges, why) : 0;
+	if (mover->total == 0)
+		return 0;
+	mhp__work_undoable(mover->m, true);
+	err = take_all_room(mover, ranges, why);
+	mhp__work_undoable(mover->m, false);
+	if (err == MHP_ENOMEM)
+		return refuse(mover, ranges, why);
+	return err != 0 ? stop_now(mover->m, ranges, err, why) : 0;
 }
 
 /* ---- emptying ---- */
@@ -455,9 +482,29 @@ pass_all(struct mhp__mover *mover, const struct mhp__range_iter *ranges)
 		mover->node = range.node;
 		left += mhp__move_pass(mover, range.start_pfn, range.nr_pages);
 	}
-	atomic_store_explicit(&mover->m->progress_moved, mover->moved, memory_order_relaxed);
-	atomic_store_explicit(&mover->m->progress_left, left, memory_order_relaxed);
+	mhp__work_progress(mover->m, mover->moved, left);
 	return left;
+}
+
+/* A bound was met: the first page that stayed in the last pass is the one to name. */
+static int
+stop_while_moving(struct mhp__mover *mover, const struct mhp__range_iter *ranges, int error,
+		  struct mhp_why *why)
+{
+	if (why->pfn == MHP_PFN_NONE && mover->error.cause != MHP_CAUSE_NONE)
+		name_page(mover->m, why, &mover->error.chunk);
+	return stop_now(mover->m, ranges, error, why);
+}
+
+/* Let pages on their way arrive. A pause is cut short by whoever wants the work to end. */
+static void
+wait_a_while(struct mhp *m, uint64_t ns)
+{
+	while (ns > 0 && mhp__work_stop(m) == 0) {
+		uint64_t slice = ns < PAUSE_SLICE_NS ? ns : PAUSE_SLICE_NS;
+		m->ops->pause(m->port, slice);
+		ns -= slice;
+	}
 }
 
 /* Nothing moves any more: name the first page that stayed, and everybody who would not let go. */
@@ -465,14 +512,15 @@ static int
 give_up(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mhp_why *why)
 {
 	struct survey survey;
+	int err;
 
 	memset(why, 0, sizeof(*why));
 	memset(&survey, 0, sizeof(survey));
 	why->pfn = MHP_PFN_NONE;
 	survey.probe = true;
-	survey.mover = mover;
-	if (!survey_all(mover->m, ranges, &survey, why))
-		return stop_now(mover, ranges, why);
+	err = survey_all(mover->m, ranges, &survey, why);
+	if (err != 0)
+		return stop_while_moving(mover, ranges, err, why);
 	if (why->pfn == MHP_PFN_NONE)
 		name_page(mover->m, why, &mover->error.chunk);
 	why->cause = mover->error.cause;
@@ -489,18 +537,18 @@ move_all(struct mhp__mover *mover, const struct mhp__range_iter *ranges,
 
 	/* Bound: max passes without progress, or the deadline. */
 	for (;;) {
-		uint64_t moved = mover->moved;
-		if (pass_all(mover, ranges) == 0)
+		uint64_t moved = mover->moved, left = pass_all(mover, ranges);
+		int err = left == 0 ? 0 : mhp__work_stop(mover->m);
+		if (left == 0)
 			return 0;
-		if (must_stop(mover)) {
-			why->nr_movable = atomic_load_explicit(&mover->m->progress_left,
-							       memory_order_relaxed);
-			return stop_now(mover, ranges, why);
+		if (err != 0) {
+			why->nr_movable = mhp__mover_left(mover);
+			return stop_while_moving(mover, ranges, err, why);
 		}
 		attempts = mover->moved != moved ? 0 : attempts + 1;
 		if (attempts >= max)
 			return give_up(mover, ranges, why);
-		mover->m->ops->pause(mover->m->port, pause_ns);
+		wait_a_while(mover->m, pause_ns);
 		pause_ns = pause_ns * 2 < PAUSE_NS_MAX ? pause_ns * 2 : PAUSE_NS_MAX;
 	}
 }
@@ -509,17 +557,13 @@ static int
 empty_all(struct mhp *m, const struct mhp__range_iter *ranges, const struct mhp_offline_opts *opts,
 	  struct mhp_why *why)
 {
-	uint32_t deadline_ms = opts->deadline_ms != 0 ? opts->deadline_ms : MHP_OFFLINE_DEADLINE_MS;
 	struct mhp__mover mover;
 	int err;
 
 	memset(&mover, 0, sizeof(mover));
 	mover.m = m;
 	mover.may_fill = true;
-	mover.stop = must_stop;
 	mover.excepts = ranges->excepts;
-	mover.deadline_ns = atomic_load_explicit(&m->progress_start_ns, memory_order_relaxed) +
-			    deadline_ms * UINT64_C(1000000);
 	mhp__room_init(&mover.room);
 	err = take_room(&mover, ranges, why);
 	mhp__phase(m, MHP_PHASE_ROOM);
@@ -535,18 +579,31 @@ int
 mhp__offline_pages_prepare(struct mhp *m, const struct mhp__range_iter *ranges,
 			   const struct mhp_offline_opts *opts, struct mhp_why *reterr_why)
 {
-	bool used = isolate_all(m, ranges);
+	struct offline offline = { .m = m, .ranges = ranges };
 	int err;
 
+	mhp__work_undoable(m, true);
+	err = isolate_all(&offline);
+	mhp__work_undoable(m, false);
 	mhp__phase(m, MHP_PHASE_ISOLATE);
-	err = ask_listeners(m, ranges, reterr_why);
+	err = err != 0 ? stop_now(m, ranges, err, reterr_why) : ask_listeners(&offline, reterr_why);
 	mhp__phase(m, MHP_PHASE_NOTIFY);
-	if (err == 0 && used) {
+	if (err == 0 && offline.used)
 		err = empty_all(m, ranges, opts, reterr_why);
-		if (err != 0)
-			tell_cancel(m, ranges, UINT64_MAX);
+	if (err != 0) {
+		tell_cancel(&offline);
+		open_isolated(&offline);
 	}
-	if (err != 0)
-		open_all(m, ranges);
 	return err;
+}
+
+void
+mhp__offline_pages_abort(struct mhp *m, const struct mhp__range_iter *ranges)
+{
+	struct offline offline = {
+		.m = m, .ranges = ranges, .nr_isolated = UINT64_MAX, .nr_told = UINT64_MAX
+	};
+
+	tell_cancel(&offline);
+	open_isolated(&offline);
 }

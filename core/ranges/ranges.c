@@ -183,9 +183,8 @@ mhp__online_pages_commit(struct mhp *m, const struct mhp__range *range, bool zer
 
 /* ---- out of use; prepare is in offline.c ---- */
 
-/* Is nothing left but bad frames? */
-static bool
-is_empty(struct mhp *m, const struct mhp__range *range)
+bool
+mhp__range_is_empty(struct mhp *m, const struct mhp__range *range)
 {
 	const struct mhp_chunk *chunk;
 	struct mhp__walk walk;
@@ -205,7 +204,7 @@ mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range)
 	struct mhp_zone *zone = mhp__zone(m, range->node, range->zone);
 	uint64_t managed = range->nr_pages - nr_bad_taken(m, range);
 
-	if (!is_empty(m, range))
+	if (!mhp__range_is_empty(m, range))
 		return false;
 	atomic_fetch_sub_explicit(&zone->managed, managed, memory_order_relaxed);
 	mhp__pages_detach(m, range->start_pfn, range->nr_pages);

@@ -46,6 +46,10 @@ void mhp__online_pages_abort(struct mhp *m, const struct mhp__range *range);
 MHP_MUST_CHECK int mhp__offline_pages_prepare(struct mhp *m, const struct mhp__range_iter *ranges,
 					      const struct mhp_offline_opts *opts,
 					      struct mhp_why *reterr_why);
+/* Undo what prepare did. */
+void mhp__offline_pages_abort(struct mhp *m, const struct mhp__range_iter *ranges);
+/* Is nothing in use in a range but frames with memory errors? */
+bool mhp__range_is_empty(struct mhp *m, const struct mhp__range *range);
 /* False: it still holds an excepted page; nothing has changed. */
 MHP_MUST_CHECK bool mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range);
 /* The dry run: what prepare would say, without listeners. */

@@ -52,8 +52,8 @@ mhp__room_fill(struct mhp *m, struct mhp__room *room, unsigned node, unsigned or
 {
 	unsigned chunk_order = MHP_PAGEBLOCK_ORDER(m);
 
-	/* Bound: each turn takes a chunk or goes one order down. */
-	while (nr > 0) {
+	/* Bound: each turn takes a chunk or goes one order down; and that of the work. */
+	for (uint32_t turn = 1; nr > 0 && mhp__work_stop_at(m, turn) == 0; turn++) {
 		uint64_t pfns[TAKE_MAX], nr_chunks = nr >> (chunk_order - order);
 		unsigned max = nr_chunks < TAKE_MAX ? (unsigned)nr_chunks : TAKE_MAX, nr_got = 0;
 

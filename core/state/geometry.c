@@ -28,5 +28,6 @@ mhp_set_cpu_node(struct mhp *m, unsigned cpu, unsigned node)
 void *
 mhp_pfn_to_virt(const struct mhp *m, uint64_t pfn)
 {
-	return m->direct_map + mhp__pfn_phys(m, pfn).addr;
+	/* By number: where memory is mapped to its own address the direct map starts at NULL. */
+	return (void *)((uintptr_t)m->direct_map + (uintptr_t)mhp__pfn_phys(m, pfn).addr);
 }

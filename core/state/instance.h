@@ -16,6 +16,7 @@
 #include "base/bitset.h"
 #include "base/lock.h"
 #include "state/slots.h"
+#include "state/work.h"
 
 /* The descriptor of a frame: 16 bytes, all-zero unless it is the first frame of an allocated page
  * (INV 9). The word has odd parity over both words when it is not zero, so that a flipped bit is
@@ -123,10 +124,7 @@ struct mhp {
 	uint64_t meta_bytes, waste_bytes;
 	_Atomic uint8_t node_states[MHP_NODES_MAX]; /* read without the lock */
 
-	/* the offline under way; atomics, any context */
-	_Atomic uint32_t progress_first, progress_count;
-	_Atomic uint64_t progress_moved, progress_left, progress_start_ns;
-	_Atomic uint32_t cancel;       /* mhp__cancel_token() of the one that shall stop */
+	struct mhp__work work;         /* the change under way (work.h) */
 };
 
 /* ---- shape ---- */
@@ -256,11 +254,5 @@ mhp__hotplug_is_mine(const struct mhp *m)
 	       m->ops->self(m->port);
 }
 
-/* What names the offline under way: it starts at a time of its own. Never 0. */
-static inline uint32_t
-mhp__cancel_token(const struct mhp *m)
-{
-	return (uint32_t)atomic_load(&m->progress_start_ns) | 1U;
-}
 
 #endif

@@ -128,6 +128,23 @@ mhp_phase_name(enum mhp_phase phase)
 }
 
 const char *
+mhp_work_name(enum mhp_work work)
+{
+	static const char *const names[MHP_WORK_KINDS] = {
+		[MHP_WORK_NONE] = "none",
+		[MHP_WORK_ADD] = "add",
+		[MHP_WORK_ONLINE] = "online",
+		[MHP_WORK_OFFLINE] = "offline",
+		[MHP_WORK_REMOVE] = "remove",
+		[MHP_WORK_PLAN] = "plan",
+		[MHP_WORK_DRY_RUN] = "dry-run",
+		[MHP_WORK_COMPACT] = "compact",
+		[MHP_WORK_BAD_PAGE] = "bad-page",
+	};
+	return (unsigned)work < MHP_WORK_KINDS ? names[work] : "?";
+}
+
+const char *
 mhp_cause_name(enum mhp_cause cause)
 {
 	static const char *const names[] = {
@@ -143,6 +160,7 @@ mhp_cause_name(enum mhp_cause cause)
 		[MHP_CAUSE_CANCELED] = "canceled",
 		[MHP_CAUSE_RAM] = "ram",
 		[MHP_CAUSE_POLICY] = "policy",
+		[MHP_CAUSE_INTERRUPTED] = "interrupted",
 	};
 	return (size_t)cause < sizeof(names) / sizeof(names[0]) ? names[cause] : "?";
 }
@@ -163,6 +181,7 @@ mhp_cause_text(enum mhp_cause cause)
 		[MHP_CAUSE_CANCELED] = "it was cancelled",
 		[MHP_CAUSE_RAM] = "the port says that this is not memory",
 		[MHP_CAUSE_POLICY] = "the policy does not allow it",
+		[MHP_CAUSE_INTERRUPTED] = "it gave way to something more urgent",
 	};
 	return (size_t)cause < sizeof(text) / sizeof(text[0]) ? text[cause] : "?";
 }

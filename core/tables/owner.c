@@ -130,7 +130,7 @@ mhp_owner_unregister(struct mhp *m, uint16_t owner)
 	if (err != 0)
 		return err;
 	if (owner < MHP_OWNER_FIRST || !mhp__owner_known(m, owner)) {
-		err = MHP_EINVAL;
+		err = MHP_ENOENT;
 	} else {
 		put_bit(&m->owners_live, owner, false);
 		put_bit(&m->owners_movable, owner, false);

@@ -123,15 +123,21 @@ static void
 check_idle(struct mhp__check *c)
 {
 	struct mhp *m = c->m;
-	uint64_t progress = atomic_load(&m->progress_first) | atomic_load(&m->progress_count) |
-			    atomic_load(&m->progress_moved) | atomic_load(&m->progress_left) |
-			    atomic_load(&m->progress_start_ns);
+	const struct mhp__work *work = &m->work;
+	uint64_t progress = atomic_load(&work->kind) | atomic_load(&work->first) |
+			    atomic_load(&work->count) | atomic_load(&work->moved) |
+			    atomic_load(&work->left) | atomic_load(&work->start_ns);
 
-	(void)mhp__check_eq(c, 5, "progress of no offline", 0, progress, 0);
+	(void)mhp__check_eq(c, 5, "progress of no change", 0, progress, 0);
+	(void)mhp__check_eq(c, 5, "bounds of no change", 0,
+			    work->leaving_ns | work->deadline_ns | work->undo_ns | work->doing_ns |
+				    (work->stopped != 0) | (atomic_load(&work->seq) & 1U),
+			    0);
 	(void)mhp__check_eq(c, 5, "still, without an offline", 0, atomic_load(&m->still), 0);
 	if (c->quiescent)
-		(void)mhp__check_eq(c, 5, "readers while it is still", 0,
-				    atomic_load(&m->readers) | atomic_load(&m->between), 0);
+		(void)mhp__check_eq(c, 5, "readers and interrupts, with nobody here", 0,
+				    atomic_load(&m->readers) | atomic_load(&m->between) |
+					    atomic_load(&work->interrupts), 0);
 	(void)mhp__check_eq(c, 5, "start of a phase of no operation", 0, m->phase_mark_ns, 0);
 	for (unsigned i = 0; i < MHP_PHASES; i++)
 		(void)mhp__check_eq(c, 5, "a phase of no operation", i, m->phase_ns[i], 0);

@@ -24,20 +24,24 @@ struct mhp;
  * move is remembered, and gone around when its block next comes online. A frame of a reserve is
  * remembered too: the next add of that block does not put metadata there.
  *
- * Context: takes the hotplug lock. Return: 0 (out of use now, or its block is not online),
- * MHP_EBUSY (remembered, still in use), MHP_EHWPOISON (known already), MHP_ENXIO (out of range),
- * MHP_ENOSPC (the table is full; nothing has changed), MHP_EDEADLK.
+ * A frame that was remembered and stayed in use is tried again.
+ *
+ * Context: takes the hotplug lock; the move has the default deadline (work.h). Return: 0 (out of
+ * use now, or its block is not online), MHP_EBUSY (remembered, still in use), MHP_ECANCELED or
+ * MHP_EINTR (the same, because it was stopped), MHP_EHWPOISON (known already, and out of use),
+ * MHP_ENXIO (out of range), MHP_ENOSPC (the table is full; nothing has changed), MHP_EDEADLK.
  */
 int mhp_bad_add(struct mhp *m, uint64_t pfn);
 
-/** Forget it (the DIMM was changed). The frame is used again after the next online. MHP_ENOENT,
- * MHP_EDEADLK. */
+/** Forget it (the DIMM was changed). The frame is used again after the next online. MHP_ENOENT (not
+ * known to be bad), MHP_ENXIO (out of range), MHP_EDEADLK. */
 int mhp_bad_remove(struct mhp *m, uint64_t pfn);
 
-/** Is @pfn known to be bad? Context: takes the hotplug lock. */
+/** Is @pfn known to be bad? Context: any thread, a listener, an owner's function; does not wait for
+ * changes that take long. */
 bool mhp_bad_test(struct mhp *m, uint64_t pfn);
 
-/** How many bad frames are remembered in [start_pfn, end_pfn). Context: takes the hotplug lock. */
+/** How many bad frames are remembered in [start_pfn, end_pfn). Context: as mhp_bad_test(). */
 uint32_t mhp_bad_count(struct mhp *m, uint64_t start_pfn, uint64_t end_pfn);
 
 #ifdef __cplusplus

@@ -13,6 +13,7 @@
 #define MEMPLUG_BLOCK_H
 
 #include <memplug/memmap.h>
+#include <memplug/work.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -26,9 +27,10 @@ enum mhp_placement {
 };
 
 enum {
-	/** Host the metadata in the block if possible, else fall back to external and say why. */
+	/** Host the metadata in the block where possible, else fall back to external and say why.
+	 * Each block is decided about by itself. */
 	MHP_MEMMAP_ON_MEMORY = 1U << 0,
-	/** With MHP_MEMMAP_ON_MEMORY: fail rather than fall back. */
+	/** With MHP_MEMMAP_ON_MEMORY: fail rather than fall back for any block. */
 	MHP_MEMMAP_REQUIRE = 1U << 1,
 	/** Metadata goes to pages of metadata_node; fails rather than falls back. */
 	MHP_MEMMAP_ON_NODE = 1U << 2,
@@ -50,6 +52,7 @@ struct mhp_add_opts {
 	uint8_t metadata_node;     /* with MHP_MEMMAP_ON_NODE */
 	uint8_t zone;              /* for MHP_ADD_ONLINE: enum mhp_zone_kind, or _DEFAULT */
 	uint16_t backing;          /* the caller's word, kept with each block */
+	uint32_t deadline_ms;      /* 0: MHP_DEADLINE_MS_DEFAULT; a large MHP_ADD_TEST needs more */
 };
 
 /**
@@ -62,12 +65,14 @@ struct mhp_add_opts {
 /** What an add did, or, on failure, what was in its way. */
 struct mhp_add_answer {
 	struct mhp_blocks blocks;  /* added */
-	enum mhp_placement placement;
-	enum mhp_memmap_reason reason; /* why this placement */
-	uint32_t nr_vmemmap_pages; /* reserve of each block */
-	uint8_t metadata_node;
+	uint32_t nr_self;          /* of them: blocks that host their own metadata */
+	enum mhp_placement placement; /* where that of the others is; SELF: there are none */
+	enum mhp_memmap_reason reason; /* why those do not host it; MHP_MEMMAP_OK: all do */
+	uint32_t nr_vmemmap_pages; /* reserve of each block that hosts it; 0: none does */
+	uint8_t metadata_node;     /* where the metadata of the first block came from */
 	int online_error;          /* auto-online: 0, or why the blocks stayed offline */
-	struct mhp_span conflict;  /* EEXIST: the first range that is there; EIO: the page */
+	struct mhp_span conflict;  /* EEXIST: the first range that is there; EIO, EHWPOISON: the
+				      first such page */
 };
 
 /**
@@ -82,7 +87,8 @@ struct mhp_add_answer {
  * that fails leaves the blocks OFFLINE and says so in online_error.
  * Return: 0, MHP_EINVAL, MHP_EOVERFLOW, MHP_ENXIO, MHP_EEXIST, MHP_ENODEV, MHP_ENOMEM (no
  * metadata), MHP_EOPNOTSUPP (REQUIRE and it cannot), MHP_EPERM (REQUIRE and switched off), MHP_EIO
- * (test pattern), MHP_EHWPOISON (REQUIRE and a bad page is where the reserve goes), MHP_EDEADLK,
+ * (test pattern), MHP_EHWPOISON (REQUIRE and a bad page is where a reserve goes), MHP_EAGAIN (the
+ * deadline), MHP_ECANCELED, MHP_EINTR, MHP_EDEADLK,
  * the port's error, or with MHP_ADD_ONLINE what mhp_online() returns. On any error nothing has
  * changed.
  */
@@ -103,6 +109,7 @@ enum mhp_cause {
 	MHP_CAUSE_CANCELED,
 	MHP_CAUSE_RAM,             /* the port says that this is not RAM */
 	MHP_CAUSE_POLICY,
+	MHP_CAUSE_INTERRUPTED,     /* it gave way to mhp_interrupt_begin() */
 };
 
 /** The words for enum mhp_cause; never NULL. */
@@ -136,13 +143,13 @@ struct mhp_why {
 
 /** Bounds of an offline. Zero means the default named here, never "for ever". */
 struct mhp_offline_opts {
-	uint32_t deadline_ms;      /* 0: 30,000 */
+	uint32_t deadline_ms;      /* 0: MHP_DEADLINE_MS_DEFAULT; of a dry run, too */
 	uint32_t attempts_max;     /* passes over the range without a page moved; 0: 16 */
 	bool dry_run;              /* only answer: isolate, move and tell nothing */
-	bool scrub;                /* mhp_remove(): zero the memory before it goes */
+	bool scrub;                /* mhp_remove(): zero the memory before it goes; within the
+				      bounds, but for frames that held metadata */
 };
 
-#define MHP_OFFLINE_DEADLINE_MS 30000U
 #define MHP_OFFLINE_ATTEMPTS 16U
 
 /**
@@ -151,10 +158,11 @@ struct mhp_offline_opts {
  * @zone:       enum mhp_zone_kind, or MHP_ZONE_DEFAULT for the policy's choice.
  * @reterr_why: on failure the cause; untouched on success. May be NULL.
  *
- * Cost: O(1) memory per block. Allocates nothing. Bad pages are gone around.
- * Return: 0, MHP_ENOENT (absent), MHP_EBUSY (not offline), MHP_EINVAL, MHP_EPERM (the policy
- * foresees an imbalance), MHP_EDEADLK, a listener's or the port's error. On any error nothing has
- * changed.
+ * Cost: O(1) memory per block. Allocates nothing. Bad pages are skipped.
+ * Return: 0, MHP_ENOENT (absent), MHP_EBUSY (not offline), MHP_EINVAL (no blocks, no such zone),
+ * MHP_ENXIO (out of range), MHP_EPERM (the policy foresees an imbalance), MHP_EAGAIN (the default
+ * deadline), MHP_ECANCELED, MHP_EINTR, MHP_EDEADLK, a listener's or the port's error. On any error
+ * nothing has changed.
  */
 MHP_MUST_CHECK int mhp_online(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
 			      struct mhp_why *reterr_why);
@@ -167,10 +175,10 @@ MHP_MUST_CHECK int mhp_online(struct mhp *m, struct mhp_blocks blocks, unsigned 
  * @opts:       bounds; NULL for the defaults.
  * @reterr_why: on failure the cause and the first blocking page; untouched on success. May be NULL.
  *
- * Return: 0, MHP_ENOENT (absent), MHP_EINVAL (out of range, named twice, empty), MHP_EBUSY (not
- * online, or a page cannot move), MHP_ETXTBSY (nor before another process ends), MHP_EAGAIN (a
- * bound was reached), MHP_ENOMEM (no room to move to), MHP_ECANCELED, MHP_EDEADLK, a listener's or
- * an owner's error. On any error every block is
+ * Return: 0, MHP_ENOENT (absent), MHP_EINVAL (named twice, empty), MHP_ENXIO (out of range),
+ * MHP_EBUSY (not online, or a page cannot move), MHP_ETXTBSY (nor before another process ends),
+ * MHP_EAGAIN (a bound was reached), MHP_ENOMEM (no room to move to), MHP_ECANCELED, MHP_EINTR,
+ * MHP_EDEADLK, a listener's or an owner's error. On any error every block is
  * online again and every page is where its owner expects it; pages that had moved stay moved.
  */
 MHP_MUST_CHECK int mhp_offline(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
@@ -182,32 +190,15 @@ MHP_MUST_CHECK int mhp_block_offline(struct mhp *m, uint32_t block,
 				     struct mhp_why *reterr_why);
 
 /**
- * Cancel the offline that is under way, if it includes @block. Any context, also a signal handler.
- * Return: 0 (it will stop soon with MHP_ECANCELED, unless it is past its commit), or MHP_ENOENT.
- */
-int mhp_offline_cancel(struct mhp *m, uint32_t block);
-
-/** How far the offline under way is. */
-struct mhp_progress {
-	struct mhp_blocks blocks;  /* first run of blocks; count 0: nothing is under way */
-	uint64_t moved_pages;
-	uint64_t left_pages;
-	uint64_t elapsed_ns;
-};
-
-/** Any context. A snapshot. */
-struct mhp_progress mhp_offline_progress(const struct mhp *m);
-
-/**
  * Remove blocks: all named are gone, or none is.
  *
  * @spans: unions of whole blocks, in any order, none twice; each may hold absent gaps, but not
  *         only those. Self-hosted, external and boot blocks may be mixed, whatever adds they came
  *         from. Blocks that are online are taken offline first, all or none.
  *
- * Return: 0, or what mhp_offline() returns, MHP_EINVAL (part of a block), MHP_ENOENT (nothing
- * there), MHP_EBUSY (also: the block holds the metadata of another that stays). On any error
- * nothing has changed.
+ * Return: 0, or what mhp_offline() returns, MHP_EINVAL (part of a block), MHP_EOVERFLOW,
+ * MHP_ENOENT (nothing there), MHP_EBUSY (also: the block holds the metadata of another that
+ * stays). On any error nothing has changed.
  */
 MHP_MUST_CHECK int mhp_remove(struct mhp *m, const struct mhp_span *spans, unsigned nr_spans,
 			      const struct mhp_offline_opts *opts, struct mhp_why *reterr_why);
@@ -259,7 +250,7 @@ MHP_MUST_CHECK int mhp_range_get(struct mhp *m, uint32_t block, struct mhp_block
  *
  * Cost: O(1) for like blocks (mhp_range_get()) that are offline or absent, or all of their zone;
  * else one cache line for each block and arena, which is milliseconds for half a million.
- * Return: 0, or MHP_EINVAL (out of range, or none).
+ * Return: 0, MHP_EINVAL (none), MHP_ENXIO (out of range).
  */
 MHP_MUST_CHECK int mhp_range_usage(struct mhp *m, struct mhp_blocks blocks,
 				   uint64_t *ret_used_bytes, uint64_t *ret_free_bytes);

@@ -24,8 +24,13 @@ struct mhp_config {
 	const struct mhp_port_ops *ops;  /* must outlive the instance */
 	void *port;                      /* handed to every function of @ops */
 	struct mhp_port_caps caps;
-	unsigned char *direct_map;       /* physical address 0 is here; page aligned */
+	/** Physical address 0 is here; page aligned. NULL: memory is mapped to its own address. */
+	unsigned char *direct_map;
 	void *vmemmap;                   /* vmemmap model: the descriptor of pfn 0 is here */
+	/** How far nodes are from each other: of node i to node j at [i * nr_nodes + j], as in an
+	 * ACPI SLIT; read by init only. Pages that their own node does not have come from the
+	 * nearest one that does. NULL: all are as far. */
+	const uint8_t *node_distances;
 	/** Trace: called for every event, under the hotplug lock; must not call mhp_*(). */
 	void (*trace)(void *trace_ctx, const struct mhp_event *event);
 	void *trace_ctx;

@@ -18,5 +18,6 @@
 #include <memplug/trace.h>
 #include <memplug/types.h>
 #include <memplug/version.h>
+#include <memplug/work.h>
 
 #endif

@@ -96,7 +96,8 @@ MHP_MUST_CHECK int mhp_owner_register(struct mhp *m, const char *name,
 				      const struct mhp_movable_ops *ops, void *ctx,
 				      uint16_t *ret_owner);
 
-/** Forget an owner. The caller has freed all its pages. MHP_EINVAL, MHP_EDEADLK. */
+/** Forget an owner. The caller has freed all its pages. MHP_ENOENT (no such owner of a caller's),
+ * MHP_EDEADLK. */
 MHP_MUST_CHECK int mhp_owner_unregister(struct mhp *m, uint16_t owner);
 
 /** The name of an owner, or "?" when there is none. Lives as long as the owner. */
@@ -124,11 +125,14 @@ struct mhp_page_req {
  * @req:     see struct mhp_page_req. Pages of movable owners come from MOVABLE zones first.
  * @ret_pfn: the first frame; contents undefined.
  *
- * Context: any thread; takes allocator locks for a bounded time, never the hotplug lock.
+ * Context: any thread, a listener, an owner's function; takes spin locks of the allocator for a
+ * bounded time, never the hotplug lock. Not from a signal handler, nor from an interrupt handler
+ * that may have interrupted a call of the engine on its CPU. The same holds for every call about
+ * pages in this file.
  * Cost: a per-CPU cache hit is one descriptor write; a miss refills a batch under one lock
  * (the layout follows LLFree, USENIX ATC'23, and the caches tcmalloc's per-CPU mode).
- * Return: 0, MHP_ENOMEM (no such page free, caches of all CPUs included), MHP_EINVAL (order,
- * owner, node or flags out of range).
+ * Return: 0, MHP_ENOMEM (no such page free, caches of all CPUs included), MHP_EINVAL (order, owner
+ * or flags out of range), MHP_ENODEV (no such node).
  */
 MHP_MUST_CHECK int mhp_page_alloc(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn);
 
@@ -155,21 +159,49 @@ int mhp_page_free_owned(struct mhp *m, uint16_t owner, uint64_t pfn);
  * The range is cut at natural alignment into pages of at most pageblock_order, each with
  * @req.owner and @req.cookie, each freed or moved by itself. @req.order is the alignment of the
  * start (log2 pages, up to block_order). Slow: O(blocks of the zones searched); it does not move
- * anything to make room. Return: 0, MHP_ENOMEM, MHP_EINVAL.
+ * anything to make room. Return: 0, MHP_ENOMEM, MHP_EINVAL, MHP_ENODEV.
  */
 MHP_MUST_CHECK int mhp_pages_alloc_contig(struct mhp *m, struct mhp_page_req req,
 					  uint64_t nr_pages, uint64_t *ret_pfn);
 
-/** Free all pages in [pfn, pfn + nr_pages). MHP_EINVAL when a frame there is not allocated. */
+/** Free all pages in [pfn, pfn + nr_pages), or none: MHP_EINVAL when a frame there is not
+ * allocated, or a page reaches beyond; MHP_EBUSY when one belongs to the engine. */
 int mhp_pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr_pages);
 
 /**
- * Cut an allocated page into single frames, each with the owner and cookie of the whole.
- * Return: 0, or MHP_EINVAL (not the first frame of an allocated page).
+ * Allocate many pages alike.
+ *
+ * @nr:       1 to INT_MAX.
+ * @ret_pfns: room for @nr; their first frames, mostly in ascending order.
+ *
+ * Each page has @req's owner and cookie and is freed or moved by itself. Cost: a lock for each 64
+ * pages, and two writes a page.
+ * Return: how many, fewer than @nr when there are no more; MHP_ENOMEM (none), MHP_EINVAL,
+ * MHP_ENODEV.
  */
-int mhp_page_split(struct mhp *m, uint64_t pfn);
+MHP_MUST_CHECK int mhp_pages_alloc(struct mhp *m, struct mhp_page_req req, unsigned nr,
+				   uint64_t *ret_pfns);
 
-/** Change the cookie of an allocated page. MHP_EINVAL. */
+/**
+ * Free many pages, of any orders and owners, in the order given, up to the first one that
+ * mhp_page_free() would refuse.
+ *
+ * Return: how many were freed, or, when the first is refused, what mhp_page_free() returns.
+ */
+int mhp_pages_free(struct mhp *m, const uint64_t *pfns, unsigned nr);
+
+/**
+ * Cut an allocated page into pages of a lower order, each with the owner of the whole.
+ *
+ * @order:   of the parts, up to that of the page.
+ * @cookies: one for each part, 1 << (the page's order - @order) of them; NULL: that of the whole.
+ *
+ * Return: 0, MHP_EINVAL (not the first frame of an allocated page, or @order is above its order),
+ * MHP_EBUSY (it belongs to the engine).
+ */
+int mhp_page_split(struct mhp *m, uint64_t pfn, unsigned order, const uint64_t *cookies);
+
+/** Change the cookie of an allocated page. MHP_EINVAL, MHP_EBUSY (it belongs to the engine). */
 int mhp_page_set_cookie(struct mhp *m, uint64_t pfn, uint64_t cookie);
 
 /** What is at a pfn. */
@@ -179,6 +211,7 @@ enum mhp_frame_state {
 	MHP_FRAME_FREE,
 	MHP_FRAME_CACHED,          /* free, in a per-CPU cache or on its way into or out of use */
 	MHP_FRAME_USED,            /* first frame of an allocated page */
+	MHP_FRAME_TAIL,            /* another frame of an allocated page */
 };
 
 struct mhp_frame {
@@ -192,8 +225,10 @@ struct mhp_frame {
 /**
  * Look at a pfn; safe at any time, also while its block goes: then it is ABSENT.
  *
- * A tail frame of an allocated page reads as CACHED: a walker goes by heads, 1 << order a step.
- * Context: any; takes one allocator lock. The answer is a snapshot.
+ * A walker goes by heads, 1 << order a step.
+ * Context: any thread, a listener, an owner's function. Takes a spin lock of the allocator: not
+ * from a signal or interrupt handler that may have interrupted a call of the engine. The answer is
+ * a snapshot.
  */
 struct mhp_frame mhp_frame_peek(struct mhp *m, uint64_t pfn);
 
@@ -209,11 +244,11 @@ struct mhp_compact_result {
 /**
  * Move movable pages of a zone together until no pageblock can be emptied any more.
  *
- * @deadline_ms: bounds the call; 0 = the default of struct mhp_offline_opts.
+ * @deadline_ms: bounds the call; 0: MHP_DEADLINE_MS_DEFAULT.
  *
  * Context: takes the hotplug lock; owners are called as in offlining. Pages that cannot move stay.
- * Return: 0, MHP_EAGAIN (deadline; what was done is in the result), MHP_ENODEV, MHP_EINVAL,
- * MHP_EDEADLK.
+ * Return: 0, MHP_EAGAIN (deadline; what was done is in the result), MHP_ECANCELED or MHP_EINTR (the
+ * same), MHP_ENODEV, MHP_EINVAL, MHP_EDEADLK.
  */
 MHP_MUST_CHECK int mhp_compact(struct mhp *m, unsigned node, enum mhp_zone_kind kind,
 			       uint32_t deadline_ms, struct mhp_compact_result *ret_result);

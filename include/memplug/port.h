@@ -53,7 +53,8 @@ mhp_altmap_nr_free(const struct mhp_altmap *altmap)
 /** Memory for metadata that does not lie in its own block. */
 struct mhp_meta {
 	void *virt;                /* where the engine reads and writes it; page aligned */
-	struct mhp_phys phys;      /* where it lies, for memmap_map; may be outside of the range */
+	struct mhp_phys phys;      /* where it lies, for memmap_map; may be outside of the range.
+				      vmemmap model: aligned to the base granule of caps */
 	uint64_t size;             /* bytes, a multiple of the page size */
 	uint8_t node;              /* the node it really came from */
 };
@@ -96,7 +97,10 @@ struct mhp_port_ops {
 	void (*memmap_unmap)(void *port, void *virt, uint64_t nr, unsigned granule_shift,
 			     struct mhp_altmap *altmap);
 
-	/** Existing memory for metadata, @size bytes, zero-filled, best near @node. */
+	/**
+	 * Existing memory for metadata, @size bytes, zero-filled, best near @node, aligned as
+	 * struct mhp_meta says; large mappings are used where it is aligned to a large granule.
+	 */
 	int (*meta_alloc)(void *port, uint64_t size, unsigned node, struct mhp_meta *ret_meta);
 	void (*meta_free)(void *port, const struct mhp_meta *meta);
 

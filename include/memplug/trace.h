@@ -133,6 +133,10 @@ struct mhp_stats {
 	uint64_t waste_bytes;
 	uint64_t footprint_bytes;
 	uint32_t bad_pages;
+	uint64_t present_pages;    /* of all zones, as struct mhp_zone_info has them, like */
+	uint64_t managed_pages;    /* the next three */
+	uint64_t free_pages;
+	uint64_t cached_pages;
 };
 
 /** Read them all. */

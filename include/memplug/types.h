@@ -26,7 +26,8 @@ extern "C" {
  */
 enum mhp_error {
 	MHP_EPERM = -1,          /* the policy or the global switch forbids it */
-	MHP_ENOENT = -2,         /* no such block */
+	MHP_ENOENT = -2,         /* no such block, owner, listener or change */
+	MHP_EINTR = -4,          /* it gave way to mhp_interrupt_begin(); do it again */
 	MHP_EIO = -5,            /* the memory failed its test pattern */
 	MHP_ENXIO = -6,          /* outside of the maximum address range */
 	MHP_EAGAIN = -11,        /* a bound was reached; trying again may work */

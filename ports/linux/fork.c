@@ -99,16 +99,13 @@ use_copies(struct mhp_pool *pool, bool child)
 	pool->copies = NULL;
 }
 
-/* Stop the change under way, if there is one, until the hotplug mutex is ours. */
+/* Changes give way until the hotplug mutex is ours. */
 static void
 take_locks(struct mhp_pool *pool)
 {
-	while (pthread_mutex_trylock(&pool->hotplug) != 0) {
-		struct mhp_progress now = mhp_offline_progress(pool->m);
-		if (now.blocks.count != 0)
-			(void)mhp_offline_cancel(pool->m, now.blocks.first);
-		mhp__linux_ops.pause(pool, 100000);
-	}
+	mhp_interrupt_begin(pool->m);
+	pthread_mutex_lock(&pool->hotplug);
+	mhp_interrupt_end(pool->m);
 	bring_back(pool);
 	pthread_mutex_lock(&pool->mutex);
 	if (has_places(pool))

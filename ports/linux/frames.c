@@ -69,7 +69,7 @@ mhp__frames_split(struct mhp_region *region, uint64_t page)
 	uint64_t pfn = mhp__entry_pfn(entry) - mhp__entry_offset(entry);
 	unsigned order = mhp__entry_order(entry);
 
-	int err = mhp_page_split(m, pfn);
+	int err = mhp_page_split(m, pfn, 0, NULL);
 	MHP__ASSERT(err == 0);
 	for (uint64_t i = 0; i < UINT64_C(1) << order; i++) {
 		region->entry[first + i] &= ~(UINT64_C(0xf) << MHP__ENTRY_ORDER_SHIFT);

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * work.c - the change under way, as itself and as others see it.
+ *
+ * A change is named by a number that counts up. Whoever cancels reads the number first, then asks
+ * whether the change is about the block in question, and writes the number: a cancel that comes
+ * late names a change that is over, and hits nobody. Interrupts are a count and not a request to
+ * one change: as long as it is not 0 no change runs for long, so a thread that waits for the
+ * hotplug lock gets it even if others queue for it, too.
+ *
+ * Must not know: what is done to blocks, or why.
+ */
+#include "state/work.h"
+
+#include "state/instance.h"
+
+#define MS UINT64_C(1000000)
+
+void
+mhp__work_begin(struct mhp *m, enum mhp_work kind, uint32_t deadline_ms)
+{
+	struct mhp__work *work = &m->work;
+	uint64_t now = m->ops->now_ns(m->port);
+
+	MHP_ASSERT(kind != MHP_WORK_NONE);
+	MHP_ASSERT(atomic_load(&work->kind) == MHP_WORK_NONE);
+	work->deadline_ns =
+		now + (deadline_ms != 0 ? deadline_ms : MHP_DEADLINE_MS_DEFAULT) * MS;
+	work->undo_ns = work->doing_ns = 0;
+	work->stopped = 0;
+	atomic_fetch_add(&work->seq, 1);
+	atomic_store(&work->start_ns, now);
+	atomic_store(&work->kind, (uint32_t)kind);
+}
+
+void
+mhp__work_about(struct mhp *m, struct mhp_blocks blocks)
+{
+	atomic_store(&m->work.first, blocks.first);
+	atomic_store(&m->work.count, blocks.count);
+}
+
+void
+mhp__work_end(struct mhp *m)
+{
+	struct mhp__work *work = &m->work;
+
+	MHP_ASSERT(atomic_load(&work->kind) != MHP_WORK_NONE);
+	atomic_store(&work->kind, MHP_WORK_NONE);
+	atomic_store(&work->first, 0);
+	atomic_store(&work->count, 0);
+	atomic_store(&work->moved, 0);
+	atomic_store(&work->left, 0);
+	atomic_store(&work->start_ns, 0);
+	atomic_store(&work->cancel, 0);
+	atomic_fetch_add(&work->seq, 1); /* even: no change has this number */
+	work->leaving_ns = work->deadline_ns = work->undo_ns = work->doing_ns = 0;
+	work->stopped = 0;
+}
+
+static bool
+is_interrupted(const struct mhp__work *work)
+{
+	return atomic_load_explicit(&work->interrupts, memory_order_relaxed) != 0;
+}
+
+static bool
+is_canceled(const struct mhp__work *work)
+{
+	return atomic_load_explicit(&work->cancel, memory_order_relaxed) ==
+	       atomic_load_explicit(&work->seq, memory_order_relaxed);
+}
+
+static bool
+is_late(const struct mhp__work *work, uint64_t now)
+{
+	uint64_t undo_ns = work->undo_ns;
+
+	if (work->doing_ns != 0)
+		undo_ns += now - work->doing_ns;
+	return now + undo_ns >= work->deadline_ns;
+}
+
+int
+mhp__work_stop(struct mhp *m)
+{
+	struct mhp__work *work = &m->work;
+
+	MHP_ASSERT(atomic_load(&work->kind) != MHP_WORK_NONE);
+	if (work->stopped != 0)
+		return work->stopped;
+	if (is_interrupted(work))
+		work->stopped = MHP_EINTR;
+	else if (is_canceled(work))
+		work->stopped = MHP_ECANCELED;
+	else if (is_late(work, m->ops->now_ns(m->port)))
+		work->stopped = MHP_EAGAIN;
+	return work->stopped;
+}
+
+enum mhp_cause
+mhp__work_cause(int error)
+{
+	MHP_ASSERT(error == MHP_EINTR || error == MHP_ECANCELED || error == MHP_EAGAIN);
+	if (error == MHP_EINTR)
+		return MHP_CAUSE_INTERRUPTED;
+	return error == MHP_ECANCELED ? MHP_CAUSE_CANCELED : MHP_CAUSE_DEADLINE;
+}
+
+void
+mhp__work_progress(struct mhp *m, uint64_t moved, uint64_t left)
+{
+	atomic_store_explicit(&m->work.moved, moved, memory_order_relaxed);
+	atomic_store_explicit(&m->work.left, left, memory_order_relaxed);
+}
+
+void
+mhp__work_undoable(struct mhp *m, bool doing)
+{
+	struct mhp__work *work = &m->work;
+	uint64_t now = m->ops->now_ns(m->port);
+
+	MHP_ASSERT(doing == (work->doing_ns == 0));
+	if (!doing)
+		work->undo_ns += now - work->doing_ns;
+	work->doing_ns = doing ? now : 0;
+}
+
+/* ---- as others see it: any context ---- */
+
+struct mhp_progress
+mhp_progress(const struct mhp *m)
+{
+	const struct mhp__work *work = &m->work;
+	uint32_t seq = atomic_load(&work->seq);
+	struct mhp_progress progress = { .work = (enum mhp_work)atomic_load(&work->kind) };
+
+	progress.blocks.first = atomic_load(&work->first);
+	progress.blocks.count = atomic_load(&work->count);
+	progress.moved_pages = atomic_load(&work->moved);
+	progress.left_pages = atomic_load(&work->left);
+	progress.elapsed_ns = m->ops->now_ns(m->port) - atomic_load(&work->start_ns);
+	/* It ended, or another one began, while we looked: nothing of this belongs together. */
+	if (progress.work == MHP_WORK_NONE || atomic_load(&work->seq) != seq)
+		progress = (struct mhp_progress){ .work = MHP_WORK_NONE };
+	return progress;
+}
+
+/* Is the block part of the change under way? Its first run is known; behind that, blocks that leave
+ * are those whose last pageblock is isolated, which nobody else keeps so meanwhile. */
+static bool
+is_part(const struct mhp *m, uint32_t block)
+{
+	uint32_t first = atomic_load(&m->work.first), count = atomic_load(&m->work.count);
+	const struct mhp_arena *arena;
+	unsigned last;
+
+	if (atomic_load(&m->work.kind) == MHP_WORK_NONE)
+		return false;
+	if (block == MHP_BLOCK_ANY || (block >= first && block - first < count))
+		return true;
+	if (block >= m->geo.nr_blocks)
+		return false;
+	arena = &m->arenas[mhp__pfn_arena(m, mhp__block_start(m, block + 1) - 1)];
+	last = (1U << (m->arena_order - MHP_PAGEBLOCK_ORDER(m))) - 1U;
+	return atomic_load(&arena->isolated) >> last != 0;
+}
+
+int
+mhp_cancel(struct mhp *m, uint32_t block)
+{
+	/* Read first: if that change ends meanwhile, the next one does not mistake this for its
+	 * own. */
+	uint32_t seq = atomic_load(&m->work.seq);
+
+	if (!is_part(m, block))
+		return MHP_ENOENT;
+	atomic_store(&m->work.cancel, seq);
+	return 0;
+}
+
+void
+mhp_interrupt_begin(struct mhp *m)
+{
+	atomic_fetch_add(&m->work.interrupts, 1);
+}
+
+void
+mhp_interrupt_end(struct mhp *m)
+{
+	atomic_fetch_sub(&m->work.interrupts, 1);
+}
+
+bool
+mhp_must_stop(const struct mhp *m)
+{
+	return atomic_load_explicit(&m->work.kind, memory_order_relaxed) != MHP_WORK_NONE &&
+	       (is_interrupted(&m->work) || is_canceled(&m->work));
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * work.h - the change under way: its bounds, how far it is, and who wants it to stop.
+ *
+ * Everything that changes blocks, or that walks over many pages, is one kind of thing: it begins
+ * under the hotplug lock, polls mhp__work_stop() at least once for each batch of pages or blocks,
+ * and ends under the same lock. So each has a deadline, can be cancelled by the number of one of
+ * its blocks, gives way to whoever needs the lock now, and says how far it is.
+ *
+ * What was done up to a bound must be undone after it. Undoing takes about as long as doing did, so
+ * that time, measured by mhp__work_undoable(), is kept free before the deadline.
+ *
+ * Must not know: what the work is. The atomics are read and, where it says so, written in any
+ * context; all else is the hotplug lock's.
+ */
+#ifndef MHP_CORE_WORK_H
+#define MHP_CORE_WORK_H
+
+#include <memplug/block.h>
+#include <stdatomic.h>
+
+struct mhp__work {                     /* idle: all 0 but seq and, perhaps, cancel */
+	_Atomic uint32_t seq;          /* of the change under way, or the last one */
+	_Atomic uint32_t kind;         /* enum mhp_work; MHP_WORK_NONE: nothing is under way */
+	_Atomic uint32_t first, count; /* its first run of blocks */
+	_Atomic uint32_t cancel;       /* seq of the one that shall stop; written by anybody */
+	_Atomic uint32_t interrupts;   /* how many want the lock now; written by anybody */
+	_Atomic uint64_t moved, left;  /* pages */
+	_Atomic uint64_t start_ns;
+	uint64_t leaving_ns;           /* when its blocks began to leave */
+	uint64_t deadline_ns;
+	uint64_t undo_ns;              /* what undoing takes that was done so far */
+	uint64_t doing_ns;             /* since when there is more to undo; 0: there is not */
+	int stopped;                   /* the first bound that was met, or 0 */
+};
+
+/* deadline_ms: 0 is the default. */
+void mhp__work_begin(struct mhp *m, enum mhp_work kind, uint32_t deadline_ms);
+void mhp__work_end(struct mhp *m);
+/* The first run of blocks that it is about. */
+void mhp__work_about(struct mhp *m, struct mhp_blocks blocks);
+/* Must it stop? Once it must, it always must. Return: 0, MHP_EINTR, MHP_ECANCELED, or MHP_EAGAIN
+ * (the deadline). */
+MHP_MUST_CHECK int mhp__work_stop(struct mhp *m);
+/* The same, for loops whose turns are short: looks once in 64 turns. */
+static inline int
+mhp__work_stop_at(struct mhp *m, uint32_t turn)
+{
+	return (turn & 63U) == 0 ? mhp__work_stop(m) : 0;
+}
+/* The cause to tell for what mhp__work_stop() returned. */
+enum mhp_cause mhp__work_cause(int error);
+/* Pages moved, and left to move. */
+void mhp__work_progress(struct mhp *m, uint64_t moved, uint64_t left);
+/* From here on (true) up to there (false) things are done that a failure has to undo. */
+void mhp__work_undoable(struct mhp *m, bool doing);
+
+#endif
