@@ -41,7 +41,7 @@ VECTORS = """#include <cstdio>
 #include <unistd.h>
 int main(int argc, char **) { std::vector<std::vector<int>> v(2000); std::map<int, std::string> m;
 for (int i = 0; i < 20000000; i++) v[i % 2000].push_back(i);
-for (int i = 0; i < 300000; i++) m[i * 7919 % 1000003] = std::string(i % 200, 'x');
+for (unsigned i = 0; i < 300000; i++) m[(int)(i * 7919 % 1000003)] = std::string(i % 200, 'x');
 printf("%zu %zu\\n", v[7].size(), m.size()); fflush(stdout); if (argc > 1) pause(); }
 """
 GROW = """#include <stdio.h>
