@@ -8,6 +8,7 @@
  * here needs a descriptor.
  */
 #include "frames.h"
+#include "nodes.h"
 #include "pool.h"
 #include "region.h"
 
@@ -56,7 +57,9 @@ commit_locked(struct mhp_region *region, uint64_t page, uint64_t nr)
 		err = take_labels(region, page, nr);
 	if (err == 0 && !region->over && pool->guard.hole_fd >= 0)
 		atomic_store(&pool->settle_wanted, true);
-	if (err == 0 && !region->over && mhp__region_open(region, page, nr) != 0) {
+	if (err == 0 && !region->over &&
+	    (mhp__region_open(region, page, nr) != 0 ||
+	     (pool->space.has_nodes && mhp__nodes_bind(region, page, nr) != 0))) {
 		mhp__frames_give(region, page, nr);
 		mhp__table_set(region, page, nr, 0);
 		err = MHP_ENOSPC;

@@ -214,6 +214,7 @@ mhp__file_open(struct mhp__space *space, const struct mhp_backing *backing, uint
 		.live = true, .fd = -1, .backing = *backing, .size = UINT64_MAX,
 		.granule = MHP__PAGE_BYTES, .by_address = true, .can_punch = true, .sparse = true,
 	};
+	space->has_nodes |= backing->kind == MHP_BACKING_RAM && backing->node >= 0;
 	if (backing->kind != MHP_BACKING_RAM) {
 		file->has_place = true;
 		file->by_address = file->can_punch = file->sparse = false;

@@ -12,6 +12,7 @@
 
 #include <memplug/companion.h>
 
+#include "nodes.h"
 #include "settle.h"
 
 /* The entry that a cookie names, if the page is still there; else NULL. */
@@ -81,8 +82,7 @@ describe(void *ctx, uint64_t pfn, uint64_t cookie, char *text, size_t size)
 	else if (pinned(pool, *entry, (uintptr_t)cookie))
 		snprintf(text, size, "region %s at %#lx, pinned", region->name,
 			 (unsigned long)cookie);
-	else if ((*entry & MHP__ENTRY_SETTLED) != 0 && cookie >= pool->busy.start &&
-		 cookie < pool->busy.end)
+	else if (cookie >= pool->busy.start && cookie < pool->busy.end)
 		snprintf(text, size, "region %s at %#lx, %s", region->name, (unsigned long)cookie,
 			 pool->busy.why.text);
 	else
@@ -125,6 +125,38 @@ relabel(struct walk *walk, uint64_t src, uint64_t dst)
 	return UINT64_C(1) << order;
 }
 
+/* Note why part of a region stays; returns the error. */
+static int
+note_busy(struct mhp_pool *pool, uintptr_t start, uint64_t size, int err)
+{
+	pool->busy.start = start;
+	pool->busy.end = start + size;
+	return err;
+}
+
+/* Have the pages of a run that get a number of another NUMA node go there. */
+static int
+move_nodes(struct walk *walk, const struct mhp_move *move)
+{
+	struct mhp_pool *pool = walk->pool;
+	for (uint64_t at = 0, nr; at < move->nr_pages; at += nr) {
+		mhp__entry *entry = next_entry(walk, move->src_pfn + at);
+		uint64_t page = (uint64_t)(entry - walk->region->entry);
+		int node = mhp__node_of(&pool->space, move->dst_pfn + at);
+		nr = UINT64_C(1) << mhp__entry_order(*entry);
+		walk->page = page + nr;
+		if (walk->region->over ||
+		    node == mhp__node_of(&pool->space, move->src_pfn + at) ||
+		    mhp__nodes_move(walk->region, page, nr, node) == 0)
+			continue;
+		mhp__say(&pool->busy.why, 0, "pinned: the kernel cannot move it to node %d", node);
+		return note_busy(pool, mhp__page_address(walk->region, page),
+				 nr << MHP__PAGE_SHIFT, MHP_EBUSY);
+	}
+	walk->region = NULL;
+	return 0;
+}
+
 /* A run gets its new numbers; region mutex held. */
 static void
 relabel_run(struct walk *walk, const struct mhp_move *move)
@@ -145,12 +177,10 @@ unsettle_run(struct walk *walk, const struct mhp_move *move)
 		uint64_t window = page / MHP__HUGE_PAGES;
 		if ((*entry & MHP__ENTRY_SETTLED) != 0) {
 			int err = mhp__unsettle_window(pool, walk->region, window, &pool->busy.why);
-			if (err != 0) {
-				pool->busy.start = mhp__page_address(walk->region,
-								     window * MHP__HUGE_PAGES);
-				pool->busy.end = pool->busy.start + MHP__HUGE_BYTES;
-				return err;
-			}
+			if (err != 0)
+				return note_busy(pool, mhp__page_address(walk->region, window *
+									 MHP__HUGE_PAGES),
+						 MHP__HUGE_BYTES, err);
 			atomic_store(&pool->settle_wanted, true); /* what need not leave */
 		}
 		at += UINT64_C(1) << mhp__entry_order(*entry);
@@ -182,8 +212,10 @@ migrate_far(void *arg)
 		struct walk walk = { .pool = pool };
 		pthread_mutex_lock(&pool->mutex);
 		err = unsettle_run(&walk, &job->moves[job->nr_done]);
+		walk.region = NULL;
+		if (err == 0 && pool->space.has_nodes)
+			err = move_nodes(&walk, &job->moves[job->nr_done]);
 		if (err == 0) {
-			walk.region = NULL;
 			relabel_run(&walk, &job->moves[job->nr_done]);
 			settle_run(&walk, &job->moves[job->nr_done]);
 		}
@@ -197,15 +229,23 @@ migrate_far(void *arg)
 	return err;
 }
 
+/* Moves within ordinary memory. */
 static int
-migrate_near(struct mhp_pool *pool, const struct mhp_move *moves, unsigned nr_moves)
+migrate_near(struct mhp_pool *pool, const struct mhp_move *moves, unsigned nr_moves,
+	     unsigned *ret_done)
 {
 	struct walk walk = { .pool = pool };
+	int err = 0;
 	pthread_mutex_lock(&pool->mutex);
-	for (unsigned i = 0; i < nr_moves; i++)
-		relabel_run(&walk, &moves[i]);
+	for (*ret_done = 0; *ret_done < nr_moves; ++*ret_done) {
+		if (pool->space.has_nodes)
+			err = move_nodes(&walk, &moves[*ret_done]);
+		if (err != 0)
+			break;
+		relabel_run(&walk, &moves[*ret_done]);
+	}
 	pthread_mutex_unlock(&pool->mutex);
-	return 0;
+	return err;
 }
 
 static int
@@ -215,10 +255,9 @@ migrate(void *ctx, const struct mhp_move *moves, unsigned nr_moves, unsigned *re
 	struct mhp__job *job = &pool->job;
 	int err = 0;
 	*ret_done = 0;
-	if (pool->guard.hole_fd < 0) {
-		*ret_done = nr_moves;
-		return migrate_near(pool, moves, nr_moves);
-	}
+	pool->busy.start = pool->busy.end = 0;
+	if (pool->guard.hole_fd < 0)
+		return migrate_near(pool, moves, nr_moves, ret_done);
 	for (unsigned nr; err == 0 && *ret_done < nr_moves; *ret_done += job->nr_done) {
 		nr = nr_moves - *ret_done < MHP__JOB_MOVES ? nr_moves - *ret_done : MHP__JOB_MOVES;
 		memcpy(job->moves, moves + *ret_done, nr * sizeof(moves[0]));

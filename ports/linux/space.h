@@ -48,6 +48,7 @@ struct mhp__space {
 	uint64_t max_bytes, block_bytes;
 	uint32_t nr_blocks;
 	uint32_t first_free;           /* no absent block below it */
+	bool has_nodes;                /* some `ram` was bound to a node */
 	struct mhp__slot *slot;        /* one a block */
 	struct mhp__file file[MHP__FILES_MAX];
 };

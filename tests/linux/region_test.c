@@ -553,19 +553,32 @@ backing__bound_to_a_node__so_are_its_pages(void)
 	struct mhp_text text = { "" };
 	unsigned long mask[16] = { 0 };
 	int mode = -1;
-	CHECK(mhp_backing_parse("memfd,node=0", &backing, &text) == 0);
+	CHECK(mhp_backing_parse("ram,node=0", &backing, &text) == 0);
 	CHECK(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL) == 0);
 	CHECK(mhp_pool_add(pool, &backing, 2 * BLOCK, &add, NULL, &text) == 0);
 	struct mhp_region *region = make_region(pool, BLOCK);
 	char *base = mhp_region_base(region);
 	CHECK(mhp_region_commit(region, base, 8 * PAGE) == 0);
 	memset(base, 1, 8 * PAGE);
-	/* Kernels without NUMA have no such call. Where nothing is shared, policies are not. */
+	/* Kernels without NUMA have no such call. */
 	long err = syscall(SYS_get_mempolicy, &mode, mask, sizeof(mask) * 8, base, MPOL_F_ADDR);
-	(void)err, (void)mode;
-	CHECK(mhp_backing_parse("memfd,node=1000", &backing, &text) == 0);
+	if (err == 0)
+		CHECK(mode == MPOL_BIND && mask[0] == 1);
+	CHECK(mhp_backing_parse("ram,node=1000", &backing, &text) == 0);
 	CHECK(mhp_pool_add(pool, &backing, BLOCK, &add, NULL, &text) == MHP_ENOENT);
 	CHECK(strstr(text.text, "1000") != NULL);
+	/* To `ram` of no node and back: the policy goes with the number. */
+	struct mhp_blocks bound = { 0, 2 }, other = { 2, 1 };
+	backing.node = -1;
+	CHECK(mhp_pool_add(pool, &backing, BLOCK, &add, NULL, &text) == 0);
+	CHECK(mhp_offline(mhp_pool_engine(pool), &bound, 1, NULL, NULL) == 0);
+	if (syscall(SYS_get_mempolicy, &mode, mask, sizeof(mask) * 8, base, MPOL_F_ADDR) == 0)
+		CHECK(mode == MPOL_DEFAULT);
+	CHECK(mhp_online(mhp_pool_engine(pool), bound, MHP_ZONE_MOVABLE, NULL) == 0);
+	CHECK(mhp_offline(mhp_pool_engine(pool), &other, 1, NULL, NULL) == 0);
+	if (syscall(SYS_get_mempolicy, &mode, mask, sizeof(mask) * 8, base, MPOL_F_ADDR) == 0)
+		CHECK(mode == MPOL_BIND && mask[0] == 1);
+	CHECK(base[0] == 1 && base[8 * PAGE - 1] == 1);
 	mhp_region_destroy(region);
 	end_pool(pool);
 }
