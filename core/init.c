@@ -259,3 +259,11 @@ mhp_fini(struct mhp *m)
 	mhp__hotplug_unlock(m);
 	return err;
 }
+
+void
+mhp_forked(struct mhp *m)
+{
+	atomic_store(&m->readers, 0);
+	atomic_store(&m->between, 0);
+	atomic_store(&m->work.interrupts, 0);
+}

@@ -68,6 +68,14 @@ MHP_MUST_CHECK int mhp_init(void *memory, size_t size_bytes, const struct mhp_co
  */
 MHP_MUST_CHECK int mhp_fini(struct mhp *m);
 
+/**
+ * In a copy of the instance that a fork made: forget who reads or interrupts: they are not in it.
+ *
+ * Context: no change was under way at the fork: the port's lock was held, and no thread was inside
+ * of mhp_page_*(). Called before anything else of the copy.
+ */
+void mhp_forked(struct mhp *m);
+
 /** The geometry given at init. */
 const struct mhp_geometry *mhp_get_geometry(const struct mhp *m);
 

@@ -35,11 +35,10 @@ has_places(const struct mhp_pool *pool)
 	return false;
 }
 
-/* Nothing goes to a device from here on, and what is there comes back. */
+/* What is on a device comes back; nothing goes there while pool->forking is set. */
 static void
 bring_back(struct mhp_pool *pool)
 {
-	atomic_store(&pool->forking, true);
 	if (pool->guard.hole_fd >= 0)
 		(void)!mhp_companion_call(mhp__unsettle_all, pool, NULL);
 }
@@ -103,9 +102,11 @@ use_copies(struct mhp_pool *pool, bool child)
 static void
 take_locks(struct mhp_pool *pool)
 {
+	atomic_store(&pool->forking, true);
 	mhp_interrupt_begin(pool->m);
 	pthread_mutex_lock(&pool->hotplug);
 	mhp_interrupt_end(pool->m);
+	atomic_store(&pool->forking, true); /* another fork may have ended just now */
 	bring_back(pool);
 	pthread_mutex_lock(&pool->mutex);
 	if (has_places(pool))
@@ -144,6 +145,7 @@ static void
 start_child(struct mhp_pool *pool)
 {
 	use_copies(pool, true);
+	mhp_forked(pool->m);
 	forget_devices(pool);
 	pthread_mutex_unlock(&pool->mutex);
 	pthread_mutex_unlock(&pool->hotplug);

@@ -15,6 +15,9 @@
 
 #include "pool.h"
 
+/* About what a fork takes. */
+#define FORK_NS UINT64_C(50000)
+
 static void
 give_back(struct mhp_pool *pool)
 {
@@ -88,9 +91,20 @@ op_meta_free(void *port, const struct mhp_meta *meta)
 }
 
 static void
+op_pause(void *port, uint64_t ns)
+{
+	struct timespec time = { (time_t)(ns / 1000000000), (long)(ns % 1000000000) };
+	(void)port;
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+}
+
+static void
 op_lock(void *port)
 {
 	struct mhp_pool *pool = port;
+	/* A fork goes first: who takes the lock again and again would keep it waiting. */
+	while (atomic_load(&pool->forking))
+		op_pause(pool, FORK_NS);
 	pthread_mutex_lock(&pool->hotplug);
 }
 
@@ -116,14 +130,6 @@ op_now_ns(void *port)
 	(void)port;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
-static void
-op_pause(void *port, uint64_t ns)
-{
-	struct timespec time = { (time_t)(ns / 1000000000), (long)(ns % 1000000000) };
-	(void)port;
-	clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
 }
 
 static void

@@ -71,7 +71,7 @@ struct mhp_pool {
 
 	atomic_bool settle_wanted;     /* something may go to a device */
 	atomic_bool settler_runs, settler_stop;
-	atomic_bool forking;           /* nothing may */
+	atomic_bool forking;           /* nothing may, and nobody begins a change */
 };
 
 /* ---- ops.c ---- */
