@@ -2,7 +2,7 @@
 /*
  * linux.c - the entry of the Linux port's benchmark.
  *
- *     bench-linux [bandwidth] [stall] [plug] [fork]      no argument: everything
+ *     bench-linux [relabel] [bandwidth] [stall] [plug] [fork]      no argument: everything
  *
  * It only chooses the parts; what they share is linux_pool.c's.
  */
@@ -18,6 +18,7 @@ main(int argc, char **argv)
 		const char *name;
 		void (*run)(void);
 	} parts[] = {
+		{ "relabel", bench_relabel },
 		{ "bandwidth", bench_bandwidth },
 		{ "stall", bench_stall },
 		{ "plug", bench_plug },
@@ -35,6 +36,6 @@ main(int argc, char **argv)
 		known |= wanted;
 	}
 	if (!known)
-		fprintf(stderr, "usage: bench-linux [bandwidth] [stall] [plug] [fork]\n");
+		fprintf(stderr, "usage: bench-linux [relabel] [bandwidth] [stall] [plug] [fork]\n");
 	return known ? 0 : 2;
 }

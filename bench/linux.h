@@ -29,10 +29,10 @@ _Noreturn void bench_die(const char *what);
 /** End if @err is not 0, with the sentence in @text if there is one. */
 void bench_must(int err, const char *what, const struct mhp_text *text);
 
-/** A pool of up to @max_bytes; @huge: its pages are 2 MiB and come from hugetlb. */
-struct mhp_pool *bench_pool(uint64_t max_bytes, bool huge);
+/** A pool of up to @max_bytes. */
+struct mhp_pool *bench_pool(uint64_t max_bytes);
 /** Plug and online that much, self-hosted. */
-void bench_add(struct mhp_pool *pool, uint64_t bytes, bool huge);
+void bench_add(struct mhp_pool *pool, uint64_t bytes, enum mhp_backing_kind kind);
 /** Put a block out of use; its memory goes back. */
 void bench_offline(struct mhp_pool *pool, uint32_t block);
 void bench_online(struct mhp_pool *pool, uint32_t block);
@@ -44,6 +44,7 @@ bool bench_can_move(struct mhp_pool *pool, const char *part);
 /** Have this many free huge pages reserved; what there was before comes back at the end. */
 bool bench_reserve_huge(uint64_t nr);
 
+void bench_relabel(void);
 void bench_bandwidth(void);
 void bench_stall(void);
 void bench_plug(void);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * linux_bandwidth.c - how fast a full block leaves, beside memcpy of as much of the same memory.
+ * linux_bandwidth.c - how fast a full block goes to a device and comes back, beside memcpy.
  *
- * The move is everything that an offline does: room, protection, copy, remapping, giving the old
- * memory back. memcpy goes from one touched mapping of the backing to another. Both take turns.
+ * A memfd, or huge pages, stand in for the device. The time is CPU time, ours and the companion's,
+ * which does the copying: everything from the offline until all of it is there. memcpy goes from
+ * one touched mapping to another. All take turns.
  */
 #define _GNU_SOURCE
 #include "linux.h"
@@ -11,15 +12,17 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
+
+#include <memplug/companion.h>
 
 #ifndef MFD_HUGE_2MB
 #define MFD_HUGE_2MB (21U << 26)
 #endif
 
 #define ROUNDS 5U
-#define BYTES (BENCH_BLOCK - BENCH_HUGE)
-#define GIB ((double)BYTES / (1 << 30))
+#define BYTES (BENCH_BLOCK - 2 * BENCH_HUGE)
 
 static unsigned char *
 touched(uint64_t bytes, bool huge)
@@ -37,14 +40,17 @@ touched(uint64_t bytes, bool huge)
 	return memory;
 }
 
-struct time {
-	double wall, cpu;              /* seconds */
-};
-
-static struct time
+/* CPU time of this thread and of the companion, seconds. */
+static double
 now(void)
 {
-	return (struct time){ (double)bench_now_ns() / 1e9, (double)bench_thread_ns() / 1e9 };
+	struct timespec companion = { 0, 0 };
+	clockid_t clock;
+
+	if (mhp_companion_pid() != 0 && clock_getcpuclockid(mhp_companion_pid(), &clock) == 0)
+		clock_gettime(clock, &companion);
+	return (double)bench_thread_ns() / 1e9 + (double)companion.tv_sec +
+	       (double)companion.tv_nsec / 1e9;
 }
 
 /* Commit every second unit first, so that what is contiguous is one unit long. */
@@ -82,86 +88,82 @@ warm_up(void)
 
 struct row {
 	const char *title;
-	uint64_t unit;                 /* bytes that are contiguous; 0: all */
+	uint64_t unit;                 /* bytes that are contiguous at first; 0: all */
 	bool huge;                     /* hugetlb */
-	bool again;                    /* what moved once before, not what was just filled */
 };
 
-/* Fresh small pages in block 0, and an empty block 1. */
+/* Until all that was committed is on the device. */
 static void
-fill(struct mhp_pool *pool, struct mhp_region *region, uint64_t unit)
+await_settled(struct mhp_pool *pool)
 {
-	void *base = mhp_region_base(region);
+	struct mhp_pool_stats stats = { 0 };
 
-	bench_must(mhp_region_decommit(region, base, BYTES), "decommit", NULL);
-	bench_online(pool, 0);
-	bench_offline(pool, 1);
-	commit(region, BYTES, unit);
-	memset(base, 1, BYTES);
-	bench_online(pool, 1);
+	for (unsigned ms = 0; ms < 10000; ms++) {
+		mhp_pool_get_stats(pool, &stats);
+		if (stats.settled_bytes >= BYTES / 8 * 7)
+			return;
+		usleep(1000);
+	}
+	bench_die("going to the device");
 }
 
 static void
 measure(const struct row *row)
 {
-	double move_wall[ROUNDS], move_cpu[ROUNDS], copy_wall[ROUNDS], copy_cpu[ROUNDS];
-	struct mhp_pool *pool = bench_pool(4 * BENCH_BLOCK, row->huge);
+	double to[ROUNDS], back[ROUNDS], copy[ROUNDS];
+	struct mhp_blocks device = { 1, 2 };
+	struct mhp_pool *pool = bench_pool(8 * BENCH_BLOCK);
 	struct mhp_region *region;
 
 	if (!bench_can_move(pool, row->title))
 		return bench_end(pool);
-	bench_add(pool, 2 * BENCH_BLOCK, row->huge);
-	bench_offline(pool, 0);
+	bench_add(pool, BENCH_BLOCK, MHP_BACKING_RAM);
 	bench_must(mhp_region_create(pool, "bench", BENCH_BLOCK, &region, NULL), "region", NULL);
-	unsigned char *from = touched(BYTES, row->huge), *to = touched(BYTES, row->huge);
+	commit(region, BYTES, row->unit);
+	memset(mhp_region_base(region), 1, BYTES);
+	bench_add(pool, 2 * BENCH_BLOCK, row->huge ? MHP_BACKING_HUGETLB_2M : MHP_BACKING_MEMFD);
+	unsigned char *source = touched(BYTES, row->huge), *target = touched(BYTES, row->huge);
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		struct time start = now();
-		memcpy(to, from, BYTES);
-		copy_wall[round] = now().wall - start.wall;
-		copy_cpu[round] = now().cpu - start.cpu;
-		fill(pool, region, row->unit);
-		uint32_t leaving = 0;
-		if (row->again) {
-			bench_offline(pool, 0);
-			bench_online(pool, 0);
-			leaving = 1;
-		}
+		double start = now();
+		memcpy(target, source, BYTES);
+		copy[round] = now() - start;
 		start = now();
-		bench_offline(pool, leaving);
-		move_wall[round] = now().wall - start.wall;
-		move_cpu[round] = now().cpu - start.cpu;
-		if (row->again) { /* as fill() expects it */
-			bench_online(pool, 1);
-			bench_offline(pool, 0);
-		}
+		bench_offline(pool, 0);
+		await_settled(pool);
+		to[round] = now() - start;
+		bench_online(pool, 0);
+		start = now();
+		bench_must(mhp_offline(mhp_pool_engine(pool), &device, 1, NULL, NULL), "offline",
+			   NULL);
+		back[round] = now() - start;
+		bench_online(pool, 1);
+		bench_online(pool, 2);
 	}
-	munmap(from, BYTES);
-	munmap(to, BYTES);
+	munmap(source, BYTES);
+	munmap(target, BYTES);
 	mhp_region_destroy(region);
 	bench_end(pool);
-	double move = bench_share(move_wall, ROUNDS, .5), copy = bench_share(copy_wall, ROUNDS, .5);
-	printf("%-34s %8.1f %10.2f %10.2f %8.2f %8.2f\n", row->title, move * 1e3, GIB / move,
-	       GIB / copy, copy / move,
-	       bench_share(copy_cpu, ROUNDS, .5) / bench_share(move_cpu, ROUNDS, .5));
+	double plain = bench_share(copy, ROUNDS, .5);
+	printf("%-34s %8.1f %8.1f %8.1f %8.2f %8.2f\n", row->title, to[0] * 1e3,
+	       bench_share(to, ROUNDS, .5) * 1e3, bench_share(back, ROUNDS, .5) * 1e3,
+	       plain / bench_share(to, ROUNDS, .5), plain / bench_share(back, ROUNDS, .5));
 }
 
 void
 bench_bandwidth(void)
 {
 	static const struct row rows[] = {
-		{ .title = "memfd, 4 KiB pages, contiguous" },
-		{ .title = "    what moved once before", .again = true },
-		{ .title = "memfd, scattered in 2 MiB", .unit = BENCH_HUGE },
+		{ .title = "memfd, contiguous" },
 		{ .title = "memfd, scattered in 64 KiB", .unit = 64 << 10 },
 		{ .title = "memfd, scattered in 4 KiB", .unit = BENCH_PAGE },
 	};
 
-	printf("a full block of 128 MiB leaves: ms, GiB/s, memcpy GiB/s, ratio, ratio by CPU time; "
-	       "median of %u\n", ROUNDS);
+	printf("\na full block goes to a device and back, ms of CPU time: the first time, later, "
+	       "back; memcpy / to, memcpy / back; median of %u\n", ROUNDS);
 	warm_up();
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		measure(&rows[i]);
-	if (bench_reserve_huge(5 * BENCH_BLOCK / BENCH_HUGE))
+	if (bench_reserve_huge(4 * BENCH_BLOCK / BENCH_HUGE))
 		measure(&(struct row){ .title = "hugetlb, 2 MiB pages", .huge = true });
 	else
 		printf("hugetlb, 2 MiB pages: left out: no huge pages can be reserved\n");

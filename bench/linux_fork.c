@@ -46,8 +46,8 @@ heap(bool pool_backed)
 	if (!pool_backed)
 		return mmap(NULL, HEAP, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 			    0);
-	struct mhp_pool *pool = bench_pool(2 * HEAP, false);
-	bench_add(pool, HEAP + BENCH_BLOCK, false);
+	struct mhp_pool *pool = bench_pool(2 * HEAP);
+	bench_add(pool, HEAP + BENCH_BLOCK, MHP_BACKING_RAM);
 	bench_must(mhp_region_create(pool, "heap", HEAP, &region, NULL), "region", NULL);
 	bench_must(mhp_region_commit(region, mhp_region_base(region), HEAP), "commit", NULL);
 	return mhp_region_base(region);

@@ -35,8 +35,8 @@ row(const char *title, uint64_t bytes)
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		double before = resident_mib();
 		uint64_t start = bench_now_ns(), start_cpu = bench_process_ns();
-		struct mhp_pool *pool = bench_pool(bytes, false);
-		bench_add(pool, bytes, false);
+		struct mhp_pool *pool = bench_pool(bytes);
+		bench_add(pool, bytes, MHP_BACKING_RAM);
 		wall[i] = (double)(bench_now_ns() - start) / 1e6;
 		cpu[i] = (double)(bench_process_ns() - start_cpu) / 1e6;
 		held[i] = resident_mib() - before;
@@ -52,7 +52,7 @@ row(const char *title, uint64_t bytes)
 void
 bench_plug(void)
 {
-	printf("\nplug and online, memfd: ms, ms of CPU time, ms to remove all, RSS MiB; median of "
+	printf("\nplug and online, ram: ms, ms of CPU time, ms to remove all, RSS MiB; median of "
 	       "%u\n", ROUNDS);
 	row("128 MiB", BENCH_BLOCK);
 	row("1 TiB", UINT64_C(1) << 40);

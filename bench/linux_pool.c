@@ -81,10 +81,9 @@ bench_must(int err, const char *what, const struct mhp_text *text)
 /* ---- pools ---- */
 
 struct mhp_pool *
-bench_pool(uint64_t max_bytes, bool huge)
+bench_pool(uint64_t max_bytes)
 {
-	struct mhp_pool_opts opts = { .max_bytes = max_bytes,
-				      .page_bytes = huge ? BENCH_HUGE : BENCH_PAGE };
+	struct mhp_pool_opts opts = { .max_bytes = max_bytes };
 	struct mhp_text text = { "" };
 	struct mhp_pool *pool;
 
@@ -93,16 +92,13 @@ bench_pool(uint64_t max_bytes, bool huge)
 }
 
 void
-bench_add(struct mhp_pool *pool, uint64_t bytes, bool huge)
+bench_add(struct mhp_pool *pool, uint64_t bytes, enum mhp_backing_kind kind)
 {
 	struct mhp_add_opts opts = {
 		.flags = MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE | MHP_ADD_ONLINE,
 		.zone = MHP_ZONE_MOVABLE,
 	};
-	struct mhp_backing backing = {
-		.kind = huge ? MHP_BACKING_HUGETLB_2M : MHP_BACKING_MEMFD,
-		.node = MHP_BACKING_NODE_NONE,
-	};
+	struct mhp_backing backing = { .kind = kind, .node = MHP_BACKING_NODE_NONE };
 	struct mhp_text text = { "" };
 
 	bench_must(mhp_pool_add(pool, &backing, bytes, &opts, NULL, &text), "mhp_pool_add", &text);

@@ -131,7 +131,7 @@ round_seconds(struct mhp_pool *pool, struct writer *writer, uint32_t leaving, bo
 static void
 measure(const char *title, bool huge, uint64_t unit)
 {
-	struct mhp_pool *pool = bench_pool(4 * BENCH_BLOCK, huge);
+	struct mhp_pool *pool = bench_pool(4 * BENCH_BLOCK);
 	struct writer writer = { .wait_us = calloc(WAITS_MAX, sizeof(double)) };
 	struct mhp_pool_stats stats;
 	struct mhp_region *region;
@@ -140,7 +140,7 @@ measure(const char *title, bool huge, uint64_t unit)
 
 	if (!bench_can_move(pool, title))
 		return bench_end(pool);
-	bench_add(pool, 2 * BENCH_BLOCK, huge);
+	bench_add(pool, 2 * BENCH_BLOCK, huge ? MHP_BACKING_HUGETLB_2M : MHP_BACKING_MEMFD);
 	bench_offline(pool, 1);
 	bench_must(mhp_region_create(pool, "bench", BENCH_BLOCK, &region, NULL), "region", NULL);
 	commit(region, unit != 0 ? unit : BENCH_HUGE);

@@ -17,6 +17,7 @@
 #include "guard.h"
 #include "pins.h"
 #include "table.h"
+#include "view.h"
 
 #define MHP__POOLS_MAX 16U
 #define MHP__REGIONS_MAX 64U
@@ -63,6 +64,7 @@ struct mhp_pool {
 	struct mhp__pins pins;
 	struct mhp__budget budget;
 	struct mhp__guard guard;
+	struct mhp__view view;
 	struct {                       /* why the last window did not come back */
 		uintptr_t start, end;
 		struct mhp_text why;

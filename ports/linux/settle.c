@@ -19,7 +19,6 @@
 
 #include "frames.h"
 #include "settle.h"
-#include "view.h"
 
 /* A run shorter than this is not worth its mapping. */
 #define RUN_MIN 16U
@@ -186,10 +185,12 @@ static void
 settle_run(struct mhp_pool *pool, struct mhp_region *region, const struct run *run)
 {
 	uintptr_t start = mhp__page_address(region, run->page);
-	uint64_t size = run->nr << MHP__PAGE_SHIFT;
-	if (mhp__pinned(&pool->pins, start, start + size) ||
+	uint64_t size = run->nr << MHP__PAGE_SHIFT, now = mhp__linux_ops.now_ns(pool);
+	/* Where the block is leaving, its pages are about to get other numbers. */
+	if (mhp_frame_peek(pool->m, run->pfn).isolated ||
+	    mhp__pinned(&pool->pins, start, start + size) ||
 	    !mhp__budget_fits(&pool->budget, mhp__regions_mappings(pool), 2) ||
-	    mhp__view_plain(start, start + size, NULL) != 0)
+	    mhp__view_plain(&pool->view, start, start + size, now, NULL) != 0)
 		return;
 	/* What the frames held before, and that they are there at all, costs nobody a wait. */
 	if (run->file->sparse)
@@ -246,7 +247,8 @@ unsettle_pages(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, 
 	uint64_t size = nr << MHP__PAGE_SHIFT;
 	if (mhp__pinned(&pool->pins, start, start + size))
 		return mhp__say(reterr, MHP_EBUSY, "pinned");
-	int err = mhp__view_plain(start, start + size, reterr);
+	int err = mhp__view_plain(&pool->view, start, start + size, mhp__linux_ops.now_ns(pool),
+				  reterr);
 	if (err != 0)
 		return err;
 	uint64_t started = mhp__linux_ops.now_ns(pool);

@@ -5,15 +5,33 @@
  * /proc/self/smaps has a line of flags for each mapping. Only those that memory of a region has by
  * itself are let through, on a device or not; any other was set by the program (locked, not for
  * forked children, wiped there, mergeable, watched by a userfaultfd of its own), and would be
- * forgotten if something else were mapped there. Reading stops behind the range.
+ * forgotten if something else were mapped there. Reading that costs as much as there is memory in
+ * front of the range, so a look takes in what lies behind it, too, and holds for a moment; in that
+ * moment the kernel is asked for the one mapping (PROCMAP_QUERY, Linux 6.11), whose edges and
+ * rights show what was done since to a part of the range.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "view.h"
+
+/* How much is looked at behind a range, and how long that holds. */
+#define BEHIND (UINT64_C(64) << 20)
+#define HOLDS_NS UINT64_C(100000000)
+
+/* struct procmap_query of newer kernels. */
+struct query {
+	uint64_t size, flags, address, start, end, rights, page_size, offset, inode;
+	uint32_t major, minor, name_size, build_id_size;
+	uint64_t name, build_id;
+};
+#define QUERY _IOWR('f', 17, struct query)
+#define RIGHTS_READ_WRITE 3U
+#define RIGHTS_EXEC 4U
 
 /* What is read so far of the text, line by line. */
 struct lines {
@@ -90,24 +108,54 @@ strange_mapping(struct lines *lines, const char *rights)
 	return "of unknown state";
 }
 
-int
-mhp__view_plain(uintptr_t start, uintptr_t end, struct mhp_text *reterr)
+/* How far memory is plain from start on, up to end; *ret_strange: what it is there. */
+static uintptr_t
+look(uintptr_t start, uintptr_t end, const char **ret_strange)
 {
 	struct lines lines = { .fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC) };
-	const char *strange = NULL;
 	uintptr_t next = start;
+	*ret_strange = lines.fd < 0 ? "of unknown state" : NULL;
 	if (lines.fd < 0)
-		return mhp__say(reterr, MHP_EBUSY, "cannot look at /proc/self/smaps");
-	for (char *line; strange == NULL && next < end && (line = next_line(&lines)) != NULL;) {
+		return start;
+	for (char *line; next < end && (line = next_line(&lines)) != NULL;) {
 		unsigned long from, to;
 		char rights[8];
 		if (sscanf(line, "%lx-%lx %7s", &from, &to, rights) != 3 || to <= next)
 			continue;
-		strange = from > next ? "unmapped" : strange_mapping(&lines, rights);
+		*ret_strange = from > next ? "unmapped" : strange_mapping(&lines, rights);
+		if (*ret_strange != NULL)
+			break;
 		next = to;
 	}
 	close(lines.fd);
-	if (strange == NULL && next >= end)
+	return next;
+}
+
+/* One readable and writable mapping around all of it? False, too, where the kernel cannot say. */
+static bool
+is_one_mapping(uintptr_t start, uintptr_t end)
+{
+	struct query query = { .size = sizeof(query), .address = start };
+	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	int failed = fd < 0 ? -1 : ioctl(fd, QUERY, &query);
+	if (fd >= 0)
+		close(fd);
+	return failed == 0 && query.start <= start && query.end >= end &&
+	       (query.rights & (RIGHTS_READ_WRITE | RIGHTS_EXEC)) == RIGHTS_READ_WRITE;
+}
+
+int
+mhp__view_plain(struct mhp__view *view, uintptr_t start, uintptr_t end, uint64_t now_ns,
+		struct mhp_text *reterr)
+{
+	const char *strange;
+	if (now_ns - view->looked_ns < HOLDS_NS && start >= view->start && end <= view->end &&
+	    is_one_mapping(start, end))
+		return 0;
+	view->start = start;
+	view->end = look(start, end + BEHIND, &strange);
+	view->looked_ns = now_ns;
+	if (view->end >= end)
 		return 0;
 	return mhp__say(reterr, MHP_EBUSY, "%s", strange != NULL ? strange : "unmapped");
 }

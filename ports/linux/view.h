@@ -7,10 +7,17 @@
 
 #include "text.h"
 
+/* A range that was looked at in full, and when. */
+struct mhp__view {
+	uintptr_t start, end;
+	uint64_t looked_ns;
+};
+
 /*
  * Is [start, end) readable and writable memory to which nothing was done that copying it would
  * forget? MHP_EBUSY and a sentence when it is not. Reads /proc: run it in the companion.
  */
-MHP_MUST_CHECK int mhp__view_plain(uintptr_t start, uintptr_t end, struct mhp_text *reterr);
+MHP_MUST_CHECK int mhp__view_plain(struct mhp__view *view, uintptr_t start, uintptr_t end,
+				   uint64_t now_ns, struct mhp_text *reterr);
 
 #endif
