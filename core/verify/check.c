@@ -131,7 +131,8 @@ check_idle(struct mhp__check *c)
 	(void)mhp__check_eq(c, 5, "progress of no change", 0, progress, 0);
 	(void)mhp__check_eq(c, 5, "bounds of no change", 0,
 			    work->leaving_ns | work->deadline_ns | work->undo_ns | work->doing_ns |
-				    (work->stopped != 0) | (atomic_load(&work->seq) & 1U),
+				    work->nr_polls | (work->stopped != 0) |
+				    (atomic_load(&work->seq) & 1U),
 			    0);
 	(void)mhp__check_eq(c, 5, "still, without an offline", 0, atomic_load(&m->still), 0);
 	if (c->quiescent)

@@ -70,8 +70,9 @@ int mhp_cancel(struct mhp *m, uint32_t block);
 /**
  * Ask for the engine: until mhp_interrupt_end() each change that is under way, or begins, ends soon
  * with MHP_EINTR, so that a caller who needs the hotplug lock for itself (to fork, to stop the
- * world) gets it. Its callers may do it again afterwards. Counted: any number of threads may ask at
- * a time.
+ * world) gets it. Its callers may do it again afterwards. An add or coming online of up to some 500
+ * blocks is completed all the same, unless it tests memory: that takes a millisecond at most.
+ * Counted: any number of threads may ask at a time.
  */
 void mhp_interrupt_begin(struct mhp *m);
 void mhp_interrupt_end(struct mhp *m);
