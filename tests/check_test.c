@@ -371,7 +371,7 @@ exempt_metadata(const struct mhp *m, const struct region *region, size_t at)
 		return (arena->mixed & bit) == 0 ? UNUSED_BITMAP : NONE;
 	}
 	pfn += at / sizeof(struct mhp_page);
-	if (at % sizeof(struct mhp_page) >= 16)
+	if (at % sizeof(struct mhp_page) >= 8)
 		return UNUSED_DESCRIPTOR;
 	if (slot->state == MHP_OFFLINE)
 		return (slot->flags & MHP_BLOCK_ZEROED) == 0 ? UNUSED_DESCRIPTOR : NONE;
@@ -503,7 +503,7 @@ geometry(unsigned pageblock_order, unsigned block_order)
 				    .nr_nodes = 2, .nr_cpus = 2, .nr_blocks = NR_BLOCKS,
 				    .nr_bad_pages = 4 };
 
-	if (MHP_VMEMMAP || MHP_PAGE_BYTES > 16)
+	if (MHP_VMEMMAP || MHP_PAGE_BYTES > 8)
 		geo.page_shift = 12;
 	while (MHP_VMEMMAP && (uint64_t)MHP_PAGE_BYTES << block_order < 4096)
 		block_order++;

@@ -16,12 +16,12 @@ static uint64_t
 free_pageblocks(struct test_pool *pool, uint16_t owner)
 {
 	struct mhp_page_req req = { .owner = owner, .node = MHP_NODE_ANY };
-	uint64_t pfn, last = MHP_PFN_NONE, nr = 0;
+	uint64_t pfn, last = MHP_COOKIE_MAX, nr = 0;
 	req.order = pool->config.geometry.pageblock_order;
 	/* Each remembers the one before it. */
 	for (req.cookie = last; mhp_page_alloc(pool->m, req, &pfn) == 0; req.cookie = last = pfn)
 		nr++;
-	while (last != MHP_PFN_NONE) {
+	while (last != MHP_COOKIE_MAX) {
 		uint64_t before = mhp_frame_peek(pool->m, last).cookie;
 		CHECK_OK(mhp_page_free(pool->m, last));
 		last = before;

@@ -775,11 +775,11 @@ explore(const struct machine *machine)
 }
 
 /* ---- machines ----
- * Orders are page_shift/pageblock/section/block. With 16-byte descriptors a block of four pages of
+ * Orders are page_shift/pageblock/section/block. With 8-byte descriptors a block of four pages of
  * 128 bytes keeps one of them for itself.
  */
 
-#if MHP_PAGE_BYTES == 16
+#if MHP_PAGE_BYTES == 8
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define NORMAL_OPS 1U /* sanitizers have their price: the quick machines */

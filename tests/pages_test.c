@@ -137,7 +137,7 @@ book_alloc(struct book *book, uint16_t owner, unsigned order, unsigned node, uin
 {
 	struct mhp_page_req req = request(owner, order, node);
 	uint64_t pfn = MHP_PFN_NONE;
-	req.cookie = test_random(&book->random);
+	req.cookie = test_random(&book->random) & MHP_COOKIE_MAX;
 	int error = mhp_page_alloc(book->m, req, &pfn);
 	if (error == MHP_ENOMEM)
 		return false;
@@ -1010,11 +1010,31 @@ TEST(page_set_cookie__an_allocated_page__walkers_see_it)
 	book_shape(&book, "small");
 	book_plug(&book, 0, 1, 0, MHP_ZONE_NORMAL, 0);
 	CHECK(book_alloc(&book, book.fixed, 2, 0, &pfn));
-	for (unsigned i = 0; i < 64; i++) {
+	for (unsigned i = 0; i < MHP_COOKIE_BITS; i++) {
 		CHECK_OK(mhp_page_set_cookie(book.m, pfn, UINT64_C(1) << i));
 		CHECK_EQ(mhp_frame_peek(book.m, pfn).cookie, UINT64_C(1) << i);
 		test_pool_check(&book.pool);
 	}
+	book_close(&book);
+}
+
+TEST(page_cookie__more_bits_than_there_are__typed_error_and_nothing_changed) /* R4 R17 */
+{
+	struct mhp_page_req req;
+	struct book book;
+	uint64_t pfn, other, too_large = MHP_COOKIE_MAX + 1U;
+	book_shape(&book, "small");
+	book_plug(&book, 0, 1, 0, MHP_ZONE_NORMAL, 0);
+	CHECK(book_alloc(&book, book.fixed, 2, 0, &pfn));
+	CHECK_OK(mhp_page_set_cookie(book.m, pfn, MHP_COOKIE_MAX));
+	uint64_t digest = mhp_digest(book.m);
+	CHECK_RET(mhp_page_set_cookie(book.m, pfn, too_large), MHP_EOVERFLOW);
+	req = request(book.fixed, 0, 0);
+	req.cookie = too_large;
+	CHECK_RET(mhp_page_alloc(book.m, req, &other), MHP_EOVERFLOW);
+	CHECK_RET(mhp_pages_alloc_contig(book.m, req, 3, &other), MHP_EOVERFLOW);
+	CHECK_EQ(mhp_digest(book.m), digest);
+	CHECK_EQ(mhp_frame_peek(book.m, pfn).cookie, MHP_COOKIE_MAX);
 	book_close(&book);
 }
 
@@ -1025,7 +1045,7 @@ book_alloc_contig(struct book *book, unsigned align_order, uint64_t nr_pages, ui
 {
 	struct mhp_page_req req = request(book->fixed, align_order, MHP_NODE_ANY);
 	uint64_t pfn;
-	req.cookie = test_random(&book->random);
+	req.cookie = test_random(&book->random) & MHP_COOKIE_MAX;
 	int error = mhp_pages_alloc_contig(book->m, req, nr_pages, &pfn);
 	if (error == MHP_ENOMEM)
 		return false;

@@ -18,7 +18,7 @@
 #define MHP_VMEMMAP 0
 #endif
 #ifndef MHP_PAGE_BYTES
-#define MHP_PAGE_BYTES 16
+#define MHP_PAGE_BYTES 8
 #endif
 
 /**

@@ -140,7 +140,7 @@ page_at(struct replay *r, uint64_t pfn)
 static uint64_t
 next_cookie(struct replay *r, uint32_t index)
 {
-	return draw(r) << 32 | index;
+	return (draw(r) << 32 | index) & MHP_COOKIE_MAX;
 }
 
 /* The slot that the next page will have; there must be one. */
@@ -907,7 +907,7 @@ static void
 choose_pages_op(struct replay *r, struct replay_op *op)
 {
 	op->pfn = any_pfn(r);
-	op->cookie = draw(r);
+	op->cookie = draw(r) & MHP_COOKIE_MAX;
 	if (op->kind == REPLAY_BAD_ADD || op->kind == REPLAY_BAD_REMOVE)
 		op->pfn = chance(r, 40) ? op->pfn : below(r, max_pfn(r));
 	if (op->kind == REPLAY_BAD_REMOVE && chance(r, 80))
@@ -985,7 +985,7 @@ new_cookie(struct replay *r, const struct replay_op *op)
 	int error;
 
 	if (page != NULL)
-		cookie = cookie << 32 | (uint32_t)(page - r->pages);
+		cookie = (cookie << 32 | (uint32_t)(page - r->pages)) & MHP_COOKIE_MAX;
 	error = set_cookie(r, op->pfn, cookie);
 	if (error == 0 && page != NULL)
 		page->cookie = cookie;

@@ -858,7 +858,7 @@ check_coverage(uint64_t ops)
 static void
 run(const char *shape, unsigned share)
 {
-	bool is_plain_build = !MHP_VMEMMAP && MHP_PAGE_BYTES == 16;
+	bool is_plain_build = !MHP_VMEMMAP && MHP_PAGE_BYTES == 8;
 	uint64_t ops = test_ops(is_plain_build ? NORMAL_OPS : NORMAL_OPS / 4) * share / 1000 + 1;
 
 	if (!test_shape_works(shape))

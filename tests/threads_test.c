@@ -222,7 +222,7 @@ use_fixed_page(uint64_t *random)
 	req.order = (uint8_t)below(random, 3);
 	if (mhp_page_alloc(run.m, req, &pfn) != 0)
 		return;
-	CHECK_OK(mhp_page_set_cookie(run.m, pfn, test_random(random)));
+	CHECK_OK(mhp_page_set_cookie(run.m, pfn, test_random(random) & MHP_COOKIE_MAX));
 	CHECK_OK(mhp_page_split(run.m, pfn, 0, NULL));
 	for (uint64_t i = 0; i < UINT64_C(1) << req.order; i++)
 		CHECK_OK(mhp_page_free(run.m, pfn + i));

@@ -18,12 +18,12 @@
 
 /* Where the descriptor of pfn stands in the array of all: in its pageblock's part, but not at the
  * same place in each. Straight on, those of huge pages would be a power of two apart and fight for
- * the same few cache lines (measured: twice the time). Four descriptors are one such line. */
+ * the same few cache lines (measured: twice the time). Eight descriptors are one such line. */
 static inline uint64_t
 mhp__pfn_place(const struct mhp *m, uint64_t pfn)
 {
 	uint64_t mask = (UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m)) - 1;
-	return pfn ^ ((pfn >> MHP_PAGEBLOCK_ORDER(m) << 2) & mask);
+	return pfn ^ ((pfn >> MHP_PAGEBLOCK_ORDER(m) << 3) & mask);
 }
 
 /* The block of pfn must be present and stay so: the caller owns a page of it, or a lock. */
@@ -56,28 +56,47 @@ mhp__pfn_bitmap(const struct mhp *m, uint64_t pfn)
 
 /* ---- descriptors ---- */
 
-#define MHP_WORD_PARITY (UINT64_C(1) << 63)
+#define MHP_WORD_ORDER 6U
+#define MHP_WORD_PARITY (UINT64_C(1) << 10)
+#define MHP_WORD_COOKIE 11U
+_Static_assert(MHP_OWNERS_MAX <= 1U << MHP_WORD_ORDER && MHP_ORDERS <= 16U &&
+		       MHP_WORD_COOKIE + MHP_COOKIE_BITS == 64U,
+	       "a descriptor is one word");
+
+static inline uint64_t
+mhp__page_word(const struct mhp_page *page)
+{
+	/* Acquire: what its owner wrote before it was allocated may be looked at. */
+	return atomic_load_explicit(&page->word, memory_order_acquire);
+}
 
 static inline unsigned
 mhp__word_owner(uint64_t word)
 {
-	return (unsigned)(word & 0xffff);
+	return (unsigned)(word & ((1U << MHP_WORD_ORDER) - 1U));
 }
 
 static inline unsigned
 mhp__word_order(uint64_t word)
 {
-	return (unsigned)(word >> 16 & 0xff);
+	return (unsigned)(word >> MHP_WORD_ORDER & 15U);
+}
+
+static inline uint64_t
+mhp__word_cookie(uint64_t word)
+{
+	return word >> MHP_WORD_COOKIE;
 }
 
 /* Make page the first frame of an allocated page. */
 static inline void
 mhp__page_begin(struct mhp_page *page, unsigned owner, unsigned order, uint64_t cookie)
 {
-	uint64_t word = (uint64_t)order << 16 | owner;
+	uint64_t word = cookie << MHP_WORD_COOKIE | (uint64_t)order << MHP_WORD_ORDER | owner;
+
+	MHP_ASSERT_DEBUG(owner < MHP_OWNERS_MAX && order < MHP_ORDERS && cookie <= MHP_COOKIE_MAX);
 	/* Without a branch: the parity of cookies is as good as random. */
-	word |= (uint64_t)(mhp__parity(word ^ cookie) ^ 1U) << 63;
-	atomic_store_explicit(&page->cookie, cookie, memory_order_relaxed);
+	word |= (uint64_t)(mhp__parity(word) ^ 1U) * MHP_WORD_PARITY;
 	atomic_store_explicit(&page->word, word, memory_order_release);
 }
 
@@ -86,7 +105,6 @@ static inline void
 mhp__page_end(struct mhp_page *page)
 {
 	atomic_store_explicit(&page->word, 0, memory_order_relaxed);
-	atomic_store_explicit(&page->cookie, 0, memory_order_relaxed);
 }
 
 #endif

@@ -120,7 +120,7 @@ mhp__page_req_check(const struct mhp *m, struct mhp_page_req req, unsigned order
 	bool order_fits = req.order <= order_max;
 
 	if (is_valid(m, tail_of(req)) && order_fits)
-		return 0;
+		return req.cookie <= MHP_COOKIE_MAX ? 0 : MHP_EOVERFLOW;
 	req.node = MHP_NODE_ANY; /* is it the node alone? */
 	return is_valid(m, tail_of(req)) && order_fits ? MHP_ENODEV : MHP_EINVAL;
 }
@@ -219,7 +219,8 @@ alloc_on(struct mhp *m, struct mhp_page_req req, unsigned node, uint64_t *ret_pf
 	uint64_t tail = tail_of(req), pfn;
 	unsigned order = tail_order(tail);
 
-	if (MHP_UNLIKELY(!is_valid(m, tail) || order > MHP_PAGEBLOCK_ORDER(m)))
+	if (MHP_UNLIKELY(!is_valid(m, tail) || order > MHP_PAGEBLOCK_ORDER(m) ||
+			 req.cookie > MHP_COOKIE_MAX))
 		return mhp__page_req_check(m, req, MHP_PAGEBLOCK_ORDER(m));
 	/* Every list starts with the node's own zone of that kind; without memory its caches are
 	 * empty, too. */
@@ -303,7 +304,7 @@ find_head(const struct mhp *m, uint64_t pfn, struct head *head)
 			  head->bit) != 0))
 		return MHP_EINVAL;
 	head->page = mhp__pfn_to_page(m, pfn);
-	word = atomic_load_explicit(&head->page->word, memory_order_relaxed);
+	word = mhp__page_word(head->page);
 	head->owner = mhp__word_owner(word);
 	head->order = mhp__word_order(word);
 	if (MHP_UNLIKELY(head->owner < MHP_OWNER_FIRST))
@@ -394,8 +395,11 @@ mhp_page_split(struct mhp *m, uint64_t pfn, unsigned order, const uint64_t *cook
 		return err;
 	if (order > head.order)
 		return MHP_EINVAL;
+	for (uint64_t i = 0; cookies != NULL && i < UINT64_C(1) << (head.order - order); i++)
+		if (cookies[i] > MHP_COOKIE_MAX)
+			return MHP_EOVERFLOW;
 	mhp__spin_lock(&head.arena->lock, MHP_RANK_ARENA); /* for walkers: all at once */
-	uint64_t cookie = atomic_load_explicit(&head.page->cookie, memory_order_relaxed);
+	uint64_t cookie = mhp__word_cookie(mhp__page_word(head.page));
 	for (uint64_t i = 0; i < UINT64_C(1) << (head.order - order); i++)
 		mhp__page_begin(mhp__pfn_to_page(m, pfn + (i << order)), head.owner, order,
 				cookies != NULL ? cookies[i] : cookie);
@@ -411,9 +415,9 @@ mhp_page_set_cookie(struct mhp *m, uint64_t pfn, uint64_t cookie)
 
 	if (err != 0)
 		return err;
-	mhp__spin_lock(&head.arena->lock, MHP_RANK_ARENA); /* for walkers: both words at once */
+	if (cookie > MHP_COOKIE_MAX)
+		return MHP_EOVERFLOW;
 	mhp__page_begin(head.page, head.owner, head.order, cookie);
-	mhp__spin_unlock(&head.arena->lock, MHP_RANK_ARENA);
 	return 0;
 }
 
@@ -462,7 +466,7 @@ peek_frame(struct mhp *m, const struct mhp_arena *arena, uint64_t pfn)
 	frame.isolated = (isolated & mhp__pageblock_bit(m, pfn)) != 0;
 	if (mhp__arena_taken(m, arena, pfn)) {
 		struct mhp_page *page = mhp__pfn_to_page(m, pfn);
-		uint64_t word = atomic_load_explicit(&page->word, memory_order_acquire);
+		uint64_t word = mhp__page_word(page);
 		if (mhp__word_owner(word) == MHP_OWNER_NONE) {
 			frame.state = is_tail(m, arena, pfn) ? MHP_FRAME_TAIL : MHP_FRAME_CACHED;
 			return frame;
@@ -470,7 +474,7 @@ peek_frame(struct mhp *m, const struct mhp_arena *arena, uint64_t pfn)
 		frame.state = MHP_FRAME_USED;
 		frame.owner = (uint16_t)mhp__word_owner(word);
 		frame.order = (uint8_t)mhp__word_order(word);
-		frame.cookie = atomic_load_explicit(&page->cookie, memory_order_relaxed);
+		frame.cookie = mhp__word_cookie(word);
 	}
 	return frame;
 }

@@ -74,7 +74,7 @@ end_bad_pages(struct mhp *m, const struct mhp_arena *arena)
 	while ((frame = mhp__arena_next_taken(m, arena, frame, &run_end)) < end) {
 		struct mhp_page *page =
 			mhp__pfn_to_page(m, mhp__arena_start(m, arena) + frame++);
-		MHP_ASSERT_DEBUG(mhp__word_owner(page->word) == MHP_OWNER_BAD);
+		MHP_ASSERT_DEBUG(mhp__word_owner(mhp__page_word(page)) == MHP_OWNER_BAD);
 		mhp__page_end(page);
 	}
 }

@@ -191,8 +191,7 @@ mhp__pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
 
 	while (pfn < end) {
 		struct mhp_page *page = mhp__pfn_to_page(m, pfn);
-		unsigned order = mhp__word_order(
-			atomic_load_explicit(&page->word, memory_order_relaxed));
+		unsigned order = mhp__word_order(mhp__page_word(page));
 		mhp__page_release(m, pfn, order);
 		pfn += UINT64_C(1) << order;
 	}

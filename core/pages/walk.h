@@ -21,13 +21,12 @@ static inline void
 mhp__chunk_read(const struct mhp *m, uint64_t pfn, struct mhp_chunk *ret_chunk)
 {
 	const struct mhp_page *page = mhp__pfn_to_page(m, pfn);
-	uint64_t word = atomic_load_explicit(&page->word, memory_order_acquire);
+	uint64_t word = mhp__page_word(page);
 
 	ret_chunk->pfn = pfn;
 	ret_chunk->owner = (uint16_t)mhp__word_owner(word);
 	ret_chunk->order = (uint8_t)mhp__word_order(word);
-	ret_chunk->cookie = ret_chunk->owner == MHP_OWNER_NONE ?
-				    0 : atomic_load_explicit(&page->cookie, memory_order_relaxed);
+	ret_chunk->cookie = mhp__word_cookie(word);
 }
 
 /* A walk over what is taken in a range, in address order. It locks one arena at a time, for a

@@ -233,8 +233,7 @@ mhp__memmap_retire_section(struct mhp *m, uint32_t block, uint32_t section)
 	if (!MHP_DEBUG || (m->blocks[block].flags & MHP_BLOCK_ZEROED) == 0)
 		return;
 	for (uint64_t pfn = start; pfn < start + nr; pfn++)
-		MHP_ASSERT(atomic_load_explicit(&mhp__pfn_to_page(m, pfn)->word,
-						memory_order_relaxed) == 0);
+		MHP_ASSERT(mhp__page_word(mhp__pfn_to_page(m, pfn)) == 0);
 }
 
 void

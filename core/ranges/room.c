@@ -25,17 +25,19 @@ mhp__room_init(struct mhp__room *room)
 			(struct mhp__room_list){ MHP_PFN_NONE, MHP_PFN_NONE, MHP_PFN_NONE, 0 };
 }
 
+/* The cookie of the last chunk; no page has that pfn. */
+#define LAST MHP_COOKIE_MAX
+
 /* Append a chunk that is taken and whose descriptors are all-zero. */
 static void
 append(struct mhp *m, struct mhp__room_list *list, uint64_t pfn, unsigned chunk_order)
 {
-	mhp__page_begin(mhp__pfn_to_page(m, pfn), MHP_OWNER_ROOM, chunk_order, MHP_PFN_NONE);
+	mhp__page_begin(mhp__pfn_to_page(m, pfn), MHP_OWNER_ROOM, chunk_order, LAST);
 	if (list->last_pfn == MHP_PFN_NONE) {
 		list->first_pfn = pfn;
 	} else {
 		struct mhp_page *last = mhp__pfn_to_page(m, list->last_pfn);
-		uint64_t word = atomic_load_explicit(&last->word, memory_order_relaxed);
-		mhp__page_begin(last, MHP_OWNER_ROOM, mhp__word_order(word), pfn);
+		mhp__page_begin(last, MHP_OWNER_ROOM, mhp__word_order(mhp__page_word(last)), pfn);
 	}
 	list->last_pfn = pfn;
 }
@@ -76,17 +78,17 @@ static bool
 next_chunk(struct mhp *m, struct mhp__room_list *list)
 {
 	struct mhp_page *page;
-	uint64_t pfn = list->first_pfn;
+	uint64_t pfn = list->first_pfn, word;
 
 	if (pfn == MHP_PFN_NONE)
 		return false;
 	page = mhp__pfn_to_page(m, pfn);
-	list->first_pfn = atomic_load_explicit(&page->cookie, memory_order_relaxed);
-	if (list->first_pfn == MHP_PFN_NONE)
-		list->last_pfn = MHP_PFN_NONE;
+	word = mhp__page_word(page);
+	list->first_pfn = mhp__word_cookie(word);
+	if (list->first_pfn == LAST)
+		list->first_pfn = list->last_pfn = MHP_PFN_NONE;
 	list->cut_pfn = pfn;
-	list->cut_left = UINT64_C(1) << mhp__word_order(atomic_load_explicit(
-				 &page->word, memory_order_relaxed));
+	list->cut_left = UINT64_C(1) << mhp__word_order(word);
 	mhp__page_end(page);
 	return true;
 }

@@ -18,17 +18,17 @@
 #include "state/slots.h"
 #include "state/work.h"
 
-/* The descriptor of a frame: 16 bytes, all-zero unless it is the first frame of an allocated page
- * (INV 9). The word has odd parity over both words when it is not zero, so that a flipped bit is
- * seen (INV 10). Atomic because walkers read what owners write; always relaxed. */
+/* The descriptor of a frame: one word, all-zero unless it is the first frame of an allocated page
+ * (INV 9). Its parity is odd when it is not zero, so that a flipped bit is seen (INV 10). It is
+ * read and written as a whole: whoever looks at a page sees owner, order and cookie of one
+ * moment. */
 #ifndef MHP_PAGE_BYTES
-#define MHP_PAGE_BYTES 16
+#define MHP_PAGE_BYTES 8
 #endif
 struct mhp_page {
-	_Atomic uint64_t cookie;
-	_Atomic uint64_t word;         /* owner 0-15, order 16-23, parity 63 */
-#if MHP_PAGE_BYTES > 16
-	unsigned char pad[MHP_PAGE_BYTES - 16]; /* test builds with large descriptors */
+	_Atomic uint64_t word;         /* owner 0-5, order 6-9, parity 10, cookie 11-63 */
+#if MHP_PAGE_BYTES > 8
+	unsigned char pad[MHP_PAGE_BYTES - 8]; /* test builds with large descriptors */
 #endif
 };
 _Static_assert(sizeof(struct mhp_page) == MHP_PAGE_BYTES, "descriptor size");

@@ -255,13 +255,12 @@ check_host(struct mhp__check *c, uint32_t block)
 				     host != block && mhp__check_attached(c, host)))
 			return;
 		page = mhp__pfn_to_page(m, pfn);
-		word = atomic_load_explicit(&page->word, memory_order_relaxed);
+		word = mhp__page_word(page);
 		if (!mhp__check_eq(c, 21, "owner of a frame (pfn) that holds metadata", pfn,
 				   mhp__word_owner(word), MHP_OWNER_MEMMAP))
 			return;
 		(void)mhp__check_eq(c, 21, "block that a frame (pfn) holds metadata of", pfn,
-				    atomic_load_explicit(&page->cookie, memory_order_relaxed),
-				    block);
+				    mhp__word_cookie(word), block);
 		pfn += UINT64_C(1) << mhp__word_order(word);
 	}
 }

@@ -167,8 +167,7 @@ nr_bad_taken(const struct mhp__check *c, unsigned id)
 		if (!in_zone(c, id, m->bad[i], 0))
 			continue;
 		page = mhp__pfn_to_page(m, m->bad[i]);
-		nr += mhp__word_owner(atomic_load_explicit(&page->word, memory_order_relaxed)) ==
-		      MHP_OWNER_BAD;
+		nr += mhp__word_owner(mhp__page_word(page)) == MHP_OWNER_BAD;
 	}
 	return nr;
 }

@@ -38,14 +38,12 @@ static uint64_t
 hash_page(const struct mhp *m, uint64_t *hash, uint64_t pfn)
 {
 	const struct mhp_page *page = mhp__pfn_to_page(m, pfn);
-	uint64_t word = atomic_load_explicit(&page->word, memory_order_acquire);
+	uint64_t word = mhp__page_word(page);
 
 	if (mhp__word_owner(word) == MHP_OWNER_NONE)
 		return pfn + 1;
 	*hash = mhp__hash_u64(*hash, pfn);
 	*hash = mhp__hash_u64(*hash, word & ~MHP_WORD_PARITY);
-	*hash = mhp__hash_u64(*hash,
-			      atomic_load_explicit(&page->cookie, memory_order_relaxed));
 	return pfn + (UINT64_C(1) << mhp__word_order(word));
 }
 

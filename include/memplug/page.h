@@ -18,6 +18,13 @@ extern "C" {
 struct mhp;
 
 #define MHP_OWNERS_MAX 64U
+/**
+ * A cookie is a number of up to 53 bits, so that it shares a word with owner and order. That is any
+ * index, any pfn, and any address of a user program on machines with 48 bits of them; owners of
+ * memory at higher addresses give an offset, or shift out the bits that are always 0.
+ */
+#define MHP_COOKIE_BITS 53U
+#define MHP_COOKIE_MAX ((UINT64_C(1) << MHP_COOKIE_BITS) - 1U)
 #define MHP_OWNER_NAME_MAX 31U
 /** Owners that the engine has itself; callers' owners start at MHP_OWNER_FIRST. */
 enum {
@@ -109,7 +116,7 @@ const char *mhp_owner_name(const struct mhp *m, uint16_t owner);
  * are read as words, and that wait (15 ns seen) is longer than the allocation.
  */
 struct mhp_page_req {
-	uint64_t cookie;           /* the owner's own word for this page */
+	uint64_t cookie;           /* the owner's own number for this page, to MHP_COOKIE_MAX */
 	uint16_t owner;            /* whose page it becomes; decides whether it may be moved */
 	uint8_t order;             /* 0 to pageblock_order */
 	uint8_t node;              /* preferred node, or MHP_NODE_ANY; others are the fallback */
@@ -132,7 +139,8 @@ struct mhp_page_req {
  * Cost: a per-CPU cache hit is one descriptor write; a miss refills a batch under one lock
  * (the layout follows LLFree, USENIX ATC'23, and the caches tcmalloc's per-CPU mode).
  * Return: 0, MHP_ENOMEM (no such page free, caches of all CPUs included), MHP_EINVAL (order, owner
- * or flags out of range), MHP_ENODEV (no such node).
+ * or flags out of range), MHP_ENODEV (no such node), MHP_EOVERFLOW (the cookie is above
+ * MHP_COOKIE_MAX).
  */
 MHP_MUST_CHECK int mhp_page_alloc(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn);
 
@@ -197,11 +205,11 @@ int mhp_pages_free(struct mhp *m, const uint64_t *pfns, unsigned nr);
  * @cookies: one for each part, 1 << (the page's order - @order) of them; NULL: that of the whole.
  *
  * Return: 0, MHP_EINVAL (not the first frame of an allocated page, or @order is above its order),
- * MHP_EBUSY (it belongs to the engine).
+ * MHP_EBUSY (it belongs to the engine), MHP_EOVERFLOW (a cookie is above MHP_COOKIE_MAX).
  */
 int mhp_page_split(struct mhp *m, uint64_t pfn, unsigned order, const uint64_t *cookies);
 
-/** Change the cookie of an allocated page. MHP_EINVAL, MHP_EBUSY (it belongs to the engine). */
+/** Change the cookie of an allocated page. MHP_EINVAL, MHP_EBUSY (the engine's), MHP_EOVERFLOW. */
 int mhp_page_set_cookie(struct mhp *m, uint64_t pfn, uint64_t cookie);
 
 /** What is at a pfn. */

@@ -39,7 +39,7 @@ enum mhp_error {
 	MHP_ETXTBSY = -26,       /* another process still sees the page */
 	MHP_ENOSPC = -28,        /* a fixed table of the instance is full */
 	MHP_EDEADLK = -35,       /* called back into the engine from a listener or an owner */
-	MHP_EOVERFLOW = -75,     /* the range wraps at the top address */
+	MHP_EOVERFLOW = -75,     /* the range wraps at the top address; a cookie is too large */
 	MHP_EOPNOTSUPP = -95,    /* this build, port or geometry cannot do it */
 	MHP_ECANCELED = -125,    /* cancelled from outside */
 	MHP_EHWPOISON = -133,    /* the page has a memory error */
