@@ -66,10 +66,12 @@ mhp_port_cache_pop(struct mhp_cache *caches, unsigned nr_cpus, unsigned order, u
 {
 	uint64_t flags = irq_save();
 	struct mhp_cache *cache = mhp_port_own_cache(caches, nr_cpus);
+	/* First: whoever opened the cache wrote the count before that. */
+	bool open = atomic_load_explicit(&cache->closed, memory_order_acquire) == 0;
 	uint32_t count = atomic_load_explicit(&cache->count[order], memory_order_relaxed);
 	bool done = false;
 
-	if (atomic_load_explicit(&cache->closed, memory_order_acquire) == 0 && count > 0) {
+	if (open && count > 0) {
 		count--;
 		*ret_pfn = atomic_load_explicit(&cache->slot[mhp_cache_bottom(order) + count],
 						memory_order_relaxed);
@@ -86,11 +88,11 @@ mhp_port_cache_push(struct mhp_cache *caches, unsigned nr_cpus, unsigned order, 
 {
 	uint64_t flags = irq_save();
 	struct mhp_cache *cache = mhp_port_own_cache(caches, nr_cpus);
+	bool open = atomic_load_explicit(&cache->closed, memory_order_acquire) == 0;
 	uint32_t count = atomic_load_explicit(&cache->count[order], memory_order_relaxed);
 	bool done = false;
 
-	if (atomic_load_explicit(&cache->closed, memory_order_acquire) == 0 &&
-	    count < mhp_cache_depth(order) &&
+	if (open && count < mhp_cache_depth(order) &&
 	    (atomic_load_explicit(isolated, memory_order_relaxed) & mask) == 0) {
 		atomic_store_explicit(&cache->slot[mhp_cache_bottom(order) + count], pfn,
 				      memory_order_relaxed);
