@@ -7,7 +7,7 @@
 
 #include <memplug/mhp.h>
 
-enum { DESCRIPTOR_BYTES = 16 };
+enum { DESCRIPTOR_BYTES = 8 };
 
 /*
  * Make the instance for this machine: its geometry from the firmware's tables and the command line
