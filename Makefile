@@ -7,11 +7,12 @@ OPS ?= 100000000
 SEED ?= 1
 SECONDS ?= 60
 
-.PHONY: help test check-full coverage fuzz soak bench run run-sim run-bare install clean deps-%
+.PHONY: help test check-full proofs coverage fuzz soak bench run run-sim run-bare install clean deps-%
 
 help:
 	@echo 'make test          build with gcc and clang, run all tests: ends with "N passed, N failed"'
 	@echo 'make check-full    the same under ASan+UBSan and TSan, and longer'
+	@echo 'make proofs        models of the lock-free protocols, with and without planted faults (Spin)'
 	@echo 'make coverage      branches of core/ that the tests take, by file'
 	@echo 'make fuzz          parsers under libFuzzer, SECONDS=$(SECONDS) each'
 	@echo 'make soak          one long seeded simulation: OPS=$(OPS) SEED=$(SEED)'
@@ -33,7 +34,10 @@ test: deps-test
 	@scripts/build $(BUILD)/clang clang -Dwerror=true
 	@scripts/run-tests scripts/check-style $(BUILD)/gcc --quick $(BUILD)/clang
 
-check-full: deps-full
+proofs: deps-proofs
+	@scripts/check-proofs
+
+check-full: deps-full proofs
 	@scripts/build $(BUILD)/gcc gcc -Dwerror=true
 	@scripts/build $(BUILD)/asan gcc -Db_sanitize=address,undefined
 	@scripts/build $(BUILD)/tsan gcc -Db_sanitize=thread
