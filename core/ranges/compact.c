@@ -102,7 +102,7 @@ find_all_room(struct compaction *c, uint64_t src_pfn, const uint64_t nr_of_order
 	return true;
 }
 
-/* The room that was found goes back, and is found again by the next source. */
+/* The room that is left goes back, and is found again by the next source. */
 static void
 give_room_back(struct compaction *c)
 {
@@ -129,8 +129,7 @@ empty_pageblock(struct compaction *c, uint64_t src_pfn)
 		if (find_all_room(c, src_pfn, nr_of_order, &met) &&
 		    mhp__move_pass(&c->mover, src_pfn, nr_pages) == 0)
 			c->nr_huge++;
-		else
-			give_room_back(c);
+		give_room_back(c); /* also what pages had that were freed meanwhile */
 	}
 	mhp__pages_open(m, src_pfn, nr_pages);
 	return !met;
