@@ -5,6 +5,9 @@
  * They are remembered by physical address in the instance, so that they survive offline, remove
  * and the next add, whether the frame was free, used or in a reserve. Coming online goes around
  * them; a bad frame is one that is allocated for ever to MHP_OWNER_BAD.
+ *
+ * Context, unless a function says otherwise: takes the hotplug lock and may sleep;
+ * MHP_EDEADLK from a listener, an owner's function or a trace function.
  */
 #ifndef MEMPLUG_BAD_H
 #define MEMPLUG_BAD_H

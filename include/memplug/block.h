@@ -6,8 +6,8 @@
  * part to the allocator, offline takes it back with whatever was in it moved elsewhere, remove
  * makes it not exist. Every call is all or nothing, whatever number of blocks it names.
  *
- * Context of every function here that changes something: takes the hotplug lock, may sleep, and
- * returns MHP_EDEADLK when called from a listener or an owner's function.
+ * Context, unless a function says otherwise: takes the hotplug lock and may sleep; MHP_EDEADLK from
+ * a listener, an owner's function or a trace function.
  */
 #ifndef MEMPLUG_BLOCK_H
 #define MEMPLUG_BLOCK_H
@@ -112,7 +112,7 @@ enum mhp_cause {
 	MHP_CAUSE_INTERRUPTED,     /* it gave way to mhp_interrupt_begin() */
 };
 
-/** The words for enum mhp_cause; never NULL. */
+/** The words for enum mhp_cause; never NULL. Context: any. */
 const char *mhp_cause_text(enum mhp_cause cause);
 
 #define MHP_WHY_OWNERS 8U
@@ -228,11 +228,15 @@ struct mhp_block_info {
 
 /**
  * The number of the last add. A block whose generation is above what this said at a time came later
- * than that: it is another block than the one that had its index then. Any context; never waits.
+ * than that: it is another block than the one that had its index then. Never waits. Context: any.
  */
 uint32_t mhp_generation(const struct mhp *m);
 
-/** Look at one block. MHP_ENXIO: out of range. An absent block is not an error: state says so. */
+/**
+ * Look at one block. An absent block is not an error: state says so.
+ * Context: any thread, also listeners and owners' functions.
+ * Return: 0, or MHP_ENXIO (out of range).
+ */
 MHP_MUST_CHECK int mhp_block_get(struct mhp *m, uint32_t block, struct mhp_block_info *ret_info);
 
 /**
@@ -240,6 +244,8 @@ MHP_MUST_CHECK int mhp_block_get(struct mhp *m, uint32_t block, struct mhp_block
  * backing. For listings whose cost follows the number of ranges.
  *
  * @ret_blocks: [block, first block that differs).
+ *
+ * Context: any thread, also listeners and owners' functions.
  * Return: 0, or MHP_ENXIO (past the last block: the end of an iteration).
  */
 MHP_MUST_CHECK int mhp_range_get(struct mhp *m, uint32_t block, struct mhp_blocks *ret_blocks);
@@ -250,6 +256,7 @@ MHP_MUST_CHECK int mhp_range_get(struct mhp *m, uint32_t block, struct mhp_block
  *
  * Cost: O(1) for like blocks (mhp_range_get()) that are offline or absent, or all of their zone;
  * else one cache line for each block and arena, which is milliseconds for half a million.
+ * Context: any thread, also listeners and owners' functions.
  * Return: 0, MHP_EINVAL (none), MHP_ENXIO (out of range).
  */
 MHP_MUST_CHECK int mhp_range_usage(struct mhp *m, struct mhp_blocks blocks,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * check.h - the verifier and the digest of an instance.
+ *
+ * Both read everything and change nothing, so that they may be called on a live instance.
  */
 #ifndef MEMPLUG_CHECK_H
 #define MEMPLUG_CHECK_H

@@ -5,6 +5,8 @@
  * The protocol is in control/protocol.h. The server runs in the companion (companion.h), so that
  * the process has no thread and no descriptor of it; it uses no malloc, so that it can live beside
  * a heap on the same pool.
+ *
+ * Context, unless a function says otherwise: any thread, not a signal handler.
  */
 #ifndef MEMPLUG_CONTROL_H
 #define MEMPLUG_CONTROL_H

@@ -4,6 +4,8 @@
  *
  * One heap per process, because a process has one malloc. libmemplug-heap.so is this plus a
  * constructor that makes the pool; a program that links jemalloc itself can do it by hand.
+ *
+ * Context, unless a function says otherwise: any thread, not a signal handler.
  */
 #ifndef MEMPLUG_HEAP_H
 #define MEMPLUG_HEAP_H

@@ -5,6 +5,8 @@
  * The instance is all that exists outside of the plugged blocks. Its size follows the geometry,
  * that is the maximum address range, and never what is plugged. Several instances may live in
  * one program; they share nothing.
+ *
+ * Context, unless a function says otherwise: any, also a signal handler.
  */
 #ifndef MEMPLUG_INSTANCE_H
 #define MEMPLUG_INSTANCE_H
@@ -43,7 +45,7 @@ struct mhp_config {
  * @ret_bytes: the size; the memory must be aligned to 64 bytes.
  *
  * Cost: O(1). Most of it is touched only as blocks come: 128 bytes for each plugged 128 MiB.
- * Return: 0, or MHP_EINVAL (the geometry is out of range; nothing written).
+ * Context: any. Return: 0, or MHP_EINVAL (the geometry is out of range; nothing written).
  */
 MHP_MUST_CHECK int mhp_footprint(const struct mhp_geometry *geometry, size_t *ret_bytes);
 
@@ -55,6 +57,7 @@ MHP_MUST_CHECK int mhp_footprint(const struct mhp_geometry *geometry, size_t *re
  * @config:  copied; @config->ops is not.
  * @ret_m:   the instance, inside @memory.
  *
+ * Context: one thread; nobody else has the instance yet.
  * Return: 0, or MHP_EINVAL (geometry, alignment, a missing function of ops, a direct map or
  * vmemmap that is not there), MHP_ENOSPC (size_bytes too small). On error @memory is unchanged.
  */
@@ -64,6 +67,7 @@ MHP_MUST_CHECK int mhp_init(void *memory, size_t size_bytes, const struct mhp_co
 /**
  * End an instance: every block must have been removed. Does nothing for NULL.
  *
+ * Context: nobody else is in the engine, nor will be.
  * Return: 0 and @memory is the caller's again, or MHP_EBUSY (a block is still plugged).
  */
 MHP_MUST_CHECK int mhp_fini(struct mhp *m);

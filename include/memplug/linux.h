@@ -9,6 +9,8 @@
  *
  * Functions that can fail for reasons of the machine take a struct mhp_text and leave in it one
  * sentence for the person at the terminal; it may be NULL.
+ *
+ * Context, unless a function says otherwise: any thread, not a signal handler.
  */
 #ifndef MEMPLUG_LINUX_H
 #define MEMPLUG_LINUX_H

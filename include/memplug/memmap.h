@@ -5,6 +5,8 @@
  * The idea is Linux's "memmap on memory" (MHP_MEMMAP_ON_MEMORY, memory_hotplug.memmap_on_memory):
  * descriptors of hot-added memory come from that memory. Here the reserve ends where it ends: no
  * pageblock alignment, no rule about large mappings; whatever a mapping granule costs is reported.
+ *
+ * Context, unless a function says otherwise: any, also a signal handler.
  */
 #ifndef MEMPLUG_MEMMAP_H
 #define MEMPLUG_MEMMAP_H
@@ -68,8 +70,10 @@ bool mhp_supports_memmap_on_memory(const struct mhp_memmap_shape *shape,
 /** The shape of this instance's blocks. */
 struct mhp_memmap_shape mhp_memmap_shape(const struct mhp *m);
 
-/** Set or read the global switch memmap_on_memory. MHP_EINVAL, MHP_EDEADLK. */
+/** Set the global switch memmap_on_memory. Context: takes the hotplug lock.
+ * Return: 0, MHP_EINVAL, MHP_EDEADLK. */
 MHP_MUST_CHECK int mhp_set_memmap_on_memory(struct mhp *m, enum mhp_memmap_switch value);
+/** Read the global switch memmap_on_memory. */
 enum mhp_memmap_switch mhp_get_memmap_on_memory(const struct mhp *m);
 
 #ifdef __cplusplus

@@ -5,6 +5,9 @@
  * Each GOING event that a listener saw is followed, for that listener, by exactly one of the
  * matching DONE (ONLINE, OFFLINE) or CANCEL; so does the one that refused it. Only GOING may be
  * refused.
+ *
+ * Context, unless a function says otherwise: takes the hotplug lock and may sleep;
+ * MHP_EDEADLK from a listener, an owner's function or a trace function.
  */
 #ifndef MEMPLUG_NOTIFY_H
 #define MEMPLUG_NOTIFY_H
@@ -59,7 +62,8 @@ MHP_MUST_CHECK int mhp_listener_add(struct mhp *m, mhp_listener_fn *fn, void *ct
  */
 int mhp_listener_set_name(struct mhp *m, uint16_t listener, const char *name);
 
-/** The name of a listener, or "?" when it has none. Lives until it is renamed or removed. */
+/** The name of a listener, or "?" when it has none. Lives until it is renamed or removed.
+ * Context: any thread. */
 const char *mhp_listener_name(const struct mhp *m, uint16_t listener);
 
 /** Return: 0, MHP_ENOENT, MHP_EDEADLK. */

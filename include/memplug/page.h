@@ -5,6 +5,10 @@
  * A page is 1 << order frames, naturally aligned, handed out under an owner. An owner that can
  * move its pages gives functions for that, and its pages may lie in movable zones; an owner that
  * cannot gives only a name, so that whoever asks why a block cannot leave gets an answer.
+ *
+ * Context, unless a function says otherwise: any thread, also listeners and owners'
+ * functions, not a signal handler; takes allocator locks for a bounded time, never the hotplug
+ * lock.
  */
 #ifndef MEMPLUG_PAGE_H
 #define MEMPLUG_PAGE_H
@@ -103,8 +107,8 @@ MHP_MUST_CHECK int mhp_owner_register(struct mhp *m, const char *name,
 				      const struct mhp_movable_ops *ops, void *ctx,
 				      uint16_t *ret_owner);
 
-/** Forget an owner. The caller has freed all its pages. MHP_ENOENT (no such owner of a caller's),
- * MHP_EDEADLK. */
+/** Forget an owner. The caller has freed all its pages. Context: takes the hotplug lock.
+ * Return: 0, MHP_ENOENT (no such owner of a caller's), MHP_EDEADLK. */
 MHP_MUST_CHECK int mhp_owner_unregister(struct mhp *m, uint16_t owner);
 
 /** The name of an owner, or "?" when there is none. Lives as long as the owner. */

@@ -6,6 +6,9 @@
  * everything that can fail (adds, coming online, moving pages away) before the first thing that
  * cannot be undone. Memory that a plan adds is not room for the pages that the same plan moves:
  * pages that had moved there could keep the add from being undone.
+ *
+ * Context, unless a function says otherwise: takes the hotplug lock and may sleep;
+ * MHP_EDEADLK from a listener, an owner's function or a trace function.
  */
 #ifndef MEMPLUG_PLAN_H
 #define MEMPLUG_PLAN_H

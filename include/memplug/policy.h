@@ -4,6 +4,9 @@
  *
  * Both mirror Linux's knobs: online_policy, auto_movable_ratio, auto_movable_numa_aware and
  * auto_online_blocks. A knob may be changed at any time; it decides for later calls only.
+ *
+ * Context, unless a function says otherwise: any thread, also listeners and owners'
+ * functions; waits for a change that is being committed, never for pages that move.
  */
 #ifndef MEMPLUG_POLICY_H
 #define MEMPLUG_POLICY_H
@@ -44,8 +47,8 @@ struct mhp_policy {
 #define MHP_POLICY_DEFAULT                                                                         \
 	{ MHP_POLICY_CONTIG_ZONES, MHP_AUTO_OFFLINE, 3, 301, true, false }
 
-/** Set all knobs at once, or read them. Return: 0, MHP_EINVAL (a value out of range),
- * MHP_EDEADLK. */
+/** Set all knobs at once. Context: takes the hotplug lock.
+ * Return: 0, MHP_EINVAL (a value out of range), MHP_EDEADLK. */
 MHP_MUST_CHECK int mhp_set_policy(struct mhp *m, const struct mhp_policy *policy);
 /** The knobs as they are. */
 void mhp_get_policy(struct mhp *m, struct mhp_policy *ret_policy);

@@ -7,6 +7,9 @@
  * of the port's folder, which the core is compiled with: CPU id, per-CPU caches, relaxing in a
  * spin loop (docs/PORTING.md). Functions that return int may fail with any MHP_E* and must then
  * have changed nothing; functions that return void cannot fail, and only those are used to undo.
+ *
+ * Context, unless a function says otherwise: the functions of the table; the caller
+ * has the hotplug lock.
  */
 #ifndef MEMPLUG_PORT_H
 #define MEMPLUG_PORT_H

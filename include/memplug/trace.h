@@ -4,6 +4,9 @@
  *
  * The engine does not log. It returns, counts, and calls config.trace once for each event, in
  * order, under the hotplug lock; numbers have no gaps, so a listener that missed some can tell.
+ *
+ * Context, unless a function says otherwise: any thread, also listeners and owners'
+ * functions; waits for a change that is being committed, never for pages that move.
  */
 #ifndef MEMPLUG_TRACE_H
 #define MEMPLUG_TRACE_H
@@ -97,6 +100,7 @@ const char *mhp_cause_name(enum mhp_cause cause);
  * For those who let others ask for an event, as the kernel does by its uevent files.
  *
  * @action: the caller's word; the engine does not look at it.
+ * Context: takes the hotplug lock.
  * Return: 0, MHP_ENXIO (out of range), MHP_ENOENT (absent), MHP_EDEADLK.
  */
 MHP_MUST_CHECK int mhp_block_announce(struct mhp *m, uint32_t block, uint32_t action);

@@ -3,6 +3,8 @@
  * version.h - which version of memplug a program was compiled with, and which one it runs with.
  *
  * The two may differ where the library is shared; docs/ABI.md says what may differ between them.
+ *
+ * Context, unless a function says otherwise: any, also a signal handler.
  */
 #ifndef MEMPLUG_VERSION_H
 #define MEMPLUG_VERSION_H
