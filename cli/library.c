@@ -24,7 +24,7 @@ static bool
 find(char *path, size_t size)
 {
 	static const char *const places[] = {
-		"", "../heap/", "../lib/x86_64-linux-gnu/", "../lib/", "../lib64/",
+		"", "../heap/", "../" MEMPLUG_LIBDIR "/memplug/",
 	};
 	const char *given = getenv("MEMPLUG_HEAP_LIBRARY");
 	char own[PATH_MAX];

@@ -69,6 +69,19 @@ def version():
     return re.search(r"version: '([^']+)'", (TOP / "meson.build").read_text())[1]
 
 
+def version__wherever_it_stands__is_the_same(_at):
+    places = {"include/memplug/version.h": r'MHP_VERSION_TEXT "(.*?)"',
+              "bindings/python/pyproject.toml": r'version = "(.*?)"',
+              "packaging/debian/changelog": r"memplug \((.*?)\)",
+              "packaging/memplug.spec": r"Version: *(\S+)", "CHANGELOG.md": r"## (\S+)"}
+    found = {place: re.search(pattern, (TOP / place).read_text())[1]
+             for place, pattern in places.items()}
+    assert set(found.values()) == {version()}, found
+    numbers = "".join(f"#define MHP_VERSION_{name} {number}\n" for name, number in
+                      zip(("MAJOR", "MINOR", "PATCH"), version().split(".")))
+    assert numbers in (TOP / "include/memplug/version.h").read_text(), numbers
+
+
 def library__found_by_pkg_config__links_and_runs(at):
     at.write("hello.c", HELLO)
     assert at.shell("pkg-config --modversion memplug").strip() == version()
@@ -105,6 +118,15 @@ def headers__included_from_cplusplus__compile(at):
     at.shell("clang++ -fsyntax-only -Wall -Wextra -Werror all.cc $(pkg-config --cflags memplug)")
 
 
+def manual__every_function__has_a_page(at):
+    abi = load("check-abi")
+    names = set().union(*(abi.functions(text) for text in abi.public().values()))
+    pages = {path.stem: path.read_text() for path in at.root.rglob("man3/*.3")}
+    assert not names - set(pages), names - set(pages)
+    vague = [name for name in names if ".SH CONTEXT" not in pages[name]]
+    assert not vague, f"from where may they be called? {vague}"
+
+
 def errors__on_linux__are_minus_errno(at):
     shutil.copy(HERE / "errors.c", at.home)
     at.shell("$CC errors.c -o errors $(pkg-config --cflags --libs memplug) && ./errors")
@@ -137,6 +159,18 @@ def library__other_series_asked_of_cmake__is_refused(at):
     at.write("CMakeLists.txt", CMAKE % "0.1")
     said = at.shell(f"! cmake -Dmemplug_DIR={at.libdir}/cmake/memplug -B old .")
     assert "compatible with requested version" in said, said
+
+
+def command(at):
+    memplug = next(at.root.rglob("bin/memplug"), None)
+    if memplug is None:
+        raise unittest.SkipTest("the command was not built: libjson-c-dev is not installed")
+    return memplug
+
+
+def command__installed_anywhere__finds_its_library(at):
+    said = at.shell(f"{command(at)} run --name install-{os.getpid()} -- sh -c 'echo $LD_PRELOAD'")
+    assert str(at.libdir / "memplug/libmemplug-heap.so") in os.path.realpath(said.strip()), said
 
 
 def load(script):
