@@ -22,7 +22,8 @@ for package in "$dir"/*.deb; do
 	dpkg-deb -x "$package" "$dir/root"
 done
 has() { # PACKAGE FILE
-	dpkg-deb -c "$dir/$1"_*.deb | grep -q "$2" || fail "$1 has no $2"
+	dpkg-deb -c "$dir/$1"_*.deb >"$dir/contents"
+	grep -q "$2" "$dir/contents" || fail "$1 has no $2"
 }
 has libmemplug0 'libmemplug.so.0$\|libmemplug.so.0 ->'
 has libmemplug-dev include/memplug/mhp.h
