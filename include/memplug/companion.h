@@ -12,6 +12,8 @@
  * ends when the program ends or executes another. All memory is shared, so pointers and functions
  * mean the same on both sides, and any lock works that is PTHREAD_PROCESS_SHARED (the C library
  * locks others without atomics as long as it believes that there is but one thread).
+ *
+ * Context, unless a function says otherwise: any thread, not a signal handler.
  */
 #ifndef MEMPLUG_COMPANION_H
 #define MEMPLUG_COMPANION_H

@@ -4,6 +4,8 @@
  *
  * The one parser of each, for the command, the control socket and the environment. Pure functions:
  * they call nothing, keep nothing, and look at nothing behind the end of the string.
+ *
+ * Context, unless a function says otherwise: any, also a signal handler.
  */
 #ifndef MEMPLUG_WORDS_H
 #define MEMPLUG_WORDS_H
