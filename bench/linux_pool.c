@@ -98,7 +98,7 @@ bench_add(struct mhp_pool *pool, uint64_t bytes, enum mhp_backing_kind kind)
 		.flags = MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE | MHP_ADD_ONLINE,
 		.zone = MHP_ZONE_MOVABLE,
 	};
-	struct mhp_backing backing = { .kind = kind, .node = MHP_BACKING_NODE_NONE };
+	struct mhp_backing backing = { .kind = kind };
 	struct mhp_text text = { "" };
 
 	bench_must(mhp_pool_add(pool, &backing, bytes, &opts, NULL, &text), "mhp_pool_add", &text);

@@ -60,7 +60,7 @@ struct mhp_add_opts {
  * block online at once, for pages that can move. struct mhp_add_opts opts = MHP_ADD_OPTS_DEFAULT.
  */
 #define MHP_ADD_OPTS_DEFAULT                                                                       \
-	{ MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE, 0, 0, MHP_ZONE_MOVABLE, 0 }
+	{ .flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE }
 
 /** What an add did, or, on failure, what was in its way. */
 struct mhp_add_answer {

@@ -40,12 +40,12 @@ enum mhp_backing_kind {
 };
 
 #define MHP_BACKING_PATH_MAX 200U
-#define MHP_BACKING_NODE_NONE (-1)
 
-/** Where memory comes from. */
+/** Where memory comes from. All-zero is ordinary memory, wherever the kernel finds it best. */
 struct mhp_backing {
 	enum mhp_backing_kind kind;
-	int node; /* NUMA node of the machine to bind to, or MHP_BACKING_NODE_NONE */
+	bool bind; /* to NUMA node @node of the machine */
+	int node;
 	char path[MHP_BACKING_PATH_MAX]; /* DAX and FILE */
 };
 
@@ -86,7 +86,10 @@ struct mhp_pool_opts {
 MHP_MUST_CHECK int mhp_pool_create(const struct mhp_pool_opts *opts, struct mhp_pool **ret_pool,
 				   struct mhp_text *reterr);
 
-/** End a pool: no region, no block, no holder. MHP_EBUSY otherwise, and nothing has changed. */
+/**
+ * End a pool: no region, no block, no holder. MHP_EBUSY otherwise, and nothing has changed. Does
+ * nothing for NULL.
+ */
 MHP_MUST_CHECK int mhp_pool_destroy(struct mhp_pool *pool);
 
 /** Keep a pool from being destroyed, as mhp_control_start() does; and let it go. They nest. */
@@ -115,12 +118,17 @@ bool mhp_pool_can_move(struct mhp_pool *pool, struct mhp_text *reterr);
 /**
  * Add memory of @backing: mhp_add() at the first free address, mapped as one piece.
  *
+ * @backing: NULL: ordinary memory.
  * @size: a multiple of the block size.
- * @opts: as for mhp_add(); backing is filled in, MHP_ADD_ZEROED too where it is true. May be NULL.
+ * @opts: as for mhp_add(); backing is filled in, MHP_ADD_ZEROED too where it is true. NULL:
+ *        MHP_ADD_OPTS_DEFAULT.
+ *
+ * mhp_add() and the adds of a plan bring ordinary memory to the addresses that they name.
  *
  * Return: what mhp_add() returns, MHP_ENXIO (no gap of that size is left), MHP_EINVAL (size, or
  * page size against the pool's), MHP_ENOENT (no such device or file), MHP_ENOMEM (no huge pages),
- * MHP_EBUSY (another pool has the device or file), MHP_EPERM, MHP_ENOSPC (it has no room left).
+ * MHP_EBUSY (another pool has the device or file), MHP_EPERM, MHP_ENOSPC (it has no room left),
+ * MHP_EDEADLK (called from a listener or an owner's function).
  */
 MHP_MUST_CHECK int mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing,
 				uint64_t size, const struct mhp_add_opts *opts,
@@ -151,7 +159,7 @@ MHP_MUST_CHECK int mhp_region_create_over(struct mhp_pool *pool, const char *nam
 					  struct mhp_region **ret_region,
 					  struct mhp_text *reterr);
 
-/** Decommit all and give the addresses back. Nobody may use the region any more. */
+/** Decommit all and give the addresses back. Nobody may use the region any more. NULL: nothing. */
 void mhp_region_destroy(struct mhp_region *region);
 
 /** The first address of a region; it never changes. */

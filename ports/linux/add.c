@@ -125,10 +125,15 @@ mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t 
 	     const struct mhp_add_opts *opts, struct mhp_add_answer *ret_answer,
 	     struct mhp_text *reterr)
 {
-	struct mhp_add_opts how = opts != NULL ? *opts : (struct mhp_add_opts){ 0 };
+	static const struct mhp_add_opts usual = MHP_ADD_OPTS_DEFAULT;
+	static const struct mhp_backing ram = { .kind = MHP_BACKING_RAM };
+	struct mhp_add_opts how = opts != NULL ? *opts : usual;
 	struct mhp_text text = { "" };
 	uint32_t first = 0, count = (uint32_t)(size / pool->space.block_bytes);
 
+	if (atomic_load(&pool->hotplug_holder) == mhp__linux_ops.self(pool))
+		return mhp__say(reterr, MHP_EDEADLK, "a listener, or an owner's function, cannot "
+				"add memory");
 	if (size == 0 || size % pool->space.block_bytes != 0)
 		return mhp__say(reterr, MHP_EINVAL,
 				"the size must be a multiple of the block size, %llu MiB",
@@ -138,6 +143,8 @@ mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t 
 				"the pool's address range has no room for %u more blocks", count);
 	count_mappings(pool);
 	pthread_mutex_lock(&pool->hotplug);
+	if (backing == NULL)
+		backing = &ram;
 	pool->job = (struct mhp__job){ .backing = *backing, .count = count };
 	bool device = backing->kind != MHP_BACKING_RAM;
 	int err = device ? mhp_companion_call(place_device, pool, &text) : place(pool);
@@ -155,5 +162,6 @@ mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t 
 	if (err == 0)
 		return 0;
 	displace(pool, first, count);
-	return mhp__say(reterr, err, "the engine refused to add memory (error %d)", err);
+	return mhp__say(reterr, err, "the engine refused to add memory: %s",
+			mhp_error_text(err));
 }

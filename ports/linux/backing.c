@@ -40,7 +40,7 @@ cut_node(char *words)
 {
 	char *comma = strrchr(words, ',');
 	if (comma == NULL || strncmp(comma, ",node=", 6) != 0)
-		return MHP_BACKING_NODE_NONE;
+		return -1;
 	char *end;
 	errno = 0;
 	unsigned long node = strtoul(comma + 6, &end, 10);
@@ -54,13 +54,17 @@ int
 mhp_backing_parse(const char *words, struct mhp_backing *ret_backing, struct mhp_text *reterr)
 {
 	char copy[MHP_BACKING_PATH_MAX + 32];
-	struct mhp_backing backing = { .kind = MHP_BACKING_RAM, .node = MHP_BACKING_NODE_NONE };
+	struct mhp_backing backing = { .kind = MHP_BACKING_RAM };
 
 	if (snprintf(copy, sizeof(copy), "%s", words) >= (int)sizeof(copy))
 		return mhp__say(reterr, MHP_EINVAL, "the path of the backing is too long");
-	backing.node = cut_node(copy);
-	if (backing.node < MHP_BACKING_NODE_NONE)
+	int node = cut_node(copy);
+	if (node < -1)
 		return mhp__say(reterr, MHP_EINVAL, "'%s' does not end in a node number", words);
+	if (node >= 0) {
+		backing.bind = true;
+		backing.node = node;
+	}
 	for (unsigned i = 0; i < sizeof(words_known) / sizeof(words_known[0]); i++) {
 		size_t length = strlen(words_known[i].word);
 		bool path = words_known[i].path;

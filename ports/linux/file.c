@@ -34,7 +34,8 @@ used_bytes(const struct mhp__space *space, const struct mhp__file *file)
 static bool
 same_backing(const struct mhp_backing *a, const struct mhp_backing *b)
 {
-	return a->kind == b->kind && a->node == b->node && strcmp(a->path, b->path) == 0;
+	return a->kind == b->kind && a->bind == b->bind && (!a->bind || a->node == b->node) &&
+	       strcmp(a->path, b->path) == 0;
 }
 
 static int
@@ -105,7 +106,7 @@ static int
 check_dax_node(const struct mhp_backing *backing, const struct stat *st, struct mhp_text *reterr)
 {
 	int own = (int)dax_number(st, "target_node"), near = (int)dax_number(st, "numa_node");
-	if (backing->node < 0 || own < 0 || backing->node == own || backing->node == near)
+	if (!backing->bind || own < 0 || backing->node == own || backing->node == near)
 		return 0;
 	return mhp__say(reterr, MHP_EINVAL, "%s is on NUMA node %d, not on node %d", backing->path,
 			own, backing->node);
@@ -198,7 +199,9 @@ mhp__file_open(struct mhp__space *space, const struct mhp_backing *backing, uint
 	       struct mhp_text *reterr)
 {
 	struct mhp__file *file = NULL;
-	for (unsigned i = MHP__FILES_MAX; i-- > 0;) {
+	/* What an add that names none has: ordinary memory that is not bound is always number 0. */
+	unsigned first = backing->kind == MHP_BACKING_RAM && !backing->bind ? 0 : 1;
+	for (unsigned i = first == 0 ? 1 : MHP__FILES_MAX; i-- > first;) {
 		if (!space->file[i].live) {
 			file = &space->file[i];
 		} else if (same_backing(&space->file[i].backing, backing) &&
@@ -214,7 +217,7 @@ mhp__file_open(struct mhp__space *space, const struct mhp_backing *backing, uint
 		.live = true, .fd = -1, .backing = *backing, .size = UINT64_MAX,
 		.granule = MHP__PAGE_BYTES, .by_address = true, .can_punch = true, .sparse = true,
 	};
-	space->has_nodes |= backing->kind == MHP_BACKING_RAM && backing->node >= 0;
+	space->has_nodes |= backing->kind == MHP_BACKING_RAM && backing->bind;
 	if (backing->kind != MHP_BACKING_RAM) {
 		file->has_place = true;
 		file->by_address = file->can_punch = file->sparse = false;

@@ -18,7 +18,7 @@ mhp__node_of(const struct mhp__space *space, uint64_t pfn)
 {
 	uint64_t offset;
 	const struct mhp__file *file = mhp__frame_file(space, pfn, &offset);
-	return file->has_place ? MHP_BACKING_NODE_NONE : file->backing.node;
+	return file->has_place || !file->backing.bind ? -1 : file->backing.node;
 }
 
 static int

@@ -9,7 +9,7 @@
 
 #include "table.h"
 
-/* The node that the memory of a page with this number belongs to; MHP_BACKING_NODE_NONE. */
+/* The node that the memory of a page with this number is bound to; -1: none. */
 int mhp__node_of(const struct mhp__space *space, uint64_t pfn);
 /* Bind fresh pages to the nodes of their labels. Errno, or 0. */
 MHP_MUST_CHECK int mhp__nodes_bind(const struct mhp_region *region, uint64_t page, uint64_t nr);

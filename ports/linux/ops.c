@@ -3,8 +3,8 @@
  * ops.c - the port's table of functions: what the engine asks of a pool.
  *
  * mhp_pool_add() maps a whole range as one piece before the engine hears of it, so that map() only
- * has to look; blocks that go are collected and given back as one piece when the engine lets go of
- * its lock.
+ * has to look; an add that did not come that way gets ordinary memory. Blocks that go are collected
+ * and given back as one piece when the engine lets go of its lock.
  */
 #define _GNU_SOURCE
 #include <linux/membarrier.h>
@@ -28,16 +28,32 @@ give_back(struct mhp_pool *pool)
 	pool->gone_start = pool->gone_end = 0;
 }
 
+/* Nobody said where the memory of a block shall come from. */
+static int
+take_ram(struct mhp__space *space, uint32_t block)
+{
+	static const struct mhp_backing ram = { .kind = MHP_BACKING_RAM };
+	uint16_t file;
+	int err = mhp__file_open(space, &ram, &file, NULL);
+	if (err != 0)
+		return err;
+	if (!mhp__space_fill(space, file, block, 1))
+		return MHP_ENOSPC;
+	err = mhp__space_map(space, block, 1, NULL);
+	if (err != 0)
+		mhp__space_unmap(space, block, 1);
+	return err;
+}
+
 static int
 op_map(void *port, struct mhp_phys start, uint64_t size, unsigned node)
 {
 	struct mhp_pool *pool = port;
-	(void)node;
-	(void)size;
+	uint32_t block = mhp__space_block(&pool->space, start.addr);
+	(void)node, (void)size;
 	if (start.addr >= pool->gone_start && start.addr < pool->gone_end)
 		give_back(pool);
-	return pool->space.slot[mhp__space_block(&pool->space, start.addr)].file1 != 0 ?
-		       0 : MHP_EOPNOTSUPP;
+	return pool->space.slot[block].file1 != 0 ? 0 : take_ram(&pool->space, block);
 }
 
 static void
@@ -90,6 +106,13 @@ op_meta_free(void *port, const struct mhp_meta *meta)
 	munmap(meta->virt, meta->size);
 }
 
+static uint64_t
+op_self(void *port)
+{
+	(void)port;
+	return (uint64_t)pthread_self();
+}
+
 static void
 op_pause(void *port, uint64_t ns)
 {
@@ -106,6 +129,7 @@ op_lock(void *port)
 	while (atomic_load(&pool->forking))
 		op_pause(pool, FORK_NS);
 	pthread_mutex_lock(&pool->hotplug);
+	atomic_store(&pool->hotplug_holder, op_self(port));
 }
 
 static void
@@ -113,14 +137,8 @@ op_unlock(void *port)
 {
 	struct mhp_pool *pool = port;
 	give_back(pool);
+	atomic_store(&pool->hotplug_holder, 0);
 	pthread_mutex_unlock(&pool->hotplug);
-}
-
-static uint64_t
-op_self(void *port)
-{
-	(void)port;
-	return (uint64_t)pthread_self();
 }
 
 static uint64_t

@@ -144,7 +144,7 @@ build_pool(struct mhp_pool *pool, const struct mhp_pool_opts *opts, struct mhp_t
 	syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0);
 	int err = start_engine(pool, opts);
 	if (err != 0)
-		return mhp__say(reterr, err, "the engine did not start (error %d)", err);
+		return mhp__say(reterr, err, "the engine did not start: %s", mhp_error_text(err));
 	learn_reserve(pool);
 	return 0;
 }
@@ -203,6 +203,8 @@ close_devices(void *arg)
 int
 mhp_pool_destroy(struct mhp_pool *pool)
 {
+	if (pool == NULL)
+		return 0;
 	if (atomic_load(&pool->nr_holders) != 0)
 		return MHP_EBUSY;
 	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++)

@@ -54,6 +54,7 @@ struct mhp_pool {
 	uint16_t owner;
 
 	pthread_mutex_t hotplug;
+	_Atomic uint64_t hotplug_holder; /* the thread that the engine has it locked for; 0: none */
 	struct mhp__space space;
 	uint64_t gone_start, gone_end; /* blocks that left, to be unmapped as one piece */
 	struct mhp__job job;

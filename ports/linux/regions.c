@@ -91,6 +91,8 @@ mhp_region_create_over(struct mhp_pool *pool, const char *name, struct mhp_regio
 void
 mhp_region_destroy(struct mhp_region *region)
 {
+	if (region == NULL)
+		return;
 	struct mhp_pool *pool = region->pool;
 	pthread_mutex_lock(&pool->mutex);
 	mhp__pins_forget(&pool->pins, region->base,

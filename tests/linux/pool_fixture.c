@@ -31,7 +31,7 @@ static struct mhp_pool *
 make_pool(const char *name)
 {
 	struct mhp_text text = { "" };
-	struct mhp_backing memfd = { .kind = MHP_BACKING_MEMFD, .node = MHP_BACKING_NODE_NONE };
+	struct mhp_backing memfd = { .kind = MHP_BACKING_MEMFD };
 	struct mhp_pool_opts shape = { .max_bytes = 16 * BLOCK, .block_bytes = BLOCK,
 				       .trace = mhp_control_trace };
 	struct mhp_add_opts add = { .flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE,

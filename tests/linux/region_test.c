@@ -38,7 +38,7 @@ static struct mhp_pool *
 make_pool(uint64_t blocks)
 {
 	struct mhp_pool_opts opts = { .max_bytes = 64 * BLOCK, .block_bytes = BLOCK };
-	struct mhp_backing backing = { .kind = MHP_BACKING_RAM, .node = -1 };
+	struct mhp_backing backing = { .kind = MHP_BACKING_RAM };
 	struct mhp_add_opts add = { .flags = MHP_ADD_ONLINE | MHP_MEMMAP_ON_MEMORY,
 				    .zone = MHP_ZONE_MOVABLE };
 	struct mhp_pool *pool;
@@ -349,7 +349,7 @@ fork__child__keeps_its_pool(void)
 {
 	struct mhp_pool *pool = make_pool(3);
 	struct mhp_region *region = make_region(pool, 2 * BLOCK);
-	struct mhp_backing backing = { .kind = MHP_BACKING_RAM, .node = -1 };
+	struct mhp_backing backing = { .kind = MHP_BACKING_RAM };
 	struct mhp_add_opts add = { .flags = MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE };
 	struct mhp_stats stats;
 	char *base = scatter(region, 300);
@@ -569,7 +569,7 @@ backing__bound_to_a_node__so_are_its_pages(void)
 	CHECK(strstr(text.text, "1000") != NULL);
 	/* To `ram` of no node and back: the policy goes with the number. */
 	struct mhp_blocks bound = { 0, 2 }, other = { 2, 1 };
-	backing.node = -1;
+	backing.bind = false;
 	CHECK(mhp_pool_add(pool, &backing, BLOCK, &add, NULL, &text) == 0);
 	CHECK(mhp_offline(mhp_pool_engine(pool), &bound, 1, NULL, NULL) == 0);
 	if (syscall(SYS_get_mempolicy, &mode, mask, sizeof(mask) * 8, base, MPOL_F_ADDR) == 0)
@@ -627,7 +627,7 @@ backing__file_of_another_pool__is_busy(void)
 {
 	unsigned threads = count_entries("/proc/self/task"), fds = count_entries("/proc/self/fd");
 	struct mhp_pool *first = make_pool(1), *second = make_pool(1);
-	struct mhp_backing backing = { .kind = MHP_BACKING_FILE, .node = -1 };
+	struct mhp_backing backing = { .kind = MHP_BACKING_FILE };
 	struct mhp_text text = { "" };
 	struct mhp_span added = { { BLOCK }, BLOCK };
 	snprintf(backing.path, sizeof(backing.path), "/tmp/memplug-region-test.XXXXXX");
@@ -652,7 +652,7 @@ add__64_tib__plugs_and_leaves(void)
 {
 	uint64_t size = UINT64_C(64) << 40;
 	struct mhp_pool_opts opts = { .max_bytes = size };
-	struct mhp_backing backing = { .kind = MHP_BACKING_MEMFD, .node = -1 };
+	struct mhp_backing backing = { .kind = MHP_BACKING_MEMFD };
 	struct mhp_add_opts add = { .flags = MHP_ADD_OFFLINE | MHP_MEMMAP_ON_MEMORY };
 	struct mhp_span all = { { 0 }, size };
 	struct mhp_pool *pool;

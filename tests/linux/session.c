@@ -129,7 +129,7 @@ add(void)
 		MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE,
 	};
 	static const uint32_t hows[] = { 0, MHP_ADD_ONLINE, MHP_ADD_OFFLINE };
-	struct mhp_backing backing = { .kind = MHP_BACKING_RAM, .node = -1 };
+	struct mhp_backing backing = { .kind = MHP_BACKING_RAM };
 	struct mhp_add_opts opts = {
 		.flags = places[pick(5)] | hows[pick(3)], .node = (uint8_t)pick(2),
 		.metadata_node = (uint8_t)pick(2), .zone = (uint8_t)some_zone(),

@@ -185,7 +185,7 @@ static void
 plug(uint64_t size, uint32_t flags, uint8_t zone)
 {
 	struct mhp_text text = { "" };
-	struct mhp_backing memfd = { .kind = MHP_BACKING_RAM, .node = MHP_BACKING_NODE_NONE };
+	struct mhp_backing memfd = { .kind = MHP_BACKING_RAM };
 	struct mhp_add_opts opts = { .flags = flags, .zone = zone };
 	check(mhp_pool_add(pool, &memfd, size, &opts, NULL, &text), &text, "plug");
 }
@@ -212,7 +212,7 @@ main(int argc, char **argv)
 				       .block_bytes = BLOCK };
 	struct mhp_control_opts control = {
 		.name = argc == 3 ? argv[1] : NULL,
-		.backing = { .kind = MHP_BACKING_RAM, .node = MHP_BACKING_NODE_NONE },
+		.backing = { .kind = MHP_BACKING_RAM },
 	};
 	if (argc != 3) {
 		fprintf(stderr, "usage: tree_pool NAME machine|TERABYTES\n");

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pool_test.c - what authors of programs run into first: defaults, adds by other ways than
+ * mhp_pool_add(), calls from where they cannot be made, ends that come twice (R17, R31, R36).
+ *
+ * Each case makes a pool of its own and ends it, so that whatever is left over fails the case.
+ */
+#include <memplug/linux.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCK (4UL << 20)
+
+static const char *case_name;
+
+#define CHECK(cond)                                                                                \
+	do {                                                                                       \
+		if (!(cond)) {                                                                     \
+			printf("FAILED %s: line %d: %s\n    replay: pool-test %s\n", case_name,    \
+			       __LINE__, #cond, case_name);                                        \
+			exit(1);                                                                   \
+		}                                                                                  \
+	} while (0)
+
+static struct mhp_pool *
+make_pool(void)
+{
+	struct mhp_pool_opts opts = { .max_bytes = 64 * BLOCK, .block_bytes = BLOCK };
+	struct mhp_pool *pool;
+	CHECK(mhp_pool_create(&opts, &pool, NULL) == 0);
+	return pool;
+}
+
+static void
+end_pool(struct mhp_pool *pool)
+{
+	struct mhp_span all = { { 0 }, 64 * BLOCK };
+	CHECK(mhp_check(mhp_pool_engine(pool), true, NULL, NULL) == 0);
+	CHECK(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL) == 0);
+	CHECK(mhp_pool_destroy(pool) == 0);
+}
+
+static const char *
+backing_of(struct mhp_pool *pool, uint32_t block)
+{
+	struct mhp_block_info info;
+	CHECK(mhp_block_get(mhp_pool_engine(pool), block, &info) == 0);
+	const struct mhp_backing *backing = mhp_pool_backing(pool, info.backing);
+	return backing != NULL ? mhp_backing_name(backing->kind) : "none";
+}
+
+/* R7 R36 */
+static void
+add__without_a_word__self_hosted_online_movable_and_not_bound(void)
+{
+	struct mhp_pool *pool = make_pool();
+	struct mhp_backing zeroed = { 0 };
+	struct mhp_block_info info;
+	CHECK(mhp_pool_add(pool, NULL, BLOCK, NULL, NULL, NULL) == 0);
+	CHECK(mhp_pool_add(pool, &zeroed, BLOCK, NULL, NULL, NULL) == 0);
+	for (uint32_t block = 0; block < 2; block++) {
+		CHECK(mhp_block_get(mhp_pool_engine(pool), block, &info) == 0);
+		CHECK(info.state == MHP_ONLINE && info.zone == MHP_ZONE_MOVABLE);
+		CHECK(info.placement == MHP_PLACE_SELF);
+		CHECK(!mhp_pool_backing(pool, info.backing)->bind);
+		CHECK(strcmp(backing_of(pool, block), "ram") == 0);
+	}
+	CHECK(mhp_backing_parse("memfd", &zeroed, NULL) == 0 && !zeroed.bind);
+	CHECK(mhp_backing_parse("memfd,node=0", &zeroed, NULL) == 0 && zeroed.bind);
+	end_pool(pool);
+}
+
+/* Take a page of block and use all of it. */
+static void
+use_a_page(struct mhp *m, uint32_t block)
+{
+	struct mhp_page_req req = { .node = MHP_NODE_ANY };
+	uint64_t pfn;
+	CHECK(mhp_owner_register(m, "test", NULL, NULL, &req.owner) == 0);
+	CHECK(mhp_page_alloc(m, req, &pfn) == 0 && pfn * 4096 / BLOCK == block);
+	memset(mhp_pfn_to_virt(m, pfn), 0xa5, 4096);
+	CHECK(mhp_page_free(m, pfn) == 0 && mhp_owner_unregister(m, req.owner) == 0);
+}
+
+/* R2 R17 */
+static void
+add__by_the_engine__brings_ordinary_memory(void)
+{
+	struct mhp_pool *pool = make_pool();
+	struct mhp *m = mhp_pool_engine(pool);
+	struct mhp_add_opts opts = MHP_ADD_OPTS_DEFAULT;
+	struct mhp_backing memfd = { .kind = MHP_BACKING_MEMFD };
+	struct mhp_span span = { { 5 * BLOCK }, 2 * BLOCK };
+	opts.zone = MHP_ZONE_NORMAL;
+	CHECK(mhp_pool_add(pool, &memfd, BLOCK, &opts, NULL, NULL) == 0);
+	CHECK(mhp_remove(m, &(struct mhp_span){ { 0 }, BLOCK }, 1, NULL, NULL) == 0);
+	CHECK(mhp_add(m, span, &opts, NULL) == 0);
+	CHECK(strcmp(backing_of(pool, 5), "ram") == 0);
+	use_a_page(m, 5);
+	CHECK(mhp_pool_add(pool, &memfd, BLOCK, &opts, NULL, NULL) == 0);
+	CHECK(strcmp(backing_of(pool, 0), "memfd") == 0);
+	CHECK(strcmp(backing_of(pool, 6), "ram") == 0);
+	end_pool(pool);
+}
+
+/* R31 */
+static void
+plan__with_an_add__does_what_its_preview_says(void)
+{
+	struct mhp_pool *pool = make_pool();
+	struct mhp *m = mhp_pool_engine(pool);
+	struct mhp_span coming = { { 2 * BLOCK }, BLOCK }, leaving = { { 0 }, BLOCK };
+	struct mhp_step steps[] = {
+		{ .kind = MHP_STEP_ADD, .span = coming, .add = { .flags = MHP_MEMMAP_ON_MEMORY } },
+		{ .kind = MHP_STEP_ONLINE, .span = coming, .zone = MHP_ZONE_NORMAL },
+		{ .kind = MHP_STEP_REMOVE, .span = leaving },
+	};
+	CHECK(mhp_pool_add(pool, NULL, BLOCK, NULL, NULL, NULL) == 0);
+	CHECK(mhp_plan_preview(m, steps, 3, NULL) == 0);
+	CHECK(mhp_plan_commit(m, steps, 3, NULL, NULL) == 0);
+	use_a_page(m, 2);
+	CHECK(strcmp(backing_of(pool, 2), "ram") == 0);
+	end_pool(pool);
+}
+
+static struct mhp_text listener_text;
+static int listener_err;
+
+static int
+add_in_listener(void *ctx, const struct mhp_notice *notice)
+{
+	if (notice->kind == MHP_ONLINE_NOTICE)
+		listener_err = mhp_pool_add(ctx, NULL, BLOCK, NULL, NULL, &listener_text);
+	return 0;
+}
+
+/* R24: it hung. */
+static void
+add__from_a_listener__edeadlk(void)
+{
+	struct mhp_pool *pool = make_pool();
+	uint16_t listener;
+	CHECK(mhp_listener_add(mhp_pool_engine(pool), add_in_listener, pool, 0, &listener) == 0);
+	CHECK(mhp_pool_add(pool, NULL, BLOCK, NULL, NULL, NULL) == 0);
+	CHECK(listener_err == MHP_EDEADLK && strstr(listener_text.text, "listener"));
+	CHECK(mhp_listener_remove(mhp_pool_engine(pool), listener) == 0);
+	CHECK(mhp_pool_add(pool, NULL, BLOCK, NULL, NULL, NULL) == 0);
+	end_pool(pool);
+}
+
+static void
+destroy__of_nothing__does_nothing(void)
+{
+	CHECK(mhp_pool_destroy(NULL) == 0);
+	mhp_region_destroy(NULL);
+	CHECK(mhp_fini(NULL) == 0);
+}
+
+static const struct {
+	const char *name;
+	void (*fn)(void);
+} cases[] = {
+#define CASE(fn) { #fn, fn }
+	CASE(add__without_a_word__self_hosted_online_movable_and_not_bound),
+	CASE(add__by_the_engine__brings_ordinary_memory),
+	CASE(plan__with_an_add__does_what_its_preview_says),
+	CASE(add__from_a_listener__edeadlk),
+	CASE(destroy__of_nothing__does_nothing),
+};
+
+int
+main(int argc, char **argv)
+{
+	unsigned passed = 0;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		case_name = cases[i].name;
+		if (argc >= 2 && strcmp(argv[1], case_name) != 0)
+			continue;
+		cases[i].fn();
+		passed++;
+	}
+	printf("%u passed, 0 failed\n", passed);
+	return passed == 0;
+}
