@@ -66,5 +66,10 @@ main(void)
 		wrong += words[i] != 'w';
 	printf("%u of %u words are wrong\n", wrong, BLOCK);
 
+	struct mhp_span all = { { 0 }, 16 * BLOCK };
+	must(mhp_control_stop(), "stop serving");
+	mhp_region_destroy(region);
+	must(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL), "remove all");
+	must(mhp_pool_destroy(pool), "destroy");
 	return wrong != 0;
 }

@@ -9,8 +9,8 @@
  * or the port, or one page of a test pattern or of zeros; then what was done is undone, which takes
  * no longer than doing it did. Past its commit a change is completed instead.
  *
- * Every function here may be called in any context: another thread, a listener, an owner's
- * function, a signal handler. None takes a lock.
+ * Context, unless a function says otherwise: any: another thread, a listener, an owner's function,
+ * a signal handler. None takes a lock.
  */
 #ifndef MEMPLUG_WORK_H
 #define MEMPLUG_WORK_H

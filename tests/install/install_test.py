@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import unittest
 
 BUILD = pathlib.Path(sys.argv[1]).resolve()
 HERE = pathlib.Path(__file__).resolve().parent
@@ -161,6 +162,25 @@ def library__other_series_asked_of_cmake__is_refused(at):
     assert "compatible with requested version" in said, said
 
 
+def example(at, name, arguments=""):
+    """Build an example by the line that stands in it, run it, and hold its words against NAME.txt."""
+    source = TOP / "examples" / f"{name}.c"
+    line = re.search(r"cc .*--libs memplug\)", source.read_text())[0]
+    shutil.copy(source, at.home)
+    at.shell(line.replace("cc", "$CC -Wall -Wextra -Werror", 1))
+    return at.shell(f"./{name} {arguments}")
+
+
+def examples__by_the_lines_in_them__say_what_is_expected(at):
+    device = at.home / "device.img"
+    device.write_bytes(b"\0" * (8 << 20))
+    for name, arguments in {"buffers": "", "region": "", "listener": "",
+                            "device": f"file:{device}"}.items():
+        said = example(at, name, arguments)
+        wanted = (TOP / "examples" / f"{name}.txt").read_text()
+        assert said == wanted, f"{name}:\n{said}"
+
+
 def command(at):
     memplug = next(at.root.rglob("bin/memplug"), None)
     if memplug is None:
@@ -171,6 +191,45 @@ def command(at):
 def command__installed_anywhere__finds_its_library(at):
     said = at.shell(f"{command(at)} run --name install-{os.getpid()} -- sh -c 'echo $LD_PRELOAD'")
     assert str(at.libdir / "memplug/libmemplug-heap.so") in os.path.realpath(said.strip()), said
+
+
+def example_served__by_the_command__is_listed_and_changed(at):
+    memplug = command(at)
+    source = TOP / "examples/served.c"
+    shutil.copy(source, at.home)
+    at.shell("$CC served.c -o served $(pkg-config --cflags --libs memplug)")
+    process = subprocess.Popen(["./served"], cwd=at.home, env=at.env, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline().startswith("served"), "it did not start"
+        pool = f"{memplug} -p {process.pid}"
+        assert "online" in at.shell(f"{pool} list")
+        at.shell(f"{pool} add 8M && {pool} remove 0-1")
+        said = at.shell(f"{pool} list")
+        assert "2-3" in said and "0-1" not in said, said
+        process.terminate()
+        assert process.communicate()[0].startswith("0 of") and process.returncode == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def readme__lines_of_c__compile_and_run(at):
+    blocks = re.findall(r"```c\n(.*?)```", (TOP / "README.md").read_text(), flags=re.S)
+    lines = next(block for block in blocks if "mhp_pool_create" in block)
+    at.write("readme.c", "#include <memplug/linux.h>\nint main(void)\n{\n" + lines +
+             "*(int *)mhp_region_base(region) = 1;\nreturn 0;\n}\n")
+    at.shell("$CC readme.c -Wno-unused-result -o readme $(pkg-config --cflags --libs memplug)"
+             " && ./readme")
+
+
+def python__arrays_in_a_region__stay_while_blocks_leave(at):
+    python = "/usr/bin/python3 -B"
+    for module, package in {"numpy": "python3-numpy", "pip": "python3-pip"}.items():
+        if subprocess.run([*python.split(), "-c", f"import {module}"], capture_output=True).returncode:
+            raise unittest.SkipTest(f"{package} is not installed")
+    at.shell(f"{python} -m pip install --quiet --no-index --no-deps --root-user-action=ignore"
+             f" --target modules {TOP}/bindings/python")
+    at.shell(f"PYTHONPATH=modules {python} {HERE}/python_test.py {TOP}/lib/abi.txt")
 
 
 def load(script):
@@ -188,7 +247,7 @@ def load(script):
 def main():
     cases = [case for name, case in globals().items() if "__" in name.strip("_") and callable(case)]
     only = sys.argv[2:]
-    failed = []
+    failed, skipped = [], 0
     with tempfile.TemporaryDirectory() as folder:
         at = Installed(pathlib.Path(folder))
         for case in cases:
@@ -196,13 +255,17 @@ def main():
                 continue
             try:
                 case(at)
+            except unittest.SkipTest as error:
+                skipped += 1
+                print(f"SKIPPED {case.__name__}: {error}")
             except Exception as error:
                 failed.append(case)
                 print(f"FAILED {case.__name__}: {error}")
                 if not isinstance(error, AssertionError):
                     traceback.print_exc(file=sys.stdout)
                 print(f"    replay: {sys.argv[0]} {BUILD} {case.__name__}")
-    print(f"{(len(only) or len(cases)) - len(failed)} passed, {len(failed)} failed")
+    passed = (len(only) or len(cases)) - len(failed) - skipped
+    print(f"{passed} passed, {len(failed)} failed" + (f", {skipped} skipped" if skipped else ""))
     return 1 if failed else 0
 
 

@@ -12,11 +12,14 @@ from memplug import _library
 BLOCK = 4 << 20
 
 
-def sizes_are_those_of_the_library():
-    rows = [line.split() for line in open(sys.argv[1]) if line.startswith("struct")]
-    known = {row[1]: int(row[2]) for row in rows}
+def structs_are_those_of_the_library():
+    rows = [line.split() for line in open(sys.argv[1]) if not line.startswith("#")]
+    known = {(row[0], row[1]): int(row[2]) for row in rows if len(row) == 3}
     for name, struct in _library.STRUCTS.items():
-        assert ctypes.sizeof(struct) == known[name], f"{name}: {ctypes.sizeof(struct)}"
+        assert ctypes.sizeof(struct) == known["struct", name], f"{name}: {ctypes.sizeof(struct)}"
+        for field, *_ in struct._fields_:
+            offset = getattr(struct, field).offset
+            assert offset == known["field", f"{name}.{field}"], f"{name}.{field}: {offset}"
 
 
 def arrays_stay_where_they_are(backing):
@@ -63,7 +66,7 @@ def refusals_say_why():
         assert pool.blocks()[0].state == "offline"
 
 
-sizes_are_those_of_the_library()
+structs_are_those_of_the_library()
 assert memplug.version().startswith("0.2.")
 refusals_say_why()
 arrays_stay_where_they_are(None)

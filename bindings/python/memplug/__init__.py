@@ -10,8 +10,8 @@
             pool.remove(device)        # the data moves; the array and every pointer stay
 
 A region's memory is a memoryview: numpy.frombuffer() and torch.frombuffer() take it as it is. Calls
-release the interpreter's lock. What fails raises memplug.Error, an OSError with the reason as its text.
-The library is libmemplug.so.0, or what MEMPLUG_LIBRARY names.
+release the interpreter's lock. What fails raises memplug.Error, an OSError with the reason as its
+text. The library is libmemplug.so.0, or what MEMPLUG_LIBRARY names.
 """
 import collections
 import ctypes
@@ -67,7 +67,8 @@ class Pool:
             where = _library.Backing()
             _library.check(_library.lib.mhp_backing_parse(backing.encode(), where, text), text)
             backing = ctypes.byref(where)
-        _library.check(_library.lib.mhp_pool_add(self._pool, backing, size, opts, answer, text), text)
+        error = _library.lib.mhp_pool_add(self._pool, backing, size, opts, answer, text)
+        _library.check(error, text)
         return range(answer.blocks.first, answer.blocks.first + answer.blocks.count)
 
     def online(self, blocks, zone="default"):
@@ -150,8 +151,10 @@ class Region:
     def __init__(self, pool, name, size):
         lib, text = _library.lib, _library.Text()
         self._region, self._pool = ctypes.c_void_p(), pool
-        _library.check(lib.mhp_region_create(pool._pool, name.encode(), size, self._region, text), text)
-        self.address, self.size = lib.mhp_region_base(self._region), lib.mhp_region_size(self._region)
+        error = lib.mhp_region_create(pool._pool, name.encode(), size, self._region, text)
+        _library.check(error, text)
+        self.address = lib.mhp_region_base(self._region)
+        self.size = lib.mhp_region_size(self._region)
         try:
             _library.check(lib.mhp_region_commit(self._region, self.address, self.size))
         except Error:
@@ -161,7 +164,7 @@ class Region:
         self._expose((ctypes.c_ubyte * self.size).from_address(self.address))
 
     def _expose(self, array):
-        """All views of the memory keep array alive, so that close() can see whether there are any."""
+        """All views of the memory keep array alive, so that close() sees whether there are any."""
         self._bytes = weakref.ref(array)
         #: The memory, as a memoryview of bytes.
         self.memory = memoryview(array).cast("B")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""libmemplug.so.0 as ctypes sees it: structs as in include/memplug, in the same order, and prototypes.
+"""libmemplug.so.0 as ctypes sees it: structs as in include/memplug, and prototypes.
 
-tests/install holds each size here against lib/abi.txt.
+tests/install holds each size and offset here against lib/abi.txt.
 """
 import ctypes
 import os
@@ -39,12 +39,12 @@ class Span(Structure):
 
 
 class AddOpts(Structure):
-    _fields_ = [("flags", c_uint32), ("node", c_uint8), ("metadata_node", c_uint8), ("zone", c_uint8),
-                ("backing", c_uint16)]
+    _fields_ = [("flags", c_uint32), ("node", c_uint8), ("metadata_node", c_uint8),
+                ("zone", c_uint8), ("backing", c_uint16), ("deadline_ms", c_uint32)]
 
 
 class AddAnswer(Structure):
-    _fields_ = [("blocks", Blocks), ("placement", c_int), ("reason", c_int),
+    _fields_ = [("blocks", Blocks), ("nr_self", c_uint32), ("placement", c_int), ("reason", c_int),
                 ("nr_vmemmap_pages", c_uint32), ("metadata_node", c_uint8), ("online_error", c_int),
                 ("conflict", Span)]
 
@@ -71,9 +71,9 @@ class Altmap(Structure):
 
 
 class BlockInfo(Structure):
-    _fields_ = [("block", c_uint32), ("span", Span), ("state", c_int), ("zone", c_uint8),
-                ("node", c_uint8), ("backing", c_uint16), ("boot", c_bool), ("placement", c_int),
-                ("metadata_node", c_uint8), ("metadata_bytes", c_uint64),
+    _fields_ = [("block", c_uint32), ("generation", c_uint32), ("span", Span), ("state", c_int),
+                ("zone", c_uint8), ("node", c_uint8), ("backing", c_uint16), ("boot", c_bool),
+                ("placement", c_int), ("metadata_node", c_uint8), ("metadata_bytes", c_uint64),
                 ("nr_vmemmap_pages", c_uint32), ("waste_bytes", c_uint32),
                 ("nr_large_mappings", c_uint32), ("nr_base_mappings", c_uint32),
                 ("nr_bad_pages", c_uint32), ("altmap", Altmap), ("used_bytes", c_uint64),
@@ -81,8 +81,9 @@ class BlockInfo(Structure):
 
 
 #: The structs by the names that lib/abi.txt has for them.
-STRUCTS = {"mhp_text": Text, "mhp_backing": Backing, "mhp_pool_opts": PoolOpts, "mhp_blocks": Blocks,
-           "mhp_span": Span, "mhp_add_opts": AddOpts, "mhp_add_answer": AddAnswer, "mhp_why": Why,
+STRUCTS = {"mhp_text": Text, "mhp_backing": Backing, "mhp_pool_opts": PoolOpts,
+           "mhp_blocks": Blocks, "mhp_span": Span, "mhp_add_opts": AddOpts,
+           "mhp_add_answer": AddAnswer, "mhp_why": Why,
            "mhp_offline_opts": OfflineOpts, "mhp_altmap": Altmap, "mhp_block_info": BlockInfo}
 
 _POOL, _REGION, _ENGINE, _ADDRESS = c_void_p, c_void_p, c_void_p, c_void_p
@@ -119,7 +120,8 @@ def _load():
         function.restype, function.argtypes = result, arguments
     number = library.mhp_version()
     if (number // 1000000, number // 1000 % 1000) != SERIES:
-        raise ImportError(f"libmemplug is {library.mhp_version_text().decode()}, this is for {SERIES}")
+        raise ImportError(f"libmemplug is {library.mhp_version_text().decode()}, "
+                          f"this is for {SERIES}")
     return library
 
 
