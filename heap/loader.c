@@ -11,13 +11,22 @@
 #include <dlfcn.h>
 #include <stddef.h>
 
+/* Whatever the optimization: each compiler has its own word for a call that is a jump. */
+#ifdef __clang__
+#define TAIL_CALLS
+#define TAIL __attribute__((musttail))
+#else
+#define TAIL_CALLS __attribute__((optimize("optimize-sibling-calls")))
+#define TAIL
+#endif
+
 typedef void *dlopen_fn(const char *file, int mode);
 
-__attribute__((visibility("default"), optimize("optimize-sibling-calls"))) void *
+__attribute__((visibility("default"))) TAIL_CALLS void *
 dlopen(const char *file, int mode)
 {
 	static dlopen_fn *next;
 	if (next == NULL)
 		next = (dlopen_fn *)dlsym(RTLD_NEXT, "dlopen");
-	return next(file, mode & ~RTLD_DEEPBIND);
+	TAIL return next(file, mode & ~RTLD_DEEPBIND);
 }
