@@ -24,7 +24,7 @@ static bool
 find(char *path, size_t size)
 {
 	static const char *const places[] = {
-		"", "../heap/", "../" MEMPLUG_LIBDIR "/memplug/",
+		"", "../heap/", "../" MEMPLUG_LIBDIR "/memplug/", "../lib/",
 	};
 	const char *given = getenv("MEMPLUG_HEAP_LIBRARY");
 	char own[PATH_MAX];
