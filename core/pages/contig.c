@@ -17,6 +17,7 @@
 #include "memmap/memmap.h"
 #include "pages/alloc.h"
 #include "pages/arena.h"
+#include "pages/attach.h"
 #include "pages/poison.h"
 #include "pages/scan.h"
 #include "pages/zone.h"
@@ -131,18 +132,19 @@ take_as_page(struct mhp *m, const struct search *what, uint64_t *ret_pfn)
 /* Behind the last range first, so that ranges which come one after the other lie so, and each costs
  * the same; then what the zone's lists find; only then is all of the zone searched. */
 static bool
-take_from_zone(struct mhp *m, struct mhp_zone *zone, unsigned align_order, uint64_t nr_pages,
+take_from_zone(struct mhp *m, struct mhp_zone *zone, struct mhp_page_req req, uint64_t nr_pages,
 	       uint64_t *ret_pfn)
 {
 	const struct search what = { .zone = zone, .nr_pages = nr_pages,
-				     .align_mask = (UINT64_C(1) << align_order) - 1 };
+				     .align_mask = (UINT64_C(1) << req.order) - 1 };
+	bool by_address = (req.flags & MHP__PAGE_BY_ADDRESS) != 0;
 	uint64_t start = atomic_load_explicit(&zone->start_pfn, memory_order_relaxed);
 	uint64_t end = atomic_load_explicit(&zone->end_pfn, memory_order_relaxed);
 	uint64_t next = atomic_load_explicit(&zone->next_pfn, memory_order_relaxed);
 	bool near = next >= start && next < end;
 
 	if (!(near && take_between(m, &what, next, mhp__arena_next(m, next), ret_pfn)) &&
-	    !take_as_page(m, &what, ret_pfn) &&
+	    !(!by_address && take_as_page(m, &what, ret_pfn)) &&
 	    !(near && take_between(m, &what, next, end, ret_pfn)) &&
 	    !take_between(m, &what, start, end, ret_pfn))
 		return false;
@@ -156,7 +158,7 @@ take_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages, uint64_t 
 	struct mhp_zone *zone;
 
 	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;)
-		if (take_from_zone(m, zone, req.order, nr_pages, ret_pfn))
+		if (take_from_zone(m, zone, req, nr_pages, ret_pfn))
 			return true;
 	return false;
 }
@@ -187,8 +189,12 @@ mhp__pages_alloc_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_page
 void
 mhp__pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
 {
-	uint64_t end = pfn + nr_pages;
+	uint64_t end = pfn + nr_pages, behind = end;
+	struct mhp_zone *zone = mhp__zone_of(m, pfn);
 
+	if (zone != NULL)
+		(void)atomic_compare_exchange_strong_explicit(
+			&zone->next_pfn, &behind, pfn, memory_order_relaxed, memory_order_relaxed);
 	while (pfn < end) {
 		struct mhp_page *page = mhp__pfn_to_page(m, pfn);
 		unsigned order = mhp__word_order(mhp__page_word(page));
