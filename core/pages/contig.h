@@ -7,9 +7,9 @@
 
 #include "state/instance.h"
 
-/* A flag of requests, beside MHP_PAGE_*: which range is found depends on what is in use and on where
- * the last one lies, never on the order of the zone's lists. For metadata: a preview takes ranges and
- * gives them back, and the commit behind it must find the same. */
+/* A flag of requests, beside MHP_PAGE_*: which range is found depends on what is in use and on
+ * where the last one lies, never on the order of the zone's lists. For metadata: a preview takes
+ * ranges and gives them back, and the commit behind it must find the same. */
 #define MHP__PAGE_BY_ADDRESS 0x80U
 
 MHP_MUST_CHECK int mhp__pages_alloc_contig(struct mhp *m, struct mhp_page_req req,
