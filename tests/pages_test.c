@@ -1398,6 +1398,7 @@ struct asker {
 	struct book *book;
 	uint64_t pfn;
 	_Atomic int error;             /* 2: not begun, 1: no answer yet */
+	_Atomic bool go;               /* it may begin */
 };
 
 static void *
@@ -1406,6 +1407,8 @@ asker_run(void *ctx)
 	struct asker *asker = ctx;
 	struct mhp_page_req req = request(asker->book->fixed, 0, MHP_NODE_ANY);
 
+	while (!atomic_load(&asker->go))
+		sched_yield();
 	atomic_store(&asker->error, 1);
 	atomic_store(&asker->error, mhp_page_alloc(asker->book->m, req, &asker->pfn));
 	return NULL;
@@ -1423,9 +1426,11 @@ TEST(page_alloc__the_arena_is_between_two_lists__waits_for_it)
 	struct mhp_zone *zone = mhp__zone(book.m, 0, MHP_ZONE_NORMAL);
 	uint32_t lists = zone->lists;
 	asker.book = &book;
+	/* Before the lock: where there are no threads the case ends here, and must hold none. */
+	CHECK_EQ(pthread_create(&thread, NULL, asker_run, &asker), 0);
 	mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
 	zone->lists = 0;
-	CHECK_EQ(pthread_create(&thread, NULL, asker_run, &asker), 0);
+	atomic_store(&asker.go, true);
 	while (atomic_load(&asker.error) == 2)
 		sched_yield();
 	for (unsigned i = 0; i < 10000 && atomic_load(&asker.error) == 1; i++)

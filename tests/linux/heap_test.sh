@@ -68,8 +68,12 @@ if [ $# -gt 0 ]; then
 	in_pool "$@"
 	exit $failed
 fi
-# shellcheck disable=SC2046
-in_pool $("$cases")
+names=$("$cases") && [ "$names" ] || {
+	echo "heap_test: $cases does not list its cases" >&2
+	exit 1
+}
+# shellcheck disable=SC2086
+in_pool $names
 
 # ---- what the program starts: with a pool where that can be, without one where not
 
