@@ -26,7 +26,7 @@ enum { OFFLINE_BLOCKS, NORMAL_BLOCKS, MOVABLE_BLOCKS, BLOCK_KINDS };
 
 static struct {
 	_Atomic uint64_t events[MHP_EV_KINDS];
-	_Atomic uint64_t moved[MHP_EV_KINDS]; /* pages; OFFLINE, COMPACT */
+	_Atomic uint64_t moved[MHP_EV_KINDS]; /* pages; OFFLINE, COMPACT, MOVE */
 	_Atomic uint32_t blocks[MHP_NODES_MAX][BLOCK_KINDS];
 	struct histogram took[MHP_EV_KINDS];
 	struct histogram phase[MHP_EV_KINDS][MHP_PHASES];
@@ -85,7 +85,8 @@ mhp__metrics_count(const struct mhp_event *event)
 		move_blocks(event, zone, OFFLINE_BLOCKS);
 	else if (event->kind == MHP_EV_REMOVE)
 		move_blocks(event, OFFLINE_BLOCKS, -1);
-	if (event->kind == MHP_EV_OFFLINE || event->kind == MHP_EV_COMPACT)
+	if (event->kind == MHP_EV_OFFLINE || event->kind == MHP_EV_COMPACT ||
+	    event->kind == MHP_EV_MOVE)
 		add(&metrics.moved[event->kind], event->pages);
 	if (event->took_ns != 0)
 		observe(&metrics.took[event->kind], event->took_ns);
@@ -112,13 +113,14 @@ static const char *const op_names[MHP_EV_KINDS] = {
 	[MHP_EV_ONLINE] = "online", [MHP_EV_ONLINE_FAILED] = "online",
 	[MHP_EV_OFFLINE] = "offline", [MHP_EV_OFFLINE_FAILED] = "offline",
 	[MHP_EV_REMOVE] = "remove", [MHP_EV_COMPACT] = "compact", [MHP_EV_BAD_PAGE] = "bad-page",
+	[MHP_EV_MOVE] = "move", [MHP_EV_MOVE_FAILED] = "move",
 };
 
 static bool
 failed(unsigned kind)
 {
 	return kind == MHP_EV_ADD_FAILED || kind == MHP_EV_ONLINE_FAILED ||
-	       kind == MHP_EV_OFFLINE_FAILED;
+	       kind == MHP_EV_OFFLINE_FAILED || kind == MHP_EV_MOVE_FAILED;
 }
 
 static void
@@ -165,8 +167,9 @@ out_events(struct mhp__out *out)
 	for (unsigned kind = 0; kind < MHP_EV_KINDS; kind++)
 		mhp__out(out, "%s\"%s\":%" PRIu64, kind == 0 ? "\"events\":{" : ",",
 			 mhp_event_name((enum mhp_event_kind)kind), get(&metrics.events[kind]));
-	mhp__out(out, "},\"moved_pages\":{\"offline\":%" PRIu64 ",\"compact\":%" PRIu64 "}",
-		 get(&metrics.moved[MHP_EV_OFFLINE]), get(&metrics.moved[MHP_EV_COMPACT]));
+	mhp__out(out, "},\"moved_pages\":{\"offline\":%" PRIu64 ",\"compact\":%" PRIu64
+		 ",\"move\":%" PRIu64 "}", get(&metrics.moved[MHP_EV_OFFLINE]),
+		 get(&metrics.moved[MHP_EV_COMPACT]), get(&metrics.moved[MHP_EV_MOVE]));
 }
 
 static void

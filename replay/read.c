@@ -407,7 +407,8 @@ get_details(struct mhp__replay_reader *reader, struct mhp__replay_event *to)
 	struct mhp_event *event = &to->event;
 	struct json_object *member;
 	bool failed = event->kind == MHP_EV_ADD_FAILED || event->kind == MHP_EV_ONLINE_FAILED ||
-		      event->kind == MHP_EV_OFFLINE_FAILED;
+		      event->kind == MHP_EV_OFFLINE_FAILED ||
+		      event->kind == MHP_EV_MOVE_FAILED;
 	bool page = event->kind == MHP_EV_BAD_PAGE || event->kind == MHP_EV_GOOD_PAGE;
 
 	if (event->kind == MHP_EV_POLICY)

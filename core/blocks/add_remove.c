@@ -119,7 +119,7 @@ remove_locked(struct mhp *m, const struct mhp_span *spans, unsigned nr_spans,
 	for (unsigned i = 0; i < nr_spans && err == 0; i++)
 		err = mark_present(m, spans[i], why);
 	if (err == 0)
-		err = opts->dry_run ? mhp__leaving_foresee(m, why)
+		err = opts->dry_run ? mhp__leaving_foresee(m, opts->to_nodes, why)
 				    : mhp__leaving_prepare(m, opts, why);
 	if (err == 0 && !opts->dry_run)
 		mhp__leaving_commit(m, opts->scrub);

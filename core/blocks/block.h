@@ -3,8 +3,8 @@
  * block.h - what the files of the block layer share; hotplug lock held in all.
  *
  * block.c has one block and its reserve, online.c blocks that come, leaving.c sets of blocks that
- * leave, add_remove.c what joins them to the physical layer, plan.c several changes as one; look.c
- * only reads.
+ * leave, empty.c blocks whose pages do, add_remove.c what joins them to the physical layer, plan.c
+ * several changes as one; look.c only reads.
  */
 #ifndef MHP_CORE_BLOCK_H
 #define MHP_CORE_BLOCK_H
@@ -44,8 +44,11 @@ MHP_MUST_CHECK int mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_
 /* The prepared ones become OFFLINE, and those that are marked for it are removed: who holds
  * metadata of others after them. */
 void mhp__leaving_commit(struct mhp *m, bool scrub);
-/* What mhp__leaving_prepare() would say. */
-MHP_MUST_CHECK int mhp__leaving_foresee(struct mhp *m, struct mhp_why *why);
+/* What mhp__leaving_prepare() would say, with the same to_nodes. */
+MHP_MUST_CHECK int mhp__leaving_foresee(struct mhp *m, uint64_t to_nodes, struct mhp_why *why);
+/* The same as prepare, but they stay as they are. */
+MHP_MUST_CHECK int mhp__leaving_empty(struct mhp *m, const struct mhp_offline_opts *opts,
+				      struct mhp_why *why);
 
 /* ---- online.c ---- */
 

@@ -137,13 +137,13 @@ abort_leaving(struct mhp *m)
 
 /* Nothing changes, so readers do not wait. */
 int
-mhp__leaving_foresee(struct mhp *m, struct mhp_why *why)
+mhp__leaving_foresee(struct mhp *m, uint64_t to_nodes, struct mhp_why *why)
 {
 	int err;
 
 	mhp__work_about(m, first_leaving(m));
 	mhp__still_begin(m);
-	err = mhp__offline_pages_foresee(m, &leaving_ranges, why);
+	err = mhp__offline_pages_foresee(m, &leaving_ranges, to_nodes, why);
 	mhp__still_end(m);
 	return err;
 }
@@ -229,6 +229,27 @@ mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts, struct 
 		return 0;
 	abort_leaving(m);
 	mhp__trace(m, mhp__event_failed(MHP_EV_OFFLINE_FAILED, blocks, err, why), started_ns);
+	return err;
+}
+
+int
+mhp__leaving_empty(struct mhp *m, const struct mhp_offline_opts *opts, struct mhp_why *why)
+{
+	uint64_t started_ns = m->ops->now_ns(m->port);
+	struct mhp_blocks blocks = first_leaving(m);
+	struct mhp_event event;
+	int err;
+
+	mhp__work_about(m, blocks);
+	mhp__phase_begin(m);
+	mhp__still_begin(m);
+	err = mhp__empty_pages(m, &leaving_ranges, opts, why);
+	mhp__still_end(m);
+	event = err != 0 ? mhp__event_failed(MHP_EV_MOVE_FAILED, blocks, err, why)
+			 : mhp__event(MHP_EV_MOVE, blocks);
+	event.node = m->blocks[blocks.first].node;
+	event.pages = err != 0 ? 0 : atomic_load(&m->work.moved);
+	mhp__trace(m, event, started_ns);
 	return err;
 }
 
@@ -334,7 +355,7 @@ offline_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
 	for (unsigned i = 0; i < nr_sets && err == 0; i++)
 		err = mhp__leaving_add(m, sets[i], false, why);
 	if (err == 0)
-		err = opts->dry_run ? mhp__leaving_foresee(m, why)
+		err = opts->dry_run ? mhp__leaving_foresee(m, opts->to_nodes, why)
 				    : mhp__leaving_prepare(m, opts, why);
 	if (err == 0 && !opts->dry_run)
 		mhp__leaving_commit(m, false);

@@ -346,7 +346,7 @@ preview_locked(struct run *run, uint32_t deadline_ms)
 	if (err == 0)
 		err = for_each(run, KINDS_LEAVE, mark_leaving, &done);
 	if (err == 0) {
-		err = mhp__leaving_foresee(run->m, &run->answer->why);
+		err = mhp__leaving_foresee(run->m, 0, &run->answer->why);
 		if (err != 0)
 			run->answer->failed_step = blame_leaving(run);
 	}

@@ -5,9 +5,8 @@
  * The hot path is a pop or a push of the CPU's cache and one descriptor: allocating writes it,
  * freeing checks and clears it. A frame whose descriptor has an owner is the first of an allocated
  * page (INV 9), so that is what a free is checked by: a frame that is free, a tail, or in a cache
- * has none. Descriptors of pageblocks that were never used must not be believed; the arena's slot,
- * which never goes away, says which those are (virgin), and calls the frames before the first
- * usable one so, too.
+ * has none. Descriptors of pageblocks that were never used must not be believed; the arena's slot
+ * says which those are (virgin), and calls the frames before the first usable one so, too.
  *
  * Between a cache and a descriptor a frame is on its way: taken, with owner 0. Whoever empties a
  * range waits for such frames. Must not know: blocks' states, why frames below nr_head are not
@@ -37,9 +36,9 @@ home_node(const struct mhp *m)
 static inline unsigned
 node_of(const struct mhp *m, unsigned node)
 {
-	if (MHP_UNLIKELY(node == MHP_NODE_ANY && m->geo.nr_nodes > 1))
-		return home_node(m);
-	return node == MHP_NODE_ANY ? 0 : node;
+	if (MHP_LIKELY(node != MHP_NODE_ANY))
+		return node;
+	return m->geo.nr_nodes > 1 ? home_node(m) : 0;
 }
 
 static inline const uint8_t *
@@ -249,28 +248,31 @@ mhp_page_alloc(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn)
 }
 
 unsigned
-mhp__pages_take(struct mhp *m, unsigned node, unsigned order, unsigned nr_max, uint64_t *ret_pfns)
+mhp__pages_take(struct mhp *m, struct mhp__nodes nodes, unsigned order, unsigned nr_max,
+		uint64_t *ret_pfns)
 {
-	const uint8_t *list = zonelist(m, node, true);
+	const uint8_t *list = zonelist(m, nodes.first, true);
 	struct mhp_zone *zone;
 	unsigned nr = 0;
 
 	for (unsigned at = 0; nr == 0 && (zone = zone_next(m, list, &at)) != NULL;)
-		nr = mhp__zone_take(m, zone, order, nr_max, NULL, ret_pfns);
+		nr = !mhp__nodes_have(nodes, zone->node) ? 0 :
+		     mhp__zone_take(m, zone, order, nr_max, NULL, ret_pfns);
 	for (unsigned i = 0; i < nr; i++)
 		mhp__unpoison(m, ret_pfns[i], UINT64_C(1) << order, true);
 	return nr;
 }
 
 bool
-mhp__pages_take_last(struct mhp *m, unsigned node, unsigned order, uint64_t *ret_pfn)
+mhp__pages_take_last(struct mhp *m, struct mhp__nodes nodes, unsigned order, uint64_t *ret_pfn)
 {
-	const uint8_t *list = zonelist(m, node, true);
+	const uint8_t *list = zonelist(m, nodes.first, true);
 	struct mhp_zone *zone;
 	bool taken = false;
 
 	for (unsigned at = 0; !taken && (zone = zone_next(m, list, &at)) != NULL;)
-		taken = mhp__cache_take_last(m, zone, order, ret_pfn);
+		taken = mhp__nodes_have(nodes, zone->node) &&
+			mhp__cache_take_last(m, zone, order, ret_pfn);
 	if (taken)
 		mhp__unpoison(m, *ret_pfn, UINT64_C(1) << order, true);
 	return taken;

@@ -9,12 +9,25 @@
 
 /* Free an allocated page, its descriptor still in place. */
 void mhp__page_release(struct mhp *m, uint64_t pfn, unsigned order);
+/* Nodes to take pages from: the nearest to one of them first. */
+struct mhp__nodes {
+	uint64_t set;                  /* a bit each; 0: all */
+	unsigned first;
+};
+
+static inline bool
+mhp__nodes_have(struct mhp__nodes nodes, unsigned node)
+{
+	return nodes.set == 0 || (nodes.set >> node & 1) != 0;
+}
+
 /* Take up to nr_max pages of order anywhere that pages which can move may lie, all from one arena,
- * caches passed by; descriptors all-zero. node: preferred. 0: there are none. */
-unsigned mhp__pages_take(struct mhp *m, unsigned node, unsigned order, unsigned nr_max,
+ * caches passed by; descriptors all-zero. 0: there are none. */
+unsigned mhp__pages_take(struct mhp *m, struct mhp__nodes nodes, unsigned order, unsigned nr_max,
 			 uint64_t *ret_pfns);
 /* The same for one page that must not be missed: out of the caches too. */
-bool mhp__pages_take_last(struct mhp *m, unsigned node, unsigned order, uint64_t *ret_pfn);
+bool mhp__pages_take_last(struct mhp *m, struct mhp__nodes nodes, unsigned order,
+			  uint64_t *ret_pfn);
 /* All of a request but its order is in range. */
 int mhp__page_req_check(const struct mhp *m, struct mhp_page_req req, unsigned order_max);
 /* "Any node" as the node of the CPU that asks: once for a call, as the thread may move on. */

@@ -21,6 +21,7 @@ struct mhp__room_list {
 
 struct mhp__room {
 	struct mhp__room_list list[MHP_ORDERS]; /* targets of each order */
+	uint64_t nodes;                /* where they may be; 0: anywhere */
 };
 
 /* How a move went wrong. */

@@ -12,6 +12,7 @@
  * same answer to all three (R30).
  */
 #include "base/mem.h"
+#include "pages/alloc.h"
 #include "pages/attach.h"
 #include "pages/cache.h"
 #include "pages/walk.h"
@@ -239,7 +240,7 @@ blame_room(struct mhp *m, const struct mhp__range_iter *ranges, unsigned order, 
 
 /* The dry run. */
 int
-mhp__offline_pages_foresee(struct mhp *m, const struct mhp__range_iter *ranges,
+mhp__offline_pages_foresee(struct mhp *m, const struct mhp__range_iter *ranges, uint64_t to_nodes,
 			   struct mhp_why *reterr_why)
 {
 	uint64_t needed[MHP_ORDERS], room[MHP_ORDERS];
@@ -258,7 +259,8 @@ mhp__offline_pages_foresee(struct mhp *m, const struct mhp__range_iter *ranges,
 	count_needed(&survey, needed);
 	mhp_drain_caches(m);
 	for (unsigned id = 0; id < m->nr_zones && err == 0; id++)
-		err = count_room(m, &m->zones[id], ranges, needed, room);
+		if (mhp__nodes_have((struct mhp__nodes){ .set = to_nodes }, m->zones[id].node))
+			err = count_room(m, &m->zones[id], ranges, needed, room);
 	if (err != 0)
 		return stop_now(m, ranges, err, reterr_why);
 	order = find_missing(needed, room);
@@ -565,6 +567,7 @@ empty_all(struct mhp *m, const struct mhp__range_iter *ranges, const struct mhp_
 	mover.may_fill = true;
 	mover.excepts = ranges->excepts;
 	mhp__room_init(&mover.room);
+	mover.room.nodes = opts->to_nodes;
 	err = take_room(&mover, ranges, why);
 	mhp__phase(m, MHP_PHASE_ROOM);
 	if (err == 0)
@@ -594,6 +597,25 @@ mhp__offline_pages_prepare(struct mhp *m, const struct mhp__range_iter *ranges,
 		tell_cancel(&offline);
 		open_isolated(&offline);
 	}
+	return err;
+}
+
+int
+mhp__empty_pages(struct mhp *m, const struct mhp__range_iter *ranges,
+		 const struct mhp_offline_opts *opts, struct mhp_why *reterr_why)
+{
+	struct offline offline = { .m = m, .ranges = ranges };
+	int err;
+
+	mhp__work_undoable(m, true);
+	err = isolate_all(&offline);
+	mhp__work_undoable(m, false);
+	mhp__phase(m, MHP_PHASE_ISOLATE);
+	if (err != 0)
+		err = stop_now(m, ranges, err, reterr_why);
+	else if (offline.used)
+		err = empty_all(m, ranges, opts, reterr_why);
+	open_isolated(&offline);
 	return err;
 }
 

@@ -52,8 +52,12 @@ void mhp__offline_pages_abort(struct mhp *m, const struct mhp__range_iter *range
 bool mhp__range_is_empty(struct mhp *m, const struct mhp__range *range);
 /* False: it still holds an excepted page; nothing has changed. */
 MHP_MUST_CHECK bool mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range);
-/* The dry run: what prepare would say, without listeners. */
+/* The dry run: what prepare would say, without listeners. to_nodes: as in mhp_offline_opts. */
 MHP_MUST_CHECK int mhp__offline_pages_foresee(struct mhp *m, const struct mhp__range_iter *ranges,
-					      struct mhp_why *reterr_why);
+					      uint64_t to_nodes, struct mhp_why *reterr_why);
+/* Move everything out of ranges that stay in use; listeners are not asked. */
+MHP_MUST_CHECK int mhp__empty_pages(struct mhp *m, const struct mhp__range_iter *ranges,
+				    const struct mhp_offline_opts *opts,
+				    struct mhp_why *reterr_why);
 
 #endif

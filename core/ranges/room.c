@@ -53,6 +53,7 @@ mhp__room_fill(struct mhp *m, struct mhp__room *room, unsigned node, unsigned or
 	       uint64_t *ret_missing)
 {
 	unsigned chunk_order = MHP_PAGEBLOCK_ORDER(m);
+	struct mhp__nodes nodes = { .set = room->nodes, .first = node };
 
 	/* Bound: each turn takes a chunk or goes one order down; and that of the work. */
 	for (uint32_t turn = 1; nr > 0 && mhp__work_stop_at(m, turn) == 0; turn++) {
@@ -60,9 +61,9 @@ mhp__room_fill(struct mhp *m, struct mhp__room *room, unsigned node, unsigned or
 		unsigned max = nr_chunks < TAKE_MAX ? (unsigned)nr_chunks : TAKE_MAX, nr_got = 0;
 
 		if (max != 0)
-			nr_got = mhp__pages_take(m, node, chunk_order, max, pfns);
+			nr_got = mhp__pages_take(m, nodes, chunk_order, max, pfns);
 		if (nr_got == 0 && chunk_order == order)
-			nr_got = mhp__pages_take_last(m, node, order, pfns);
+			nr_got = mhp__pages_take_last(m, nodes, order, pfns);
 		for (unsigned i = 0; i < nr_got; i++)
 			append(m, &room->list[order], pfns[i], chunk_order);
 		nr -= (uint64_t)nr_got << (chunk_order - order);

@@ -106,6 +106,8 @@ mhp_event_name(enum mhp_event_kind kind)
 		[MHP_EV_GOOD_PAGE] = "good-page",
 		[MHP_EV_ANNOUNCE] = "announce",
 		[MHP_EV_LIMIT] = "limit",
+		[MHP_EV_MOVE] = "move",
+		[MHP_EV_MOVE_FAILED] = "move-failed",
 	};
 	return (unsigned)kind < MHP_EV_KINDS ? names[kind] : "?";
 }
@@ -140,6 +142,7 @@ mhp_work_name(enum mhp_work work)
 		[MHP_WORK_DRY_RUN] = "dry-run",
 		[MHP_WORK_COMPACT] = "compact",
 		[MHP_WORK_BAD_PAGE] = "bad-page",
+		[MHP_WORK_MOVE] = "move",
 	};
 	return (unsigned)work < MHP_WORK_KINDS ? names[work] : "?";
 }

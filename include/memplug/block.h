@@ -148,6 +148,8 @@ struct mhp_offline_opts {
 	bool dry_run;              /* only answer: isolate, move and tell nothing */
 	bool scrub;                /* mhp_remove(): zero the memory before it goes; within the
 				      bounds, but for frames that held metadata */
+	uint64_t to_nodes;         /* nodes that pages may move to, a bit each; 0: all, the own
+				      one first */
 };
 
 #define MHP_OFFLINE_ATTEMPTS 16U
@@ -188,6 +190,18 @@ MHP_MUST_CHECK int mhp_offline(struct mhp *m, const struct mhp_blocks *sets, uns
 MHP_MUST_CHECK int mhp_block_offline(struct mhp *m, uint32_t block,
 				     const struct mhp_offline_opts *opts,
 				     struct mhp_why *reterr_why);
+
+/**
+ * Move all pages out of blocks, which stay online and may be used again as soon as this returns.
+ *
+ * @sets: as for mhp_offline(); nothing moves into them while this runs.
+ * @opts: as for mhp_offline(); to_nodes says where the pages go.
+ *
+ * No listener is asked. Tells a MOVE event, or MOVE_FAILED.
+ * Return: what mhp_offline() returns. On an error pages that had moved stay moved.
+ */
+MHP_MUST_CHECK int mhp_empty(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
+			     const struct mhp_offline_opts *opts, struct mhp_why *reterr_why);
 
 /**
  * Remove blocks: all named are gone, or none is.

@@ -32,6 +32,8 @@ enum mhp_event_kind {
 	MHP_EV_GOOD_PAGE,          /* mhp_bad_remove() */
 	MHP_EV_ANNOUNCE,           /* mhp_block_announce(): nothing has changed */
 	MHP_EV_LIMIT,              /* mhp_limit_announce(): it is as large as it may get */
+	MHP_EV_MOVE,               /* mhp_empty(): the blocks stay, their pages have left */
+	MHP_EV_MOVE_FAILED,
 	MHP_EV_KINDS,
 };
 
@@ -67,8 +69,8 @@ struct mhp_event {
 	uint32_t cause;            /* *_FAILED: enum mhp_cause */
 	uint32_t cause_block;      /* *_FAILED with a cause: the block that it lies in */
 	uint64_t pfn;              /* *_FAILED, BAD_PAGE: the page, or MHP_PFN_NONE */
-	uint64_t pages;            /* OFFLINE, COMPACT: moved; ONLINE: usable; LIMIT: of it; else
-				      all */
+	uint64_t pages;            /* OFFLINE, MOVE, COMPACT: moved; ONLINE: usable; LIMIT: of it;
+				      else all */
 	uint8_t node;
 	uint8_t zone;
 	uint8_t state;             /* enum mhp_block_state of the first block, after this */

@@ -37,6 +37,7 @@ enum mhp_work {
 	MHP_WORK_DRY_RUN,          /* of an offline, a removal or a plan: nothing will change */
 	MHP_WORK_COMPACT,
 	MHP_WORK_BAD_PAGE,         /* mhp_bad_add(): a page moves off its frame */
+	MHP_WORK_MOVE,             /* mhp_empty() */
 	MHP_WORK_KINDS,
 };
 

@@ -63,7 +63,7 @@ class Why(Structure):
 
 class OfflineOpts(Structure):
     _fields_ = [("deadline_ms", c_uint32), ("attempts_max", c_uint32), ("dry_run", c_bool),
-                ("scrub", c_bool)]
+                ("scrub", c_bool), ("to_nodes", c_uint64)]
 
 
 class Altmap(Structure):
