@@ -363,6 +363,11 @@ TEST(page_alloc__bad_request__einval_and_nothing_changed) /* R17 */
 	CHECK_RET(mhp_pages_alloc_contig(book.m, bad, 1, &pfn), MHP_EINVAL);
 	CHECK_RET(mhp_pages_alloc_contig(book.m, good, 0, &pfn), MHP_EINVAL);
 	CHECK_RET(mhp_pages_alloc_contig(book.m, good, UINT64_MAX, &pfn), MHP_ENOMEM);
+	CHECK_RET(mhp_pages_alloc_within(book.m, bad, 1, 0, 8, &pfn), MHP_EINVAL);
+	CHECK_RET(mhp_pages_alloc_within(book.m, good, 0, 0, 8, &pfn), MHP_EINVAL);
+	CHECK_RET(mhp_pages_alloc_within(book.m, good, 1, 8, 7, &pfn), MHP_EINVAL);
+	CHECK_RET(mhp_pages_alloc_within(book.m, good, 1, 0, UINT64_MAX, &pfn), MHP_EINVAL);
+	CHECK_RET(mhp_pages_alloc_within(book.m, good, UINT64_MAX, 0, 8, &pfn), MHP_ENOMEM);
 	CHECK_EQ(pfn, 7);
 	CHECK_EQ(mhp_digest(book.m), digest);
 	book_close(&book);
@@ -1129,6 +1134,39 @@ TEST(alloc_contig__blocks_without_reserve__runs_cross_blocks)
 	CHECK(book_alloc_contig(&book, book.geo.block_order, block + 3, &pfn));
 	CHECK_EQ(pfn, block);
 	book_check(&book);
+	book_close(&book);
+}
+
+TEST(alloc_within__a_range_of_frames__all_lie_in_it)
+{
+	struct test_pool_opts opts = { .shape = "small", .meta_bytes = 64 << 20 };
+	struct book book;
+	uint64_t pfn;
+	book_open(&book, &opts);
+	book_plug(&book, 1, 4, 0, MHP_ZONE_NORMAL, MHP_ADD_BOOT);
+	uint64_t block = book.pool.block_pages, start = 3 * block + 5;
+	struct mhp_page_req req = request(book.fixed, 0, MHP_NODE_ANY);
+	/* One certain frame, which others below it would do for anywhere else. */
+	CHECK_OK(mhp_pages_alloc_within(book.m, req, 1, start, start + 1, &pfn));
+	CHECK_EQ(pfn, start);
+	CHECK_RET(mhp_pages_alloc_within(book.m, req, 1, start, start + 1, &pfn), MHP_ENOMEM);
+	CHECK_RET(mhp_pages_alloc_within(book.m, req, 5, start, start + 5, &pfn), MHP_ENOMEM);
+	CHECK_OK(mhp_pages_alloc_within(book.m, req, 5, start, start + 6, &pfn));
+	CHECK_EQ(pfn, start + 1);
+	/* In a cache: found after a drain. Across blocks. */
+	CHECK_OK(mhp_page_free(book.m, start));
+	CHECK_OK(mhp_pages_alloc_within(book.m, req, start - 2 * block + 1, 2 * block, start + 1,
+					&pfn));
+	CHECK_EQ(pfn, 2 * block);
+	/* Aligned; no block; nothing. */
+	req.order = 3;
+	CHECK_OK(mhp_pages_alloc_within(book.m, req, 2, start + 6, start + 14, &pfn));
+	CHECK_EQ(pfn, start + 11);
+	CHECK_RET(mhp_pages_alloc_within(book.m, req, 1, 0, block, &pfn), MHP_ENOMEM);
+	CHECK_RET(mhp_pages_alloc_within(book.m, req, 1, block, block, &pfn), MHP_ENOMEM);
+	CHECK_OK(mhp_pages_free_contig(book.m, 2 * block, start + 6 - 2 * block));
+	CHECK_OK(mhp_pages_free_contig(book.m, start + 11, 2));
+	CHECK_EQ(zones_free(&book), book_total(&book));
 	book_close(&book);
 }
 

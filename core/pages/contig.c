@@ -56,6 +56,7 @@ take_range(struct mhp *m, struct mhp_zone *zone, uint64_t pfn, uint64_t nr_pages
 struct search {
 	struct mhp_zone *zone;
 	uint64_t nr_pages, align_mask;
+	uint64_t end;                  /* frames from here on are not wanted */
 	uint64_t run, at;
 };
 
@@ -105,6 +106,8 @@ take_between(struct mhp *m, const struct search *what, uint64_t from, uint64_t e
 		if (!is_enough(&search))
 			continue;
 		*ret_pfn = aligned_run(&search);
+		if (*ret_pfn + search.nr_pages > search.end)
+			return false;
 		if (take_range(m, search.zone, *ret_pfn, search.nr_pages))
 			return true;
 		search.run = search.at;
@@ -136,7 +139,8 @@ take_from_zone(struct mhp *m, struct mhp_zone *zone, struct mhp_page_req req, ui
 	       uint64_t *ret_pfn)
 {
 	const struct search what = { .zone = zone, .nr_pages = nr_pages,
-				     .align_mask = (UINT64_C(1) << req.order) - 1 };
+				     .align_mask = (UINT64_C(1) << req.order) - 1,
+				     .end = UINT64_MAX };
 	bool by_address = (req.flags & MHP__PAGE_BY_ADDRESS) != 0;
 	uint64_t start = atomic_load_explicit(&zone->start_pfn, memory_order_relaxed);
 	uint64_t end = atomic_load_explicit(&zone->end_pfn, memory_order_relaxed);
@@ -163,6 +167,18 @@ take_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages, uint64_t 
 	return false;
 }
 
+static void
+begin_pages(struct mhp *m, struct mhp_page_req req, uint64_t pfn, uint64_t nr_pages)
+{
+	mhp__unpoison(m, pfn, nr_pages, true);
+	while (nr_pages > 0) {
+		unsigned order = cut(m, pfn, nr_pages);
+		mhp__page_begin(mhp__pfn_to_page(m, pfn), req.owner, order, req.cookie);
+		pfn += UINT64_C(1) << order;
+		nr_pages -= UINT64_C(1) << order;
+	}
+}
+
 int
 mhp__pages_alloc_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages,
 			uint64_t *ret_pfn)
@@ -175,13 +191,7 @@ mhp__pages_alloc_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_page
 		if (!take_contig(m, req, nr_pages, &pfn))
 			return MHP_ENOMEM;
 	}
-	mhp__unpoison(m, pfn, nr_pages, true);
-	for (uint64_t at = pfn, left = nr_pages; left > 0;) {
-		unsigned order = cut(m, at, left);
-		mhp__page_begin(mhp__pfn_to_page(m, at), req.owner, order, req.cookie);
-		at += UINT64_C(1) << order;
-		left -= UINT64_C(1) << order;
-	}
+	begin_pages(m, req, pfn, nr_pages);
 	*ret_pfn = pfn;
 	return 0;
 }
@@ -216,6 +226,45 @@ mhp_pages_alloc_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages
 	if (nr_pages > mhp__max_pfn(m))
 		return MHP_ENOMEM;
 	return mhp__pages_alloc_contig(m, req, nr_pages, ret_pfn);
+}
+
+/* Look for a range in [start_pfn, end_pfn) in all zones that the request may use. */
+static bool
+take_within(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages, uint64_t start_pfn,
+	    uint64_t end_pfn, uint64_t *ret_pfn)
+{
+	struct search what = { .nr_pages = nr_pages,
+			       .align_mask = (UINT64_C(1) << req.order) - 1 };
+	for (unsigned at = 0; (what.zone = mhp__page_req_zone(m, req, &at)) != NULL;) {
+		uint64_t from = atomic_load_explicit(&what.zone->start_pfn, memory_order_relaxed);
+		uint64_t end = atomic_load_explicit(&what.zone->end_pfn, memory_order_relaxed);
+		from = from > start_pfn ? from : start_pfn;
+		end = end < end_pfn ? end : end_pfn;
+		what.end = end;
+		if (from < end && take_between(m, &what, from, end, ret_pfn))
+			return true;
+	}
+	return false;
+}
+
+int
+mhp_pages_alloc_within(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages,
+		       uint64_t start_pfn, uint64_t end_pfn, uint64_t *ret_pfn)
+{
+	int err = mhp__page_req_check(m, req, m->geo.block_order);
+
+	if (err != 0)
+		return err;
+	if (nr_pages == 0 || start_pfn > end_pfn || end_pfn > mhp__max_pfn(m))
+		return MHP_EINVAL;
+	req = mhp__page_req_home(m, req);
+	if (!take_within(m, req, nr_pages, start_pfn, end_pfn, ret_pfn)) {
+		mhp__page_req_drain(m, req);
+		if (!take_within(m, req, nr_pages, start_pfn, end_pfn, ret_pfn))
+			return MHP_ENOMEM;
+	}
+	begin_pages(m, req, *ret_pfn, nr_pages);
+	return 0;
 }
 
 int

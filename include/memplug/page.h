@@ -176,6 +176,16 @@ int mhp_page_free_owned(struct mhp *m, uint16_t owner, uint64_t pfn);
 MHP_MUST_CHECK int mhp_pages_alloc_contig(struct mhp *m, struct mhp_page_req req,
 					  uint64_t nr_pages, uint64_t *ret_pfn);
 
+/**
+ * mhp_pages_alloc_contig() of frames that lie in [start_pfn, end_pfn), at whatever address there:
+ * for who needs memory of a certain place, or one certain frame. Cost: O(pageblocks of the range).
+ *
+ * Return: 0, MHP_ENOMEM (nothing as long as that is free there), MHP_EINVAL, MHP_ENODEV.
+ */
+MHP_MUST_CHECK int mhp_pages_alloc_within(struct mhp *m, struct mhp_page_req req,
+					  uint64_t nr_pages, uint64_t start_pfn, uint64_t end_pfn,
+					  uint64_t *ret_pfn);
+
 /** Free all pages in [pfn, pfn + nr_pages), or none: MHP_EINVAL when a frame there is not
  * allocated, or a page reaches beyond; MHP_EBUSY when one belongs to the engine. */
 int mhp_pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr_pages);

@@ -93,22 +93,38 @@ is_scattered(const struct mhp_region *region, uint64_t window, uint64_t end)
 	return !mhp__frames_held(region, page, MHP__HUGE_PAGES);
 }
 
+/* A large page of this device: any other memory that is free would not help. */
+static int
+take_of_device(struct mhp_region *region, const struct mhp__file *file, uint64_t page,
+	       uint64_t *ret_pfn)
+{
+	const struct mhp__space *space = region->space;
+	const uint64_t frames = space->block_bytes >> MHP__PAGE_SHIFT;
+	struct mhp_page_req req = {
+		.cookie = mhp__page_address(region, page), .owner = region->owner,
+		.order = MHP__HUGE_ORDER, .node = MHP_NODE_ANY,
+	};
+	uint16_t file1 = (uint16_t)(file - space->file + 1);
+	int err = MHP_ENOMEM;
+	for (uint32_t block = 0, seen = 0; err != 0 && seen < file->nr_blocks; block++) {
+		if (space->slot[block].file1 != file1)
+			continue;
+		seen++;
+		err = mhp_pages_alloc_within(region->m, req, MHP__HUGE_PAGES, block * frames,
+					     (block + 1) * frames, ret_pfn);
+	}
+	return err;
+}
+
 /* Give a window one large page of its device, if there is one. */
 static void
 heal(struct mhp_region *region, uint64_t window)
 {
 	uint64_t page = window * MHP__HUGE_PAGES, pfn, offset;
-	struct mhp_page_req req = {
-		.cookie = mhp__page_address(region, page), .owner = region->owner,
-		.order = MHP__HUGE_ORDER, .node = MHP_NODE_ANY,
-	};
-	if (mhp_page_alloc(region->m, req, &pfn) != 0)
+	const struct mhp__file *file =
+		mhp__frame_file(region->space, mhp__entry_pfn(region->entry[page]), &offset);
+	if (take_of_device(region, file, page, &pfn) != 0)
 		return;
-	if (mhp__frame_file(region->space, pfn, &offset) !=
-	    mhp__frame_file(region->space, mhp__entry_pfn(region->entry[page]), &offset)) {
-		(void)mhp_page_free(region->m, pfn);
-		return;
-	}
 	mhp__frames_split(region, page);
 	mhp__frames_split(region, page + MHP__HUGE_PAGES);
 	mhp__frames_give(region, page, MHP__HUGE_PAGES);

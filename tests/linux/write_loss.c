@@ -34,7 +34,7 @@
 #define BLOCK (4UL << 20)
 #define NR_RAM 3U
 #define NR_DEVICE 4U
-#define SETTLED_MS 500U
+#define SETTLED_MS 60000U
 #define ADDS_BETWEEN 1000U
 #define SIZE (8UL << 20)
 
@@ -183,18 +183,21 @@ empty(struct mhp *m, uint32_t first, uint32_t count)
 	return err;
 }
 
-/* What is only numbered after the device goes there soon, as a rule: a window that stays where it
- * is has lost nothing, and too few that move are found by move_all(). */
-static void
+/* What is only numbered after the device goes there soon: there is room for all of it. */
+static int
 await_settled(struct mhp_pool *pool, struct mhp_pool_stats *stats)
 {
 	for (unsigned ms = 0; ms < SETTLED_MS; ms++) {
 		struct timespec pause = { 0, 1000000 };
 		mhp_pool_get_stats(pool, stats);
 		if (stats->settled_bytes == stats->committed_bytes)
-			return;
+			return 0;
 		nanosleep(&pause, NULL);
 	}
+	fprintf(stderr, "%llu of %llu bytes are on the device\n",
+		(unsigned long long)stats->settled_bytes,
+		(unsigned long long)stats->committed_bytes);
+	return MHP_EAGAIN;
 }
 
 /* To the device and back, until enough pages have moved. */
@@ -207,7 +210,7 @@ move_all(struct mhp_pool *pool, uint64_t pages_wanted, time_t deadline)
 		let_them_write();
 		int err = empty(m, 0, NR_RAM);
 		if (err == 0)
-			await_settled(pool, &stats);
+			err = await_settled(pool, &stats);
 		let_them_write();
 		if (err == 0)
 			err = empty(m, NR_RAM, NR_DEVICE);
