@@ -27,9 +27,9 @@ int main(void) { return puts(mhp_version_text()) < 0; }
 END
 cat >"$dir/use.sh" <<'END'
 set -eu
-cd "$HOME/src" && make install PREFIX="$HOME/memplug"
+cd "$HOME/src" && make install PREFIX="$HOME/.local"
 cd "$HOME"
-export PKG_CONFIG_PATH=$HOME/memplug/lib/pkgconfig LD_LIBRARY_PATH=$HOME/memplug/lib
+export PKG_CONFIG_PATH=$HOME/.local/lib/pkgconfig LD_LIBRARY_PATH=$HOME/.local/lib
 cc hello.c $(pkg-config --cflags --libs memplug) -o hello
 ./hello
 END
