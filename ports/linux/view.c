@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "lines.h"
 #include "view.h"
 
 /* How much is looked at behind a range, and how long that holds. */
@@ -33,35 +34,6 @@ struct query {
 #define RIGHTS_READ_WRITE 3U
 #define RIGHTS_EXEC 4U
 
-/* What is read so far of the text, line by line. */
-struct lines {
-	int fd;
-	size_t used, at;
-	char text[4096];
-};
-
-static char *
-next_line(struct lines *lines)
-{
-	for (;;) {
-		char *start = lines->text + lines->at;
-		char *end = memchr(start, '\n', lines->used - lines->at);
-		if (end != NULL) {
-			*end = 0;
-			lines->at = (size_t)(end + 1 - lines->text);
-			return start;
-		}
-		lines->used -= lines->at;
-		memmove(lines->text, start, lines->used);
-		lines->at = 0;
-		ssize_t got = read(lines->fd, lines->text + lines->used,
-				   sizeof(lines->text) - lines->used);
-		if (got <= 0)
-			return NULL;
-		lines->used += (size_t)got;
-	}
-}
-
 /* The first flag that we did not set, in words; NULL: there is none. */
 static const char *
 strange_flag(const char *flags)
@@ -73,6 +45,7 @@ strange_flag(const char *flags)
 		{ "rd", NULL }, { "wr", NULL }, { "mr", NULL }, { "mw", NULL }, { "me", NULL },
 		{ "ms", NULL }, { "sh", NULL }, { "nr", NULL }, { "sd", NULL }, { "hg", NULL },
 		{ "ac", NULL }, { "ht", NULL }, { "de", NULL }, { "mm", NULL },
+		{ "rr", NULL }, { "sr", NULL }, /* means nothing here; sample.c's for a moment */
 		{ "lo", "locked by mlock" }, { "wf", "marked MADV_WIPEONFORK" },
 		{ "dc", "marked MADV_DONTFORK" }, { "nh", "marked MADV_NOHUGEPAGE" },
 		{ "dd", "marked MADV_DONTDUMP" }, { "mg", "marked MADV_MERGEABLE" },
@@ -97,12 +70,12 @@ strange_flag(const char *flags)
 
 /* One mapping; its line begins with its addresses and its rights. */
 static const char *
-strange_mapping(struct lines *lines, const char *rights)
+strange_mapping(struct mhp__lines *lines, const char *rights)
 {
 	if (strncmp(rights, "rw-", 3) != 0)
 		return rights[0] == '-' ? "made inaccessible by mprotect"
 					: "made read-only by mprotect";
-	for (char *line; (line = next_line(lines)) != NULL;)
+	for (char *line; (line = mhp__lines_next(lines)) != NULL;)
 		if (strncmp(line, "VmFlags: ", 9) == 0)
 			return strange_flag(line + 9);
 	return "of unknown state";
@@ -112,12 +85,12 @@ strange_mapping(struct lines *lines, const char *rights)
 static uintptr_t
 look(uintptr_t start, uintptr_t end, const char **ret_strange)
 {
-	struct lines lines = { .fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC) };
+	struct mhp__lines lines = { .fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC) };
 	uintptr_t next = start;
 	*ret_strange = lines.fd < 0 ? "of unknown state" : NULL;
 	if (lines.fd < 0)
 		return start;
-	for (char *line; next < end && (line = next_line(&lines)) != NULL;) {
+	for (char *line; next < end && (line = mhp__lines_next(&lines)) != NULL;) {
 		unsigned long from, to;
 		char rights[8];
 		if (sscanf(line, "%lx-%lx %7s", &from, &to, rights) != 3 || to <= next)

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tier.h - which windows shall go to another node, decided from what looks at them have found.
+ *
+ * A look says how many of the parts of a window were used within a known time. Windows that are
+ * looked at together are compared with each other: what is used more changes places with what is
+ * used less and lies nearer. Pure: no memory, no clock, no randomness, no pool.
+ */
+#ifndef MHP_LINUX_TIER_H
+#define MHP_LINUX_TIER_H
+
+#include <memplug/linux.h>
+
+/* What is known of a window. All-zero: nothing. */
+struct mhp__heat {
+	float rate;                    /* uses a second */
+	uint16_t looks;                /* since it came to its node; saturates */
+	uint8_t idle;                  /* looks in a row that found no use; saturates */
+	bool full;                     /* the last found all used: the rate is a lower bound */
+};
+
+/* How many are looked at together. */
+#define MHP__TIER_WINDOWS 64U
+#define MHP__TIER_NODES 16U
+
+/* A window that was looked at. */
+struct mhp__tier_window {
+	struct mhp__heat *heat;
+	uint64_t pages;
+	uint8_t node;
+};
+
+struct mhp__tier_node {
+	int rank;                      /* 0 is the nearest */
+	uint64_t pages, free_pages;    /* pages 0: there is no such node */
+};
+
+enum mhp__tier_reason {
+	MHP__TIER_USED,                /* up: it is used, and there is room */
+	MHP__TIER_USED_MORE,           /* up: it is used more than what makes room for it */
+	MHP__TIER_USED_LESS,           /* down: it makes room for what is used more */
+	MHP__TIER_IDLE,                /* down: it is not used, and the node is almost full */
+	MHP__TIER_REASONS,
+};
+
+struct mhp__tier_move {
+	unsigned window;               /* index of those looked at */
+	uint8_t node;                  /* where to */
+	uint8_t reason;
+	bool follows;                  /* only if the move before it was made */
+};
+
+/* A look found used of nr parts used within over_ns. */
+void mhp__tier_note(struct mhp__heat *heat, unsigned used, unsigned nr, uint64_t over_ns);
+/* The window has come to another node. */
+void mhp__tier_moved(struct mhp__heat *heat);
+/* How long the next look shall wait between forgetting and looking, after one that waited over_ns
+ * for these windows. */
+uint64_t mhp__tier_wait(const struct mhp__tier_window *window, unsigned nr, uint64_t over_ns);
+
+#define MHP__TIER_WAIT_MIN_NS UINT64_C(2000000)
+#define MHP__TIER_WAIT_MAX_NS UINT64_C(512000000)
+
+/*
+ * Choose moves of at most max_pages together, in the order in which they can be made, of at most
+ * MHP__TIER_WINDOWS windows; node[] is updated as if all were made. move has room for as many as
+ * there are windows. Returns how many.
+ */
+unsigned mhp__tier_choose(const struct mhp__tier_window *window, unsigned nr,
+			  struct mhp__tier_node node[MHP__TIER_NODES], uint64_t max_pages,
+			  struct mhp__tier_move *move);
+
+/* The reason as the end of a sentence. */
+const char *mhp__tier_reason_text(enum mhp__tier_reason reason);
+
+#endif

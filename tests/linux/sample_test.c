@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sample_test.c - what is seen of uses of memory, and that looking changes nothing.
+ *
+ * Each case makes a few windows of memory whose bytes say which page they are, forgets what the
+ * kernel knows of their use, uses some pages, and looks. The figures are exact: nobody else uses
+ * the memory, and no page of it is huge unless a case says so.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../../ports/linux/sample.h"
+#include "../test.h"
+
+#define PAGE UINT64_C(4096)
+#define WINDOW (UINT64_C(2) << 20)
+#define WINDOWS 8U
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+/* Memory for some windows, each byte of it the number of its page. */
+static unsigned char *
+make_memory(bool shared)
+{
+	int flags = MAP_ANONYMOUS | MAP_NORESERVE | (shared ? MAP_SHARED : MAP_PRIVATE);
+	unsigned char *all = mmap(NULL, (WINDOWS + 1) * WINDOW, PROT_READ | PROT_WRITE, flags, -1,
+				  0);
+	CHECK(all != MAP_FAILED);
+	unsigned char *base = all + (WINDOW - (uintptr_t)all % WINDOW);
+	madvise(base, WINDOWS * WINDOW, MADV_NOHUGEPAGE);
+	for (uint64_t page = 0; page < WINDOWS * WINDOW / PAGE; page++)
+		memset(base + page * PAGE, (int)page, PAGE);
+	return base;
+}
+
+static void
+check_memory(const unsigned char *base)
+{
+	for (uint64_t page = 0; page < WINDOWS * WINDOW / PAGE; page++)
+		CHECK_EQ(base[page * PAGE + page % PAGE], (unsigned char)page);
+}
+
+static void
+make_looks(struct mhp__look *look, const unsigned char *base, bool shared)
+{
+	for (unsigned i = 0; i < WINDOWS; i++)
+		look[i] = (struct mhp__look){ .start = (uintptr_t)base + i * WINDOW,
+					      .size = WINDOW, .shared = shared };
+}
+
+static unsigned
+count_mappings(void)
+{
+	unsigned nr = 0;
+	FILE *maps = fopen("/proc/self/maps", "r");
+	for (int c; maps != NULL && (c = fgetc(maps)) != EOF;)
+		nr += c == '\n';
+	if (maps != NULL)
+		fclose(maps);
+	return nr;
+}
+
+static void
+read_page(const unsigned char *base, unsigned window, unsigned page)
+{
+	(void)*(const volatile unsigned char *)(base + window * WINDOW + page * PAGE);
+}
+
+/* R64: neighbours are told apart, reads are seen, no mapping and no byte changes. */
+TEST(see__ordinary_memory__pages_that_were_used_and_nothing_changes)
+{
+	unsigned char *base = make_memory(false);
+	struct mhp__look look[WINDOWS];
+	make_looks(look, base, false);
+	unsigned before = count_mappings();
+	for (unsigned i = 0; i < WINDOWS; i++)
+		CHECK(mhp__sample_forget(&look[i]));
+	for (unsigned i = 0; i < 40; i++)
+		read_page(base, 2, i * 11);
+	base[3 * WINDOW + 5 * PAGE] = base[3 * WINDOW];
+	mhp__sample_see(look, WINDOWS);
+	CHECK_EQ(count_mappings(), before);
+	for (unsigned i = 0; i < WINDOWS; i++) {
+		CHECK_EQ(look[i].parts, 512);
+		CHECK_EQ(look[i].used, i == 2 ? 40 : i == 3 ? 2 : 0);
+		CHECK_CMP(look[i].over_ns, >, 0);
+	}
+	base[3 * WINDOW + 5 * PAGE] = (unsigned char)(3 * 512 + 5);
+	check_memory(base);
+}
+
+/* R64 */
+TEST(see__shared_mapping__parts_that_were_used_and_nothing_changes)
+{
+	unsigned char *base = make_memory(true);
+	struct mhp__look look[WINDOWS];
+	make_looks(look, base, true);
+	for (unsigned i = 0; i < WINDOWS; i++)
+		CHECK(mhp__sample_forget(&look[i]));
+	for (unsigned i = 0; i < 7; i++)
+		read_page(base, 2, i * 64 + 1);
+	base[3 * WINDOW] = base[3 * WINDOW + 1];
+	mhp__sample_see(look, WINDOWS);
+	for (unsigned i = 0; i < WINDOWS; i++) {
+		CHECK_EQ(look[i].parts, 32);
+		CHECK_EQ(look[i].used, i == 2 ? 7 : i == 3 ? 1 : 0);
+	}
+	check_memory(base);
+}
+
+/* R64: what is not what its entry says is left alone, since dropping it would lose it. */
+TEST(forget__private_memory_taken_for_shared__refused_and_data_stays)
+{
+	unsigned char *base = make_memory(false);
+	struct mhp__look look[WINDOWS];
+	make_looks(look, base, true);
+	for (unsigned i = 0; i < WINDOWS; i++)
+		CHECK(!mhp__sample_forget(&look[i]));
+	mhp__sample_see(look, WINDOWS);
+	for (unsigned i = 0; i < WINDOWS; i++)
+		CHECK_EQ(look[i].parts, 0);
+	check_memory(base);
+}
+
+/* R64 */
+TEST(forget__locked_or_unmapped__refused)
+{
+	unsigned char *base = make_memory(true);
+	struct mhp__look look[WINDOWS];
+	make_looks(look, base, true);
+	if (mlock(base, PAGE) == 0)
+		CHECK(!mhp__sample_forget(&look[0]));
+	munmap(base + WINDOW, WINDOW);
+	look[1].shared = false;
+	CHECK(!mhp__sample_forget(&look[1]));
+}
+
+/* R64: one use sets a huge entry, so that a huge page has one part. */
+TEST(see__ordinary_huge_page__one_part)
+{
+	unsigned char *base = make_memory(false);
+	struct mhp__look look[WINDOWS];
+	make_looks(look, base, false);
+	madvise(base, WINDOWS * WINDOW, MADV_HUGEPAGE);
+	if (madvise(base, WINDOWS * WINDOW, MADV_COLLAPSE) != 0)
+		test_skip("the kernel makes no huge pages here (MADV_COLLAPSE)");
+	for (unsigned i = 0; i < WINDOWS; i++)
+		CHECK(mhp__sample_forget(&look[i]));
+	read_page(base, 1, 100);
+	mhp__sample_see(look, WINDOWS);
+	for (unsigned i = 0; i < WINDOWS; i++) {
+		CHECK_EQ(look[i].parts, 1);
+		CHECK_EQ(look[i].used, i == 1);
+	}
+	check_memory(base);
+}

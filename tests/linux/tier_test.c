@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tier_test.c - the policy of tiering on accesses that are drawn, not made: no memory moves.
+ *
+ * 512 windows, a quarter of them near, which are used by Zipf's law with exponent 0.99. A look sees
+ * what a look at real memory sees: the parts of a window that were used, 512 of them near and 32
+ * far. Everything is drawn from a fixed seed, so a case does the same each time.
+ */
+#include <stdlib.h>
+
+#include "../../ports/linux/tier.h"
+#include "../test.h"
+
+#define WINDOWS 512U
+#define NEAR 128U
+#define SPARE 16U                      /* windows of room on the far node */
+#define PAGES 512U                     /* of a window */
+#define DRAWS 20000U                   /* accesses within a look */
+#define LOOK_NS UINT64_C(10000000)
+#define MINUTE 120U                    /* looks, at two a second */
+#define LIMIT (32U * PAGES)            /* pages that may move after a look: 128 MiB/s */
+
+struct world {
+	uint64_t seed;
+	double sum[WINDOWS];           /* of the weights of ranks up to this one */
+	unsigned window[WINDOWS];      /* by rank */
+	unsigned rank[WINDOWS];
+	uint8_t node[WINDOWS];         /* 0: near */
+	struct mhp__heat heat[WINDOWS];
+	unsigned next[2];              /* where the next look at a node begins */
+	uint64_t moved_pages;
+	unsigned most_pages;           /* after one look */
+	unsigned reasons[MHP__TIER_REASONS];
+};
+
+static uint32_t
+draw(struct world *w)
+{
+	w->seed = w->seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (uint32_t)(w->seed >> 33);
+}
+
+/* Ranks in random order over the windows. */
+static void
+shuffle(struct world *w)
+{
+	for (unsigned i = 0; i < WINDOWS; i++)
+		w->window[i] = i;
+	for (unsigned i = WINDOWS - 1; i > 0; i--) {
+		unsigned other = draw(w) % (i + 1), held = w->window[i];
+		w->window[i] = w->window[other];
+		w->window[other] = held;
+	}
+	for (unsigned i = 0; i < WINDOWS; i++)
+		w->rank[w->window[i]] = i;
+}
+
+/* 1/n^0.99 without the mathematical library: n^0.01 = 1 + ln(n)/100 + ..., and 1/n * that. */
+static double
+weight(unsigned n)
+{
+	double ln = 0;
+	for (unsigned i = 2; i <= n; i++)
+		ln += 1.0 / i + 1.0 / (2.0 * i * (i - 1)); /* ln i - ln (i - 1), nearly */
+	return (1 + ln / 100 + ln * ln / 20000) / n;
+}
+
+static struct world *
+begin(uint64_t seed)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	w->seed = seed;
+	for (unsigned i = 0; i < WINDOWS; i++) {
+		w->sum[i] = (i != 0 ? w->sum[i - 1] : 0) + weight(i + 1);
+		w->node[i] = i % 4 != 0;
+	}
+	shuffle(w);
+	return w;
+}
+
+static double
+near_share(const struct world *w)
+{
+	double near = 0;
+	for (unsigned i = 0; i < WINDOWS; i++)
+		near += w->node[i] == 0 ? weight(w->rank[i] + 1) : 0;
+	return near / w->sum[WINDOWS - 1];
+}
+
+/* What one who knows how often each window is used gets. */
+static double
+oracle_share(const struct world *w)
+{
+	return w->sum[NEAR - 1] / w->sum[WINDOWS - 1];
+}
+
+static unsigned
+access_window(struct world *w)
+{
+	double at = draw(w) / 2147483648.0 * w->sum[WINDOWS - 1];
+	unsigned low = 0, high = WINDOWS - 1;
+	while (low < high) {
+		unsigned middle = (low + high) / 2;
+		if (w->sum[middle] < at)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return w->window[low];
+}
+
+/* The windows that are looked at now: half of them near. Returns how many. */
+static unsigned
+choose_batch(struct world *w, unsigned *batch)
+{
+	unsigned nr = 0;
+	for (unsigned node = 0; node < 2; node++)
+		for (unsigned tries = 0, got = 0; tries < WINDOWS && got < MHP__TIER_WINDOWS / 2;
+		     tries++, w->next[node] = (w->next[node] + 1) % WINDOWS)
+			if (w->node[w->next[node]] == node) {
+				batch[nr++] = w->next[node];
+				got++;
+			}
+	return nr;
+}
+
+static void
+look(struct world *w, const unsigned *batch, unsigned nr, unsigned draws)
+{
+	static bool used[WINDOWS][PAGES];
+	memset(used, 0, sizeof(used));
+	for (unsigned i = 0; i < draws; i++)
+		used[access_window(w)][draw(w) % PAGES] = true;
+	for (unsigned i = 0; i < nr; i++) {
+		unsigned parts = w->node[batch[i]] == 0 ? PAGES : PAGES / 16, seen = 0;
+		for (unsigned part = 0; part < parts; part++) {
+			bool any = false;
+			for (unsigned p = 0; p < PAGES / parts; p++)
+				any |= used[batch[i]][part * (PAGES / parts) + p];
+			seen += any;
+		}
+		mhp__tier_note(&w->heat[batch[i]], seen, parts, LOOK_NS);
+	}
+}
+
+static void
+decide(struct world *w, const unsigned *batch, unsigned nr, uint64_t limit)
+{
+	struct mhp__tier_window seen[MHP__TIER_WINDOWS];
+	struct mhp__tier_move move[MHP__TIER_WINDOWS];
+	struct mhp__tier_node node[MHP__TIER_NODES] = {
+		{ 0, NEAR * PAGES, NEAR * PAGES },
+		{ 1, (WINDOWS - NEAR + SPARE) * PAGES, (WINDOWS - NEAR + SPARE) * PAGES } };
+	unsigned pages = 0;
+	for (unsigned i = 0; i < WINDOWS; i++)
+		node[w->node[i]].free_pages -= PAGES;
+	for (unsigned i = 0; i < nr; i++)
+		seen[i] = (struct mhp__tier_window){ &w->heat[batch[i]], PAGES, w->node[batch[i]] };
+	unsigned nr_moves = mhp__tier_choose(seen, nr, node, limit, move);
+	for (unsigned i = 0; i < nr_moves; i++) {
+		unsigned window = batch[move[i].window];
+		w->node[window] = move[i].node;
+		mhp__tier_moved(&w->heat[window]);
+		w->reasons[move[i].reason]++;
+		pages += PAGES;
+	}
+	w->moved_pages += pages;
+	w->most_pages = pages > w->most_pages ? pages : w->most_pages;
+}
+
+static void
+run(struct world *w, unsigned looks, unsigned draws, uint64_t limit)
+{
+	unsigned batch[MHP__TIER_WINDOWS];
+	for (unsigned i = 0; i < looks; i++) {
+		unsigned nr = choose_batch(w, batch);
+		look(w, batch, nr, draws);
+		decide(w, batch, nr, limit);
+	}
+}
+
+/* R64 */
+TEST(choose__zipf_a_quarter_near__within_a_minute_near_share_is_the_oracles)
+{
+	for (uint64_t seed = 1; seed <= 5; seed++) {
+		struct world *w = begin(seed);
+		CHECK(near_share(w) < 0.5 * oracle_share(w));
+		run(w, MINUTE, DRAWS, LIMIT);
+		CHECK(near_share(w) >= 0.95 * oracle_share(w));
+		free(w);
+	}
+}
+
+/* R64: once it is done, it stops. */
+TEST(choose__nothing_changes__few_windows_move_any_more)
+{
+	struct world *w = begin(6);
+	run(w, MINUTE, DRAWS, LIMIT);
+	w->moved_pages = 0;
+	run(w, MINUTE, DRAWS, LIMIT);
+	CHECK_CMP(w->moved_pages, <=, 64 * PAGES);
+	CHECK(near_share(w) >= 0.98 * oracle_share(w));
+	free(w);
+}
+
+/* R64: windows that are used alike have no reason to move. */
+TEST(choose__all_used_alike__almost_nothing_moves)
+{
+	struct world *w = begin(7);
+	for (unsigned i = 0; i < WINDOWS; i++)
+		w->sum[i] = i + 1;
+	run(w, MINUTE, DRAWS, LIMIT);
+	CHECK_CMP(w->moved_pages, <=, WINDOWS / 4 * PAGES);
+	free(w);
+}
+
+/* R64 */
+TEST(choose__the_hot_set_shifts__is_followed)
+{
+	struct world *w = begin(8);
+	run(w, MINUTE, DRAWS, LIMIT);
+	for (unsigned shift = 0; shift < 3; shift++) {
+		shuffle(w);
+		CHECK(near_share(w) < 0.7 * oracle_share(w));
+		run(w, MINUTE, DRAWS, LIMIT);
+		CHECK(near_share(w) >= 0.95 * oracle_share(w));
+	}
+	free(w);
+}
+
+/* R64: a program that does little is followed, too: most windows are found unused. */
+TEST(choose__few_accesses_in_a_look__near_share_still_rises)
+{
+	struct world *w = begin(9);
+	run(w, 2 * MINUTE, 200, LIMIT);
+	CHECK(near_share(w) >= 0.80 * oracle_share(w));
+	free(w);
+}
+
+/* R64 */
+TEST(choose__limit__never_more_moves_than_it_allows)
+{
+	struct world *w = begin(10);
+	run(w, MINUTE, DRAWS, 4 * PAGES);
+	CHECK_CMP(w->most_pages, <=, 4 * PAGES);
+	CHECK_CMP(w->moved_pages, >, 0);
+	free(w);
+	w = begin(10);
+	run(w, MINUTE, DRAWS, 0);
+	CHECK_EQ(w->moved_pages, 0);
+	free(w);
+}
+
+/* ---- single decisions ---- */
+
+static struct mhp__heat
+heat_of(float rate, uint8_t idle)
+{
+	return (struct mhp__heat){ .rate = rate, .looks = 4, .idle = idle };
+}
+
+/* Two windows, the first of them near, on nodes with this much free. */
+static unsigned
+choose_two(struct mhp__heat first, struct mhp__heat second, uint64_t near_free, uint64_t far_free,
+	   struct mhp__tier_move *move)
+{
+	struct mhp__tier_window window[2] = { { &first, PAGES, 0 }, { &second, PAGES, 1 } };
+	struct mhp__tier_node node[MHP__TIER_NODES] = { { 0, 64 * PAGES, near_free },
+							 { 1, 64 * PAGES, far_free } };
+	return mhp__tier_choose(window, 2, node, 64 * PAGES, move);
+}
+
+/* R64 */
+TEST(choose__far_one_is_used_more__they_change_places_the_one_with_room_first)
+{
+	struct mhp__tier_move move[2];
+	CHECK_EQ(choose_two(heat_of(10, 0), heat_of(20, 0), 0, PAGES, move), 2);
+	CHECK_EQ(move[0].window, 0);
+	CHECK_EQ(move[0].node, 1);
+	CHECK_EQ(move[0].reason, MHP__TIER_USED_LESS);
+	CHECK_EQ(move[1].window, 1);
+	CHECK_EQ(move[1].node, 0);
+	CHECK(move[1].follows && !move[0].follows);
+	CHECK_EQ(choose_two(heat_of(10, 0), heat_of(20, 0), PAGES, 0, move), 2);
+	CHECK_EQ(move[0].window, 1);
+	CHECK_EQ(choose_two(heat_of(10, 0), heat_of(20, 0), 0, 0, move), 0);
+}
+
+/* R64 */
+TEST(choose__far_one_is_hardly_used_more__both_stay)
+{
+	struct mhp__tier_move move[2];
+	CHECK_EQ(choose_two(heat_of(10, 0), heat_of(12, 0), 0, PAGES, move), 0);
+}
+
+/* R64 */
+TEST(choose__idle__goes_down_only_when_its_node_is_almost_full)
+{
+	struct mhp__tier_move move[2];
+	CHECK_EQ(choose_two(heat_of(0, 3), heat_of(0, 3), PAGES, PAGES, move), 1);
+	CHECK_EQ(move[0].window, 0);
+	CHECK_EQ(move[0].reason, MHP__TIER_IDLE);
+	CHECK_EQ(choose_two(heat_of(0, 2), heat_of(0, 3), PAGES, PAGES, move), 0);
+	CHECK_EQ(choose_two(heat_of(0, 3), heat_of(0, 3), 32 * PAGES, PAGES, move), 0);
+	CHECK_EQ(choose_two(heat_of(0, 3), heat_of(0, 3), PAGES, 0, move), 0);
+}
+
+/* R64 */
+TEST(choose__used_and_room_near__comes_up_by_itself_but_leaves_some_free)
+{
+	struct mhp__tier_move move[2];
+	CHECK_EQ(choose_two(heat_of(10, 0), heat_of(1, 0), 3 * PAGES, 0, move), 1);
+	CHECK_EQ(move[0].window, 1);
+	CHECK_EQ(move[0].reason, MHP__TIER_USED);
+	CHECK_EQ(choose_two(heat_of(10, 0), heat_of(1, 0), 2 * PAGES, 0, move), 0);
+}
+
+/* R64: how often it was used is not known, only that it was often. */
+TEST(choose__near_one_was_used_all_over__does_not_make_room)
+{
+	struct mhp__tier_move move[2];
+	struct mhp__heat full = heat_of(10, 0);
+	full.full = true;
+	CHECK_EQ(choose_two(full, heat_of(1000, 0), 0, PAGES, move), 0);
+}
+
+/* R64 */
+TEST(choose__came_just_now__stays_until_it_was_looked_at_twice)
+{
+	struct mhp__tier_move move[2];
+	struct mhp__heat cold = heat_of(0, 0), hot = heat_of(1000, 0);
+	mhp__tier_moved(&cold);
+	CHECK_EQ(choose_two(cold, hot, 0, PAGES, move), 0);
+	mhp__tier_note(&cold, 0, PAGES, LOOK_NS);
+	CHECK_EQ(choose_two(cold, hot, 0, PAGES, move), 0);
+	mhp__tier_note(&cold, 0, PAGES, LOOK_NS);
+	CHECK_EQ(choose_two(cold, hot, 0, PAGES, move), 2);
+}
+
+TEST(note__parts_of_different_size__give_the_same_rate)
+{
+	struct mhp__heat small = { 0 }, large = { 0 };
+	mhp__tier_note(&small, 60, 512, 1000000); /* 64 draws hit about 60 of 512 parts */
+	mhp__tier_note(&large, 28, 32, 1000000);  /* and about 28 of 32 */
+	CHECK(small.rate > 60000 && small.rate < 68000);
+	CHECK(large.rate > 60000 && large.rate < 68000);
+}
+
+/* The wait follows how much the program does, within bounds. */
+TEST(wait__all_used_or_none__gets_shorter_or_longer_within_bounds)
+{
+	struct mhp__heat full = { .full = true }, idle = { .idle = 1 }, some = { 0 };
+	struct mhp__tier_window window = { &full, PAGES, 0 };
+	CHECK_EQ(mhp__tier_wait(&window, 1, 8000000), 4000000);
+	CHECK_EQ(mhp__tier_wait(&window, 1, 1), MHP__TIER_WAIT_MIN_NS);
+	window.heat = &idle;
+	CHECK_EQ(mhp__tier_wait(&window, 1, 8000000), 16000000);
+	CHECK_EQ(mhp__tier_wait(&window, 1, MHP__TIER_WAIT_MAX_NS), MHP__TIER_WAIT_MAX_NS);
+	window.heat = &some;
+	CHECK_EQ(mhp__tier_wait(&window, 1, 8000000), 8000000);
+}
