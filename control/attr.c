@@ -179,6 +179,8 @@ store(struct mhp__out *out, const struct mhp__fields *fields, bool as_file)
 		return;
 	}
 	named.subject.as_file = as_file;
+	/* One zero byte at the end ends a word as a newline does. */
+	named.subject.is_cut = fields->value[MHP__F_VALUE].length > strlen(value) + 1;
 	int err = named.attrs->store(&named.subject, value, &text);
 	if (err == 0)
 		mhp__out(out, "{}\n");

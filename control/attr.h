@@ -22,6 +22,7 @@ enum mhp__place {
 struct mhp__subject {
 	struct mhp_block_info info;    /* of a block */
 	bool as_file;                  /* as the kernel writes and reads it, where that differs */
+	bool is_cut;                   /* more was written, behind a zero byte */
 	int client_fd;
 };
 
@@ -66,8 +67,11 @@ int mhp__store_async(const struct mhp__subject *subject, const char *value,
 		     struct mhp_text *reterr);
 int mhp__store_control(const struct mhp__subject *subject, const char *value,
 		       struct mhp_text *reterr);
-/* What may be written to a uevent file: the index of its first word in mhp__announce_words[]; -1 */
-int mhp__uevent_parse(const char *value);
+/* What may be written to a uevent file (announce.c): the index of its first word in
+ * mhp__announce_words[], or -1; *ret_rest: the UUID and what follows it, or "". */
+int mhp__uevent_parse(const char *value, const char **ret_rest);
+/* Announce it: 0, MHP_EINVAL, MHP_ENOMEM (it is too long to keep), or as mhp_block_announce(). */
+int mhp__announce(uint32_t block, const char *value);
 
 /* A device's files, at a place; the kernel's power management has nothing to do for memory. */
 #define MHP__POWER_ATTRS(place)                                                                    \

@@ -10,7 +10,6 @@
 #include <stdio.h>
 
 #include "attr.h"
-#include "events.h"
 #include "leave.h"
 
 static int
@@ -137,10 +136,8 @@ show_phys_index(const struct mhp__subject *subject, char *text, size_t size)
 static int
 store_uevent(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
 {
-	int word = mhp__uevent_parse(value);
 	(void)reterr;
-	return word < 0 ? MHP_EINVAL
-			: mhp_block_announce(mhp__control.m, subject->info.block, (unsigned)word);
+	return subject->is_cut ? MHP_EINVAL : mhp__announce(subject->info.block, value);
 }
 
 /* ---- ours ---- */

@@ -71,8 +71,9 @@ store_auto_online(const struct mhp__subject *subject, const char *value, struct 
 static int
 store_uevent(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
 {
-	(void)subject, (void)reterr;
-	return mhp__uevent_parse(value) < 0 ? MHP_EINVAL : 0;
+	const char *rest;
+	(void)reterr;
+	return subject->is_cut || mhp__uevent_parse(value, &rest) < 0 ? MHP_EINVAL : 0;
 }
 
 /* The address of a page, as its pfn, and the block that it is in, which may be absent. */
@@ -105,7 +106,7 @@ store_soft_offline(const struct mhp__subject *subject, const char *value, struct
 	if (info.state != MHP_ONLINE)
 		return MHP_EIO;
 	if (mhp_frame_peek(mhp__control.m, pfn).state == MHP_FRAME_METADATA)
-		return -ENOTRECOVERABLE;
+		return MHP_EIO;
 	err = mhp_bad_add(mhp__control.m, pfn);
 	return err == MHP_EHWPOISON ? 0 : err;
 }

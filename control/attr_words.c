@@ -14,9 +14,6 @@
 #include <string.h>
 
 #include "attr.h"
-#include "events.h"
-
-#define UUID_CHARS 36U
 
 static bool
 is_word(const char *value, const char *word)
@@ -78,58 +75,6 @@ mhp__word_number(const struct mhp__subject *subject, const char *value, uint64_t
 		return c_number(value, max, ret_number);
 	int err = mhp_number_parse(value, max, ret_number);
 	return err == MHP_EOVERFLOW ? -ERANGE : err;
-}
-
-/* ---- uevent: WORD [UUID [KEY=VALUE]...] ---- */
-
-static bool
-is_uuid(const char *text)
-{
-	for (unsigned i = 0; i < UUID_CHARS; i++) {
-		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-		if (dash ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
-			return false;
-	}
-	return true;
-}
-
-/* The end of what starts with a letter or digit and goes on with them; NULL: there is none. */
-static const char *
-skip_name(const char *text)
-{
-	const char *end = text;
-	while (isalnum((unsigned char)*end))
-		end++;
-	return end != text ? end : NULL;
-}
-
-static bool
-are_arguments(const char *text)
-{
-	while (*text == ' ') {
-		text = skip_name(text + 1);
-		if (text == NULL || *text != '=')
-			return false;
-		text = skip_name(text + 1);
-		if (text == NULL)
-			return false;
-	}
-	return *text == 0 || strcmp(text, "\n") == 0;
-}
-
-int
-mhp__uevent_parse(const char *value)
-{
-	for (int i = 0; i < (int)MHP__ANNOUNCE_WORDS; i++) {
-		const char *word = mhp__announce_words[i];
-		size_t length = strlen(word);
-		if (is_word(value, word))
-			return i;
-		if (strncmp(value, word, length) == 0 && value[length] == ' ')
-			return is_uuid(value + length + 1) &&
-			       are_arguments(value + length + 1 + UUID_CHARS) ? i : -1;
-	}
-	return -1;
 }
 
 /* ---- power, and files that never change ---- */

@@ -12,6 +12,8 @@
 #include "server.h"
 
 #define MHP__EVENTS 4096U              /* how far back the ring goes */
+#define MHP__EVENT_TEXT 256U
+_Static_assert(MHP__EVENT_TEXT >= MHP_WHY_TEXT, "what the engine says fits");
 
 /* An event with everything that it points to or that was true at that moment. */
 struct mhp__record {
@@ -20,7 +22,7 @@ struct mhp__record {
 	uint8_t memmap_switch;         /* POLICY: enum mhp_memmap_switch */
 	bool has_policy;               /* not before the pool was served */
 	char owner[MHP_OWNER_NAME_MAX + 1U]; /* of the page at pfn; or "" */
-	char text[MHP_WHY_TEXT];
+	char text[MHP__EVENT_TEXT];    /* of the page; ANNOUNCE: what came with the word */
 };
 
 /* ---- events.c ---- */
@@ -50,6 +52,14 @@ const char *mhp__event_zone(unsigned zone);
 extern const char *const mhp__event_places[3]; /* by enum mhp_placement */
 #define MHP__ANNOUNCE_WORDS 8U
 extern const char *const mhp__announce_words[MHP__ANNOUNCE_WORDS]; /* by flags of ANNOUNCE */
+
+/* ---- announce.c ---- */
+
+/* What came with the word, by flags of ANNOUNCE; only during the engine's callback. */
+const char *mhp__announced_text(uint32_t flags);
+void mhp__announced_members(struct mhp__out *out, const char *text);
+/* Nobody announces. */
+void mhp__announce_reset(void);
 
 /* ---- monitor.c ---- */
 

@@ -284,29 +284,3 @@ mhp__request_metrics(struct mhp__out *out, const struct mhp__fields *fields)
 	out_histograms(out);
 	mhp__out(out, "}\n");
 }
-
-void
-mhp__request_announce(struct mhp__out *out, const struct mhp__fields *fields)
-{
-	const char *action = mhp__text(fields, MHP__F_ACTION);
-	uint64_t block = mhp__number(fields, MHP__F_BLOCK);
-	struct mhp_block_info info;
-	unsigned word = 0;
-
-	while (word < MHP__ANNOUNCE_WORDS && strcmp(mhp__announce_words[word], action) != 0)
-		word++;
-	if (word == MHP__ANNOUNCE_WORDS) {
-		mhp__out_error(out, MHP_EINVAL, "'%s' is nothing that can be announced", action);
-		return;
-	}
-	int err = block > UINT32_MAX ? MHP_ENXIO
-				     : mhp_block_get(mhp__control.m, (uint32_t)block, &info);
-	if (err == 0 && info.generation > mhp__number(fields, MHP__F_AS_OF))
-		err = MHP_ENODEV;
-	if (err == 0)
-		err = mhp_block_announce(mhp__control.m, (uint32_t)block, word);
-	if (err != 0)
-		mhp__out_error(out, err, "there is no block %" PRIu64, block);
-	else
-		mhp__out(out, "{}\n");
-}

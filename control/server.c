@@ -154,6 +154,7 @@ begin(void *arg)
 	struct mhp_text *reterr = arg;
 	mhp__request_reset();
 	mhp__leave_reset();
+	mhp__announce_reset();
 	mhp__monitor_reset();
 	memset(served, 0, sizeof(served));
 	atomic_store(&control->stopping, false);

@@ -22,6 +22,8 @@ mhp_control_trace(void *trace_ctx, const struct mhp_event *event)
 	record.event.text = NULL;
 	if (event->text != NULL)
 		memcpy(record.text, event->text, strnlen(event->text, MHP_WHY_TEXT - 1));
+	if (event->kind == MHP_EV_ANNOUNCE)
+		strcpy(record.text, mhp__announced_text(event->flags));
 	if (m != NULL && event->pfn != MHP_PFN_NONE && event->cause != MHP_CAUSE_NONE) {
 		const char *owner = mhp_owner_name(m, event->owner);
 		memcpy(record.owner, owner, strnlen(owner, MHP_OWNER_NAME_MAX));

@@ -3,14 +3,15 @@
  * file.c - the contents of attribute files: open, read, write, release.
  *
  * As the kernel's: the mode holds for root, too; a file is read as one picture, which is taken anew
- * at offset 0; a write is one word, wherever it is written to, of which everything behind a zero
- * byte is ignored, but counted.
+ * wherever reading does not go on from where it was; a write is one word, wherever it is written
+ * to, of which the pool ignores everything behind a zero byte, though it counts.
  */
 #define _GNU_SOURCE
 #include "ops.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 struct open_file {
 	pthread_mutex_t mutex;         /* readers of one descriptor share the picture */
 	bool taken;
+	uint64_t next;                 /* where a reader goes on that was not interrupted */
 	size_t length;
 	char text[TREE_FILE_BYTES];
 };
@@ -42,6 +44,10 @@ tree_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 	if ((access_mode != O_WRONLY && (mode & 0444) == 0) ||
 	    (access_mode != O_RDONLY && (mode & 0222) == 0)) {
 		fuse_reply_err(req, EACCES);
+		return;
+	}
+	if ((info->flags & O_DIRECT) != 0) {
+		fuse_reply_err(req, EINVAL);
 		return;
 	}
 	struct open_file *file = calloc(1, sizeof(*file));
@@ -104,13 +110,14 @@ tree_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	if (!tree_op_begin(&call, req, -1))
 		return;
 	pthread_mutex_lock(&file->mutex);
-	if (offset == 0 || !file->taken)
+	if (offset == 0 || !file->taken || (uint64_t)offset != file->next)
 		err = take_picture(&call, tree_node_of(tree, ino), file);
 	file->taken = err == 0;
 	size_t at = (uint64_t)offset < file->length ? (size_t)offset : file->length;
 	if (size > file->length - at)
 		size = file->length - at;
 	memcpy(text, file->text + at, size);
+	file->next = at + size;
 	pthread_mutex_unlock(&file->mutex);
 	tree_op_done(req);
 	/* With the answer the file may be closed, and gone. */
@@ -119,6 +126,23 @@ tree_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	else
 		fuse_reply_buf(req, text, size);
 	tree_call_end(&call);
+}
+
+/* Nobody is ever told of a change; but who has not read yet has something to read. */
+void
+tree_op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info,
+	     struct fuse_pollhandle *handle)
+{
+	struct open_file *file = open_file_of(info);
+	unsigned events = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
+	(void)ino;
+	pthread_mutex_lock(&file->mutex);
+	if (!file->taken)
+		events |= POLLERR | POLLPRI;
+	pthread_mutex_unlock(&file->mutex);
+	if (handle != NULL)
+		fuse_pollhandle_destroy(handle);
+	fuse_reply_poll(req, events);
 }
 
 /* ---- write ---- */
@@ -151,7 +175,7 @@ tree_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 	if (!tree_op_begin(&call, req, block_of(tree, node)))
 		return;
 	tree_request(tree, node, "write", &line);
-	mhp__line_bytes(&line, MHP__F_VALUE, data, strnlen(data, size));
+	mhp__line_bytes(&line, MHP__F_VALUE, data, size);
 	json_object_put(tree_ask(&call, &line, &err, &answered));
 	tree_op_done(req);
 	if (err != 0)

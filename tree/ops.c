@@ -10,9 +10,11 @@
 #include "ops.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 struct open_folder {
@@ -202,6 +204,57 @@ op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fus
 	tree_call_end(&call);
 }
 
+/* What access() says, which a file system answers itself: root may all but run a file. */
+static void
+op_access(fuse_req_t req, fuse_ino_t ino, int mask)
+{
+	const struct tree *tree = fuse_req_userdata(req);
+	unsigned mode = tree_mode(tree, tree_node_of(tree, ino));
+	unsigned may = mode >> 6 & 7;
+	if (fuse_req_ctx(req)->uid == 0)
+		may |= R_OK | W_OK;
+	if (tree_is_dead(tree))
+		fuse_reply_err(req, ENODEV);
+	else
+		fuse_reply_err(req, ((unsigned)mask & ~may) != 0 ? EACCES : 0);
+}
+
+static void
+op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct statvfs st = { .f_bsize = TREE_FILE_BYTES, .f_frsize = TREE_FILE_BYTES,
+			      .f_namemax = NAME_MAX };
+	(void)ino;
+	fuse_reply_statfs(req, &st);
+}
+
+/* Files have none of the kinds that the kernel would keep, and there are no others. */
+static void
+op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	bool kept = strncmp(name, "trusted.", 8) == 0 || strncmp(name, "security.", 9) == 0;
+	(void)ino, (void)size;
+	fuse_reply_err(req, kept ? ENODATA : EOPNOTSUPP);
+}
+
+static void
+op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	(void)ino;
+	if (size == 0)
+		fuse_reply_xattr(req, 0);
+	else
+		fuse_reply_buf(req, NULL, 0);
+}
+
+/* A folder has nothing that could be written to a disk. */
+static void
+op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *info)
+{
+	(void)ino, (void)datasync, (void)info;
+	fuse_reply_err(req, EINVAL);
+}
+
 /* ---- what nobody may ---- */
 
 static void
@@ -215,8 +268,8 @@ op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 static void
 op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
 {
-	(void)parent, (void)name, (void)mode, (void)device;
-	fuse_reply_err(req, EPERM);
+	(void)parent, (void)name, (void)device;
+	fuse_reply_err(req, S_ISREG(mode) ? EACCES : EPERM);
 }
 
 static void
@@ -260,13 +313,19 @@ const struct fuse_lowlevel_ops tree_ops = {
 	.getattr = op_getattr,
 	.setattr = op_setattr,
 	.readlink = op_readlink,
+	.access = op_access,
+	.statfs = op_statfs,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
 	.open = tree_op_open,
 	.read = tree_op_read,
 	.write = tree_op_write,
+	.poll = tree_op_poll,
 	.release = tree_op_release,
 	.opendir = op_opendir,
 	.readdir = op_readdir,
 	.releasedir = op_releasedir,
+	.fsyncdir = op_fsyncdir,
 	.create = op_create,
 	.mknod = op_mknod,
 	.mkdir = op_mkdir,

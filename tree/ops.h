@@ -28,6 +28,8 @@ void tree_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		  struct fuse_file_info *file);
 void tree_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
 		   struct fuse_file_info *file);
+void tree_op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *file,
+		  struct fuse_pollhandle *handle);
 void tree_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *file);
 
 #endif

@@ -3,8 +3,12 @@
 """tree_files_test.py BUILD_DIR: what the tree is like as a file system (R48): folders, links, sizes,
 what may not be done in it, files of blocks that go; and pages that the table does not have.
 """
+import json
+import mmap
 import os
+import select
 import stat
+import subprocess
 import sys
 
 import tree_pool
@@ -80,12 +84,75 @@ def test_writing(tree):
     check(os.write(fd, b"offline") == 7 and os.write(fd, b"online") == 6, "twice, at any offset")
     check(os.pread(fd, 3, 0) + os.pread(fd, 100, 3) == b"online\n", "in pieces")
     check(os.pread(fd, 10, 5000) == b"", "beyond the end")
+    check(os.pread(fd, 2, 0) == b"on", "the first letters")
+    os.write(fd, b"offline")
+    check(os.pread(fd, 2, 2) == b"li", "going on: the picture that was taken")
+    check(os.pread(fd, 100, 1) == b"ffline\n", "elsewhere: a new one")
+    os.write(fd, b"online")
+    check(os.pread(fd, 100, 3) == b"ine\n", "and again")
     os.write(fd, b"offline")
     check(os.pread(fd, 100, 0) == b"offline\n", "again from the start")
     os.close(fd)
     # Deviation: power-does-nothing.
     check(write(f"{tree}/memory32/power/control", b"on") == "2", "power/control")
     check(read(f"{tree}/memory32/power/control") == b"auto\n", "power/control stays")
+
+
+def test_calls(tree):
+    """What else can be done with a file, a folder, or the file system."""
+    state, folder = f"{tree}/memory32/state", f"{tree}/memory32"
+    for path, mode, may in ((state, os.X_OK, False), (state, os.R_OK | os.W_OK, True),
+                            (f"{tree}/soft_offline_page", os.R_OK, True), (folder, os.X_OK, True)):
+        check(os.access(path, mode) == may, "access", path, mode)
+    check(refused(os.open, state, os.O_RDONLY | os.O_DIRECT) == "EINVAL", "O_DIRECT")
+    fd = os.open(state, os.O_RDWR)
+    check(refused(mmap.mmap, fd, 4096, mmap.MAP_SHARED) == "ENODEV", "mmap")
+    poll, always = select.poll(), select.POLLIN | select.POLLOUT
+    poll.register(fd, always | select.POLLPRI)
+    check(poll.poll(0) == [(fd, always | select.POLLPRI | select.POLLERR)], "poll before a read")
+    os.pread(fd, 10, 0)
+    check(poll.poll(0) == [(fd, always)], "poll after a read")
+    os.fsync(fd)
+    os.close(fd)
+    check(os.listxattr(state) == [], "listxattr")
+    check(refused(os.getxattr, state, "user.x") in ("ENOTSUP", "EOPNOTSUPP"), "getxattr")
+    check(refused(os.getxattr, state, "trusted.x") == "ENODATA", "getxattr trusted")
+    check(refused(os.setxattr, state, "user.x", b"y") in ("ENOTSUP", "EOPNOTSUPP"), "setxattr")
+    fd = os.open(folder, os.O_RDONLY)
+    check(refused(os.fsync, fd) == "EINVAL", "fsync of a folder")
+    os.close(fd)
+    check(refused(os.mknod, f"{folder}/new", 0o644 | stat.S_IFREG) == "EACCES", "mknod of a file")
+    check(refused(os.mknod, f"{folder}/new", 0o644 | stat.S_IFIFO) == "EPERM", "mknod of a pipe")
+    st = os.statvfs(tree)
+    check((st.f_bsize, st.f_frsize, st.f_blocks, st.f_files, st.f_namemax) == (4096, 4096, 0, 0, 255),
+          "statvfs", st)
+
+
+def test_uevents(pool, tree):
+    """A synthetic event keeps what came with its word."""
+    said = subprocess.Popen([pool.memplug, "-p", pool.name, "monitor", "--json"],
+                            stdout=subprocess.PIPE, text=True)
+    pool.processes.append(said)
+    said.stdout.readline()
+    uuid = "fe4d7c9d-b8c6-4a70-9ef1-3d8a58d18eed"
+    for word in f"change {uuid} A=1 Bc=d2\n", f"add {uuid}", "bind":
+        check(write(f"{tree}/memory32/uevent", word.encode()) == str(len(word)), word)
+    got = []
+    for _ in range(3):
+        got.append(json.loads(said.stdout.readline()))
+    check([(line["action"], line["synth_uuid"], line["synth_args"]) for line in got] ==
+          [("change", uuid, {"A": "1", "Bc": "d2"}), ("add", uuid, {}), ("bind", "0", {})], got)
+    check(write(f"{tree}/memory32/uevent", f"add {uuid} A={'x' * 300}".encode()) == "ENOMEM",
+          "more than an event keeps")
+
+
+def test_reserve(pool, tree):
+    """No page of a block's own reserve can be taken out of use."""
+    block = json.loads(pool.command("add", "128M", "--memmap", "self", "--json"))["first"]
+    address = str(block << 27).encode()
+    check(write(f"{tree}/soft_offline_page", address) == "EIO", "soft_offline_page")
+    check(write(f"{tree}/hard_offline_page", address) == "EBUSY", "hard_offline_page")
+    pool.command("remove", str(block))
 
 
 def test_ours(pool, tree):
@@ -135,6 +202,9 @@ def test(pool, build):
     test_shape(pool, tree, sysroot)
     test_refusals(tree)
     test_writing(tree)
+    test_calls(tree)
+    test_uevents(pool, tree)
+    test_reserve(pool, tree)
     test_ours(pool, tree)
     test_departure(pool, tree)
     check(pool.ask("check") == 0, "the pool is damaged")

@@ -209,7 +209,7 @@ main(int argc, char **argv)
 	struct mhp_text text = { "" };
 	uint64_t size = argc == 3 ? strtoull(argv[2], NULL, 10) * TIB : 0;
 	struct mhp_pool_opts shape = { .max_bytes = size != 0 ? size : 64 * BLOCK,
-				       .block_bytes = BLOCK };
+				       .block_bytes = BLOCK, .trace = mhp_control_trace };
 	struct mhp_control_opts control = {
 		.name = argc == 3 ? argv[1] : NULL,
 		.backing = { .kind = MHP_BACKING_RAM },
