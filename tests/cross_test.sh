@@ -10,7 +10,7 @@ shift 2
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 command -v "$machine-gcc" >/dev/null || {
-	echo "there is no $machine-gcc"
+	echo "needs program $machine-gcc"
 	exit 77
 }
 cd "$dir" || exit 1

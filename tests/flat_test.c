@@ -57,7 +57,7 @@ steps_of(void (*fn)(void *ctx), void *ctx)
 	}
 	CHECK_EQ(waitpid(child, &status, 0), child);
 	if (!WIFSTOPPED(status))
-		test_skip("this process may not be traced");
+		test_skip("needs ptrace");
 	steps = steps_to_trap(child);
 	kill(child, SIGKILL);
 	CHECK_EQ(waitpid(child, &status, 0), child);

@@ -220,7 +220,8 @@ mhp__guard_fill(const struct mhp__guard *guard, uintptr_t start, const void *sou
 	while (copy.len != 0) {
 		copy.copy = 0;
 		int failed = ioctl(guard->hole_fd, UFFDIO_COPY, &copy);
-		if (failed && errno != EAGAIN && errno != ENOMEM && errno != EEXIST)
+		if (failed && errno != EAGAIN && errno != EINTR && errno != ENOMEM &&
+		    errno != EEXIST)
 			return; /* the program unmapped it: it is gone */
 		uint64_t done = copy.copy > 0 ? (uint64_t)copy.copy : 0;
 		if (failed && errno == EEXIST && done == 0)

@@ -837,9 +837,16 @@ cases(struct run *run, char **options)
 {
 	if (is_program(run->qemu))
 		return run_cases(run, options);
-	printf("SKIPPED %s: there is no %s\n0 passed, 0 failed, 1 skipped\n", run->image,
+	printf("SKIPPED %s: needs program %s\n0 passed, 0 failed, 1 skipped\n", run->image,
 	       run->qemu);
 	return 0;
+}
+
+static unsigned
+skip(const struct run *run)
+{
+	printf("SKIPPED %s: needs program %s\n", run->script, run->qemu);
+	return 1;
 }
 
 int
@@ -876,7 +883,7 @@ main(int argc, char **argv)
 			if (is_program(run.qemu))
 				passed += run_on_machines(&run, only);
 			else
-				skipped++;
+				skipped += skip(&run);
 		} else {
 			fprintf(stderr, "usage: %s [--show] [--wait SECONDS] [--qemu PROGRAM] "
 				"--image KERNEL [--hosted PROGRAM] [--machine q35|pc|virt] "
@@ -885,8 +892,7 @@ main(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (skipped != 0)
-		printf("%u scripts skipped: there is no %s\n", skipped, run.qemu);
-	printf("%u passed, 0 failed\n", passed);
+	printf("%u passed, 0 failed", passed);
+	printf(skipped != 0 ? ", %u skipped\n" : "\n", skipped);
 	return 0;
 }

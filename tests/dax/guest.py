@@ -170,10 +170,10 @@ def main():
     needed = ["vmlinuz", "busybox", *(f"{module}.ko" for module in MODULES)]
     missing = [name for name in needed if not (args.folder / name).is_file()]
     if missing:
-        skip(f"there is no {missing[0]} in {args.folder}: "
+        skip(f"needs file {args.folder / missing[0]}: "
              f"scripts/install-deps --guest {args.folder} puts it there")
     if shutil.which(QEMU) is None:
-        skip(f"{QEMU} is not installed")
+        skip(f"needs program {QEMU}")
     with tempfile.TemporaryDirectory(dir=args.folder) as temporary:
         archive, console = f"{temporary}/initramfs", f"{temporary}/console"
         build_archive(args.folder, args.programs, archive)

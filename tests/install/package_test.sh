@@ -7,7 +7,7 @@ source=$(cd "$(dirname "$0")/../.." && pwd)
 dir=$1
 for program in dpkg-buildpackage dh lintian; do
 	command -v $program >/dev/null || {
-		echo "$program is not installed: scripts/install-deps full" >&2
+		echo "needs program $program: scripts/install-deps full" >&2
 		exit 77
 	}
 done

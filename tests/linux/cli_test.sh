@@ -9,7 +9,7 @@ set -u
 build=$1
 memplug="$build/cli/memplug"
 source=$(cd "$(dirname "$0")/../.." && pwd)
-python=$(PATH=/usr/bin:/bin command -v python3) || { echo "python3 is not installed" >&2; exit 77; }
+python=$(PATH=/usr/bin:/bin command -v python3) || { echo "needs file /usr/bin/python3" >&2; exit 77; }
 dir=$(mktemp -d)
 export XDG_RUNTIME_DIR="$dir"
 name="cli-$$"

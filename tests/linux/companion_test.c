@@ -380,9 +380,9 @@ TEST(companion__program_that_executes_one_with_other_rights__loses_it)
 {
 	int *pid = shared_words(), status = 0;
 	if (geteuid() != 0)
-		test_skip("a setuid program needs root");
+		test_skip("needs root: a setuid program");
 	if (system("cp /bin/sleep companion-setuid && chmod 4755 companion-setuid") != 0)
-		test_skip("there is no place for a setuid program");
+		test_skip("needs setuid-files");
 	pid_t child = fork();
 	CHECK(child >= 0);
 	if (child == 0)
@@ -472,7 +472,7 @@ TEST(companion__program_that_changes_user__is_served)
 	if (geteuid() == 0)
 		CHECK_OK(child_says(change_user, NULL));
 	if (got == 77)
-		test_skip("no user namespaces here");
+		test_skip("needs user-namespaces");
 	CHECK_OK(got);
 }
 

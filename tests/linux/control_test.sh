@@ -10,7 +10,7 @@ memplug="$build/cli/memplug"
 # shellcheck source=tests/linux/need.sh
 . "$(dirname "$0")/need.sh"
 # Not a wrapper that runs others: they would have pools of the same name.
-python=$(PATH=/usr/bin:/bin command -v python3) || { echo "python3 is not installed" >&2; exit 77; }
+python=$(PATH=/usr/bin:/bin command -v python3) || { echo "needs file /usr/bin/python3" >&2; exit 77; }
 dir=$(mktemp -d)
 export XDG_RUNTIME_DIR="$dir"
 name="control-test-$$"

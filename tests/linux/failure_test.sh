@@ -9,7 +9,7 @@ build=$1
 # shellcheck source=tests/linux/need.sh
 . "$(dirname "$0")/need.sh"
 # Not a wrapper that runs others: they would have pools of the same name.
-python=$(PATH=/usr/bin:/bin command -v python3) || { echo "python3 is not installed" >&2; exit 77; }
+python=$(PATH=/usr/bin:/bin command -v python3) || { echo "needs file /usr/bin/python3" >&2; exit 77; }
 dir=$(mktemp -d)
 chmod 755 "$dir"
 export XDG_RUNTIME_DIR="$dir"
@@ -163,60 +163,59 @@ refused 1 "cannot write $dir/none/x.svg" "$name" map --svg "$dir/none/x.svg"
 
 # ---- an offline that waits: for a page that is never ready
 
-if [ -x "$build/tests/linux/pool-fixture" ]; then
-	mkfifo "$dir/in"
-	"$build/tests/linux/pool-fixture" "$name-f" <"$dir/in" >"$dir/said" 2>"$dir/err" &
-	fixture=$!
-	exec 9>"$dir/in"
-	ready_fixture() {
-		for _ in $(seq 2400); do # it serves before it has pinned anything
-			grep -q ready "$dir/said" && break
-			sleep 0.05
-		done
-	}
-	tell() {
-		count=$(wc -l <"$dir/said")
-		echo "$1" >&9
-		for _ in $(seq 200); do
-			[ "$(wc -l <"$dir/said")" -gt "$count" ] && return
-			sleep 0.05
-		done
-		fail "the fixture does not answer"
-	}
-	ready_fixture
-	tell unpin
-	tell hold
-	"$memplug" -p "$name-f" add 128M >/dev/null || fail "cannot add"
-	tell hold
-	refused 1 "holder" "$name-f" remove 0 --dry-run
-	refused 1 "holder" "$name-f" offline 0 --deadline 0.2
-	refused 1 "holder" "$name-f" remove 0,1 --deadline 0.2
-	"$memplug" -p "$name-f" why 0 | grep -q "^block 0: .*holder" || fail "why 0"
+mkfifo "$dir/in"
+"$build/tests/linux/pool-fixture" "$name-f" <"$dir/in" >"$dir/said" 2>"$dir/err" &
+fixture=$!
+exec 9>"$dir/in"
+ready_fixture() {
+	for _ in $(seq 2400); do # it serves before it has pinned anything
+		grep -q ready "$dir/said" && break
+		sleep 0.05
+	done
+}
+tell() {
+	count=$(wc -l <"$dir/said")
+	echo "$1" >&9
+	for _ in $(seq 200); do
+		[ "$(wc -l <"$dir/said")" -gt "$count" ] && return
+		sleep 0.05
+	done
+	fail "the fixture does not answer"
+}
+ready_fixture
+tell unpin
+tell hold
+"$memplug" -p "$name-f" add 128M >/dev/null || fail "cannot add"
+tell hold
+refused 1 "holder" "$name-f" remove 0 --dry-run
+refused 1 "holder" "$name-f" offline 0 --deadline 0.2
+refused 1 "holder" "$name-f" remove 0,1 --deadline 0.2
+"$memplug" -p "$name-f" why 0 | grep -q "^block 0: .*holder" || fail "why 0"
 
-	# An interrupt cancels its own request, not another one.
-	"$memplug" -p "$name-f" remove 0 >"$dir/out0" 2>"$dir/err0" &
-	first=$!
-	sleep 0.3
-	"$memplug" -p "$name-f" remove 1 >"$dir/out" 2>"$dir/err" &
-	second=$!
-	sleep 0.5
-	what="memplug remove 1, interrupted"
-	kill -INT "$second"
-	wait "$second"
-	got=$?
-	says 1 "cancelled; the pool is as before"
-	kill -0 "$first" 2>/dev/null || fail "cancelling a request ended another one"
-	kill -INT "$first"
-	wait "$first"
-	[ $? = 1 ] || fail "memplug remove 0, interrupted: not status 1"
-	grep -q "cancelled" "$dir/err0" || fail "memplug remove 0, interrupted: no word of it"
-	refused 1 "holder" "$name-f" remove 0 --dry-run
+# An interrupt cancels its own request, not another one.
+"$memplug" -p "$name-f" remove 0 >"$dir/out0" 2>"$dir/err0" &
+first=$!
+sleep 0.3
+"$memplug" -p "$name-f" remove 1 >"$dir/out" 2>"$dir/err" &
+second=$!
+sleep 0.5
+what="memplug remove 1, interrupted"
+kill -INT "$second"
+wait "$second"
+got=$?
+says 1 "cancelled; the pool is as before"
+kill -0 "$first" 2>/dev/null || fail "cancelling a request ended another one"
+kill -INT "$first"
+wait "$first"
+[ $? = 1 ] || fail "memplug remove 0, interrupted: not status 1"
+grep -q "cancelled" "$dir/err0" || fail "memplug remove 0, interrupted: no word of it"
+refused 1 "holder" "$name-f" remove 0 --dry-run
 
-	# R52: what a client asked for that is gone by now is given up, and the pool is as before.
-	blocks "$name-f" >"$dir/before"
-	"$memplug" -p "$name-f" remove 0 >"$dir/out" 2>"$dir/err" &
-	first=$!
-	"$python" - "$dir" "$fixture" "$first" 2>"$dir/err" <<'END' || fail "a request outlives its client"
+# R52: what a client asked for that is gone by now is given up, and the pool is as before.
+blocks "$name-f" >"$dir/before"
+"$memplug" -p "$name-f" remove 0 >"$dir/out" 2>"$dir/err" &
+first=$!
+"$python" - "$dir" "$fixture" "$first" 2>"$dir/err" <<'END' || fail "a request outlives its client"
 import glob, json, os, signal, socket, sys, time
 base = "/run/memplug" if os.geteuid() == 0 else sys.argv[1] + "/memplug"
 def runs():
@@ -231,10 +230,9 @@ os.kill(int(sys.argv[3]), signal.SIGKILL)
 end = time.time() + 20
 while runs(): assert time.time() < end, "still under way"
 END
-	wait "$first" 2>/dev/null
-	blocks "$name-f" >"$dir/after"
-	cmp -s "$dir/before" "$dir/after" || fail "a cut client left the pool changed"
-fi
+wait "$first" 2>/dev/null
+blocks "$name-f" >"$dir/after"
+cmp -s "$dir/before" "$dir/after" || fail "a cut client left the pool changed"
 
 # ---- two pools, and one that ends
 
@@ -271,30 +269,32 @@ says 3 "no pool '$name' runs"
 
 # ---- pinned pages, and no room elsewhere (R41)
 
-if [ -x "$build/tests/linux/pool-fixture" ]; then
-	"$build/tests/linux/pool-fixture" "$name" <"$dir/in" >"$dir/said" 2>"$dir/err" &
-	fixture=$!
-	exec 9>"$dir/in"
-	ready_fixture
-	"$memplug" -p "$name" add 16M >/dev/null || fail "cannot add"
-	refused 1 "block 0: .*region test at 0x[0-9a-f]*, pinned" "$name" remove 0
-	refused 1 "block 0: .*pinned" "$name" offline 0 --dry-run
-	refused 1 "block 0: .*pinned" "$name" remove 0,1
-	"$memplug" -p "$name" why 0 | grep -q "pinned" || fail "why 0: no word of pinned"
-	"$memplug" -p "$name" why 1 | grep -qx "block 1: nothing keeps it" || fail "why 1"
-	tell unpin
-	tell fill
-	refused 1 "block 0: .*not enough room .* they lack at least [0-9]*[KM]" "$name" remove 0
-	refused 1 "block 1: .*not enough room" "$name" offline 1 --dry-run
-	refused 1 "not enough room" "$name" resize 16M
-	exec 9>&-
-	wait "$fixture"
-	fixture=
-fi
+"$build/tests/linux/pool-fixture" "$name" <"$dir/in" >"$dir/said" 2>"$dir/err" &
+fixture=$!
+exec 9>"$dir/in"
+ready_fixture
+"$memplug" -p "$name" add 16M >/dev/null || fail "cannot add"
+refused 1 "block 0: .*region test at 0x[0-9a-f]*, pinned" "$name" remove 0
+refused 1 "block 0: .*pinned" "$name" offline 0 --dry-run
+refused 1 "block 0: .*pinned" "$name" remove 0,1
+"$memplug" -p "$name" why 0 | grep -q "pinned" || fail "why 0: no word of pinned"
+"$memplug" -p "$name" why 1 | grep -qx "block 1: nothing keeps it" || fail "why 1"
+tell unpin
+tell fill
+refused 1 "block 0: .*not enough room .* they lack at least [0-9]*[KM]" "$name" remove 0
+refused 1 "block 1: .*not enough room" "$name" offline 1 --dry-run
+refused 1 "not enough room" "$name" resize 16M
+exec 9>&-
+wait "$fixture"
+fixture=
 
 # ---- another user, without any permission
 
-if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+if [ "$(id -u)" != 0 ]; then
+	part_needs root
+elif ! command -v setpriv >/dev/null; then
+	part_needs program setpriv
+else
 	as_user() {
 		user=$1
 		shift

@@ -176,11 +176,15 @@ main(int argc, char **argv)
 	int err = mhp_backing_parse(words, &backing, &text);
 	if (err == 0)
 		opts.page_bytes = mhp_backing_page_bytes(&backing);
-	if (err != 0 || mhp_pool_create(&opts, &pool, &text) != 0 ||
+	if (err == 0)
+		err = mhp_pool_create(&opts, &pool, &text);
+	if (err == 0 && backing.kind != MHP_BACKING_RAM && !mhp_pool_can_move(pool, &text))
+		return fprintf(stderr, "needs userfaultfd: %s\n", text.text), 77;
+	if (err != 0 ||
 	    mhp_pool_add(pool, &backing, NR_BLOCKS * BLOCK, &add, NULL, &text) != 0 ||
 	    mhp_region_create(pool, "cow", NR_PAGES * PAGE, &region, &text) != 0 ||
 	    mhp_region_commit(region, mhp_region_base(region), NR_PAGES * PAGE) != 0)
-		return fprintf(stderr, "fork_cow: %s\n", text.text), 77;
+		return fprintf(stderr, "fork_cow: %s\n", text.text), 1;
 	data = mhp_region_base(region);
 	for (uint64_t page = 0; page < NR_PAGES; page++)
 		atomic_store(number(page), 1);

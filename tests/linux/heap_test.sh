@@ -8,6 +8,8 @@ set -u
 build=$1 cases=$2
 shift 2
 memplug="$build/cli/memplug"
+# shellcheck source=tests/linux/need.sh
+. "$(dirname "$0")/need.sh"
 dir=$(mktemp -d)
 export XDG_RUNTIME_DIR="$dir"
 trap 'rm -rf "$dir"' EXIT
@@ -17,6 +19,7 @@ fail() {
 	echo "heap_test: $*" >&2
 	cat "$dir/err" >&2
 	failed=1
+	return 1
 }
 
 run() {
@@ -61,7 +64,11 @@ outside() {
 build() {
 	binary=$dir/$1
 	shift
-	"$@" -o "$binary" "$dir/one.c" 2>/dev/null
+	if ! command -v "$1" >/dev/null; then
+		part_needs program "$1"
+		return 1
+	fi
+	"$@" -o "$binary" "$dir/one.c" 2>"$dir/err" || fail "$* does not build a program"
 }
 
 if [ $# -gt 0 ]; then
@@ -81,9 +88,14 @@ truncate -s 64M "$dir/file"
 same "a file that one pool has" --backing "file:$dir/file" -- sh -c 'echo one; /bin/echo two'
 same "few addresses for a child" -- sh -c 'echo one; ulimit -v 100000; /bin/echo two'
 same "few addresses for the program" --max 64M -- sh -c 'echo one; exec /bin/echo two'
-[ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null &&
+if [ "$(id -u)" != 0 ]; then
+	part_needs root
+elif ! unshare -m true 2>/dev/null; then
+	part_needs mount-namespaces
+else
 	same "a read-only /run" -- \
 		unshare -m sh -c 'mount -t tmpfs -o ro none /run && echo one && /bin/echo two'
+fi
 run --name "heap-$$" -- sh -c "'$memplug' ps; true"
 grep -q " heap-$$ " "$dir/out" && grep -q " heap-$$\.[0-9]* " "$dir/out" ||
 	fail "a child's pool has not a name of its own"

@@ -10,7 +10,9 @@ set -u
 build=$1
 memplug="$build/cli/memplug"
 here=$(cd "$(dirname "$0")" && pwd)
-python=$(PATH=/usr/bin:/bin command -v python3) || { echo "python3 is not installed" >&2; exit 77; }
+# shellcheck source=tests/linux/need.sh
+. "$here/need.sh"
+python=$(PATH=/usr/bin:/bin command -v python3) || { echo "needs file /usr/bin/python3" >&2; exit 77; }
 dir=$(mktemp -d)
 mkdir -m 700 "$dir/run"
 export MEMPLUG_RUNTIME_DIR="$dir/run"
@@ -106,7 +108,11 @@ survives endless list
 
 # ---- a folder and a socket that are somebody else's
 
-if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+if [ "$(id -u)" != 0 ]; then
+	part_needs root
+elif ! command -v setpriv >/dev/null; then
+	part_needs program setpriv
+else
 	user=$((40000 + $$ % 20000))
 	place=/tmp/memplug-$user
 	# No function: in the background that would be a shell more, which is killed in place of the command.

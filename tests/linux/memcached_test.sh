@@ -3,7 +3,7 @@
 # memcached_test.sh - memcached with four threads under `memplug run`: every block that it started
 # on leaves under load; what was stored is read back (R40).
 #
-# usage: memcached_test.sh BUILD_DIR [ITEMS]. Exit status 77: memcached or python3 is missing.
+# usage: memcached_test.sh BUILD_DIR [ITEMS]. Exit status 77 is a skip (need.sh).
 set -u
 build=$1
 test=memcached_test

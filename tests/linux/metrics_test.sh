@@ -10,9 +10,9 @@ build=$1
 memplug="$build/cli/memplug"
 # shellcheck source=tests/linux/need.sh
 . "$(dirname "$0")/need.sh"
-python=$(PATH=/usr/bin:/bin command -v python3) || { echo "python3 is not installed" >&2; exit 77; }
+python=$(PATH=/usr/bin:/bin command -v python3) || { echo "needs file /usr/bin/python3" >&2; exit 77; }
 "$python" -c 'import prometheus_client.openmetrics.parser' 2>/dev/null ||
-	{ echo "python3-prometheus-client is not installed" >&2; exit 77; }
+	{ echo "needs python prometheus_client" >&2; exit 77; }
 dir=$(mktemp -d)
 export XDG_RUNTIME_DIR="$dir"
 name="metrics-$$"

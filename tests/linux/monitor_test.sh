@@ -11,7 +11,7 @@ seed=${2-1}
 memplug="$build/cli/memplug"
 # shellcheck source=tests/linux/need.sh
 . "$(dirname "$0")/need.sh"
-python=$(PATH=/usr/bin:/bin command -v python3) || { echo "python3 is not installed" >&2; exit 77; }
+python=$(PATH=/usr/bin:/bin command -v python3) || { echo "needs file /usr/bin/python3" >&2; exit 77; }
 need_moving
 dir=$(mktemp -d)
 export XDG_RUNTIME_DIR="$dir"

@@ -1,19 +1,28 @@
 # SPDX-License-Identifier: MIT
 # need.sh - what tests of `memplug run` ask of the machine; sourced, with $memplug set. Exit status
-# 77 is a skip, and the last line on standard error says why.
+# 77 is a skip, and the last line on standard error says what it needs, in the words of scripts/machine.py.
+# An error of ours is never a skip.
 
 need_program() {
 	for program_needed in "$@"; do
 		command -v "$program_needed" >/dev/null && continue
-		echo "$program_needed is not installed" >&2
+		echo "needs program $program_needed" >&2
 		exit 77
 	done
 }
 
+# part_needs WORDS...: a part of the test is left out, and counted as a skip.
+part_needs() {
+	echo "SKIPPED $(basename "$0" .sh): needs $*"
+}
+
 # The command asks the pool that it was itself started in.
 need_moving() {
-	can_move=$("$memplug" run --name "probe-$$" -- "$memplug" -p "probe-$$" get userfaultfd 2>&1)
+	can_move=$("$memplug" run --name "probe-$$" -- "$memplug" -p "probe-$$" get userfaultfd 2>&1) || {
+		echo "no pool can be asked whether it moves memory: $can_move" >&2
+		exit 1
+	}
 	[ "$can_move" = full ] && return
-	echo "$can_move" >&2
+	echo "needs userfaultfd: $can_move" >&2
 	exit 77
 }

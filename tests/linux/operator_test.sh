@@ -9,7 +9,9 @@ set -u
 build=$1
 memplug="$build/cli/memplug"
 source=$(cd "$(dirname "$0")/../.." && pwd)
-python=$(PATH=/usr/bin:/bin command -v python3) || { echo "python3 is not installed" >&2; exit 77; }
+# shellcheck source=tests/linux/need.sh
+. "$(dirname "$0")/need.sh"
+python=$(PATH=/usr/bin:/bin command -v python3) || { echo "needs file /usr/bin/python3" >&2; exit 77; }
 dir=$(mktemp -d)
 mkdir -m 700 "$dir/run"
 export MEMPLUG_RUNTIME_DIR="$dir/run"
@@ -299,7 +301,7 @@ if [ -n "$group" ]; then
 	kill -KILL "$program"
 	wait "$program" 2>/dev/null
 else
-	echo "operator_test: no cgroup could be made: that part was not tested" >&2
+	part_needs memory-cgroup
 fi
 "$memplug" run --boot=32M --max=48M --block-size 16M -- "$python" -c '
 import sys, time

@@ -302,10 +302,10 @@ def case_folder():
 
 def main():
     if os.geteuid() != 0:
-        skip("changing the user needs root")
+        skip("needs root")
     for program in ("setpriv", "unshare"):
         if shutil.which(program) is None:
-            skip(f"{program} is not installed")
+            skip(f"needs program {program}")
     wanted = sys.argv[2:]
     failed = 0
     for name, case in list(globals().items()):

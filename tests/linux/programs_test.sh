@@ -34,7 +34,10 @@ churn() {
 compare() {
 	case_name=$1
 	shift
-	command -v "$1" >/dev/null || return 0
+	command -v "$1" >/dev/null || {
+		part_needs "program $1"
+		return
+	}
 	rm -rf "$dir/work" && mkdir "$dir/work" && cd "$dir/work" || exit 1
 	"$@" >"$dir/plain" 2>&1
 	plain=$?

@@ -3,7 +3,7 @@
 # redis_test.sh - Debian's redis-server under `memplug run`: every block that it started on leaves
 # under load, its data stays, and BGSAVE while blocks leave writes a snapshot that loads (R38, R40).
 #
-# usage: redis_test.sh BUILD_DIR [MEGABYTES]. Exit status 77: redis is not installed.
+# usage: redis_test.sh BUILD_DIR [MEGABYTES]. Exit status 77 is a skip (need.sh).
 set -u
 build=$1
 test=redis_test

@@ -24,7 +24,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 try:
     import pyte
 except ImportError:
-    print("python3-pyte is not installed", file=sys.stderr)
+    print("needs python pyte", file=sys.stderr)
     sys.exit(77)
 
 

@@ -3,7 +3,7 @@
 
 Nothing outside of the namespace is mounted or touched: enter() runs the test again inside of one;
 Pool.cover() binds the tree over the machine's memory blocks there, and no tool runs before it was
-seen that what is at that path is ours. Exit status 77 is a skip, with the reason as the last line.
+seen that what is at that path is ours. Exit status 77 is a skip, and the last line says what it needs (scripts/machine.py).
 """
 import ctypes
 import errno
@@ -29,15 +29,15 @@ def skip(why):
 def enter(*programs):
     """Skip without what is needed; run the rest of the script in a mount namespace of its own."""
     if os.geteuid() != 0:
-        skip("mounting in a namespace needs root")
+        skip("needs root")
     if not os.path.exists("/dev/fuse"):
-        skip("there is no /dev/fuse")
+        skip("needs file /dev/fuse")
     for program in programs:
         if shutil.which(program) is None:
-            skip(f"{program} is not installed")
+            skip(f"needs program {program}")
     if os.environ.get("MEMPLUG_TREE_TEST") != str(os.getppid()):
         if subprocess.run(["unshare", "-m", "true"], stderr=subprocess.DEVNULL).returncode != 0:
-            skip("there are no mount namespaces here")
+            skip("needs mount-namespaces")
         # unshare becomes the test, so our number is its parent's.
         done = subprocess.run(["unshare", "-m", "--propagation", "private", sys.executable,
                                *sys.argv],
@@ -113,7 +113,7 @@ class Pool:
         said = subprocess.run([self.memplug, "-p", self.name, "mount", *options, at],
                               capture_output=True, text=True)
         if said.returncode != 0 and "without libfuse" in said.stderr:
-            skip(said.stderr.strip())
+            skip("needs library fuse3")
         check(said.returncode == 0, "memplug mount:", said.stderr)
         self.mounts.append(at)
         return at
@@ -133,7 +133,7 @@ class Pool:
         """Bind the tree over the machine's memory blocks, in this namespace."""
         check(os.environ.get("MEMPLUG_TREE_TEST"), "not in a namespace of our own")
         if not os.path.isdir(MEMORY):
-            skip(f"there is no {MEMORY} to cover")
+            skip(f"needs file {MEMORY}")
         subprocess.run(["mount", "--bind", tree, MEMORY], check=True)
         self.mounts.append(MEMORY)
         check(is_ours(MEMORY), "what covers the machine's memory blocks is not ours")

@@ -285,27 +285,34 @@ add(struct mhp_pool *pool, const char *words, uint32_t blocks, struct mhp_text *
 	return err != 0 ? err : mhp_pool_add(pool, &backing, blocks * BLOCK, &opts, NULL, text);
 }
 
-/* A pool with a region on it, or NULL: the machine cannot do this. The data is in `ram` first. */
+static _Noreturn void
+give_up(int status, const char *why, const struct mhp_text *text)
+{
+	fprintf(stderr, "%s%s\n", why, text->text);
+	exit(status);
+}
+
+/* A pool with a region on it. The data is in `ram` first. */
 static struct mhp_region *
 set_up(const struct options *options, struct mhp_pool **ret_pool)
 {
 	struct mhp_text text = { "" };
 	struct mhp_region *region = NULL;
 	struct mhp_pool_opts opts = { .max_bytes = 64 * BLOCK, .block_bytes = BLOCK };
-	if (mhp_pool_create(&opts, ret_pool, &text) != 0 ||
-	    !mhp_pool_can_move(*ret_pool, &text) || add(*ret_pool, "ram", NR_RAM, &text) != 0 ||
-	    mhp_region_create(*ret_pool, "loss", SIZE, &region, &text) != 0) {
-		fprintf(stderr, "write_loss: skipped: %s\n", text.text);
-		return NULL;
-	}
+	if (mhp_pool_create(&opts, ret_pool, &text) != 0)
+		give_up(1, "", &text);
+	if (!mhp_pool_can_move(*ret_pool, &text))
+		give_up(77, "needs userfaultfd: ", &text);
+	if (add(*ret_pool, "ram", NR_RAM, &text) != 0 ||
+	    mhp_region_create(*ret_pool, "loss", SIZE, &region, &text) != 0)
+		give_up(1, "", &text);
 	data = mhp_region_base(region);
 	nr_pages = SIZE / PAGE;
 	nr_units = SIZE / unit_bytes;
 	commit_units(region);
-	if (add(*ret_pool, options->backing, NR_DEVICE, &text) == 0)
-		return region;
-	fprintf(stderr, "write_loss: skipped: %s\n", text.text);
-	return NULL;
+	if (add(*ret_pool, options->backing, NR_DEVICE, &text) != 0)
+		give_up(1, "", &text);
+	return region;
 }
 
 static int
@@ -337,8 +344,6 @@ main(int argc, char **argv)
 	struct mhp_pool_stats stats;
 	struct mhp_region *region = set_up(&options, &pool);
 
-	if (region == NULL)
-		return 77;
 	for (unsigned w = 0; w < WRITERS; w++)
 		published[w] = zeros(nr_pages * 8);
 	kernel_wrote = zeros(nr_pages * 8);

@@ -166,7 +166,7 @@ pthread_create(pthread_t *ret_thread, const pthread_attr_t *attr, void *(*run)(v
 	(void)attr;
 	(void)run;
 	(void)arg;
-	test_skip("it starts a thread, and nothing schedules threads on bare metal");
+	test_skip("needs bare-threads: nothing schedules threads on bare metal");
 }
 
 /* Nobody comes here: there is none to wait for. */

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""machine.py: what a test may need of the machine, and whether it is there.
+
+A test that cannot run says `needs WORDS` (after a colon it may say more), with one of NEEDS first. Whoever
+runs it asks complaint() about that: the machine is looked at again, here, so that a skip for what is
+there, a skip for an error of ours, and a skip without a need that is known are all failures.
+"""
+import ctypes
+import os
+import re
+import shutil
+import subprocess
+
+PTRACE_TRACEME = 0
+SAID = re.compile(r"needs (\S+)(?: ([^:\s]+))?(?::.*)?$")
+
+
+def runs(*command):
+    try:
+        return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def can_protect():
+    """Root always can: a kernel without a full userfaultfd is none that memplug is for."""
+    if os.geteuid() == 0 or os.access("/dev/userfaultfd", os.R_OK | os.W_OK):
+        return True
+    with open("/proc/sys/vm/unprivileged_userfaultfd", encoding="ascii") as file:
+        return file.read().strip() == "1"
+
+
+def can_trace():
+    child = os.fork()
+    if child == 0:
+        os._exit(ctypes.CDLL(None).ptrace(PTRACE_TRACEME, 0, None, None) != 0)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def memory_cgroup():
+    """Whether a group can be made below ours, by either version, whose memory can be limited."""
+    with open("/proc/self/cgroup", encoding="ascii") as file:
+        lines = [line.rstrip("\n").split(":", 2) for line in file]
+    places = [f"/sys/fs/cgroup{path}" for _, kinds, path in lines if kinds == ""]
+    places += [f"/sys/fs/cgroup/memory{path}" for _, kinds, path in lines if kinds == "memory"]
+    for place in places:
+        group = f"{place}/memplug-probe-{os.getpid()}"
+        try:
+            os.mkdir(group)
+        except OSError:
+            continue
+        limits = [f"{group}/{name}" for name in ("memory.max", "memory.limit_in_bytes")]
+        found = any(os.access(limit, os.W_OK) for limit in limits)
+        os.rmdir(group)
+        if found:
+            return True
+    return False
+
+
+NEEDS = {
+    "root": lambda: os.geteuid() == 0,
+    "program": lambda name: shutil.which(name) is not None,
+    "python": lambda module: runs("/usr/bin/python3", "-c", f"import {module}"),
+    "library": lambda name: runs("pkg-config", "--exists", name),
+    "file": os.path.exists,
+    "userfaultfd": can_protect,
+    "mount-namespaces": lambda: runs("unshare", "-m", "true"),
+    "user-namespaces": lambda: runs("unshare", "-U", "true"),
+    "ptrace": can_trace,
+    "memory-cgroup": memory_cgroup,
+    "setuid-files": lambda: not os.statvfs(".").f_flag & os.ST_NOSUID,
+    "huge-pages": lambda: os.access("/proc/sys/vm/nr_hugepages", os.W_OK),
+    # Nothing schedules threads in the bare-metal image: no machine has them.
+    "bare-threads": lambda: False,
+}
+
+
+def has(need, *words):
+    return bool(NEEDS[need](*words))
+
+
+def complaint(why, emulated=False):
+    """What is wrong with this reason of a skip, or None. An emulated program cannot be traced."""
+    said = SAID.match(why)
+    if said is None or said[1] not in NEEDS:
+        return "names no need that scripts/machine.py knows"
+    words = [word for word in said.groups() if word]
+    if emulated and words == ["ptrace"]:
+        return None
+    try:
+        return "the machine has it" if has(*words) else None
+    except (TypeError, OSError) as error:
+        return f"asks for it wrongly: {error}"
