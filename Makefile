@@ -73,9 +73,10 @@ run-sim: deps-build
 	@scripts/build $(BUILD)/release gcc -Dbuildtype=release -Dtests=false
 	@$(BUILD)/release/examples/plug
 
-run-bare: deps-test
-	@scripts/build $(BUILD)/gcc gcc -Dwerror=true
-	@$(BUILD)/gcc/tests/bare/bare --show --image $(BUILD)/gcc/ports/x86_64/memplug.elf tests/bare/tour.bare
+run-bare: deps-bare
+	@TARGETS='ports/x86_64/memplug.elf tests/bare/bare' \
+		scripts/build $(BUILD)/bare gcc -Dbench=false -Dexamples=false
+	@$(BUILD)/bare/tests/bare/bare --show --image $(BUILD)/bare/ports/x86_64/memplug.elf tests/bare/tour.bare
 
 install: deps-build
 	@scripts/install $(BUILD)/install $(abspath $(PREFIX))
