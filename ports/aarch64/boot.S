@@ -89,11 +89,10 @@ mmu_on:
 	mov sp, x20
 	br x22
 
-/* PSCI's argument, x0, is the CPU's number. smp.c has set the stacks, which are not in the boot tables. */
+/* Where PSCI starts a CPU. psci.c has set the stacks, which are not in the boot tables. */
 	.globl ap_entry
 ap_entry:
 	msr daifset, #0xf
-	mov x19, x0
 	ldr x20, =boot_stack_top        /* until the tables are loaded nothing is pushed */
 	ldr x21, =boot_trap_stack_top
 	adr x22, ap_c
@@ -115,7 +114,6 @@ ap_c:
 	ldr x0, =ap_stack_top
 	ldr x1, [x0]
 	mov sp, x1
-	mov x0, x19
 	bl smp_ap_main
 5:	wfi
 	b 5b

@@ -5,10 +5,10 @@
  * The device tree says what memory there is and what the command line says. Its first 2 MiB hold
  * the tree itself, which the image is linked behind, so nothing handed out ever covers it.
  */
-#include "acpi.h"
 #include "bootmem.h"
 #include "console.h"
 #include "fdt.h"
+#include "fw_cfg.h"
 #include "machine.h"
 #include "mmu.h"
 #include "smp.h"
@@ -45,6 +45,6 @@ machine_bring_up(uint64_t boot_argument)
 	mmu_init();
 	map_devices();
 	traps_init();
-	acpi_init();
+	fw_cfg_read_tables();
 	machine_init();
 }

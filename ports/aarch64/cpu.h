@@ -19,6 +19,25 @@
 #define cpu_write_register(name, value) \
 	__asm__ volatile("msr " name ", %0" : : "r"((uint64_t)(value)) : "memory")
 
+/* TPIDR_EL1 points to a record of this CPU, which begins with its number (smp.h). */
+static inline void
+cpu_set_self(void *self)
+{
+	cpu_write_register("tpidr_el1", self);
+}
+
+static inline void *
+cpu_self(void)
+{
+	return (void *)cpu_read_register("tpidr_el1");
+}
+
+static inline uint32_t
+cpu_number(void)
+{
+	return *(const uint32_t *)cpu_self();
+}
+
 /* Ticks of the generic timer; under QEMU's instruction counting they follow the instructions. */
 static inline uint64_t
 cpu_cycles(void)

@@ -14,21 +14,7 @@
 #ifndef PAGE_SHIFT
 #define PAGE_SHIFT 12
 #endif
-#define LARGE_SHIFT (2 * PAGE_SHIFT - 3)
-#define PAGE_BYTES (1 << PAGE_SHIFT)
-#define ADDRESS_BITS 48                /* that page tables translate */
-
-#ifdef __ASSEMBLER__
-#define ADDRESS(x) x
-#else
-#define ADDRESS(x) x##UL
-#endif
-
-#define DIRECT_MAP ADDRESS(0xffff800000000000)     /* physical address 0 */
-#define MMIO_MAP ADDRESS(0xffffc00000000000)       /* the same for device registers, uncached */
-#define VMEMMAP ADDRESS(0xffffea0000000000)        /* the descriptor of pfn 0 */
-#define STACKS ADDRESS(0xffffe80000000000)         /* of all CPUs but the first; gaps between */
-#define PAGER_WINDOW ADDRESS(0x0000100000000000)   /* what the paging client maps */
+#include "areas.h"
 
 /* The virt machine (QEMU's hw/arm/virt.c): physical addresses. */
 #define VIRT_GIC_DISTRIBUTOR ADDRESS(0x08000000)
@@ -47,6 +33,5 @@
 #endif
 #define TRAP_STACK_BYTES 65536         /* a CPU handles traps there: see boot.S */
 #define AP_STACK_BYTES 65536
-#define AP_STACK_STEP (4 * AP_STACK_BYTES)
 
 #endif

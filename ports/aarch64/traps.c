@@ -17,6 +17,7 @@
 #include "smp.h"
 
 enum {
+	TICKS_PER_SECOND = 100,
 	DIST_CONTROL = 0x000 / 4,
 	DIST_SET_ENABLE = 0x100 / 4,
 	DIST_PRIORITY = 0x400,         /* bytes */
@@ -94,10 +95,24 @@ traps_route(unsigned vector, bool level_triggered)
 }
 
 void
-traps_request_others(void)
+smp_interrupt_others(void)
 {
 	__asm__ volatile("dsb ishst" : : : "memory");
 	distributor[DIST_SOFTWARE] = SOFTWARE_ALL_BUT_SELF | VECTOR_REQUEST;
+}
+
+/* The virtual timer of this CPU fires once: its handler arms it again. */
+static void
+arm_tick(void)
+{
+	cpu_write_register("cntv_tval_el0", cpu_read_register("cntfrq_el0") / TICKS_PER_SECOND);
+}
+
+void
+smp_tick_start(void)
+{
+	arm_tick();
+	cpu_write_register("cntv_ctl_el0", 1);
 }
 
 static void
@@ -111,7 +126,7 @@ interrupt(void)
 	if (vector < TRAP_VECTORS && handlers[vector] != NULL)
 		handlers[vector]();
 	if (vector == VECTOR_TICK)
-		smp_tick_again();
+		arm_tick();
 	interface[CPU_END] = acknowledged;
 }
 

@@ -39,8 +39,6 @@ void traps_set_fault_handler(bool (*handler)(uint64_t address, uint64_t error));
 void traps_set_exception_handler(bool (*handler)(struct trap_frame *frame));
 /* Send an interrupt of a device to CPU 0. */
 void traps_route(unsigned vector, bool level_triggered);
-/* Interrupt all other CPUs with VECTOR_REQUEST. */
-void traps_request_others(void);
 
 /* Touch one byte: false when that faults. Writing leaves it as it is. */
 bool trap_probe_read(const volatile void *at);

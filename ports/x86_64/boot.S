@@ -4,7 +4,7 @@
  * for every trap.
  *
  * The boot CPU arrives by PVH in 32-bit protected mode without paging (ebx = start info). The
- * other CPUs arrive in real mode at a page below 1 MiB, to which smp.c copies the trampoline. Both
+ * other CPUs arrive in real mode at a page below 1 MiB, to which apic.c copies the trampoline. Both
  * go straight to long mode on the boot tables: 4 GiB of 2 MiB pages, at 0 and again at the direct
  * map, so that physical memory has the same address in C before and after mmu.c takes over.
  */

@@ -5,8 +5,9 @@
  * The loader speaks PVH: its start info says what memory there is, where the ACPI tables are, and
  * what the command line says. All of that is copied before anything is allocated.
  */
-#include "acpi.h"
+#include "apic.h"
 #include "bootmem.h"
+#include "firmware.h"
 #include "machine.h"
 #include "mmu.h"
 #include "smp.h"
@@ -46,7 +47,7 @@ machine_bring_up(uint64_t boot_argument)
 	smp_init();
 	traps_init();
 	read_start_info(info);
-	acpi_init(info->rsdp);
+	firmware_init(info->rsdp);
 	mmu_init();
 	machine_init();
 }
@@ -59,5 +60,6 @@ smp_ap_main(void)
 {
 	smp_enter();
 	traps_load();
+	apic_on();
 	smp_serve();
 }

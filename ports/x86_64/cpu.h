@@ -60,6 +60,29 @@ wrmsr(uint32_t msr, uint64_t value)
 			 : "memory");
 }
 
+/* gs points to a record of this CPU: its number, a word, and the record's address (smp.h). */
+static inline void
+cpu_set_self(void *self)
+{
+	wrmsr(0xc0000101, (uint64_t)self);
+}
+
+static inline void *
+cpu_self(void)
+{
+	void *self;
+	__asm__ volatile("movq %%gs:8, %0" : "=r"(self));
+	return self;
+}
+
+static inline uint32_t
+cpu_number(void)
+{
+	uint32_t number;
+	__asm__ volatile("movl %%gs:0, %0" : "=r"(number));
+	return number;
+}
+
 static inline uint64_t
 cpu_cycles(void)
 {

@@ -7,8 +7,8 @@
  */
 #include "dimm.h"
 
-#include "acpi.h"
 #include "cpu.h"
+#include "firmware.h"
 #include "traps.h"
 
 enum { GPE_MEMORY = 1 << 3 };
@@ -16,7 +16,7 @@ enum { GPE_MEMORY = 1 << 3 };
 bool
 dimm_event_pending(void)
 {
-	uint16_t status = acpi_get()->gpe0;
+	uint16_t status = firmware()->gpe0;
 
 	if ((inb(status) & GPE_MEMORY) == 0)
 		return false;
@@ -27,10 +27,10 @@ dimm_event_pending(void)
 void
 dimm_irq_enable(unsigned vector)
 {
-	const struct acpi *acpi = acpi_get();
-	uint16_t enable = (uint16_t)(acpi->gpe0 + acpi->gpe0_bytes / 2);
+	const struct firmware *found = firmware();
+	uint16_t enable = (uint16_t)(found->gpe0 + found->gpe0_bytes / 2);
 
-	traps_route(acpi->io_apic, acpi->sci, vector, true);
-	acpi_enable();
+	traps_route(found->io_apic, found->sci, vector, true);
+	firmware_enable();
 	outb(enable, inb(enable) | GPE_MEMORY);
 }

@@ -8,8 +8,8 @@
  */
 #include "machine.h"
 
-#include "acpi.h"
 #include "cpu.h"
+#include "firmware.h"
 
 enum { DEBUG_EXIT = 0xf4, PM_TIMER_HZ = 3579545, PM_TIMER_MASK = 0xffffff, CALIBRATE_TICKS = 3580 };
 
@@ -19,7 +19,7 @@ static uint64_t ns_per_cycle_32;    /* in 2^-32 ns */
 void
 machine_init(void)
 {
-	uint16_t timer = acpi_get()->pm_timer;
+	uint16_t timer = firmware()->pm_timer;
 	uint32_t first = inl(timer);
 	uint32_t ticks;
 
@@ -52,7 +52,7 @@ void
 machine_exit(unsigned value)
 {
 	outb(DEBUG_EXIT, (uint8_t)value);
-	acpi_power_off();
+	firmware_power_off();
 	for (;;)
 		__asm__ volatile("cli\n\thlt");
 }

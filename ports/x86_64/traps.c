@@ -13,6 +13,7 @@
  */
 #include "traps.h"
 
+#include "apic.h"
 #include "console.h"
 #include "machine.h"
 #include "mmu.h"
@@ -168,7 +169,7 @@ trap_handle(struct trap_frame *frame)
 			return;
 		if (handlers[frame->vector] != NULL)
 			handlers[frame->vector]();
-		smp_eoi();
+		apic_eoi();
 		return;
 	}
 	if (frame->vector == VECTOR_PAGE_FAULT && page_fault(frame))

@@ -8,8 +8,8 @@
 
 #include <stddef.h>
 
-#include "acpi.h"
 #include "cpu.h"
+#include "firmware.h"
 #include "traps.h"
 
 enum {
@@ -60,6 +60,6 @@ void
 uart_irq_enable(void)
 {
 	traps_set_handler(VECTOR_CONSOLE, NULL);
-	traps_route(acpi_get()->io_apic, COM_ISA_LINE, VECTOR_CONSOLE, false);
+	traps_route(firmware()->io_apic, COM_ISA_LINE, VECTOR_CONSOLE, false);
 	outb(COM_IRQ_ENABLE, 1);
 }

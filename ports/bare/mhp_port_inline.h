@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mhp_port_inline.h - the hot half of the AArch64 port (docs/PORTING.md; contract in cache.h).
+ * mhp_port_inline.h - the hot half of the bare-metal port (docs/PORTING.md; contract in cache.h).
  *
  * With interrupts off nothing else runs on this CPU, so the section that pushes or pops needs no
  * atomic instruction: plain loads and stores of the CPU's own cache. Closing from elsewhere is a
  * store that the section may miss; ops->fence_cpus interrupts every CPU, which a CPU in the section
- * answers after it, and confirm() then tells whether a local close got in between. The interrupt's
- * answer is a release that the fence acquires (smp.c), so what the section wrote is seen by whoever
- * drains: on a machine of weak order that pair carries what x86 gives for nothing. TPIDR_EL1 points
- * to struct smp_cpu, whose first words are read here. Must not need any header of the port but
- * cpu.h.
+ * answers after it, and confirm() then tells whether a local close got in between. The answer is a
+ * release that the fence acquires (smp.c): on a machine of weak order that pair shows what the
+ * section wrote to whoever drains. Invariant: CPU numbers are below the geometry's nr_cpus, because
+ * the geometry is made from them. The core is compiled with this header, so it must not need any
+ * other of the port's but the machine's cpu.h.
  *
- * MHP_PORT_ANY_GEOMETRY is for tests of the core, whose machines are not this one.
+ * MHP_PORT_ANY_GEOMETRY is for tests of the core, whose machines are not this one: pageblocks of
+ * any size, CPU numbers that no geometry was made from.
  */
 #ifndef MHP_PORT_INLINE_H
 #define MHP_PORT_INLINE_H
@@ -27,13 +28,13 @@
 static inline unsigned
 mhp_port_cpu(void)
 {
-	return *(const uint32_t *)cpu_read_register("tpidr_el1");
+	return cpu_number();
 }
 
 static inline uint32_t *
 mhp_port_lock_ranks(void)
 {
-	return (uint32_t *)cpu_read_register("tpidr_el1") + 1;
+	return (uint32_t *)cpu_self() + 1;     /* struct smp_cpu */
 }
 
 static inline void
