@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# package_test.sh DIR - the Debian packages: they build, lintian finds no error, each has what it is for,
-# and what they unpack to runs a program on a pool (R79).
+# package_test.sh DIR - the Debian packages: they build, lintian finds no error, each has what it is for.
+# Installed into a copy of this system they run a program on a pool, and build and run one against the
+# library; removed, they leave nothing behind (R79). The RPM packages build from a tarball.
 set -eu
 source=$(cd "$(dirname "$0")/../.." && pwd)
 dir=$1
-for program in dpkg-buildpackage dh lintian; do
+for program in dpkg-buildpackage dh lintian rpmbuild; do
 	command -v $program >/dev/null || {
 		echo "needs program $program: scripts/install-deps full" >&2
 		exit 77
@@ -17,10 +18,6 @@ fail() {
 }
 rm -rf "$dir"
 "$source/scripts/package-deb" "$dir" || fail "no packages"
-mkdir "$dir/root"
-for package in "$dir"/*.deb; do
-	dpkg-deb -x "$package" "$dir/root"
-done
 has() { # PACKAGE FILE
 	dpkg-deb -c "$dir/$1"_*.deb >"$dir/contents"
 	grep -q "$2" "$dir/contents" || fail "$1 has no $2"
@@ -33,5 +30,58 @@ has memplug bin/memplug
 has memplug memplug/libmemplug-heap.so
 has memplug-doc PORTING.md
 has memplug-doc examples/buffers.c
-XDG_RUNTIME_DIR=$dir "$dir/root/usr/bin/memplug" run --name "package-$$" -- true ||
-	fail "the installed command runs nothing"
+has memplug zsh/site-functions/_memplug
+has memplug fish/vendor_completions.d/memplug.fish
+
+# ---- installed
+
+cat >"$dir/use.sh" <<'END'
+set -eu
+export DEBIAN_FRONTEND=noninteractive HOME=/tmp XDG_RUNTIME_DIR=/tmp
+cd /tmp
+dpkg -i /packages/*.deb
+# Nothing listens before somebody has asked for it (docs/SECURITY.md).
+! find /etc/systemd -name '*memplug*' | grep .
+memplug run --name package -- true
+cp "$(dpkg -L memplug-doc | grep "/region.c")" . && { gunzip region.c.gz 2>/dev/null || :; }
+cc region.c -o region $(pkg-config --cflags --libs memplug)
+./region
+man -w memplug mhp_pool_add
+dpkg --purge memplug memplug-dbgsym memplug-doc libmemplug-dev libmemplug0 libmemplug0-dbgsym
+! find / -xdev -path /proc -prune -o -path /packages -prune -o -name '*memplug*' -newer /packages/start -print | grep .
+END
+# A copy-on-write copy of this system, in which they are installed as anybody would.
+cat >"$dir/copy.sh" <<'END'
+set -eu
+mount -t tmpfs none "$1/copy"
+mkdir "$1/copy/upper" "$1/copy/work" "$1/copy/root"
+mount -t overlay none -o "lowerdir=/,upperdir=$1/copy/upper,workdir=$1/copy/work" "$1/copy/root"
+mount --rbind /dev "$1/copy/root/dev"
+mount --rbind /proc "$1/copy/root/proc"
+mount -t tmpfs none "$1/copy/root/tmp"
+mkdir "$1/copy/root/packages"
+cp "$1"/*.deb "$1/use.sh" "$1/copy/root/packages"
+touch "$1/copy/root/packages/start"
+chroot "$1/copy/root" sh /packages/use.sh
+END
+if [ "$(id -u)" != 0 ]; then
+	echo "installing packages needs root" >&2
+	exit 77
+fi
+mkdir "$dir/copy"
+unshare -m --propagation private sh "$dir/copy.sh" "$dir" >"$dir/use.log" 2>&1 || {
+	tail -n 20 "$dir/use.log" >&2
+	fail "the installed packages do not do what they are for"
+}
+
+# ---- RPM
+
+"$source/scripts/package-rpm" "$dir/rpm" || fail "no RPM packages"
+rpm_has() { # PACKAGE FILE
+	rpm -qpl "$dir/rpm/$1"-[0-9]*.rpm >"$dir/contents"
+	grep -q "$2" "$dir/contents" || fail "the RPM package $1 has no $2"
+}
+rpm_has memplug-libs 'libmemplug.so.0$'
+rpm_has memplug-devel include/memplug/mhp.h
+rpm_has memplug-devel 'man3/mhp_pool_add.3'
+rpm_has memplug bin/memplug

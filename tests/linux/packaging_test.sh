@@ -9,7 +9,7 @@ build=$1
 source=$(cd "$(dirname "$0")/../.." && pwd)
 # shellcheck source=tests/linux/need.sh
 . "$(dirname "$0")/need.sh"
-need_program bash systemd-analyze
+need_program bash zsh fish systemd-analyze
 dir=$(mktemp -d)
 export MEMPLUG_RUNTIME_DIR="$dir"
 trap 'rm -rf "$dir"' EXIT
@@ -56,6 +56,25 @@ complete_words add 16M --zone m
 [ "$(cat "$dir/out")" = movable ] || fail "completion of a zone"
 complete_words -p x offline --dr
 [ "$(cat "$dir/out")" = --dry-run ] || fail "completion behind -p"
+
+# zsh's function offers candidates and leaves it to zsh to take those that fit; fish does both.
+other_shells() {
+	# shellcheck disable=SC2016
+	PATH=$(cd "$build" && pwd)/cli:$PATH zsh -fc 'compadd() { print -l -- $candidates }
+		words=("${@:2}") CURRENT=$((# - 1))
+		source "$1"' zsh "$source/packaging/completion/memplug.zsh" "$@" >"$dir/zsh" 2>&1
+	PATH=$(cd "$build" && pwd)/cli:$PATH fish -Nc "source '$source/packaging/completion/memplug.fish'
+		complete -C '$*'" >"$dir/fish" 2>&1
+}
+other_shells memplug res
+[ "$(cat "$dir/fish")" = resize ] || fail "fish: completion of 'res' is not resize"
+grep -qx resize "$dir/zsh" || fail "zsh does not know resize"
+other_shells memplug -p x offline --dr
+[ "$(cat "$dir/fish")" = --dry-run ] || fail "fish: completion behind -p"
+grep -qx -e --dry-run "$dir/zsh" || fail "zsh: completion behind -p"
+other_shells memplug add 16M --zone m
+[ "$(cat "$dir/fish")" = movable ] || fail "fish: completion of a zone"
+grep -qx movable "$dir/zsh" || fail "zsh: completion of a zone"
 
 # ---- every claim of SECURITY.md has a test that is there
 
