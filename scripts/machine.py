@@ -6,6 +6,7 @@ runs it asks complaint() about that: the machine is looked at again, here, so th
 there, a skip for an error of ours, and a skip without a need that is known are all failures.
 """
 import ctypes
+import mmap
 import os
 import re
 import shutil
@@ -58,6 +59,24 @@ def memory_cgroup():
     return False
 
 
+def can_collapse():
+    """Whether the kernel makes a huge page of small ones when it is told to (Linux 6.1)."""
+    size, collapse = 4 << 20, 25
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory[:] = bytes([1]) * size
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    start += -start % (2 << 20)
+    return ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(2 << 20), collapse) == 0
+
+
+def no_huge_pages():
+    try:
+        with open("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", encoding="ascii") as file:
+            return int(file.read()) == 0
+    except OSError:
+        return False
+
+
 NEEDS = {
     "root": lambda: os.geteuid() == 0,
     "program": lambda name: shutil.which(name) is not None,
@@ -69,6 +88,8 @@ NEEDS = {
     "user-namespaces": lambda: runs("unshare", "-U", "true"),
     "ptrace": can_trace,
     "memory-cgroup": memory_cgroup,
+    "collapse": can_collapse,
+    "no-huge-pages": no_huge_pages,
     "setuid-files": lambda: not os.statvfs(".").f_flag & os.ST_NOSUID,
     "huge-pages": lambda: os.access("/proc/sys/vm/nr_hugepages", os.W_OK),
     # Nothing schedules threads in the bare-metal image: no machine has them.

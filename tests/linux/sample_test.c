@@ -148,7 +148,7 @@ TEST(see__ordinary_huge_page__one_part)
 	make_looks(look, base, false);
 	madvise(base, WINDOWS * WINDOW, MADV_HUGEPAGE);
 	if (madvise(base, WINDOWS * WINDOW, MADV_COLLAPSE) != 0)
-		test_skip("the kernel makes no huge pages here (MADV_COLLAPSE)");
+		test_skip("needs collapse: the kernel makes no huge pages here");
 	for (unsigned i = 0; i < WINDOWS; i++)
 		CHECK(mhp__sample_forget(&look[i]));
 	read_page(base, 1, 100);
