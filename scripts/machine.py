@@ -13,7 +13,7 @@ import shutil
 import subprocess
 
 PTRACE_TRACEME = 0
-SAID = re.compile(r"needs (\S+)(?: ([^:\s]+))?(?::.*)?$")
+SAID = re.compile(r"needs ([^:\s]+)(?: ([^:\s]+))?(?::.*)?$")
 
 
 def runs(*command):
