@@ -7,12 +7,13 @@ OPS ?= 100000000
 SEED ?= 1
 SECONDS ?= 60
 
-.PHONY: help test check-full proofs coverage fuzz soak bench run run-sim run-bare install clean deps-%
+.PHONY: help test check-full proofs mutants coverage fuzz soak bench run run-sim run-bare install clean deps-%
 
 help:
 	@echo 'make test          build with gcc and clang, run all tests: ends with "N passed, N failed"'
 	@echo 'make check-full    the same under ASan+UBSan and TSan, and longer'
 	@echo 'make proofs        models of the lock-free protocols, with and without planted faults (Spin)'
+	@echo 'make mutants       plant 142 faults one at a time: which of them the tests notice (hours)'
 	@echo 'make coverage      branches of core/ that the tests take, by file'
 	@echo 'make fuzz          parsers under libFuzzer, SECONDS=$(SECONDS) each'
 	@echo 'make soak          one long seeded simulation: OPS=$(OPS) SEED=$(SEED)'
@@ -36,6 +37,9 @@ test: deps-test
 
 proofs: deps-proofs
 	@scripts/check-proofs
+
+mutants: deps-test
+	@scripts/mutants
 
 check-full: deps-full proofs
 	@scripts/build $(BUILD)/gcc gcc -Dwerror=true
