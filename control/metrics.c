@@ -95,14 +95,19 @@ mhp__metrics_count(const struct mhp_event *event)
 			observe(&metrics.phase[event->kind][i], event->phase_ns[i]);
 }
 
+static uint32_t
+get_blocks(unsigned node, unsigned kind)
+{
+	return atomic_load_explicit(&metrics.blocks[node][kind], memory_order_relaxed);
+}
+
 uint32_t
 mhp__metrics_blocks(void)
 {
 	uint32_t nr = 0;
 	for (unsigned node = 0; node < MHP_NODES_MAX; node++)
 		for (unsigned kind = 0; kind < BLOCK_KINDS; kind++)
-			nr += atomic_load_explicit(&metrics.blocks[node][kind],
-						   memory_order_relaxed);
+			nr += get_blocks(node, kind);
 	return nr;
 }
 
@@ -172,6 +177,16 @@ out_events(struct mhp__out *out)
 		 get(&metrics.moved[MHP_EV_COMPACT]), get(&metrics.moved[MHP_EV_MOVE]));
 }
 
+/* Most nodes of a pool are never used; the first always is. */
+static bool
+node_is_there(unsigned node)
+{
+	bool there = node == 0;
+	for (unsigned kind = 0; kind < BLOCK_KINDS; kind++)
+		there |= get_blocks(node, kind) != 0;
+	return there;
+}
+
 static void
 out_blocks(struct mhp__out *out, unsigned nr_nodes)
 {
@@ -181,9 +196,11 @@ out_blocks(struct mhp__out *out, unsigned nr_nodes)
 	mhp__out(out, ",\"blocks\":[");
 	for (unsigned i = 0; i < nr_nodes * BLOCK_KINDS; i++) {
 		unsigned node = i / BLOCK_KINDS, kind = i % BLOCK_KINDS;
+		if (!node_is_there(node))
+			continue;
 		mhp__out(out, "%s{\"node\":%u,\"state\":\"%s\",\"zone\":\"%s\",\"count\":%u}",
 			 i == 0 ? "" : ",", node, states[kind], zones[kind],
-			 atomic_load(&metrics.blocks[node][kind]));
+			 get_blocks(node, kind));
 	}
 	mhp__out(out, "]");
 }
@@ -216,7 +233,8 @@ out_zones(struct mhp__out *out, struct mhp *m)
 	mhp__out(out, ",\"page_bytes\":%u,\"zones\":[", 1U << geo->page_shift);
 	for (unsigned i = 0; i < geo->nr_nodes * MHP_ZONE_KINDS; i++) {
 		unsigned node = i / MHP_ZONE_KINDS, kind = i % MHP_ZONE_KINDS;
-		if (mhp_zone_get(m, node, (enum mhp_zone_kind)kind, &zone) != 0)
+		if (!node_is_there(node) ||
+		    mhp_zone_get(m, node, (enum mhp_zone_kind)kind, &zone) != 0)
 			continue;
 		mhp__out(out, "%s{\"node\":%u,\"zone\":\"%s\",\"spanned\":%" PRIu64
 			 ",\"present\":%" PRIu64 ",\"managed\":%" PRIu64 ",\"free\":%" PRIu64
@@ -241,8 +259,9 @@ out_metadata(struct mhp__out *out, struct mhp *m)
 				run.count * info.metadata_bytes;
 	mhp__out(out, ",\"metadata\":[");
 	for (unsigned node = 0; node < nr_nodes; node++)
-		mhp__out(out, "%s{\"node\":%u,\"bytes\":%" PRIu64 "}", node == 0 ? "" : ",", node,
-			 bytes[node]);
+		if (node == 0 || bytes[node] != 0)
+			mhp__out(out, "%s{\"node\":%u,\"bytes\":%" PRIu64 "}",
+				 node == 0 ? "" : ",", node, bytes[node]);
 	mhp__out(out, "]");
 }
 

@@ -58,7 +58,11 @@ grow_locked(uint64_t bytes, uint64_t max, bool *ret_tell)
 		add = room;
 	if (add == 0)
 		return MHP_ENOMEM;
-	return mhp_pool_add(pool, &mhp__heap.backing, add, &opts, NULL, NULL);
+	struct mhp_backing backing = mhp__heap.backing;
+	bool bound = mhp_region_wants(mhp__heap.region, &backing);
+	int err = mhp_pool_add(pool, &backing, add, &opts, NULL, NULL);
+	/* Bound to a node that is full: memory of another one would be of no use. */
+	return bound && err != 0 ? MHP_ENOMEM : err;
 }
 
 int

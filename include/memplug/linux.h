@@ -41,17 +41,23 @@ enum mhp_backing_kind {
 
 #define MHP_BACKING_PATH_MAX 200U
 
+/** Nodes of a pool: 0 to 15. */
+#define MHP_POOL_NODES 16U
+#define MHP_POOL_RANK_MAX 200
+
 /** Where memory comes from. All-zero is ordinary memory, wherever the kernel finds it best. */
 struct mhp_backing {
 	enum mhp_backing_kind kind;
-	bool bind; /* to NUMA node @node of the machine */
+	bool bind; /* to node @node: RAM of that NUMA node, or what node of the pool a device is */
 	int node;
+	bool ranked; /* @rank says how near the node is: 0 is the nearest */
+	int rank;
 	char path[MHP_BACKING_PATH_MAX]; /* DAX and FILE */
 };
 
 /**
- * Read a backing: ram, memfd, hugetlb, hugetlb:2M, hugetlb:1G, dax:PATH, file:PATH, each with an
- * optional ",node=N" behind it. Return: 0, or MHP_EINVAL.
+ * Read a backing: ram, memfd, hugetlb, hugetlb:2M, hugetlb:1G, dax:PATH, file:PATH, each with
+ * ",node=N" and ",rank=N" behind it if wanted. Return: 0, or MHP_EINVAL.
  */
 MHP_MUST_CHECK int mhp_backing_parse(const char *words, struct mhp_backing *ret_backing,
 				     struct mhp_text *reterr);
@@ -70,7 +76,7 @@ struct mhp_pool_opts {
 	uint64_t max_bytes;        /* size of the physical address range; 0: 1 TiB */
 	uint64_t block_bytes;      /* power of two, 4 MiB or more; 0: 128 MiB */
 	uint64_t page_bytes;       /* 4 KiB (0) or 2 MiB, as mhp_backing_page_bytes() says */
-	uint16_t nr_nodes;         /* nodes of the engine; 0: 1 */
+	uint16_t nr_nodes;         /* nodes of the engine; 0: MHP_POOL_NODES */
 	uint32_t nr_bad_pages;     /* memory errors to remember; 0: 1024 */
 	void (*trace)(void *trace_ctx, const struct mhp_event *event);
 	void *trace_ctx;
@@ -120,8 +126,13 @@ bool mhp_pool_can_move(struct mhp_pool *pool, struct mhp_text *reterr);
  *
  * @backing: NULL: ordinary memory.
  * @size: a multiple of the block size.
- * @opts: as for mhp_add(); backing is filled in, MHP_ADD_ZEROED too where it is true. NULL:
- *        MHP_ADD_OPTS_DEFAULT.
+ * @opts: as for mhp_add(); backing and node are filled in, MHP_ADD_ZEROED too where it is true.
+ *        NULL: MHP_ADD_OPTS_DEFAULT.
+ *
+ * Memory that is RAM is on the node of the pool that has the number of its NUMA node, or on node 0
+ * when it is not bound. A device is on a node that is no RAM: the one that the backing names, else
+ * its own NUMA node, else the first free one; so are huge pages that are not bound.
+ * A rank that is not given is asked from the kernel.
  *
  * mhp_add() and the adds of a plan bring ordinary memory to the addresses that they name.
  *
@@ -136,6 +147,70 @@ MHP_MUST_CHECK int mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing 
 
 /** The backing behind struct mhp_block_info.backing; NULL when there is none. */
 const struct mhp_backing *mhp_pool_backing(struct mhp_pool *pool, uint16_t backing);
+
+/** A node of a pool: memory of one place. */
+struct mhp_node_info {
+	bool device;               /* pages have to be copied to it and from it */
+	int rank;                  /* 0 is the nearest */
+	int numa;                  /* the NUMA node that it is on or near; -1: not known */
+	uint64_t granule_bytes;    /* pages go to it in pieces of this */
+	uint32_t nr_blocks, nr_online;
+	uint64_t size_bytes;       /* of all blocks */
+	uint64_t used_bytes, free_bytes; /* of those that are online */
+	char place[MHP_BACKING_PATH_MAX + 32]; /* "ram of NUMA node 1", "file:/x and 1 more" */
+};
+
+/**
+ * Look at a node. Cost: follows the number of ranges of like blocks.
+ * Return: 0, MHP_ENODEV (nothing of the pool is there, or no such node).
+ */
+MHP_MUST_CHECK int mhp_pool_node_get(struct mhp_pool *pool, unsigned node,
+				     struct mhp_node_info *ret_info);
+
+/** Which node fresh pages come from. */
+enum mhp_spread_mode {
+	MHP_SPREAD_LOCAL,          /* the nearest with room, the CPU's own NUMA node first */
+	MHP_SPREAD_PREFER,         /* the nodes named, then as LOCAL */
+	MHP_SPREAD_INTERLEAVE,     /* the nodes named in turn, window by window; then as LOCAL */
+	MHP_SPREAD_BIND,           /* the nodes named, and no other */
+	MHP_SPREAD_MODES,
+};
+
+/** A placement policy. All-zero is LOCAL. */
+struct mhp_spread {
+	enum mhp_spread_mode mode;
+	uint8_t weight[MHP_POOL_NODES]; /* 0: not named; INTERLEAVE: so many windows in turn */
+};
+
+#define MHP_SPREAD_TEXT 128U
+
+/**
+ * Read a policy: local, "prefer 1", "interleave 0=3,1", "bind 1,2"; a colon does for the space.
+ * Return: 0, or MHP_EINVAL and a sentence.
+ */
+MHP_MUST_CHECK int mhp_spread_parse(const char *words, struct mhp_spread *ret_spread,
+				    struct mhp_text *reterr);
+/** Write it down, as mhp_spread_parse() reads it. */
+void mhp_spread_text(const struct mhp_spread *spread, char text[MHP_SPREAD_TEXT]);
+
+/**
+ * The policy of a pool, for regions that have none of their own. It decides for pages that are
+ * committed later; nothing moves. MHP_EINVAL (no node is named), MHP_ENODEV (a node with no memory
+ * in use is).
+ */
+MHP_MUST_CHECK int mhp_pool_set_spread(struct mhp_pool *pool, const struct mhp_spread *spread,
+				       struct mhp_text *reterr);
+void mhp_pool_get_spread(struct mhp_pool *pool, struct mhp_spread *ret_spread);
+
+/** The same for one region; NULL: that of its pool again. */
+MHP_MUST_CHECK int mhp_region_set_spread(struct mhp_region *region,
+					 const struct mhp_spread *spread, struct mhp_text *reterr);
+
+/**
+ * What memory to add when a commit found none: a backing of the first node that the region's policy
+ * names. False: it names none, any will do.
+ */
+bool mhp_region_wants(struct mhp_region *region, struct mhp_backing *ret_backing);
 
 /**
  * Reserve a range of virtual addresses; nothing is committed.
@@ -175,7 +250,8 @@ uint64_t mhp_region_granule(const struct mhp_region *region);
  * Both are multiples of the pool's granule, and nothing of the range is committed. The memory is
  * ordinary: it comes when it is touched, and whatever the program does to it (mprotect, mlock,
  * madvise, fork) works as for any other.
- * Return: 0, MHP_EINVAL, MHP_EEXIST (part of it is committed), MHP_ENOMEM (no free frames),
+ * Return: 0, MHP_EINVAL, MHP_EEXIST (part of it is committed), MHP_ENOMEM (no free frames, or
+ * none on the nodes that the policy binds to),
  * MHP_ENOSPC (the kernel refuses: its limit of mappings is near, or the process has reached its
  * limit of data; adding memory does not help); on error nothing has changed. Never waits.
  */
@@ -184,8 +260,9 @@ MHP_MUST_CHECK int mhp_region_commit(struct mhp_region *region, void *start, uin
 /**
  * Give the memory back to the system and the pages to the pool; what was there is lost, and the
  * range must not be touched until it is committed again. Parts that are not committed are skipped.
- * Return: 0, MHP_EINVAL, MHP_EBUSY (pinned, or locked by mlock), MHP_EAGAIN (the engine is moving
- * part of it just now); on error nothing has changed. Never waits.
+ * Return: 0, MHP_EINVAL, MHP_EBUSY (pinned, locked by mlock, or part of a window that lies on one
+ * large page of a device), MHP_EAGAIN (the engine is moving part of it just now); on error
+ * nothing has changed. Never waits.
  */
 MHP_MUST_CHECK int mhp_region_decommit(struct mhp_region *region, void *start, uint64_t size);
 
@@ -205,6 +282,21 @@ MHP_MUST_CHECK int mhp_region_pin(struct mhp_region *region, void *start, uint64
 
 /** Undo one pin of exactly this range. MHP_ENOENT. */
 int mhp_region_unpin(struct mhp_region *region, void *start, uint64_t size);
+
+/**
+ * Have the memory of a range move to a node, by windows of 2 MiB, while it is in use.
+ *
+ * Pages that are there already stay. What goes to a device or comes from one is copied; RAM of
+ * another NUMA node is moved by the kernel; all else only gets other numbers.
+ *
+ * @ret_moved: pages of 4 KiB that moved, also on error; may be NULL.
+ * Return: 0, MHP_EINVAL (the range), MHP_ENODEV, MHP_ENOMEM (no room on the node), MHP_EBUSY
+ * (pinned, locked, protected; or only part of a window is in use and the node takes whole ones),
+ * MHP_EOPNOTSUPP (others map this region), MHP_EAGAIN (the engine is moving it just now), or why
+ * there is no companion. Windows before the one that failed have moved.
+ */
+MHP_MUST_CHECK int mhp_region_move(struct mhp_region *region, void *start, uint64_t size,
+				   unsigned node, uint64_t *ret_moved, struct mhp_text *reterr);
 
 /** What the port counts. */
 struct mhp_pool_stats {

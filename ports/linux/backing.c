@@ -34,37 +34,62 @@ mhp_backing_name(enum mhp_backing_kind kind)
 	return (unsigned)kind < MHP_BACKING_KINDS ? names[kind] : "?";
 }
 
-/* Cut ",node=N" off the end of words; -1: none, -2: malformed. */
+/* Cut ",WORD=N" off the end of words; -1: it is not there, -2: malformed. */
 static int
-cut_node(char *words)
+cut_number(char *words, const char *word, unsigned long max)
 {
 	char *comma = strrchr(words, ',');
-	if (comma == NULL || strncmp(comma, ",node=", 6) != 0)
+	size_t length = strlen(word);
+	if (comma == NULL || strncmp(comma, word, length) != 0)
 		return -1;
 	char *end;
 	errno = 0;
-	unsigned long node = strtoul(comma + 6, &end, 10);
-	if (end == comma + 6 || *end != 0 || errno != 0 || node > 1023)
+	unsigned long number = strtoul(comma + length, &end, 10);
+	if (end == comma + length || comma[length] == '-' || *end != 0 || errno != 0 ||
+	    number > max)
 		return -2;
 	*comma = 0;
-	return (int)node;
+	return (int)number;
+}
+
+/* Both, in any order. */
+static int
+cut_place(char *words, struct mhp_backing *backing, struct mhp_text *reterr)
+{
+	char whole[MHP_BACKING_PATH_MAX + 48];
+	snprintf(whole, sizeof(whole), "%s", words);
+	for (unsigned i = 0; i < 2; i++) {
+		int node = cut_number(words, ",node=", 1023);
+		int rank = cut_number(words, ",rank=", MHP_POOL_RANK_MAX);
+		if (node < -1)
+			return mhp__say(reterr, MHP_EINVAL, "'%s' does not end in a node number",
+					whole);
+		if (rank < -1)
+			return mhp__say(reterr, MHP_EINVAL, "'%s': a rank is 0 to %d", whole,
+					MHP_POOL_RANK_MAX);
+		if (node >= 0) {
+			backing->bind = true;
+			backing->node = node;
+		}
+		if (rank >= 0) {
+			backing->ranked = true;
+			backing->rank = rank;
+		}
+	}
+	return 0;
 }
 
 int
 mhp_backing_parse(const char *words, struct mhp_backing *ret_backing, struct mhp_text *reterr)
 {
-	char copy[MHP_BACKING_PATH_MAX + 32];
+	char copy[MHP_BACKING_PATH_MAX + 48];
 	struct mhp_backing backing = { .kind = MHP_BACKING_RAM };
 
 	if (snprintf(copy, sizeof(copy), "%s", words) >= (int)sizeof(copy))
 		return mhp__say(reterr, MHP_EINVAL, "the path of the backing is too long");
-	int node = cut_node(copy);
-	if (node < -1)
-		return mhp__say(reterr, MHP_EINVAL, "'%s' does not end in a node number", words);
-	if (node >= 0) {
-		backing.bind = true;
-		backing.node = node;
-	}
+	int err = cut_place(copy, &backing, reterr);
+	if (err != 0)
+		return err;
 	for (unsigned i = 0; i < sizeof(words_known) / sizeof(words_known[0]); i++) {
 		size_t length = strlen(words_known[i].word);
 		bool path = words_known[i].path;
@@ -82,6 +107,6 @@ mhp_backing_parse(const char *words, struct mhp_backing *ret_backing, struct mhp
 	return mhp__say(
 		reterr, MHP_EINVAL,
 		"'%s' is no backing: ram, memfd, hugetlb:2M, hugetlb:1G, dax:DEVICE "
-		"or file:PATH, with ,node=N if wanted",
+		"or file:PATH, with ,node=N and ,rank=N if wanted",
 		words);
 }

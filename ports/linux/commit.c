@@ -11,6 +11,7 @@
 #include "nodes.h"
 #include "pool.h"
 #include "region.h"
+#include "spread.h"
 
 static bool
 range_valid(const struct mhp_region *region, const void *start, uint64_t size, uint64_t *ret_page,
@@ -26,13 +27,26 @@ range_valid(const struct mhp_region *region, const void *start, uint64_t size, u
 	return true;
 }
 
+/* Labels for up to nr pages from page on, of the first node that has some. */
+static bool
+take_run(struct mhp_region *region, uint64_t page, uint64_t nr, uint64_t *ret_pfn,
+	 uint64_t *ret_nr, unsigned *ret_order)
+{
+	struct mhp__candidates from;
+	nr = mhp__spread_nodes(region, page, nr, &from);
+	for (unsigned i = 0; i < from.nr; i++)
+		if (mhp__frames_take(region, page, nr, from.node[i], ret_pfn, ret_nr, ret_order))
+			return true;
+	return false;
+}
+
 /* Labels for all of [page, page + nr); on error none. */
 static int
 take_labels(struct mhp_region *region, uint64_t page, uint64_t nr)
 {
 	for (uint64_t done = 0, pfn, got; done < nr; done += got) {
 		unsigned order;
-		if (!mhp__frames_take(region, page + done, nr - done, &pfn, &got, &order)) {
+		if (!take_run(region, page + done, nr - done, &pfn, &got, &order)) {
 			mhp__frames_give(region, page, done);
 			mhp__table_set(region, page, done, 0);
 			return MHP_ENOMEM;
@@ -76,7 +90,7 @@ decommit_locked(struct mhp_region *region, uint64_t page, uint64_t nr)
 		return MHP_EBUSY;
 	if (mhp__frames_held(region, page, nr))
 		return MHP_EAGAIN;
-	if (!region->over && mhp__region_drop(region, page, nr) != 0)
+	if (!region->over && mhp__region_drop(region, page, nr, false) != 0)
 		return MHP_EBUSY;
 	mhp__frames_split(region, page);
 	mhp__frames_split(region, page + nr);
@@ -97,7 +111,7 @@ purge_locked(struct mhp_region *region, uint64_t page, uint64_t nr)
 	if ((region->entry[page] & MHP__ENTRY_COMMITTED) == 0 ||
 	    mhp__table_span(region, page, nr, MHP__ENTRY_COMMITTED) != nr)
 		return MHP_EINVAL;
-	return mhp__region_drop(region, page, nr) == 0 ? 0 : MHP_EBUSY;
+	return mhp__region_drop(region, page, nr, true) == 0 ? 0 : MHP_EBUSY;
 }
 
 static int

@@ -31,11 +31,13 @@ used_bytes(const struct mhp__space *space, const struct mhp__file *file)
 	return (file->size / space->block_bytes / 64 + 1) * sizeof(uint64_t);
 }
 
+/* Is it the same memory? A path says all; for other kinds the node is part of it. */
 static bool
 same_backing(const struct mhp_backing *a, const struct mhp_backing *b)
 {
-	return a->kind == b->kind && a->bind == b->bind && (!a->bind || a->node == b->node) &&
-	       strcmp(a->path, b->path) == 0;
+	bool same_node = a->bind == b->bind && (!a->bind || a->node == b->node);
+	return a->kind == b->kind && strcmp(a->path, b->path) == 0 &&
+	       (same_node || a->path[0] != 0);
 }
 
 static int
@@ -98,20 +100,6 @@ dax_number(const struct stat *st, const char *attribute)
 	return mhp__read_number(path);
 }
 
-/*
- * A device's memory lies where it lies, so a node can only be confirmed. It has two: the one that
- * its memory would be, and an existing one that is near.
- */
-static int
-check_dax_node(const struct mhp_backing *backing, const struct stat *st, struct mhp_text *reterr)
-{
-	int own = (int)dax_number(st, "target_node"), near = (int)dax_number(st, "numa_node");
-	if (!backing->bind || own < 0 || backing->node == own || backing->node == near)
-		return 0;
-	return mhp__say(reterr, MHP_EINVAL, "%s is on NUMA node %d, not on node %d", backing->path,
-			own, backing->node);
-}
-
 static int
 size_dax(struct mhp__file *file, const struct stat *st, struct mhp_text *reterr)
 {
@@ -124,7 +112,7 @@ size_dax(struct mhp__file *file, const struct stat *st, struct mhp_text *reterr)
 	if (file->size == 0)
 		return mhp__say(reterr, MHP_ENODEV, "%s is not a DAX device, or it is empty",
 				file->backing.path);
-	return check_dax_node(&file->backing, st, reterr);
+	return 0;
 }
 
 uint64_t
@@ -207,7 +195,7 @@ mhp__file_open(struct mhp__space *space, const struct mhp_backing *backing, uint
 		} else if (same_backing(&space->file[i].backing, backing) &&
 			   (!space->file[i].has_place || space->file[i].fd >= 0)) {
 			*ret_file = (uint16_t)i;
-			return 0;
+			return mhp__place_again(space, &space->file[i], backing, reterr);
 		}
 	}
 	if (file == NULL)
@@ -221,11 +209,13 @@ mhp__file_open(struct mhp__space *space, const struct mhp_backing *backing, uint
 	if (backing->kind != MHP_BACKING_RAM) {
 		file->has_place = true;
 		file->by_address = file->can_punch = file->sparse = false;
-		int err = open_place(space, file, reterr);
-		if (err != 0) {
-			close_file(space, file);
-			return err;
-		}
+	}
+	int err = file->has_place ? open_place(space, file, reterr) : 0;
+	if (err == 0)
+		err = mhp__place_choose(space, file, reterr);
+	if (err != 0) {
+		close_file(space, file);
+		return err;
 	}
 	*ret_file = (uint16_t)(file - space->file);
 	return 0;

@@ -9,23 +9,25 @@
 #include "frames.h"
 
 static struct mhp_page_req
-request(const struct mhp_region *region, uint64_t page, unsigned order)
+request(const struct mhp_region *region, uint64_t page, unsigned node, unsigned order)
 {
 	return (struct mhp_page_req){
 		.cookie = mhp__page_address(region, page),
 		.owner = region->owner,
 		.order = (uint8_t)order,
-		.node = MHP_NODE_ANY,
+		.node = (uint8_t)node,
+		.flags = MHP_PAGE_THIS_NODE,
 	};
 }
 
 /* Many huge pages in one piece; each gets its own cookie. */
 static bool
-take_long(struct mhp_region *region, uint64_t page, uint64_t nr, uint64_t *ret_pfn)
+take_long(struct mhp_region *region, uint64_t page, uint64_t nr, unsigned node, uint64_t *ret_pfn)
 {
 	struct mhp *m = region->m;
 	uint64_t huge = MHP__HUGE_PAGES;
-	if (mhp_pages_alloc_contig(m, request(region, page, MHP__HUGE_ORDER), nr, ret_pfn) != 0)
+	struct mhp_page_req req = request(region, page, node, MHP__HUGE_ORDER);
+	if (mhp_pages_alloc_contig(m, req, nr, ret_pfn) != 0)
 		return false;
 	for (uint64_t i = huge; i < nr; i += huge)
 		(void)!mhp_page_set_cookie(m, *ret_pfn + i, mhp__page_address(region, page + i));
@@ -33,8 +35,8 @@ take_long(struct mhp_region *region, uint64_t page, uint64_t nr, uint64_t *ret_p
 }
 
 bool
-mhp__frames_take(struct mhp_region *region, uint64_t page, uint64_t nr, uint64_t *ret_pfn,
-		 uint64_t *ret_nr, unsigned *ret_order)
+mhp__frames_take(struct mhp_region *region, uint64_t page, uint64_t nr, unsigned node,
+		 uint64_t *ret_pfn, uint64_t *ret_nr, unsigned *ret_order)
 {
 	uint64_t huge = MHP__HUGE_PAGES;
 	unsigned lowest = region->granule == MHP__PAGE_BYTES ? 0 : MHP__HUGE_ORDER;
@@ -42,12 +44,12 @@ mhp__frames_take(struct mhp_region *region, uint64_t page, uint64_t nr, uint64_t
 
 	*ret_order = order;
 	*ret_nr = nr & ~(huge - 1);
-	if (page % huge == 0 && nr >= 2 * huge && take_long(region, page, *ret_nr, ret_pfn))
+	if (page % huge == 0 && nr >= 2 * huge && take_long(region, page, *ret_nr, node, ret_pfn))
 		return true;
 	while (order > 0 && (page % (UINT64_C(1) << order) != 0 || nr < UINT64_C(1) << order))
 		order--;
 	for (;; order--) {
-		if (mhp_page_alloc(region->m, request(region, page, order), ret_pfn) == 0) {
+		if (mhp_page_alloc(region->m, request(region, page, node, order), ret_pfn) == 0) {
 			*ret_nr = UINT64_C(1) << order;
 			*ret_order = order;
 			return true;

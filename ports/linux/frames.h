@@ -10,9 +10,9 @@
 
 #include "table.h"
 
-/* Frames for up to nr pages from page on, as long a run as can be had. False: none. */
-bool mhp__frames_take(struct mhp_region *region, uint64_t page, uint64_t nr, uint64_t *ret_pfn,
-		      uint64_t *ret_nr, unsigned *ret_order);
+/* Frames of a node for up to nr pages from page on, as long a run as can be had. False: none. */
+bool mhp__frames_take(struct mhp_region *region, uint64_t page, uint64_t nr, unsigned node,
+		      uint64_t *ret_pfn, uint64_t *ret_nr, unsigned *ret_order);
 /* Cut the page of the pool that reaches over the edge in front of page, if one does, into single
  * frames. */
 void mhp__frames_split(struct mhp_region *region, uint64_t page);

@@ -50,10 +50,13 @@ op_map(void *port, struct mhp_phys start, uint64_t size, unsigned node)
 {
 	struct mhp_pool *pool = port;
 	uint32_t block = mhp__space_block(&pool->space, start.addr);
-	(void)node, (void)size;
+	(void)size;
 	if (start.addr >= pool->gone_start && start.addr < pool->gone_end)
 		give_back(pool);
-	return pool->space.slot[block].file1 != 0 ? 0 : take_ram(&pool->space, block);
+	int err = pool->space.slot[block].file1 != 0 ? 0 : take_ram(&pool->space, block);
+	if (err == 0)
+		pool->space.slot[block].node = (uint16_t)node;
+	return err;
 }
 
 static void

@@ -44,7 +44,7 @@ check_opts(struct mhp_pool_opts *opts, struct mhp_text *reterr)
 	if (opts->page_bytes == 0)
 		opts->page_bytes = MHP__PAGE_BYTES;
 	if (opts->nr_nodes == 0)
-		opts->nr_nodes = 1;
+		opts->nr_nodes = MHP_POOL_NODES;
 	if (opts->nr_bad_pages == 0)
 		opts->nr_bad_pages = 1024;
 	uint64_t block = opts->block_bytes;

@@ -62,6 +62,8 @@ struct mhp_pool {
 
 	pthread_mutex_t mutex;         /* the region mutex */
 	struct mhp_region region[MHP__REGIONS_MAX];
+	struct mhp_spread spread;
+	mhp__entry fresh[MHP__HUGE_PAGES]; /* labels for the window that moves (window.c) */
 	struct mhp__pins pins;
 	struct mhp__budget budget;
 	struct mhp__guard guard;

@@ -10,6 +10,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "region.h"
@@ -127,13 +128,33 @@ drop_ordinary(const struct mhp_region *region, uint64_t page, uint64_t nr)
 	return madvise(start, nr << MHP__PAGE_SHIFT, MADV_DONTNEED) == 0 ? 0 : errno;
 }
 
+/* Is a run part of a frame that the kernel maps as a whole or not at all? */
+static bool
+is_part(const struct mhp_region *region, uint64_t page, uint64_t nr)
+{
+	uint64_t offset;
+	const struct mhp__file *file = mhp__frame_file(
+		region->space, mhp__entry_pfn(region->entry[page]), &offset);
+	return ((page | nr) << MHP__PAGE_SHIFT & (file->granule - 1)) != 0;
+}
+
+static int
+drop_settled(struct mhp_region *region, uint64_t page, uint64_t nr, bool keep)
+{
+	if (!keep || !is_part(region, page, nr))
+		return unsettle_empty(region, page, nr);
+	memset((void *)mhp__page_address(region, page), 0, nr << MHP__PAGE_SHIFT);
+	return 0;
+}
+
 int
-mhp__region_drop(struct mhp_region *region, uint64_t page, uint64_t nr)
+mhp__region_drop(struct mhp_region *region, uint64_t page, uint64_t nr, bool keep)
 {
 	for (uint64_t end = page + nr, run; page < end; page += run) {
 		run = mhp__table_span(region, page, end - page, MHP__ENTRY_SETTLED);
 		int error = (region->entry[page] & MHP__ENTRY_SETTLED) != 0
-			? unsettle_empty(region, page, run) : drop_ordinary(region, page, run);
+			? drop_settled(region, page, run, keep)
+			: drop_ordinary(region, page, run);
 		if (error != 0)
 			return error;
 	}

@@ -21,7 +21,9 @@ MHP_MUST_CHECK int mhp__region_open(struct mhp_region *region, uint64_t page, ui
 /* How many mappings opening [page, page + nr) may add. */
 uint64_t mhp__region_open_cost(const struct mhp_region *region, uint64_t page, uint64_t nr);
 /* Give the memory of pages back: they read as zeros, and are ordinary. Errno, or 0; what is locked
- * stays. */
-MHP_MUST_CHECK int mhp__region_drop(struct mhp_region *region, uint64_t page, uint64_t nr);
+ * stays, and so does part of a large frame. keep: the pages stay committed; such a part is zeroed
+ * then. */
+MHP_MUST_CHECK int mhp__region_drop(struct mhp_region *region, uint64_t page, uint64_t nr,
+				    bool keep);
 
 #endif

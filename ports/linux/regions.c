@@ -58,6 +58,7 @@ create(struct mhp_pool *pool, const char *name, uint64_t size, struct mhp_region
 	} else {
 		*region = (struct mhp_region){
 			.pool = pool, .m = pool->m, .space = &pool->space, .owner = pool->owner,
+			.spread = &pool->spread,
 			.granule = pool->granule, .nr_runs = size == 0 ? 0 : 1,
 		};
 		strncpy(region->name, name, sizeof(region->name) - 1);

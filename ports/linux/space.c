@@ -112,7 +112,8 @@ mhp__space_fill(struct mhp__space *space, uint16_t index, uint32_t first, uint32
 			return false;
 		}
 		file->nr_blocks++;
-		space->slot[first + i] = (struct mhp__slot){ offset, (uint16_t)(index + 1), 0 };
+		space->slot[first + i] = (struct mhp__slot){
+			offset, (uint16_t)(index + 1), file->node };
 	}
 	return true;
 }
@@ -139,7 +140,7 @@ static int
 bind_node(const struct mhp_backing *backing, void *start, uint64_t size)
 {
 	unsigned long mask[16] = { 0 };
-	if (!backing->bind || backing->kind == MHP_BACKING_DAX)
+	if (!backing->bind || backing->path[0] != 0) /* a device lies where it lies */
 		return 0;
 	mask[(unsigned)backing->node / 64] = 1UL << (backing->node % 64);
 	long err = syscall(SYS_mbind, start, size, 2 /* MPOL_BIND */, mask, sizeof(mask) * 8 + 1,
@@ -154,7 +155,7 @@ say_cannot_map(const struct mhp__file *file, int error, struct mhp_text *reterr)
 	char path[64];
 	const struct mhp_backing *backing = &file->backing;
 	snprintf(path, sizeof(path), "/sys/devices/system/node/node%d", backing->node);
-	if (backing->bind && access(path, F_OK) != 0)
+	if (backing->bind && backing->path[0] == 0 && access(path, F_OK) != 0)
 		return mhp__say(reterr, MHP_ENOENT,
 				"this machine has no NUMA node %d; see /sys/devices/system/node",
 				backing->node);

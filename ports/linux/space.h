@@ -10,6 +10,8 @@
 #ifndef MHP_LINUX_SPACE_H
 #define MHP_LINUX_SPACE_H
 
+#include <stdatomic.h>
+
 #include "text.h"
 
 #define MHP__PAGE_SHIFT 12U
@@ -30,6 +32,8 @@ struct mhp__file {
 	struct mhp_backing backing;
 	int fd;                        /* -1: none */
 	uint64_t dev, ino;             /* what fd must still be: programs close descriptors */
+	uint8_t node;                  /* of the pool */
+	int numa;                      /* NUMA node that it is on or near; -1: not known */
 	uint64_t size;                 /* DAX and FILE: bytes it has; else UINT64_MAX */
 	uint64_t granule;              /* bytes; offsets and lengths of mappings are multiples */
 	uint32_t nr_blocks;            /* blocks in use */
@@ -40,7 +44,7 @@ struct mhp__file {
 struct mhp__slot {
 	uint32_t offset_blocks;        /* offset in the file, in blocks */
 	uint16_t file1;                /* file index + 1 */
-	uint16_t zero;
+	uint16_t node;                 /* as the engine has it */
 };
 
 struct mhp__space {
@@ -49,6 +53,8 @@ struct mhp__space {
 	uint32_t nr_blocks;
 	uint32_t first_free;           /* no absent block below it */
 	bool has_nodes;                /* some `ram` was bound to a node */
+	uint8_t rank[MHP_POOL_NODES];
+	_Atomic uint64_t order;        /* nodes by rank, a nibble each, the nearest lowest */
 	struct mhp__slot *slot;        /* one a block */
 	struct mhp__file file[MHP__FILES_MAX];
 };
@@ -64,6 +70,22 @@ bool mhp__file_take(const struct mhp__space *space, struct mhp__file *file, uint
 void mhp__file_give(struct mhp__file *file, uint32_t block);
 /* Is the descriptor still ours? */
 bool mhp__file_valid(const struct mhp__file *file);
+
+/* ---- place.c ---- */
+
+/* Choose the node of a file that was opened, and its rank. */
+MHP_MUST_CHECK int mhp__place_choose(struct mhp__space *space, struct mhp__file *file,
+				     struct mhp_text *reterr);
+/* A backing of a file that is open says a node or rank again: is it the same node? */
+MHP_MUST_CHECK int mhp__place_again(struct mhp__space *space, const struct mhp__file *file,
+				    const struct mhp_backing *backing, struct mhp_text *reterr);
+/* What lies on a node: RAM (0), a device (1), nothing (-1). */
+int mhp__place_kind(const struct mhp__space *space, unsigned node);
+/* The largest granule of what lies on a node. */
+uint64_t mhp__place_granule(const struct mhp__space *space, unsigned node);
+/* Fill in device, rank, numa, granule_bytes and place. */
+void mhp__place_describe(const struct mhp__space *space, unsigned node,
+			 struct mhp_node_info *ret_info);
 
 /* ---- space.c ---- */
 
@@ -96,6 +118,12 @@ mhp__frame_virt(const struct mhp__space *space, uint64_t pfn)
 /* File, and offset in it, behind a frame that is in use. */
 const struct mhp__file *mhp__frame_file(const struct mhp__space *space, uint64_t pfn,
 					uint64_t *ret_offset);
+/* The node of a frame that is in use. */
+static inline unsigned
+mhp__frame_node(const struct mhp__space *space, uint64_t pfn)
+{
+	return space->slot[mhp__space_block(space, pfn << MHP__PAGE_SHIFT)].node;
+}
 /* Has the frame a place, other than that of the page that bears its number? */
 static inline bool
 mhp__frame_has_place(const struct mhp__space *space, uint64_t pfn)

@@ -2,7 +2,8 @@
 /*
  * stats.c - what the port counts, as one snapshot.
  *
- * Counters are kept where things happen; this file only adds up what is kept per region.
+ * Counters are kept where things happen; this file only adds up what is kept per region, and what
+ * the engine knows of the blocks of a node.
  */
 #include "pool.h"
 
@@ -21,4 +22,38 @@ mhp_pool_get_stats(struct mhp_pool *pool, struct mhp_pool_stats *ret_stats)
 	stats.mappings_max = pool->budget.limit;
 	pthread_mutex_unlock(&pool->mutex);
 	*ret_stats = stats;
+}
+
+static void
+add_run(struct mhp *m, struct mhp_blocks run, const struct mhp_block_info *info,
+	struct mhp_node_info *node)
+{
+	uint64_t used, free;
+	node->nr_blocks += run.count;
+	node->size_bytes += run.count * info->span.size;
+	if (info->state != MHP_ONLINE || mhp_range_usage(m, run, &used, &free) != 0)
+		return;
+	node->nr_online += run.count;
+	node->used_bytes += used;
+	node->free_bytes += free;
+}
+
+int
+mhp_pool_node_get(struct mhp_pool *pool, unsigned node, struct mhp_node_info *ret_info)
+{
+	struct mhp_node_info found = { .numa = -1 };
+	struct mhp_block_info info;
+	struct mhp_blocks run;
+	if (node >= MHP_POOL_NODES)
+		return MHP_ENODEV;
+	for (uint32_t block = 0; mhp_range_get(pool->m, block, &run) == 0;
+	     block = run.first + run.count)
+		if (mhp_block_get(pool->m, run.first, &info) == 0 && info.state != MHP_ABSENT &&
+		    info.node == node)
+			add_run(pool->m, run, &info, &found);
+	if (found.nr_blocks == 0)
+		return MHP_ENODEV;
+	mhp__place_describe(&pool->space, node, &found);
+	*ret_info = found;
+	return 0;
 }

@@ -35,6 +35,8 @@ struct mhp_region {
 	struct mhp_pool *pool;
 	struct mhp *m;
 	const struct mhp__space *space;
+	const struct mhp_spread *spread; /* the region's own, or its pool's */
+	struct mhp_spread own_spread;
 	uint16_t owner;
 	uint64_t granule;              /* bytes */
 	uintptr_t base;

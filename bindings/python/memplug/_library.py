@@ -21,7 +21,8 @@ class Text(Structure):
 
 
 class Backing(Structure):
-    _fields_ = [("kind", c_int), ("bind", c_bool), ("node", c_int), ("path", c_char * 200)]
+    _fields_ = [("kind", c_int), ("bind", c_bool), ("node", c_int), ("ranked", c_bool),
+                ("rank", c_int), ("path", c_char * 200)]
 
 
 class PoolOpts(Structure):

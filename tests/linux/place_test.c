@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * place_test.c - pools of several nodes: what is where, where fresh pages come from, what moves.
+ *
+ * Files stand in for devices: both are memory that pages are copied to and from. Huge pages stand
+ * in for a device of 2 MiB pages; they are reserved for the case and given back after it.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <memplug/linux.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define PAGE 4096UL
+#define HUGE (2UL << 20)
+#define BLOCK (8UL << 20)
+#define SKIP 77
+
+static const char *case_name;
+
+#define CHECK(cond)                                                                                \
+	do {                                                                                       \
+		if (!(cond)) {                                                                     \
+			fprintf(stderr, "%s: line %d: %s\nreplay: place-test %s\n", case_name,     \
+				__LINE__, #cond, case_name);                                       \
+			exit(1);                                                                   \
+		}                                                                                  \
+	} while (0)
+
+static char folder[64];
+
+static void
+forget_folder(void)
+{
+	char name[96];
+	for (char letter = 'a'; letter < 'd'; letter++) {
+		snprintf(name, sizeof(name), "%s/%c", folder, letter);
+		unlink(name);
+	}
+	rmdir(folder);
+}
+
+/* Words for a file of some blocks; more is what follows the path. */
+static struct mhp_backing
+file_backing(char letter, unsigned blocks, const char *more)
+{
+	char name[96], words[160];
+	struct mhp_backing backing;
+	snprintf(name, sizeof(name), "%s/%c", folder, letter);
+	int fd = open(name, O_RDWR | O_CREAT, 0600);
+	CHECK(fd >= 0 && ftruncate(fd, (off_t)(blocks * BLOCK)) == 0);
+	close(fd);
+	snprintf(words, sizeof(words), "file:%s%s", name, more);
+	CHECK(mhp_backing_parse(words, &backing, NULL) == 0);
+	return backing;
+}
+
+static void
+add(struct mhp_pool *pool, const struct mhp_backing *backing, unsigned blocks)
+{
+	struct mhp_text why = { "" };
+	int err = mhp_pool_add(pool, backing, blocks * BLOCK, NULL, NULL, &why);
+	if (err != 0)
+		fprintf(stderr, "%s\n", why.text);
+	CHECK(err == 0);
+}
+
+static struct mhp_pool *
+make_pool(unsigned ram_blocks)
+{
+	struct mhp_pool_opts opts = { .max_bytes = 64 * BLOCK, .block_bytes = BLOCK };
+	struct mhp_pool *pool;
+	CHECK(mhp_pool_create(&opts, &pool, NULL) == 0);
+	add(pool, NULL, ram_blocks);
+	return pool;
+}
+
+static void
+end_pool(struct mhp_pool *pool, struct mhp_region *region)
+{
+	struct mhp_span all = { { 0 }, 64 * BLOCK };
+	CHECK(mhp_check(mhp_pool_engine(pool), true, NULL, NULL) == 0);
+	mhp_region_destroy(region);
+	CHECK(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL) == 0);
+	CHECK(mhp_pool_destroy(pool) == 0);
+}
+
+static struct mhp_region *
+make_region(struct mhp_pool *pool, uint64_t size)
+{
+	struct mhp_region *region;
+	CHECK(mhp_region_create(pool, "test", size, &region, NULL) == 0);
+	return region;
+}
+
+static uint64_t
+used_on(struct mhp_pool *pool, unsigned node)
+{
+	struct mhp_node_info info;
+	mhp_drain_caches(mhp_pool_engine(pool));
+	CHECK(mhp_pool_node_get(pool, node, &info) == 0);
+	return info.used_bytes;
+}
+
+static uint64_t
+settled(struct mhp_pool *pool)
+{
+	struct mhp_pool_stats stats;
+	mhp_pool_get_stats(pool, &stats);
+	return stats.settled_bytes;
+}
+
+static void
+write_all(char *base, uint64_t size)
+{
+	for (uint64_t at = 0; at < size; at += PAGE)
+		memcpy(base + at, &at, sizeof(at));
+}
+
+static void
+check_all(const char *base, uint64_t size)
+{
+	for (uint64_t at = 0; at < size; at += PAGE)
+		CHECK(memcmp(base + at, &at, sizeof(at)) == 0);
+}
+
+static void
+may_move_or_skip(struct mhp_pool *pool)
+{
+	struct mhp_text why = { "" };
+	if (mhp_pool_can_move(pool, &why))
+		return;
+	fprintf(stderr, "skip: %s\n", why.text);
+	exit(SKIP);
+}
+
+/* ---- what is where ---- */
+
+/* R60: a file gets a node of its own, behind RAM; what is told counts. */
+static void
+node__of_files__their_own_or_told(void)
+{
+	struct mhp_pool *pool = make_pool(1);
+	struct mhp_backing own = file_backing('a', 1, ""), told = file_backing('b', 2,
+									       ",node=7,rank=9");
+	struct mhp_node_info info;
+	struct mhp_block_info block;
+	add(pool, &own, 1);
+	add(pool, &told, 1);
+	CHECK(mhp_pool_node_get(pool, 0, &info) == 0 && !info.device && info.rank == 0);
+	CHECK(strcmp(info.place, "ram") == 0 && info.size_bytes == BLOCK);
+	CHECK(mhp_pool_node_get(pool, 7, &info) == 0 && info.device && info.rank == 9);
+	CHECK(strncmp(info.place, "file:", 5) == 0 && info.nr_blocks == 1);
+	CHECK(mhp_block_get(mhp_pool_engine(pool), 1, &block) == 0 && block.node != 0);
+	CHECK(mhp_pool_node_get(pool, block.node, &info) == 0 && info.device && info.rank > 0);
+	/* R3: its descriptors are at home. */
+	CHECK(block.placement == MHP_PLACE_SELF && block.metadata_node == block.node);
+	CHECK(mhp_pool_node_get(pool, 15, &info) == MHP_ENODEV);
+	CHECK(mhp_pool_node_get(pool, 16, &info) == MHP_ENODEV);
+	end_pool(pool, NULL);
+}
+
+/* R60: RAM and devices share no node, a file stays on its own; each refusal is a sentence. */
+static void
+node__that_does_not_fit__refused(void)
+{
+	struct mhp_pool *pool = make_pool(1);
+	struct mhp_backing on_ram = file_backing('a', 2, ",node=0");
+	struct mhp_backing told = file_backing('a', 2, "");
+	struct mhp_text why;
+	CHECK(mhp_pool_add(pool, &on_ram, BLOCK, NULL, NULL, &why) == MHP_EINVAL);
+	CHECK(strstr(why.text, "node 0 is no node for") != NULL);
+	add(pool, &told, 1);
+	on_ram.node = 9;
+	CHECK(mhp_pool_add(pool, &on_ram, BLOCK, NULL, NULL, &why) == MHP_EBUSY);
+	CHECK(strstr(why.text, "already") != NULL);
+	CHECK(mhp_backing_parse("ram,rank=201", &told, &why) == MHP_EINVAL);
+	CHECK(mhp_backing_parse("ram,node=-1", &told, &why) == MHP_EINVAL);
+	CHECK(mhp_backing_parse("ram,rank=3,node=2", &told, &why) == 0);
+	CHECK(told.bind && told.node == 2 && told.ranked && told.rank == 3);
+	end_pool(pool, NULL);
+}
+
+/* ---- where fresh pages come from ---- */
+
+static void
+set(struct mhp_pool *pool, const char *words)
+{
+	struct mhp_spread spread;
+	struct mhp_text why = { "" };
+	CHECK(mhp_spread_parse(words, &spread, &why) == 0);
+	CHECK(mhp_pool_set_spread(pool, &spread, &why) == 0);
+}
+
+/* R62: each policy takes pages from where it says, and changes while the pool runs. */
+static void
+placement__each_policy__decides_for_fresh_pages(void)
+{
+	struct mhp_pool *pool = make_pool(2);
+	struct mhp_backing file = file_backing('a', 2, ",node=3");
+	add(pool, &file, 2);
+	struct mhp_region *region = make_region(pool, 16 * BLOCK);
+	char *base = mhp_region_base(region);
+	CHECK(mhp_region_commit(region, base, 2 * HUGE) == 0);
+	CHECK(used_on(pool, 0) == 2 * HUGE && used_on(pool, 3) == 0);
+	set(pool, "prefer 3");
+	CHECK(mhp_region_commit(region, base + 2 * HUGE, HUGE) == 0);
+	CHECK(used_on(pool, 0) == 2 * HUGE && used_on(pool, 3) == HUGE);
+	set(pool, "interleave:0=1,3=2");
+	CHECK(mhp_region_decommit(region, base, 3 * HUGE) == 0);
+	CHECK(mhp_region_commit(region, base, 3 * HUGE) == 0);
+	CHECK(used_on(pool, 0) == HUGE && used_on(pool, 3) == 2 * HUGE);
+	struct mhp_spread near = { .mode = MHP_SPREAD_LOCAL };
+	CHECK(mhp_region_set_spread(region, &near, NULL) == 0);
+	CHECK(mhp_region_commit(region, base + 3 * HUGE, HUGE) == 0);
+	CHECK(used_on(pool, 0) == 2 * HUGE);
+	end_pool(pool, region);
+}
+
+/* R62: a full node refuses what is bound to it and passes on what only prefers it. */
+static void
+placement__node_full__bind_refuses_prefer_goes_on(void)
+{
+	struct mhp_pool *pool = make_pool(3);
+	struct mhp_backing file = file_backing('a', 1, ",node=3"), wanted;
+	add(pool, &file, 1);
+	struct mhp_region *region = make_region(pool, 16 * BLOCK);
+	char *base = mhp_region_base(region);
+	set(pool, "bind 3");
+	CHECK(mhp_region_commit(region, base, BLOCK) == MHP_ENOMEM);
+	CHECK(used_on(pool, 0) == 0 && used_on(pool, 3) == 0);
+	CHECK(mhp_region_wants(region, &wanted) && wanted.kind == MHP_BACKING_FILE);
+	set(pool, "prefer 3");
+	CHECK(mhp_region_commit(region, base, BLOCK) == 0);
+	CHECK(used_on(pool, 3) > 0 && used_on(pool, 0) > 0);
+	CHECK(!mhp_region_wants(region, &wanted));
+	end_pool(pool, region);
+}
+
+/* R62: words that are read are written the same; others are refused. */
+static void
+placement__words__read_and_written(void)
+{
+	static const char *const good[] = { "local", "prefer 1", "interleave 0=3,1", "bind 1,2" };
+	static const char *const bad[] = { "", "near", "prefer", "prefer 16", "prefer 1=2",
+					   "bind ,", "interleave 0=0", "interleave 0=256",
+					   "local 1", "bind 1,-1" };
+	struct mhp_spread spread;
+	char text[MHP_SPREAD_TEXT];
+	for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		CHECK(mhp_spread_parse(good[i], &spread, NULL) == 0);
+		mhp_spread_text(&spread, text);
+		CHECK(strcmp(text, good[i]) == 0);
+	}
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		CHECK(mhp_spread_parse(bad[i], &spread, NULL) == MHP_EINVAL);
+	struct mhp_pool *pool = make_pool(1);
+	struct mhp_text why;
+	CHECK(mhp_spread_parse("bind 5", &spread, NULL) == 0);
+	CHECK(mhp_pool_set_spread(pool, &spread, &why) == MHP_ENODEV);
+	CHECK(strstr(why.text, "node 5") != NULL);
+	end_pool(pool, NULL);
+}
+
+/* ---- windows move ---- */
+
+struct writer {
+	_Atomic uint64_t *counter;     /* one in each page */
+	uint64_t nr, rounds;
+	atomic_bool stop;
+};
+
+static void *
+write_on(void *arg)
+{
+	struct writer *writer = arg;
+	while (!atomic_load(&writer->stop)) {
+		for (uint64_t i = 0; i < writer->nr; i++)
+			atomic_fetch_add(&writer->counter[i * (PAGE / 8) + 1], 1);
+		writer->rounds++;
+	}
+	return NULL;
+}
+
+/* R61 R63: windows go to a device and back under a writer; nothing is lost, all of it is there. */
+static void
+move__window_under_writer__goes_and_comes_back(void)
+{
+	struct mhp_pool *pool = make_pool(3);
+	struct mhp_backing file = file_backing('a', 3, "");
+	struct mhp_block_info block;
+	may_move_or_skip(pool);
+	add(pool, &file, 3);
+	CHECK(mhp_block_get(mhp_pool_engine(pool), 3, &block) == 0);
+	struct mhp_region *region = make_region(pool, BLOCK);
+	char *base = mhp_region_base(region);
+	CHECK(mhp_region_commit(region, base, 2 * HUGE) == 0);
+	write_all(base, 2 * HUGE);
+	struct writer writer = { .counter = (void *)base, .nr = 2 * HUGE / PAGE };
+	pthread_t thread;
+	CHECK(pthread_create(&thread, NULL, write_on, &writer) == 0);
+	for (unsigned turn = 0; turn < 5; turn++) {
+		uint64_t moved;
+		struct mhp_text why = { "" };
+		int err = mhp_region_move(region, base, 2 * HUGE, block.node, &moved, &why);
+		if (err != 0)
+			fprintf(stderr, "%s\n", why.text);
+		CHECK(err == 0 && moved == 2 * HUGE / PAGE);
+		CHECK(settled(pool) == 2 * HUGE);
+		CHECK(used_on(pool, 0) == 0 && used_on(pool, block.node) == 2 * HUGE);
+		CHECK(mhp_region_move(region, base, 2 * HUGE, block.node, &moved, NULL) == 0 &&
+		      moved == 0);
+		CHECK(mhp_region_move(region, base, 2 * HUGE, 0, &moved, NULL) == 0);
+		CHECK(settled(pool) == 0 && used_on(pool, 0) == 2 * HUGE);
+	}
+	atomic_store(&writer.stop, true);
+	CHECK(pthread_join(thread, NULL) == 0);
+	check_all(base, 2 * HUGE);
+	for (uint64_t i = 0; i < writer.nr; i++)
+		CHECK(writer.counter[i * (PAGE / 8) + 1] == writer.rounds);
+	end_pool(pool, region);
+}
+
+/* R63: what cannot go says why, and is as it was. */
+static void
+move__that_cannot_be__refused_with_a_sentence(void)
+{
+	struct mhp_pool *pool = make_pool(3);
+	struct mhp_backing file = file_backing('a', 1, ",node=4");
+	struct mhp_text why;
+	may_move_or_skip(pool);
+	add(pool, &file, 1);
+	struct mhp_region *region = make_region(pool, 2 * BLOCK);
+	char *base = mhp_region_base(region);
+	CHECK(mhp_region_commit(region, base, 2 * BLOCK) == 0);
+	write_all(base, 2 * BLOCK);
+	CHECK(mhp_region_move(region, base, HUGE, 9, NULL, &why) == MHP_ENODEV);
+	CHECK(strstr(why.text, "node 9") != NULL);
+	CHECK(mhp_region_move(region, base, 3 * BLOCK, 4, NULL, &why) == MHP_EINVAL);
+	CHECK(mhp_region_pin(region, base + PAGE, PAGE) == 0);
+	CHECK(mhp_region_move(region, base, HUGE, 4, NULL, &why) == MHP_EBUSY);
+	CHECK(strstr(why.text, "pinned") != NULL);
+	CHECK(mhp_region_unpin(region, base + PAGE, PAGE) == 0);
+	CHECK(mlock(base, PAGE) == 0);
+	CHECK(mhp_region_move(region, base, HUGE, 4, NULL, &why) == MHP_EBUSY);
+	CHECK(strstr(why.text, "locked") != NULL);
+	CHECK(munlock(base, PAGE) == 0);
+	CHECK(mprotect(base, PAGE, PROT_READ) == 0);
+	CHECK(mhp_region_move(region, base, HUGE, 4, NULL, &why) == MHP_EBUSY && why.text[0] != 0);
+	CHECK(mprotect(base, PAGE, PROT_READ | PROT_WRITE) == 0);
+	CHECK(settled(pool) == 0 && used_on(pool, 4) == 0);
+	uint64_t moved;
+	CHECK(mhp_region_move(region, base, 2 * BLOCK, 4, &moved, &why) == MHP_ENOMEM);
+	CHECK(strstr(why.text, "no room") != NULL && moved == 3 * HUGE / PAGE);
+	check_all(base, 2 * BLOCK);
+	end_pool(pool, region);
+}
+
+/* R63: the engine's way, by blocks: pages leave for the node that is named, the block stays. */
+static void
+empty__ram_block_to_device__and_back(void)
+{
+	struct mhp_pool *pool = make_pool(2);
+	struct mhp_backing file = file_backing('a', 2, ",node=4");
+	struct mhp_offline_opts to = { .to_nodes = UINT64_C(1) << 4 };
+	struct mhp_blocks ram = { 0, 2 }, device = { 2, 2 };
+	may_move_or_skip(pool);
+	add(pool, &file, 2);
+	struct mhp_region *region = make_region(pool, 2 * BLOCK);
+	char *base = mhp_region_base(region);
+	CHECK(mhp_region_commit(region, base, 2 * HUGE) == 0);
+	write_all(base, 2 * HUGE);
+	CHECK(mhp_empty(mhp_pool_engine(pool), &ram, 1, &to, NULL) == 0);
+	CHECK(used_on(pool, 0) == 0 && used_on(pool, 4) == 2 * HUGE && settled(pool) == 2 * HUGE);
+	to.to_nodes = 1;
+	CHECK(mhp_empty(mhp_pool_engine(pool), &device, 1, &to, NULL) == 0);
+	CHECK(used_on(pool, 0) == 2 * HUGE && used_on(pool, 4) == 0 && settled(pool) == 0);
+	check_all(base, 2 * HUGE);
+	end_pool(pool, region);
+}
+
+/* ---- two sizes of pages ---- */
+
+#define RESERVED "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+
+static long reserved_before = -1;
+
+static long
+reserve(long pages)
+{
+	long now = -1;
+	FILE *file = fopen(RESERVED, "r+");
+	if (file == NULL)
+		return -1;
+	fprintf(file, "%ld\n", pages);
+	fclose(file);
+	file = fopen(RESERVED, "r");
+	CHECK(file != NULL && fscanf(file, "%ld", &now) == 1);
+	fclose(file);
+	return now;
+}
+
+static void
+give_back(void)
+{
+	if (reserved_before >= 0)
+		(void)reserve(reserved_before);
+}
+
+static void
+reserve_or_skip(long pages)
+{
+	FILE *file = fopen(RESERVED, "r");
+	if (file == NULL || fscanf(file, "%ld", &reserved_before) != 1 ||
+	    reserve(reserved_before + pages) < reserved_before + pages) {
+		fprintf(stderr, "skip: the machine gives no %ld huge pages\n", pages);
+		give_back();
+		exit(SKIP);
+	}
+	fclose(file);
+	atexit(give_back);
+}
+
+struct mixed {
+	struct mhp_pool *pool;
+	struct mhp_region *region;
+	char *base;
+	unsigned huge;                 /* the node of its huge pages */
+};
+
+/* A pool of RAM and a block of huge pages; a region of three windows, all of them used. */
+static struct mixed
+make_mixed(void)
+{
+	struct mixed mixed = { .pool = make_pool(2) };
+	struct mhp_backing huge;
+	struct mhp_block_info block;
+	struct mhp_node_info info;
+	may_move_or_skip(mixed.pool);
+	reserve_or_skip(BLOCK / HUGE);
+	CHECK(mhp_backing_parse("hugetlb:2M", &huge, NULL) == 0);
+	add(mixed.pool, &huge, 1);
+	CHECK(mhp_block_get(mhp_pool_engine(mixed.pool), 2, &block) == 0);
+	mixed.huge = block.node;
+	CHECK(mhp_pool_node_get(mixed.pool, mixed.huge, &info) == 0);
+	CHECK(info.granule_bytes == HUGE && info.device);
+	mixed.region = make_region(mixed.pool, BLOCK);
+	mixed.base = mhp_region_base(mixed.region);
+	CHECK(mhp_region_granule(mixed.region) == PAGE);
+	CHECK(mhp_region_commit(mixed.region, mixed.base, 3 * HUGE) == 0);
+	write_all(mixed.base, 3 * HUGE);
+	return mixed;
+}
+
+/* Move the windows to the huge pages, or to RAM. */
+static void
+move(const struct mixed *mixed, uint64_t size, unsigned node)
+{
+	struct mhp_text why = { "" };
+	int err = mhp_region_move(mixed->region, mixed->base, size, node, NULL, &why);
+	if (err != 0)
+		fprintf(stderr, "%s\n", why.text);
+	CHECK(err == 0);
+}
+
+/* R61: a pool of 4 KiB pages that has huge ones, too: windows go there as a whole and come back,
+ * also those made of single pages. */
+static void
+granule__two_in_a_pool__windows_move_as_a_whole(void)
+{
+	struct mixed mixed = make_mixed();
+	for (unsigned turn = 0; turn < 3; turn++) {
+		move(&mixed, 3 * HUGE, mixed.huge);
+		CHECK(settled(mixed.pool) == 3 * HUGE && used_on(mixed.pool, 0) == 0);
+		check_all(mixed.base, 3 * HUGE);
+		move(&mixed, 3 * HUGE, 0);
+		CHECK(settled(mixed.pool) == 0 && used_on(mixed.pool, 0) == 3 * HUGE);
+		check_all(mixed.base, 3 * HUGE);
+		/* From now on the first window has labels of single pages. */
+		for (uint64_t at = 0; at < HUGE; at += 2 * PAGE) {
+			CHECK(mhp_region_decommit(mixed.region, mixed.base + at, PAGE) == 0);
+			CHECK(mhp_region_commit(mixed.region, mixed.base + at, PAGE) == 0);
+			memcpy(mixed.base + at, &at, sizeof(at));
+		}
+	}
+	end_pool(mixed.pool, mixed.region);
+}
+
+/* R61: part of a window that lies on one huge page is not given back, at once and with nothing
+ * changed; it can be zeroed. A whole window can go. */
+static void
+granule__purge_inside_a_large_frame__zeros_and_the_rest_stays(void)
+{
+	struct mixed mixed = make_mixed();
+	char *base = mixed.base;
+	move(&mixed, 3 * HUGE, mixed.huge);
+	CHECK(mhp_region_pin(mixed.region, base + HUGE, PAGE) == 0);
+	CHECK(mhp_region_decommit(mixed.region, base + HUGE, HUGE) == MHP_EBUSY);
+	CHECK(mhp_region_unpin(mixed.region, base + HUGE, PAGE) == 0);
+	char *part = base + HUGE + 8 * PAGE;
+	CHECK(mhp_region_decommit(mixed.region, part, 4 * PAGE) == MHP_EBUSY);
+	CHECK(mhp_region_purge(mixed.region, part, 4 * PAGE) == 0);
+	for (uint64_t at = 0; at < 3 * HUGE; at += PAGE) {
+		bool fresh = at >= HUGE + 8 * PAGE && at < HUGE + 12 * PAGE;
+		uint64_t want = fresh ? 0 : at;
+		CHECK(memcmp(base + at, &want, sizeof(want)) == 0);
+	}
+	write_all(base, 3 * HUGE);
+	CHECK(mhp_region_decommit(mixed.region, base + 2 * HUGE, HUGE) == 0);
+	CHECK(settled(mixed.pool) == 2 * HUGE && used_on(mixed.pool, mixed.huge) == 2 * HUGE);
+	move(&mixed, 3 * HUGE, 0);
+	CHECK(settled(mixed.pool) == 0);
+	check_all(base, 2 * HUGE);
+	end_pool(mixed.pool, mixed.region);
+}
+
+/* R61: half a window stays away from huge pages, and says so. */
+static void
+granule__half_a_window__refused_with_a_sentence(void)
+{
+	struct mixed mixed = make_mixed();
+	struct mhp_text why = { "" };
+	CHECK(mhp_region_decommit(mixed.region, mixed.base + PAGE, PAGE) == 0);
+	CHECK(mhp_region_move(mixed.region, mixed.base, HUGE, mixed.huge, NULL, &why) == MHP_EBUSY);
+	CHECK(strstr(why.text, "whole windows") != NULL);
+	CHECK(settled(mixed.pool) == 0 && used_on(mixed.pool, mixed.huge) == 0);
+	end_pool(mixed.pool, mixed.region);
+}
+
+static const struct {
+	const char *name;
+	void (*fn)(void);
+} cases[] = {
+#define CASE(name) { #name, name }
+	CASE(node__of_files__their_own_or_told),
+	CASE(node__that_does_not_fit__refused),
+	CASE(placement__each_policy__decides_for_fresh_pages),
+	CASE(placement__node_full__bind_refuses_prefer_goes_on),
+	CASE(placement__words__read_and_written),
+	CASE(move__window_under_writer__goes_and_comes_back),
+	CASE(move__that_cannot_be__refused_with_a_sentence),
+	CASE(empty__ram_block_to_device__and_back),
+	CASE(granule__two_in_a_pool__windows_move_as_a_whole),
+	CASE(granule__purge_inside_a_large_frame__zeros_and_the_rest_stays),
+	CASE(granule__half_a_window__refused_with_a_sentence),
+};
+
+int
+main(int argc, char **argv)
+{
+	snprintf(folder, sizeof(folder), "./place-test.XXXXXX");
+	if (mkdtemp(folder) == NULL)
+		return 1;
+	atexit(forget_folder);
+	const char *prefix = argc > 1 ? argv[1] : "";
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		case_name = cases[i].name;
+		if (strncmp(case_name, prefix, strlen(prefix)) == 0)
+			cases[i].fn();
+	}
+	return 0;
+}
