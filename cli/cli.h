@@ -170,5 +170,8 @@ int cli_mount(struct cli *cli);
 int cli_monitor(struct cli *cli);
 int cli_metrics(struct cli *cli);
 int cli_replay(struct cli *cli);
+int cli_nodes(struct cli *cli);
+int cli_move(struct cli *cli);
+int cli_evacuate(struct cli *cli);
 
 #endif

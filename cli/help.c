@@ -15,7 +15,8 @@ static const struct {
 	{ "run",
 	"run [--name N] [--boot SIZE] [--max SIZE] [--block-size SIZE]\n"
 	"                   [--backing KIND] [--grow auto|none] [--mmap[=SIZE]]\n"
-	"                   [--children pool|none] [--huge WHEN] -- PROGRAM [ARG...]",
+	"                   [--children pool|none] [--huge WHEN] [--placement WORDS]\n"
+	"                   -- PROGRAM [ARG...]",
 	"Start PROGRAM with its heap in a pool of memory blocks, which the other commands\n"
 	"show and change. The command becomes PROGRAM: same process, same status.\n\n"
 	"  --name N           what -p finds it by; the name of the program\n"
@@ -24,14 +25,16 @@ static const struct {
 	"                     cgroup, or all memory of the machine\n"
 	"  --block-size SIZE  a power of two from 4M to 4T; 128M\n"
 	"  --backing KIND     ram, memfd, hugetlb:2M, dax:DEVICE or file:PATH, with\n"
-	"                     ,node=N if wanted; ram\n"
+	"                     ,node=N and ,rank=N if wanted; ram\n"
 	"  --grow none        not at all: the program gets an error when memory is full\n"
 	"  --mmap[=SIZE]      pieces of SIZE and more that the program maps itself are in\n"
 	"                     the pool, too; 256K\n"
 	"  --children none    what the program starts has no pool; by default it has one\n"
 	"                     of its own, NAME.PID, where that is possible\n"
 	"  --huge WHEN        huge pages for large allocations: large, none, auto (none\n"
-	"                     where the host takes free memory back)\n" },
+	"                     where the host takes free memory back)\n"
+	"  --placement WORDS  which node fresh pages come from: local, 'prefer 1',\n"
+	"                     'interleave 0=3,1' or 'bind 1'; local\n" },
 	{ "ps", "ps [--json]",
 	"List the pools of this user; for root, of all users. USED is what is not free in\n"
 	"the blocks, RESIDENT what the process has in memory. The pool of a stopped\n"
@@ -83,6 +86,22 @@ static const struct {
 	"  --deadline SECONDS give up then; 30\n"
 	"  --dry-run          only say which blocks would come or go, or why not\n"
 	"An interrupt (Ctrl-C) cancels; the pool is as before then.\n" },
+	{ "nodes", "nodes [--json]",
+	"List the nodes of a pool: RAM of the machine and devices, each with its rank (0\n"
+	"is the nearest), and how pages are placed (memplug set placement).\n" },
+	{ "move", "move BLOCKS --to NODE [--deadline SECONDS] [--dry-run]",
+	"Move all pages of BLOCKS to other blocks, on NODE. The blocks stay in use.\n\n"
+	"  --to NODE          a number that memplug nodes lists\n"
+	"  --deadline SECONDS give up then; 30\n"
+	"  --dry-run          only say whether it would work, and how long it may take\n"
+	"An interrupt (Ctrl-C) cancels; what has moved by then stays there.\n" },
+	{ "evacuate", "evacuate NODE [--to NODE] [--deadline SECONDS] [--dry-run]",
+	"Remove all blocks of NODE, all or none, their pages going to other nodes, and\n"
+	"close its devices: others can have them then.\n\n"
+	"  --to NODE          only this node takes the pages\n"
+	"  --deadline SECONDS give up then; 30\n"
+	"  --dry-run          only say whether it would work, and how long it may take\n"
+	"An interrupt (Ctrl-C) cancels; all blocks are in use then.\n" },
 	{ "why", "why BLOCKS... [--json]",
 	"Say for each block, taken alone, what keeps it from leaving; and for several,\n"
 	"what keeps all of them together.\n" },

@@ -51,6 +51,7 @@ static const struct setting {
 	{ "--grow", "MEMPLUG_GROW", "auto", false },
 	{ "--children", "MEMPLUG_CHILDREN", "pool", false },
 	{ "--huge", "MEMPLUG_HUGE", "auto", false },
+	{ "--placement", "MEMPLUG_PLACEMENT", "local", false },
 };
 
 #define SETTINGS (sizeof(settings) / sizeof(settings[0]))

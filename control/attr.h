@@ -43,6 +43,12 @@ struct mhp__attr {
 extern const struct mhp__attr mhp__pool_attrs[], mhp__block_attrs[];
 extern const size_t mhp__nr_pool_attrs, mhp__nr_block_attrs;
 
+/* ---- placement of the pool (nodes.c) ---- */
+
+int mhp__show_placement(const struct mhp__subject *subject, char *text, size_t size);
+int mhp__store_placement(const struct mhp__subject *subject, const char *value,
+			 struct mhp_text *reterr);
+
 /* ---- words (attr_words.c): what the kernel takes, with one newline behind it or none ---- */
 
 /* The index of `value` in words, or -1. */

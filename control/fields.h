@@ -37,10 +37,12 @@ enum mhp__type {
 	X(deadline_ms, DEADLINE_MS, NUMBER)                                                        \
 	X(dry_run, DRY_RUN, FLAG)      /* only answer; change nothing */                           \
 	X(memmap, MEMMAP, TEXT)        /* self, external, auto */                                  \
+	X(node, NODE, NUMBER)          /* of the pool */                                           \
 	X(offline, OFFLINE, FLAG)                                                                  \
 	X(ranges, RANGES, FLAG)                                                                    \
 	X(since, SINCE, NUMBER)        /* an event */                                              \
 	X(size, SIZE, TEXT)            /* 512M, 1.5G */                                            \
+	X(to, TO, NUMBER)              /* the node that pages go to */                             \
 	X(value, VALUE, TEXT)          /* of an attribute: any bytes */                            \
 	X(zone, ZONE, TEXT)            /* movable, kernel, default */
 

@@ -195,7 +195,10 @@ mhp__leave_reset(void)
 static int
 leave_once(const struct mhp__leave *leave, uint32_t deadline_ms, struct mhp_why *why)
 {
-	struct mhp_offline_opts opts = { .deadline_ms = deadline_ms, .dry_run = leave->dry_run };
+	struct mhp_offline_opts opts = { .deadline_ms = deadline_ms, .dry_run = leave->dry_run,
+					 .to_nodes = leave->to_nodes };
+	if (leave->stay)
+		return mhp_empty(mhp__control.m, leave->runs, leave->nr_spans, &opts, why);
 	return leave->runs == NULL
 		? mhp_remove(mhp__control.m, leave->spans, leave->nr_spans, &opts, why)
 		: mhp_offline(mhp__control.m, leave->runs, leave->nr_spans, &opts, why);

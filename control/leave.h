@@ -14,6 +14,8 @@ struct mhp__leave {
 	const struct mhp_span *spans;  /* whole blocks, in any order */
 	unsigned nr_spans;
 	const struct mhp_blocks *runs; /* the same, to be taken offline; NULL: removed, too */
+	bool stay;                     /* with runs: only their pages leave */
+	uint64_t to_nodes;             /* as in mhp_offline_opts */
 	bool dry_run;
 	uint64_t deadline_ms;
 	uint64_t as_of;                /* a block that came later is another one than is meant */

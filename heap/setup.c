@@ -145,6 +145,7 @@ struct wish {
 	uint64_t block, boot, max;
 	uint64_t mmap; /* mappings from this size on are in the pool; 0: none */
 	struct mhp_backing backing;
+	struct mhp_spread spread;
 	bool grow, huge;
 };
 
@@ -152,7 +153,7 @@ static int
 read_wish(struct wish *wish, struct mhp_text *reterr)
 {
 	const char *words = getenv("MEMPLUG_BACKING"), *grow = getenv("MEMPLUG_GROW");
-	const char *huge = getenv("MEMPLUG_HUGE");
+	const char *huge = getenv("MEMPLUG_HUGE"), *placement = getenv("MEMPLUG_PLACEMENT");
 	*wish = (struct wish){ .block = BLOCK_BYTES, .max = mhp__memory_limit() };
 	int err = size_from("MEMPLUG_BLOCK_SIZE", &wish->block, reterr);
 	wish->boot = wish->block;
@@ -164,6 +165,8 @@ read_wish(struct wish *wish, struct mhp_text *reterr)
 		err = size_from("MEMPLUG_MMAP", &wish->mmap, reterr);
 	if (err == 0)
 		err = mhp_backing_parse(words != NULL ? words : "ram", &wish->backing, reterr);
+	if (err == 0 && placement != NULL && *placement != 0)
+		err = mhp_spread_parse(placement, &wish->spread, reterr);
 	wish->boot = (wish->boot + wish->block - 1) / wish->block * wish->block;
 	wish->huge = huge == NULL || strcmp(huge, "auto") == 0 ? !host_takes_back()
 							       : strcmp(huge, "large") == 0;
@@ -187,6 +190,8 @@ make_pool(const struct wish *wish, struct mhp_heap_opts *heap, struct mhp_pool *
 		err = mhp_pool_create(&opts, ret_pool, reterr);
 	if (err == 0)
 		err = plug(*ret_pool, &wish->backing, wish->boot, reterr);
+	if (err == 0)
+		err = mhp_pool_set_spread(*ret_pool, &wish->spread, reterr);
 	return err;
 }
 

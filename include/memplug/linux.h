@@ -195,8 +195,8 @@ void mhp_spread_text(const struct mhp_spread *spread, char text[MHP_SPREAD_TEXT]
 
 /**
  * The policy of a pool, for regions that have none of their own. It decides for pages that are
- * committed later; nothing moves. MHP_EINVAL (no node is named), MHP_ENODEV (a node with no memory
- * in use is).
+ * committed later; nothing moves. MHP_EINVAL (no node is named), MHP_ENODEV (BIND to nodes of which
+ * none has memory in use; others may name one that will have some).
  */
 MHP_MUST_CHECK int mhp_pool_set_spread(struct mhp_pool *pool, const struct mhp_spread *spread,
 				       struct mhp_text *reterr);

@@ -87,14 +87,6 @@ place_device(void *arg)
 	return err;
 }
 
-static int
-put_unused(void *arg)
-{
-	struct mhp_pool *pool = arg;
-	mhp__file_put_unused(&pool->space);
-	return 0;
-}
-
 /* The engine said no: forget the slots that it did not forget itself. */
 static void
 displace(struct mhp_pool *pool, uint32_t first, uint32_t count)
@@ -103,7 +95,7 @@ displace(struct mhp_pool *pool, uint32_t first, uint32_t count)
 	for (uint32_t block = first; block < first + count; block++)
 		if (pool->space.slot[block].file1 != 0)
 			mhp__space_unmap(&pool->space, block, 1);
-	(void)!mhp_companion_call(put_unused, pool, NULL);
+	mhp__pool_close_unused(pool);
 	pthread_mutex_unlock(&pool->hotplug);
 }
 

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <memplug/companion.h>
+
 #include "pool.h"
 
 /* About what a fork takes. */
@@ -72,6 +74,26 @@ op_unmap(void *port, struct mhp_phys start, uint64_t size)
 		pool->gone_start = start.addr;
 		pool->gone_end = start.addr + size;
 	}
+}
+
+/* In the companion. */
+static int
+close_unused(void *arg)
+{
+	struct mhp_pool *pool = arg;
+	mhp__file_put_unused(&pool->space);
+	return 0;
+}
+
+void
+mhp__pool_close_unused(struct mhp_pool *pool)
+{
+	bool any = false;
+	for (unsigned i = 0; i < MHP__FILES_MAX; i++)
+		any |= pool->space.file[i].fd >= 0 && pool->space.file[i].has_place &&
+		       pool->space.file[i].nr_blocks == 0;
+	if (any)
+		(void)!mhp_companion_call(close_unused, pool, NULL);
 }
 
 static int
@@ -140,6 +162,7 @@ op_unlock(void *port)
 {
 	struct mhp_pool *pool = port;
 	give_back(pool);
+	mhp__pool_close_unused(pool); /* a device that has left is free for others */
 	atomic_store(&pool->hotplug_holder, 0);
 	pthread_mutex_unlock(&pool->hotplug);
 }

@@ -82,6 +82,8 @@ struct mhp_pool {
 /* ---- ops.c ---- */
 
 extern const struct mhp_port_ops mhp__linux_ops;
+/* Close the files of devices that no block uses. Hotplug mutex held. */
+void mhp__pool_close_unused(struct mhp_pool *pool);
 
 /* ---- regions.c: region mutex held ---- */
 

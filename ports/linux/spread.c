@@ -84,15 +84,20 @@ mhp__spread_nodes(const struct mhp_region *region, uint64_t page, uint64_t nr,
 static int
 check(struct mhp_pool *pool, const struct mhp_spread *spread, struct mhp_text *reterr)
 {
-	bool any = false;
+	bool any = false, there = spread->mode != MHP_SPREAD_BIND;
+	unsigned last = 0;
 	if ((unsigned)spread->mode >= MHP_SPREAD_MODES)
 		return mhp__say(reterr, MHP_EINVAL, "there is no such placement");
 	for (unsigned node = 0; node < MHP_POOL_NODES; node++) {
-		any |= spread->weight[node] != 0;
-		if (spread->weight[node] != 0 && mhp_node_states(pool->m, node) == 0)
-			return mhp__say(reterr, MHP_ENODEV,
-					"node %u of the pool has no memory in use", node);
+		if (spread->weight[node] == 0)
+			continue;
+		any = true;
+		last = node;
+		there |= mhp_node_states(pool->m, node) != 0;
 	}
+	if (any && !there)
+		return mhp__say(reterr, MHP_ENODEV, "node %u of the pool has no memory in use",
+				last);
 	if (any == (spread->mode == MHP_SPREAD_LOCAL))
 		return mhp__say(reterr, MHP_EINVAL, any ? "local names no node"
 							: "%s needs a node",

@@ -1,0 +1,137 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# nodes_test.sh - a pool of RAM and a device, by the command: nodes, placement, move, evacuate (R60,
+# R62, R63). A file stands in for the device. The program goes on meanwhile, and its data is right.
+#
+# usage: nodes_test.sh BUILD_DIR
+set -u
+build=$1
+memplug="$build/cli/memplug"
+python=$(PATH=/usr/bin:/bin command -v python3) || { echo "python3 is not installed" >&2; exit 77; }
+dir=$(mktemp -d)
+mkdir -m 700 "$dir/run"
+export MEMPLUG_RUNTIME_DIR="$dir/run"
+name=nodes-test
+program=''
+trap '[ -z "$program" ] || kill -KILL "$program" 2>/dev/null; rm -rf "$dir"' EXIT
+
+fail() {
+	echo "nodes_test: $*" >&2
+	head -c 2000 "$dir/out" "$dir/err" | cat -v >&2
+	echo "replay: sh $0 $build" >&2
+	exit 1
+}
+
+# expect STATUS WORDS COMMAND...: exit status, and words on standard error.
+expect() {
+	want=$1 words=$2
+	shift 2
+	timeout -s KILL 120 "$memplug" -p "$name" "$@" >"$dir/out" 2>"$dir/err"
+	got=$?
+	[ $got = "$want" ] || fail "memplug $*: exit status $got, not $want"
+	[ -z "$words" ] || grep -q -- "$words" "$dir/err" || fail "memplug $*: no word of '$words'"
+	[ -n "$words" ] || [ ! -s "$dir/err" ] || fail "memplug $*: something on standard error"
+}
+
+# node NUMBER MEMBER: as memplug nodes --json has it; nothing when there is no such node.
+node() {
+	timeout -s KILL 60 "$memplug" -p "$name" nodes --json | "$python" -c '
+import json, sys
+for node in json.load(sys.stdin)["nodes"]:
+    if node["node"] == int(sys.argv[1]):
+        print(node[sys.argv[2]])' "$@"
+}
+
+# Data that changes all the time and is checked all the time; how often, is in a file.
+"$memplug" run --name "$name" --boot 64M --max 1G --block-size 16M --grow none -- "$python" -c '
+import sys, time
+blobs = [bytearray(b"%06d" % i * 500) for i in range(8000)]
+turns = 0
+while True:
+    for i, blob in enumerate(blobs):
+        if blob[6:12] != b"%06d" % i or blob[0] != 48 + turns % 10 * (turns > 0):
+            sys.exit("blob %d is %r in turn %d" % (i, bytes(blob[:12]), turns))
+        blob[0] = 48 + (turns + 1) % 10
+    turns += 1
+    with open(sys.argv[1], "w") as file:
+        file.write("%d\n" % turns)
+    time.sleep(0.01)' "$dir/turns" 2>"$dir/program" &
+program=$!
+for _ in $(seq 1200); do
+	[ -s "$dir/turns" ] && break
+	sleep 0.05
+done
+
+# The program has looked at all of its data since now.
+goes_on() {
+	kill -0 "$program" 2>/dev/null || fail "the program ended: $(cat "$dir/program")"
+	before=$(cat "$dir/turns")
+	for _ in $(seq 1200); do
+		now=$(cat "$dir/turns")
+		[ -n "$now" ] && [ "$now" -gt $((before + 2)) ] && return
+		sleep 0.05
+	done
+	fail "the program stands still"
+}
+
+# ---- R60: two nodes, shown everywhere
+
+truncate -s 64M "$dir/device"
+expect 0 "" add 64M --backing "file:$dir/device,node=3,rank=4"
+expect 0 "" nodes
+grep -q "^ *0  ram  *0 .* ram$" "$dir/out" || fail "nodes has no line for RAM"
+grep -q "^ *3  device  *4  *4 .* file:$dir/device$" "$dir/out" || fail "nodes has no line for it"
+grep -qx "placement: local" "$dir/out" || fail "nodes does not say how pages are placed"
+expect 0 "" list
+awk '$NF && /file/ { print $5 }' "$dir/out" | grep -qx 3 || fail "list shows another node"
+expect 0 "" metrics
+grep -q 'memplug_blocks{.*node="3",state="online"' "$dir/out" || fail "metrics do not have node 3"
+grep -q 'node="2"' "$dir/out" && fail "metrics have nodes that are not there"
+truncate -s 16M "$dir/other"
+expect 1 "node 0 is no node for" add 16M --backing "file:$dir/other,node=0"
+
+# ---- R62: placement is a knob
+
+expect 0 "" set placement "prefer 3"
+expect 0 "" get placement
+grep -qx "prefer 3" "$dir/out" || fail "placement was not set"
+expect 1 "is no placement" set placement near
+expect 1 "node 7 of the pool has no memory" set placement "bind 7"
+expect 0 "" set placement local
+
+# ---- R63: pages of blocks go to a node and come back, the blocks stay
+
+expect 1 "no node 9" move 0 --to 9
+expect 2 "--to NODE is missing" move 0
+expect 2 "is no node" move 0 --to far
+expect 0 "" move 0-3 --to 3 --dry-run
+grep -q "^would move .*[MK]" "$dir/out" || fail "the rehearsal says '$(cat "$dir/out")'"
+[ "$(node 3 used_bytes)" = 0 ] || fail "a rehearsal has moved something"
+expect 0 "" move 0-1 --to 3
+[ "$(node 3 used_bytes)" -gt 0 ] || fail "nothing is on the device"
+[ "$(node 0 blocks)" = 4 ] || fail "blocks have gone"
+goes_on
+expect 0 "" check
+expect 0 "" move 4-7 --to 0
+[ "$(node 3 used_bytes)" = 0 ] || fail "something is left on the device"
+goes_on
+
+# ---- R63: a node is emptied, all or nothing, and its device is free for others then
+
+expect 0 "" move 0-3 --to 3
+expect 1 "to itself" evacuate 3 --to 3
+flock -n "$dir/device" true && fail "the device is not held"
+expect 0 "" evacuate 3 --dry-run
+grep -q "^would move .* in about" "$dir/out" || fail "the rehearsal says '$(cat "$dir/out")'"
+expect 0 "" evacuate 3
+grep -q "^moved " "$dir/out" || fail "it does not say how much has moved"
+[ -z "$(node 3 blocks)" ] || fail "node 3 is still there"
+flock -n "$dir/device" true || fail "the device is still held"
+goes_on
+
+# What has no room goes nowhere.
+expect 0 "" add 16M --backing "file:$dir/device,node=3"
+expect 1 "node 3 has not enough room" evacuate 0 --to 3
+[ "$(node 0 blocks)" = 4 ] || fail "node 0 has gone"
+goes_on
+expect 0 "" check
