@@ -173,5 +173,6 @@ int cli_replay(struct cli *cli);
 int cli_nodes(struct cli *cli);
 int cli_move(struct cli *cli);
 int cli_evacuate(struct cli *cli);
+int cli_watch(struct cli *cli);
 
 #endif

@@ -102,6 +102,16 @@ static const struct {
 	"  --deadline SECONDS give up then; 30\n"
 	"  --dry-run          only say whether it would work, and how long it may take\n"
 	"An interrupt (Ctrl-C) cancels; all blocks are in use then.\n" },
+	{ "watch", "watch FOLDER [--policy add|say] [--requests FOLDER]\n"
+	"                   [--devices FOLDER] [--deadline SECONDS] [--json]",
+	"Watch FOLDER for devices until the program ends: files, or the entries of a DAX\n"
+	"bus (/sys/bus/dax/devices). Who wants a device back makes a file NAME.release; it\n"
+	"is renamed to NAME.released when the device is empty and closed, or NAME.refused.\n"
+	"The device is left alone as long as NAME.released is there.\n\n"
+	"  --policy add       add what appears to the pool; say, the default, only prints it\n"
+	"  --requests FOLDER  where NAME.release is; FOLDER itself\n"
+	"  --devices FOLDER   where the devices of a bus are; /dev\n"
+	"  --deadline SECONDS how long emptying a device may take; 30\n" },
 	{ "why", "why BLOCKS... [--json]",
 	"Say for each block, taken alone, what keeps it from leaving; and for several,\n"
 	"what keeps all of them together.\n" },

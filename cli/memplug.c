@@ -30,6 +30,7 @@ static const struct {
 	{ "nodes", cli_nodes, "the nodes of a pool: RAM and devices" },
 	{ "move", cli_move, "move the pages of blocks to a node" },
 	{ "evacuate", cli_evacuate, "empty a node and give its memory back" },
+	{ "watch", cli_watch, "take devices in as they appear, and give them back when asked" },
 	{ "why", cli_why, "what keeps blocks from leaving" },
 	{ "get", cli_get, "read an attribute, or all" },
 	{ "set", cli_set, "change an attribute" },

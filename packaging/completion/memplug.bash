@@ -30,6 +30,7 @@ _memplug() {
 	--grow) words="auto none" ;;
 	--children) words="pool none" ;;
 	--huge) words="auto large none" ;;
+	--policy) words="add say" ;;
 	--placement) words="local prefer interleave bind" ;;
 	--backing) words="ram memfd hugetlb:2M hugetlb:1G dax: file:" ;;
 	--svg) compopt -o default 2>/dev/null && return ;;

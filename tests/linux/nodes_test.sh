@@ -135,3 +135,40 @@ expect 1 "node 3 has not enough room" evacuate 0 --to 3
 [ "$(node 0 blocks)" = 4 ] || fail "node 0 has gone"
 goes_on
 expect 0 "" check
+
+# ---- R65: a device appears, is asked back, and is asked back when it cannot go
+
+mkdir "$dir/bus" "$dir/bus/dax9.0"
+expect 0 "" evacuate 3
+"$memplug" -p "$name" watch "$dir/bus" --policy add --deadline 20 >"$dir/watched" 2>"$dir/why" &
+watcher=$!
+saw() {
+	for _ in $(seq 600); do
+		grep -qx "$1" "$dir/watched" && return
+		sleep 0.05
+	done
+	fail "watch does not say '$1': $(cat "$dir/watched" "$dir/why")"
+}
+truncate -s 70M "$dir/bus/new" && saw "added new"
+expect 0 "" nodes
+grep -q " 64M .* file:$dir/bus/new$" "$dir/out" || fail "the device is no node"
+: >"$dir/bus/new.release" && saw "released new"
+[ -e "$dir/bus/new.released" ] || fail "the request has no answer"
+flock -n "$dir/bus/new" true || fail "the device is still held"
+rm "$dir/bus/new.released"
+for _ in $(seq 600); do
+	[ "$(grep -cx "added new" "$dir/watched")" = 2 ] && break
+	sleep 0.05
+done
+expect 0 "" move 0-3 --to 1
+expect 0 "" remove 0-3
+: >"$dir/bus/new.release" && saw "refused new"
+grep -q "not enough room" "$dir/why" || fail "watch does not say why"
+[ -e "$dir/bus/new.refused" ] || fail "the request has no answer"
+goes_on
+echo 67108864 >"$dir/bus/dax9.0/size" && saw "not-added dax9.0"
+grep -q "cannot open /dev/dax9.0" "$dir/why" || fail "watch does not say what it cannot open"
+rm "$dir/bus/new" && saw "gone-in-use new"
+kill -KILL "$program"
+wait "$watcher" || fail "watch ended with $?"
+program=''
