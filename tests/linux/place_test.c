@@ -10,6 +10,7 @@
 #include <memplug/linux.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -388,42 +389,42 @@ empty__ram_block_to_device__and_back(void)
 
 #define RESERVED "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
 
-static long reserved_before = -1;
+static long taken;
 
-static long
+/* Others may reserve some meanwhile: what is given back is what was taken. False: not that many. */
+static bool
 reserve(long pages)
 {
-	long now = -1;
+	long before = -1, now = -1;
 	FILE *file = fopen(RESERVED, "r+");
 	if (file == NULL)
-		return -1;
-	fprintf(file, "%ld\n", pages);
+		return false;
+	CHECK(fscanf(file, "%ld", &before) == 1);
+	rewind(file);
+	fprintf(file, "%ld\n", before + pages);
 	fclose(file);
+	taken += pages;
 	file = fopen(RESERVED, "r");
 	CHECK(file != NULL && fscanf(file, "%ld", &now) == 1);
 	fclose(file);
-	return now;
+	return now >= before + pages;
 }
 
 static void
 give_back(void)
 {
-	if (reserved_before >= 0)
-		(void)reserve(reserved_before);
+	if (taken != 0)
+		(void)reserve(-taken);
 }
 
 static void
 reserve_or_skip(long pages)
 {
-	FILE *file = fopen(RESERVED, "r");
-	if (file == NULL || fscanf(file, "%ld", &reserved_before) != 1 ||
-	    reserve(reserved_before + pages) < reserved_before + pages) {
-		fprintf(stderr, "skip: the machine gives no %ld huge pages\n", pages);
-		give_back();
-		exit(SKIP);
-	}
-	fclose(file);
 	atexit(give_back);
+	if (reserve(pages))
+		return;
+	fprintf(stderr, "skip: the machine gives no %ld huge pages\n", pages);
+	exit(SKIP);
 }
 
 struct mixed {
