@@ -14,7 +14,6 @@
 #include <signal.h>
 #include <sys/mman.h>
 
-#include "gaps.h"
 #include "heap.h"
 #include "maps.h"
 
@@ -99,26 +98,14 @@ mhp__maps_any(uintptr_t start, uintptr_t size)
 	return start < atomic_load(&highest) && start + size > atomic_load(&lowest);
 }
 
-static bool
-holds(const struct mhp__gaps *set, uintptr_t start, uintptr_t size)
-{
-	sigset_t before;
-	take_lock(&before);
-	bool all = mhp__gaps_at(set, start) >= size;
-	drop_lock(&before);
-	return all;
-}
-
 bool
 mhp__maps_all(uintptr_t start, uintptr_t size)
 {
-	return holds(&booked, start, size);
-}
-
-bool
-mhp__maps_charged(uintptr_t start, uintptr_t size)
-{
-	return holds(&charged, start, size);
+	sigset_t before;
+	take_lock(&before);
+	bool all = mhp__gaps_at(&booked, start) >= size;
+	drop_lock(&before);
+	return all;
 }
 
 /* Put all of [start, end) into a set, whatever of it is there. False: the store is full. */
@@ -266,5 +253,50 @@ mhp__maps_drop(uintptr_t start, uintptr_t size, bool keep)
 	while (!keep && (piece = first_piece(&booked, &at, end)) != 0)
 		if (!mhp__gaps_take(&booked, at, piece))
 			break;
+	drop_lock(&before);
+}
+
+/* ---- memory that moves ---- */
+
+void
+mhp__maps_lift(struct mhp__charge *charge)
+{
+	uintptr_t at = charge->start, end = at + charge->size, piece;
+	sigset_t before;
+	take_lock(&before);
+	for (; (piece = first_piece(&charged, &at, end)) != 0; at += piece)
+		(void)!fill(&charge->pieces, at, at + piece);
+	drop_lock(&before);
+	mhp__maps_drop(charge->start, charge->size, false);
+}
+
+/* The pieces are the caller's: nobody else changes them. */
+bool
+mhp__maps_lay(const struct mhp__charge *charge, uintptr_t start, uintptr_t size)
+{
+	uintptr_t at = charge->start, end = at + charge->size, piece;
+	bool done = true;
+	mhp__maps_add(start, size);
+	for (; done && (piece = first_piece(&charge->pieces, &at, end)) != 0; at += piece) {
+		uintptr_t offset = at - charge->start, length = piece;
+		if (offset >= size)
+			break;
+		if (at + piece == end || length > size - offset)
+			length = size - offset;
+		done = mhp__maps_charge(start + offset, length) != MHP_ENOMEM;
+	}
+	if (!done)
+		mhp__maps_drop(start, size, false);
+	return done;
+}
+
+void
+mhp__maps_forget(struct mhp__charge *charge)
+{
+	uintptr_t at = charge->start, end = at + charge->size, piece;
+	sigset_t before;
+	take_lock(&before);
+	for (; (piece = first_piece(&charge->pieces, &at, end)) != 0; at += piece)
+		(void)!mhp__gaps_take(&charge->pieces, at, piece);
 	drop_lock(&before);
 }

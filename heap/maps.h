@@ -9,6 +9,8 @@
 
 #include <memplug/linux.h>
 
+#include "gaps.h"
+
 /* Fork handlers: between those of malloc, which come first, and those of the pool. */
 void mhp__maps_fork_init(void);
 /* From now on, mappings of least bytes and more are in the pool. */
@@ -20,13 +22,24 @@ bool mhp__maps_large(uintptr_t size);
 bool mhp__maps_any(uintptr_t start, uintptr_t size);
 /* Is all of it? */
 bool mhp__maps_all(uintptr_t start, uintptr_t size);
-/* Is all of it charged? */
-bool mhp__maps_charged(uintptr_t start, uintptr_t size);
 /* Put a range into the books, without a charge for what is not in them yet. */
 void mhp__maps_add(uintptr_t start, uintptr_t size);
 /* Charge the pool for what of the range is in the books. MHP_ENOMEM: full, nothing changed. */
 MHP_MUST_CHECK int mhp__maps_charge(uintptr_t start, uintptr_t size);
 /* Give back what was charged for the range, whose memory is gone; keep: it stays in the books. */
 void mhp__maps_drop(uintptr_t start, uintptr_t size, bool keep);
+
+/* What is charged of a range in the books, while its memory is moved. All-zero pieces are none. */
+struct mhp__charge {
+	uintptr_t start, size;
+	struct mhp__gaps pieces;
+};
+
+/* Take a range out of the books and give back its charge, which is remembered. */
+void mhp__maps_lift(struct mhp__charge *charge);
+/* Put the range into the books at start, with size bytes, and charge what was charged of it. False:
+ * the pool is full; it is not in the books then. */
+bool mhp__maps_lay(const struct mhp__charge *charge, uintptr_t start, uintptr_t size);
+void mhp__maps_forget(struct mhp__charge *charge);
 
 #endif

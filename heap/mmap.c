@@ -144,30 +144,28 @@ mhp__mprotect(void *start, size_t size, int protection)
 }
 
 /*
- * The books follow: what was charged is charged at its new place and length. If there is no room
- * for more, it stays as it was; or, when it has moved already, outside of the pool.
+ * The books follow: what was charged is charged at its new place, and at its end for its growth. If
+ * there is no room for more, it stays as it was; or, when it has moved already, outside of the
+ * pool.
  */
 static void *
 remap_ours(void *start, size_t size, size_t new_size, int flags, void *to)
 {
 	uintptr_t old = whole_pages(size), new = whole_pages(new_size);
-	bool charged = mhp__maps_charged((uintptr_t)start, old);
-	mhp__maps_drop((uintptr_t)start, old, false);
+	struct mhp__charge charge = { .start = (uintptr_t)start, .size = old };
+	mhp__maps_lift(&charge);
 	if ((flags & MREMAP_FIXED) != 0)
 		mhp__maps_drop((uintptr_t)to, new, false);
 	void *moved = (void *)syscall(SYS_mremap, start, size, new_size, flags, to);
 	void *now = moved == MAP_FAILED ? start : moved;
-	uintptr_t length = moved == MAP_FAILED ? old : new;
-	mhp__maps_add((uintptr_t)now, length);
-	if (!charged || mhp__maps_charge((uintptr_t)now, length) != MHP_ENOMEM)
-		return moved;
-	mhp__maps_drop((uintptr_t)now, length, false);
-	if (moved != start || new <= old)
-		return moved;
-	(void)syscall(SYS_mremap, start, new_size, size, 0, NULL);
-	mhp__maps_add((uintptr_t)start, old);
-	(void)!mhp__maps_charge((uintptr_t)start, old);
-	return no_room();
+	bool full = !mhp__maps_lay(&charge, (uintptr_t)now, moved == MAP_FAILED ? old : new);
+	if (full && moved == start && new > old) {
+		(void)syscall(SYS_mremap, start, new_size, size, 0, NULL);
+		(void)!mhp__maps_lay(&charge, (uintptr_t)start, old);
+		moved = no_room();
+	}
+	mhp__maps_forget(&charge);
+	return moved;
 }
 
 void *

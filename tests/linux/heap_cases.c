@@ -350,6 +350,30 @@ mmap__maps_and_unmaps__charges_what_is_writable(void)
 	check_charge(start, 0);
 }
 
+/* R66: what is charged of memory that moves stays charged, and no more; it grows at its end. */
+static void
+mmap__partly_charged_memory_moves__keeps_its_charge(void)
+{
+	const int rw = PROT_READ | PROT_WRITE;
+	fill();
+	unsigned long long start = committed();
+	char *memory = map(NULL, 64 * MIB, PROT_NONE, MAP_NORESERVE);
+	CHECK(memory != NULL && mprotect(memory + 8 * MIB, 24 * MIB, rw) == 0);
+	memset(memory + 8 * MIB, 5, 24 * MIB);
+	CHECK(mprotect(memory, 64 * MIB, PROT_READ) == 0);
+	check_charge(start, 24);
+	char *moved = mremap(memory, 64 * MIB, 96 * MIB, MREMAP_MAYMOVE);
+	CHECK(moved != MAP_FAILED && moved[8 * MIB] == 5 && moved[32 * MIB] == 0);
+	check_charge(start, 24);
+	CHECK(mremap(moved, 96 * MIB, 16 * MIB, 0) == moved && moved[16 * MIB - 1] == 5);
+	check_charge(start, 8);
+	moved = mremap(moved, 16 * MIB, 48 * MIB, MREMAP_MAYMOVE);
+	CHECK(moved != MAP_FAILED && moved[16 * MIB - 1] == 5);
+	check_charge(start, 40);
+	CHECK(munmap(moved, 48 * MIB) == 0);
+	check_charge(start, 0);
+}
+
 /* Run with a bound of 256 MiB. */
 static void
 mmap__pool_is_full__fails_and_recovers(void)
@@ -413,6 +437,7 @@ static const struct {
 	CASE(memory_is_given_up__reads_as_zeros),
 	CASE(memory_is_protected__its_blocks_leave__stays_protected),
 	CASE(mmap__maps_and_unmaps__charges_what_is_writable),
+	CASE(mmap__partly_charged_memory_moves__keeps_its_charge),
 	CASE(mmap__pool_is_full__fails_and_recovers),
 	CASE(mmap__threads_and_forks__blocks_leave_meanwhile),
 	CASE(sizes_of_all_kinds__come_and_go__hold_what_was_written),
