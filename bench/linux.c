@@ -2,7 +2,7 @@
 /*
  * linux.c - the entry of the Linux port's benchmark.
  *
- *     bench-linux [relabel] [bandwidth] [stall] [plug] [fork]      no argument: everything
+ *     bench-linux [relabel] [bandwidth] [stall] [plug] [fork] [tier]      no argument: everything
  *
  * It only chooses the parts; what they share is linux_pool.c's.
  */
@@ -23,6 +23,7 @@ main(int argc, char **argv)
 		{ "stall", bench_stall },
 		{ "plug", bench_plug },
 		{ "fork", bench_fork },
+		{ "tier", bench_tier },
 	};
 	bool known = argc < 2;
 
@@ -36,6 +37,7 @@ main(int argc, char **argv)
 		known |= wanted;
 	}
 	if (!known)
-		fprintf(stderr, "usage: bench-linux [relabel] [bandwidth] [stall] [plug] [fork]\n");
+		fprintf(stderr, "usage: bench-linux [relabel] [bandwidth] [stall] [plug] [fork] "
+				"[tier]\n");
 	return known ? 0 : 2;
 }

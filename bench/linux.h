@@ -49,5 +49,6 @@ void bench_bandwidth(void);
 void bench_stall(void);
 void bench_plug(void);
 void bench_fork(void);
+void bench_tier(void);
 
 #endif

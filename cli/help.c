@@ -16,7 +16,7 @@ static const struct {
 	"run [--name N] [--boot SIZE] [--max SIZE] [--block-size SIZE]\n"
 	"                   [--backing KIND] [--grow auto|none] [--mmap[=SIZE]]\n"
 	"                   [--children pool|none] [--huge WHEN] [--placement WORDS]\n"
-	"                   -- PROGRAM [ARG...]",
+	"                   [--tier[=SIZE]] -- PROGRAM [ARG...]",
 	"Start PROGRAM with its heap in a pool of memory blocks, which the other commands\n"
 	"show and change. The command becomes PROGRAM: same process, same status.\n\n"
 	"  --name N           what -p finds it by; the name of the program\n"
@@ -34,7 +34,9 @@ static const struct {
 	"  --huge WHEN        huge pages for large allocations: large, none, auto (none\n"
 	"                     where the host takes free memory back)\n"
 	"  --placement WORDS  which node fresh pages come from: local, 'prefer 1',\n"
-	"                     'interleave 0=3,1' or 'bind 1'; local\n" },
+	"                     'interleave 0=3,1' or 'bind 1'; local\n"
+	"  --tier[=SIZE]      what is used goes to near nodes, what is not to far ones, by\n"
+	"                     up to SIZE a second; 64M (memplug set tiering)\n" },
 	{ "ps", "ps [--json]",
 	"List the pools of this user; for root, of all users. USED is what is not free in\n"
 	"the blocks, RESIDENT what the process has in memory. The pool of a stopped\n"
@@ -88,7 +90,8 @@ static const struct {
 	"An interrupt (Ctrl-C) cancels; the pool is as before then.\n" },
 	{ "nodes", "nodes [--json]",
 	"List the nodes of a pool: RAM of the machine and devices, each with its rank (0\n"
-	"is the nearest), and how pages are placed (memplug set placement).\n" },
+	"is the nearest), and how pages are placed (memplug set placement). HOT and COLD\n"
+	"are what tiering has found used and unused (memplug set tiering).\n" },
 	{ "move", "move BLOCKS --to NODE [--deadline SECONDS] [--dry-run]",
 	"Move all pages of BLOCKS to other blocks, on NODE. The blocks stay in use.\n\n"
 	"  --to NODE          a number that memplug nodes lists\n"

@@ -115,6 +115,12 @@ static const struct single singles[] = {
 	{ "port", "mappings_max", "mappings_max", "gauge", "",
 	  "The kernel's limit of mappings for the process." },
 	{ "port", "forks", "forks", "counter", "", "Forks of the program." },
+	{ "tiering", "looks", "tiering_looks", "counter", "",
+	  "Windows that tiering has looked at." },
+	{ "tiering", "moved_pages", "tiering_moved_pages", "counter", "pages",
+	  "Pages of 4 KiB that tiering has moved, up and down." },
+	{ "tiering", "refused", "tiering_refused", "counter", "",
+	  "Moves that tiering wanted and that could not be made." },
 	{ "", "resident_bytes", "resident_bytes", "gauge", "bytes",
 	  "Memory that the process has resident, of the pool or not." },
 };

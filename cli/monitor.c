@@ -111,6 +111,9 @@ print_event(const struct pool *pool, struct json_object *line)
 	if (strcmp(event, "limit") == 0)
 		printf(" the program wanted more than the %s that it may have",
 		       cli_size(cli_number(line, "pages") * pool->page_bytes));
+	if (strcmp(event, "tier") == 0)
+		printf(" %s to node %u, %s", cli_size(cli_number(line, "pages") * pool->page_bytes),
+		       (unsigned)cli_number(line, "node"), cli_string(line, "reason"));
 	if (strcmp(event, "announce") == 0)
 		printf(", %s", action);
 	if (strstr(event, "page") != NULL)

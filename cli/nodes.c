@@ -13,10 +13,12 @@
 static void
 print_node(struct json_object *node)
 {
-	printf("%4u  %-6s %4u  %6u  %8s  %8s  %8s  %s\n", (unsigned)cli_number(node, "node"),
+	printf("%4u  %-6s %4u  %6u  %8s  %8s  %8s  %8s  %8s  %s\n",
+	       (unsigned)cli_number(node, "node"),
 	       cli_string(node, "kind"), (unsigned)cli_number(node, "rank"),
 	       (unsigned)cli_number(node, "blocks"), cli_size(cli_number(node, "size_bytes")),
 	       cli_size(cli_number(node, "used_bytes")), cli_size(cli_number(node, "free_bytes")),
+	       cli_size(cli_number(node, "hot_bytes")), cli_size(cli_number(node, "cold_bytes")),
 	       cli_string(node, "place"));
 }
 
@@ -33,12 +35,13 @@ cli_nodes(struct cli *cli)
 		return status;
 	if (cli->json)
 		return cli_print_json(answer);
-	printf("%4s  %-6s %4s  %6s  %8s  %8s  %8s  %s\n", "NODE", "KIND", "RANK", "BLOCKS", "SIZE",
-	       "USED", "FREE", "PLACE");
+	printf("%4s  %-6s %4s  %6s  %8s  %8s  %8s  %8s  %8s  %s\n", "NODE", "KIND", "RANK",
+	       "BLOCKS", "SIZE", "USED", "FREE", "HOT", "COLD", "PLACE");
 	struct json_object *nodes = cli_array(answer, "nodes");
 	for (size_t i = 0; i < cli_length(nodes); i++)
 		print_node(cli_at(nodes, i));
-	printf("placement: %s\n", cli_string(answer, "placement"));
+	printf("placement: %s, tiering: %s\n", cli_string(answer, "placement"),
+	       cli_string(answer, "tiering"));
 	json_object_put(answer);
 	return CLI_DONE;
 }

@@ -56,23 +56,35 @@ static const struct setting {
 
 #define SETTINGS (sizeof(settings) / sizeof(settings[0]))
 
-/* --mmap, or --mmap=SIZE. False: that was no size, and it was said. */
-static bool
-take_mmap(const struct cli *cli, const char *word)
+/* What is there or not, and may have a size: --mmap, or --mmap=256K. */
+static const struct flag {
+	const char *option, *variable, *otherwise;
+} flags[] = {
+	{ "--mmap", "MEMPLUG_MMAP", MMAP_LEAST },
+	{ "--tier", "MEMPLUG_TIERING", "on" },
+};
+
+static const struct flag *
+find_flag(const char *word)
 {
-	const char *size = word[sizeof("--mmap") - 1] == '=' ? word + sizeof("--mmap") : MMAP_LEAST;
-	if (!is_size(size)) {
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		if (strlen(flags[i].option) == strcspn(word, "=") &&
+		    strncmp(flags[i].option, word, strlen(flags[i].option)) == 0)
+			return &flags[i];
+	return NULL;
+}
+
+/* False: what is behind the = is no size, and it was said. */
+static bool
+take_flag(const struct cli *cli, const struct flag *flag, const char *word)
+{
+	const char *size = strchr(word, '=');
+	if (size != NULL && !is_size(size + 1)) {
 		cli_usage(cli, "%s: a size is a number with K, M, G or T behind it", word);
 		return false;
 	}
-	setenv("MEMPLUG_MMAP", size, 1);
+	setenv(flag->variable, size != NULL ? size + 1 : flag->otherwise, 1);
 	return true;
-}
-
-static bool
-is_mmap(const char *word)
-{
-	return strcmp(word, "--mmap") == 0 || strncmp(word, "--mmap=", sizeof("--mmap")) == 0;
 }
 
 /* The setting that a word sets, --boot or --boot=64M; *ret_value: what is behind the =, or NULL. */
@@ -95,8 +107,9 @@ take_options(const struct cli *cli)
 	int i = 0;
 	for (; i < cli->argc && cli->argv[i][0] == '-' && strcmp(cli->argv[i], "--") != 0; i++) {
 		const char *word = cli->argv[i], *value;
-		if (is_mmap(word)) {
-			if (!take_mmap(cli, word))
+		const struct flag *flag = find_flag(word);
+		if (flag != NULL) {
+			if (!take_flag(cli, flag, word))
 				return -1;
 			continue;
 		}

@@ -43,9 +43,12 @@ struct mhp__attr {
 extern const struct mhp__attr mhp__pool_attrs[], mhp__block_attrs[];
 extern const size_t mhp__nr_pool_attrs, mhp__nr_block_attrs;
 
-/* ---- placement of the pool (nodes.c) ---- */
+/* ---- placement and tiering of the pool (nodes.c, tiering.c) ---- */
 
 int mhp__show_placement(const struct mhp__subject *subject, char *text, size_t size);
+int mhp__show_tiering(const struct mhp__subject *subject, char *text, size_t size);
+int mhp__store_tiering(const struct mhp__subject *subject, const char *value,
+		       struct mhp_text *reterr);
 int mhp__store_placement(const struct mhp__subject *subject, const char *value,
 			 struct mhp_text *reterr);
 

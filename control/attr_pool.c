@@ -312,6 +312,7 @@ const struct mhp__attr mhp__pool_attrs[] = {
 	{ "auto_online_attempts", PARAMETER, 0644, show_attempts, store_attempts, 0 },
 	{ "max_bytes", POOL, 0644, show_max, store_max, 0 },
 	{ "placement", POOL, 0644, mhp__show_placement, mhp__store_placement, 0 },
+	{ "tiering", POOL, 0644, mhp__show_tiering, mhp__store_tiering, 0 },
 	{ "userfaultfd", POOL, 0444, show_userfaultfd, NULL, 0 },
 	{ "pool_name", POOL, 0444, show_name, NULL, 0 },
 	{ "pool_pid", POOL, 0444, show_pid, NULL, 0 },

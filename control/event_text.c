@@ -18,7 +18,8 @@
 	(KIND(MHP_EV_ADD_FAILED) | KIND(MHP_EV_ONLINE_FAILED) | KIND(MHP_EV_OFFLINE_FAILED) |      \
 	 KIND(MHP_EV_MOVE_FAILED))
 #define KINDS_ZONE (KIND(MHP_EV_ONLINE) | KIND(MHP_EV_OFFLINE) | KIND(MHP_EV_COMPACT))
-#define KINDS_BLOCKS (~(KIND(MHP_EV_COMPACT) | KIND(MHP_EV_POLICY) | KIND(MHP_EV_LIMIT)))
+#define KINDS_BLOCKS                                                                               \
+	(~(KIND(MHP_EV_COMPACT) | KIND(MHP_EV_POLICY) | KIND(MHP_EV_LIMIT) | KIND(MHP_EV_TIER)))
 
 const char *const mhp__event_places[3] = { "self", "node", "external" };
 
@@ -149,8 +150,10 @@ mhp__event_line(struct mhp__out *out, const struct mhp__record *record)
 		out_failure(out, record);
 	if ((kind & (KIND(MHP_EV_BAD_PAGE) | KIND(MHP_EV_GOOD_PAGE))) != 0)
 		mhp__out(out, ",\"pfn\":%" PRIu64 ",\"error\":%d", event->pfn, event->error);
-	if (event->kind == MHP_EV_ANNOUNCE)
-		mhp__announced_members(out, record->text);
+	if (event->kind == MHP_EV_TIER) {
+		mhp__out(out, ",\"error\":%d", event->error);
+		mhp__out_string(out, ",", "reason", record->text);
+	}
 	if (event->kind == MHP_EV_POLICY && record->has_policy) {
 		mhp__out(out, ",");
 		mhp__event_policy(out, &record->policy, record->memmap_switch);

@@ -222,6 +222,25 @@ out_port(struct mhp__out *out)
 		 stats.mappings_max, stats.forks, stats.settled_bytes, stats.relabelled_pages);
 }
 
+static void
+out_tiering(struct mhp__out *out)
+{
+	struct mhp_tiering_stats stats;
+
+	mhp_pool_get_tiering_stats(mhp__control.pool, &stats);
+	mhp__out(out, ",\"tiering\":{\"looks\":%" PRIu64 ",\"moved_pages\":%" PRIu64
+		 ",\"refused\":%" PRIu64 ",\"look_cpu_ns\":%" PRIu64 ",\"move_cpu_ns\":%" PRIu64
+		 ",\"nodes\":[", stats.looks, stats.moved_pages, stats.refused, stats.look_cpu_ns,
+		 stats.move_cpu_ns);
+	for (unsigned node = 0; node < MHP_POOL_NODES; node++)
+		if (node == 0 || node_is_there(node))
+			mhp__out(out, "%s{\"node\":%u,\"hot_bytes\":%" PRIu64 ",\"cold_bytes\":%"
+				 PRIu64 ",\"uses_per_second\":%" PRIu64 "}", node == 0 ? "" : ",",
+				 node, stats.node[node].hot_bytes, stats.node[node].cold_bytes,
+				 stats.node[node].uses_per_s);
+	mhp__out(out, "]}");
+}
+
 /* ---- what the engine knows ---- */
 
 static void
@@ -299,6 +318,7 @@ mhp__request_metrics(struct mhp__out *out, const struct mhp__fields *fields)
 	out_events(out);
 	out_blocks(out, mhp_get_geometry(m)->nr_nodes);
 	out_port(out);
+	out_tiering(out);
 	out_engine(out, m);
 	out_histograms(out);
 	mhp__out(out, "}\n");

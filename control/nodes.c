@@ -20,7 +20,8 @@
 /* ---- looking ---- */
 
 static void
-out_node(struct mhp__out *out, unsigned node, const struct mhp_node_info *info, const char *comma)
+out_node(struct mhp__out *out, unsigned node, const struct mhp_node_info *info,
+	 const struct mhp_tiering_stats *heat, const char *comma)
 {
 	mhp__out(out, "%s{\"node\":%u,\"kind\":\"%s\",\"rank\":%d,\"numa_node\":%d,"
 		 "\"granule_bytes\":%llu,\"blocks\":%u,\"online\":%u,\"size_bytes\":%llu,"
@@ -29,6 +30,10 @@ out_node(struct mhp__out *out, unsigned node, const struct mhp_node_info *info, 
 		 (unsigned long long)info->granule_bytes, info->nr_blocks, info->nr_online,
 		 (unsigned long long)info->size_bytes, (unsigned long long)info->used_bytes,
 		 (unsigned long long)info->free_bytes);
+	mhp__out(out, "\"hot_bytes\":%llu,\"cold_bytes\":%llu,\"uses_per_second\":%llu,",
+		 (unsigned long long)heat->node[node].hot_bytes,
+		 (unsigned long long)heat->node[node].cold_bytes,
+		 (unsigned long long)heat->node[node].uses_per_s);
 	mhp__out_string(out, "", "place", info->place);
 	mhp__out(out, "}");
 }
@@ -36,19 +41,25 @@ out_node(struct mhp__out *out, unsigned node, const struct mhp_node_info *info, 
 void
 mhp__request_nodes(struct mhp__out *out, const struct mhp__fields *fields)
 {
-	char text[MHP_SPREAD_TEXT];
+	char text[MHP_SPREAD_TEXT], word[MHP_TIERING_TEXT];
 	const char *comma = "";
 	struct mhp_spread spread;
+	struct mhp_tiering tiering;
+	struct mhp_tiering_stats heat;
 	(void)fields;
 	mhp_pool_get_spread(mhp__control.pool, &spread);
 	mhp_spread_text(&spread, text);
 	mhp__out_string(out, "{", "placement", text);
+	mhp_pool_get_tiering(mhp__control.pool, &tiering);
+	mhp_tiering_text(&tiering, word);
+	mhp__out_string(out, ",", "tiering", word);
+	mhp_pool_get_tiering_stats(mhp__control.pool, &heat);
 	mhp__out(out, ",\"nodes\":[");
 	for (unsigned node = 0; node < MHP_POOL_NODES; node++) {
 		struct mhp_node_info info;
 		if (mhp_pool_node_get(mhp__control.pool, node, &info) != 0)
 			continue;
-		out_node(out, node, &info, comma);
+		out_node(out, node, &info, &heat, comma);
 		comma = ",";
 	}
 	mhp__out(out, "]}\n");

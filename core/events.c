@@ -47,6 +47,24 @@ mhp_limit_announce(struct mhp *m, uint64_t max_bytes)
 }
 
 int
+mhp_tier_announce(struct mhp *m, unsigned node, uint64_t pages, int error, const char *text)
+{
+	struct mhp_event event;
+	int err = node < m->geo.nr_nodes ? mhp__hotplug_lock(m) : MHP_EINVAL;
+
+	if (err != 0)
+		return err;
+	event = mhp__event(MHP_EV_TIER, (struct mhp_blocks){ 0, 0 });
+	event.node = (uint8_t)node;
+	event.pages = pages;
+	event.error = error;
+	event.text = text;
+	mhp__trace(m, event, 0);
+	mhp__hotplug_unlock(m);
+	return 0;
+}
+
+int
 mhp_between_events(struct mhp *m, void (*fn)(void *ctx, uint64_t last_seq), void *ctx)
 {
 	enum mhp__reader reader = mhp__reader_begin(m);

@@ -146,6 +146,7 @@ struct wish {
 	uint64_t mmap; /* mappings from this size on are in the pool; 0: none */
 	struct mhp_backing backing;
 	struct mhp_spread spread;
+	struct mhp_tiering tiering;
 	bool grow, huge;
 };
 
@@ -154,6 +155,7 @@ read_wish(struct wish *wish, struct mhp_text *reterr)
 {
 	const char *words = getenv("MEMPLUG_BACKING"), *grow = getenv("MEMPLUG_GROW");
 	const char *huge = getenv("MEMPLUG_HUGE"), *placement = getenv("MEMPLUG_PLACEMENT");
+	const char *tiering = getenv("MEMPLUG_TIERING");
 	*wish = (struct wish){ .block = BLOCK_BYTES, .max = mhp__memory_limit() };
 	int err = size_from("MEMPLUG_BLOCK_SIZE", &wish->block, reterr);
 	wish->boot = wish->block;
@@ -167,6 +169,8 @@ read_wish(struct wish *wish, struct mhp_text *reterr)
 		err = mhp_backing_parse(words != NULL ? words : "ram", &wish->backing, reterr);
 	if (err == 0 && placement != NULL && *placement != 0)
 		err = mhp_spread_parse(placement, &wish->spread, reterr);
+	if (err == 0 && tiering != NULL && *tiering != 0)
+		err = mhp_tiering_parse(tiering, &wish->tiering, reterr);
 	wish->boot = (wish->boot + wish->block - 1) / wish->block * wish->block;
 	wish->huge = huge == NULL || strcmp(huge, "auto") == 0 ? !host_takes_back()
 							       : strcmp(huge, "large") == 0;
@@ -219,6 +223,8 @@ mhp__setup(const char *name, struct mhp_text *ret_unserved, struct mhp_text *ret
 	}
 	if (err == 0 && wish.mmap != 0)
 		err = mhp__maps_start(pool, wish.mmap, reterr);
+	if (err == 0 && wish.tiering.on)
+		err = mhp_pool_set_tiering(pool, &wish.tiering, reterr);
 	if (err != 0)
 		name_data_limit(err, reterr);
 	return err;

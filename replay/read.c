@@ -444,7 +444,7 @@ get_event(struct mhp__replay_reader *reader, struct mhp__replay_event *to)
 	if (!get_kind(reader, &event->kind) || !get_zones(reader, event))
 		return false;
 	if (event->kind != MHP_EV_POLICY && event->kind != MHP_EV_COMPACT &&
-	    event->kind != MHP_EV_LIMIT &&
+	    event->kind != MHP_EV_LIMIT && event->kind != MHP_EV_TIER &&
 	    (!get_blocks(reader, reader->object, "block",
 			 event->kind == MHP_EV_ADD_FAILED || event->kind == MHP_EV_ONLINE_FAILED,
 			 &blocks) ||

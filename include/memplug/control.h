@@ -57,6 +57,17 @@ void mhp_control_seal(void);
  */
 int mhp_control_stop(void);
 
+#define MHP_TIERING_TEXT 24U
+
+/**
+ * Read tiering as people write it: off, on, or a size such as 64M, which may move in a second.
+ * Context: any. Return: 0, or MHP_EINVAL and a sentence.
+ */
+MHP_MUST_CHECK int mhp_tiering_parse(const char *words, struct mhp_tiering *ret_how,
+				     struct mhp_text *reterr);
+/** Write it down, as mhp_tiering_parse() reads it. Context: any. */
+void mhp_tiering_text(const struct mhp_tiering *how, char text[MHP_TIERING_TEXT]);
+
 /**
  * Keep the events of the pool for `memplug monitor` and `memplug metrics`.
  *

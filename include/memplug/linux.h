@@ -298,6 +298,43 @@ int mhp_region_unpin(struct mhp_region *region, void *start, uint64_t size);
 MHP_MUST_CHECK int mhp_region_move(struct mhp_region *region, void *start, uint64_t size,
 				   unsigned node, uint64_t *ret_moved, struct mhp_text *reterr);
 
+/** Tiering: what is used comes to nearer nodes, what is not goes to farther ones. */
+struct mhp_tiering {
+	bool on;
+	uint64_t bytes_per_s;      /* that may move, up and down together; 0: 64 MiB */
+	uint32_t look_permille;    /* thousandths of one CPU that looking may take; 0: 15 */
+};
+
+/**
+ * Have a task in the companion look which windows of 2 MiB are used, and move them between the
+ * nodes of the pool; or end it. Off at first, and in forked children.
+ *
+ * A look needs no privilege and holds nobody up. Windows change places when the far one is used
+ * half as much again as the near one; they go down when they are not used at all and their node is
+ * almost full. Regions whose policy is interleave or bind stay as they are; so do windows that may
+ * not move, as with mhp_region_move(). Each decision is a TIER event with its reason.
+ * Return: 0, MHP_EINVAL, or why there is no companion.
+ */
+MHP_MUST_CHECK int mhp_pool_set_tiering(struct mhp_pool *pool, const struct mhp_tiering *how,
+					struct mhp_text *reterr);
+void mhp_pool_get_tiering(struct mhp_pool *pool, struct mhp_tiering *ret_how);
+
+/** What tiering has found and done. */
+struct mhp_tiering_stats {
+	uint64_t looks;            /* windows that were looked at */
+	uint64_t moved_pages;      /* of 4 KiB, up and down */
+	uint64_t refused;          /* moves that could not be made: TIER events say why */
+	uint64_t look_cpu_ns, move_cpu_ns;
+	struct {
+		uint64_t hot_bytes;  /* of windows that the last look found used */
+		uint64_t cold_bytes; /* and unused; the rest was not looked at yet */
+		uint64_t uses_per_s; /* estimate, of all that was looked at */
+	} node[MHP_POOL_NODES];
+};
+
+/** Cost: follows the number of windows in use. Context: takes the region mutex; any thread. */
+void mhp_pool_get_tiering_stats(struct mhp_pool *pool, struct mhp_tiering_stats *ret_stats);
+
 /** What the port counts. */
 struct mhp_pool_stats {
 	uint64_t committed_bytes;  /* in all regions */

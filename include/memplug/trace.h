@@ -34,6 +34,7 @@ enum mhp_event_kind {
 	MHP_EV_LIMIT,              /* mhp_limit_announce(): it is as large as it may get */
 	MHP_EV_MOVE,               /* mhp_empty(): the blocks stay, their pages have left */
 	MHP_EV_MOVE_FAILED,
+	MHP_EV_TIER,               /* mhp_tier_announce(): pages went to a node, or could not */
 	MHP_EV_KINDS,
 };
 
@@ -65,12 +66,12 @@ struct mhp_event {
 	enum mhp_event_kind kind;
 	uint32_t block;            /* first block concerned */
 	uint32_t nr_blocks;
-	int error;                 /* *_FAILED, BAD_PAGE: what was returned */
+	int error;                 /* *_FAILED, BAD_PAGE, TIER: what was returned */
 	uint32_t cause;            /* *_FAILED: enum mhp_cause */
 	uint32_t cause_block;      /* *_FAILED with a cause: the block that it lies in */
 	uint64_t pfn;              /* *_FAILED, BAD_PAGE: the page, or MHP_PFN_NONE */
-	uint64_t pages;            /* OFFLINE, MOVE, COMPACT: moved; ONLINE: usable; LIMIT: of it;
-				      else all */
+	uint64_t pages;            /* OFFLINE, MOVE, COMPACT, TIER: moved; ONLINE: usable;
+				      LIMIT: of it; else all */
 	uint8_t node;
 	uint8_t zone;
 	uint8_t state;             /* enum mhp_block_state of the first block, after this */
@@ -114,6 +115,15 @@ MHP_MUST_CHECK int mhp_block_announce(struct mhp *m, uint32_t block, uint32_t ac
  * Return: 0, or MHP_EDEADLK.
  */
 MHP_MUST_CHECK int mhp_limit_announce(struct mhp *m, uint64_t max_bytes);
+
+/**
+ * Tell that whoever sorts pages by their use had some go to @node, or could not: a TIER event.
+ *
+ * @pages: how many; @error: 0, or why they stay; @text: the reason, for people.
+ * Return: 0, MHP_EINVAL (no such node), MHP_EDEADLK.
+ */
+MHP_MUST_CHECK int mhp_tier_announce(struct mhp *m, unsigned node, uint64_t pages, int error,
+				     const char *text);
 
 /**
  * Call @fn between two events, so that what it reads is what the events up to @last_seq have made.

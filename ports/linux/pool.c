@@ -210,6 +210,7 @@ mhp_pool_destroy(struct mhp_pool *pool)
 	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++)
 		if (pool->region[i].live)
 			return MHP_EBUSY;
+	mhp__tiering_stop(pool);
 	int err = mhp_fini(pool->m);
 	if (err != 0)
 		return err;

@@ -17,6 +17,7 @@
 #include "guard.h"
 #include "pins.h"
 #include "table.h"
+#include "tiering.h"
 #include "view.h"
 
 #define MHP__POOLS_MAX 16U
@@ -73,6 +74,7 @@ struct mhp_pool {
 		struct mhp_text why;
 	} busy;
 	struct mhp_pool_stats stats;
+	struct mhp__tiering tiering;
 
 	atomic_bool settle_wanted;     /* something may go to a device */
 	atomic_bool settler_runs, settler_stop;

@@ -81,6 +81,8 @@ mhp__region_free(struct mhp_region *region)
 		       (region->nr_pages << MHP__PAGE_SHIFT) + MHP__PAGE_BYTES);
 	if (region->entry != NULL)
 		munmap(region->entry, table_bytes(region));
+	if (region->heat != NULL)
+		munmap(region->heat, mhp__region_heat_bytes(region));
 }
 
 uint64_t

@@ -20,6 +20,7 @@
 #define MHP_LINUX_TABLE_H
 
 #include "space.h"
+#include "tier.h"
 
 typedef uint64_t mhp__entry;
 
@@ -46,6 +47,7 @@ struct mhp_region {
 	bool live;
 	bool over;                     /* its memory is mapped by others: labels only */
 
+	struct mhp__heat *heat;        /* one for each window; NULL: tiering was never on */
 	uint64_t nr_writable;          /* entries from here on are read-only memory: all-zero */
 	uint64_t top;                  /* no page from here on was ever committed */
 	uint64_t nr_committed;         /* pages */
@@ -82,6 +84,13 @@ static inline uintptr_t
 mhp__page_address(const struct mhp_region *region, uint64_t page)
 {
 	return region->base + (page << MHP__PAGE_SHIFT);
+}
+
+/* The size of its heat. */
+static inline uint64_t
+mhp__region_heat_bytes(const struct mhp_region *region)
+{
+	return (region->nr_pages / MHP__HUGE_PAGES + 1) * sizeof(struct mhp__heat);
 }
 
 /* Make entries below end writable. MHP_ENOMEM. */

@@ -14,6 +14,7 @@
 #include "tier.h"
 
 #define LOOKS_MIN 2U
+#define REFUSED_MAX 10U                /* then it is tried again after 2048 looks */
 #define LOOKS_SMOOTH 4U                /* a rate is a mean over about that many */
 #define IDLE_LOOKS 3U
 #define MORE_BY 1.5F
@@ -46,6 +47,15 @@ mhp__tier_moved(struct mhp__heat *heat)
 {
 	heat->looks = 0;
 	heat->idle = 0;
+	heat->refused = 0;
+}
+
+void
+mhp__tier_refused(struct mhp__heat *heat)
+{
+	heat->looks = 0;
+	if (heat->refused < REFUSED_MAX)
+		heat->refused++;
 }
 
 uint64_t
@@ -74,16 +84,8 @@ struct choice {
 	uint64_t pages_left;           /* that may move */
 	struct mhp__tier_move *move;
 	unsigned nr_moves;
+	bool chosen[MHP__TIER_WINDOWS], tried[MHP__TIER_WINDOWS];
 };
-
-static bool
-was_chosen(const struct choice *c, unsigned window)
-{
-	for (unsigned i = 0; i < c->nr_moves; i++)
-		if (c->move[i].window == window)
-			return true;
-	return false;
-}
 
 /* Is there room for the pages on the node, beside what it keeps free? */
 static bool
@@ -99,6 +101,7 @@ add_move(struct choice *c, unsigned window, unsigned to, enum mhp__tier_reason r
 	c->node[c->window[window].node].free_pages += pages;
 	c->node[to].free_pages -= pages;
 	c->pages_left -= pages;
+	c->chosen[window] = true;
 	c->move[c->nr_moves++] = (struct mhp__tier_move){
 		.window = window, .node = (uint8_t)to, .reason = (uint8_t)reason,
 		.follows = follows };
@@ -130,27 +133,34 @@ farther_with_room(const struct choice *c, unsigned from, uint64_t pages)
 	return best;
 }
 
+/* Was it looked at long enough where it is? */
+static bool
+is_known(const struct mhp__heat *heat)
+{
+	return heat->looks >= LOOKS_MIN << heat->refused;
+}
+
 static bool
 may_rise(const struct choice *c, unsigned window)
 {
 	const struct mhp__heat *heat = c->window[window].heat;
-	return heat->looks >= LOOKS_MIN && heat->idle == 0 && !was_chosen(c, window);
+	return is_known(heat) && heat->idle == 0 && !c->chosen[window];
 }
 
 static bool
 may_sink(const struct choice *c, unsigned window)
 {
 	const struct mhp__heat *heat = c->window[window].heat;
-	return heat->looks >= LOOKS_MIN && !heat->full && !was_chosen(c, window);
+	return is_known(heat) && !heat->full && !c->chosen[window];
 }
 
 /* The window that is used most of those that may rise and were not tried; nr: none. */
 static unsigned
-hottest(const struct choice *c, const bool *tried)
+hottest(const struct choice *c)
 {
 	unsigned best = c->nr;
 	for (unsigned i = 0; i < c->nr; i++)
-		if (!tried[i] && may_rise(c, i) &&
+		if (!c->tried[i] && may_rise(c, i) &&
 		    (best == c->nr || c->window[i].heat->rate > c->window[best].heat->rate))
 			best = i;
 	return best;
@@ -208,13 +218,13 @@ mhp__tier_choose(const struct mhp__tier_window *window, unsigned nr,
 		 struct mhp__tier_node node[MHP__TIER_NODES], uint64_t max_pages,
 		 struct mhp__tier_move *move)
 {
-	struct choice c = { window, nr, node, max_pages, move, 0 };
-	bool tried[MHP__TIER_WINDOWS] = { false };
+	struct choice c = { .window = window, .nr = nr, .node = node, .pages_left = max_pages,
+			    .move = move };
 	unsigned up;
 	sink_idle(&c);
-	while ((up = hottest(&c, tried)) != nr) {
+	while ((up = hottest(&c)) != nr) {
 		unsigned to = nearer_with_room(&c, window[up].node, window[up].pages);
-		tried[up] = true;
+		c.tried[up] = true;
 		if (to == MHP__TIER_NODES)
 			exchange(&c, up);
 		else if (c.pages_left >= window[up].pages)
@@ -227,10 +237,10 @@ const char *
 mhp__tier_reason_text(enum mhp__tier_reason reason)
 {
 	static const char *const text[] = {
-		"it is used, and there is room",
-		"it is used more than what makes room for it",
-		"it is used less than what takes its place",
-		"it is not used, and its node is almost full",
+		"used, and there is room",
+		"used more than what makes room for them",
+		"used less than what takes their place",
+		"not used, and their node is almost full",
 	};
 	return text[reason];
 }

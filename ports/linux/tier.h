@@ -14,13 +14,14 @@
 /* What is known of a window. All-zero: nothing. */
 struct mhp__heat {
 	float rate;                    /* uses a second */
-	uint16_t looks;                /* since it came to its node; saturates */
+	uint16_t looks;                /* since it came, or could not go; saturates */
 	uint8_t idle;                  /* looks in a row that found no use; saturates */
+	uint8_t refused;               /* times in a row that it could not move */
 	bool full;                     /* the last found all used: the rate is a lower bound */
 };
 
 /* How many are looked at together. */
-#define MHP__TIER_WINDOWS 64U
+#define MHP__TIER_WINDOWS 256U
 #define MHP__TIER_NODES 16U
 
 /* A window that was looked at. */
@@ -54,6 +55,8 @@ struct mhp__tier_move {
 void mhp__tier_note(struct mhp__heat *heat, unsigned used, unsigned nr, uint64_t over_ns);
 /* The window has come to another node. */
 void mhp__tier_moved(struct mhp__heat *heat);
+/* The window could not move: it is left alone for a while, each time for twice as long. */
+void mhp__tier_refused(struct mhp__heat *heat);
 /* How long the next look shall wait between forgetting and looking, after one that waited over_ns
  * for these windows. */
 uint64_t mhp__tier_wait(const struct mhp__tier_window *window, unsigned nr, uint64_t over_ns);
@@ -70,7 +73,7 @@ unsigned mhp__tier_choose(const struct mhp__tier_window *window, unsigned nr,
 			  struct mhp__tier_node node[MHP__TIER_NODES], uint64_t max_pages,
 			  struct mhp__tier_move *move);
 
-/* The reason as the end of a sentence. */
+/* The reason as the end of a sentence about windows. */
 const char *mhp__tier_reason_text(enum mhp__tier_reason reason);
 
 #endif

@@ -84,6 +84,21 @@ take_fresh(struct window *w, struct mhp_text *reterr)
 	return 0;
 }
 
+/* Is what is in use plain memory? Addresses that never were have no rights, and do not go. */
+static int
+view_used(const struct window *w, struct mhp_text *reterr)
+{
+	int err = 0;
+	for (uint64_t page = w->page, nr; page < w->end && err == 0; page += nr) {
+		nr = mhp__table_span(w->region, page, w->end - page, MHP__ENTRY_COMMITTED);
+		if ((w->region->entry[page] & MHP__ENTRY_COMMITTED) != 0)
+			err = mhp__view_plain(&w->pool->view, mhp__page_address(w->region, page),
+					      mhp__page_address(w->region, page + nr),
+					      mhp__linux_ops.now_ns(w->pool), reterr);
+	}
+	return err;
+}
+
 /* May the window go at all? */
 static int
 check(const struct window *w, struct mhp_text *reterr)
@@ -109,7 +124,7 @@ check(const struct window *w, struct mhp_text *reterr)
 	if (!whole && mhp__place_granule(&pool->space, w->node) > MHP__PAGE_BYTES)
 		return mhp__say(reterr, MHP_EBUSY, "node %u takes whole windows of 2 MiB, and only "
 				"part of this one is in use", w->node);
-	return mhp__view_plain(&pool->view, start, end, mhp__linux_ops.now_ns(pool), reterr);
+	return view_used(w, reterr);
 }
 
 /* How many pages from page on get consecutive numbers. */

@@ -19,6 +19,7 @@
 #define LOOK_NS UINT64_C(10000000)
 #define MINUTE 120U                    /* looks, at two a second */
 #define LIMIT (32U * PAGES)            /* pages that may move after a look: 128 MiB/s */
+#define BATCH 64U                      /* windows of a look */
 
 struct world {
 	uint64_t seed;
@@ -115,7 +116,7 @@ choose_batch(struct world *w, unsigned *batch)
 {
 	unsigned nr = 0;
 	for (unsigned node = 0; node < 2; node++)
-		for (unsigned tries = 0, got = 0; tries < WINDOWS && got < MHP__TIER_WINDOWS / 2;
+		for (unsigned tries = 0, got = 0; tries < WINDOWS && got < BATCH / 2;
 		     tries++, w->next[node] = (w->next[node] + 1) % WINDOWS)
 			if (w->node[w->next[node]] == node) {
 				batch[nr++] = w->next[node];
@@ -146,8 +147,8 @@ look(struct world *w, const unsigned *batch, unsigned nr, unsigned draws)
 static void
 decide(struct world *w, const unsigned *batch, unsigned nr, uint64_t limit)
 {
-	struct mhp__tier_window seen[MHP__TIER_WINDOWS];
-	struct mhp__tier_move move[MHP__TIER_WINDOWS];
+	struct mhp__tier_window seen[BATCH];
+	struct mhp__tier_move move[BATCH];
 	struct mhp__tier_node node[MHP__TIER_NODES] = {
 		{ 0, NEAR * PAGES, NEAR * PAGES },
 		{ 1, (WINDOWS - NEAR + SPARE) * PAGES, (WINDOWS - NEAR + SPARE) * PAGES } };
@@ -171,7 +172,7 @@ decide(struct world *w, const unsigned *batch, unsigned nr, uint64_t limit)
 static void
 run(struct world *w, unsigned looks, unsigned draws, uint64_t limit)
 {
-	unsigned batch[MHP__TIER_WINDOWS];
+	unsigned batch[BATCH];
 	for (unsigned i = 0; i < looks; i++) {
 		unsigned nr = choose_batch(w, batch);
 		look(w, batch, nr, draws);
@@ -335,6 +336,21 @@ TEST(choose__came_just_now__stays_until_it_was_looked_at_twice)
 	CHECK_EQ(choose_two(cold, hot, 0, PAGES, move), 0);
 	mhp__tier_note(&cold, 0, PAGES, LOOK_NS);
 	CHECK_EQ(choose_two(cold, hot, 0, PAGES, move), 2);
+}
+
+/* R64: one that cannot move does not keep the others from moving. */
+TEST(choose__could_not_move__is_left_alone_for_longer_each_time)
+{
+	struct mhp__tier_move move[2];
+	struct mhp__heat cold = heat_of(0, 0), hot = heat_of(1000, 0);
+	for (unsigned time = 1; time <= 4; time++) {
+		mhp__tier_refused(&cold);
+		for (unsigned i = 0; i < 2U << time; i++) {
+			CHECK_EQ(choose_two(cold, hot, 0, PAGES, move), 0);
+			mhp__tier_note(&cold, 1, PAGES, LOOK_NS);
+		}
+		CHECK_EQ(choose_two(cold, hot, 0, PAGES, move), 2);
+	}
 }
 
 TEST(note__parts_of_different_size__give_the_same_rate)

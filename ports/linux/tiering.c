@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tiering.c - tiering on and off, its limits, and what it has found.
+ *
+ * The task (turn.c) is there while tiering is on. Limits are read by it each turn, so that they can
+ * change at any time. What was found of a window stays known when tiering ends.
+ */
+#include <memplug/companion.h>
+
+#include "pool.h"
+
+#define LIMIT_BYTES (UINT64_C(64) << 20)
+#define LOOK_PERMILLE 15U
+
+/* In the companion, as long as it is wanted. */
+static void
+tierer(void *arg)
+{
+	struct mhp_pool *pool = arg;
+	mhp__tiering_run(pool);
+	atomic_store(&pool->tiering.runs, false);
+}
+
+static int
+start(void *arg)
+{
+	struct mhp_pool *pool = arg;
+	struct mhp__tiering *tiering = &pool->tiering;
+	atomic_store(&tiering->on, true);
+	if (atomic_exchange(&tiering->runs, true))
+		return 0;
+	tiering->wait_ns = MHP__TIER_WAIT_MIN_NS * 4;
+	tiering->paid_ns = mhp__linux_ops.now_ns(pool);
+	int err = mhp_companion_thread(tierer, pool);
+	if (err != 0) {
+		atomic_store(&tiering->on, false);
+		atomic_store(&tiering->runs, false);
+	}
+	return err;
+}
+
+static int
+await_end(void *arg)
+{
+	struct mhp_pool *pool = arg;
+	while (atomic_load(&pool->tiering.runs)) /* bound: it looks every few milliseconds */
+		mhp__linux_ops.pause(pool, 1000000);
+	return 0;
+}
+
+void
+mhp__tiering_stop(struct mhp_pool *pool)
+{
+	atomic_store(&pool->tiering.on, false);
+	if (atomic_load(&pool->tiering.runs))
+		(void)!mhp_companion_call(await_end, pool, NULL);
+}
+
+void
+mhp__tiering_forget(struct mhp__tiering *tiering)
+{
+	atomic_store(&tiering->on, false);
+	atomic_store(&tiering->runs, false);
+}
+
+int
+mhp_pool_set_tiering(struct mhp_pool *pool, const struct mhp_tiering *how, struct mhp_text *reterr)
+{
+	struct mhp__tiering *tiering = &pool->tiering;
+	if (how->look_permille > 1000)
+		return mhp__say(reterr, MHP_EINVAL, "looking can take 1000 thousandths of a CPU");
+	atomic_store(&tiering->limit_bytes, how->bytes_per_s != 0 ? how->bytes_per_s : LIMIT_BYTES);
+	atomic_store(&tiering->look_permille,
+		     how->look_permille != 0 ? how->look_permille : LOOK_PERMILLE);
+	if (how->on)
+		return mhp_companion_call(start, pool, reterr);
+	mhp__tiering_stop(pool);
+	return 0;
+}
+
+void
+mhp_pool_get_tiering(struct mhp_pool *pool, struct mhp_tiering *ret_how)
+{
+	struct mhp__tiering *tiering = &pool->tiering;
+	uint64_t limit = atomic_load(&tiering->limit_bytes);
+	uint32_t permille = atomic_load(&tiering->look_permille);
+	*ret_how = (struct mhp_tiering){
+		.on = atomic_load(&tiering->on),
+		.bytes_per_s = limit != 0 ? limit : LIMIT_BYTES,
+		.look_permille = permille != 0 ? permille : LOOK_PERMILLE };
+}
+
+/* ---- what is known ---- */
+
+static void
+add_heat(const struct mhp_region *region, struct mhp_tiering_stats *stats)
+{
+	for (uint64_t window = 0; window * MHP__HUGE_PAGES < region->top; window++) {
+		uint64_t page = window * MHP__HUGE_PAGES;
+		const struct mhp__heat *heat = &region->heat[window];
+		mhp__entry entry = region->entry[page];
+		if ((entry & MHP__ENTRY_COMMITTED) == 0 || heat->looks == 0)
+			continue;
+		unsigned node = mhp__frame_node(region->space, mhp__entry_pfn(entry));
+		uint64_t nr = mhp__table_span(region, page, MHP__HUGE_PAGES,
+					      MHP__ENTRY_COMMITTED);
+		uint64_t bytes = nr << MHP__PAGE_SHIFT;
+		if (heat->idle == 0)
+			stats->node[node].hot_bytes += bytes;
+		else
+			stats->node[node].cold_bytes += bytes;
+		stats->node[node].uses_per_s += (uint64_t)heat->rate;
+	}
+}
+
+void
+mhp_pool_get_tiering_stats(struct mhp_pool *pool, struct mhp_tiering_stats *ret_stats)
+{
+	pthread_mutex_lock(&pool->mutex);
+	struct mhp_tiering_stats stats = pool->tiering.stats;
+	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++)
+		if (pool->region[i].live && pool->region[i].heat != NULL)
+			add_heat(&pool->region[i], &stats);
+	pthread_mutex_unlock(&pool->mutex);
+	*ret_stats = stats;
+}
