@@ -45,10 +45,11 @@ check-full: deps-full proofs
 	@scripts/build $(BUILD)/gcc gcc -Dwerror=true
 	@scripts/build $(BUILD)/asan gcc -Db_sanitize=address,undefined
 	@scripts/build $(BUILD)/tsan gcc -Db_sanitize=thread
+	@scripts/build $(BUILD)/ubsan gcc '-Dc_args=-fsanitize=undefined -fsanitize-undefined-trap-on-error'
 	@scripts/build $(BUILD)/aarch64 gcc --cross-file scripts/aarch64.ini
 	@scripts/install-deps --guest $(BUILD)/gcc/guest || :
 	@scripts/run-tests scripts/check-style --long $(BUILD)/gcc --normal $(BUILD)/asan $(BUILD)/tsan \
-		--quick $(BUILD)/aarch64
+		--quick $(BUILD)/aarch64 --normal --suite linux $(BUILD)/ubsan
 
 coverage: deps-test
 	@scripts/coverage $(BUILD)/coverage
