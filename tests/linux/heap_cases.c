@@ -292,6 +292,40 @@ memory_is_given_up__reads_as_zeros(void)
 	CHECK(madvise(memory, 4096, MADV_WIPEONFORK) == 0);
 }
 
+/* Have jemalloc give all that is free back to the pool, if it is ours. */
+static void
+purge_all_arenas(void)
+{
+	int (*control)(const char *, void *, size_t *, void *, size_t) =
+		(int (*)(const char *, void *, size_t *, void *, size_t))dlsym(RTLD_DEFAULT,
+									       "mallctl");
+	CHECK(control == NULL || control("arena.4096.purge", NULL, NULL, NULL, 0) == 0);
+}
+
+/* R59: what comes from the pool is told to be zeros, also where it was in use before. */
+static void
+memory_goes_back_to_the_pool__calloc__is_zeros(void)
+{
+	enum { PIECES = 200, BYTES = 300 << 10 };
+	unsigned char *piece[PIECES];
+	for (unsigned i = 0; i < PIECES; i++) {
+		piece[i] = malloc(BYTES);
+		CHECK(piece[i] != NULL);
+		memset(piece[i], 0xff, BYTES);
+	}
+	for (unsigned i = 0; i < PIECES; i += 2)
+		free(piece[i]);
+	purge_all_arenas();
+	for (unsigned i = 0; i < PIECES; i += 2) {
+		piece[i] = calloc(1, BYTES);
+		CHECK(piece[i] != NULL);
+		for (unsigned at = 0; at < BYTES; at += 64)
+			CHECK(piece[i][at] == 0);
+	}
+	for (unsigned i = 1; i < PIECES; i += 2)
+		CHECK(piece[i][0] == 0xff && piece[i][BYTES - 1] == 0xff);
+}
+
 /* ---- with --mmap (R66) ---- */
 
 /* What is committed in our own pool, or 0 where nobody says how to ask. */
@@ -434,6 +468,7 @@ static const struct {
 	CASE(library__is_loaded_deepbind__frees_what_others_allocate),
 	CASE(file_is_locked__fork__has_one_holder),
 	CASE(large_array__grows__stays_in_place),
+	CASE(memory_goes_back_to_the_pool__calloc__is_zeros),
 	CASE(memory_is_given_up__reads_as_zeros),
 	CASE(memory_is_protected__its_blocks_leave__stays_protected),
 	CASE(mmap__maps_and_unmaps__charges_what_is_writable),
