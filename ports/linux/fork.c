@@ -83,6 +83,15 @@ copy_all(struct mhp_pool *pool)
 			copy_settled(pool, &pool->region[i]);
 }
 
+static void
+put_copy(unsigned char *start, unsigned char *data, uint64_t size)
+{
+	if (mremap(data, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, start) == MAP_FAILED &&
+	    mmap(start, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		 0) != MAP_FAILED)
+		memcpy(start, data, size);
+}
+
 /* In the child: the copies take their places. In the parent: they go. */
 static void
 use_copies(struct mhp_pool *pool, bool child)
@@ -91,8 +100,7 @@ use_copies(struct mhp_pool *pool, bool child)
 		unsigned char *data = (unsigned char *)copy + MHP__PAGE_BYTES;
 		next = copy->next;
 		if (child)
-			mremap(data, copy->size, copy->size, MREMAP_MAYMOVE | MREMAP_FIXED,
-			       copy->start);
+			put_copy(copy->start, data, copy->size);
 		munmap(copy, child ? MHP__PAGE_BYTES : copy->size + MHP__PAGE_BYTES);
 	}
 	pool->copies = NULL;
