@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * events_test.c - the ring of events under a writer that never waits, and what is told of them (R50).
+ * events_test.c - the ring of events under a writer that never waits, and what is told of them
+ * (R50).
  *
  * Each record repeats its number everywhere. The readers ask for those that are about to be
  * overwritten; what they get is one record, the one they asked for, or nothing.
@@ -86,15 +87,16 @@ ask_metrics(char *text, size_t size)
 	mhp__request_metrics(&out, NULL);
 	mhp__out_flush(&out);
 	close(fds[0]);
-	for (ssize_t got; used + 1 < size && (got = read(fds[1], text + used, size - 1 - used)) > 0;)
-		used += (size_t)got;
+	for (ssize_t got = 1; got > 0 && used + 1 < size; used += got > 0 ? (size_t)got : 0)
+		got = read(fds[1], text + used, size - 1 - used);
 	text[used] = 0;
 	close(fds[1]);
 }
 
 TEST(metrics__took_as_long_as_a_bound__is_in_the_bucket_below_it)
 {
-	static const uint64_t took_ns[] = { 1, 1000, 1001, 2000, 2001, 4000, 4001, UINT64_MAX / 16 };
+	static const uint64_t took_ns[] = { 1,    1000, 1001, 2000,
+					    2001, 4000, 4001, UINT64_MAX / 16 };
 	struct mhp_pool_opts shape = { .max_bytes = UINT64_C(1) << 30,
 				       .block_bytes = UINT64_C(4) << 20,
 				       .trace = mhp_control_trace };
