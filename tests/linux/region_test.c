@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -99,6 +100,29 @@ commit__beyond_the_pool__changes_nothing(void)
 	mhp_pool_get_stats(pool, &stats);
 	CHECK(stats.committed_bytes == 0 && stats.mappings == 1);
 	CHECK(mhp_region_commit(region, mhp_region_base(region), BLOCK) == 0);
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
+/* R58: the kernel refuses the mapping (RLIMIT_DATA counts what becomes writable). */
+static void
+commit__that_cannot_open__takes_no_page(void)
+{
+	struct mhp_pool *pool = make_pool(2);
+	struct mhp_region *region = make_region(pool, BLOCK);
+	char *base = mhp_region_base(region);
+	struct mhp_pool_stats stats;
+	struct rlimit limit, none = { .rlim_cur = PAGE };
+	CHECK(mhp_region_commit(region, base, PAGE) == 0);
+	CHECK(getrlimit(RLIMIT_DATA, &limit) == 0);
+	none.rlim_max = limit.rlim_max;
+	CHECK(setrlimit(RLIMIT_DATA, &none) == 0);
+	int err = mhp_region_commit(region, base + 64 * PAGE, 64 * PAGE);
+	CHECK(setrlimit(RLIMIT_DATA, &limit) == 0);
+	CHECK(err == MHP_ENOSPC);
+	mhp_pool_get_stats(pool, &stats);
+	CHECK(stats.committed_bytes == PAGE);
+	CHECK(mhp_region_commit(region, base + 64 * PAGE, 64 * PAGE) == 0);
 	mhp_region_destroy(region);
 	end_pool(pool);
 }
@@ -674,6 +698,7 @@ static const struct {
 #define CASE(fn) { #fn, fn }
 	CASE(commit__twice__refused),
 	CASE(commit__beyond_the_pool__changes_nothing),
+	CASE(commit__that_cannot_open__takes_no_page),
 	CASE(decommit__any_piece__keeps_the_rest),
 	CASE(purge__and_decommit_and_remove__give_memory_back),
 	CASE(pin__while_held__memory_stays_and_its_block_leaves),
