@@ -69,6 +69,26 @@ def can_collapse():
     return ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(2 << 20), collapse) == 0
 
 
+def can_reserve(number):
+    """Whether the kernel reserves so many huge pages more; they are given back at once."""
+    path = "/proc/sys/vm/nr_hugepages"
+    if not os.access(path, os.W_OK):
+        return False
+
+    def change(by):
+        with open(path, "r+", encoding="ascii") as file:
+            before = int(file.read())
+            file.seek(0)
+            file.write(str(before + by))
+            file.flush()
+            file.seek(0)
+            return int(file.read()) - before
+
+    got = change(int(number))
+    change(-got)
+    return got == int(number)
+
+
 def no_huge_pages():
     try:
         with open("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", encoding="ascii") as file:
@@ -91,7 +111,7 @@ NEEDS = {
     "collapse": can_collapse,
     "no-huge-pages": no_huge_pages,
     "setuid-files": lambda: not os.statvfs(".").f_flag & os.ST_NOSUID,
-    "huge-pages": lambda: os.access("/proc/sys/vm/nr_hugepages", os.W_OK),
+    "huge-pages": can_reserve,
     # Nothing schedules threads in the bare-metal image: no machine has them.
     "bare-threads": lambda: False,
 }

@@ -8,9 +8,9 @@
 set -u
 build=$1
 memplug="$build/cli/memplug"
-for tool in redis-server redis-cli redis-benchmark; do
-	command -v $tool >/dev/null || { echo "$tool is not installed" >&2; exit 77; }
-done
+# shellcheck source=tests/linux/need.sh
+. "$(dirname "$0")/need.sh"
+need_program redis-server redis-cli redis-benchmark
 dir=$(mktemp -d)
 mkdir -m 700 "$dir/run"
 export MEMPLUG_RUNTIME_DIR="$dir/run"
@@ -111,6 +111,8 @@ if [ "$(awk '/^HugePages_Free/ { print $2 }' /proc/meminfo)" -ge 32 ]; then
 	pool evacuate "$huge"
 	[ "$(settled)" = 0 ] || fail "$(settled) bytes are still on huge pages"
 	[ "$(digest)" = "$before" ] || fail "the data is not what it was on huge pages"
+else
+	part_needs huge-pages 32
 fi
 pool check
 kill -0 "$server" || fail "redis has ended"

@@ -7,7 +7,7 @@
 set -u
 build=$1
 memplug="$build/cli/memplug"
-python=$(PATH=/usr/bin:/bin command -v python3) || { echo "python3 is not installed" >&2; exit 77; }
+python=$(PATH=/usr/bin:/bin command -v python3) || { echo "needs file /usr/bin/python3" >&2; exit 77; }
 dir=$(mktemp -d)
 mkdir -m 700 "$dir/run"
 export MEMPLUG_RUNTIME_DIR="$dir/run"

@@ -94,7 +94,7 @@ begin(void)
 	CHECK_OK(mhp_pool_create(&opts, &world.pool, NULL));
 	if (!mhp_pool_can_move(world.pool, NULL)) {
 		CHECK_OK(mhp_pool_destroy(world.pool));
-		test_skip("no full userfaultfd");
+		test_skip("needs userfaultfd");
 	}
 	CHECK_OK(mhp_pool_add(world.pool, NULL, BLOCKS * BLOCK, NULL, NULL, NULL));
 	add_far();
