@@ -1,0 +1,63 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# mmap_test.sh - an interpreter whose objects lie in arenas that it maps itself prints the same with
+# --mmap, while blocks come and go all the time, and most of what it uses is in the pool (R66).
+#
+# usage: mmap_test.sh BUILD_DIR
+set -u
+build=$1
+memplug="$build/cli/memplug"
+# shellcheck source=tests/linux/need.sh
+. "$(dirname "$0")/need.sh"
+dir=$(mktemp -d)
+export XDG_RUNTIME_DIR="$dir"
+trap 'rm -rf "$dir"' EXIT
+name=mmap-$$
+
+fail() {
+	echo "mmap_test: $*" >&2
+	cat "$dir/err" >&2
+	exit 1
+}
+
+# One itself, not a script that finds one.
+need_program python3 mkfifo
+python=$(python3 -c 'import os, sys; print(os.path.realpath(sys.executable))') || exit 1
+cat >"$dir/program.py" <<'END'
+import sys
+table, x, total = {}, 12345, 0
+for i in range(700000):
+    x = (x * 1103515245 + 12345) & 0x7fffffff
+    table[x % 200000] = (i, str(i))
+for key, value in table.items():
+    total = (total * 31 + key + value[0] + len(value[1])) & 0xffffffff
+print(len(table), total, flush=True)
+sys.stdin.readline()
+END
+export PYTHONMALLOC=pymalloc
+plain=$("$python" "$dir/program.py" </dev/null) || fail "the program alone"
+mkfifo "$dir/in"
+timeout -s KILL 120 "$memplug" run --mmap --name $name --boot 32M --block-size 16M --max 2G -- \
+	"$python" "$dir/program.py" <"$dir/in" >"$dir/out" 2>"$dir/err" &
+program=$!
+exec 3>"$dir/in"
+
+# Until it has printed, blocks come and the first one goes.
+left=0
+while [ ! -s "$dir/out" ]; do
+	kill -0 $program 2>/dev/null || fail "it ended early"
+	"$memplug" -p $name add 32M >/dev/null 2>&1 || continue
+	first=$("$memplug" -p $name list --json | sed 's/.*"blocks":\[{"index":\([0-9]*\).*/\1/')
+	"$memplug" -p $name remove "$first" >/dev/null 2>"$dir/err" && left=$((left + 1))
+done
+[ $left -gt 0 ] || fail "no block left"
+[ "$(cat "$dir/out")" = "$plain" ] || fail "it printed $(cat "$dir/out"), not $plain"
+
+# What it uses of ordinary memory, in KiB, and what of that the pool knows.
+pid=$("$memplug" -p $name get pool_pid)
+used=$(sed -n 's/^RssAnon:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status")
+inside=$(($("$memplug" -p $name get committed_bytes) / 1024))
+[ $((inside * 10)) -ge $((used * 9)) ] || fail "only $inside of $used KiB are in the pool"
+"$memplug" -p $name check >/dev/null || fail "the pool is not sound"
+echo >&3
+wait $program || fail "its status is $?"
