@@ -5,7 +5,8 @@
  * A thread reads and writes 1 GiB by Zipf's law with exponent 0.99, once with the hot pages side by
  * side and once scattered. 256 MiB of `ram` are near, a file stands in for a far device. Beside
  * what tiering reaches stand an oracle that knows how often each window is used and may choose as
- * many windows as are near, and what memory that is spread over both by turns gets. The share is
+ * many windows as are near, what memory that is spread over both by turns gets, and a model of what
+ * the windows get that such looks found used most recently (LRU by sampling). The share is
  * reckoned from where the windows are, by what the kernel says, and how often each is used.
  */
 #define _GNU_SOURCE
@@ -159,6 +160,34 @@ oracle_share(const struct trace *trace, unsigned nr)
 	return share;
 }
 
+/*
+ * What nr windows near get that were found used most recently, when half of all are looked at in
+ * each of some turns, for as long as these accesses take; those that were found alike stay.
+ */
+static double
+lru_share(const struct trace *trace, unsigned nr)
+{
+	enum { TURNS = 90, ACCESSES = 20000 };
+	unsigned seen[WINDOWS] = { 0 };
+	uint64_t seed = 99;
+	double share = 0;
+	for (unsigned turn = 1; turn <= TURNS; turn++)
+		for (unsigned i = 0; i < ACCESSES; i++) {
+			double at = (double)(next_random(&seed) >> 11) / 9007199254740992.0;
+			at *= trace->sum[trace->nr_ranks - 1];
+			uint64_t page = trace->page[rank_at(trace, at)];
+			if (page / 512 / (WINDOWS / 2) == turn % 2)
+				seen[page / 512] = turn;
+		}
+	for (unsigned turn = TURNS, left = nr; left > 0; turn--)
+		for (unsigned i = 0; i < WINDOWS && left > 0; i++)
+			if (seen[i * 4 % WINDOWS + i * 4 / WINDOWS] == turn) {
+				share += trace->weight[i * 4 % WINDOWS + i * 4 / WINDOWS];
+				left--;
+			}
+	return share;
+}
+
 /* A file in memory stands in for the device. */
 static void
 add_far(struct mhp_pool *pool)
@@ -246,7 +275,10 @@ measure(bool scattered, unsigned seconds)
 		if (second % 10 == 0 || second == 5)
 			report(pool, &trace, second);
 	}
-	printf("  %.1f million accesses a second\n", (double)trace.accesses / 1e6 / seconds);
+	unsigned near;
+	(void)near_share(&trace, &near);
+	printf("  LRU by sampling (a model) %.3f; %.1f million accesses a second\n",
+	       lru_share(&trace, near), (double)trace.accesses / 1e6 / seconds);
 	bench_must(mhp_pool_set_tiering(pool, &off, &text), "tiering off", &text);
 	atomic_store(&trace.stop, true);
 	pthread_join(thread, NULL);
