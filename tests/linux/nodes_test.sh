@@ -81,7 +81,7 @@ expect 0 "" add 64M --backing "file:$dir/device,node=3,rank=4"
 expect 0 "" nodes
 grep -q "^ *0  ram  *0 .* ram$" "$dir/out" || fail "nodes has no line for RAM"
 grep -q "^ *3  device  *4  *4 .* file:$dir/device$" "$dir/out" || fail "nodes has no line for it"
-grep -qx "placement: local" "$dir/out" || fail "nodes does not say how pages are placed"
+grep -qx "placement: local, tiering: off" "$dir/out" || fail "nodes does not say how pages are placed"
 expect 0 "" list
 awk '$NF && /file/ { print $5 }' "$dir/out" | grep -qx 3 || fail "list shows another node"
 expect 0 "" metrics
@@ -98,6 +98,29 @@ grep -qx "prefer 3" "$dir/out" || fail "placement was not set"
 expect 1 "is no placement" set placement near
 expect 1 "node 7 of the pool has no memory" set placement "bind 7"
 expect 0 "" set placement local
+
+# ---- R64: so is tiering, which is off unless asked for
+
+expect 0 "" get tiering
+grep -qx "off" "$dir/out" || fail "tiering is on"
+expect 1 "tiering is on, off, or how much" set tiering fast
+expect 0 "" set tiering 1M # less than a window: it looks, and nothing moves
+expect 0 "" get tiering
+grep -qx "1M" "$dir/out" || fail "tiering was not set"
+looks() {
+	"$memplug" -p "$name" metrics | sed -n 's/^memplug_tiering_looks_total{.*} //p'
+}
+for _ in $(seq 1200); do
+	[ "$(looks)" != 0 ] && break
+	sleep 0.05
+done
+[ "$(looks)" != 0 ] || fail "tiering does not look"
+expect 0 "" nodes
+grep -qx "placement: local, tiering: 1M" "$dir/out" || fail "nodes does not show tiering"
+expect 0 "" set tiering off
+stood=$(looks)
+goes_on
+[ "$(looks)" = "$stood" ] || fail "tiering looks although it is off"
 
 # ---- R63: pages of blocks go to a node and come back, the blocks stay
 
