@@ -18,7 +18,15 @@ tierer(void *arg)
 {
 	struct mhp_pool *pool = arg;
 	mhp__tiering_run(pool);
-	atomic_store(&pool->tiering.runs, false);
+	atomic_store(&pool->tiering.runner, 0);
+}
+
+/* Somebody may have killed the companion that the task was in. */
+static bool
+runs(struct mhp__tiering *tiering)
+{
+	int runner = atomic_load(&tiering->runner);
+	return runner != 0 && runner == mhp_companion_pid();
 }
 
 static int
@@ -27,14 +35,15 @@ start(void *arg)
 	struct mhp_pool *pool = arg;
 	struct mhp__tiering *tiering = &pool->tiering;
 	atomic_store(&tiering->on, true);
-	if (atomic_exchange(&tiering->runs, true))
+	if (runs(tiering))
 		return 0;
+	atomic_store(&tiering->runner, mhp_companion_pid());
 	tiering->wait_ns = MHP__TIER_WAIT_MIN_NS * 4;
 	tiering->paid_ns = mhp__linux_ops.now_ns(pool);
 	int err = mhp_companion_thread(tierer, pool);
 	if (err != 0) {
 		atomic_store(&tiering->on, false);
-		atomic_store(&tiering->runs, false);
+		atomic_store(&tiering->runner, 0);
 	}
 	return err;
 }
@@ -43,7 +52,7 @@ static int
 await_end(void *arg)
 {
 	struct mhp_pool *pool = arg;
-	while (atomic_load(&pool->tiering.runs)) /* bound: it looks every few milliseconds */
+	while (runs(&pool->tiering)) /* bound: it looks every few milliseconds */
 		mhp__linux_ops.pause(pool, 1000000);
 	return 0;
 }
@@ -52,7 +61,7 @@ void
 mhp__tiering_stop(struct mhp_pool *pool)
 {
 	atomic_store(&pool->tiering.on, false);
-	if (atomic_load(&pool->tiering.runs))
+	if (runs(&pool->tiering))
 		(void)!mhp_companion_call(await_end, pool, NULL);
 }
 
@@ -60,7 +69,7 @@ void
 mhp__tiering_forget(struct mhp__tiering *tiering)
 {
 	atomic_store(&tiering->on, false);
-	atomic_store(&tiering->runs, false);
+	atomic_store(&tiering->runner, 0);
 }
 
 int

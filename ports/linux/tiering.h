@@ -20,7 +20,8 @@ struct mhp__tier_cursor {
 
 /* Part of a pool. What is not atomic is the task's, or under the region mutex where it says so. */
 struct mhp__tiering {
-	atomic_bool on, runs;
+	atomic_bool on;
+	_Atomic int runner;            /* the companion that the task is in; 0: it has ended */
 	_Atomic uint64_t limit_bytes;  /* that may move in a second */
 	_Atomic uint32_t look_permille; /* of one CPU */
 	struct mhp__tier_cursor near, far;

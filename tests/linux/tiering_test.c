@@ -9,7 +9,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <memplug/linux.h>
+#include <memplug/companion.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -227,6 +227,25 @@ TEST(tiering__policy_binds__windows_stay)
 	CHECK_EQ(stats().moved_pages, 0);
 	CHECK_EQ(count_far(WINDOWS - HOT, HOT), HOT);
 	end();
+}
+
+/* R64: whoever kills the companion ends the task; it can be ended and begun all the same. */
+TEST(tiering__companion_is_killed__begins_anew_when_it_is_asked_for)
+{
+	struct mhp_tiering how = { .on = true };
+	struct mhp_pool *pool;
+	CHECK_OK(mhp_pool_create(&(struct mhp_pool_opts){ .block_bytes = BLOCK }, &pool, NULL));
+	CHECK_OK(mhp_pool_set_tiering(pool, &how, NULL));
+	int companion = mhp_companion_pid();
+	CHECK_OK(kill(companion, SIGKILL));
+	while (mhp_companion_pid() == companion)
+		usleep(1000);
+	how.on = false;
+	CHECK_OK(mhp_pool_set_tiering(pool, &how, NULL));
+	how.on = true;
+	CHECK_OK(mhp_pool_set_tiering(pool, &how, NULL));
+	CHECK_NE(mhp_companion_pid(), 0);
+	CHECK_OK(mhp_pool_destroy(pool));
 }
 
 /* R64: a forked child has its memory and no task; the parent's goes on. */
