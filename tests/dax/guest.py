@@ -26,7 +26,7 @@ import tempfile
 import threading
 
 HERE = pathlib.Path(__file__).resolve().parent
-MODULES = ["libnvdimm", "nd_btt", "nd_pmem", "device_dax", "dax_pmem", "nd_e820"]
+MODULES = ["libnvdimm", "nd_btt", "nd_pmem", "device_dax", "dax_pmem", "nd_e820", "kmem"]
 QEMU = "qemu-system-x86_64"
 SKIPPED = 77
 PR_SET_PDEATHSIG = 1

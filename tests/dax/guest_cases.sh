@@ -130,6 +130,57 @@ case__device_errors_are_clear() {
 		die "the device is not free after its pool has ended"
 }
 
+# ---- two devices, and RAM, in one pool ----
+
+# The node that a backing is: what memplug nodes says of it.
+node_of() {
+	pool nodes | awk -v place="$1" '$NF == place { print $1 }'
+}
+
+settled() {
+	pool get settled_bytes
+}
+
+# What daxctl reconfigure-device does, and back.
+becomes_system_memory() {
+	insmod /modules/kmem.ko || return
+	cd /sys/bus/dax/drivers || return
+	echo offline >/sys/devices/system/memory/auto_online_blocks
+	before=$(ls -d /sys/devices/system/memory/memory* | wc -l)
+	echo "$1" >device_dax/unbind
+	echo "$1" >kmem/new_id
+	after=$(ls -d /sys/devices/system/memory/memory* | wc -l)
+	echo "$1" >kmem/unbind
+	echo "$1" >kmem/remove_id
+	echo "$1" >device_dax/bind
+	cd /
+	echo "$before blocks of system memory, then $after"
+	[ "$after" -gt "$before" ]
+}
+
+# R60 R61 R63: a program that started on RAM goes to a device of 4 KiB pages, from there to one of
+# 2 MiB pages, and back; a device that was evacuated is held by nobody.
+case__places_of_two_devices() {
+	start 20 --boot 64M
+	pool add 96M --backing dax:$small >/dev/null || die "cannot add $small"
+	pool add 96M --backing dax:$large >/dev/null || die "cannot add $large"
+	pool nodes
+	near=$(node_of "dax:$small") far=$(node_of "dax:$large")
+	[ -n "$near" ] && [ -n "$far" ] && [ "$near" != "$far" ] || die "nodes $near and $far"
+	pool move 0-3 --to "$near" --deadline 120 || die "nothing goes to $small"
+	[ "$(settled)" -gt 4194304 ] || die "only $(settled) bytes are on $small"
+	pool evacuate "$near" --to "$far" --deadline 120 || die "$small cannot be left for $large"
+	[ "$(settled)" -gt 4194304 ] || die "only $(settled) bytes are on $large"
+	ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q $small && die "$small is still open"
+	pool evacuate "$far" --dry-run --deadline 120 || die "no rehearsal"
+	pool evacuate "$far" --deadline 120 || die "$large cannot be left"
+	[ "$(settled)" = 0 ] || die "$(settled) bytes are still on a device"
+	ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q /dev/dax && die "a device is still open"
+	pool nodes
+	becomes_system_memory dax0.0 || die "$small cannot become system memory"
+	stop
+}
+
 # ---- NUMA: two nodes ----
 
 # What the worker's heap has on a node, in pages.
