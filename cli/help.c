@@ -108,10 +108,10 @@ static const struct {
 	{ "watch", "watch FOLDER [--policy add|say] [--requests FOLDER]\n"
 	"                   [--devices FOLDER] [--deadline SECONDS] [--json]",
 	"Watch FOLDER for devices until the program ends: files, or the entries of a DAX\n"
-	"bus (/sys/bus/dax/devices). Who wants a device back makes a file NAME.release; it\n"
-	"is renamed to NAME.released when the device is empty and closed, or NAME.refused.\n"
-	"The device is left alone as long as NAME.released is there.\n\n"
-	"  --policy add       add what appears to the pool; say, the default, only prints it\n"
+	"bus (/sys/bus/dax/devices). Who wants a device back makes a file NAME.release;\n"
+	"it is renamed to NAME.released when the device is empty and closed, else to\n"
+	"NAME.refused. As long as NAME.released is there, the device is left alone.\n\n"
+	"  --policy add       add what appears to the pool; by default it is only said\n"
 	"  --requests FOLDER  where NAME.release is; FOLDER itself\n"
 	"  --devices FOLDER   where the devices of a bus are; /dev\n"
 	"  --deadline SECONDS how long emptying a device may take; 30\n" },
