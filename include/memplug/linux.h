@@ -126,8 +126,8 @@ bool mhp_pool_can_move(struct mhp_pool *pool, struct mhp_text *reterr);
  *
  * @backing: NULL: ordinary memory.
  * @size: a multiple of the block size.
- * @opts: as for mhp_add(); backing and node are filled in, MHP_ADD_ZEROED too where it is true.
- *        NULL: MHP_ADD_OPTS_DEFAULT.
+ * @opts: as for mhp_add(); backing is filled in, MHP_ADD_ZEROED too where it is true, and node,
+ *        but for RAM that is not bound. NULL: MHP_ADD_OPTS_DEFAULT.
  *
  * Memory that is RAM is on the node of the pool that has the number of its NUMA node, or on node 0
  * when it is not bound. A device is on a node that is no RAM: the one that the backing names, else

@@ -144,7 +144,8 @@ mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t 
 		text = pool->job.text;
 	first = pool->job.first;
 	how.backing = pool->job.file;
-	how.node = pool->space.file[how.backing].node;
+	if (backing->bind || pool->space.file[how.backing].node != 0)
+		how.node = pool->space.file[how.backing].node;
 	if (err == 0 && pool->space.file[how.backing].can_punch)
 		how.flags |= MHP_ADD_ZEROED;
 	pthread_mutex_unlock(&pool->hotplug);
