@@ -35,7 +35,7 @@ static const struct {
 	"                     where the host takes free memory back)\n"
 	"  --placement WORDS  which node fresh pages come from: local, 'prefer 1',\n"
 	"                     'interleave 0=3,1' or 'bind 1'; local\n"
-	"  --tier[=SIZE]      what is used goes to near nodes, what is not to far ones, by\n"
+	"  --tier[=SIZE]      what is used goes to near nodes, what is not to far ones,\n"
 	"                     up to SIZE a second; 64M (memplug set tiering)\n" },
 	{ "ps", "ps [--json]",
 	"List the pools of this user; for root, of all users. USED is what is not free in\n"
