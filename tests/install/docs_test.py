@@ -206,6 +206,17 @@ def page__what_it_names_in_sentences__exists(page):
         raise Failed(f"{page.name} names what is not there: {', '.join(wrong)}")
 
 
+def picture__made_again__tells_the_same(_page):
+    with tempfile.NamedTemporaryFile(suffix=".svg") as file:
+        subprocess.run([TOP / "scripts/picture", BUILD / "cli/memplug", file.name], check=True)
+        words = [re.sub(r"0x[0-9a-f]+|\d+ of", "~", text) for text in re.findall(
+            r"<text[^>]*>([^<]*)", pathlib.Path(file.name).read_text())]
+    shown = [re.sub(r"0x[0-9a-f]+|\d+ of", "~", text) for text in re.findall(
+        r"<text[^>]*>([^<]*)", (TOP / "docs/picture.svg").read_text())]
+    if words != shown:
+        raise Failed(f"run scripts/picture again: it says {words}")
+
+
 def not_run__each_row__is_of_use(_page):
     commands = [command for page in PAGES for _, _, text in fences(page) for command, _ in steps(text)]
     idle = [words for words in NOT_RUN if not any(re.match(words, command) for command in commands)]
@@ -218,6 +229,7 @@ def cases():
                  page__what_it_names_in_sentences__exists):
         for page in PAGES:
             yield f"{case.__name__}:{page.name}", case, page
+    yield picture__made_again__tells_the_same.__name__, picture__made_again__tells_the_same, None
     yield not_run__each_row__is_of_use.__name__, not_run__each_row__is_of_use, None
 
 

@@ -47,8 +47,9 @@ cp "$(dpkg -L memplug-doc | grep "/region.c")" . && { gunzip region.c.gz 2>/dev/
 cc region.c -o region $(pkg-config --cflags --libs memplug)
 ./region
 man -w memplug mhp_pool_add
-dpkg --purge memplug memplug-dbgsym memplug-doc libmemplug-dev libmemplug0 libmemplug0-dbgsym
-! find / -xdev -path /proc -prune -o -path /packages -prune -o -name '*memplug*' -newer /packages/start -print | grep .
+/usr/bin/python3 -Bc 'import memplug; assert memplug.Pool'
+dpkg --purge python3-memplug memplug memplug-dbgsym memplug-doc libmemplug-dev libmemplug0 libmemplug0-dbgsym
+! find / -xdev -path /proc -prune -o -path /run -prune -o -path /packages -prune -o -name '*memplug*' -newer /packages/start -print | grep .
 END
 # A copy-on-write copy of this system, in which they are installed as anybody would.
 cat >"$dir/copy.sh" <<'END'
