@@ -49,7 +49,7 @@ cc region.c -o region $(pkg-config --cflags --libs memplug)
 man -w memplug mhp_pool_add
 /usr/bin/python3 -Bc 'import memplug; assert memplug.Pool'
 dpkg --purge python3-memplug memplug memplug-dbgsym memplug-doc libmemplug-dev libmemplug0 libmemplug0-dbgsym
-! find / -xdev -path /proc -prune -o -path /run -prune -o -path /packages -prune -o -name '*memplug*' -newer /packages/start -print | grep .
+! find /usr /etc /var -xdev -name '*memplug*' -newer /packages/start -print | grep .
 END
 # A copy-on-write copy of this system, in which they are installed as anybody would.
 cat >"$dir/copy.sh" <<'END'
