@@ -560,6 +560,33 @@ out:
 	end_pool(pool);
 }
 
+/* R38: I/O may be under way in a window with a pin: a fork brings back the other one only. */
+static void
+device__pinned__fork_leaves_it_there(void)
+{
+	struct mhp_pool *pool;
+	struct mhp_region *region;
+	struct mhp_pool_stats before, after;
+	bool can = make_device(&pool, &region);
+	char *base = mhp_region_base(region);
+	if (can) {
+		before = await_settled(pool, BLOCK);
+		CHECK(mhp_region_pin(region, base, PAGE) == 0);
+		pid_t pid = fork();
+		if (pid == 0) {
+			check_scattered(base, BLOCK / PAGE);
+			_exit(0);
+		}
+		wait_for_child(pid);
+		after = await_settled(pool, BLOCK);
+		CHECK(after.moved_pages - before.moved_pages == BLOCK / PAGE);
+		check_scattered(base, BLOCK / PAGE);
+		CHECK(mhp_region_unpin(region, base, PAGE) == 0);
+	}
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
 /* R59: pages of zeros are not copied, so nothing may be where they go. */
 static void
 device__zeros_go_where_data_was__read_as_zeros(void)
@@ -750,6 +777,7 @@ static const struct {
 	CASE(device__advised_memory__does_not_go),
 	CASE(device__fork__child_has_its_own),
 	CASE(device__purge_and_decommit__read_as_zeros),
+	CASE(device__pinned__fork_leaves_it_there),
 	CASE(device__zeros_go_where_data_was__read_as_zeros),
 	CASE(backing__bound_to_a_node__so_are_its_pages),
 	CASE(backing__that_the_machine_lacks__is_named),
