@@ -65,6 +65,8 @@ void mhp__announce_reset(void);
 
 /* There are no listeners. */
 void mhp__monitor_reset(void);
+/* Close the connections of listeners that nobody serves any more. */
+void mhp__monitor_drop(void);
 /* Let go of all listeners. */
 void mhp__monitor_end(void);
 

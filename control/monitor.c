@@ -166,6 +166,14 @@ mhp__monitor_end(void)
 }
 
 void
+mhp__monitor_drop(void)
+{
+	for (unsigned i = 0; i < LISTENERS_MAX; i++)
+		if (atomic_load(&listeners[i].state) == READY)
+			close(listeners[i].fd);
+}
+
+void
 mhp__monitor_reset(void)
 {
 	for (unsigned i = 0; i < LISTENERS_MAX; i++)

@@ -5,8 +5,8 @@
  *
  * All of it runs in the companion: one thread accepts, and each connection has a thread while it
  * lasts. A client has some seconds to send its line, and to take each piece of the answer. When the
- * companion is another than the one that we started in, because it was killed, or this is a forked
- * child that has none yet, nobody serves the pool; mhp_control_wake() notices.
+ * companion is killed, the next one begins again by itself. In a forked child that has none yet,
+ * nobody serves the pool; mhp_control_wake() notices.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -145,6 +145,8 @@ accept_clients(void *arg)
 	atomic_store(&control->companion, 0);
 }
 
+static void begin_again(void *fresh);
+
 /* In the companion. What others left behind, in a process that we are a copy of or that was
  * killed, does not count. */
 static int
@@ -169,8 +171,28 @@ begin(void *arg)
 		return err;
 	}
 	mhp_companion_at_end(mhp__socket_remove);
+	mhp_companion_next(begin_again);
 	atomic_store(&control->companion, (int)getpid());
 	return 0;
+}
+
+/* In the companion that comes after one that was killed. Its connections end, its socket goes. */
+static void
+begin_again(void *fresh)
+{
+	struct mhp__control *control = &mhp__control;
+	if (control->pool == NULL)
+		return;
+	if (fresh == NULL) {
+		for (unsigned i = 0; i < MHP__THREADS; i++)
+			if (atomic_load(&served[i]) != 0)
+				close(atomic_load(&served[i]) - 1);
+		if (control->listen_fd >= 0)
+			close(control->listen_fd);
+		mhp__monitor_drop();
+	}
+	if (begin(NULL) != 0)
+		atomic_store(&control->companion, 0); /* mhp_control_wake() tries it again */
 }
 
 static int
@@ -262,13 +284,28 @@ is_served(void)
 	return companion != 0 && companion == mhp_companion_pid();
 }
 
+static int
+nothing(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+/* A companion that comes after another begins by itself; it only has to be there. */
+static int
+serve_again(void)
+{
+	return atomic_load(&mhp__control.companion) != 0 ? mhp_companion_call(nothing, NULL, NULL)
+							 : serve(NULL);
+}
+
 void
 mhp_control_wake(void)
 {
 	struct mhp__control *control = &mhp__control;
 	if (control->pool == NULL || is_served() || atomic_exchange(&control->waking, true))
 		return;
-	if (now_ms() >= atomic_load(&control->next_wake_ms) && serve(NULL) != 0)
+	if (now_ms() >= atomic_load(&control->next_wake_ms) && serve_again() != 0)
 		atomic_store(&control->next_wake_ms, now_ms() + AGAIN_MS);
 	atomic_store(&control->waking, false);
 }

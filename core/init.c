@@ -261,6 +261,18 @@ mhp_fini(struct mhp *m)
 }
 
 void
+mhp_lock_lost(struct mhp *m)
+{
+	if (atomic_load(&m->work.kind) != MHP_WORK_NONE)
+		atomic_store(&m->cut, true);
+	atomic_store(&m->work.kind, MHP_WORK_NONE);
+	atomic_store(&m->work.count, 0);
+	atomic_store(&m->still, 0);
+	atomic_store(&m->between, 0);
+	atomic_store(&m->lock_owner, 0);
+}
+
+void
 mhp_forked(struct mhp *m)
 {
 	atomic_store(&m->readers, 0);

@@ -108,6 +108,7 @@ test_error_name(int error)
 		{ MHP_EOVERFLOW, "MHP_EOVERFLOW" },
 		{ MHP_EOPNOTSUPP, "MHP_EOPNOTSUPP" },
 		{ MHP_ECANCELED, "MHP_ECANCELED" },
+		{ MHP_EOWNERDEAD, "MHP_EOWNERDEAD" },
 		{ MHP_EHWPOISON, "MHP_EHWPOISON" },
 	};
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

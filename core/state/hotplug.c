@@ -19,6 +19,10 @@ mhp__hotplug_lock(struct mhp *m)
 	if (atomic_load_explicit(&m->lock_owner, memory_order_relaxed) == self)
 		return MHP_EDEADLK;
 	m->ops->lock(m->port);
+	if (atomic_load_explicit(&m->cut, memory_order_relaxed)) {
+		m->ops->unlock(m->port);
+		return MHP_EOWNERDEAD;
+	}
 	atomic_store_explicit(&m->lock_owner, self, memory_order_relaxed);
 	return 0;
 }

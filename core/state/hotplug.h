@@ -16,7 +16,7 @@
 
 /* ---- the lock ---- */
 
-/* Return: 0, or MHP_EDEADLK: this thread holds it already. */
+/* Return: 0, MHP_EDEADLK (this thread holds it already), or MHP_EOWNERDEAD (mhp_lock_lost()). */
 MHP_MUST_CHECK int mhp__hotplug_lock(struct mhp *m);
 void mhp__hotplug_unlock(struct mhp *m);
 

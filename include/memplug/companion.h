@@ -57,13 +57,20 @@ MHP_MUST_CHECK int mhp_companion_call(int (*fn)(void *arg), void *arg, struct mh
  */
 MHP_MUST_CHECK int mhp_companion_thread(void (*fn)(void *arg), void *arg);
 
-#define MHP_COMPANION_THREADS 20U
+#define MHP_COMPANION_THREADS 20U /* and one more process, which stands by */
 
 /** Are we in the companion? */
 bool mhp_companion_here(void);
 
 /** In the companion: what it does last when the program has ended; a short job such as unlink(). */
 void mhp_companion_at_end(void (*fn)(void));
+
+/**
+ * In the companion: should it be killed, the next one begins with fn() on a thread of its own.
+ * @fresh is NULL as a rule: descriptors that were open still are. Not NULL:
+ * whoever kept them was killed, too, and they are closed. At most two functions.
+ */
+void mhp_companion_next(void (*fn)(void *fresh));
 
 /**
  * From now on start no companion, here and in what is forked from here; one that runs goes on. For

@@ -73,6 +73,15 @@ MHP_MUST_CHECK int mhp_init(void *memory, size_t size_bytes, const struct mhp_co
 MHP_MUST_CHECK int mhp_fini(struct mhp *m);
 
 /**
+ * The thread that held the port's lock has died with it, and the port has it now. If a change was
+ * under way, nobody can take it up again: from now on every call that takes the hotplug lock
+ * returns MHP_EOWNERDEAD. Pages are allocated, freed and looked at as before.
+ *
+ * Context: the port's lock was held by the dead thread, and is held by this one.
+ */
+void mhp_lock_lost(struct mhp *m);
+
+/**
  * In a copy of the instance that a fork made: forget who reads or interrupts: they are not in it.
  *
  * Context: no change was under way at the fork: the port's lock was held, and no thread was inside

@@ -115,6 +115,21 @@ void mhp_pool_release(struct mhp_pool *pool);
  */
 void mhp_fork_init(void);
 
+/**
+ * Is there ordinary memory for all that lies on devices, which comes back for a fork?
+ *
+ * Context: any thread, a listener. Cost: nothing without blocks of devices, else about 0.2 ms.
+ * Return: 0, or MHP_ENOMEM and the limit that is in the way.
+ */
+MHP_MUST_CHECK int mhp_fork_room(struct mhp_text *reterr);
+
+/**
+ * fork(), which fails with ENOMEM, and nothing has happened, when mhp_fork_room() does. (fork()
+ * itself cannot be told to: under `memplug run` it does.) In a listener the child goes on with the
+ * change that the listener was told of, in its own pool.
+ */
+int mhp_fork(void);
+
 /** The engine of a pool; everything of mhp.h may be used on it. */
 struct mhp *mhp_pool_engine(struct mhp_pool *pool);
 

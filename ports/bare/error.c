@@ -24,6 +24,7 @@ error_text(int error)
 		{ MHP_EOVERFLOW, "EOVERFLOW" }, { MHP_EOPNOTSUPP, "EOPNOTSUPP" },
 		{ MHP_EINTR, "EINTR" },
 		{ MHP_ECANCELED, "ECANCELED" }, { MHP_EHWPOISON, "EHWPOISON" },
+		{ MHP_EOWNERDEAD, "EOWNERDEAD" },
 	};
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -79,6 +79,7 @@ place_device(void *arg)
 {
 	struct mhp_pool *pool = arg;
 	int err = mhp__settler_start(pool);
+	mhp_companion_next(mhp__recover_all);
 	if (err != 0 && pool->job.backing.kind == MHP_BACKING_DAX)
 		return mhp__say(&pool->job.text, err, "%s", pool->guard.why.text);
 	err = place(pool);
@@ -91,7 +92,7 @@ place_device(void *arg)
 static void
 displace(struct mhp_pool *pool, uint32_t first, uint32_t count)
 {
-	pthread_mutex_lock(&pool->hotplug);
+	mhp__pool_lock_hotplug(pool);
 	for (uint32_t block = first; block < first + count; block++)
 		if (pool->space.slot[block].file1 != 0)
 			mhp__space_unmap(&pool->space, block, 1);
@@ -105,7 +106,7 @@ count_mappings(struct mhp_pool *pool)
 {
 	struct mhp__budget budget;
 	mhp__budget_count(&budget, 0);
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	uint64_t ours = mhp__regions_mappings(pool);
 	budget.foreign = budget.foreign > ours ? budget.foreign - ours : 0;
 	pool->budget = budget;
@@ -134,7 +135,7 @@ mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t 
 		return mhp__say(reterr, MHP_ENXIO,
 				"the pool's address range has no room for %u more blocks", count);
 	count_mappings(pool);
-	pthread_mutex_lock(&pool->hotplug);
+	mhp__pool_lock_hotplug(pool);
 	if (backing == NULL)
 		backing = &ram;
 	pool->job = (struct mhp__job){ .backing = *backing, .count = count };

@@ -121,7 +121,7 @@ with_mutex(struct mhp_region *region, void *start, uint64_t size,
 	uint64_t page, nr;
 	if (!range_valid(region, start, size, &page, &nr))
 		return MHP_EINVAL;
-	pthread_mutex_lock(&region->pool->mutex);
+	mhp__pool_lock(region->pool);
 	int err = fn(region, page, nr);
 	pthread_mutex_unlock(&region->pool->mutex);
 	return err;

@@ -9,6 +9,9 @@
  * A call is FREE, then TAKEN by whoever posts it, POSTED, RUNNING, DONE, and FREE again. Only the
  * companion makes RUNNING and DONE of it, and notes before that who it is; when that process is
  * gone, the caller gives the call up. What was not begun yet is left for the next companion.
+ *
+ * Somebody may kill it. So there is a standby, a process that shares the descriptors, too, and only
+ * waits: what is open stays open, and it makes the next companion at once. They watch each other.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -32,11 +35,12 @@
 #include "task.h"
 
 #define CALLS_MAX 32U
+#define NEXT_MAX 2U
 #define LOOK_MS 200U                   /* how soon we notice that it executes another program */
 #define CHECK_MS 50U                   /* and a caller, that the companion is gone */
 #define DYING_MS 5000U                 /* for the tasks of one that was killed to end */
 
-enum { WATCH, CALLS, VISIT, FIRST_THREAD }; /* stacks; nobody stays on the third */
+enum { WATCH, CALLS, STANDBY, VISIT, FIRST_THREAD }; /* stacks; nobody stays on VISIT */
 enum { FREE, TAKEN, POSTED, RUNNING, DONE };
 
 struct call {
@@ -51,11 +55,15 @@ static struct state {
 	_Atomic int tid[MHP__TASKS];   /* the first is the companion's pid */
 	_Atomic int ready;             /* 1: it takes calls; else minus the errno that kept it */
 	_Atomic int bell;              /* changes when a call is posted */
+	_Atomic bool over;             /* the program has ended */
+	_Atomic bool fresh;            /* this companion found no descriptors of the last one */
 	int program;                   /* its pid */
+	int pidfd, standby_fd;         /* of the program and the standby, in the companion */
 	int last;                      /* pid of the last companion */
 	const _Atomic int *main_tid;   /* 0 once the main thread has left; NULL: unknown */
 	pthread_mutex_t starting;
 	void (*_Atomic at_end)(void);
+	void (*_Atomic next[NEXT_MAX])(void *fresh); /* what the next one begins with */
 	struct call call[CALLS_MAX];
 } *state;
 
@@ -169,6 +177,7 @@ static void
 end(void)
 {
 	void (*at_end)(void) = atomic_load(&state->at_end);
+	atomic_store(&state->over, true);
 	if (at_end != NULL)
 		at_end();
 	syscall(SYS_exit_group, 0);
@@ -181,6 +190,46 @@ tell(int ready)
 	mhp__futex_wake(&state->ready, 1);
 }
 
+static void stand_by(void *arg);
+
+/* Have a standby, and a descriptor that tells when it ends; fd: that of the last one, or -1. */
+static int
+keep_standby(int fd)
+{
+	if (fd >= 0 && atomic_load(&state->tid[STANDBY]) != 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	if (atomic_load(&state->tid[STANDBY]) == 0 &&
+	    mhp__task_start(STANDBY, CLONE_FILES | CLONE_FS | CLONE_PARENT, stand_by, NULL,
+			    &state->tid[STANDBY]) != 0)
+		return -1;
+	return (int)syscall(SYS_pidfd_open, atomic_load(&state->tid[STANDBY]), 0);
+}
+
+/* Take calls, begin with what the last one had, and watch the program and the standby. */
+static void
+lead(void)
+{
+	int threads = CLONE_THREAD | CLONE_SIGHAND | CLONE_FILES | CLONE_FS | CLONE_SYSVSEM;
+	int error = state->pidfd < 0 ? ESRCH : 0;
+	if (error == 0)
+		error = mhp__task_start(CALLS, threads, take_calls, NULL, &state->tid[CALLS]);
+	for (unsigned i = 0; i < NEXT_MAX && error == 0; i++)
+		if (atomic_load(&state->next[i]) != NULL)
+			(void)!mhp_companion_thread(atomic_load(&state->next[i]),
+						    (void *)(uintptr_t)atomic_load(&state->fresh));
+	tell(error == 0 ? 1 : -error);
+	struct pollfd watched[2] = { { .fd = state->pidfd, .events = POLLIN },
+				     { .fd = -1, .events = POLLIN } };
+	while (error == 0 && same_memory() && watched[0].revents == 0) {
+		watched[1].fd = state->standby_fd = keep_standby(state->standby_fd);
+		poll(watched, 2, LOOK_MS);
+	}
+	end();
+}
+
+/* The first companion, or one after somebody has killed the standby, too. */
 static void
 watch(void *arg)
 {
@@ -190,17 +239,63 @@ watch(void *arg)
 	prctl(PR_SET_NAME, "memplug");
 	setrlimit(RLIMIT_CORE, &no_core);
 	drop_descriptors();
-	int pidfd = (int)syscall(SYS_pidfd_open, state->program, 0);
-	int error = pidfd < 0 ? errno : 0;
-	if (error == 0)
-		error = mhp__task_start(CALLS, CLONE_THREAD | CLONE_SIGHAND | CLONE_FILES |
-					CLONE_FS | CLONE_SYSVSEM, take_calls, NULL,
-					&state->tid[CALLS]);
-	tell(error == 0 ? 1 : -error);
-	struct pollfd program = { .fd = pidfd, .events = POLLIN };
-	while (error == 0 && same_memory() && poll(&program, 1, LOOK_MS) <= 0)
-		;
-	end();
+	state->pidfd = (int)syscall(SYS_pidfd_open, state->program, 0);
+	state->standby_fd = -1;
+	atomic_store(&state->fresh, true);
+	lead();
+}
+
+/* ---- in the standby ---- */
+
+static void
+take_over(void *arg)
+{
+	(void)arg;
+	atomic_store(&state->fresh, false);
+	lead();
+}
+
+/* Are all tasks of the last one gone, but for the standby? (-1 is a task that was to be made.) */
+static bool
+none_left(bool standby)
+{
+	for (unsigned i = 0; i < MHP__TASKS; i++)
+		if (atomic_load(&state->tid[i]) > 0 && !(standby && i == STANDBY))
+			return false;
+	return true;
+}
+
+/* None is left: what was to be made will not be. */
+static void
+forget_tasks(void)
+{
+	for (unsigned i = 0; i < MHP__TASKS; i++)
+		if (i != STANDBY)
+			atomic_store(&state->tid[i], 0);
+}
+
+static void
+stand_by(void *arg)
+{
+	(void)arg;
+	while (!atomic_load(&state->over)) {
+		int leader = atomic_load(&state->tid[WATCH]);
+		if (leader > 0 || !none_left(true)) {
+			mhp__futex_wait(&state->tid[WATCH], leader, leader > 0 ? LOOK_MS : 1);
+			continue;
+		}
+		forget_tasks();
+		atomic_store(&state->ready, 0);
+		atomic_store(&state->tid[WATCH], -1);
+		if (mhp__task_start(WATCH, CLONE_FILES | CLONE_FS | CLONE_PARENT, take_over, NULL,
+				    &state->tid[WATCH]) == 0)
+			continue;
+		atomic_store(&state->tid[WATCH], 0);
+		pause_ns(LOOK_MS * 1000000L);
+		if (!same_memory())
+			break;
+	}
+	syscall(SYS_exit_group, 0);
 }
 
 /* ---- in the program: start it ---- */
@@ -249,16 +344,6 @@ spawn(void)
 	return error;
 }
 
-/* Are all tasks of the last one gone? */
-static bool
-none_left(void)
-{
-	for (unsigned i = 0; i < MHP__TASKS; i++)
-		if (atomic_load(&state->tid[i]) != 0)
-			return false;
-	return true;
-}
-
 /* Wait until it takes calls, or has failed. An errno. */
 static int
 await_ready(void)
@@ -288,12 +373,16 @@ start_locked(void)
 {
 	if (atomic_load(&sealed))
 		return EPERM;
-	for (unsigned ms = 0; !none_left(); ms++) {
+	for (unsigned ms = 0; !none_left(false); ms++) {
+		if (atomic_load(&state->tid[WATCH]) > 0)
+			return await_ready(); /* the standby has made one */
 		if (ms == DYING_MS)
 			return EAGAIN;
 		pause_ns(1000000);
 	}
+	forget_tasks();
 	atomic_store(&state->ready, 0);
+	atomic_store(&state->over, false);
 	atomic_store(&state->at_end, NULL);
 	state->program = (int)syscall(SYS_getpid);
 	find_main_tid();
@@ -310,7 +399,7 @@ start(struct mhp_text *reterr)
 {
 	int error = 0;
 	pthread_mutex_lock(&state->starting);
-	if (atomic_load(&state->tid[WATCH]) == 0)
+	if (atomic_load(&state->tid[WATCH]) <= 0)
 		error = start_locked();
 	pthread_mutex_unlock(&state->starting);
 	if (error == 0)
@@ -343,7 +432,7 @@ static bool
 is_lost(struct call *call)
 {
 	int now = atomic_load(&state->tid[WATCH]);
-	return atomic_load(&call->companion) != now && (now != 0 || none_left()) &&
+	return atomic_load(&call->companion) != now && (now != 0 || none_left(false)) &&
 	       atomic_load(&call->state) == RUNNING;
 }
 
@@ -357,7 +446,7 @@ await(struct call *call, struct mhp_text *reterr)
 		if (now == RUNNING && is_lost(call))
 			return mhp__say(reterr, MHP_EIO, "somebody killed the process that serves "
 					"the pool in the middle of its work");
-		if (now == POSTED && atomic_load(&state->tid[WATCH]) == 0) {
+		if (now == POSTED && atomic_load(&state->tid[WATCH]) <= 0) {
 			int err = start(reterr);
 			if (err != 0 && atomic_compare_exchange_strong(&call->state, &posted,
 								       TAKEN))
@@ -383,7 +472,7 @@ mhp_companion_call(int (*fn)(void *arg), void *arg, struct mhp_text *reterr)
 	if (mhp_companion_here())
 		return fn(arg);
 	err = mhp_companion_init(reterr);
-	if (err == 0 && atomic_load(&state->tid[WATCH]) == 0)
+	if (err == 0 && atomic_load(&state->tid[WATCH]) <= 0)
 		err = start(reterr);
 	if (err != 0)
 		return err;
@@ -405,10 +494,27 @@ mhp_companion_here(void)
 	return mhp__task_here();
 }
 
+int
+mhp__companion_program(void)
+{
+	return state->program;
+}
+
 void
 mhp_companion_at_end(void (*fn)(void))
 {
 	atomic_store(&state->at_end, fn);
+}
+
+void
+mhp_companion_next(void (*fn)(void *fresh))
+{
+	for (unsigned i = 0; i < NEXT_MAX; i++) {
+		void (*none)(void *fresh) = NULL;
+		if (atomic_load(&state->next[i]) == fn ||
+		    atomic_compare_exchange_strong(&state->next[i], &none, fn))
+			return;
+	}
 }
 
 void

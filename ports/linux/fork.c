@@ -10,12 +10,14 @@
  * metadata of blocks of devices, is copied for the child.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <memplug/companion.h>
 
+#include "room.h"
 #include "settle.h"
 
 static void
@@ -106,19 +108,33 @@ use_copies(struct mhp_pool *pool, bool child)
 	pool->copies = NULL;
 }
 
-/* Changes give way until the hotplug mutex is ours. */
+/* Changes give way until the hotplug mutex is ours. A listener has it already, for the change that
+ * it is told of. */
 static void
 take_locks(struct mhp_pool *pool)
 {
+	bool in_change = atomic_load(&pool->hotplug_holder) == mhp__linux_ops.self(pool);
 	atomic_store(&pool->forking, true);
-	mhp_interrupt_begin(pool->m);
-	pthread_mutex_lock(&pool->hotplug);
-	mhp_interrupt_end(pool->m);
+	if (!in_change) {
+		mhp_interrupt_begin(pool->m);
+		mhp__pool_lock_hotplug(pool);
+		mhp_interrupt_end(pool->m);
+	}
 	atomic_store(&pool->forking, true); /* another fork may have ended just now */
 	bring_back(pool);
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
+	pool->fork_in_change = in_change;
 	if (has_places(pool))
 		copy_all(pool);
+}
+
+static void
+give_locks(struct mhp_pool *pool)
+{
+	bool in_change = pool->fork_in_change;
+	pthread_mutex_unlock(&pool->mutex);
+	if (!in_change)
+		pthread_mutex_unlock(&pool->hotplug);
 }
 
 static void
@@ -128,8 +144,7 @@ drop_locks(struct mhp_pool *pool)
 	use_copies(pool, false);
 	atomic_store(&pool->settle_wanted, true);
 	atomic_store(&pool->forking, false);
-	pthread_mutex_unlock(&pool->mutex);
-	pthread_mutex_unlock(&pool->hotplug);
+	give_locks(pool);
 }
 
 /* The descriptors are the parent's: the child has no devices, but all that was on them. */
@@ -156,8 +171,11 @@ start_child(struct mhp_pool *pool)
 	use_copies(pool, true);
 	mhp_forked(pool->m);
 	forget_devices(pool);
-	pthread_mutex_unlock(&pool->mutex);
-	pthread_mutex_unlock(&pool->hotplug);
+	/* A robust mutex belongs to a task, which is another one here. */
+	bool in_change = pool->fork_in_change;
+	mhp__pool_init_locks(pool);
+	if (in_change)
+		mhp__pool_lock_hotplug(pool);
 }
 
 static void
@@ -176,6 +194,62 @@ static void
 child(void)
 {
 	for_each(start_child);
+}
+
+/* What a fork copies of a pool, and what comes back for it; region mutex held. */
+static void
+add_needs(struct mhp_pool *pool, uint64_t *bytes, uint64_t *more_bytes)
+{
+	const struct mhp__space *space = &pool->space;
+	for (unsigned i = 0; i < MHP__FILES_MAX; i++)
+		if (space->file[i].has_place)
+			*more_bytes += space->file[i].nr_blocks * pool->reserve_bytes;
+	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++)
+		if (pool->region[i].live)
+			*bytes += pool->region[i].nr_settled << MHP__PAGE_SHIFT;
+}
+
+/* In the companion. */
+static int
+check_room(void *arg)
+{
+	uint64_t bytes = 0, more_bytes = 0;
+	for (unsigned i = 0; i < MHP__POOLS_MAX; i++) {
+		struct mhp_pool *pool = mhp__pools[i];
+		if (pool == NULL)
+			continue;
+		mhp__pool_lock(pool);
+		add_needs(pool, &bytes, &more_bytes);
+		pthread_mutex_unlock(&pool->mutex);
+	}
+	bytes += more_bytes;
+	return bytes == 0 ? 0 : mhp__room_check(mhp__companion_program(), bytes, more_bytes, arg);
+}
+
+int
+mhp_fork_room(struct mhp_text *reterr)
+{
+	static struct mhp_text text; /* our stack may be on its way */
+	int error = errno, err = 0;
+	for (unsigned i = 0; i < MHP__POOLS_MAX && err == 0; i++) {
+		if (mhp__pools[i] == NULL || !has_places(mhp__pools[i]))
+			continue;
+		err = mhp_companion_call(check_room, &text, NULL);
+		if (err == MHP_ENOMEM && reterr != NULL)
+			*reterr = text;
+		break;
+	}
+	errno = error;
+	return err == MHP_ENOMEM ? err : 0;
+}
+
+int
+mhp_fork(void)
+{
+	if (mhp_fork_room(NULL) == 0)
+		return fork();
+	errno = ENOMEM;
+	return -1;
 }
 
 void

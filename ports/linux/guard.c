@@ -133,10 +133,17 @@ mhp__guard_start(struct mhp__guard *guard)
 		return 0;
 	if (open_both(&guard->write_fd, &guard->hole_fd, &guard->why) != 0)
 		return MHP_EPERM;
-	if (mhp_companion_thread(read_events, guard) == 0)
-		return 0;
-	mhp__guard_stop(guard);
-	return mhp__say(&guard->why, MHP_EPERM, "the companion has too much to do");
+	int err = mhp__guard_listen(guard);
+	if (err != 0)
+		mhp__guard_stop(guard);
+	return err;
+}
+
+int
+mhp__guard_listen(struct mhp__guard *guard)
+{
+	return mhp_companion_thread(read_events, guard) == 0 ? 0
+		: mhp__say(&guard->why, MHP_EPERM, "the companion has too much to do");
 }
 
 void
@@ -239,6 +246,27 @@ mhp__guard_filled(struct mhp__guard *guard)
 {
 	atomic_store(&guard->hole_start, 0);
 	atomic_store(&guard->hole_end, 0);
+}
+
+/* It is asked to copy what cannot be read, which is found out later than that there is no hole. */
+bool
+mhp__guard_is_hole(const struct mhp__guard *guard, uintptr_t start)
+{
+	void *nothing = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct uffdio_copy copy = { .dst = start, .src = (uintptr_t)nothing, .len = 4096 };
+	if (nothing == MAP_FAILED)
+		return false;
+	bool hole = ioctl(guard->hole_fd, UFFDIO_COPY, &copy) != 0 && errno != ENOENT;
+	munmap(nothing, 4096);
+	return hole;
+}
+
+void
+mhp__guard_reopen(struct mhp__guard *guard, uintptr_t start, uint64_t size)
+{
+	if (guard->open_start == guard->open_end)
+		guard->open_start = start;
+	guard->open_end = start + size;
 }
 
 void

@@ -24,6 +24,8 @@ extern bool mhp__test_no_protect;
 MHP_MUST_CHECK int mhp__guard_start(struct mhp__guard *guard);
 /* Could there be? The same answers; nothing is kept. */
 MHP_MUST_CHECK int mhp__guard_check(struct mhp__guard *guard);
+/* Have somebody read the events again, who was killed. MHP_EPERM and guard->why. */
+MHP_MUST_CHECK int mhp__guard_listen(struct mhp__guard *guard);
 void mhp__guard_stop(struct mhp__guard *guard);
 
 /* Nobody can write to [start, start + size), which is ordinary memory, until the wake. */
@@ -40,6 +42,10 @@ void mhp__guard_fill(const struct mhp__guard *guard, uintptr_t start, const void
 		     uint64_t size);
 /* The hole is full. */
 void mhp__guard_filled(struct mhp__guard *guard);
+/* Is there a hole at start, of whoever made it? */
+bool mhp__guard_is_hole(const struct mhp__guard *guard, uintptr_t start);
+/* What came back last, which may not have been noted before its mover was killed. */
+void mhp__guard_reopen(struct mhp__guard *guard, uintptr_t start, uint64_t size);
 /* What came back is plain memory from now on: one mapping if it came back in order. */
 void mhp__guard_close(struct mhp__guard *guard);
 

@@ -44,7 +44,7 @@ isolate(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 	struct mhp_region *region;
 	int err = 0;
 
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	mhp__entry *entry = find_entry(pool, pfn, cookie, &region);
 	if (entry == NULL || mhp__entry_order(*entry) != order ||
 	    (*entry & MHP__ENTRY_ISOLATED) != 0)
@@ -63,7 +63,7 @@ putback(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 	struct mhp_pool *pool = ctx;
 	struct mhp_region *region;
 	(void)order;
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	mhp__entry *entry = find_entry(pool, pfn, cookie, &region);
 	MHP__ASSERT(entry != NULL && (*entry & MHP__ENTRY_ISOLATED) != 0);
 	*entry &= ~MHP__ENTRY_ISOLATED;
@@ -75,7 +75,7 @@ describe(void *ctx, uint64_t pfn, uint64_t cookie, char *text, size_t size)
 {
 	struct mhp_pool *pool = ctx;
 	struct mhp_region *region;
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	const mhp__entry *entry = find_entry(pool, pfn, cookie, &region);
 	if (entry == NULL)
 		snprintf(text, size, "a page that is changing hands");
@@ -177,6 +177,8 @@ unsettle_run(struct walk *walk, const struct mhp_move *move)
 		uint64_t window = page / MHP__HUGE_PAGES;
 		if ((*entry & MHP__ENTRY_SETTLED) != 0) {
 			int err = mhp__unsettle_window(pool, walk->region, window, &pool->busy.why);
+			if (err == MHP_ENOMEM) /* so nothing comes back, wherever it is */
+				return note_busy(pool, 0, UINT64_MAX, err);
 			if (err != 0)
 				return note_busy(pool, mhp__page_address(walk->region, window *
 									 MHP__HUGE_PAGES),
@@ -189,56 +191,76 @@ unsettle_run(struct walk *walk, const struct mhp_move *move)
 	return 0;
 }
 
-/* Have the windows that a run is in go to its device: at once if they are whole, else soon. */
-static void
-settle_run(struct walk *walk, const struct mhp_move *move)
-{
-	struct mhp_pool *pool = walk->pool;
-	if (!mhp__frame_has_place(&pool->space, move->dst_pfn))
-		return;
-	atomic_store(&pool->settle_wanted, true);
-	if (move->nr_pages >= MHP__HUGE_PAGES && walk->page % MHP__HUGE_PAGES == 0)
-		mhp__settle_window(pool, walk->region, walk->page / MHP__HUGE_PAGES - 1);
-}
-
-/* In the companion: the moves of pool->job, some of which are from or to a device. */
+/* In the companion: have what of pool->job is on a device come back, and count those moves. */
 static int
-migrate_far(void *arg)
+unsettle_job(void *arg)
 {
 	struct mhp_pool *pool = arg;
 	struct mhp__job *job = &pool->job;
 	int err = 0;
-	for (job->nr_done = 0; job->nr_done < job->nr_moves; job->nr_done++) {
+	mhp__pool_lock(pool);
+	while (err == 0 && job->nr_done < job->nr_moves) {
 		struct walk walk = { .pool = pool };
-		pthread_mutex_lock(&pool->mutex);
 		err = unsettle_run(&walk, &job->moves[job->nr_done]);
-		walk.region = NULL;
-		if (err == 0 && pool->space.has_nodes)
-			err = move_nodes(&walk, &job->moves[job->nr_done]);
-		if (err == 0) {
-			relabel_run(&walk, &job->moves[job->nr_done]);
-			settle_run(&walk, &job->moves[job->nr_done]);
-		}
-		pthread_mutex_unlock(&pool->mutex);
-		if (err != 0)
-			break;
+		job->nr_done += err == 0;
+		pthread_mutex_unlock(&pool->mutex); /* others want it, too */
+		mhp__pool_lock(pool);
 	}
-	pthread_mutex_lock(&pool->mutex);
 	mhp__guard_close(&pool->guard);
 	pthread_mutex_unlock(&pool->mutex);
 	return err;
 }
 
-/* Moves within ordinary memory. */
+/* In the companion: have the windows that are whole now go to their device. */
 static int
-migrate_near(struct mhp_pool *pool, const struct mhp_move *moves, unsigned nr_moves,
-	     unsigned *ret_done)
+settle_job(void *arg)
+{
+	struct mhp_pool *pool = arg;
+	struct mhp__job *job = &pool->job;
+	for (unsigned i = 0; i < job->nr_done; i++) {
+		uint64_t last = job->moves[i].dst_pfn + job->moves[i].nr_pages - MHP__HUGE_PAGES;
+		struct mhp_region *region;
+		if (job->moves[i].nr_pages < MHP__HUGE_PAGES)
+			continue;
+		mhp__pool_lock(pool);
+		uint64_t cookie = mhp_frame_peek(pool->m, last).cookie;
+		mhp__entry *entry = find_entry(pool, last, cookie, &region);
+		if (entry != NULL)
+			mhp__settle_window(pool, region, (uint64_t)(entry - region->entry) /
+								 MHP__HUGE_PAGES);
+		pthread_mutex_unlock(&pool->mutex);
+	}
+	return 0;
+}
+
+/* Is any of it on a device (again)? */
+static bool
+is_settled(struct walk walk, const struct mhp_move *move)
+{
+	for (uint64_t at = 0; at < move->nr_pages;) {
+		mhp__entry *entry = next_entry(&walk, move->src_pfn + at);
+		if ((*entry & MHP__ENTRY_SETTLED) != 0)
+			return true;
+		at += UINT64_C(1) << mhp__entry_order(*entry);
+		walk.page = (uint64_t)(entry - walk.region->entry) +
+			    (UINT64_C(1) << mhp__entry_order(*entry));
+	}
+	return false;
+}
+
+/* Moves within ordinary memory; not in the companion, if that is not where they are asked for: it
+ * may be killed, and half of a move is none. */
+static int
+relabel_all(struct mhp_pool *pool, const struct mhp_move *moves, unsigned nr_moves,
+	    unsigned *ret_done)
 {
 	struct walk walk = { .pool = pool };
 	int err = 0;
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	for (*ret_done = 0; *ret_done < nr_moves; ++*ret_done) {
-		if (pool->space.has_nodes)
+		if (pool->guard.hole_fd >= 0 && is_settled(walk, &moves[*ret_done]))
+			err = MHP_EAGAIN;
+		else if (pool->space.has_nodes)
 			err = move_nodes(&walk, &moves[*ret_done]);
 		if (err != 0)
 			break;
@@ -246,6 +268,29 @@ migrate_near(struct mhp_pool *pool, const struct mhp_move *moves, unsigned nr_mo
 	}
 	pthread_mutex_unlock(&pool->mutex);
 	return err;
+}
+
+static bool
+to_device(const struct mhp_pool *pool)
+{
+	for (unsigned i = 0; i < pool->job.nr_done; i++)
+		if (mhp__frame_has_place(&pool->space, pool->job.moves[i].dst_pfn))
+			return true;
+	return false;
+}
+
+/* The moves of pool->job, some of which are from or to a device. */
+static int
+migrate_far(struct mhp_pool *pool)
+{
+	struct mhp__job *job = &pool->job;
+	int err = mhp_companion_call(unsettle_job, pool, NULL);
+	int again = relabel_all(pool, job->moves, job->nr_done, &job->nr_done);
+	if (to_device(pool)) {
+		atomic_store(&pool->settle_wanted, true);
+		(void)!mhp_companion_call(settle_job, pool, NULL);
+	}
+	return err != 0 ? err : again;
 }
 
 static int
@@ -257,13 +302,13 @@ migrate(void *ctx, const struct mhp_move *moves, unsigned nr_moves, unsigned *re
 	*ret_done = 0;
 	pool->busy.start = pool->busy.end = 0;
 	if (pool->guard.hole_fd < 0)
-		return migrate_near(pool, moves, nr_moves, ret_done);
+		return relabel_all(pool, moves, nr_moves, ret_done);
 	for (unsigned nr; err == 0 && *ret_done < nr_moves; *ret_done += job->nr_done) {
 		nr = nr_moves - *ret_done < MHP__JOB_MOVES ? nr_moves - *ret_done : MHP__JOB_MOVES;
 		memcpy(job->moves, moves + *ret_done, nr * sizeof(moves[0]));
 		job->nr_moves = nr;
 		job->nr_done = 0;
-		err = mhp_companion_call(migrate_far, pool, NULL);
+		err = migrate_far(pool);
 	}
 	return err;
 }

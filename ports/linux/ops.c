@@ -153,7 +153,7 @@ op_lock(void *port)
 	/* A fork goes first: who takes the lock again and again would keep it waiting. */
 	while (atomic_load(&pool->forking))
 		op_pause(pool, FORK_NS);
-	pthread_mutex_lock(&pool->hotplug);
+	mhp__pool_lock_hotplug(pool);
 	atomic_store(&pool->hotplug_holder, op_self(port));
 }
 

@@ -106,18 +106,6 @@ free_pool(struct mhp_pool *pool)
 	munmap(pool, sizeof(*pool));
 }
 
-/* The companion is another process. */
-static void
-init_locks(struct mhp_pool *pool)
-{
-	pthread_mutexattr_t attr;
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-	pthread_mutex_init(&pool->hotplug, &attr);
-	pthread_mutex_init(&pool->mutex, &attr);
-	pthread_mutexattr_destroy(&attr);
-}
-
 static void
 learn_reserve(struct mhp_pool *pool)
 {
@@ -131,7 +119,7 @@ static int
 build_pool(struct mhp_pool *pool, const struct mhp_pool_opts *opts, struct mhp_text *reterr)
 {
 	pool->granule = opts->page_bytes;
-	init_locks(pool);
+	mhp__pool_init_locks(pool);
 	pool->guard.write_fd = pool->guard.hole_fd = -1;
 	if (mhp__space_build(&pool->space, opts->max_bytes, opts->block_bytes) != 0)
 		return mhp__say(

@@ -42,6 +42,20 @@ struct mhp__copy {
 	uint64_t size;
 };
 
+/* A window on its way: what is half done when its mover is killed. Region mutex. */
+struct mhp__journal {
+	enum {
+		MHP__STILL,            /* none is */
+		MHP__HEALING,          /* it gets one large page, whose number is pfn */
+		MHP__COPYING,          /* to a device: writers wait, nothing is mapped */
+		MHP__MAPPING,          /* the copy is whole, and may be mapped already */
+		MHP__FILLING,          /* back: the device is mapped, or a hole, in part full */
+	} step;
+	struct mhp_region *region;
+	uint64_t page, nr;
+	uint64_t pfn;
+};
+
 struct mhp_pool {
 	struct mhp *m;
 	unsigned index;                /* in the process's list of pools */
@@ -60,6 +74,7 @@ struct mhp_pool {
 	uint64_t gone_start, gone_end; /* blocks that left, to be unmapped as one piece */
 	struct mhp__job job;
 	struct mhp__copy *copies;      /* of the fork under way */
+	bool fork_in_change;           /* it is a listener's */
 
 	pthread_mutex_t mutex;         /* the region mutex */
 	struct mhp_region region[MHP__REGIONS_MAX];
@@ -69,6 +84,7 @@ struct mhp_pool {
 	struct mhp__budget budget;
 	struct mhp__guard guard;
 	struct mhp__view view;
+	struct mhp__journal journal;
 	struct {                       /* why the last window did not come back */
 		uintptr_t start, end;
 		struct mhp_text why;
@@ -80,6 +96,29 @@ struct mhp_pool {
 	atomic_bool settler_runs, settler_stop;
 	atomic_bool forking;           /* nothing may, and nobody begins a change */
 };
+
+/* ---- companion.c ---- */
+
+/* The process that the companion is beside. In the companion. */
+int mhp__companion_program(void);
+
+/* ---- locks.c ---- */
+
+void mhp__pool_init_locks(struct mhp_pool *pool);
+/* The region mutex. Whoever held it may have been killed: then what was half done is brought to an
+ * end first. */
+void mhp__pool_lock(struct mhp_pool *pool);
+/* The same, for who brings it to an end. */
+void mhp__pool_lock_torn(struct mhp_pool *pool);
+/* The hotplug mutex. A change that was cut so is the last one of the pool (mhp_lock_lost()). */
+void mhp__pool_lock_hotplug(struct mhp_pool *pool);
+/* Was its holder killed? */
+void mhp__pool_look_hotplug(struct mhp_pool *pool);
+
+/* ---- recover.c ---- */
+
+/* For mhp_companion_next(). */
+void mhp__recover_all(void *fresh);
 
 /* ---- ops.c ---- */
 

@@ -50,7 +50,7 @@ static int
 create(struct mhp_pool *pool, const char *name, uint64_t size, struct mhp_region **ret_region,
        struct mhp_text *reterr)
 {
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	struct mhp_region *region = find_free(pool);
 	int err = MHP_ENOSPC;
 	if (region == NULL) {
@@ -95,14 +95,14 @@ mhp_region_destroy(struct mhp_region *region)
 	if (region == NULL)
 		return;
 	struct mhp_pool *pool = region->pool;
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	mhp__pins_forget(&pool->pins, region->base,
 			 region->base + (region->nr_pages << MHP__PAGE_SHIFT));
 	/* Bound: the engine holds a page for one batch of moves. */
 	while (region->nr_committed != 0 && mhp__frames_held(region, 0, region->top)) {
 		pthread_mutex_unlock(&pool->mutex);
 		mhp__linux_ops.pause(pool, 100000);
-		pthread_mutex_lock(&pool->mutex);
+		mhp__pool_lock(pool);
 	}
 	if (region->nr_committed != 0)
 		mhp__frames_give(region, 0, region->top);
@@ -145,7 +145,7 @@ mhp_region_pin(struct mhp_region *region, void *start, uint64_t size)
 	struct mhp_pool *pool = region->pool;
 	if (!inside(region, start, size))
 		return MHP_EINVAL;
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	int err = mhp__pins_add(&pool->pins, (uintptr_t)start, (uintptr_t)start + size);
 	pthread_mutex_unlock(&pool->mutex);
 	return err;
@@ -155,7 +155,7 @@ int
 mhp_region_unpin(struct mhp_region *region, void *start, uint64_t size)
 {
 	struct mhp_pool *pool = region->pool;
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	int err = mhp__pins_drop(&pool->pins, (uintptr_t)start, (uintptr_t)start + size);
 	pthread_mutex_unlock(&pool->mutex);
 	return err;

@@ -18,6 +18,7 @@
 #include <memplug/companion.h>
 
 #include "frames.h"
+#include "room.h"
 #include "settle.h"
 
 /* A run shorter than this is not worth its mapping. */
@@ -125,10 +126,13 @@ heal(struct mhp_region *region, uint64_t window)
 		mhp__frame_file(region->space, mhp__entry_pfn(region->entry[page]), &offset);
 	if (take_of_device(region, file, page, &pfn) != 0)
 		return;
+	struct mhp__journal *journal = &region->pool->journal;
+	*journal = (struct mhp__journal){ MHP__HEALING, region, page, MHP__HUGE_PAGES, pfn };
 	mhp__frames_split(region, page);
 	mhp__frames_split(region, page + MHP__HUGE_PAGES);
 	mhp__frames_give(region, page, MHP__HUGE_PAGES);
 	mhp__table_set(region, page, MHP__HUGE_PAGES, mhp__entry_make(pfn, MHP__HUGE_ORDER));
+	journal->step = MHP__STILL;
 }
 
 /* Map a run of frames at the pages' addresses; errno, or 0. */
@@ -197,6 +201,18 @@ note(struct mhp_pool *pool, uint64_t nr, uint64_t copied, uint64_t started_ns)
 		pool->stats.stall_max_ns = stall;
 }
 
+/* The copy is whole: it takes the window's place, or everything is as before. Once more is fine. */
+static bool
+finish_run(struct mhp_pool *pool, struct mhp_region *region, const struct run *run)
+{
+	bool mapped = map_run(region, run) == 0;
+	if (mapped)
+		mhp__table_mark(region, run->page, run->nr, MHP__ENTRY_SETTLED, true);
+	mhp__guard_wake(&pool->guard, mhp__page_address(region, run->page),
+			run->nr << MHP__PAGE_SHIFT, !mapped);
+	return mapped;
+}
+
 static void
 settle_run(struct mhp_pool *pool, struct mhp_region *region, const struct run *run)
 {
@@ -204,25 +220,28 @@ settle_run(struct mhp_pool *pool, struct mhp_region *region, const struct run *r
 	uint64_t size = run->nr << MHP__PAGE_SHIFT, now = mhp__linux_ops.now_ns(pool);
 	/* Where the block is leaving, its pages are about to get other numbers. */
 	if (mhp_frame_peek(pool->m, run->pfn).isolated ||
+	    mhp_frame_peek(pool->m, run->pfn + run->nr - 1).isolated ||
 	    mhp__pinned(&pool->pins, start, start + size) ||
 	    !mhp__budget_fits(&pool->budget, mhp__regions_mappings(pool), 2) ||
 	    mhp__view_plain(&pool->view, start, start + size, now, NULL) != 0)
+		return;
+	/* A file of memory takes more of it before the window gives up its own. */
+	if (run->file->sparse && mhp__room_check(mhp__companion_program(), size, 0, NULL) != 0)
 		return;
 	/* What the frames held before, and that they are there at all, costs nobody a wait. */
 	if (run->file->sparse)
 		madvise(mhp__frame_virt(region->space, run->pfn), size, MADV_REMOVE);
 	uint64_t started = mhp__linux_ops.now_ns(pool);
-	if (mhp__guard_protect(&pool->guard, start, size) != 0)
-		return;
-	uint64_t copied = copy_run(region, run);
-	if (mhp__test_no_protect)
-		mhp__linux_ops.pause(pool, 1000000); /* so that losses are sure */
-	int error = map_run(region, run);
-	mhp__guard_wake(&pool->guard, start, size, error != 0);
-	if (error != 0)
-		return;
-	note(pool, run->nr, copied, started);
-	mhp__table_mark(region, run->page, run->nr, MHP__ENTRY_SETTLED, true);
+	pool->journal = (struct mhp__journal){ MHP__COPYING, region, run->page, run->nr, run->pfn };
+	if (mhp__guard_protect(&pool->guard, start, size) == 0) {
+		uint64_t copied = copy_run(region, run);
+		if (mhp__test_no_protect)
+			mhp__linux_ops.pause(pool, 1000000); /* so that losses are sure */
+		pool->journal.step = MHP__MAPPING;
+		if (finish_run(pool, region, run))
+			note(pool, run->nr, copied, started);
+	}
+	pool->journal.step = MHP__STILL;
 }
 
 void
@@ -255,6 +274,15 @@ fill(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page, uint
 	}
 }
 
+/* There is a hole, in part full perhaps. */
+static void
+finish_fill(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t nr)
+{
+	fill(pool, region, page, page + nr);
+	mhp__guard_filled(&pool->guard);
+	mhp__table_mark(region, page, nr, MHP__ENTRY_SETTLED, false);
+}
+
 static int
 unsettle_pages(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t nr,
 	       struct mhp_text *reterr)
@@ -267,15 +295,19 @@ unsettle_pages(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, 
 				  reterr);
 	if (err != 0)
 		return err;
+	err = mhp__room_check(mhp__companion_program(), size, 0, reterr);
+	if (err != 0)
+		return err;
 	uint64_t started = mhp__linux_ops.now_ns(pool);
+	pool->journal = (struct mhp__journal){ MHP__FILLING, region, page, nr, 0 };
 	int error = mhp__guard_hole(&pool->guard, start, size);
-	if (error != 0)
-		return mhp__say(reterr, mhp__errno(error), "no mapping: %s", strerror(error));
-	fill(pool, region, page, page + nr);
-	mhp__guard_filled(&pool->guard);
-	note(pool, nr, nr, started);
-	mhp__table_mark(region, page, nr, MHP__ENTRY_SETTLED, false);
-	return 0;
+	if (error == 0) {
+		finish_fill(pool, region, page, nr);
+		note(pool, nr, nr, started);
+	}
+	pool->journal.step = MHP__STILL;
+	return error == 0 ? 0 : mhp__say(reterr, mhp__errno(error), "no mapping: %s",
+					 strerror(error));
 }
 
 int
@@ -292,6 +324,63 @@ mhp__unsettle_window(struct mhp_pool *pool, struct mhp_region *region, uint64_t 
 	return err;
 }
 
+/* ---- what a mover that was killed left ---- */
+
+static void
+finish_settle(struct mhp_pool *pool, const struct mhp__journal *left)
+{
+	struct run run = { .page = left->page, .nr = left->nr };
+	run.pfn = mhp__entry_pfn(left->region->entry[left->page]);
+	run.file = mhp__frame_file(left->region->space, run.pfn, &run.offset);
+	(void)finish_run(pool, left->region, &run);
+}
+
+static void
+finish_unsettle(struct mhp_pool *pool, const struct mhp__journal *left)
+{
+	uintptr_t start = mhp__page_address(left->region, left->page);
+	uint64_t size = left->nr << MHP__PAGE_SHIFT;
+	if (mhp__guard_is_hole(&pool->guard, start))
+		finish_fill(pool, left->region, left->page, left->nr);
+	mhp__guard_filled(&pool->guard);
+	mhp__guard_reopen(&pool->guard, start, size);
+	mhp__guard_close(&pool->guard);
+}
+
+/* What of the old frames is still the window's goes back. */
+static void
+finish_heal(const struct mhp__journal *left)
+{
+	struct mhp_region *region = left->region;
+	for (uint64_t i = 0; i < left->nr; i++) {
+		uint64_t pfn = mhp__entry_pfn(region->entry[left->page + i]);
+		struct mhp_frame frame = mhp_frame_peek(region->m, pfn);
+		if (pfn != left->pfn + i && frame.state == MHP_FRAME_USED &&
+		    frame.owner == region->owner &&
+		    frame.cookie == mhp__page_address(region, left->page + i))
+			(void)mhp_page_free(region->m, pfn);
+	}
+	mhp__table_set(region, left->page, left->nr, mhp__entry_make(left->pfn, MHP__HUGE_ORDER));
+}
+
+void
+mhp__settle_finish(struct mhp_pool *pool)
+{
+	struct mhp__journal left = pool->journal;
+	if (left.step == MHP__STILL)
+		return;
+	uintptr_t start = mhp__page_address(left.region, left.page);
+	if (left.step == MHP__COPYING)
+		mhp__guard_wake(&pool->guard, start, left.nr << MHP__PAGE_SHIFT, true);
+	else if (left.step == MHP__MAPPING)
+		finish_settle(pool, &left);
+	else if (left.step == MHP__HEALING)
+		finish_heal(&left);
+	else
+		finish_unsettle(pool, &left);
+	pool->journal.step = MHP__STILL;
+}
+
 /* Call fn for every window of every region, letting others in between; stop says when to end. */
 static void
 each_window(struct mhp_pool *pool, void (*fn)(struct mhp_pool *pool, struct mhp_region *region,
@@ -300,7 +389,7 @@ each_window(struct mhp_pool *pool, void (*fn)(struct mhp_pool *pool, struct mhp_
 	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++) {
 		struct mhp_region *region = &pool->region[i];
 		for (uint64_t window = 0;; window++) {
-			pthread_mutex_lock(&pool->mutex);
+			mhp__pool_lock(pool);
 			bool more = region->live && !region->over &&
 				    window * MHP__HUGE_PAGES < region->top &&
 				    (settling ? !pool->forking : region->nr_settled != 0);
@@ -324,7 +413,7 @@ mhp__unsettle_all(void *arg)
 {
 	struct mhp_pool *pool = arg;
 	each_window(pool, unsettle, false);
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	mhp__guard_close(&pool->guard);
 	pthread_mutex_unlock(&pool->mutex);
 	return 0;
@@ -341,6 +430,15 @@ settler(void *arg)
 		mhp__linux_ops.pause(pool, LOOK_AGAIN_NS);
 	}
 	atomic_store(&pool->settler_runs, false);
+}
+
+int
+mhp__settler_restart(struct mhp_pool *pool)
+{
+	atomic_store(&pool->settler_runs, false);
+	atomic_store(&pool->settle_wanted, true);
+	int err = pool->guard.hole_fd >= 0 ? mhp__guard_listen(&pool->guard) : 0;
+	return err != 0 ? err : mhp__settler_start(pool);
 }
 
 int

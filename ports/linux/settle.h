@@ -16,7 +16,11 @@ MHP_MUST_CHECK int mhp__unsettle_window(struct mhp_pool *pool, struct mhp_region
 					uint64_t window, struct mhp_text *reterr);
 /* Everything comes back: before a fork. Takes the region mutex. arg is the pool. */
 int mhp__unsettle_all(void *arg);
+/* Bring to an end what a companion that was killed left half done. In the next one. */
+void mhp__settle_finish(struct mhp_pool *pool);
 /* Start the settler, which looks again and again for what may go. arg is the pool. */
 int mhp__settler_start(void *arg);
+/* In a companion that comes after the one in which it ran. */
+MHP_MUST_CHECK int mhp__settler_restart(struct mhp_pool *pool);
 
 #endif

@@ -112,7 +112,7 @@ mhp_pool_set_spread(struct mhp_pool *pool, const struct mhp_spread *spread,
 	int err = check(pool, spread, reterr);
 	if (err != 0)
 		return err;
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	pool->spread = *spread;
 	pthread_mutex_unlock(&pool->mutex);
 	return 0;
@@ -121,7 +121,7 @@ mhp_pool_set_spread(struct mhp_pool *pool, const struct mhp_spread *spread,
 void
 mhp_pool_get_spread(struct mhp_pool *pool, struct mhp_spread *ret_spread)
 {
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	*ret_spread = pool->spread;
 	pthread_mutex_unlock(&pool->mutex);
 }
@@ -134,7 +134,7 @@ mhp_region_set_spread(struct mhp_region *region, const struct mhp_spread *spread
 	int err = spread != NULL ? check(pool, spread, reterr) : 0;
 	if (err != 0)
 		return err;
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	if (spread != NULL)
 		region->own_spread = *spread;
 	region->spread = spread != NULL ? &region->own_spread : &pool->spread;
@@ -146,7 +146,7 @@ bool
 mhp_region_wants(struct mhp_region *region, struct mhp_backing *ret_backing)
 {
 	struct mhp_pool *pool = region->pool;
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	struct mhp_spread spread = *region->spread;
 	uint64_t order = atomic_load(&pool->space.order);
 	pthread_mutex_unlock(&pool->mutex);

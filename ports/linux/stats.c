@@ -10,7 +10,7 @@
 void
 mhp_pool_get_stats(struct mhp_pool *pool, struct mhp_pool_stats *ret_stats)
 {
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	struct mhp_pool_stats stats = pool->stats;
 	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++) {
 		if (!pool->region[i].live)

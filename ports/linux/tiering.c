@@ -125,7 +125,7 @@ add_heat(const struct mhp_region *region, struct mhp_tiering_stats *stats)
 void
 mhp_pool_get_tiering_stats(struct mhp_pool *pool, struct mhp_tiering_stats *ret_stats)
 {
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	struct mhp_tiering_stats stats = pool->tiering.stats;
 	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++)
 		if (pool->region[i].live && pool->region[i].heat != NULL)

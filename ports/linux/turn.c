@@ -163,7 +163,7 @@ static void
 forget(struct turn *turn)
 {
 	for (unsigned i = 0; i < turn->nr; i++) {
-		pthread_mutex_lock(&turn->pool->mutex);
+		mhp__pool_lock(turn->pool);
 		if (is_same(turn, i))
 			(void)mhp__sample_forget(&turn->look[i]);
 		pthread_mutex_unlock(&turn->pool->mutex);
@@ -192,7 +192,7 @@ look(struct turn *turn)
 {
 	struct mhp_pool *pool = turn->pool;
 	struct mhp__tiering *tiering = &pool->tiering;
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	turn->nr = 0;
 	take_windows(turn, &tiering->near, true, MHP__TIER_WINDOWS / 2);
 	take_windows(turn, &tiering->far, false, MHP__TIER_WINDOWS / 2);
@@ -200,7 +200,7 @@ look(struct turn *turn)
 	forget(turn);
 	mhp__linux_ops.pause(pool, tiering->wait_ns);
 	mhp__sample_see(turn->look, turn->nr);
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	note(turn);
 	if (turn->nr != 0)
 		tiering->wait_ns = mhp__tier_wait(turn->window, turn->nr, tiering->wait_ns);
@@ -253,7 +253,7 @@ move_window(struct turn *turn, const struct mhp__tier_move *move, struct outcome
 	const struct seen *seen = &turn->seen[move->window];
 	uint64_t moved = 0, started = cpu_ns();
 	int err = MHP_EAGAIN;
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	if (is_same(turn, move->window)) {
 		err = mhp__window_move(pool, seen->region, seen->window, move->node, &moved,
 				       &outcome->why);
@@ -334,7 +334,7 @@ take_turn(struct turn *turn)
 					     due_pages(tiering, mhp__linux_ops.now_ns(pool)),
 					     turn->move);
 	cpu = cpu_ns() - cpu;
-	pthread_mutex_lock(&pool->mutex);
+	mhp__pool_lock(pool);
 	tiering->stats.look_cpu_ns += cpu;
 	pthread_mutex_unlock(&pool->mutex);
 	move_all(turn, nr_moves);

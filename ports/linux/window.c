@@ -233,7 +233,7 @@ move_range(void *arg)
 	while (range->window < range->end && err == 0) {
 		while (atomic_load(&pool->forking)) /* a fork goes first */
 			mhp__linux_ops.pause(pool, FORK_NS);
-		pthread_mutex_lock(&pool->mutex);
+		mhp__pool_lock(pool);
 		if (range->window * MHP__HUGE_PAGES < range->region->top)
 			err = mhp__window_move(pool, range->region, range->window, range->node,
 					       &range->moved, &range->why);

@@ -116,7 +116,6 @@ CALL(22, ftruncate64, ENOSPC, false)
 CALL(23, memfd_create, EMFILE, false)
 CALL(24, flock, ENOLCK, true)
 CALL(25, nanosleep, 0, true)
-CALL(27, madvise, EAGAIN, false)
 CALL(28, clone, EAGAIN, false)
 CALL(29, getrlimit64, EIO, false)
 CALL(30, setrlimit64, EPERM, false)
@@ -147,6 +146,7 @@ error_of(long number)
 	case SYS_userfaultfd: case SYS_pidfd_open: case SYS_close_range: return EMFILE;
 	case SYS_kcmp: case SYS_membarrier: case SYS_rseq: return EPERM;
 	case SYS_mbind: return EIO;
+	case SYS_madvise: return EAGAIN;
 	default: return 0;
 	}
 }

@@ -30,7 +30,7 @@ import threading
 
 NAMES = [None, "open", "open64", "read", "ioctl", "poll", "socket", "bind", "listen", "accept4", "connect",
          "send", "recv", "getsockopt", "setsockopt", "unlink", "mkdir", "renameat2", "fstat64", "stat64",
-         "lstat64", "fstatfs64", "ftruncate64", "memfd_create", "flock", "nanosleep", None, "madvise",
+         "lstat64", "fstatfs64", "ftruncate64", "memfd_create", "flock", "nanosleep", None, None,
          "clone", "getrlimit64", "setrlimit64", "access", "readlink", "setsid", "sched_getaffinity"]
 HEAD = struct.Struct("7I")
 CALLS_MAX = 65536

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -326,6 +327,71 @@ memory_goes_back_to_the_pool__calloc__is_zeros(void)
 		CHECK(piece[i][0] == 0xff && piece[i][BYTES - 1] == 0xff);
 }
 
+/* ---- on a device ---- */
+
+/* 8 MiB of data that lie there; NULL: this machine cannot do that. */
+static unsigned char *
+fill_device(void)
+{
+	const char *command = getenv("HEAP_TEST_SETTLED");
+	unsigned long long settled = 0, before = 1;
+	unsigned char *memory;
+	CHECK(posix_memalign((void **)&memory, 2 * MIB, 8 * MIB) == 0);
+	memset(memory, 7, 8 * MIB);
+	for (int i = 0; command != NULL && settled < 8 * MIB; i++) {
+		FILE *pipe = popen(command, "r");
+		CHECK(pipe != NULL && fscanf(pipe, "%llu", &settled) == 1 && pclose(pipe) == 0);
+		if (i >= 20 && settled == 0 && before == 0)
+			return NULL;
+		before = settled;
+		CHECK(i < 600);
+		usleep(50000);
+	}
+	return memory;
+}
+
+/* R54: zeros, as in ordinary memory; the rest of the window stays. */
+static void
+device_memory_is_given_up__reads_as_zeros(void)
+{
+	unsigned char *memory = fill_device();
+	if (memory == NULL)
+		return;
+	CHECK(madvise(memory + MIB, MIB, MADV_DONTNEED) == 0);
+	CHECK(madvise(memory + 3 * MIB, 4096, MADV_FREE) == 0);
+	for (size_t i = 0; i < 8 * MIB; i += 4096)
+		CHECK(memory[i] == 7 || (i >= MIB && i < 2 * MIB) || i == 3 * MIB);
+	for (size_t i = MIB; i < 2 * MIB; i += 512)
+		CHECK(memory[i] == 0);
+	memset(memory, 8, 8 * MIB);
+	CHECK(fork_and_wait() == 0 && memory[MIB] == 8 && memory[8 * MIB - 1] == 8);
+}
+
+/* R58: what lies there must come back for a fork. */
+static void
+device_memory__fork_without_room__fails_with_enomem(void)
+{
+	struct rlimit before, low;
+	unsigned char *memory = fill_device();
+	char line[256];
+	FILE *status = fopen("/proc/self/status", "r");
+	CHECK(getrlimit(RLIMIT_DATA, &before) == 0 && status != NULL);
+	low = before;
+	while (fgets(line, sizeof(line), status) != NULL)
+		if (strncmp(line, "VmData:", 7) == 0)
+			low.rlim_cur = strtoull(line + 7, NULL, 10) * 1024 + MIB;
+	fclose(status);
+	if (memory == NULL || getenv("HEAP_TEST_SETTLED") == NULL)
+		return;
+	CHECK(setrlimit(RLIMIT_DATA, &low) == 0);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(0);
+	CHECK(pid == -1 && errno == ENOMEM);
+	CHECK(setrlimit(RLIMIT_DATA, &before) == 0);
+	CHECK(fork_and_wait() == 0 && memory[5 * MIB] == 7);
+}
+
 /* ---- with --mmap (R66) ---- */
 
 /* What is committed in our own pool, or 0 where nobody says how to ask. */
@@ -465,6 +531,8 @@ static const struct {
 	void (*fn)(void);
 } cases[] = {
 #define CASE(fn) { #fn, fn }
+	CASE(device_memory__fork_without_room__fails_with_enomem),
+	CASE(device_memory_is_given_up__reads_as_zeros),
 	CASE(library__is_loaded_deepbind__frees_what_others_allocate),
 	CASE(file_is_locked__fork__has_one_holder),
 	CASE(large_array__grows__stays_in_place),

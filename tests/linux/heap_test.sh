@@ -30,10 +30,12 @@ in_pool() {
 	command="LD_PRELOAD= '$memplug' -p heap-$$"
 	export HEAP_TEST_LEAVE="$command add 64M >/dev/null && $command remove 0-3 >/dev/null"
 	export HEAP_TEST_COMMITTED="$command get committed_bytes"
+	export HEAP_TEST_SETTLED="$command get settled_bytes"
 	for name in "$@"; do
 		case $name in
 		mmap__pool_is_full*) set -- --mmap --max 256M ;;
 		mmap__*) set -- --mmap ;;
+		device_*) set -- --backing memfd ;;
 		large_array__*) set -- --huge large ;;
 		*) set -- ;;
 		esac

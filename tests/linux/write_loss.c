@@ -10,13 +10,16 @@
  *
  * Negative control (--control): the protection is left out (mhp__test_no_protect in the port); then
  * the checker must find losses, else it could not find any. --unit 4k, 64k, 2m is the size of what
- * is contiguous at first; --units N how many of them must have moved, within --seconds.
+ * is contiguous at first; --units N how many of them must have moved, within --seconds; --kill
+ * kills the companion all the time meanwhile.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <memplug/companion.h>
 #include <memplug/linux.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +48,7 @@ static uint64_t nr_units, unit_bytes = PAGE;
 static _Atomic bool stop;
 static _Atomic uint64_t *published[WRITERS]; /* what each writer has surely written, by page */
 static uint64_t *kernel_wrote;
-static _Atomic uint64_t added[ADDERS], stale;
+static _Atomic uint64_t added[ADDERS], stale, kills;
 
 static uint64_t nr_pages;
 
@@ -170,12 +173,30 @@ let_them_write(void)
 	} while (now < before + ADDS_BETWEEN);
 }
 
+/* Kill the companion at any moment of its work (R37). */
+static void *
+kill_loop(void *arg)
+{
+	uint64_t seed = 31337;
+	(void)arg;
+	while (!atomic_load(&stop)) {
+		struct timespec pause = { 0, (long)(next_random(&seed) % 40000000) };
+		nanosleep(&pause, NULL);
+		int pid = mhp_companion_pid();
+		if (pid != 0 && kill(pid, SIGKILL) == 0)
+			atomic_fetch_add(&kills, 1);
+	}
+	return NULL;
+}
+
 /* Empty some blocks into the others. */
 static int
 empty(struct mhp *m, uint32_t first, uint32_t count)
 {
 	struct mhp_blocks set = { first, count };
 	int err = mhp_offline(m, &set, 1, NULL, NULL);
+	if (err == MHP_EIO && atomic_load(&kills) != 0)
+		return 0; /* nothing has changed; next time */
 	if (err == 0)
 		err = mhp_online(m, set, MHP_ZONE_MOVABLE, NULL);
 	if (err != 0)
@@ -251,7 +272,7 @@ struct options {
 	uint64_t units_wanted;
 	int seconds;
 	const char *backing;
-	bool control, loud;
+	bool control, loud, kill;
 };
 
 static struct options
@@ -262,6 +283,8 @@ parse(int argc, char **argv)
 		const char *value = i + 1 < argc ? argv[i + 1] : "";
 		if (strcmp(argv[i], "--control") == 0)
 			options.control = true;
+		else if (strcmp(argv[i], "--kill") == 0)
+			options.kill = true;
 		else if (strcmp(argv[i], "--loud") == 0)
 			options.loud = true;
 		else if (strcmp(argv[i], "--unit") == 0)
@@ -318,7 +341,7 @@ set_up(const struct options *options, struct mhp_pool **ret_pool)
 static int
 run(const struct options *options, struct mhp_pool *pool)
 {
-	pthread_t thread[WRITERS + ADDERS + 2];
+	pthread_t thread[WRITERS + ADDERS + 3];
 	unsigned n = 0;
 	for (unsigned w = 0; w < WRITERS; w++)
 		pthread_create(&thread[n++], NULL, write_loop, (void *)(uintptr_t)w);
@@ -326,6 +349,8 @@ run(const struct options *options, struct mhp_pool *pool)
 		pthread_create(&thread[n++], NULL, add_loop, (void *)(uintptr_t)a);
 	pthread_create(&thread[n++], NULL, kernel_loop, NULL);
 	pthread_create(&thread[n++], NULL, read_loop, NULL);
+	if (options->kill)
+		pthread_create(&thread[n++], NULL, kill_loop, NULL);
 	uint64_t pages = options->units_wanted * (unit_bytes / PAGE);
 	/* So that much moves while all the others keep the CPUs busy; if not, it takes longer. */
 	setpriority(PRIO_PROCESS, 0, -20);
@@ -357,12 +382,13 @@ main(int argc, char **argv)
 	if (!good || options.loud)
 		fprintf(stderr,
 			"write_loss: %llu units of %llu KiB moved in %llu batches, %llu lost, "
-			"%llu stale, %llu atomic adds; writers waited %.0f us at most, %.0f us on "
-			"average\n",
+			"%llu stale, %llu atomic adds, %llu kills; writers waited %.0f us at most, "
+			"%.0f us on average\n",
 			(unsigned long long)(stats.moved_pages / (unit_bytes / PAGE)),
 			(unsigned long long)(unit_bytes >> 10),
 			(unsigned long long)stats.move_batches, (unsigned long long)lost,
 			(unsigned long long)stale, (unsigned long long)(added[0] + added[1]),
+			(unsigned long long)kills,
 			(double)stats.stall_max_ns / 1e3,
 			(double)stats.stall_sum_ns / 1e3 /
 				(double)(stats.move_batches ? stats.move_batches : 1));

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * advise.c - libc's madvise, for memory of the heap that may lie on a device.
+ *
+ * There the memory is shared with the device, and what MADV_DONTNEED drops is the mapping, not the
+ * data; MADV_FREE is refused. In ordinary memory both give it up: it reads as zeros (with MADV_FREE
+ * now or later). So what a program gives up inside of the heap goes back to ordinary memory, empty.
+ * Our own library, jemalloc in it, does not come here (__wrap_...).
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "heap.h"
+
+#define PAGE_MASK UINT64_C(4095)
+
+int __wrap_madvise(void *start, size_t size, int advice);
+__attribute__((visibility("default"))) int mhp__madvise(void *start, size_t size,
+							int advice) __asm__("madvise");
+
+int
+__wrap_madvise(void *start, size_t size, int advice)
+{
+	return (int)syscall(SYS_madvise, start, size, advice);
+}
+
+/* Is all of it the heap's? What is partly so is not one piece of anybody's memory. */
+static bool
+in_heap(uintptr_t start, uintptr_t size)
+{
+	return start >= mhp__heap.start && start < mhp__heap.end && size <= mhp__heap.end - start;
+}
+
+int
+mhp__madvise(void *start, size_t size, int advice)
+{
+	uintptr_t at = (uintptr_t)start, pages = (size + PAGE_MASK) & ~PAGE_MASK;
+	bool gives_up = advice == MADV_DONTNEED || advice == MADV_FREE;
+	if (!gives_up || size == 0 || (at & PAGE_MASK) != 0 || !in_heap(at, pages) ||
+	    (advice == MADV_FREE && __wrap_madvise(start, size, advice) == 0))
+		return __wrap_madvise(start, size, advice);
+	int err = mhp_region_purge(mhp__heap.region, start, pages);
+	if (err == MHP_EINVAL) /* not all of it is memory */
+		return __wrap_madvise(start, size, advice);
+	errno = err == 0 ? errno : EINVAL; /* as for memory that is locked */
+	return err == 0 ? 0 : -1;
+}
