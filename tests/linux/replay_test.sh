@@ -124,7 +124,8 @@ for i in where(event="add", memmap="self"):
     changed(i, nr_vmemmap_pages=events[i]["nr_vmemmap_pages"] + 1)
 for i in where(event="offline"):
     changed(i, zone={"Movable": "Normal", "Normal": "Movable"}[events[i]["zone"]])
-    changed(i, block=(events[i]["block"] + 1) % 47)
+    # That one may be online as well: then it is a later event that cannot be.
+    changed(i, "line ", block=(events[i]["block"] + 1) % 47)
 for i in where(event="online-failed", cause="state"):
     changed(i, error=events[i]["error"] - 1)
     changed(i, cause="policy")
