@@ -27,6 +27,8 @@ static const struct {
 	"  --backing KIND     ram, memfd, hugetlb:2M, dax:DEVICE or file:PATH, with\n"
 	"                     ,node=N and ,rank=N if wanted; ram\n"
 	"  --grow none        not at all: the program gets an error when memory is full\n"
+	"  --follow[=DIR]     shrink and grow with the memory limit of the cgroup; blocks\n"
+	"                     of 16M then. DIR is where the cgroups are: /sys/fs/cgroup\n"
 	"  --mmap[=SIZE]      pieces of SIZE and more that the program maps itself are in\n"
 	"                     the pool, too; 256K\n"
 	"  --children none    what the program starts has no pool; by default it has one\n"

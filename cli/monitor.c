@@ -94,6 +94,17 @@ print_times(struct json_object *line)
 }
 
 static void
+print_follow(const struct pool *pool, struct json_object *line)
+{
+	uint64_t limit_pages = cli_number(line, "limit_pages");
+	if (limit_pages >= UINT64_MAX / pool->page_bytes)
+		printf(" there is no limit any more;");
+	else
+		printf(" the limit is %s;", cli_size(limit_pages * pool->page_bytes));
+	printf(" safe to lower to %s", cli_size(cli_number(line, "pages") * pool->page_bytes));
+}
+
+static void
 print_event(const struct pool *pool, struct json_object *line)
 {
 	const char *event = cli_string(line, "event"), *action = cli_string(line, "action");
@@ -114,6 +125,8 @@ print_event(const struct pool *pool, struct json_object *line)
 	if (strcmp(event, "tier") == 0)
 		printf(" %s to node %u, %s", cli_size(cli_number(line, "pages") * pool->page_bytes),
 		       (unsigned)cli_number(line, "node"), cli_string(line, "reason"));
+	if (strcmp(event, "follow") == 0)
+		print_follow(pool, line);
 	if (strcmp(event, "announce") == 0)
 		printf(", %s", action);
 	if (strstr(event, "page") != NULL)

@@ -190,6 +190,16 @@ print_memory(const struct state *state)
 }
 
 static void
+print_followed(const struct state *state)
+{
+	uint64_t limit = cli_number(state->info, "limit_bytes");
+	uint64_t safe = cli_number(state->info, "safe_bytes");
+	if (safe != 0)
+		printf("limit    %s of its cgroup; safe to lower to %s\n",
+		       limit != 0 ? cli_size(limit) : "none", cli_size(safe));
+}
+
+static void
 print_leaving(const struct state *state)
 {
 	uint64_t first = cli_number(state->progress, "first");
@@ -245,6 +255,7 @@ cli_status(struct cli *cli)
 	if (answers) {
 		state.progress = cli_ask_word(&pool, "progress", CLI_LOOK_MS);
 		print_memory(&state);
+		print_followed(&state);
 		print_leaving(&state);
 		print_worries(&state);
 	} else {

@@ -18,6 +18,10 @@
 
 /* Smaller mappings of the program stay outside of the pool; V8 maps its heap in pieces of this. */
 #define MMAP_LEAST "256K"
+/* What follows a limit is small enough to come and go, and freed memory is not kept. */
+#define FOLLOW_BLOCK "16M"
+#define FOLLOW_CONF "dirty_decay_ms:0,muzzy_decay_ms:0"
+#define CGROUPS "/sys/fs/cgroup"
 
 static void
 set_preload(const char *library)
@@ -87,6 +91,26 @@ take_flag(const struct cli *cli, const struct flag *flag, const char *word)
 	return true;
 }
 
+/* --follow, or --follow=DIR, where the cgroups are. */
+static void
+take_follow(const char *word)
+{
+	const char *conf = getenv("MALLOC_CONF");
+	char all[1024] = FOLLOW_CONF;
+	setenv("MEMPLUG_FOLLOW", word[sizeof("--follow") - 1] == '='
+				       ? word + sizeof("--follow") : CGROUPS, 1);
+	setenv("MEMPLUG_BLOCK_SIZE", FOLLOW_BLOCK, 0);
+	if (conf != NULL && *conf != 0)
+		snprintf(all, sizeof(all), FOLLOW_CONF ",%s", conf);
+	setenv("MALLOC_CONF", all, 1);
+}
+
+static bool
+is_follow(const char *word)
+{
+	return strcmp(word, "--follow") == 0 || strncmp(word, "--follow=", sizeof("--follow")) == 0;
+}
+
 /* The setting that a word sets, --boot or --boot=64M; *ret_value: what is behind the =, or NULL. */
 static const struct setting *
 find_setting(const char *word, const char **ret_value)
@@ -111,6 +135,10 @@ take_options(const struct cli *cli)
 		if (flag != NULL) {
 			if (!take_flag(cli, flag, word))
 				return -1;
+			continue;
+		}
+		if (is_follow(word)) {
+			take_follow(word);
 			continue;
 		}
 		const struct setting *setting = find_setting(word, &value);

@@ -269,6 +269,42 @@ store_max(const struct mhp__subject *subject, const char *value, struct mhp_text
 	return 0;
 }
 
+/* ---- following the limits of the cgroup ---- */
+
+static int
+show_follow(const struct mhp__subject *subject, char *text, size_t size)
+{
+	(void)subject;
+	return show_word(text, size, mhp__followed().on ? "on" : "off");
+}
+
+static int
+store_follow(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
+{
+	int on = mhp__word_switch(value);
+	(void)subject;
+	if (on < 0)
+		return MHP_EINVAL;
+	if (mhp__control.opts.set_follow != NULL)
+		return mhp__control.opts.set_follow(on != 0);
+	snprintf(reterr->text, sizeof(reterr->text), "the heap of this program does not grow");
+	return MHP_EOPNOTSUPP;
+}
+
+static int
+show_safe(const struct mhp__subject *subject, char *text, size_t size)
+{
+	(void)subject;
+	return show_number(text, size, mhp__followed().safe_bytes);
+}
+
+static int
+show_limit(const struct mhp__subject *subject, char *text, size_t size)
+{
+	(void)subject;
+	return show_number(text, size, mhp__followed().limit_bytes);
+}
+
 static int
 show_userfaultfd(const struct mhp__subject *subject, char *text, size_t size)
 {
@@ -313,6 +349,9 @@ const struct mhp__attr mhp__pool_attrs[] = {
 	{ "max_bytes", POOL, 0644, show_max, store_max, 0 },
 	{ "placement", POOL, 0644, mhp__show_placement, mhp__store_placement, 0 },
 	{ "tiering", POOL, 0644, mhp__show_tiering, mhp__store_tiering, 0 },
+	{ "follow", POOL, 0644, show_follow, store_follow, 0 },
+	{ "limit_bytes", POOL, 0444, show_limit, NULL, 0 },
+	{ "safe_bytes", POOL, 0444, show_safe, NULL, 0 },
 	{ "userfaultfd", POOL, 0444, show_userfaultfd, NULL, 0 },
 	{ "pool_name", POOL, 0444, show_name, NULL, 0 },
 	{ "pool_pid", POOL, 0444, show_pid, NULL, 0 },

@@ -19,7 +19,8 @@
 	 KIND(MHP_EV_MOVE_FAILED))
 #define KINDS_ZONE (KIND(MHP_EV_ONLINE) | KIND(MHP_EV_OFFLINE) | KIND(MHP_EV_COMPACT))
 #define KINDS_BLOCKS                                                                               \
-	(~(KIND(MHP_EV_COMPACT) | KIND(MHP_EV_POLICY) | KIND(MHP_EV_LIMIT) | KIND(MHP_EV_TIER)))
+	(~(KIND(MHP_EV_COMPACT) | KIND(MHP_EV_POLICY) | KIND(MHP_EV_LIMIT) |                        \
+	   KIND(MHP_EV_TIER) | KIND(MHP_EV_FOLLOW)))
 
 const char *const mhp__event_places[3] = { "self", "node", "external" };
 
@@ -154,6 +155,10 @@ mhp__event_line(struct mhp__out *out, const struct mhp__record *record)
 		mhp__out(out, ",\"error\":%d", event->error);
 		mhp__out_string(out, ",", "reason", record->text);
 	}
+	if (event->kind == MHP_EV_FOLLOW)
+		mhp__out(out, ",\"limit_pages\":%" PRIu64, event->pfn);
+	if (event->kind == MHP_EV_ANNOUNCE)
+		mhp__announced_members(out, record->text);
 	if (event->kind == MHP_EV_POLICY && record->has_policy) {
 		mhp__out(out, ",");
 		mhp__event_policy(out, &record->policy, record->memmap_switch);

@@ -124,11 +124,25 @@ mhp__usage(uint64_t *used_bytes, uint64_t *free_bytes)
 	}
 }
 
+struct mhp_followed
+mhp__followed(void)
+{
+	struct mhp_followed now = { 0 };
+	if (mhp__control.opts.get_followed != NULL)
+		mhp__control.opts.get_followed(&now);
+	if (!now.on)
+		return (struct mhp_followed){ 0 };
+	if (now.limit_bytes == UINT64_MAX)
+		now.limit_bytes = 0;
+	return now;
+}
+
 void
 mhp__request_info(struct mhp__out *out, const struct mhp__fields *fields)
 {
 	const struct mhp__control *control = &mhp__control;
 	struct mhp_stats stats;
+	struct mhp_followed followed = mhp__followed();
 	uint64_t used_bytes, free_bytes;
 	(void)fields;
 
@@ -138,11 +152,14 @@ mhp__request_info(struct mhp__out *out, const struct mhp__fields *fields)
 	mhp__out_string(out, ",", "name", control->name);
 	mhp__out(out, ",\"block_size_bytes\":%llu,\"blocks\":%u,\"blocks_online\":%u,"
 		 "\"max_bytes\":%llu,\"used_bytes\":%llu,\"free_bytes\":%llu,"
-		 "\"metadata_bytes\":%llu,\"bad_pages\":%u}\n",
+		 "\"metadata_bytes\":%llu,\"bad_pages\":%u,\"limit_bytes\":%llu,"
+		 "\"safe_bytes\":%llu}\n",
 		 (unsigned long long)mhp__block_bytes(), stats.blocks_present, stats.blocks_online,
 		 (unsigned long long)(control->opts.get_max != NULL ? control->opts.get_max() : 0),
 		 (unsigned long long)used_bytes, (unsigned long long)free_bytes,
-		 (unsigned long long)stats.metadata_bytes, stats.bad_pages);
+		 (unsigned long long)stats.metadata_bytes, stats.bad_pages,
+		 (unsigned long long)followed.limit_bytes,
+		 (unsigned long long)followed.safe_bytes);
 }
 
 static void

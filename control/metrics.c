@@ -302,6 +302,7 @@ mhp__request_metrics(struct mhp__out *out, const struct mhp__fields *fields)
 {
 	struct mhp *m = mhp__control.m;
 	struct mhp_progress progress = mhp_progress(m);
+	struct mhp_followed followed = mhp__followed();
 	uint64_t used_bytes, free_bytes;
 	(void)fields;
 
@@ -315,6 +316,8 @@ mhp__request_metrics(struct mhp__out *out, const struct mhp__fields *fields)
 	mhp__out(out, "\"used_bytes\":%" PRIu64 ",\"free_bytes\":%" PRIu64 ",\"max_bytes\":%" PRIu64
 		 ",", used_bytes, free_bytes,
 		 mhp__control.opts.get_max != NULL ? mhp__control.opts.get_max() : 0);
+	mhp__out(out, "\"limit_bytes\":%" PRIu64 ",\"safe_bytes\":%" PRIu64 ",",
+		 followed.limit_bytes, followed.safe_bytes);
 	out_events(out);
 	out_blocks(out, mhp_get_geometry(m)->nr_nodes);
 	out_port(out);

@@ -98,6 +98,9 @@ mhp__request_fn mhp__request_info, mhp__request_list, mhp__request_ranges, mhp__
 /* What is used and free of all online blocks (look.c). */
 void mhp__usage(uint64_t *used_bytes, uint64_t *free_bytes);
 
+/* The limits that the pool follows (look.c); a limit of 0: there is none, or it is not followed. */
+struct mhp_followed mhp__followed(void);
+
 /* Carry out a line. */
 void mhp__request(struct mhp__out *out, char *line);
 /* Nobody waits. */

@@ -31,16 +31,19 @@ mhp_block_announce(struct mhp *m, uint32_t block, uint32_t action)
 	return err;
 }
 
-int
-mhp_limit_announce(struct mhp *m, uint64_t max_bytes)
+/* An event about no block. */
+static int
+announce_bytes(struct mhp *m, enum mhp_event_kind kind, uint64_t bytes, uint64_t other_bytes)
 {
 	struct mhp_event event;
 	int err = mhp__hotplug_lock(m);
 
 	if (err != 0)
 		return err;
-	event = mhp__event(MHP_EV_LIMIT, (struct mhp_blocks){ 0, 0 });
-	event.pages = max_bytes >> m->geo.page_shift;
+	event = mhp__event(kind, (struct mhp_blocks){ 0, 0 });
+	event.pages = bytes >> m->geo.page_shift;
+	if (other_bytes != 0)
+		event.pfn = other_bytes >> m->geo.page_shift;
 	mhp__trace(m, event, 0);
 	mhp__hotplug_unlock(m);
 	return 0;
@@ -62,6 +65,18 @@ mhp_tier_announce(struct mhp *m, unsigned node, uint64_t pages, int error, const
 	mhp__trace(m, event, 0);
 	mhp__hotplug_unlock(m);
 	return 0;
+}
+
+int
+mhp_limit_announce(struct mhp *m, uint64_t max_bytes)
+{
+	return announce_bytes(m, MHP_EV_LIMIT, max_bytes, 0);
+}
+
+int
+mhp_follow_announce(struct mhp *m, uint64_t limit_bytes, uint64_t safe_bytes)
+{
+	return announce_bytes(m, MHP_EV_FOLLOW, safe_bytes, limit_bytes);
 }
 
 int

@@ -14,6 +14,15 @@
  */
 uint64_t mhp__cgroup_limit(const char *self, const char *root);
 
+/* How much more a cgroup may take. */
+struct mhp__room {
+	uint64_t limit_bytes;          /* the least memory.max or memory.high up to the root */
+	uint64_t room_bytes;           /* until one of them is reached; UINT64_MAX: there is none */
+	uint64_t used_bytes;           /* of the cgroup itself, without what the kernel can drop */
+	uint32_t pressure;             /* PSI, some avg10, in hundredths of a per cent */
+};
+void mhp__cgroup_room(const char *self, const char *root, struct mhp__room *ret_room);
+
 /* The default of --max. */
 uint64_t mhp__memory_limit(void);
 

@@ -18,12 +18,14 @@
 #include <memplug/control.h>
 #include <memplug/words.h>
 
+#include "follow.h"
 #include "heap.h"
 #include "limit.h"
 #include "maps.h"
 
 #define BALLOON_REPORTING 5U
 #define BALLOONS_MAX 32U
+#define CGROUPS "/sys/fs/cgroup"
 #define BLOCK_BYTES (UINT64_C(128) << 20) /* unless the environment says otherwise */
 
 #define RANGE_MIN (UINT64_C(16) << 40) /* of physical addresses */
@@ -148,6 +150,7 @@ struct wish {
 	struct mhp_spread spread;
 	struct mhp_tiering tiering;
 	bool grow, huge;
+	const char *follow;            /* where the cgroups are; NULL: do not follow */
 };
 
 static int
@@ -156,7 +159,10 @@ read_wish(struct wish *wish, struct mhp_text *reterr)
 	const char *words = getenv("MEMPLUG_BACKING"), *grow = getenv("MEMPLUG_GROW");
 	const char *huge = getenv("MEMPLUG_HUGE"), *placement = getenv("MEMPLUG_PLACEMENT");
 	const char *tiering = getenv("MEMPLUG_TIERING");
-	*wish = (struct wish){ .block = BLOCK_BYTES, .max = mhp__memory_limit() };
+	*wish = (struct wish){ .block = BLOCK_BYTES, .max = mhp__memory_limit(),
+			       .follow = getenv("MEMPLUG_FOLLOW") };
+	if (wish->follow != NULL && *wish->follow == 0)
+		wish->follow = NULL;
 	int err = size_from("MEMPLUG_BLOCK_SIZE", &wish->block, reterr);
 	wish->boot = wish->block;
 	if (err == 0)
@@ -199,6 +205,14 @@ make_pool(const struct wish *wish, struct mhp_heap_opts *heap, struct mhp_pool *
 	return err;
 }
 
+/* The heap has grown: is everybody here who serves it? */
+static void
+took(void)
+{
+	mhp_control_wake();
+	mhp__follow_wake();
+}
+
 int
 mhp__setup(const char *name, struct mhp_text *ret_unserved, struct mhp_text *reterr)
 {
@@ -211,16 +225,20 @@ mhp__setup(const char *name, struct mhp_text *ret_unserved, struct mhp_text *ret
 	if (err == 0) {
 		struct mhp_control_opts control = {
 			.name = name, .backing = wish.backing,
-			.get_max = mhp_heap_get_max, .set_max = mhp_heap_set_max,
+			.get_max = mhp_heap_get_max, .set_max = mhp__follow_set_max,
+			.set_follow = mhp__follow_set, .get_followed = mhp__follow_get,
 		};
 		if (mhp_control_start(pool, &control, ret_unserved) == 0)
 			ret_unserved->text[0] = 0;
 		heap.backing = wish.backing;
-		heap.took = mhp_control_wake;
+		heap.took = took;
 		heap.max_bytes = wish.grow ? wish.max : 0;
 		heap.no_huge = !wish.huge;
 		err = mhp_heap_start(pool, &heap, reterr);
 	}
+	if (err == 0)
+		mhp__follow_start(wish.follow != NULL,
+				  wish.follow != NULL ? wish.follow : CGROUPS);
 	if (err == 0 && wish.mmap != 0)
 		err = mhp__maps_start(pool, wish.mmap, reterr);
 	if (err == 0 && wish.tiering.on)

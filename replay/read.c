@@ -445,6 +445,7 @@ get_event(struct mhp__replay_reader *reader, struct mhp__replay_event *to)
 		return false;
 	if (event->kind != MHP_EV_POLICY && event->kind != MHP_EV_COMPACT &&
 	    event->kind != MHP_EV_LIMIT && event->kind != MHP_EV_TIER &&
+	    event->kind != MHP_EV_FOLLOW &&
 	    (!get_blocks(reader, reader->object, "block",
 			 event->kind == MHP_EV_ADD_FAILED || event->kind == MHP_EV_ONLINE_FAILED,
 			 &blocks) ||

@@ -373,6 +373,7 @@ static step_fn *const steps[MHP_EV_KINDS] = {
 	[MHP_EV_ANNOUNCE] = do_announce,
 	[MHP_EV_LIMIT] = do_nothing,
 	[MHP_EV_TIER] = do_nothing,
+	[MHP_EV_FOLLOW] = do_nothing,
 	[MHP_EV_MOVE] = do_nothing,
 	[MHP_EV_MOVE_FAILED] = do_nothing,
 };

@@ -85,6 +85,29 @@ TEST(limit__version_1__the_memory_controller)
 	CHECK_EQ(close_tree(&tree), 256 << 20);
 }
 
+TEST(limit__room__tightest_level_and_own_use)
+{
+	struct tree tree;
+	struct mhp__room room;
+	open_tree(&tree, "0::/a/b\n");
+	write_file(&tree, "a/memory.max", "1000000\n");
+	write_file(&tree, "a/memory.current", "900000\n");
+	write_file(&tree, "a/b/memory.max", "max\n");
+	write_file(&tree, "a/b/memory.high", "700000\n");
+	write_file(&tree, "a/b/memory.current", "500000\n");
+	write_file(&tree, "a/b/memory.stat", "anon 1\ninactive_file 100000\nactive_file 50000\n");
+	write_file(&tree, "a/b/memory.pressure", "some avg10=12.34 avg60=0.00 total=1\n");
+	mhp__cgroup_room(tree.self, tree.root, &room);
+	CHECK_EQ(room.limit_bytes, 700000);
+	CHECK_EQ(room.room_bytes, 100000); /* above, not here */
+	CHECK_EQ(room.used_bytes, 350000);
+	CHECK_EQ(room.pressure, 1234);
+	close_tree(&tree);
+	mhp__cgroup_room("/no/such/file", "/tmp", &room);
+	CHECK(room.limit_bytes == UINT64_MAX && room.room_bytes == UINT64_MAX);
+	CHECK(room.used_bytes == 0 && room.pressure == 0);
+}
+
 TEST(limit__nonsense__is_no_limit)
 {
 	static const char *const selves[] = {

@@ -239,6 +239,9 @@ TEST(trace__pages_and_announcements__told)
 	CHECK_OK(mhp_limit_announce(pool.m, 64 << 20));
 	CHECK_EQ(last(&told)->kind, MHP_EV_LIMIT);
 	CHECK_EQ(last(&told)->pages << mhp_get_geometry(pool.m)->page_shift, 64 << 20);
+	CHECK_OK(mhp_follow_announce(pool.m, 64 << 20, 32 << 20));
+	CHECK_EQ(last(&told)->kind, MHP_EV_FOLLOW);
+	CHECK_EQ(last(&told)->pages * 2, last(&told)->pfn);
 	test_pool_empty_and_close(&pool);
 }
 

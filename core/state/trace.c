@@ -107,6 +107,7 @@ mhp_event_name(enum mhp_event_kind kind)
 		[MHP_EV_ANNOUNCE] = "announce",
 		[MHP_EV_LIMIT] = "limit",
 		[MHP_EV_TIER] = "tier",
+		[MHP_EV_FOLLOW] = "follow",
 		[MHP_EV_MOVE] = "move",
 		[MHP_EV_MOVE_FAILED] = "move-failed",
 	};

@@ -17,11 +17,22 @@
 extern "C" {
 #endif
 
+/** What a pool knows that follows the limits of its cgroup. */
+struct mhp_followed {
+	bool on;
+	uint64_t limit_bytes;      /* the least memory.max or memory.high; UINT64_MAX: none */
+	uint64_t used_bytes;       /* of the cgroup, without what the kernel can drop */
+	uint64_t safe_bytes;       /* what the limit can be lowered to */
+	uint32_t pressure;         /* how much of the time somebody waited for memory, in 1/100 % */
+};
+
 struct mhp_control_opts {
 	const char *name;          /* what `memplug -p` finds it by; NULL: the program's name */
 	struct mhp_backing backing; /* of adds that do not name one */
 	uint64_t (*get_max)(void); /* how far the pool grows by itself; NULL: it does not */
 	void (*set_max)(uint64_t max_bytes);
+	int (*set_follow)(bool on); /* follow the limits of the cgroup; NULL: it cannot */
+	void (*get_followed)(struct mhp_followed *ret_followed);
 };
 
 /**

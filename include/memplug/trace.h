@@ -32,6 +32,7 @@ enum mhp_event_kind {
 	MHP_EV_GOOD_PAGE,          /* mhp_bad_remove() */
 	MHP_EV_ANNOUNCE,           /* mhp_block_announce(): nothing has changed */
 	MHP_EV_LIMIT,              /* mhp_limit_announce(): it is as large as it may get */
+	MHP_EV_FOLLOW,             /* mhp_follow_announce(): there is another limit to follow */
 	MHP_EV_MOVE,               /* mhp_empty(): the blocks stay, their pages have left */
 	MHP_EV_MOVE_FAILED,
 	MHP_EV_TIER,               /* mhp_tier_announce(): pages went to a node, or could not */
@@ -69,9 +70,10 @@ struct mhp_event {
 	int error;                 /* *_FAILED, BAD_PAGE, TIER: what was returned */
 	uint32_t cause;            /* *_FAILED: enum mhp_cause */
 	uint32_t cause_block;      /* *_FAILED with a cause: the block that it lies in */
-	uint64_t pfn;              /* *_FAILED, BAD_PAGE: the page, or MHP_PFN_NONE */
+	uint64_t pfn;              /* *_FAILED, BAD_PAGE: the page; FOLLOW: the limit in pages; or
+				      MHP_PFN_NONE */
 	uint64_t pages;            /* OFFLINE, MOVE, COMPACT, TIER: moved; ONLINE: usable;
-				      LIMIT: of it; else all */
+				      LIMIT: of it; FOLLOW: what it can safely be; else all */
 	uint8_t node;
 	uint8_t zone;
 	uint8_t state;             /* enum mhp_block_state of the first block, after this */
@@ -115,6 +117,16 @@ MHP_MUST_CHECK int mhp_block_announce(struct mhp *m, uint32_t block, uint32_t ac
  * Return: 0, or MHP_EDEADLK.
  */
 MHP_MUST_CHECK int mhp_limit_announce(struct mhp *m, uint64_t max_bytes);
+
+/**
+ * Tell that the limit which a pool follows is another one: a FOLLOW event.
+ *
+ * @limit_bytes: the new limit; UINT64_MAX: there is none.
+ * @safe_bytes:  what it could be lowered to.
+ * Context: takes the hotplug lock.
+ * Return: 0, or MHP_EDEADLK.
+ */
+MHP_MUST_CHECK int mhp_follow_announce(struct mhp *m, uint64_t limit_bytes, uint64_t safe_bytes);
 
 /**
  * Tell that whoever sorts pages by their use had some go to @node, or could not: a TIER event.

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * follow.c - the pool shrinks and grows with the memory limit of its cgroup (R71).
+ *
+ * A thread of the companion looks some times a second at the limits above the program, at what is
+ * used below them, and at the pressure. What is left until a limit, with what the pool has in use,
+ * is how far the pool may grow; blocks beyond that leave, the least used first. So a malloc for
+ * which there is no room fails, instead of the program being killed. Ordinary blocks leave without
+ * a copy, so shrinking itself needs no memory; where it would, the engine refuses with the figure.
+ *
+ * The operator's --max holds all the time. Written by the thread, read by anybody: atomics.
+ */
+#define _GNU_SOURCE
+#include "follow.h"
+
+#include <memplug/companion.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "heap.h"
+#include "limit.h"
+
+#define LOOK_NS 100000000L
+#define MARGIN_MIN (UINT64_C(4) << 20)
+#define MARGIN_MAX (UINT64_C(64) << 20)
+#define PRESSED 1000U                  /* hundredths of a per cent of the time, over ten seconds */
+#define DEADLINE_MS 200U
+#define LEAVE_MAX 64U                  /* blocks a look */
+
+static struct {
+	_Atomic bool on;
+	_Atomic int companion;         /* that has the thread; 0: none */
+	_Atomic uint64_t asked_max;    /* by the operator */
+	_Atomic uint64_t limit_bytes, used_bytes, safe_bytes;
+	_Atomic uint32_t pressure;
+	char self[32];
+	char root[128];
+} follow;
+
+uint64_t
+mhp__follow_margin(uint64_t limit_bytes)
+{
+	uint64_t margin = limit_bytes / 64;
+	if (margin < MARGIN_MIN)
+		return MARGIN_MIN;
+	return margin < MARGIN_MAX ? margin : MARGIN_MAX;
+}
+
+uint64_t
+mhp__follow_bound(const struct mhp__follow_facts *facts)
+{
+	uint64_t block = facts->block_bytes, margin = mhp__follow_margin(facts->limit_bytes);
+	uint64_t least = (facts->used_bytes + block - 1) / block * block;
+	if (facts->limit_bytes == UINT64_MAX && !facts->pressed)
+		return UINT64_MAX;
+	uint64_t room = facts->pressed || facts->room_bytes <= margin ? 0
+								      : facts->room_bytes - margin;
+	uint64_t most = (facts->used_bytes + room) / block * block;
+	return most > least ? most : least;
+}
+
+/* ---- the pool ---- */
+
+static uint64_t
+block_bytes(const struct mhp *m)
+{
+	const struct mhp_geometry *geo = mhp_get_geometry(m);
+	return UINT64_C(1) << (geo->block_order + geo->page_shift);
+}
+
+/* Of all blocks, their metadata included. */
+static uint64_t
+pool_used(struct mhp *m, uint64_t *ret_plugged)
+{
+	struct mhp_blocks run;
+	uint64_t used = 0, used_bytes, free_bytes, plugged = 0;
+	for (uint32_t block = 0; mhp_range_get(m, block, &run) == 0;
+	     block = run.first + run.count) {
+		struct mhp_block_info info;
+		if (mhp_block_get(m, run.first, &info) != 0 || info.state == MHP_ABSENT)
+			continue;
+		plugged += run.count * block_bytes(m);
+		if (mhp_range_usage(m, run, &used_bytes, &free_bytes) == 0)
+			used += used_bytes;
+	}
+	*ret_plugged = plugged;
+	return used;
+}
+
+/* The block with the least in it, the highest among equals; false: there is none. */
+static bool
+find_least(struct mhp *m, struct mhp_block_info *ret_info)
+{
+	struct mhp_blocks run;
+	bool found = false;
+	for (uint32_t block = 0; mhp_range_get(m, block, &run) == 0;
+	     block = run.first + run.count)
+		for (uint32_t i = run.first; i < run.first + run.count; i++) {
+			struct mhp_block_info info;
+			if (mhp_block_get(m, i, &info) != 0 || info.state == MHP_ABSENT)
+				break;
+			uint64_t used = info.state == MHP_ONLINE ? info.used_bytes : 0;
+			if (!found || used <= ret_info->used_bytes) {
+				*ret_info = info;
+				ret_info->used_bytes = used;
+				found = true;
+			}
+		}
+	return found;
+}
+
+/* Take out blocks until the bound holds, or one cannot leave: then the next look tries again. */
+static void
+shrink(struct mhp *m, uint64_t plugged, uint64_t bound)
+{
+	struct mhp_offline_opts opts = { .deadline_ms = DEADLINE_MS };
+	uint64_t block = block_bytes(m);
+	for (unsigned i = 0; i < LEAVE_MAX && plugged > bound; i++) {
+		struct mhp_block_info info;
+		if (plugged <= block || mhp_progress(m).blocks.count != 0 ||
+		    !find_least(m, &info) ||
+		    mhp_remove(m, &info.span, 1, &opts, NULL) != 0)
+			return;
+		plugged -= block;
+	}
+}
+
+/* ---- the thread ---- */
+
+/* An event where the limit is another one. */
+static void
+tell(struct mhp *m, uint64_t limit, uint64_t safe)
+{
+	if (atomic_exchange(&follow.limit_bytes, limit) != limit)
+		(void)!mhp_follow_announce(m, limit, safe);
+}
+
+static void
+look(struct mhp *m)
+{
+	struct mhp__room room;
+	uint64_t plugged, asked = atomic_load(&follow.asked_max);
+	mhp__cgroup_room(follow.self, follow.root, &room);
+	struct mhp__follow_facts facts = {
+		.block_bytes = block_bytes(m), .used_bytes = pool_used(m, &plugged),
+		.limit_bytes = room.limit_bytes, .room_bytes = room.room_bytes,
+		.pressed = room.pressure >= PRESSED,
+	};
+	uint64_t bound = mhp__follow_bound(&facts);
+	uint64_t safe = room.used_bytes + mhp__follow_margin(room.used_bytes);
+	atomic_store(&follow.used_bytes, room.used_bytes);
+	atomic_store(&follow.safe_bytes, safe);
+	atomic_store(&follow.pressure, room.pressure);
+	mhp_heap_set_max(bound < asked ? bound : asked);
+	tell(m, room.limit_bytes, safe);
+	if (plugged > bound)
+		shrink(m, plugged, bound);
+}
+
+static void
+follow_thread(void *arg)
+{
+	const struct timespec pause = { 0, LOOK_NS };
+	(void)arg;
+	while (atomic_load(&follow.on)) {
+		look(mhp_pool_engine(mhp__heap.pool));
+		nanosleep(&pause, NULL);
+	}
+	atomic_store(&follow.companion, 0);
+	mhp_heap_set_max(atomic_load(&follow.asked_max));
+}
+
+static int
+begin(void *arg)
+{
+	int none = 0;
+	(void)arg;
+	if (!atomic_compare_exchange_strong(&follow.companion, &none, (int)getpid()))
+		return 0;
+	int err = mhp_companion_thread(follow_thread, NULL);
+	if (err != 0)
+		atomic_store(&follow.companion, 0);
+	return err;
+}
+
+/* The thread of a companion that is gone, or of the process that we were forked from, is none. */
+static int
+begin_here(void)
+{
+	int companion = atomic_load(&follow.companion);
+	if (companion != 0 && companion != mhp_companion_pid())
+		atomic_compare_exchange_strong(&follow.companion, &companion, 0);
+	snprintf(follow.self, sizeof(follow.self), "/proc/%d/cgroup", (int)getpid());
+	return mhp_companion_call(begin, NULL, NULL);
+}
+
+void
+mhp__follow_start(bool on, const char *root)
+{
+	snprintf(follow.root, sizeof(follow.root), "%s", root);
+	atomic_store(&follow.asked_max, mhp_heap_get_max());
+	atomic_store(&follow.limit_bytes, UINT64_MAX);
+	if (on)
+		(void)!mhp__follow_set(true);
+}
+
+void
+mhp__follow_wake(void)
+{
+	int companion = mhp_companion_pid();
+	if (atomic_load(&follow.on) && companion != 0 &&
+	    companion != atomic_load(&follow.companion))
+		(void)!begin_here();
+}
+
+/* ---- for control; in the companion ---- */
+
+void
+mhp__follow_set_max(uint64_t max_bytes)
+{
+	atomic_store(&follow.asked_max, max_bytes);
+	if (!atomic_load(&follow.on))
+		mhp_heap_set_max(max_bytes);
+}
+
+int
+mhp__follow_set(bool on)
+{
+	if (atomic_exchange(&follow.on, on) == on || !on)
+		return 0;
+	int err = mhp_companion_here() ? begin(NULL) : begin_here();
+	if (err != 0)
+		atomic_store(&follow.on, false);
+	return err;
+}
+
+void
+mhp__follow_get(struct mhp_followed *ret_followed)
+{
+	*ret_followed = (struct mhp_followed){
+		.on = atomic_load(&follow.on),
+		.limit_bytes = atomic_load(&follow.limit_bytes),
+		.used_bytes = atomic_load(&follow.used_bytes),
+		.safe_bytes = atomic_load(&follow.safe_bytes),
+		.pressure = atomic_load(&follow.pressure),
+	};
+}

@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""follow_test.py BUILD_DIR [STEPS]: a pool that follows the limit of its cgroup (R71).
+
+First on files that look like a cgroup's: what the pool may have, what it says of it. Then in a cgroup
+of our own, whose limit falls to just above the live data, step by step: the data stays right, and a
+malloc that goes too far fails. Without --follow the same steps end otherwise: the kernel refuses the
+limit, or the program is killed.
+"""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+PYTHON = "/usr/bin/python3"
+MIB = 1 << 20
+# Keeps every third of its pieces, and churns; reads a word a line: "check" or "grow MIB".
+PROGRAM = """
+import sys
+data = [bytes([i % 251]) * (1 << 20) for i in range(360)]
+data = data[::3]
+print("ready", flush=True)
+for line in sys.stdin:
+    try:
+        more = [b"x" * (1 << 20) for _ in range(int(line))]
+        said = "ok"
+    except MemoryError:
+        said = "refused"
+    more = None
+    if any(piece != bytes([i * 3 % 251]) * (1 << 20) for i, piece in enumerate(data)):
+        said = "damaged"
+    print(said, flush=True)
+"""
+
+
+def status_of(program):
+    """Whatever it says of the rest."""
+    return subprocess.run([program.memplug, "-p", program.name, "status"], capture_output=True,
+                          text=True).stdout
+
+
+def retry(what, seconds=60):
+    for _ in range(seconds * 20):
+        if what():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never happened")
+
+
+class Program:
+    def __init__(self, build, name, *options, group=None):
+        self.memplug = f"{build}/cli/memplug"
+        self.name = name
+        join = ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(group)] if group else []
+        self.process = subprocess.Popen(
+            [*join, self.memplug, "run", "--name", name, *options, "--", PYTHON, "-c", PROGRAM],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n", "the program does not start"
+
+    def command(self, *words):
+        return subprocess.run([self.memplug, "-p", self.name, *words], check=True,
+                              capture_output=True, text=True).stdout
+
+    def get(self, name):
+        return self.command("get", name).strip()
+
+    def size(self):
+        ranges = json.loads(self.command("list", "--json"))["blocks"]
+        return sum(block["size"] for block in ranges)
+
+    def do(self, pieces):
+        """Allocate so many pieces for a moment, and look at the data; "" when it was killed."""
+        try:
+            self.process.stdin.write(f"{pieces}\n")
+            self.process.stdin.flush()
+        except OSError:
+            return ""
+        return self.process.stdout.readline().strip()
+
+    def end(self):
+        self.process.kill()
+        self.process.communicate()
+
+
+def test_files(build, folder):
+    """Numbers of ours: the pool shrinks to what is in use and room for more, and grows again."""
+    group = folder / "a/b"
+    group.mkdir(parents=True)
+
+    def write(at, **files):
+        for name, text in files.items():
+            (at / f"memory.{name}").write_text(f"{text}\n")
+
+    own = pathlib.Path("/proc/self/cgroup").read_text().splitlines()
+    # The program's path is that of its real cgroup: there, below our root.
+    for line in own:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            group = folder / path.strip("/")
+        elif "memory" in controllers.split(","):
+            (folder / "memory" / path.strip("/")).mkdir(parents=True, exist_ok=True)
+    group.mkdir(parents=True, exist_ok=True)
+    write(group, max="max", high="max", current=200 * MIB,
+          pressure="some avg10=0.00 avg60=0.00 avg300=0.00 total=0")
+    program = Program(build, f"follow-{os.getpid()}", f"--follow={folder}", "--max", "2G")
+    try:
+        retry(lambda: program.get("max_bytes") == str(2048 * MIB))
+        assert (program.get("follow"), program.get("limit_bytes")) == ("on", "0")
+        assert program.do(300) == "ok" and program.size() >= 400 * MIB
+        write(group, max=1024 * MIB, high=264 * MIB)
+        used = 121 * MIB
+        retry(lambda: program.size() < used + 100 * MIB)
+        assert program.get("limit_bytes") == str(264 * MIB)
+        assert 200 * MIB <= int(program.get("safe_bytes")) <= 210 * MIB, program.get("safe_bytes")
+        assert "limit    264M of its cgroup; safe to lower to" in status_of(program)
+        assert 'safe_bytes{pool=' in program.command("metrics")
+        assert program.do(300) == "refused" and program.do(20) == "ok"
+        write(group, high="max")  # room again, but others wait for memory
+        write(group, pressure="some avg10=25.00 avg60=0.00 avg300=0.00 total=0")
+        retry(lambda: int(program.get("max_bytes")) < used + 64 * MIB)
+        write(group, pressure="some avg10=0.50 avg60=0.00 avg300=0.00 total=0")
+        retry(lambda: int(program.get("max_bytes")) > used + 512 * MIB)
+        assert program.do(300) == "ok"
+        events = subprocess.run(["timeout", "2", program.memplug, "-p", program.name, "monitor",
+                                 "--since", "1"], capture_output=True, text=True).stdout
+        assert "the limit is 264M; safe to lower to" in events, events
+        program.command("set", "follow", "off")
+        retry(lambda: program.get("max_bytes") == str(2048 * MIB))
+        status = status_of(program)
+        assert "limit " not in status, status
+        assert json.loads(program.command("check", "--json"))["count"] == 0
+    finally:
+        program.end()
+
+
+def make_group():
+    """A cgroup of our own and the name of its limit; None: there can be none."""
+    for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        place = pathlib.Path("/sys/fs/cgroup", "memory" if controllers else "")
+        for name in "memory.max", "memory.limit_in_bytes":
+            group = pathlib.Path(f"{place}{path}".rstrip("/"), f"memplug-{os.getpid()}")
+            if controllers and "memory" not in controllers.split(","):
+                continue
+            try:
+                group.mkdir()
+                (group / name).write_text(str(1024 * MIB))
+                return group, group / name
+            except OSError:
+                if group.is_dir():
+                    group.rmdir()
+    return None
+
+
+def lower(limit, program, steps):
+    """Step by step to what the data needs. How many steps it lived through."""
+    for step in range(1, steps + 1):
+        bytes_max = 1024 * MIB - (1024 - 220) * MIB * step // steps
+        try:
+            limit.write_text(str(bytes_max))
+        except OSError:
+            return step - 1  # version 1 refuses what it cannot reclaim
+        time.sleep(0.3)
+        if program.do(30) != "ok":
+            return step - 1
+    return steps
+
+
+def test_cgroup(build, group, limit, steps, follow):
+    limit.write_text(str(1024 * MIB))
+    options = ["--follow"] if follow else ["--max", "4G"]
+    program = Program(build, f"follow-{os.getpid()}", *options, group=group)
+    try:
+        program.do(500)  # what a heap keeps for later is in the way of a lower limit
+        lived = lower(limit, program, steps)
+        grown = program.do(900)
+        if follow:
+            assert lived == steps, f"it lived through {lived} of {steps} steps"
+            assert grown == "refused", grown
+            assert program.do(0) == "ok"
+        else:
+            assert grown == "", f"nothing kills it: {grown}; this shows nothing"
+    finally:
+        program.end()
+
+
+def main():
+    build, steps = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 8
+    folder = pathlib.Path(tempfile.mkdtemp())
+    try:
+        test_files(build, folder)
+    finally:
+        shutil.rmtree(folder)
+    made = make_group()
+    if made is None:
+        print("follow_test: no cgroup could be made: only files were followed", file=sys.stderr)
+        sys.exit(77)
+    group, limit = made
+    try:
+        for follow in True, False:
+            test_cgroup(build, group, limit, steps, follow)
+    finally:
+        retry(lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()
+
+
+main()
