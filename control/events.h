@@ -53,6 +53,14 @@ extern const char *const mhp__event_places[3]; /* by enum mhp_placement */
 #define MHP__ANNOUNCE_WORDS 8U
 extern const char *const mhp__announce_words[MHP__ANNOUNCE_WORDS]; /* by flags of ANNOUNCE */
 
+/* ---- changes.c ---- */
+
+/* In the companion, while it serves. */
+void mhp__changes_begin(void);
+void mhp__changes_end(void);
+/* Something has changed; under the engine's lock. */
+void mhp__changes_count(void);
+
 /* ---- announce.c ---- */
 
 /* What came with the word, by flags of ANNOUNCE; only during the engine's callback. */

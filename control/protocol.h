@@ -32,6 +32,9 @@
  *   read attr [as_of]         the same as the tree's file has it: {"text":...}
  *   write attr value [as_of]  the same as the tree's file takes it
  *   attrs                     what there is: name, place (pool, parameter, block), mode of the file
+ *   files                     what is in the files of like blocks that one add has brought
+ *   watch                     {} and two descriptors: memory with a counter of all changes, and a
+ *                             pipe that hangs up when nobody counts any more
  *   check
  *   metrics                   counters, gauges and histograms
  *   announce block action [as_of]   an event for a block to which nothing happens; action as for

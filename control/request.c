@@ -57,6 +57,8 @@ static const struct {
 	{ "attrs", mhp__request_attrs, LOOKS, 0, 0 },
 	{ "check", mhp__request_check, WAITS, 0, 0 },
 	{ "metrics", mhp__request_metrics, LOOKS, 0, 0 },
+	{ "watch", mhp__request_watch, LOOKS, 0, 0 },
+	{ "files", mhp__request_files, LOOKS, 0, 0 },
 	{ "announce", mhp__request_announce, WAITS, B(BLOCK) | B(ACTION), B(AS_OF) },
 	{ "monitor", mhp__request_monitor, LOOKS, 0, B(SINCE) | B(RANGES) },
 };

@@ -142,6 +142,7 @@ accept_clients(void *arg)
 	close(control->listen_fd);
 	control->listen_fd = -1;
 	mhp__monitor_end();
+	mhp__changes_end();
 	atomic_store(&control->companion, 0);
 }
 
@@ -172,6 +173,7 @@ begin(void *arg)
 	}
 	mhp_companion_at_end(mhp__socket_remove);
 	mhp_companion_next(begin_again);
+	mhp__changes_begin();
 	atomic_store(&control->companion, (int)getpid());
 	return 0;
 }

@@ -35,5 +35,6 @@ mhp_control_trace(void *trace_ctx, const struct mhp_event *event)
 	}
 	mhp__events_put(&record);
 	mhp__metrics_count(event);
+	mhp__changes_count();
 	mhp__events_ring();
 }

@@ -22,19 +22,40 @@
 #define CANCEL_MS 10
 #define CANCELS_AWAITED 100            /* of CANCEL_MS each */
 
-int
+void
 tree_call_begin(struct tree_call *call, const struct tree *tree, long block)
 {
-	*call = (struct tree_call){ .fd = -1, .block = block, .tree = tree };
-	call->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return call->wake < 0 ? -errno : 0;
+	*call = (struct tree_call){ .fd = -1, .wake = -1, .block = block, .tree = tree };
+}
+
+static void
+wake(struct tree_call *call)
+{
+	uint64_t one = 1;
+	(void)!write(call->wake, &one, sizeof(one));
 }
 
 void
 tree_interrupt(struct tree_call *call)
 {
-	uint64_t one = 1;
-	(void)!write(call->wake, &one, sizeof(one));
+	atomic_store(&call->interrupted, true);
+	if (atomic_load(&call->wake) >= 0)
+		wake(call);
+}
+
+/* Most calls never wait; those that will can be woken from here on. */
+static int
+be_wakeable(struct tree_call *call)
+{
+	if (atomic_load(&call->wake) >= 0)
+		return 0;
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	atomic_store(&call->wake, fd);
+	if (atomic_load(&call->interrupted))
+		wake(call);
+	return 0;
 }
 
 bool
@@ -48,8 +69,7 @@ tree_is_dead(const struct tree *tree)
 static bool
 is_interrupted(const struct tree_call *call)
 {
-	struct pollfd wake = { .fd = call->wake, .events = POLLIN };
-	return poll(&wake, 1, 0) > 0 || call->tree->is_ending();
+	return atomic_load(&call->interrupted) || call->tree->is_ending();
 }
 
 /*
@@ -79,8 +99,8 @@ connect_to_pool(struct tree_call *call)
 		call->fd = mhp__connect(&call->tree->peer);
 		if (call->fd != -EAGAIN)
 			break;
-		struct pollfd wake = { .fd = call->wake, .events = POLLIN };
-		if (poll(&wake, 1, CONNECT_MS) > 0 || call->tree->is_ending())
+		struct pollfd woken = { .fd = call->wake, .events = POLLIN };
+		if (poll(&woken, 1, CONNECT_MS) > 0 || call->tree->is_ending())
 			return -EINTR;
 		if (tree_is_dead(call->tree))
 			return -ENODEV;
@@ -168,7 +188,9 @@ tree_ask(struct tree_call *call, struct mhp__line *line, int *ret_err, bool *ret
 		return NULL;
 	}
 	call->used = 0;
-	*ret_err = tree_is_dead(call->tree) ? -ENODEV : connect_to_pool(call);
+	*ret_err = tree_is_dead(call->tree) ? -ENODEV : be_wakeable(call);
+	if (*ret_err == 0)
+		*ret_err = connect_to_pool(call);
 	if (*ret_err == 0)
 		*ret_err = mhp__send_line(call->fd, whole);
 	if (*ret_err == 0)
@@ -189,6 +211,7 @@ tree_call_end(struct tree_call *call)
 			break;
 	if (call->fd >= 0)
 		hang_up(call);
-	close(call->wake);
+	if (call->wake >= 0)
+		close(call->wake);
 	free(call->text);
 }

@@ -73,6 +73,23 @@ tree_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 
 /* ---- read ---- */
 
+/* What is known already; false: the pool has to be asked. */
+static bool
+take_known(struct tree_call *call, struct tree_node node, struct open_file *file)
+{
+	const struct tree_attr *attr = &call->tree->attrs[node.index % TREE_ATTRS_MAX];
+	struct tree_picture *picture =
+		attr->place == TREE_BLOCK && node.generation != 0 ? tree_picture_get(call) : NULL;
+	const struct tree_run *run = picture == NULL
+		? NULL : tree_runs_find(tree_picture_runs(picture), node.block);
+	const char *text = run == NULL || run->generation != node.generation
+		? NULL : tree_picture_text(picture, node.block, attr->path);
+	if (text != NULL)
+		file->length = (size_t)snprintf(file->text, sizeof(file->text), "%s\n", text);
+	tree_picture_put(picture);
+	return text != NULL;
+}
+
 static int
 take_picture(struct tree_call *call, struct tree_node node, struct open_file *file)
 {
@@ -84,6 +101,8 @@ take_picture(struct tree_call *call, struct tree_node node, struct open_file *fi
 		file->length = (size_t)(stpcpy(file->text, "none\n") - file->text);
 		return 0;
 	}
+	if (take_known(call, node, file))
+		return 0;
 	tree_request(call->tree, node, "read", &line);
 	struct json_object *answer = tree_ask(call, &line, &err, &answered);
 	if (answer == NULL)
@@ -107,8 +126,7 @@ tree_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	struct tree_call call;
 	char text[TREE_FILE_BYTES];
 	int err = 0;
-	if (!tree_op_begin(&call, req, -1))
-		return;
+	tree_op_begin(&call, req, -1);
 	pthread_mutex_lock(&file->mutex);
 	if (offset == 0 || !file->taken || (uint64_t)offset != file->next)
 		err = take_picture(&call, tree_node_of(tree, ino), file);
@@ -172,8 +190,7 @@ tree_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 		fuse_reply_write(req, 0);
 		return;
 	}
-	if (!tree_op_begin(&call, req, block_of(tree, node)))
-		return;
+	tree_op_begin(&call, req, block_of(tree, node));
 	tree_request(tree, node, "write", &line);
 	mhp__line_bytes(&line, MHP__F_VALUE, data, size);
 	json_object_put(tree_ask(&call, &line, &err, &answered));

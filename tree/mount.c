@@ -64,9 +64,13 @@ prepare(struct tree *tree, const struct mhp__peer *peer, const struct tree_opts 
 {
 	*tree = (struct tree){ .peer = *peer, .opts = *opts, .is_ending = is_ending };
 	clock_gettime(CLOCK_REALTIME_COARSE, &tree->mounted);
+	tree->uid = getuid();
+	tree->gid = getgid();
 	/* Without it, a pool that dies is noticed when it is asked. */
 	tree->pidfd = (int)syscall(SYS_pidfd_open, peer->pid, 0);
-	int err = tree_load(tree);
+	int err = tree_pictures_open(tree);
+	if (err == 0)
+		err = tree_load(tree);
 	if (err != 0)
 		fprintf(stderr, "memplug: the pool '%s' does not answer: %s\n", peer->name,
 			strerror(-err));

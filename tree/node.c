@@ -143,16 +143,36 @@ parse_name(const char *name, const char *prefix, uint32_t max, uint32_t *ret_num
 	return *end == 0 && number <= max;
 }
 
+enum number { GENERATION, NODE };
+
+/* From what is known already; 1: that has to be asked for. */
+static int
+known_number(struct tree_call *call, struct tree_node of, enum number which, uint32_t *ret_number)
+{
+	struct tree_picture *picture = tree_picture_get(call);
+	if (picture == NULL)
+		return 1;
+	const struct tree_run *run = tree_runs_find(tree_picture_runs(picture), of.block);
+	bool there = run != NULL && (of.generation == 0 || run->generation == of.generation);
+	if (there)
+		*ret_number = which == NODE ? run->node : run->generation;
+	tree_picture_put(picture);
+	return there ? 0 : -ENOENT;
+}
+
 /* A number that the pool knows of the block of a node; -ENOENT: there is no such block. */
 static int
-block_number(struct tree_call *call, struct tree_node of, const char *attr, uint32_t *ret_number)
+block_number(struct tree_call *call, struct tree_node of, enum number which, uint32_t *ret_number)
 {
 	char name[64];
 	struct mhp__line line;
 	struct json_object *text;
 	bool answered;
-	int err;
-	snprintf(name, sizeof(name), BLOCK_PREFIX "%u/%s", of.block, attr);
+	int err = known_number(call, of, which, ret_number);
+	if (err <= 0)
+		return err;
+	snprintf(name, sizeof(name), BLOCK_PREFIX "%u/%s", of.block,
+		 which == NODE ? "node" : "generation");
 	mhp__line_begin(&line, "read");
 	mhp__line_text(&line, MHP__F_ATTR, name);
 	if (of.generation != 0)
@@ -190,13 +210,13 @@ lookup_block(struct tree_call *call, const char *name, struct tree_node parent,
 	if (!parse_name(name, BLOCK_PREFIX, (1U << BLOCK_BITS) - 1, &found.block))
 		return -ENOENT;
 	if (parent.kind != TREE_MEMORY) {
-		int err = block_number(call, found, "node", &node);
+		int err = block_number(call, found, NODE, &node);
 		found.kind = parent.kind == TREE_NODE ? TREE_NODE_BLOCK : TREE_BUS_BLOCK;
 		found.index = parent.index;
 		*ret_node = found;
 		return err == 0 && parent.kind == TREE_NODE && node != parent.index ? -ENOENT : err;
 	}
-	int err = block_number(call, found, "generation", &found.generation);
+	int err = block_number(call, found, GENERATION, &found.generation);
 	/* chmem and lsmem look for block 0 to learn whether there are zones at all. */
 	if (err == -ENOENT && found.block == 0) {
 		found.kind = TREE_NO_BLOCK;
@@ -210,16 +230,18 @@ static int
 lookup_in_block(struct tree_call *call, struct tree_node block, const char *name,
 		struct tree_node *ret_node)
 {
-	uint32_t asked, node = 0;
-	if (find_attr(call->tree, TREE_BLOCK, "", name, block, ret_node))
-		return 0;
+	uint32_t asked, node = 0, generation;
+	/* The folder of a block that is gone has nothing in it. */
+	int err = block_number(call, block, GENERATION, &generation);
+	if (err != 0 || find_attr(call->tree, TREE_BLOCK, "", name, block, ret_node))
+		return err;
 	if (strcmp(name, "subsystem") == 0) {
 		*ret_node = (struct tree_node){ TREE_BLOCK_SUBSYSTEM, 0, block.block, 0 };
 		return 0;
 	}
 	if (!parse_name(name, NODE_PREFIX, NODES_MAX, &asked))
 		return -ENOENT;
-	int err = block_number(call, block, "node", &node);
+	err = block_number(call, block, NODE, &node);
 	*ret_node = (struct tree_node){ TREE_BLOCK_NODE, node, block.block, 0 };
 	return err == 0 && node != asked ? -ENOENT : err;
 }
@@ -321,7 +343,7 @@ list_block(struct tree_call *call, struct tree_listing *listing)
 {
 	uint32_t node = 0, block = listing->folder.block;
 	char name[32];
-	int err = block_number(call, listing->folder, "node", &node);
+	int err = block_number(call, listing->folder, NODE, &node);
 	if (err != 0)
 		return err;
 	add_attrs(call->tree, listing, TREE_BLOCK, "");

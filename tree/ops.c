@@ -2,9 +2,10 @@
 /*
  * ops.c - names and folders: lookup, stat, links, listings; and what may not be done at all.
  *
- * The kernel is told to remember nothing, neither names nor attributes nor contents: all of it may
- * change without us. Once the pool's process has ended, every access answers ENODEV; the tree stays
- * mounted all the same, since what it covers could be the machine's own memory blocks.
+ * The kernel is told to remember neither names nor contents: all of it may change without us. What
+ * stat says of a file never changes, so that it need not ask again. Once the pool's process has
+ * ended, every access answers ENODEV; the tree stays mounted all the same, since what it covers
+ * could be the machine's own memory blocks.
  */
 #define _GNU_SOURCE
 #include "ops.h"
@@ -16,6 +17,8 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+
+#define FOR_EVER 1e9
 
 struct open_folder {
 	struct tree_node node;
@@ -30,15 +33,11 @@ on_interrupt(fuse_req_t req, void *data)
 	tree_interrupt(data);
 }
 
-bool
+void
 tree_op_begin(struct tree_call *call, fuse_req_t req, long block)
 {
-	int err = tree_call_begin(call, fuse_req_userdata(req), block);
-	if (err != 0)
-		fuse_reply_err(req, -err);
-	else
-		fuse_req_interrupt_func(req, on_interrupt, call);
-	return err == 0;
+	tree_call_begin(call, fuse_req_userdata(req), block);
+	fuse_req_interrupt_func(req, on_interrupt, call);
 }
 
 void
@@ -54,14 +53,14 @@ tree_stat(const struct tree *tree, struct tree_node node, struct stat *ret_stat)
 	node.generation = 0; /* a listing does not know it, and shall say the same */
 	*ret_stat = (struct stat){
 		.st_ino = tree_ino(tree, node), .st_mode = mode,
-		.st_nlink = 1, .st_uid = getuid(), .st_gid = getgid(),
+		.st_nlink = 1, .st_uid = tree->uid, .st_gid = tree->gid,
 		.st_blksize = TREE_FILE_BYTES,
 		.st_atim = tree->mounted, .st_mtim = tree->mounted, .st_ctim = tree->mounted,
 	};
 	if (S_ISREG(ret_stat->st_mode))
 		ret_stat->st_size = TREE_FILE_BYTES;
 	if (S_ISDIR(ret_stat->st_mode))
-		ret_stat->st_nlink = 2;
+		ret_stat->st_nlink = 2 + tree_nr_folders(tree, node);
 }
 
 static void
@@ -71,14 +70,14 @@ op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct fuse_entry_param entry = { 0 };
 	struct tree_node node = { 0 };
 	struct tree_call call;
-	if (!tree_op_begin(&call, req, -1))
-		return;
+	tree_op_begin(&call, req, -1);
 	int err = tree_is_dead(tree)
 		? -ENODEV : tree_lookup(&call, tree_node_of(tree, parent), name, &node);
 	tree_op_done(req);
 	if (err == 0) {
 		entry.ino = tree_ino(tree, node);
 		tree_stat(tree, node, &entry.attr);
+		entry.attr_timeout = S_ISREG(entry.attr.st_mode) ? FOR_EVER : 0;
 		fuse_reply_entry(req, &entry);
 	} else {
 		fuse_reply_err(req, -err);
@@ -188,10 +187,7 @@ op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fus
 	char *buffer = malloc(size);
 	int err = buffer == NULL ? -ENOMEM : 0;
 	(void)ino;
-	if (!tree_op_begin(&call, req, -1)) {
-		free(buffer);
-		return;
-	}
+	tree_op_begin(&call, req, -1);
 	if (err == 0 && (offset == 0 || !folder->taken))
 		err = tree_list(&call, folder->node, &folder->listing);
 	folder->taken = err == 0;

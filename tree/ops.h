@@ -14,8 +14,8 @@
 
 #define TREE_FILE_BYTES 4096U
 
-/* Begin a call that an interrupt of the request ends; answers itself when that fails. */
-bool tree_op_begin(struct tree_call *call, fuse_req_t req, long block);
+/* Begin a call that an interrupt of the request ends. */
+void tree_op_begin(struct tree_call *call, fuse_req_t req, long block);
 /* No interrupt reaches the call any more; before the answer, which ends the request. */
 void tree_op_done(fuse_req_t req);
 /* What stat says of a node. */

@@ -24,36 +24,62 @@ append(struct tree_runs *runs, struct json_object *range)
 {
 	struct tree_run *run = &runs->run[runs->nr];
 	*run = (struct tree_run){ number(range, "first"), number(range, "count"),
-				  number(range, "node"), runs->nr_blocks };
+				  number(range, "node"), number(range, "generation"),
+				  runs->nr_blocks };
 	runs->nr_blocks += run->count;
 	runs->nr++;
 }
 
 int
-tree_runs_load(struct tree_call *call, int node, struct tree_runs *runs)
+tree_runs_read(struct json_object *ranges, int node, struct tree_runs *runs)
 {
-	struct json_object *ranges;
-	bool answered;
-	int err;
-	*runs = (struct tree_runs){ 0 };
-	struct mhp__line line;
-	mhp__line_begin(&line, "ranges");
-	struct json_object *answer = tree_ask(call, &line, &err, &answered);
-	if (answer == NULL)
-		return err;
-	if (!json_object_object_get_ex(answer, "ranges", &ranges)) {
-		json_object_put(answer);
-		return -EPROTO;
-	}
 	size_t nr = json_object_array_length(ranges);
-	runs->run = calloc(nr + 1, sizeof(runs->run[0]));
+	*runs = (struct tree_runs){ .run = calloc(nr + 1, sizeof(runs->run[0])) };
 	for (size_t i = 0; runs->run != NULL && i < nr; i++) {
 		struct json_object *range = json_object_array_get_idx(ranges, i);
 		if (node < 0 || number(range, "node") == (uint32_t)node)
 			append(runs, range);
 	}
-	json_object_put(answer);
 	return runs->run != NULL ? 0 : -ENOMEM;
+}
+
+/* Those of a node, from what is known already. */
+static int
+copy(const struct tree_runs *all, int node, struct tree_runs *runs)
+{
+	*runs = (struct tree_runs){ .run = calloc(all->nr + 1, sizeof(runs->run[0])) };
+	for (unsigned i = 0; runs->run != NULL && i < all->nr; i++) {
+		if (node >= 0 && all->run[i].node != (uint32_t)node)
+			continue;
+		runs->run[runs->nr] = all->run[i];
+		runs->run[runs->nr++].rank = runs->nr_blocks;
+		runs->nr_blocks += all->run[i].count;
+	}
+	return runs->run != NULL ? 0 : -ENOMEM;
+}
+
+int
+tree_runs_load(struct tree_call *call, int node, struct tree_runs *runs)
+{
+	struct tree_picture *picture = tree_picture_get(call);
+	struct json_object *ranges;
+	bool answered;
+	int err;
+	*runs = (struct tree_runs){ 0 };
+	if (picture != NULL) {
+		err = copy(tree_picture_runs(picture), node, runs);
+		tree_picture_put(picture);
+		return err;
+	}
+	struct mhp__line line;
+	mhp__line_begin(&line, "ranges");
+	struct json_object *answer = tree_ask(call, &line, &err, &answered);
+	if (answer == NULL)
+		return err;
+	err = json_object_object_get_ex(answer, "ranges", &ranges)
+		? tree_runs_read(ranges, node, runs) : -EPROTO;
+	json_object_put(answer);
+	return err;
 }
 
 void
@@ -61,6 +87,21 @@ tree_runs_free(struct tree_runs *runs)
 {
 	free(runs->run);
 	*runs = (struct tree_runs){ 0 };
+}
+
+const struct tree_run *
+tree_runs_find(const struct tree_runs *runs, uint32_t block)
+{
+	unsigned low = 0, high = runs->nr;
+	while (high - low > 1) { /* run[low].first <= block < run[high].first, or it is in none */
+		unsigned middle = low + (high - low) / 2;
+		if (runs->run[middle].first <= block)
+			low = middle;
+		else
+			high = middle;
+	}
+	const struct tree_run *run = &runs->run[low];
+	return runs->nr != 0 && block >= run->first && block - run->first < run->count ? run : NULL;
 }
 
 const struct tree_run *

@@ -51,9 +51,8 @@ tree_load(struct tree *tree)
 	struct tree_call call;
 	struct json_object *list;
 	bool answered;
-	int err = tree_call_begin(&call, tree, -1);
-	if (err != 0)
-		return err;
+	int err;
+	tree_call_begin(&call, tree, -1);
 	struct mhp__line line;
 	mhp__line_begin(&line, "attrs");
 	struct json_object *answer = tree_ask(&call, &line, &err, &answered);
@@ -79,6 +78,15 @@ void
 tree_attr_folder(const struct tree_attr *attr, char *folder, size_t size)
 {
 	snprintf(folder, size, "%.*s", (int)attr->folder_length, attr->path);
+}
+
+unsigned
+tree_nr_folders(const struct tree *tree, struct tree_node node)
+{
+	unsigned nr = 0;
+	for (unsigned i = 0; node.kind == TREE_BLOCK_FOLDER && i < tree->nr_attrs; i++)
+		nr += tree->attrs[i].place == TREE_BLOCK && tree->attrs[i].opens_folder;
+	return nr;
 }
 
 unsigned

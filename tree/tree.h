@@ -10,6 +10,7 @@
 #define MHP_TREE_TREE_H
 
 #include <json-c/json.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -59,7 +60,9 @@ struct tree {
 	int pidfd;                     /* readable once the pool's process has ended; or -1 */
 	struct tree_opts opts;
 	struct timespec mounted;
+	unsigned uid, gid;             /* of those who mounted it */
 	bool (*is_ending)(void);       /* shall those who wait give up? */
+	struct tree_pictures *pictures;
 	unsigned nr_attrs;
 	struct tree_attr attrs[TREE_ATTRS_MAX];
 };
@@ -80,7 +83,8 @@ void tree_attr_folder(const struct tree_attr *attr, char *folder, size_t size);
 
 /* Somebody waits for the pool. */
 struct tree_call {
-	int wake;                      /* an eventfd: the caller was interrupted */
+	_Atomic int wake;              /* an eventfd, once the pool is asked; else -1 */
+	_Atomic bool interrupted;      /* the caller has had enough; then wake is readable, too */
 	int fd;                        /* to the pool, while it has not answered; else -1 */
 	long block;                    /* what is to be cancelled then; -1: nothing */
 	const struct tree *tree;
@@ -89,7 +93,7 @@ struct tree_call {
 };
 
 /* A call may be interrupted by tree_interrupt(), from another thread, between begin and end. */
-int tree_call_begin(struct tree_call *call, const struct tree *tree, long block);
+void tree_call_begin(struct tree_call *call, const struct tree *tree, long block);
 void tree_interrupt(struct tree_call *call);
 /*
  * Ask; the caller puts the answer. NULL: *ret_err is a negative errno, -ENODEV where there is no
@@ -107,6 +111,7 @@ bool tree_is_dead(const struct tree *tree);
 
 struct tree_run {
 	uint32_t first, count, node;
+	uint32_t generation;           /* of all of them; 0: not asked for */
 	uint64_t rank;                 /* how many blocks are before it */
 };
 
@@ -118,10 +123,28 @@ struct tree_runs {
 
 /* 0 or a negative errno. node: of this node only; negative: all. */
 int tree_runs_load(struct tree_call *call, int node, struct tree_runs *runs);
+/* The same from an answer. */
+int tree_runs_read(struct json_object *ranges, int node, struct tree_runs *runs);
 void tree_runs_free(struct tree_runs *runs);
+/* The run that a block is in; NULL: there is none. */
+const struct tree_run *tree_runs_find(const struct tree_runs *runs, uint32_t block);
 /* The block that has `rank` blocks before it. */
 const struct tree_run *tree_runs_at(const struct tree_runs *runs, uint64_t rank,
 				    uint32_t *ret_block);
+
+/* ---- picture.c: all blocks as they were a moment ago, as long as nothing has changed ---- */
+
+struct tree_picture;
+
+/* The server may start to remember; it does where the pool tells of changes. */
+int tree_pictures_open(struct tree *tree);
+/* A picture that holds now, to be put; NULL: ask the pool. */
+struct tree_picture *tree_picture_get(struct tree_call *call);
+void tree_picture_put(struct tree_picture *picture);
+const struct tree_runs *tree_picture_runs(const struct tree_picture *picture);
+/* What is in a file of a block that is there; NULL: that has to be asked for. */
+const char *tree_picture_text(const struct tree_picture *picture, uint32_t block,
+			      const char *name);
 
 /* ---- node.c: what an inode is, and what is in it ---- */
 
@@ -156,6 +179,8 @@ struct tree_node {
 
 uint64_t tree_ino(const struct tree *tree, struct tree_node node);
 struct tree_node tree_node_of(const struct tree *tree, uint64_t ino);
+/* Folders in that of a block (table.c); of others nobody counts them. */
+unsigned tree_nr_folders(const struct tree *tree, struct tree_node node);
 /* S_IFMT and permissions. */
 unsigned tree_mode(const struct tree *tree, struct tree_node node);
 /* Where a link points. */

@@ -34,6 +34,7 @@ def test_shape(pool, tree, sysroot):
         check(os.readlink(f"{root}/memory32/node0") == "../../node/node0", "node link")
         check(os.readlink(f"{root}/memory32/subsystem") == "../../../../bus/memory", "subsystem")
         check("probe" not in os.listdir(root), "probe")
+    check(os.stat(f"{tree}/memory32").st_nlink == 3, "power is a folder of a block's")
     check(os.path.realpath(f"{memory}/memory32/node0") == f"{sysroot}/sys/devices/system/node/node0",
           "where the node link leads")
     check(os.path.samefile(f"{memory}/memory32/node0/memory32", f"{memory}/memory32"), "and back")
@@ -155,6 +156,19 @@ def test_reserve(pool, tree):
     pool.command("remove", str(block))
 
 
+def test_changes(pool, tree):
+    """What is remembered of the blocks is never out of date, whoever has changed them."""
+    state, zones = f"{tree}/memory32/state", f"{tree}/memory32/valid_zones"
+    check(read(state) in (b"online\n", b"offline\n"), "state")
+    for _ in range(50):
+        for request in "offline", "online":
+            if read(state) == f"{request}\n".encode():
+                continue
+            said = tree_pool.socket_ask(pool, request, blocks="32")
+            check("error" not in said and read(state) == f"{request}\n".encode(), request, said)
+        check(read(zones) == b"Normal\n", "zones", read(zones))
+
+
 def test_ours(pool, tree):
     """What only our blocks have, under names that the kernel does not use."""
     check(write(f"{tree}/memory33/state", b"online_kernel") == "13", "online")
@@ -203,6 +217,7 @@ def test(pool, build):
     test_refusals(tree)
     test_writing(tree)
     test_calls(tree)
+    test_changes(pool, tree)
     test_uevents(pool, tree)
     test_reserve(pool, tree)
     test_ours(pool, tree)

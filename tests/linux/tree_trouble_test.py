@@ -146,8 +146,8 @@ def replace_block(pool, tree):
     for what in (lambda: os.pread(held, 10, 0), lambda: os.write(held, b"online")):
         gone(what)
     for at in ".", f"/proc/self/fd/{folder}":
-        check(write(f"{at}/state", b"online") == "ENODEV", "a write through", at)
-        check(read(f"{at}/power/control") == "ENODEV", "a read through", at)
+        check(write(f"{at}/state", b"online") == "open:ENOENT", "a write through", at)
+        check(read(f"{at}/power/control") == "open:ENOENT", "a read through", at)
     check(os.listdir(folder) == [], "the folder of what is gone has files")
     check(read(f"{path}/state") == b"offline\n", "a write to what is gone has reached the new block")
     check(tree_pool.write(f"{path}/state", b"online") == "6", "the new block is not online")
@@ -164,6 +164,19 @@ def gone(what):
         check(error.errno in (tree_pool.errno.ENODEV, tree_pool.errno.ENOENT), "not gone:", error)
         return
     raise tree_pool.Failure("a block that is gone is still there")
+
+
+def list_while_stopped(pool, tree):
+    """lsmem asks for nothing that is known already: it ends though the pool does not answer."""
+    command = ["lsmem", "--sysroot", tree, "--all", "--raw"]
+    before = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    pool.program.send_signal(signal.SIGSTOP)
+    now = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        check(ended(now, "lsmem while the pool is stopped") == 0, "lsmem")
+        check(now.stdout.read() == before and before.count("online") >= 4, "what lsmem says")
+    finally:
+        pool.program.send_signal(signal.SIGCONT)
 
 
 def stop_pool(pool, tree):
@@ -218,6 +231,7 @@ def test(pool, build):
     end_mount(pool, signal.SIGKILL)
     replace_block(pool, tree)
     stop_pool(pool, tree)
+    list_while_stopped(pool, pool.mount("--sysroot"))
     pool.uncover()
     kill_pool(pool, tree)
 
