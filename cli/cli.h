@@ -154,6 +154,7 @@ const char *cli_help_usage(const char *name);
 int cli_run(struct cli *cli);
 int cli_ps(struct cli *cli);
 int cli_status(struct cli *cli);
+int cli_sim(struct cli *cli);
 int cli_list(struct cli *cli);
 int cli_map(struct cli *cli);
 int cli_top(struct cli *cli);

@@ -136,6 +136,20 @@ static const struct {
 	"OpenMetrics text. --json has those of one pool, as the pool tells them.\n\n"
 	"  --listen ADDRESS   serve them at http://ADDRESS/metrics until interrupted:\n"
 	"                     PORT, which this machine alone can reach, or HOST:PORT\n" },
+	{ "sim", "sim SCENARIO [--svg FILE] [--json]",
+	"Rehearse on simulated memory what a file says, and report how many blocks could\n"
+	"leave, what was moved for that, the metadata and how scattered memory is. No\n"
+	"pool is asked. A scenario has a step a line:\n\n"
+	"  host SIZE          addresses for memory; 1T       block SIZE   128M\n"
+	"  memmap external    descriptors in memory of others; self\n"
+	"  seed N             which pages are freed; 1\n"
+	"  add SIZE [kernel]  plug in, for movable data or for anything\n"
+	"  use N [kernel] [small]  fill N, a size or per cent of what is free, with pages\n"
+	"                     of 2M or 4K, which can move, or (kernel) cannot\n"
+	"  free N             give some of them back, a size or per cent of what is used\n"
+	"  remove N           take blocks out, the least used first\n"
+	"  repeat N ... end   the steps between them N times\n\n"
+	"  --svg FILE         write a picture of it over time to FILE\n" },
 	{ "replay", "replay FILE [--json]",
 	"Run a recording of memplug monitor --json again, on simulated memory, and say\n"
 	"where the engine does something else than it did. It needs no pool.\n" },

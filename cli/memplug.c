@@ -38,6 +38,7 @@ static const struct {
 	{ "check", cli_check, "run the verifier in the live process" },
 	{ "monitor", cli_monitor, "events as they happen" },
 	{ "metrics", cli_metrics, "counters, gauges and histograms as OpenMetrics text" },
+	{ "sim", cli_sim, "rehearse on simulated memory, at any scale" },
 	{ "replay", cli_replay, "run a recording of monitor --json again, and compare" },
 };
 

@@ -42,7 +42,7 @@ _memplug() {
 		*:-*) words=$(_memplug_options "$command") ;;
 		help:*) words=$(_memplug_commands) ;;
 		get:* | set:*) words=$(memplug ${pool:+-p "$pool"} get 2>/dev/null | cut -d= -f1) ;;
-		mount:* | replay:*) compopt -o default 2>/dev/null && return ;;
+		mount:* | replay:* | sim:*) compopt -o default 2>/dev/null && return ;;
 		esac
 		;;
 	esac

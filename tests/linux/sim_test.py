@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""sim_test.py BUILD_DIR: `memplug sim` (R72): the examples, what a report adds up to, pictures, and
+scenarios that are broken, each told by its line; none may do more than be refused.
+"""
+import json
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree
+
+MEMPLUG = f"{sys.argv[1]}/cli/memplug"
+EXAMPLES = sorted((pathlib.Path(__file__).resolve().parent.parent.parent / "examples").glob("sim-*.txt"))
+GIB = 1 << 30
+BROKEN = {
+    "add 4G\nfly 3": "line 2: 'fly' is no step",
+    "add": "line 1: 'add' needs a size",
+    "add 015": "line 1: '015' is no size",
+    "add 4G big": "line 1: 'big' means nothing here",
+    "add 4G\nuse 101%": "line 2: '101%' is no share",
+    "add 4G\nuse": "line 2: 'use' needs a size",
+    "add 4G\n\nrepeat 3\nuse 1%": "line 3: this repeat has no end",
+    "add 4G\nend": "line 2: there is no repeat",
+    "add 4G\nhost 1T": "line 2: 'host' comes before the first step",
+    "host 4G\nadd 8G": "line 2: the host has no addresses left",
+    "block 3M\nadd 4G": "a block is a power of two",
+    "memmap here\nadd 4G": "line 1: memmap is self or external",
+    "seed x\nadd 4G": "line 1: 'x' is no number",
+    "repeat 1\n" * 9: "line 9: so many repeats",
+    "add 1 2 3 4 5": "line 1: there are too many words",
+    "add 4G #" + "x" * 300: "line 1: the line is too long",
+    "# nothing": "there is no step",
+    "host 512G\nblock 512G\nadd 1T": "line 3: the host has no addresses",
+}
+
+
+def sim(text, *options):
+    return subprocess.run([MEMPLUG, "sim", "-", *options], input=text, capture_output=True, text=True)
+
+
+def report(text):
+    done = sim(text, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_examples(folder):
+    assert len(EXAMPLES) >= 3
+    for example in EXAMPLES:
+        picture = f"{folder}/{example.stem}.svg"
+        done = subprocess.run([MEMPLUG, "sim", str(example), "--svg", picture], capture_output=True,
+                              text=True)
+        assert done.returncode == 0 and "unplug" in done.stdout, (example, done)
+        assert all(len(line) <= 80 for line in done.stdout.splitlines()), done.stdout
+        tree = xml.etree.ElementTree.parse(picture)
+        lines = [line for line in tree.iter() if line.tag.endswith("polyline")]
+        assert len(lines) == 6 and all(line.get("points") for line in lines), picture
+
+
+def test_sums():
+    steps = report("add 4G\nuse 2G\nfree 1G\nremove 2G")["steps"]
+    assert [step["line"] for step in steps] == [1, 2, 3, 4]
+    assert [step["plugged_bytes"] for step in steps] == [4 * GIB] * 3 + [2 * GIB]
+    used = [step["used_bytes"] - steps[0]["used_bytes"] for step in steps]
+    assert used[1] == 2 * GIB and used[2] == GIB, used
+    assert (steps[3]["asked_blocks"], steps[3]["left_blocks"]) == (16, 16)
+    assert 0 < steps[0]["metadata_bytes"] <= 4 * GIB * 0.0021
+    # What cannot move stays, and what holds it: nothing of a kernel zone leaves.
+    said = report("add 1G kernel\nuse 50% kernel\nremove 512M")
+    assert said["steps"][-1]["left_blocks"] == 0 and said["steps"][-1]["asked_blocks"] == 4
+    # There is no room for what is in the blocks.
+    said = report("add 1G\nuse 95%\nremove 512M")
+    assert said["steps"][-1]["left_blocks"] < 4 and "room" in said["refused"], said["refused"]
+    assert report("add 1G\nuse 2G")["missing_bytes"] > GIB
+    twice = report("add 2G\nrepeat 3\nuse 1G small\nfree 1G\nremove 128M\nadd 128M\nend")
+    assert len(twice["steps"]) == 13 and twice == report(
+        "add 2G\nrepeat 3\nuse 1G small\nfree 1G\nremove 128M\nadd 128M\nend")
+
+
+def test_broken():
+    for text, said in BROKEN.items():
+        done = sim(text)
+        assert done.returncode == 1 and said in done.stderr, (text, done)
+    rng = random.Random(1)
+    words = ["host", "block", "memmap", "seed", "add", "use", "free", "remove", "repeat", "end", "1G",
+             "64M", "10%", "kernel", "small", "0", "-1", "3", "\n", "\n", "\t", "self", "\x1b[31m", "é"]
+    for _ in range(60):
+        text = " ".join(rng.choice(words) for _ in range(rng.randrange(40)))
+        done = sim("host 8G\n" + text)
+        assert done.returncode in (0, 1), (text, done)
+        assert "\x1b" not in done.stderr, (text, done)
+    assert subprocess.run([MEMPLUG, "sim", "/no/such/file"], capture_output=True).returncode == 1
+    assert subprocess.run([MEMPLUG, "sim"], capture_output=True).returncode == 2
+    assert sim("add 1G", "--svg", "/no/such/file").returncode == 1
+
+
+with tempfile.TemporaryDirectory() as folder:
+    test_examples(folder)
+test_sums()
+test_broken()
