@@ -29,7 +29,7 @@ complete -c memplug -n '__memplug_command "" help' -a "(memplug --help 2>/dev/nu
 complete -c memplug -n 'not __memplug_command ""' \
 	-a "(memplug help (__memplug_words)[1] 2>/dev/null | string match -arg -- '(--[a-z-]+)' | sort -u)"
 complete -c memplug -n '__memplug_command get set' -a '(memplug (__memplug_pool) get 2>/dev/null | cut -d= -f1)'
-complete -c memplug -n '__memplug_command run mount replay' -F
+complete -c memplug -n '__memplug_command run mount replay sim' -F
 complete -c memplug -l zone -x -a 'movable kernel'
 complete -c memplug -l memmap -x -a 'self external auto'
 complete -c memplug -l grow -x -a 'auto none'

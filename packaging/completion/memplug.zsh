@@ -29,7 +29,7 @@ _memplug() {
 		run:[^-]*) _files && return ;;
 		*:-*) candidates=(${(f)"$(memplug help $command 2>/dev/null | grep -o -e '--[a-z-]*' | sort -u)"}) ;;
 		(get|set):*) candidates=(${(f)"$(memplug ${pool:+-p} ${pool:+$pool} get 2>/dev/null | cut -d= -f1)"}) ;;
-		(mount|replay):*) _files && return ;;
+		(mount|replay|sim):*) _files && return ;;
 		esac
 		;;
 	esac

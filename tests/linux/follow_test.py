@@ -118,7 +118,8 @@ def test_files(build, folder):
         assert 200 * MIB <= int(program.get("safe_bytes")) <= 210 * MIB, program.get("safe_bytes")
         assert "limit    264M of its cgroup; safe to lower to" in status_of(program)
         assert 'safe_bytes{pool=' in program.command("metrics")
-        assert program.do(300) == "refused" and program.do(20) == "ok"
+        assert program.do(300) == "refused"
+        retry(lambda: program.do(20) == "ok")  # once the pool is as large as it may be
         write(group, high="max")  # room again, but others wait for memory
         write(group, pressure="some avg10=25.00 avg60=0.00 avg300=0.00 total=0")
         retry(lambda: int(program.get("max_bytes")) < used + 64 * MIB)
