@@ -12,33 +12,27 @@
 static const struct {
 	const char *name, *usage, *text;
 } helps[] = {
-	{ "run",
-	"run [--name N] [--boot SIZE] [--max SIZE] [--block-size SIZE]\n"
-	"                   [--backing KIND] [--grow auto|none] [--mmap[=SIZE]]\n"
-	"                   [--children pool|none] [--huge WHEN] [--placement WORDS]\n"
-	"                   [--tier[=SIZE]] -- PROGRAM [ARG...]",
+	{ "run", "run [OPTION...] -- PROGRAM [ARG...]",
 	"Start PROGRAM with its heap in a pool of memory blocks, which the other commands\n"
 	"show and change. The command becomes PROGRAM: same process, same status.\n\n"
 	"  --name N           what -p finds it by; the name of the program\n"
 	"  --boot SIZE        memory to start on; 128M\n"
-	"  --max SIZE         how far the heap grows the pool by itself; the limit of the\n"
-	"                     cgroup, or all memory of the machine\n"
+	"  --max SIZE         how far the heap grows the pool; the cgroup's limit, or\n"
+	"                     all memory of the machine\n"
 	"  --block-size SIZE  a power of two from 4M to 4T; 128M\n"
 	"  --backing KIND     ram, memfd, hugetlb:2M, dax:DEVICE or file:PATH, with\n"
 	"                     ,node=N and ,rank=N if wanted; ram\n"
 	"  --grow none        not at all: the program gets an error when memory is full\n"
 	"  --follow[=DIR]     shrink and grow with the memory limit of the cgroup; blocks\n"
 	"                     of 16M then. DIR is where the cgroups are: /sys/fs/cgroup\n"
-	"  --mmap[=SIZE]      pieces of SIZE and more that the program maps itself are in\n"
-	"                     the pool, too; 256K\n"
+	"  --mmap[=SIZE]      what the program maps itself from SIZE on, too; 256K\n"
 	"  --children none    what the program starts has no pool; by default it has one\n"
 	"                     of its own, NAME.PID, where that is possible\n"
 	"  --huge WHEN        huge pages for large allocations: large, none, auto (none\n"
 	"                     where the host takes free memory back)\n"
 	"  --placement WORDS  which node fresh pages come from: local, 'prefer 1',\n"
 	"                     'interleave 0=3,1' or 'bind 1'; local\n"
-	"  --tier[=SIZE]      what is used goes to near nodes, what is not to far ones,\n"
-	"                     up to SIZE a second; 64M (memplug set tiering)\n" },
+	"  --tier[=SIZE]      bring what is used near, the rest far, SIZE a second; 64M\n" },
 	{ "ps", "ps [--json]",
 	"List the pools of this user; for root, of all users. USED is what is not free in\n"
 	"the blocks, RESIDENT what the process has in memory. The pool of a stopped\n"

@@ -85,7 +85,7 @@ print_legend(const struct picture *picture, const struct style *style)
 	fputs(" empty  ", stdout);
 	for (unsigned level = 1; level < CELL_LEVELS; level++)
 		print_cell(style, CELL_MOVABLE, level);
-	fputs(" used, by quarters  ", stdout);
+	fputs(" used, by quarters\n", stdout);
 	print_cell(style, CELL_OFFLINE, 0);
 	fputs(" offline  ", stdout);
 	print_cell(style, CELL_CHANGING, 0);

@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pwd.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 
 #include "cli.h"
 
+#define NAME_WIDTH 16
 #define BATCH 128U                     /* connections at a time */
 
 /* ---- what the system knows ---- */
@@ -110,8 +112,10 @@ static void
 print_pool(struct json_object *info)
 {
 	uint64_t blocks = cli_number(info, "blocks");
-	printf("%7d %-16s %-8.8s ", (int)cli_number(info, "pid"), cli_string(info, "name"),
-	       user_name((unsigned)cli_number(info, "uid")));
+	/* In a pipe it is whole, for those who read it; on a terminal the columns stand. */
+	int width = isatty(STDOUT_FILENO) ? NAME_WIDTH : INT_MAX;
+	printf("%7d %-*.*s %-8.8s ", (int)cli_number(info, "pid"), NAME_WIDTH, width,
+	       cli_string(info, "name"), user_name((unsigned)cli_number(info, "uid")));
 	if (cli_true(info, "answers"))
 		printf("%6u %8s %8s %8s %8s\n", (unsigned)blocks,
 		       cli_size(blocks * cli_number(info, "block_size_bytes")),

@@ -19,7 +19,7 @@
 	 KIND(MHP_EV_MOVE_FAILED))
 #define KINDS_ZONE (KIND(MHP_EV_ONLINE) | KIND(MHP_EV_OFFLINE) | KIND(MHP_EV_COMPACT))
 #define KINDS_BLOCKS                                                                               \
-	(~(KIND(MHP_EV_COMPACT) | KIND(MHP_EV_POLICY) | KIND(MHP_EV_LIMIT) |                        \
+	(~(KIND(MHP_EV_COMPACT) | KIND(MHP_EV_POLICY) | KIND(MHP_EV_LIMIT) |                       \
 	   KIND(MHP_EV_TIER) | KIND(MHP_EV_FOLLOW)))
 
 const char *const mhp__event_places[3] = { "self", "node", "external" };

@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""walk_test.py BUILD_DIR: a newcomer's day on a terminal of 80x24, with nothing but `memplug help`.
+
+Start a program, look, grow, shrink, find out why not, script it, alert on it, rehearse it. What is
+a table or a help fits 80 columns; what is refused says why in a sentence, and what else there is.
+"""
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+BUILD = os.path.abspath(sys.argv[1])
+MEMPLUG = f"{BUILD}/cli/memplug"
+PYTHON = "/usr/bin/python3"
+PROGRAM = 'data = [bytes(1 << 20) for _ in range(200)]; print("up", flush=True); input()'
+NAME = "a-service-whose-name-is-long"
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+
+
+def on_terminal(*words, status=0, fits=True):
+    """What it shows on a terminal of 80x24."""
+    line = f"stty cols 80 rows 24; exec {MEMPLUG} {' '.join(words)}"
+    done = subprocess.run(["script", "-qec", line, "/dev/null"], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True)
+    shown = ESCAPE.sub("", done.stdout)
+    assert done.returncode == status, (words, done.returncode, shown)
+    too_long = [line for line in shown.splitlines() if fits and len(line) > 80]
+    assert not too_long, (words, too_long)
+    return shown
+
+
+def test_help():
+    """Every command that is named is explained, on one screen."""
+    names = re.findall(r"^  ([a-z]+) ", on_terminal("help"), re.M)
+    assert {"run", "ps", "list", "add", "remove", "why", "sim"} <= set(names)
+    for name in names:
+        shown = on_terminal("help", name)
+        assert shown.startswith(f"usage: memplug {name}") or f"memplug [-p PID|NAME] {name}" in shown, shown
+        assert len(shown.splitlines()) <= 24, (name, len(shown.splitlines()))
+    for wrong, said in (("fly", "memplug help lists them"), ("help fly", "memplug help lists them"),
+                        ("add", "usage: memplug"), ("list --al", "--al")):
+        assert said in on_terminal(*wrong.split(), status=2), wrong
+
+
+def test_day(scenario):
+    assert NAME[:16] in on_terminal("ps")
+    assert "all is well" in on_terminal("status")
+    assert "Movable" in on_terminal("list") and "127" in on_terminal("list", "--all")
+    assert "used, by quarters" in on_terminal("map")
+    on_terminal("add", "128M")
+    assert "the nearest are" in on_terminal("add", "1000M", status=1, fits=False)
+    assert "nothing keeps it" in on_terminal("why", "4")
+    on_terminal("offline", "4", "--dry-run")
+    on_terminal("remove", "4")
+    assert "it is not there" in on_terminal("remove", "4", status=1)
+    assert "add memory first" in on_terminal("resize", "128M", status=1, fits=False)
+    assert "would remove" in on_terminal("resize", "384M", "--dry-run")
+    on_terminal("resize", "384M")
+    on_terminal("set", "max_bytes", "1G")
+    assert on_terminal("get", "max_bytes").strip() == str(1 << 30)
+    assert "no attribute" in on_terminal("set", "max_byte", "1G", status=1)
+    on_terminal("check")
+    blocks = json.loads(on_terminal("list", "--json", fits=False))["blocks"]
+    assert len(blocks) == 3
+    assert "memplug_used_bytes" in on_terminal("metrics", fits=False)
+    assert "unplug" in on_terminal("sim", scenario)
+    assert "no pool" in on_terminal("-p", "nobody", "list", status=3)
+
+
+with tempfile.TemporaryDirectory() as folder:
+    os.environ["MEMPLUG_RUNTIME_DIR"] = f"{folder}/run"
+    os.mkdir(f"{folder}/run", 0o700)
+    with open(f"{folder}/scenario", "w", encoding="ascii") as file:
+        file.write("add 4G\nuse 50%\nfree 60%\nremove 2G\n")
+    program = subprocess.Popen([MEMPLUG, "run", "--name", NAME, "--boot", "512M", "--", PYTHON, "-c", PROGRAM],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert program.stdout.readline() == "up\n"
+        test_help()
+        test_day(f"{folder}/scenario")
+    finally:
+        program.kill()
+        program.communicate()
