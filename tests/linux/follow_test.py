@@ -198,7 +198,7 @@ def main():
         shutil.rmtree(folder)
     made = make_group()
     if made is None:
-        print("follow_test: no cgroup could be made: only files were followed", file=sys.stderr)
+        print("needs memory-cgroup: only files were followed", file=sys.stderr)
         sys.exit(77)
     group, limit = made
     try:
