@@ -47,6 +47,7 @@ measure(uint32_t nr_blocks, struct cost *cost)
 			 MHP_ADD_OFFLINE,
 	};
 	struct mhp_span span = bench_blocks(0, nr_blocks);
+	struct mhp_online_opts movable = { .zone = MHP_ZONE_MOVABLE };
 	struct mhp_blocks blocks = { 0, nr_blocks };
 	uint64_t resident = resident_bytes(), at[5];
 	struct bench_pool pool;
@@ -55,7 +56,7 @@ measure(uint32_t nr_blocks, struct cost *cost)
 	at[0] = bench_cpu_ns();
 	must(mhp_add(pool.m, span, &opts, NULL), "mhp_add");
 	at[1] = bench_cpu_ns();
-	must(mhp_online(pool.m, blocks, MHP_ZONE_MOVABLE, NULL), "mhp_online");
+	must(mhp_online(pool.m, &blocks, 1, &movable, NULL), "mhp_online");
 	at[2] = bench_cpu_ns();
 	cost->resident = resident_bytes() - resident;
 	must(mhp_offline(pool.m, &blocks, 1, NULL, NULL), "mhp_offline");

@@ -107,18 +107,17 @@ bench_add(struct mhp_pool *pool, uint64_t bytes, enum mhp_backing_kind kind)
 void
 bench_offline(struct mhp_pool *pool, uint32_t block)
 {
-	struct mhp_blocks set = { block, 1 };
-
-	bench_must(mhp_offline(mhp_pool_engine(pool), &set, 1, NULL, NULL), "mhp_offline", NULL);
+	bench_must(mhp_block_offline(mhp_pool_engine(pool), block, NULL, NULL), "mhp_offline",
+		   NULL);
 }
 
 void
 bench_online(struct mhp_pool *pool, uint32_t block)
 {
-	struct mhp_blocks set = { block, 1 };
+	struct mhp_online_opts movable = { .zone = MHP_ZONE_MOVABLE };
 
-	bench_must(mhp_online(mhp_pool_engine(pool), set, MHP_ZONE_MOVABLE, NULL), "mhp_online",
-		   NULL);
+	bench_must(mhp_block_online(mhp_pool_engine(pool), block, &movable, NULL),
+		   "mhp_block_online", NULL);
 }
 
 void

@@ -43,9 +43,9 @@ refuse(struct mhp_text *reterr, int code, uint32_t block, const char *verb,
 static int
 go_online(uint32_t block, unsigned zone, struct mhp_text *reterr)
 {
-	struct mhp_blocks one = { block, 1 };
+	struct mhp_online_opts opts = { .zone = (uint8_t)zone };
 	struct mhp_why why = { .pfn = MHP_PFN_NONE };
-	int err = mhp_online(mhp__control.m, one, zone, &why);
+	int err = mhp_block_online(mhp__control.m, block, &opts, &why);
 	return err == 0 ? 0 : refuse(reterr, err, block, "bring online", &why);
 }
 

@@ -250,8 +250,8 @@ out_zones(struct mhp__out *out, struct mhp *m)
 	struct mhp_zone_info zone;
 
 	mhp__out(out, ",\"page_bytes\":%u,\"zones\":[", 1U << geo->page_shift);
-	for (unsigned i = 0; i < geo->nr_nodes * MHP_ZONE_KINDS; i++) {
-		unsigned node = i / MHP_ZONE_KINDS, kind = i % MHP_ZONE_KINDS;
+	for (unsigned i = 0; i < geo->nr_nodes * 2U; i++) {
+		unsigned node = i / 2, kind = MHP_ZONE_NORMAL + i % 2;
 		if (!node_is_there(node) ||
 		    mhp_zone_get(m, node, (enum mhp_zone_kind)kind, &zone) != 0)
 			continue;

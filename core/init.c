@@ -80,7 +80,7 @@ part(size_t *end, size_t nr, size_t bytes_each)
 static void
 layout(const struct mhp_geometry *geo, struct layout *ret)
 {
-	size_t nr_zones = (size_t)geo->nr_nodes * MHP_ZONE_KINDS;
+	size_t nr_zones = (size_t)geo->nr_nodes * MHP_NODE_ZONES;
 	size_t nr_arenas = (size_t)geo->nr_blocks << (geo->block_order - arena_order(geo));
 	size_t end = 0;
 
@@ -151,10 +151,10 @@ fill_zonelist(struct mhp *m, unsigned node, const uint8_t nodes[MHP_NODES_MAX], 
 	uint8_t *list = m->zonelist + (size_t)(node * 2U + movable) * m->nr_zones;
 
 	for (unsigned i = 0; i < m->geo.nr_nodes; i++) {
-		unsigned near = nodes[i] * MHP_ZONE_KINDS;
+		const struct mhp_zone *normal = mhp__zone(m, nodes[i], MHP_ZONE_NORMAL);
 		if (movable)
-			list[at++] = (uint8_t)(near + MHP_ZONE_MOVABLE);
-		list[at++] = (uint8_t)(near + MHP_ZONE_NORMAL);
+			list[at++] = (uint8_t)mhp__zone_id(m, normal + 1);
+		list[at++] = (uint8_t)mhp__zone_id(m, normal);
 	}
 	while (at < m->nr_zones)
 		list[at++] = UINT8_MAX;
@@ -166,8 +166,8 @@ init_zones(struct mhp *m, const uint8_t *distances)
 	uint8_t nodes[MHP_NODES_MAX];
 
 	for (unsigned id = 0; id < m->nr_zones; id++) {
-		m->zones[id].node = (uint8_t)(id / MHP_ZONE_KINDS);
-		m->zones[id].kind = (uint8_t)(id % MHP_ZONE_KINDS);
+		m->zones[id].node = (uint8_t)(id / MHP_NODE_ZONES);
+		m->zones[id].kind = (uint8_t)(MHP_ZONE_NORMAL + id % MHP_NODE_ZONES);
 	}
 	for (unsigned node = 0; node < m->geo.nr_nodes; node++) {
 		sort_nodes(m, node, distances, nodes);
@@ -187,7 +187,7 @@ init_shape(struct mhp *m)
 	m->arena_order = (uint8_t)arena_order(geo);
 	m->pageblock_words_shift =
 		(uint8_t)(geo->pageblock_order > 6 ? geo->pageblock_order - 6 : 0);
-	m->nr_zones = (uint16_t)(geo->nr_nodes * MHP_ZONE_KINDS);
+	m->nr_zones = (uint16_t)(geo->nr_nodes * MHP_NODE_ZONES);
 	m->nr_arenas = geo->nr_blocks << (geo->block_order - m->arena_order);
 	m->block_mask = mhp__block_pages(m) - 1;
 	m->arena_mask = mhp__arena_pages(m) - 1;

@@ -48,7 +48,7 @@ mhp_zone_get(struct mhp *m, unsigned node, enum mhp_zone_kind kind, struct mhp_z
 	const struct mhp_zone *zone;
 	enum mhp__reader reader;
 
-	if ((unsigned)kind >= MHP_ZONE_KINDS)
+	if (!mhp__zone_exists((unsigned)kind))
 		return MHP_EINVAL;
 	if (node >= m->geo.nr_nodes)
 		return MHP_ENODEV;

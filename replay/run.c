@@ -245,16 +245,18 @@ static int
 online(struct replay *replay, const struct mhp_event *event)
 {
 	struct mhp_blocks blocks = { event->block, event->nr_blocks };
+	struct mhp_online_opts opts = { .zone = event->asked_zone };
 	struct mhp_policy policy, lenient;
 	if (event->asked_zone != MHP_ZONE_TOGETHER)
-		return mhp_online(replay->m, blocks, event->asked_zone, NULL);
+		return mhp_online(replay->m, &blocks, 1, &opts, NULL);
+	opts.zone = event->zone;
 	mhp_get_policy(replay->m, &policy);
 	lenient = policy;
 	lenient.strict = false;
 	int err = mhp_set_policy(replay->m, &lenient);
 	replay->nr_told = 0;
 	if (err == 0)
-		err = mhp_online(replay->m, blocks, event->zone, NULL);
+		err = mhp_online(replay->m, &blocks, 1, &opts, NULL);
 	return err == 0 ? mhp_set_policy(replay->m, &policy) : err;
 }
 
@@ -462,9 +464,10 @@ make_range(struct replay *replay, const struct mhp__replay_range *range)
 		.backing = (uint16_t)range->backing,
 	};
 	struct mhp_span span = span_of(replay, range->blocks.first, range->blocks.count);
+	struct mhp_online_opts to = { .zone = (uint8_t)range->zone };
 	int err = mhp_add(replay->m, span, &opts, NULL);
 	if (err == 0 && range->state == MHP_ONLINE)
-		err = mhp_online(replay->m, range->blocks, range->zone, NULL);
+		err = mhp_online(replay->m, &range->blocks, 1, &to, NULL);
 	return err == 0 ? true : cannot_start(replay, "there cannot be blocks %u-%u as it lists "
 					      "them (error %d)", range->blocks.first,
 					      range->blocks.first + range->blocks.count - 1, err);

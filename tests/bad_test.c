@@ -49,7 +49,7 @@ close_bed(struct bed *bed)
 static int
 online(struct bed *bed, uint32_t block, unsigned zone)
 {
-	return mhp_online(bed->pool.m, (struct mhp_blocks){ block, 1 }, zone, NULL);
+	return test_online(bed->pool.m, (struct mhp_blocks){ block, 1 }, zone, NULL);
 }
 
 static int

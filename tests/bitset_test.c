@@ -182,7 +182,8 @@ change_a_block(struct test_pool *pool, uint64_t *random)
 	if (info.state == MHP_ABSENT)
 		CHECK_OK(mhp_add(pool->m, span, &opts, NULL));
 	else if (info.state == MHP_OFFLINE && test_random(random) % 3 != 0)
-		CHECK_OK(mhp_online(pool->m, one, test_random(random) % 2, NULL));
+		CHECK_OK(test_online(pool->m, one, MHP_ZONE_NORMAL + test_random(random) % 2,
+				     NULL));
 	else if (info.state == MHP_ONLINE && test_random(random) % 2 != 0)
 		CHECK_OK(mhp_offline(pool->m, &one, 1, NULL, NULL));
 	else

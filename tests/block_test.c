@@ -23,7 +23,7 @@ static int
 online(struct test_pool *pool, uint32_t first, uint32_t count, unsigned zone,
        struct mhp_why *reterr_why)
 {
-	return mhp_online(pool->m, (struct mhp_blocks){ first, count }, zone, reterr_why);
+	return test_online(pool->m, (struct mhp_blocks){ first, count }, zone, reterr_why);
 }
 
 static int
@@ -170,13 +170,13 @@ TEST(block__malformed_online_and_offline__typed_error_and_nothing_changed)
 		test_at("blocks %u+%u", bad[i].first, bad[i].count);
 		int error = bad[i].count == 0 ? MHP_EINVAL : MHP_ENXIO;
 		uint64_t used_bytes, free_bytes;
-		CHECK_RET(mhp_online(pool.m, bad[i], MHP_ZONE_NORMAL, NULL), error);
+		CHECK_RET(test_online(pool.m, bad[i], MHP_ZONE_NORMAL, NULL), error);
 		CHECK_RET(mhp_offline(pool.m, &bad[i], 1, NULL, NULL), error);
 		CHECK_RET(mhp_range_usage(pool.m, bad[i], &used_bytes, &free_bytes), error);
 	}
 	CHECK_RET(mhp_offline(pool.m, bad, 0, NULL, NULL), MHP_EINVAL);
 	CHECK_RET(mhp_block_offline(pool.m, 8, NULL, NULL), MHP_ENXIO);
-	CHECK_RET(online(&pool, 0, 1, MHP_ZONE_KINDS, NULL), MHP_EINVAL);
+	CHECK_RET(online(&pool, 0, 1, MHP_ZONE_MOVABLE + 1, NULL), MHP_EINVAL);
 	CHECK_RET(online(&pool, 0, 1, UINT32_MAX, NULL), MHP_EINVAL);
 	CHECK_RET(online(&pool, 0, 3, MHP_ZONE_NORMAL, NULL), MHP_ENOENT);
 	test_ledger_check(&pool, &before);
@@ -187,8 +187,73 @@ TEST(block__malformed_online_and_offline__typed_error_and_nothing_changed)
 	CHECK_RET(mhp_offline(pool.m, twice, 2, NULL, NULL), MHP_EINVAL);
 	struct mhp_blocks mixed[] = { { 1, 1 }, { 0, 1 } };
 	CHECK_RET(mhp_offline(pool.m, mixed, 2, NULL, NULL), MHP_EBUSY);
+	CHECK_RET(mhp_online(pool.m, mixed, 0, NULL, NULL), MHP_EINVAL);
 	test_ledger_check(&pool, &before);
 	CHECK_RET(mhp_fini(pool.m), MHP_EBUSY);
+	test_pool_empty_and_close(&pool);
+}
+
+/* R17 R24: several runs come online as one, by options of zeros where the policy says; if one
+ * cannot, none has. */
+TEST(online__several_runs__all_or_none)
+{
+	static const struct mhp_blocks good[] = { { 4, 2 }, { 0, 2 }, { 2, 1 } };
+	static const struct mhp_blocks cases[][2] = { { { 0, 2 }, { 3, 1 } },
+						      { { 0, 2 }, { 1, 1 } } };
+	static const struct mhp_online_opts zeros;
+	struct test_ledger before;
+	struct test_pool pool;
+	test_pool_open(&pool, NULL);
+	CHECK_OK(add(&pool, 0, 3, SELF, NULL));
+	CHECK_OK(add(&pool, 4, 2, SELF, NULL));
+	test_ledger_take(&pool, &before);
+	for (unsigned i = 0; i < 2; i++) {
+		struct mhp_why why = { .cause = MHP_CAUSE_NONE };
+		test_at("case %u", i);
+		CHECK_RET(mhp_online(pool.m, cases[i], 2, &zeros, &why),
+			  i == 0 ? MHP_ENOENT : MHP_EINVAL);
+		CHECK_EQ(why.cause, MHP_CAUSE_STATE);
+		CHECK_EQ(why.block, cases[i][1].first);
+		test_ledger_check(&pool, &before);
+	}
+	CHECK_OK(mhp_online(pool.m, good, 3, &zeros, NULL));
+	for (uint32_t block = 0; block < 6; block++) {
+		CHECK_EQ(test_block(&pool, block).state,
+			 (block == 3 ? MHP_ABSENT : MHP_ONLINE));
+		CHECK_EQ(test_block(&pool, block).zone,
+			 (block == 3 ? MHP_ZONE_DEFAULT : MHP_ZONE_NORMAL));
+	}
+	test_pool_empty_and_close(&pool);
+}
+
+static int
+take_a_tenth_of_a_ms(void *ctx, const struct mhp_notice *notice)
+{
+	(void)notice;
+	mhp_sim_advance(ctx, 100000);
+	return 0;
+}
+
+/* R29: coming online has a deadline of its own, and what was prepared before it is taken back. */
+TEST(online__deadline__nothing_changed)
+{
+	static const struct mhp_online_opts opts = { .deadline_ms = 1 };
+	struct mhp_geometry many = test_geometry("tiny2");
+	struct test_pool_opts long_range = { .geometry = &many };
+	struct mhp_blocks all = { 0, 200 };
+	struct mhp_why why = { .cause = MHP_CAUSE_NONE };
+	struct test_pool pool;
+	uint16_t listener;
+	many.nr_blocks = all.count;
+	test_pool_open(&pool, &long_range);
+	CHECK_OK(add(&pool, all.first, all.count, SELF, NULL));
+	CHECK_OK(mhp_listener_add(pool.m, take_a_tenth_of_a_ms, pool.sim, 0, &listener));
+	CHECK_RET(mhp_online(pool.m, &all, 1, &opts, &why), MHP_EAGAIN);
+	CHECK_EQ(why.cause, MHP_CAUSE_DEADLINE);
+	CHECK_EQ(test_block(&pool, 0).state, MHP_OFFLINE);
+	CHECK_EQ(test_block(&pool, all.count - 1).state, MHP_OFFLINE);
+	CHECK_OK(mhp_online(pool.m, &all, 1, NULL, NULL));
+	CHECK_OK(mhp_listener_remove(pool.m, listener));
 	test_pool_empty_and_close(&pool);
 }
 

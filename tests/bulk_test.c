@@ -155,7 +155,7 @@ TEST(bulk__totals__are_the_sum_of_the_zones)
 	CHECK_OK(mhp_bad_add(bed.m, 5 * bed.pool.block_pages - 1));
 	CHECK_EQ(mhp_pages_alloc(bed.m, request(0, 1), 100, bed.pfns), 100);
 	for (unsigned node = 0; node < 2; node++)
-		for (unsigned kind = 0; kind < MHP_ZONE_KINDS; kind++) {
+		for (unsigned kind = MHP_ZONE_NORMAL; kind <= MHP_ZONE_MOVABLE; kind++) {
 			struct mhp_zone_info zone = test_zone(&bed.pool, node, kind);
 			present += zone.present;
 			managed += zone.managed;
@@ -209,7 +209,7 @@ TEST(bulk__distances__the_nearest_node_has_the_page)
 				CHECK_OK(mhp_offline(bed.m, &block, 1, NULL, NULL));
 			for (unsigned i = 0; step == 3 && i < 3; i++) {
 				block.first = order_of[home][i];
-				CHECK_OK(mhp_online(bed.m, block, MHP_ZONE_NORMAL, NULL));
+				CHECK_OK(test_online(bed.m, block, MHP_ZONE_NORMAL, NULL));
 			}
 		}
 	test_pool_empty_and_close(&bed.pool);

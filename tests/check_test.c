@@ -613,7 +613,7 @@ spoil(struct mhp *m, unsigned how)
 		self->flags |= MHP_BLOCK_BOOT;
 		return 0;
 	case 4:
-		self->zone = MHP_ZONE_KINDS;
+		self->zone = MHP_ZONE_MOVABLE + 1;
 		return 0;
 	case 5:
 		offline->zone = MHP_ZONE_MOVABLE;
@@ -840,10 +840,10 @@ TEST(check__in_callbacks__holds)
 	mover.migrate_times = 3;
 	offline_and_check(pool.m, two, 0);
 	inside.refuse = MHP_GOING_ONLINE_NOTICE;
-	CHECK_RET(mhp_online(pool.m, two, MHP_ZONE_NORMAL, NULL), MHP_EBUSY);
+	CHECK_RET(test_online(pool.m, two, MHP_ZONE_NORMAL, NULL), MHP_EBUSY);
 	check_holds(pool.m);
 	inside.refuse = -1;
-	CHECK_OK(mhp_online(pool.m, two, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(test_online(pool.m, two, MHP_ZONE_NORMAL, NULL));
 	test_mover_thin_out(&mover, 50);
 	CHECK_OK(mhp_compact(pool.m, 1, MHP_ZONE_MOVABLE, 0, &result));
 	check_holds(pool.m);
@@ -918,7 +918,7 @@ change_and_check(struct mhp *m, uint64_t rounds)
 	for (uint64_t i = 0; i < rounds; i++) {
 		CHECK_RET(mhp_check(m, false, say_finding, NULL), 0);
 		if (i % 8 == 0)
-			CHECK_OK(mhp_online(m, last, MHP_ZONE_MOVABLE, NULL));
+			CHECK_OK(test_online(m, last, MHP_ZONE_MOVABLE, NULL));
 		else if (i % 8 == 4)
 			CHECK_OK(mhp_offline(m, &last, 1, NULL, NULL));
 	}
@@ -992,11 +992,11 @@ TEST(digest__what_a_caller_sees__counts)
 	is_new(&history, pool.m);
 	CHECK_OK(mhp_add(pool.m, span, &opts, NULL));
 	is_new(&history, pool.m);
-	CHECK_OK(mhp_online(pool.m, first, MHP_ZONE_MOVABLE, NULL));
+	CHECK_OK(test_online(pool.m, first, MHP_ZONE_MOVABLE, NULL));
 	is_new(&history, pool.m);
 	CHECK_OK(mhp_offline(pool.m, &first, 1, NULL, NULL));
 	is_old(&history, pool.m, 1);
-	CHECK_OK(mhp_online(pool.m, first, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(test_online(pool.m, first, MHP_ZONE_NORMAL, NULL));
 	is_new(&history, pool.m);
 	CHECK_OK(mhp_page_alloc(pool.m, req, &pfn));
 	is_new(&history, pool.m);

@@ -308,7 +308,7 @@ TEST(compact__no_such_zone__typed_error)
 	struct mhp_compact_result result;
 	open_bed(&bed, 1);
 	CHECK_RET(mhp_compact(bed.pool.m, 2, MHP_ZONE_NORMAL, 0, &result), MHP_ENODEV);
-	CHECK_RET(mhp_compact(bed.pool.m, 0, MHP_ZONE_KINDS, 0, &result), MHP_EINVAL);
+	CHECK_RET(mhp_compact(bed.pool.m, 0, MHP_ZONE_DEFAULT, 0, &result), MHP_EINVAL);
 	CHECK_OK(mhp_compact(bed.pool.m, 1, MHP_ZONE_MOVABLE, 0, &result));
 	CHECK_EQ(result.nr_moved + result.nr_huge, 0U);
 	close_bed(&bed);

@@ -229,7 +229,7 @@ list_block_ops(const struct machine *machine)
 			if ((machine->variants[block] >> variant & 1) != 0)
 				op(OP_ADD, block, variant, 0);
 	for (unsigned first = 0; first < BLOCKS; first++)
-		for (unsigned zone = 0; zone < MHP_ZONE_KINDS; zone++)
+		for (unsigned zone = MHP_ZONE_NORMAL; zone <= MHP_ZONE_MOVABLE; zone++)
 			op(OP_ONLINE, first, 1, zone);
 	op(OP_ONLINE, 0, 2, MHP_ZONE_DEFAULT);
 	op(OP_ONLINE, 1, 2, MHP_ZONE_MOVABLE);
@@ -266,8 +266,8 @@ list_page_ops(const struct machine *machine)
 	}
 	for (unsigned nr = 3; machine->contig && nr <= 5; nr += 2)
 		op(OP_CONTIG, MOVER, nr, 0);
-	for (unsigned zone = 0; zone < 2 * MHP_ZONE_KINDS && machine->compact; zone++)
-		op(OP_COMPACT, zone / 2, zone % 2, 0);
+	for (unsigned i = 0; i < 4 && machine->compact; i++)
+		op(OP_COMPACT, i / 2, MHP_ZONE_NORMAL + i % 2, 0);
 }
 
 /* ---- doing one operation, on both sides ---- */
@@ -318,7 +318,7 @@ do_online(const struct op *it)
 	int error;
 
 	model_online_verdict(world.model, blocks, it->c, &planned, &verdict);
-	error = mhp_online(world.pool.m, blocks, it->c, NULL);
+	error = test_online(world.pool.m, blocks, it->c, NULL);
 	model_judge(&verdict, "mhp_online()", error);
 	if (error == 0)
 		model_online_done(world.model, blocks, &planned);

@@ -80,7 +80,7 @@ some_add(struct world *world)
 	struct mhp_add_opts opts = { .flags = (uint32_t)number(world, 256),
 				     .node = (uint8_t)number(world, 2),
 				     .metadata_node = (uint8_t)number(world, 2),
-				     .zone = (uint8_t)number(world, 2),
+				     .zone = (uint8_t)number(world, 3),
 				     .backing = (uint16_t)next(world) };
 	/* Memory of the simulator is what it was: not to be called zeroed. */
 	opts.flags &= ~(uint32_t)MHP_ADD_ZEROED;
@@ -120,7 +120,7 @@ some_step(struct world *world)
 	return (struct mhp_step){ .kind = (enum mhp_step_kind)(uint32_t)number(world, 4),
 				  .span = some_span(world),
 				  .add = some_add(world),
-				  .zone = (uint8_t)number(world, 2) };
+				  .zone = (uint8_t)number(world, 3) };
 }
 
 /* ---- others who talk nonsense ---- */
@@ -188,7 +188,7 @@ odd_listener(void *ctx, const struct mhp_notice *notice)
 	struct mhp_blocks blocks = { 0, 1 };
 	struct mhp_policy policy = MHP_POLICY_DEFAULT;
 	(void)notice;
-	CHECK_RET(mhp_online(world->pool.m, blocks, 0, NULL), MHP_EDEADLK);
+	CHECK_RET(test_online(world->pool.m, blocks, MHP_ZONE_DEFAULT, NULL), MHP_EDEADLK);
 	CHECK_RET(mhp_set_policy(world->pool.m, &policy), MHP_EDEADLK);
 	return one_in(world, 8) ? odd_answer(world) : 0;
 }
@@ -210,7 +210,7 @@ call_blocks(struct world *world)
 		return mhp_add(m, spans[0], one_in(world, 8) ? NULL : &opts,
 			       one_in(world, 2) ? NULL : &answer);
 	case 1:
-		return mhp_online(m, sets[0], (unsigned)number(world, 2),
+		return test_online(m, sets[0], (unsigned)number(world, 3),
 				  one_in(world, 2) ? NULL : &why);
 	case 2:
 		return mhp_offline(m, sets, (unsigned)below(world, 3), &offline, &why);

@@ -30,7 +30,7 @@ take_zones(struct test_pool *pool, struct test_ledger *ledger)
 {
 	for (unsigned node = 0; node < TEST_LEDGER_NODES; node++) {
 		ledger->states[node] = mhp_node_states(pool->m, node);
-		for (unsigned kind = 0; kind < MHP_ZONE_KINDS; kind++) {
+		for (unsigned kind = MHP_ZONE_NORMAL; kind <= MHP_ZONE_MOVABLE; kind++) {
 			struct mhp_zone_info *zone = &ledger->zones[node][kind];
 			CHECK_OK(mhp_zone_get(pool->m, node, kind, zone));
 			CHECK_CMP(zone->free, <=, zone->managed);
@@ -100,7 +100,7 @@ test_ledger_check(struct test_pool *pool, const struct test_ledger *before)
 	for (uint32_t i = 0; i < TEST_LEDGER_BLOCKS; i++)
 		compare_block(&now.blocks[i], &before->blocks[i]);
 	for (unsigned node = 0; node < TEST_LEDGER_NODES; node++)
-		for (unsigned kind = 0; kind < MHP_ZONE_KINDS; kind++) {
+		for (unsigned kind = MHP_ZONE_NORMAL; kind <= MHP_ZONE_MOVABLE; kind++) {
 			CHECK_EQ(now.zones[node][kind].free, before->zones[node][kind].free);
 			CHECK_EQ(now.zones[node][kind].managed, before->zones[node][kind].managed);
 		}

@@ -17,7 +17,7 @@ struct test_ledger {
 	uint64_t digest;
 	uint64_t meta_used;        /* external metadata that is out, says the simulator */
 	struct mhp_stats stats;
-	struct mhp_zone_info zones[TEST_LEDGER_NODES][MHP_ZONE_KINDS];
+	struct mhp_zone_info zones[TEST_LEDGER_NODES][MHP_ZONE_MOVABLE + 1];
 	unsigned states[TEST_LEDGER_NODES];
 	struct mhp_block_info blocks[TEST_LEDGER_BLOCKS];
 	uint64_t in_use;           /* pages of all zones that are managed and not free */

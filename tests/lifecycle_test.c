@@ -106,7 +106,7 @@ online(struct life *life, const struct step *step)
 {
 	struct mhp_blocks blocks = { step->first, step->count };
 	struct mhp_why why = { 0 };
-	int error = mhp_online(life->pool.m, blocks, step->arg, &why);
+	int error = test_online(life->pool.m, blocks, step->arg, &why);
 	CHECK_EQ(why.cause, error != 0 ? MHP_CAUSE_RAM : MHP_CAUSE_NONE);
 	return error;
 }

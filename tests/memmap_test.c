@@ -298,7 +298,7 @@ TEST(memmap__record_of_a_block__unchanged_until_remove)
 	struct mhp_block_info first = info_of(&pool, 1);
 	CHECK_OK(mhp_set_memmap_on_memory(pool.m, MHP_MEMMAP_OFF));
 	check_record(&pool, &first, "switched off");
-	CHECK_OK(mhp_online(pool.m, (struct mhp_blocks){ 1, 1 }, MHP_ZONE_MOVABLE, NULL));
+	CHECK_OK(test_online(pool.m, (struct mhp_blocks){ 1, 1 }, MHP_ZONE_MOVABLE, NULL));
 	check_record(&pool, &first, "online");
 	CHECK(test_mover_fill(&mover, pool.block_pages / 4, 1, 0));
 	check_record(&pool, &first, "in use");
@@ -392,7 +392,7 @@ TEST(memmap__reserve_fills_the_block__not_self_hosted)
 		CHECK_EQ(answer.placement, MHP_PLACE_EXTERNAL);
 		CHECK_EQ(info_of(&pool, 0).nr_vmemmap_pages, 0U);
 	}
-	CHECK_OK(mhp_online(pool.m, (struct mhp_blocks){ 0, 1 }, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(test_online(pool.m, (struct mhp_blocks){ 0, 1 }, MHP_ZONE_NORMAL, NULL));
 	test_pool_check(&pool);
 	test_pool_empty_and_close(&pool);
 }
@@ -494,7 +494,7 @@ TEST(memmap__boot_block__has_no_reserve_and_leaves_like_others)
 	CHECK_EQ(info.free_bytes + info.used_bytes, pool.block_bytes);
 	CHECK(test_mover_fill(&mover, pool.block_pages / 2, 0, 0));
 	CHECK_OK(mhp_block_offline(pool.m, 0, NULL, NULL));
-	CHECK_OK(mhp_online(pool.m, (struct mhp_blocks){ 0, 1 }, MHP_ZONE_DEFAULT, NULL));
+	CHECK_OK(test_online(pool.m, (struct mhp_blocks){ 0, 1 }, MHP_ZONE_DEFAULT, NULL));
 	struct mhp_span span = test_blocks(&pool, 1, 1);
 	CHECK_OK(mhp_remove(pool.m, &span, 1, NULL, NULL));
 	CHECK_EQ(info_of(&pool, 1).state, MHP_ABSENT);
@@ -520,7 +520,7 @@ TEST(memmap__no_page_is_free__self_hosted_add_and_online_work)
 			CHECK_RET(add(&pool, block, 1, 0, NULL), MHP_ENOMEM);
 			uint64_t asked = mhp_fault_calls_of(pool.fault, MHP_FAULT_META_ALLOC);
 			CHECK_OK(add(&pool, block, 1, SELF, NULL));
-			CHECK_OK(mhp_online(pool.m, (struct mhp_blocks){ block, 1 },
+			CHECK_OK(test_online(pool.m, (struct mhp_blocks){ block, 1 },
 					    MHP_ZONE_NORMAL, NULL));
 			CHECK_EQ(mhp_fault_calls_of(pool.fault, MHP_FAULT_META_ALLOC), asked);
 			while (test_mover_alloc(&mover, 0, 0) != TEST_MOVER_NONE)
@@ -565,7 +565,7 @@ changed_by_online(struct test_pool *pool, uint32_t block)
 	unsigned char *before = malloc(bytes);
 	CHECK(before != NULL);
 	memcpy(before, pool->m, bytes);
-	CHECK_OK(mhp_online(pool->m, (struct mhp_blocks){ block, 1 }, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(test_online(pool->m, (struct mhp_blocks){ block, 1 }, MHP_ZONE_NORMAL, NULL));
 	for (size_t i = 0; i < bytes; i++)
 		nr += before[i] != ((const unsigned char *)pool->m)[i];
 	free(before);

@@ -631,7 +631,7 @@ model_online_verdict(const struct model *model, struct mhp_blocks blocks, unsign
 
 	if (!good)
 		model_must(verdict, blocks.count == 0 ? MHP_EINVAL : MHP_ENXIO);
-	if (zone != MHP_ZONE_DEFAULT && zone >= MHP_ZONE_KINDS)
+	if (zone > MHP_ZONE_MOVABLE)
 		model_must(verdict, MHP_EINVAL);
 	for (uint32_t i = 0; good && i < blocks.count && first.nr_must == 0; i++)
 		state_verdict(model, blocks.first + i, &first);
@@ -844,7 +844,7 @@ offline_done(struct model *model, uint32_t block)
 		*frame = (struct model_frame){ .kind = MODEL_FREE };
 	}
 	slot->state = MHP_OFFLINE;
-	slot->zone = 0;
+	slot->zone = MHP_ZONE_DEFAULT;
 	slot->nr_free = 0;
 }
 
@@ -1183,7 +1183,7 @@ compare_zones(const struct model *model, struct mhp *m)
 {
 	for (unsigned node = 0; node < model->geo.nr_nodes; node++) {
 		CHECK_EQ(mhp_node_states(m, node), node_states(model, node));
-		for (unsigned kind = 0; kind < MHP_ZONE_KINDS; kind++) {
+		for (unsigned kind = MHP_ZONE_NORMAL; kind <= MHP_ZONE_MOVABLE; kind++) {
 			struct mhp_zone_info have, want;
 			CHECK_OK(mhp_zone_get(m, node, (enum mhp_zone_kind)kind, &have));
 			model_zone(model, node, kind, &want);

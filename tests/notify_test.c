@@ -122,7 +122,7 @@ TEST(notify__priorities__called_from_high_to_low)
 	test_pool_open(&pool, NULL);
 	listeners_open(pool.m, &log, listeners, 4, priorities);
 	add_offline(&pool, 0, 1, 1);
-	CHECK_OK(mhp_online(pool.m, first, MHP_ZONE_MOVABLE, NULL));
+	CHECK_OK(test_online(pool.m, first, MHP_ZONE_MOVABLE, NULL));
 	CHECK_OK(mhp_block_get(pool.m, 0, &info));
 	for (unsigned i = 0; i < 4; i++) {
 		const struct mhp_notice *notice = &log.heard[i].notice;
@@ -167,7 +167,7 @@ TEST(notify__refused__who_saw_it_sees_cancel)
 	listeners[1].kind = MHP_GOING_ONLINE_NOTICE;
 	listeners[1].answer = MHP_EIO;
 	digest = mhp_digest(pool.m);
-	CHECK_RET(mhp_online(pool.m, first, MHP_ZONE_NORMAL, &why), MHP_EIO);
+	CHECK_RET(test_online(pool.m, first, MHP_ZONE_NORMAL, &why), MHP_EIO);
 	check_refusal(&log, MHP_GOING_ONLINE_NOTICE, MHP_CANCEL_ONLINE_NOTICE);
 	CHECK_EQ(why.cause, MHP_CAUSE_LISTENER);
 	CHECK_EQ(why.listener, listeners[1].id);
@@ -176,7 +176,7 @@ TEST(notify__refused__who_saw_it_sees_cancel)
 
 	listeners[1].kind = MHP_GOING_OFFLINE_NOTICE;
 	listeners[1].answer = 1; /* not an error, but no consent either */
-	CHECK_OK(mhp_online(pool.m, first, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(test_online(pool.m, first, MHP_ZONE_NORMAL, NULL));
 	digest = mhp_digest(pool.m);
 	log.nr = 0;
 	CHECK_CMP(mhp_offline(pool.m, &first, 1, NULL, &why), <, 0);
@@ -193,7 +193,7 @@ online_or_offline(struct mhp *m, bool online)
 {
 	struct mhp_blocks four = { 0, 4 };
 
-	return online ? mhp_online(m, four, MHP_ZONE_MOVABLE, NULL) :
+	return online ? test_online(m, four, MHP_ZONE_MOVABLE, NULL) :
 			mhp_offline(m, &four, 1, NULL, NULL);
 }
 
@@ -241,7 +241,7 @@ refuses_all(struct mhp *m)
 	uint16_t id;
 
 	CHECK_RET(mhp_add(m, span, NULL, NULL), MHP_EDEADLK);
-	CHECK_RET(mhp_online(m, blocks, MHP_ZONE_NORMAL, NULL), MHP_EDEADLK);
+	CHECK_RET(test_online(m, blocks, MHP_ZONE_NORMAL, NULL), MHP_EDEADLK);
 	CHECK_RET(mhp_offline(m, &blocks, 1, NULL, NULL), MHP_EDEADLK);
 	CHECK_RET(mhp_remove(m, &span, 1, NULL, NULL), MHP_EDEADLK);
 	CHECK_RET(mhp_listener_add(m, listen, NULL, 0, &id), MHP_EDEADLK);
@@ -300,7 +300,7 @@ TEST(notify__listener_calls_back__edeadlk)
 	log.m = pool.m;
 	add_offline(&pool, 0, 1, 0);
 	CHECK_OK(mhp_listener_add(pool.m, looks, &log, 0, &id));
-	CHECK_OK(mhp_online(pool.m, first, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(test_online(pool.m, first, MHP_ZONE_NORMAL, NULL));
 	CHECK_EQ(log.nr, 3);
 	test_pool_check(&pool);
 	CHECK_OK(mhp_listener_remove(pool.m, id));
@@ -333,12 +333,12 @@ TEST(notify__first_and_last_block_of_a_node__said_once)
 	listeners_open(pool.m, &log, &listener, 1, &priority);
 	add_offline(&pool, 2, 2, 1);
 	CHECK_EQ(mhp_node_states(pool.m, 1), 0);
-	CHECK_OK(mhp_online(pool.m, two, MHP_ZONE_MOVABLE, NULL));
+	CHECK_OK(test_online(pool.m, two, MHP_ZONE_MOVABLE, NULL));
 	CHECK_EQ(mhp_node_states(pool.m, 1), MHP_NODE_HAS_MEMORY | MHP_NODE_HAS_MOVABLE);
 	CHECK_EQ(count_heard(&log, MHP_NODE_FIRST_NOTICE), 1);
 	CHECK_OK(mhp_offline(pool.m, &one, 1, NULL, NULL));
 	CHECK_EQ(count_heard(&log, MHP_NODE_LAST_NOTICE), 0);
-	CHECK_OK(mhp_online(pool.m, one, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(test_online(pool.m, one, MHP_ZONE_NORMAL, NULL));
 	CHECK_EQ(mhp_node_states(pool.m, 1),
 		 MHP_NODE_HAS_MEMORY | MHP_NODE_HAS_NORMAL | MHP_NODE_HAS_MOVABLE);
 	CHECK_EQ(count_heard(&log, MHP_NODE_FIRST_NOTICE), 0);
@@ -398,11 +398,11 @@ TEST(notify__refusal_of_a_named_listener__says_its_name) /* R30 */
 
 	listener.kind = MHP_GOING_ONLINE_NOTICE;
 	listener.answer = MHP_EBUSY;
-	CHECK_RET(mhp_online(pool.m, first, MHP_ZONE_NORMAL, &why), MHP_EBUSY);
+	CHECK_RET(test_online(pool.m, first, MHP_ZONE_NORMAL, &why), MHP_EBUSY);
 	CHECK_EQ(why.cause, MHP_CAUSE_LISTENER);
 	CHECK_STR(why.text, "the backup");
 	listener.kind = MHP_GOING_OFFLINE_NOTICE;
-	CHECK_OK(mhp_online(pool.m, first, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(test_online(pool.m, first, MHP_ZONE_NORMAL, NULL));
 	why.text[0] = '\0';
 	CHECK_RET(mhp_offline(pool.m, &first, 1, NULL, &why), MHP_EBUSY);
 	CHECK_STR(why.text, "the backup");
@@ -441,7 +441,7 @@ TEST(page_free_owned__page_of_another_owner__eperm_and_nothing_changed) /* R17 *
 
 	test_pool_open(&pool, NULL);
 	add_offline(&pool, 0, 1, 0);
-	CHECK_OK(mhp_online(pool.m, (struct mhp_blocks){ 0, 1 }, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(test_online(pool.m, (struct mhp_blocks){ 0, 1 }, MHP_ZONE_NORMAL, NULL));
 	CHECK_OK(mhp_owner_register(pool.m, "mine", NULL, NULL, &mine));
 	CHECK_OK(mhp_owner_register(pool.m, "theirs", NULL, NULL, &theirs));
 	req.owner = theirs;

@@ -125,7 +125,7 @@ TEST(offline__block_with_data__data_moves)
 				test_mover_check(&bed.mover);
 				check_reserves(&bed);
 				struct mhp_blocks again = { block, 1 };
-				CHECK_OK(mhp_online(bed.pool.m, again, MHP_ZONE_MOVABLE, NULL));
+				CHECK_OK(test_online(bed.pool.m, again, MHP_ZONE_MOVABLE, NULL));
 			}
 			CHECK_CMP(bed.mover.nr_frames_moved, >, 0U);
 			close_bed(&bed);
@@ -686,7 +686,7 @@ TEST(offline__cancel_that_comes_too_late__hits_no_other)
 	bed.mover.on_migrate_ctx = &canceler;
 	CHECK_OK(mhp_offline(bed.pool.m, &block, 1, NULL, NULL));
 	CHECK_NE(canceler.at, 0U);
-	CHECK_OK(mhp_online(bed.pool.m, block, MHP_ZONE_MOVABLE, NULL));
+	CHECK_OK(test_online(bed.pool.m, block, MHP_ZONE_MOVABLE, NULL));
 	bed.mover.on_migrate = cancel_as_of_before;
 	block.first = fullest(&bed);
 	CHECK_OK(mhp_offline(bed.pool.m, &block, 1, NULL, NULL));
@@ -743,7 +743,7 @@ make_normal(struct bed *bed)
 {
 	struct mhp_blocks block = { 0, 1 };
 	CHECK_OK(mhp_block_offline(bed->pool.m, 0, NULL, NULL));
-	CHECK_OK(mhp_online(bed->pool.m, block, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(test_online(bed->pool.m, block, MHP_ZONE_NORMAL, NULL));
 }
 
 static uint64_t
@@ -985,7 +985,7 @@ TEST(offline__blocker_goes_while_others_are_asked__is_named)
 	while (data_in(&bed, 0) == 0)
 		CHECK(test_mover_alloc(&bed.mover, 0, 0) != TEST_MOVER_NONE);
 	CHECK_OK(mhp_offline(bed.pool.m, &one, 1, NULL, NULL));
-	CHECK_OK(mhp_online(bed.pool.m, one, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(test_online(bed.pool.m, one, MHP_ZONE_NORMAL, NULL));
 	uint64_t pfn = kernel_page(&bed, bed.kernel, 0);
 	CHECK_CMP(pfn, >=, bed.pool.block_pages);
 	add(&bed, 2, 1, 0, MHP_ZONE_MOVABLE);

@@ -201,7 +201,7 @@ zones_free(struct book *book)
 {
 	uint64_t nr = 0;
 	for (unsigned node = 0; node < book->geo.nr_nodes; node++) {
-		for (unsigned kind = 0; kind < MHP_ZONE_KINDS; kind++) {
+		for (unsigned kind = MHP_ZONE_NORMAL; kind <= MHP_ZONE_MOVABLE; kind++) {
 			struct mhp_zone_info info;
 			CHECK_OK(mhp_zone_get(book->m, node, (enum mhp_zone_kind)kind, &info));
 			nr += info.free;
@@ -633,7 +633,7 @@ TEST(poison__first_word_overwritten__block_leaves_all_the_same)
 	book_free(&book, 0);
 	*(uint64_t *)mhp_pfn_to_virt(book.m, pfn) = 1;
 	CHECK_OK(mhp_offline(book.m, &block, 1, NULL, NULL));
-	CHECK_OK(mhp_online(book.m, block, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(test_online(book.m, block, MHP_ZONE_NORMAL, NULL));
 	book_check(&book);
 	book_close(&book);
 }

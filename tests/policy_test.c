@@ -86,7 +86,7 @@ TEST(policy__contiguous__never_movable_amid_normal)
 	CHECK_EQ(plug(&pool, 8, 0), MHP_ZONE_MOVABLE);
 	CHECK_OK(mhp_offline(pool.m, &eight, 1, NULL, NULL));
 	add(&pool, 10, 0, MHP_ADD_ONLINE, MHP_ZONE_NORMAL);
-	CHECK_OK(mhp_online(pool.m, eight, MHP_ZONE_DEFAULT, NULL));
+	CHECK_OK(test_online(pool.m, eight, MHP_ZONE_DEFAULT, NULL));
 	CHECK_EQ(zone_of(&pool, 8), MHP_ZONE_NORMAL); /* both span it */
 	test_pool_empty_and_close(&pool);
 }
@@ -178,13 +178,13 @@ TEST(policy__strict__refuses_what_breaks_the_ratio)
 	add(&pool, 1, 0, MHP_ADD_ONLINE, MHP_ZONE_MOVABLE);
 	add(&pool, 2, 0, MHP_ADD_OFFLINE, 0);
 	digest = mhp_digest(pool.m);
-	CHECK_RET(mhp_online(pool.m, one, MHP_ZONE_MOVABLE, &why), MHP_EPERM);
+	CHECK_RET(test_online(pool.m, one, MHP_ZONE_MOVABLE, &why), MHP_EPERM);
 	CHECK_EQ(why.cause, MHP_CAUSE_POLICY);
 	CHECK_EQ(why.block, 2);
 	CHECK_EQ(mhp_digest(pool.m), digest);
-	CHECK_RET(mhp_online(pool.m, one, 7, NULL), MHP_EINVAL);
+	CHECK_RET(test_online(pool.m, one, 7, NULL), MHP_EINVAL);
 	set_policy(pool.m, MHP_POLICY_CONTIG_ZONES, 100, true, false);
-	CHECK_OK(mhp_online(pool.m, one, MHP_ZONE_MOVABLE, NULL));
+	CHECK_OK(test_online(pool.m, one, MHP_ZONE_MOVABLE, NULL));
 	test_pool_check(&pool);
 	test_pool_empty_and_close(&pool);
 }
@@ -270,8 +270,8 @@ TEST(foresee__more_memory_than_there_is__no_overflow)
 	open_pool(&pool);
 	plug(&pool, 0, 0);
 	set_policy(pool.m, MHP_POLICY_AUTO_MOVABLE, UINT32_MAX, false, false);
-	normal = &pool.m->zones[MHP_ZONE_NORMAL];
-	movable = &pool.m->zones[MHP_ZONE_MOVABLE];
+	normal = mhp__zone(pool.m, 0, MHP_ZONE_NORMAL);
+	movable = mhp__zone(pool.m, 0, MHP_ZONE_MOVABLE);
 	uint64_t present = normal->present;
 	normal->present = UINT64_C(1) << 40;
 	CHECK_OK(mhp_policy_foresee(pool.m, 0, 64, 64, &foresight));

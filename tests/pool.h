@@ -12,6 +12,7 @@
 #include <memplug/mhp.h>
 
 #include "fault.h"
+#include "online.h"
 #include "sim.h"
 
 #ifndef MHP_VMEMMAP

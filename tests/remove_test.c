@@ -340,7 +340,7 @@ TEST(remove__plan_that_only_offlines_the_host__done_after_the_others)
 	CHECK_EQ(test_block(&chain.pool, 0).state, MHP_ABSENT);
 	CHECK_EQ(test_block(&chain.pool, 5).state, MHP_ABSENT);
 	test_pool_check(&chain.pool);
-	CHECK_OK(mhp_online(chain.pool.m, host, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(test_online(chain.pool.m, host, MHP_ZONE_NORMAL, NULL));
 	test_pool_check(&chain.pool);
 	close_chain(&chain);
 }

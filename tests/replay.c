@@ -332,7 +332,7 @@ meddle(struct replay *r)
 	struct mhp_page_req req = { .owner = r->owners[below(r, REPLAY_OWNERS)],
 				    .node = MHP_NODE_ANY };
 
-	if (mhp_online(r->m, any, MHP_ZONE_NORMAL, NULL) != MHP_EDEADLK ||
+	if (mhp_online(r->m, &any, 1, NULL, NULL) != MHP_EDEADLK ||
 	    mhp_check(r->m, true, NULL, NULL) != MHP_EDEADLK ||
 	    mhp_bad_remove(r->m, 0) != MHP_EDEADLK)
 		broke(r, "a call from a callback was not refused", 0);
@@ -878,7 +878,7 @@ choose_blocks_op(struct replay *r, struct replay_op *op)
 		break;
 	default:
 		op->node = (unsigned)below(r, r->geo->nr_nodes);
-		op->zone = (unsigned)below(r, MHP_ZONE_KINDS);
+		op->zone = MHP_ZONE_NORMAL + (unsigned)below(r, 2);
 		op->value = (unsigned)below(r, 3);
 		break;
 	}
@@ -995,11 +995,13 @@ new_cookie(struct replay *r, const struct replay_op *op)
 static int
 do_blocks_op(struct replay *r, struct replay_op *op)
 {
+	struct mhp_online_opts online = { .zone = (uint8_t)op->zone };
+
 	switch (op->kind) {
 	case REPLAY_ADD:
 		return mhp_add(r->m, op->spans[0], &op->add, &op->answer);
 	case REPLAY_ONLINE:
-		return mhp_online(r->m, op->runs[0], op->zone, &op->why);
+		return mhp_online(r->m, op->runs, 1, &online, &op->why);
 	case REPLAY_OFFLINE:
 		return mhp_offline(r->m, op->runs, op->nr, &op->offline, &op->why);
 	case REPLAY_REMOVE:

@@ -95,7 +95,7 @@ TEST(scale__all_addresses__little_memory)
 	uint64_t start = time_ns();
 	CHECK_OK(add(&pool, 0, nr));
 	uint64_t added = time_ns();
-	CHECK_OK(mhp_online(pool.m, all, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(test_online(pool.m, all, MHP_ZONE_NORMAL, NULL));
 	uint64_t onlined = time_ns();
 	uint64_t resident = resident_bytes() - before;
 	CHECK_EQ(nr_ranges(&pool), 1U);
@@ -211,7 +211,7 @@ one_more(struct test_pool *pool, uint32_t block, void *copy, size_t bytes)
 	memcpy(copy, pool->m, bytes);
 	work.calls = work.clock = 0;
 	CHECK_OK(add(pool, block, 1));
-	CHECK_OK(mhp_online(pool->m, (struct mhp_blocks){ block, 1 }, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(test_online(pool->m, (struct mhp_blocks){ block, 1 }, MHP_ZONE_NORMAL, NULL));
 	turn.changed = differing_words(copy, pool->m, bytes);
 	CHECK_OK(mhp_block_offline(pool->m, block, NULL, NULL));
 	CHECK_OK(take_out(pool, block, 1));
@@ -234,8 +234,8 @@ TEST(scale__one_block_more__same_work)
 	struct turn alone = one_more(&pool, last / 2, copy, bytes);
 	CHECK_OK(add(&pool, 0, last / 2));
 	CHECK_OK(add(&pool, last / 2 + 1, last - last / 2));
-	CHECK_OK(mhp_online(pool.m, (struct mhp_blocks){ 0, last / 2 }, MHP_ZONE_NORMAL, NULL));
-	CHECK_OK(mhp_online(pool.m, (struct mhp_blocks){ last / 2 + 1, last - last / 2 },
+	CHECK_OK(test_online(pool.m, (struct mhp_blocks){ 0, last / 2 }, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(test_online(pool.m, (struct mhp_blocks){ last / 2 + 1, last - last / 2 },
 			    MHP_ZONE_NORMAL, NULL));
 	CHECK_EQ(nr_ranges(&pool), 3U);
 	struct turn many = one_more(&pool, last / 2, copy, bytes);

@@ -411,7 +411,7 @@ expect(const struct replay_op *op)
 	case REPLAY_COMPACT:
 		if (op->node >= model->geo.nr_nodes)
 			model_must(&soak.verdict, MHP_ENODEV);
-		if (op->zone >= MHP_ZONE_KINDS)
+		if (op->zone == MHP_ZONE_DEFAULT || op->zone > MHP_ZONE_MOVABLE)
 			model_must(&soak.verdict, MHP_EINVAL);
 		break;
 	case REPLAY_BAD_ADD:

@@ -287,8 +287,8 @@ plug(uint64_t *random, uint32_t block)
 	opts.node = (uint8_t)(block % run.pool.config.geometry.nr_nodes);
 	/* Any change may be canceled by a walker. */
 	expect(mhp_add(run.m, span, &opts, NULL), MHP_EEXIST, MHP_EHWPOISON, MHP_ECANCELED, 0);
-	int error = mhp_online(run.m, (struct mhp_blocks){ block, 1 },
-			       (unsigned)below(random, MHP_ZONE_KINDS), NULL);
+	int error = test_online(run.m, (struct mhp_blocks){ block, 1 },
+			       MHP_ZONE_NORMAL + (unsigned)below(random, 2), NULL);
 	expect(error, MHP_EBUSY, MHP_ENOENT, MHP_ECANCELED, 0);
 	atomic_fetch_add(&run.nr_online, error == 0);
 }
@@ -399,8 +399,9 @@ keeper(void *ctx)
 		CHECK_OK(mhp_check(run.m, false, report, NULL));
 		if (below(&random, 4) == 0)
 			expect(mhp_compact(run.m, (unsigned)below(&random, 2),
-					   (enum mhp_zone_kind)below(&random, MHP_ZONE_KINDS), 0,
-					   &result), MHP_EAGAIN, MHP_ECANCELED, 0, 0);
+					   below(&random, 2) == 0 ? MHP_ZONE_NORMAL
+								  : MHP_ZONE_MOVABLE,
+					   0, &result), MHP_EAGAIN, MHP_ECANCELED, 0, 0);
 		expect(mhp_bad_add(run.m, pfn), MHP_EBUSY, MHP_EHWPOISON, MHP_ENOSPC,
 		       MHP_ECANCELED);
 		if (below(&random, 2) == 0)
@@ -444,8 +445,9 @@ finish(void)
 	for (unsigned i = 0; i < SLOTS; i++)
 		CHECK_EQ(atomic_load(&run.slots[i].state), SLOT_FREE);
 	mhp_drain_caches(run.m);
-	for (unsigned i = 0; i < 2 * MHP_ZONE_KINDS; i++) {
-		CHECK_OK(mhp_zone_get(run.m, i / 2, (enum mhp_zone_kind)(i % 2), &zone));
+	for (unsigned i = 0; i < 4; i++) {
+		enum mhp_zone_kind kind = (enum mhp_zone_kind)(MHP_ZONE_NORMAL + i % 2);
+		CHECK_OK(mhp_zone_get(run.m, i / 2, kind, &zone));
 		CHECK_EQ(zone.cached, 0);
 		CHECK_CMP(zone.free, <=, zone.managed);
 	}

@@ -87,7 +87,7 @@ TEST(trace__each_operation__says_where_its_time_went)
 	test_mover_open(&mover, &pool, 16);
 	CHECK_OK(add(&pool, 0, 2, SELF | MHP_ADD_TEST, 0));
 	check_phases(last(&told), PHASE(MAP) | PHASE(CONTENT) | PHASE(MEMMAP));
-	CHECK_OK(mhp_online(pool.m, (struct mhp_blocks){ 0, 2 }, MHP_ZONE_MOVABLE, NULL));
+	CHECK_OK(test_online(pool.m, (struct mhp_blocks){ 0, 2 }, MHP_ZONE_MOVABLE, NULL));
 	check_phases(last(&told), PHASE(NOTIFY) | PHASE(COMMIT));
 	for (unsigned i = 0; i < 4; i++)
 		CHECK_NE(test_mover_alloc(&mover, 0, 0), TEST_MOVER_NONE);
@@ -118,13 +118,13 @@ TEST(trace__blocks_that_differ__an_event_each)
 	CHECK_OK(add(&pool, 0, 4, SELF, 0));
 	before = told.nr;
 	/* One to Normal, as there is none; then one to Movable, and so on. */
-	CHECK_OK(mhp_online(pool.m, (struct mhp_blocks){ 0, 4 }, MHP_ZONE_DEFAULT, NULL));
+	CHECK_OK(test_online(pool.m, (struct mhp_blocks){ 0, 4 }, MHP_ZONE_DEFAULT, NULL));
 	CHECK_EQ(told.nr - before, 4);
 	for (unsigned i = 0; i < 4; i++) {
 		CHECK_EQ(told.event[before + i].kind, MHP_EV_ONLINE);
 		CHECK_EQ(told.event[before + i].block, i);
 		CHECK_EQ(told.event[before + i].nr_blocks, 1);
-		CHECK_EQ(told.event[before + i].zone, i % 2);
+		CHECK_EQ(told.event[before + i].zone, MHP_ZONE_NORMAL + i % 2);
 		CHECK_EQ(told.event[before + i].asked_zone, MHP_ZONE_TOGETHER);
 		CHECK_EQ(told.event[before + i].state, MHP_ONLINE);
 	}
@@ -188,7 +188,7 @@ TEST(trace__refusals__say_why)
 	test_mover_open(&mover, &pool, 4);
 	CHECK_OK(mhp_owner_register(pool.m, "fixed", NULL, NULL, &owner));
 	CHECK_OK(add(&pool, 0, 2, SELF, 0));
-	CHECK_OK(mhp_online(pool.m, (struct mhp_blocks){ 0, 1 }, MHP_ZONE_NORMAL, NULL));
+	CHECK_OK(test_online(pool.m, (struct mhp_blocks){ 0, 1 }, MHP_ZONE_NORMAL, NULL));
 	req.owner = owner;
 	CHECK_OK(mhp_page_alloc(pool.m, req, &pfn));
 	CHECK_RET(mhp_block_offline(pool.m, 0, NULL, NULL), MHP_EBUSY);

@@ -108,7 +108,7 @@ change(struct bed *bed, unsigned which, uint32_t deadline_ms, struct mhp_why *wh
 	case COMPACT: return mhp_compact(m, 0, MHP_ZONE_NORMAL, deadline_ms, &result);
 	case BAD: return mhp_bad_add(m, first_page(bed));
 	case ADD: return mhp_add(m, test_blocks(&bed->pool, 8, 1), &add, NULL);
-	default: return mhp_online(m, (struct mhp_blocks){ 8, 1 }, MHP_ZONE_NORMAL, why);
+	default: return test_online(m, (struct mhp_blocks){ 8, 1 }, MHP_ZONE_NORMAL, why);
 	}
 	*why = answer.why;
 	return err;
@@ -429,7 +429,7 @@ TEST(work__interrupted_all_the_time__succeeds_in_the_end)
 			continue;
 		nr_done++;
 		do
-			err = mhp_online(bed.pool.m, (struct mhp_blocks){ 0, 1 }, MHP_ZONE_NORMAL,
+			err = test_online(bed.pool.m, (struct mhp_blocks){ 0, 1 }, MHP_ZONE_NORMAL,
 					 NULL);
 		while (err == MHP_EINTR);
 		CHECK_OK(err);

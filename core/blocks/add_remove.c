@@ -37,7 +37,7 @@ auto_online(struct mhp *m, struct mhp_blocks blocks)
 			m->ops->pause(m->port, UINT64_C(1000000));
 		}
 		mhp__why_clear(&why);
-		err = mhp__online_locked(m, blocks, auto_zone(m->policy.auto_online), &why);
+		err = mhp__online_locked(m, &blocks, 1, auto_zone(m->policy.auto_online), &why);
 		if (err == 0)
 			break;
 	}
@@ -55,7 +55,7 @@ add_locked(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
 		return err;
 	if ((opts->flags & MHP_ADD_ONLINE) != 0) {
 		mhp__why_clear(&why);
-		err = mhp__online_locked(m, answer->blocks, opts->zone, &why);
+		err = mhp__online_locked(m, &answer->blocks, 1, opts->zone, &why);
 		if (err != 0)
 			mhp__remove_blocks(m, answer->blocks, MHP__SCRUB_NOTHING);
 	} else if ((opts->flags & MHP_ADD_OFFLINE) == 0 &&

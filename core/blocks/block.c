@@ -26,7 +26,7 @@ mhp__block_part(const struct mhp *m, uint32_t block, uint32_t nr_vmemmap_pages, 
 	range.start_pfn = mhp__block_start(m, block) + nr_vmemmap_pages;
 	range.nr_pages = mhp__block_pages(m) - nr_vmemmap_pages;
 	range.node = (uint8_t)node;
-	range.zone = 0;
+	range.zone = MHP_ZONE_DEFAULT;
 	return range;
 }
 
@@ -50,7 +50,7 @@ mhp__block_set_state(struct mhp *m, uint32_t block, enum mhp_block_state state)
 	MHP_ASSERT_DEBUG(slot->state != (uint8_t)state);
 	slot->state = (uint8_t)state;
 	if (state == MHP_OFFLINE)
-		slot->zone = 0;
+		slot->zone = MHP_ZONE_DEFAULT;
 	mhp__block_seal(slot);
 	mhp__runs_update(m, (struct mhp_blocks){ block, 1 });
 }

@@ -60,10 +60,11 @@ void mhp__online_abort(struct mhp *m, struct mhp_blocks blocks);
 /* zone: what was asked for, or MHP_ZONE_TOGETHER; for the events. */
 void mhp__online_commit(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
 			uint64_t started_ns);
-/* Both, for one set of blocks. */
-MHP_MUST_CHECK int mhp__online_locked(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
-				      struct mhp_why *why);
-/* Are all of them OFFLINE? Return: 0, MHP_EINVAL, MHP_ENXIO, MHP_ENOENT, MHP_EBUSY. */
+/* Both, for sets of blocks. */
+MHP_MUST_CHECK int mhp__online_locked(struct mhp *m, const struct mhp_blocks *sets,
+				      unsigned nr_sets, unsigned zone, struct mhp_why *why);
+/* Are all of them OFFLINE? Return: 0, MHP_EINVAL (none, or on their way in this call), MHP_ENXIO,
+ * MHP_ENOENT, MHP_EBUSY. */
 MHP_MUST_CHECK int mhp__online_check(struct mhp *m, struct mhp_blocks blocks, struct mhp_why *why);
 /* A block that the plan under way will have added. */
 struct mhp__coming {

@@ -80,7 +80,6 @@ mhp_block_get(struct mhp *m, uint32_t block, struct mhp_block_info *ret_info)
 	ret_info->block = block;
 	ret_info->span.start = mhp__pfn_phys(m, mhp__block_start(m, block));
 	ret_info->span.size = mhp__block_pages(m) << m->geo.page_shift;
-	ret_info->zone = MHP_ZONE_DEFAULT;
 	fill_info(m, block, ret_info);
 	mhp__reader_end(m, reader);
 	return 0;

@@ -24,6 +24,8 @@ mhp__online_check(struct mhp *m, struct mhp_blocks blocks, struct mhp_why *why)
 		uint32_t block = blocks.first + i;
 		if (m->blocks[block].state == MHP_ABSENT)
 			return mhp__why_state(why, block, MHP_ENOENT);
+		if (m->blocks[block].state == MHP_GOING_ONLINE) /* it is named twice */
+			return mhp__why_state(why, block, MHP_EINVAL);
 		if (m->blocks[block].state != MHP_OFFLINE)
 			return mhp__why_state(why, block, MHP_EBUSY);
 	}
@@ -101,6 +103,7 @@ online_prepare_all(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
 
 	if (err != 0)
 		return err;
+	mhp__work_about(m, blocks);
 	for (uint32_t i = 0; i < blocks.count; i++) {
 		err = mhp__work_stop_at(m, i);
 		if (err != 0)
@@ -180,35 +183,59 @@ mhp__online_commit(struct mhp *m, struct mhp_blocks blocks, unsigned zone, uint6
 }
 
 int
-mhp__online_locked(struct mhp *m, struct mhp_blocks blocks, unsigned zone, struct mhp_why *why)
+mhp__online_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets, unsigned zone,
+		   struct mhp_why *why)
 {
 	uint64_t started_ns = m->ops->now_ns(m->port);
 	struct mhp__planned_pages planned;
-	int err;
+	int err = nr_sets == 0 ? MHP_EINVAL : 0;
+	unsigned nr = 0;
 
 	memset(&planned, 0, sizeof(planned));
+	planned.together = nr_sets > 1;
 	mhp__phase_begin(m);
-	err = mhp__online_prepare(m, blocks, zone, started_ns, &planned, why);
-	if (err == 0)
-		mhp__online_commit(m, blocks, zone, started_ns);
-	return err;
+	while (nr < nr_sets && err == 0) {
+		err = mhp__online_prepare(m, sets[nr], zone, started_ns, &planned, why);
+		nr += err == 0;
+	}
+	if (err != 0) {
+		while (nr-- > 0)
+			mhp__online_abort(m, sets[nr]);
+		return err;
+	}
+	if (zone == MHP_ZONE_DEFAULT && planned.together)
+		zone = MHP_ZONE_TOGETHER;
+	for (unsigned i = 0; i < nr_sets; i++)
+		mhp__online_commit(m, sets[i], zone, started_ns);
+	return 0;
 }
 
 int
-mhp_online(struct mhp *m, struct mhp_blocks blocks, unsigned zone, struct mhp_why *reterr_why)
+mhp_online(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
+	   const struct mhp_online_opts *opts, struct mhp_why *reterr_why)
 {
+	static const struct mhp_online_opts none;
 	struct mhp_why why;
 	int err = mhp__hotplug_lock(m);
 
 	mhp__why_clear(&why);
+	opts = opts != NULL ? opts : &none;
 	if (err == 0) {
-		mhp__work_begin(m, MHP_WORK_ONLINE, 0);
-		mhp__work_about(m, blocks);
-		err = mhp__online_locked(m, blocks, zone, &why);
+		mhp__work_begin(m, MHP_WORK_ONLINE, opts->deadline_ms);
+		err = mhp__online_locked(m, sets, nr_sets, opts->zone, &why);
 		mhp__work_end(m);
 		mhp__hotplug_unlock(m);
 	}
 	if (err != 0 && reterr_why != NULL)
 		*reterr_why = why;
 	return err;
+}
+
+int
+mhp_block_online(struct mhp *m, uint32_t block, const struct mhp_online_opts *opts,
+		 struct mhp_why *reterr_why)
+{
+	struct mhp_blocks blocks = { block, 1 };
+
+	return mhp_online(m, &blocks, 1, opts, reterr_why);
 }

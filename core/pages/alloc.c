@@ -22,7 +22,7 @@
 #include "pages/walk.h"
 #include "pages/zone.h"
 
-_Static_assert(MHP_ZONE_NORMAL == 0 && MHP_ZONE_MOVABLE == 1, "zones of a node");
+_Static_assert(MHP_ZONE_MOVABLE == MHP_ZONE_NORMAL + 1, "zones of a node");
 
 /* ---- zones in order of preference ---- */
 
@@ -203,7 +203,7 @@ alloc_slowly(struct mhp *m, struct mhp_page_req req, unsigned home, uint64_t *re
 	/* Many an instance has no MOVABLE zone at all. */
 	if (zone->kind == MHP_ZONE_MOVABLE &&
 	    atomic_load_explicit(&zone->managed, memory_order_relaxed) == 0) {
-		home -= MHP_ZONE_MOVABLE;
+		home -= 1U; /* to NORMAL */
 		if (mhp_port_cache_pop(caches_of(m, home), m->geo.nr_cpus, req.order, &pfn))
 			return begin(m, tail_of(req), req.cookie, pfn, ret_pfn);
 	}
@@ -223,7 +223,7 @@ alloc_on(struct mhp *m, struct mhp_page_req req, unsigned node, uint64_t *ret_pf
 		return mhp__page_req_check(m, req, MHP_PAGEBLOCK_ORDER(m));
 	/* Every list starts with the node's own zone of that kind; without memory its caches are
 	 * empty, too. */
-	unsigned id = node * MHP_ZONE_KINDS + MHP_ZONE_NORMAL + is_movable(m, tail_owner(tail));
+	unsigned id = node * MHP_NODE_ZONES + is_movable(m, tail_owner(tail));
 	if (MHP_UNLIKELY(!mhp_port_cache_pop(caches_of(m, id), m->geo.nr_cpus, order, &pfn)))
 		return alloc_slowly(m, req, id, ret_pfn);
 	return begin(m, tail, req.cookie, pfn, ret_pfn);

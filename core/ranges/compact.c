@@ -229,7 +229,7 @@ mhp_compact(struct mhp *m, unsigned node, enum mhp_zone_kind kind, uint32_t dead
 
 	if (node >= m->geo.nr_nodes)
 		return MHP_ENODEV;
-	if ((unsigned)kind >= MHP_ZONE_KINDS)
+	if (!mhp__zone_exists((unsigned)kind))
 		return MHP_EINVAL;
 	err = mhp__hotplug_lock(m);
 	if (err != 0)

@@ -33,7 +33,8 @@ struct mhp_page {
 };
 _Static_assert(sizeof(struct mhp_page) == MHP_PAGE_BYTES, "descriptor size");
 
-#define MHP_ZONES_MAX (MHP_NODES_MAX * MHP_ZONE_KINDS)
+#define MHP_NODE_ZONES 2U /* NORMAL and MOVABLE, in this order */
+#define MHP_ZONES_MAX (MHP_NODES_MAX * MHP_NODE_ZONES)
 
 struct mhp_zone {
 	struct mhp_spin lock;
@@ -196,10 +197,19 @@ mhp__node_states(const struct mhp *m, unsigned node)
 	return atomic_load_explicit(&m->node_states[node], memory_order_relaxed);
 }
 
+/* Is it one of the zones that a node has? */
+static inline bool
+mhp__zone_exists(unsigned kind)
+{
+	return kind == MHP_ZONE_NORMAL || kind == MHP_ZONE_MOVABLE;
+}
+
 static inline struct mhp_zone *
 mhp__zone(const struct mhp *m, unsigned node, unsigned kind)
 {
-	return &m->zones[node * MHP_ZONE_KINDS + kind];
+	MHP_ASSERT_DEBUG(node < m->geo.nr_nodes);
+	MHP_ASSERT_DEBUG(mhp__zone_exists(kind));
+	return &m->zones[node * MHP_NODE_ZONES + kind - MHP_ZONE_NORMAL];
 }
 
 static inline unsigned

@@ -18,7 +18,7 @@ mhp__blocks_alike(const struct mhp *m, uint32_t a, uint32_t b)
 		return false;
 	if (one->state == MHP_ABSENT)
 		return true;
-	if (one->state != MHP_OFFLINE && one->zone != two->zone)
+	if (one->zone != two->zone)
 		return false;
 	if (((one->flags ^ two->flags) & MHP_BLOCK_BOOT) != 0)
 		return false;

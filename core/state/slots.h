@@ -43,7 +43,7 @@ struct mhp_block {                     /* all fields: the hotplug lock, unless n
 	uint64_t meta_addr;            /* physical address of the metadata (NODE: first pfn's) */
 	uint32_t meta_pages;           /* pages of metadata, wherever they are */
 	uint8_t state;                 /* enum mhp_block_state */
-	uint8_t zone;                  /* zone kind; meaningful unless ABSENT or OFFLINE */
+	uint8_t zone;                  /* enum mhp_zone_kind; DEFAULT while ABSENT or OFFLINE */
 	uint8_t node;
 	uint8_t meta_node;
 	uint8_t placement;             /* enum mhp_placement */

@@ -20,7 +20,6 @@ mhp__event(enum mhp_event_kind kind, struct mhp_blocks blocks)
 	event.block = blocks.first;
 	event.nr_blocks = blocks.count;
 	event.pfn = MHP_PFN_NONE;
-	event.zone = event.asked_zone = MHP_ZONE_DEFAULT;
 	return event;
 }
 

@@ -38,7 +38,7 @@ struct mhp__work {                     /* idle: all 0 but seq and, perhaps, canc
 /* deadline_ms: 0 is the default. */
 void mhp__work_begin(struct mhp *m, enum mhp_work kind, uint32_t deadline_ms);
 void mhp__work_end(struct mhp *m);
-/* The first run of blocks that it is about. */
+/* The first run of blocks that it is about, or the run that it is at. */
 void mhp__work_about(struct mhp *m, struct mhp_blocks blocks);
 /* Must it stop? Once it must, it always must. Return: 0, MHP_EINTR, MHP_ECANCELED, or MHP_EAGAIN
  * (the deadline). */

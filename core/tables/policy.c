@@ -101,7 +101,7 @@ mhp__policy_zone(struct mhp *m, unsigned zone, unsigned node, uint64_t start_pfn
 		*ret_zone = choose(m, node, start_pfn, nr_pages, planned);
 		return 0;
 	}
-	if (zone >= MHP_ZONE_KINDS)
+	if (!mhp__zone_exists(zone))
 		return MHP_EINVAL;
 	if (zone == MHP_ZONE_MOVABLE && m->policy.strict &&
 	    !movable_fits(m, node, nr_pages, planned))

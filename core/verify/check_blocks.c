@@ -106,8 +106,8 @@ check_state(struct mhp__check *c, uint32_t block)
 	if (!c->inside)
 		(void)mhp__check_that(c, 5, "a block is on its way", block, settled);
 	(void)mhp__check_that(c, 2, "zone of a block", block,
-			      slot->zone < MHP_ZONE_KINDS &&
-				      (slot->state != MHP_OFFLINE || slot->zone == 0));
+			      slot->state == MHP_OFFLINE ? slot->zone == MHP_ZONE_DEFAULT
+							 : mhp__zone_exists(slot->zone));
 	(void)mhp__check_that(c, 2, "node of a block", block, slot->node < c->m->geo.nr_nodes);
 	(void)mhp__check_that(c, 2, "placement of a block", block,
 			      slot->placement <= MHP_PLACE_EXTERNAL);

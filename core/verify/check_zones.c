@@ -196,8 +196,9 @@ check_accounts(struct mhp__check *c, const struct mhp__zone_tally *tally)
 	(void)mhp__check_eq(c, 14, "start of a zone", id, zone->start_pfn, tally->start_pfn);
 	(void)mhp__check_eq(c, 14, "end of a zone", id, zone->end_pfn, tally->end_pfn);
 	(void)mhp__check_eq(c, 14, "present pages of a zone", id, zone->present, tally->present);
-	(void)mhp__check_eq(c, 14, "node of a zone", id, zone->node, id / MHP_ZONE_KINDS);
-	(void)mhp__check_eq(c, 14, "kind of a zone", id, zone->kind, id % MHP_ZONE_KINDS);
+	(void)mhp__check_eq(c, 14, "node of a zone", id, zone->node, id / MHP_NODE_ZONES);
+	(void)mhp__check_eq(c, 14, "kind of a zone", id, zone->kind,
+			    MHP_ZONE_NORMAL + id % MHP_NODE_ZONES);
 	(void)mhp__check_eq(c, 14, "unused field of a zone", id, zone->zero, 0);
 	if (c->findings != 0)
 		return; /* pages are only looked at where all arenas are in order */
@@ -231,7 +232,7 @@ check_zone(struct mhp__check *c, unsigned id)
 		const struct mhp_block *slot = &m->blocks[block];
 		uint32_t end = mhp__run_end(m, block);
 		bool ours = slot->state > MHP_OFFLINE &&
-			    slot->node * (unsigned)MHP_ZONE_KINDS + slot->zone == id;
+			    slot->node * MHP_NODE_ZONES + slot->zone - MHP_ZONE_NORMAL == id;
 
 		for (; block < end; block++)
 			if (ours && mhp__check_attached(c, block))

@@ -21,12 +21,9 @@
 static uint64_t
 hash_slot(uint64_t hash, const struct mhp_block *slot, uint32_t block)
 {
-	bool has_zone = slot->state != MHP_OFFLINE;
-
 	hash = mhp__hash_u64(hash, block);
 	hash = mhp__hash_u64(hash, (uint64_t)slot->state << 32 | (uint64_t)slot->node << 24 |
-					   (uint64_t)slot->placement << 16 |
-					   (has_zone ? slot->zone : UINT64_C(255)));
+					   (uint64_t)slot->placement << 16 | slot->zone);
 	hash = mhp__hash_u64(hash, (uint64_t)slot->backing << 1 |
 					   ((slot->flags & MHP_BLOCK_BOOT) != 0));
 	return mhp__hash_u64(hash, slot->altmap.capacity);

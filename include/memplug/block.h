@@ -50,7 +50,7 @@ struct mhp_add_opts {
 	uint32_t flags;            /* MHP_MEMMAP_*, MHP_ADD_* */
 	uint8_t node;              /* the node that the memory belongs to */
 	uint8_t metadata_node;     /* with MHP_MEMMAP_ON_NODE */
-	uint8_t zone;              /* for MHP_ADD_ONLINE: enum mhp_zone_kind, or _DEFAULT */
+	uint8_t zone;              /* for MHP_ADD_ONLINE: enum mhp_zone_kind */
 	uint16_t backing;          /* the caller's word, kept with each block */
 	uint32_t deadline_ms;      /* 0: MHP_DEADLINE_MS_DEFAULT; a large MHP_ADD_TEST needs more */
 };
@@ -154,20 +154,31 @@ struct mhp_offline_opts {
 
 #define MHP_OFFLINE_ATTEMPTS 16U
 
+/** How blocks come online. */
+struct mhp_online_opts {
+	uint32_t deadline_ms;      /* 0: MHP_DEADLINE_MS_DEFAULT */
+	uint8_t zone;              /* enum mhp_zone_kind; 0: the policy's choice */
+};
+
 /**
  * Bring blocks online: give their usable pages to a zone of their node.
  *
- * @zone:       enum mhp_zone_kind, or MHP_ZONE_DEFAULT for the policy's choice.
+ * @sets:       runs of blocks, nr_sets of them, in any order, all offline, none twice.
+ * @opts:       zone and bound; NULL for the defaults.
  * @reterr_why: on failure the cause; untouched on success. May be NULL.
  *
  * Cost: O(1) memory per block. Allocates nothing. Bad pages are skipped.
- * Return: 0, MHP_ENOENT (absent), MHP_EBUSY (not offline), MHP_EINVAL (no blocks, no such zone),
- * MHP_ENXIO (out of range), MHP_EPERM (the policy foresees an imbalance), MHP_EAGAIN (the default
+ * Return: 0, MHP_ENOENT (absent), MHP_EBUSY (not offline), MHP_EINVAL (named twice, empty, no such
+ * zone), MHP_ENXIO (out of range), MHP_EPERM (the policy foresees an imbalance), MHP_EAGAIN (the
  * deadline), MHP_ECANCELED, MHP_EINTR, MHP_EDEADLK, a listener's or the port's error. On any error
  * nothing has changed.
  */
-MHP_MUST_CHECK int mhp_online(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
-			      struct mhp_why *reterr_why);
+MHP_MUST_CHECK int mhp_online(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
+			      const struct mhp_online_opts *opts, struct mhp_why *reterr_why);
+
+/** mhp_online() of one block. */
+MHP_MUST_CHECK int mhp_block_online(struct mhp *m, uint32_t block,
+				    const struct mhp_online_opts *opts, struct mhp_why *reterr_why);
 
 /**
  * Take blocks out of use: isolate all, reserve room, move all pages away, mark them offline.

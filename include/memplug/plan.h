@@ -30,7 +30,7 @@ struct mhp_step {
 	enum mhp_step_kind kind;
 	struct mhp_span span;      /* whole blocks */
 	struct mhp_add_opts add;   /* ADD; comes online by a step of its own, not by a flag */
-	uint8_t zone;              /* ONLINE: enum mhp_zone_kind or MHP_ZONE_DEFAULT */
+	uint8_t zone;              /* ONLINE: enum mhp_zone_kind */
 };
 
 /** What a plan came to. */

@@ -97,10 +97,9 @@ struct mhp_geometry {
 
 /** A zone of a node: what its pages may be used for. */
 enum mhp_zone_kind {
-	MHP_ZONE_NORMAL = 0,       /* anything */
-	MHP_ZONE_MOVABLE = 1,      /* only pages that can be moved */
-	MHP_ZONE_KINDS = 2,
-	MHP_ZONE_DEFAULT = 255,    /* let the policy choose (parameters only) */
+	MHP_ZONE_DEFAULT = 0,      /* options: let the policy choose; answers: in no zone */
+	MHP_ZONE_NORMAL = 1,       /* anything */
+	MHP_ZONE_MOVABLE = 2,      /* only pages that can be moved */
 };
 
 enum mhp_block_state {

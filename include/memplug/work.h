@@ -47,7 +47,8 @@ const char *mhp_work_name(enum mhp_work work);
 /** How far the change under way is. */
 struct mhp_progress {
 	enum mhp_work work;
-	struct mhp_blocks blocks;  /* its first run of blocks; count 0: nothing is under way */
+	struct mhp_blocks blocks;  /* its first run of blocks, or, as blocks come online, the run
+				      that is prepared; count 0: nothing is under way */
 	uint64_t moved_pages;      /* pages done: moved, tested, zeroed */
 	uint64_t left_pages;       /* pages to do, as far as it is known */
 	uint64_t elapsed_ns;
@@ -61,7 +62,7 @@ struct mhp_progress mhp_progress(const struct mhp *m);
 
 /**
  * Cancel the change under way, if it includes @block. A compaction includes all blocks that its
- * zone spans.
+ * zone spans; blocks that come online in several runs are included while their run is prepared.
  *
  * Return: 0 (it will end soon with MHP_ECANCELED, unless it is past its commit), or MHP_ENOENT (no
  * change includes it).

@@ -40,9 +40,9 @@ struct bench {
 static int
 go_online(const struct bench *bench, uint64_t *ret_cycles)
 {
-	struct mhp_blocks blocks = { bench->block, 1 };
+	struct mhp_online_opts opts = { .zone = MHP_ZONE_MOVABLE };
 	uint64_t start = cpu_cycles();
-	int error = mhp_online(bench->m, blocks, MHP_ZONE_MOVABLE, NULL);
+	int error = mhp_block_online(bench->m, bench->block, &opts, NULL);
 
 	*ret_cycles = cpu_cycles() - start - bench->overhead;
 	return error;
@@ -67,7 +67,7 @@ remove_and_add(const struct bench *bench, uint64_t *figures)
 
 	if (error != 0)
 		return error;
-	struct mhp_add_opts opts = { .flags = flags, .node = info.node, .zone = MHP_ZONE_DEFAULT,
+	struct mhp_add_opts opts = { .flags = flags, .node = info.node,
 				     .backing = info.backing };
 	uint64_t start = cpu_cycles();
 	error = mhp_remove(bench->m, &info.span, 1, NULL, NULL);
@@ -85,6 +85,7 @@ static int
 fill_block(const struct bench *bench)
 {
 	struct mhp_block_info info;
+	struct mhp_online_opts opts = { .zone = MHP_ZONE_MOVABLE };
 	int error = mhp_offline(bench->m, &bench->neighbour, 1, NULL, NULL);
 
 	if (error == 0)
@@ -92,7 +93,7 @@ fill_block(const struct bench *bench)
 	if (error == 0)
 		error = pager_fill(info.free_bytes >> PAGE_SHIFT);
 	if (error == 0)
-		error = mhp_online(bench->m, bench->neighbour, MHP_ZONE_MOVABLE, NULL);
+		error = mhp_online(bench->m, &bench->neighbour, 1, &opts, NULL);
 	return error;
 }
 

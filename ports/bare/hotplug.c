@@ -50,7 +50,7 @@ hotplug_add(struct mhp_span span, unsigned node, uint16_t backing)
 {
 	/* Not MHP_ADD_ZEROED: a DIMM that comes back may hold what it held before. */
 	struct mhp_add_opts opts = { .flags = add_flags(backing), .node = (uint8_t)node,
-				     .zone = MHP_ZONE_DEFAULT, .backing = backing };
+				     .backing = backing };
 	struct mhp_add_answer answer;
 	uint64_t used = bootmem_nr_used();
 	int error = mhp_add(port_instance(), span, &opts, &answer);

@@ -200,20 +200,17 @@ verb_online(char *rest)
 	struct mhp_blocks sets[SETS_MAX];
 	unsigned nr = read_blocks(&rest, sets);
 	const char *word = text_word(&rest);
-	unsigned zone = word == NULL ? MHP_ZONE_DEFAULT :
-			text_equal(word, "movable") ? MHP_ZONE_MOVABLE : MHP_ZONE_NORMAL;
+	struct mhp_online_opts opts = { .zone = MHP_ZONE_DEFAULT };
+	struct mhp_why why = { .pfn = MHP_PFN_NONE };
 
+	if (word != NULL)
+		opts.zone = text_equal(word, "movable") ? MHP_ZONE_MOVABLE : MHP_ZONE_NORMAL;
 	if (nr == 0)
 		return usage("online BLOCKS [movable|kernel]");
-	for (unsigned i = 0; i < nr; i++) {
-		struct mhp_why why = { .pfn = MHP_PFN_NONE };
-		int error = mhp_online(port_instance(), sets[i], zone, &why);
-		if (error != 0) {
-			error_say(error, &why);
-			return error;
-		}
-	}
-	return 0;
+	int error = mhp_online(port_instance(), sets, nr, &opts, &why);
+	if (error != 0)
+		error_say(error, &why);
+	return error;
 }
 
 static int

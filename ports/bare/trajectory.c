@@ -179,7 +179,6 @@ add_block(struct trajectory *t)
 	struct mhp_add_opts opts = { .flags = MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE |
 					      MHP_ADD_OFFLINE };
 
-	opts.zone = MHP_ZONE_DEFAULT;
 	note_result(t, (uint64_t)mhp_add(t->m, span_of(t, random_block(t)), &opts, NULL));
 }
 
@@ -187,9 +186,11 @@ static void
 online_block(struct trajectory *t)
 {
 	struct mhp_blocks block = random_block(t);
-	unsigned zone = next_random(t) % 4 == 0 ? MHP_ZONE_NORMAL : MHP_ZONE_MOVABLE;
+	struct mhp_online_opts opts = { .zone = MHP_ZONE_MOVABLE };
 
-	note_result(t, (uint64_t)mhp_online(t->m, block, zone, NULL));
+	if (next_random(t) % 4 == 0)
+		opts.zone = MHP_ZONE_NORMAL;
+	note_result(t, (uint64_t)mhp_online(t->m, &block, 1, &opts, NULL));
 }
 
 static void

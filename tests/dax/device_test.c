@@ -19,6 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../online.h"
+
 #define PAGE 4096UL
 #define LARGE_PAGE (2UL << 20)
 #define BLOCK (4UL << 20)
@@ -350,7 +352,7 @@ fork__on_a_device__copies(const struct device *device)
 	close(go[0]);
 	close(go[1]);
 	mhp_region_destroy(region);
-	CHECK(mhp_online(mhp_pool_engine(pool), first, MHP_ZONE_MOVABLE, NULL) == 0);
+	CHECK(test_online(mhp_pool_engine(pool), first, MHP_ZONE_MOVABLE, NULL) == 0);
 	end_pool(pool);
 }
 

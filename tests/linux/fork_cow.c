@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../online.h"
+
 #define PAGE 4096UL
 #define BLOCK (4UL << 20)
 #define NR_BLOCKS 8U
@@ -63,7 +65,7 @@ move_blocks(void *arg)
 			continue;
 		}
 		atomic_fetch_add(&offlined, 1);
-		if (mhp_online(m, set, MHP_ZONE_MOVABLE, NULL) != 0)
+		if (test_online(m, set, MHP_ZONE_MOVABLE, NULL) != 0)
 			abort();
 	}
 	return NULL;
@@ -100,7 +102,7 @@ move_own_blocks(void)
 			return 5;
 		if (info.state == MHP_ONLINE && mhp_offline(m, &set, 1, NULL, NULL) != 0)
 			return 6;
-		if (mhp_online(m, set, MHP_ZONE_MOVABLE, NULL) != 0)
+		if (test_online(m, set, MHP_ZONE_MOVABLE, NULL) != 0)
 			return 7;
 	}
 	return mhp_check(m, true, NULL, NULL) == 0 ? 0 : 8;

@@ -21,6 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../online.h"
+
 #define PAGE 4096UL
 #define BLOCK (4UL << 20)
 
@@ -256,7 +258,7 @@ move_all(struct mhp_pool *pool, uint32_t nr_blocks)
 	struct mhp *m = mhp_pool_engine(pool);
 	for (uint32_t block = 0; block < nr_blocks; block++) {
 		CHECK(mhp_block_offline(m, block, NULL, NULL) == 0);
-		CHECK(mhp_online(m, (struct mhp_blocks){ block, 1 }, MHP_ZONE_MOVABLE, NULL) == 0);
+		CHECK(test_online(m, (struct mhp_blocks){ block, 1 }, MHP_ZONE_MOVABLE, NULL) == 0);
 	}
 }
 
@@ -328,7 +330,7 @@ keep_moving(void *arg)
 	for (uint32_t block = 0; !stop_moving; block = (block + 1) % 3) {
 		struct mhp_blocks blocks = { block, 1 };
 		if (mhp_block_offline(m, block, NULL, NULL) == 0)
-			CHECK(mhp_online(m, blocks, MHP_ZONE_MOVABLE, NULL) == 0);
+			CHECK(test_online(m, blocks, MHP_ZONE_MOVABLE, NULL) == 0);
 	}
 	return NULL;
 }
@@ -433,7 +435,7 @@ make_device(struct mhp_pool **ret_pool, struct mhp_region **ret_region)
 		return false;
 	CHECK(mhp_pool_add(pool, &device, 4 * BLOCK, &add, NULL, NULL) == 0);
 	CHECK(mhp_offline(mhp_pool_engine(pool), &ram, 1, NULL, NULL) == 0);
-	CHECK(mhp_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
+	CHECK(test_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
 	return true;
 }
 
@@ -455,7 +457,7 @@ leave_device(struct mhp_pool *pool, struct mhp_why *why)
 	struct mhp_blocks device = { 3, 4 };
 	int err = mhp_offline(mhp_pool_engine(pool), &device, 1, NULL, why);
 	if (err == 0)
-		CHECK(mhp_online(mhp_pool_engine(pool), device, MHP_ZONE_MOVABLE, NULL) == 0);
+		CHECK(test_online(mhp_pool_engine(pool), device, MHP_ZONE_MOVABLE, NULL) == 0);
 	return err;
 }
 
@@ -475,7 +477,7 @@ device__there_and_back__data_is_right(void)
 		CHECK(leave_device(pool, NULL) == 0);
 		check_scattered(base, BLOCK / PAGE);
 		CHECK(mhp_offline(mhp_pool_engine(pool), &ram, 1, NULL, NULL) == 0);
-		CHECK(mhp_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
+		CHECK(test_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
 	}
 	mhp_region_destroy(region);
 	end_pool(pool);
@@ -523,7 +525,7 @@ device__advised_memory__does_not_go(void)
 		CHECK(mhp_offline(mhp_pool_engine(pool), &ram, 1, NULL, NULL) == 0);
 		await_settled(pool, BLOCK / 2); /* the other window */
 		check_scattered(base, BLOCK / PAGE);
-		CHECK(mhp_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
+		CHECK(test_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
 	}
 	mhp_region_destroy(region);
 	end_pool(pool);
@@ -661,7 +663,7 @@ backing__bound_to_a_node__so_are_its_pages(void)
 	CHECK(mhp_offline(mhp_pool_engine(pool), &bound, 1, NULL, NULL) == 0);
 	if (syscall(SYS_get_mempolicy, &mode, mask, sizeof(mask) * 8, base, MPOL_F_ADDR) == 0)
 		CHECK(mode == MPOL_DEFAULT);
-	CHECK(mhp_online(mhp_pool_engine(pool), bound, MHP_ZONE_MOVABLE, NULL) == 0);
+	CHECK(test_online(mhp_pool_engine(pool), bound, MHP_ZONE_MOVABLE, NULL) == 0);
 	CHECK(mhp_offline(mhp_pool_engine(pool), &other, 1, NULL, NULL) == 0);
 	if (syscall(SYS_get_mempolicy, &mode, mask, sizeof(mask) * 8, base, MPOL_F_ADDR) == 0)
 		CHECK(mode == MPOL_BIND && mask[0] == 1);

@@ -16,6 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../online.h"
+
 #define BLOCK (UINT64_C(4) << 20)
 #define BLOCK_PAGES (BLOCK / 4096)
 #define NR_BLOCKS 48U
@@ -215,7 +217,7 @@ step(void)
 	listener_error = pick(10) == 0 ? errors[pick(4)] : 0;
 	switch (pick(14)) {
 	case 0: case 1: case 2: add(); break;
-	case 3: case 4: case 5: (void)!mhp_online(m, some_blocks(), some_zone(), NULL); break;
+	case 3: case 4: case 5: (void)!test_online(m, some_blocks(), some_zone(), NULL); break;
 	case 6: case 7: case 8: leave(); break;
 	case 9: plan(); break;
 	case 10: change_policy(); break;

@@ -12,7 +12,7 @@ import tree_pool
 from tree_pool import check, read, write
 
 STATES = ["absent", "offline", "going-online", "online", "going-offline"]
-ZONES = {0: "Normal", 1: "Movable"}
+ZONES = {1: "Normal", 2: "Movable"}
 KNOBS = {"online_policy": ["contig-zones", "auto-movable"],
          "auto_movable_ratio": ["301", "100", "0"],
          "auto_movable_numa_aware": ["Y", "N"],

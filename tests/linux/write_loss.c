@@ -29,6 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../online.h"
+
 #define PAGE 4096UL
 #define WRITERS 2U
 #define ADDERS 2U
@@ -198,7 +200,7 @@ empty(struct mhp *m, uint32_t first, uint32_t count)
 	if (err == MHP_EIO && atomic_load(&kills) != 0)
 		return 0; /* nothing has changed; next time */
 	if (err == 0)
-		err = mhp_online(m, set, MHP_ZONE_MOVABLE, NULL);
+		err = test_online(m, set, MHP_ZONE_MOVABLE, NULL);
 	if (err != 0)
 		fprintf(stderr, "blocks from %u: error %d\n", first, err);
 	return err;

@@ -22,7 +22,7 @@ from ._library import Error
 
 __all__ = ["Block", "Error", "Pool", "Region", "version"]
 
-ZONES = {"kernel": 0, "movable": 1, "default": 255}
+ZONES = {"default": 0, "kernel": 1, "movable": 2}
 STATES = ("absent", "offline", "going-online", "online", "going-offline")
 
 Block = collections.namedtuple("Block", "index state zone node used free")
@@ -72,11 +72,11 @@ class Pool:
         return range(answer.blocks.first, answer.blocks.first + answer.blocks.count)
 
     def online(self, blocks, zone="default"):
-        """Bring blocks online, one run of neighbours after the other."""
-        for first, count in _runs(blocks):
-            why = _library.Why()
-            run = _library.Blocks(first, count)
-            _library.check(_library.lib.mhp_online(self._engine, run, ZONES[zone], why), why)
+        """Bring blocks online, all or none."""
+        runs, why = _runs(blocks), _library.Why()
+        sets = (_library.Blocks * len(runs))(*[_library.Blocks(*run) for run in runs])
+        opts = _library.OnlineOpts(zone=ZONES[zone])
+        _library.check(_library.lib.mhp_online(self._engine, sets, len(runs), opts, why), why)
 
     def offline(self, blocks, deadline=0):
         """Take blocks out of use, all or none; deadline is in seconds, 0 the default."""
@@ -114,7 +114,7 @@ class Pool:
                     break # and so are all of this range
                 online = STATES[info.state] == "online"
                 found.append(Block(index, STATES[info.state],
-                                   ("kernel", "movable")[info.zone] if online else None, info.node,
+                                   (None, "kernel", "movable")[info.zone], info.node,
                                    info.used_bytes if online else None,
                                    info.free_bytes if online else None))
             at = run.first + run.count

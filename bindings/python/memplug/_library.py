@@ -62,6 +62,10 @@ class Why(Structure):
                 ("text", c_char * 96)]
 
 
+class OnlineOpts(Structure):
+    _fields_ = [("deadline_ms", c_uint32), ("zone", c_uint8)]
+
+
 class OfflineOpts(Structure):
     _fields_ = [("deadline_ms", c_uint32), ("attempts_max", c_uint32), ("dry_run", c_bool),
                 ("scrub", c_bool), ("to_nodes", c_uint64)]
@@ -85,7 +89,7 @@ class BlockInfo(Structure):
 STRUCTS = {"mhp_text": Text, "mhp_backing": Backing, "mhp_pool_opts": PoolOpts,
            "mhp_blocks": Blocks, "mhp_span": Span, "mhp_add_opts": AddOpts,
            "mhp_add_answer": AddAnswer, "mhp_why": Why,
-           "mhp_offline_opts": OfflineOpts, "mhp_altmap": Altmap, "mhp_block_info": BlockInfo}
+           "mhp_online_opts": OnlineOpts, "mhp_offline_opts": OfflineOpts, "mhp_altmap": Altmap, "mhp_block_info": BlockInfo}
 
 _POOL, _REGION, _ENGINE, _ADDRESS = c_void_p, c_void_p, c_void_p, c_void_p
 _PROTOTYPES = {
@@ -99,7 +103,7 @@ _PROTOTYPES = {
     "mhp_pool_engine": (_ENGINE, _POOL),
     "mhp_pool_add": (c_int, _POOL, c_void_p, c_uint64, POINTER(AddOpts), POINTER(AddAnswer),
                      POINTER(Text)),
-    "mhp_online": (c_int, _ENGINE, Blocks, c_uint, POINTER(Why)),
+    "mhp_online": (c_int, _ENGINE, POINTER(Blocks), c_uint, POINTER(OnlineOpts), POINTER(Why)),
     "mhp_offline": (c_int, _ENGINE, POINTER(Blocks), c_uint, POINTER(OfflineOpts), POINTER(Why)),
     "mhp_remove": (c_int, _ENGINE, POINTER(Span), c_uint, POINTER(OfflineOpts), POINTER(Why)),
     "mhp_range_get": (c_int, _ENGINE, c_uint32, POINTER(Blocks)),
