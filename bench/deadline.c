@@ -51,7 +51,7 @@ open_half_used(struct bench_pool *pool, uint32_t nr_blocks)
 		.flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE | MHP_ADD_ZEROED,
 		.zone = MHP_ZONE_MOVABLE,
 	};
-	struct mhp_page_req req = { .node = 0 };
+	struct mhp_page_req req = { .cookie = 0 };
 	uint64_t pfn;
 
 	bench_pool_open(pool, nr_blocks);

@@ -72,7 +72,7 @@ int
 main(void)
 {
 	struct mhp_pool_opts shape = { .block_bytes = BLOCK, .max_bytes = 16 * BLOCK };
-	struct mhp_page_req req = { .node = MHP_NODE_ANY };
+	struct mhp_page_req req = { .cookie = 0 };
 	struct mhp_span first = { { 0 }, BLOCK };
 	struct mhp_pool *pool;
 	struct mhp_why why;

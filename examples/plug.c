@@ -84,8 +84,7 @@ static void
 store_fill(struct store *store)
 {
 	for (uint64_t key = 0; key < NR_VALUES; key++) {
-		struct mhp_page_req req = { .cookie = key, .owner = store->owner,
-					    .node = MHP_NODE_ANY };
+		struct mhp_page_req req = { .cookie = key, .owner = store->owner };
 		uint64_t *words;
 		if (mhp_page_alloc(store->m, req, &store->pfn[key]) != 0) {
 			printf("no page for value %" PRIu64 "\n", key);
@@ -188,7 +187,7 @@ bring_up(struct mhp_sim **ret_sim)
 static void
 show_refusal(struct mhp *m)
 {
-	struct mhp_page_req req = { .cookie = 0, .node = MHP_NODE_ANY };
+	struct mhp_page_req req = { .cookie = 0 };
 	struct mhp_block_info info;
 	struct mhp_span span;
 	struct mhp_why why;

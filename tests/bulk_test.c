@@ -33,8 +33,7 @@ open_bed(uint32_t nr)
 static struct mhp_page_req
 request(unsigned order, uint64_t cookie)
 {
-	return (struct mhp_page_req){ .owner = bed.owner, .order = (uint8_t)order,
-				      .node = MHP_NODE_ANY, .cookie = cookie };
+	return (struct mhp_page_req){ .owner = bed.owner, .order = (uint8_t)order, .cookie = cookie };
 }
 
 /* All that there is, to the last page, wherever it lies; and all of it back. */
@@ -97,6 +96,8 @@ TEST(bulk__mistakes__typed_errors)
 	CHECK_RET(mhp_pages_alloc(bed.m, request(10, 1), 1, bed.pfns + 10), MHP_EINVAL);
 	req = request(0, 1);
 	req.node = 2;
+	CHECK_RET(mhp_pages_alloc(bed.m, req, 1, bed.pfns + 10), MHP_EINVAL);
+	req.flags = MHP_PAGE_NODE;
 	CHECK_RET(mhp_pages_alloc(bed.m, req, 1, bed.pfns + 10), MHP_ENODEV);
 	CHECK_EQ(mhp_pages_free(bed.m, bed.pfns, 0), 0);
 	CHECK_RET(mhp_pages_free(bed.m, bed.pfns, UINT_MAX), MHP_EINVAL);
@@ -202,6 +203,7 @@ TEST(bulk__distances__the_nearest_node_has_the_page)
 			uint64_t pfn;
 			test_at("node %u, %u are gone", home, step);
 			req.node = home;
+			req.flags = MHP_PAGE_NODE;
 			CHECK_OK(mhp_page_alloc(bed.m, req, &pfn));
 			CHECK_EQ(pfn / bed.pool.block_pages, order_of[home][step]);
 			CHECK_OK(mhp_page_free(bed.m, pfn));

@@ -88,7 +88,7 @@ static void
 take(struct scene *s, uint16_t owner, unsigned order, unsigned node, unsigned nr)
 {
 	struct mhp_page_req req = { .cookie = 0x1234, .owner = owner, .order = (uint8_t)order,
-				    .node = (uint8_t)node };
+				    TEST_NEAR(node) };
 
 	while (nr-- > 0) {
 		CHECK(s->nr_pages < NR_PAGES_MAX);
@@ -671,7 +671,7 @@ TEST(check__slot_sealed_with_nonsense__reported)
 /* Two cached frames that are not those which are taken, but add up to the same. */
 TEST(check__cached_frames_exchanged_for_others__reported)
 {
-	struct mhp_page_req req = { .node = 0 };
+	struct mhp_page_req req = { .cookie = 0 };
 	struct test_pool pool;
 	uint64_t pfn;
 
@@ -895,7 +895,7 @@ static void *
 be_busy(void *ctx)
 {
 	const struct busy *busy = ctx;
-	struct mhp_page_req req = { .owner = busy->owner, .node = MHP_NODE_ANY };
+	struct mhp_page_req req = { .owner = busy->owner };
 	uint64_t random = busy->cpu, pfns[8];
 
 	mhp_sim_cpu = busy->cpu;

@@ -15,7 +15,7 @@
 static uint64_t
 free_pageblocks(struct test_pool *pool, uint16_t owner)
 {
-	struct mhp_page_req req = { .owner = owner, .node = MHP_NODE_ANY };
+	struct mhp_page_req req = { .owner = owner };
 	uint64_t pfn, last = MHP_COOKIE_MAX, nr = 0;
 	req.order = pool->config.geometry.pageblock_order;
 	/* Each remembers the one before it. */

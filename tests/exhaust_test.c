@@ -442,7 +442,7 @@ static int
 do_alloc(const struct op *it)
 {
 	struct mhp_page_req req = { .owner = world.owners[it->a], .cookie = world.owners[it->a],
-				    .order = it->b, .node = it->c };
+				    .order = it->b, TEST_NEAR(it->c) };
 	uint64_t pfn = MHP_PFN_NONE;
 	int error = mhp_page_alloc(world.pool.m, req, &pfn);
 
@@ -455,8 +455,7 @@ do_alloc(const struct op *it)
 static int
 do_contig(const struct op *it)
 {
-	struct mhp_page_req req = { .owner = world.owners[it->a], .cookie = world.owners[it->a],
-				    .node = MHP_NODE_ANY };
+	struct mhp_page_req req = { .owner = world.owners[it->a], .cookie = world.owners[it->a] };
 	uint64_t pfn = MHP_PFN_NONE;
 	int error = mhp_pages_alloc_contig(world.pool.m, req, it->b, &pfn);
 

@@ -105,8 +105,7 @@ open_zone(struct zone *zone, uint32_t nr_blocks)
 static int
 take(struct zone *zone, unsigned order, uint64_t *ret_pfn)
 {
-	struct mhp_page_req req = { .owner = zone->owner, .order = (uint8_t)order,
-				    .node = MHP_NODE_ANY };
+	struct mhp_page_req req = { .owner = zone->owner, .order = (uint8_t)order };
 	return mhp_page_alloc(zone->m, req, ret_pfn);
 }
 

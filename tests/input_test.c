@@ -104,9 +104,8 @@ some_req(struct world *world)
 	struct mhp_page_req req = { .cookie = next(world),
 				    .owner = (uint16_t)number(world, 12),
 				    .order = (uint8_t)number(world, 3),
-				    .node = one_in(world, 2) ? MHP_NODE_ANY :
-							       (uint8_t)number(world, 2),
-				    .flags = (uint8_t)number(world, 2) };
+				    .node = one_in(world, 2) ? 0 : (uint8_t)number(world, 2),
+				    .flags = (uint8_t)number(world, 4) };
 	if (!one_in(world, 4))
 		req.owner = world->owners[below(world, 3)];
 	if (one_in(world, 16))

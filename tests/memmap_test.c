@@ -460,7 +460,7 @@ TEST(memmap__on_another_node_with_coarse_granule__is_aligned)
 {
 	struct test_pool_opts opts = { .shape = "tiny8", .caps = { .granule_shift = 14 } };
 	struct mhp_add_opts host = { .flags = SELF | MHP_ADD_ONLINE, .node = 1 };
-	struct mhp_page_req req = { .node = 1 };
+	struct mhp_page_req req = { .node = 1, .flags = MHP_PAGE_NODE };
 	struct test_pool pool;
 	uint64_t pfn;
 	if (MHP_PAGE_BYTES > 64) /* metadata would fill the host */

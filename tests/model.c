@@ -890,12 +890,18 @@ model_leave_done(struct model *model)
 /* ---- pages: allocate ---- */
 
 static bool
+names_node(struct mhp_page_req req)
+{
+	return (req.flags & (MHP_PAGE_THIS_NODE | MHP_PAGE_NODE)) != 0;
+}
+
+static bool
 req_is_valid(const struct model *model, struct mhp_page_req req, unsigned order_max)
 {
 	return req.owner >= MHP_OWNER_FIRST && req.owner < MHP_OWNERS_MAX &&
 	       (model->owners >> req.owner & 1) != 0 && req.order <= order_max &&
-	       (req.node < model->geo.nr_nodes || req.node == MHP_NODE_ANY) &&
-	       (req.flags & ~MHP_PAGE_THIS_NODE) == 0 &&
+	       req.node < (names_node(req) ? model->geo.nr_nodes : 1) &&
+	       (req.flags & ~(MHP_PAGE_THIS_NODE | MHP_PAGE_NODE)) == 0 &&
 	       (req.zero[0] | req.zero[1] | req.zero[2]) == 0;
 }
 
@@ -905,14 +911,15 @@ bad_req_error(const struct model *model, struct mhp_page_req req, unsigned order
 {
 	if (req_is_valid(model, req, order_max))
 		return MHP_EINVAL;
-	req.node = MHP_NODE_ANY;
+	if (names_node(req))
+		req.node = 0;
 	return req_is_valid(model, req, order_max) ? MHP_ENODEV : MHP_EINVAL;
 }
 
 static unsigned
 preferred_node(const struct model *model, struct mhp_page_req req)
 {
-	return req.node == MHP_NODE_ANY ? model->cpu_node : req.node;
+	return names_node(req) ? req.node : model->cpu_node;
 }
 
 /* May a page of this request lie in this block? */

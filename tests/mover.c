@@ -228,7 +228,7 @@ test_mover_alloc(struct test_mover *mover, unsigned order, unsigned node)
 	struct mhp_page_req req = { .cookie = cookie_of(slot),
 				    .owner = mover->owner,
 				    .order = (uint8_t)order,
-				    .node = (uint8_t)node };
+				    TEST_NEAR(node) };
 	uint64_t pfn = MHP_PFN_NONE;
 	int error = mhp_page_alloc(mover->m, req, &pfn);
 	if (error == MHP_ENOMEM)

@@ -434,7 +434,7 @@ no_putback(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 
 TEST(page_free_owned__page_of_another_owner__eperm_and_nothing_changed) /* R17 */
 {
-	struct mhp_page_req req = { .node = MHP_NODE_ANY };
+	struct mhp_page_req req = { .cookie = 0 };
 	struct test_pool pool;
 	uint16_t mine, theirs;
 	uint64_t pfn, digest;

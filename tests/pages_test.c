@@ -104,7 +104,7 @@ request(uint16_t owner, unsigned order, unsigned node)
 {
 	return (struct mhp_page_req){ .owner = owner,
 				      .order = (uint8_t)order,
-				      .node = (uint8_t)node };
+				      TEST_NEAR(node) };
 }
 
 static void
@@ -354,7 +354,11 @@ TEST(page_alloc__bad_request__einval_and_nothing_changed) /* R17 */
 	CHECK_RET(mhp_page_alloc(book.m, request(nobody, 0, MHP_NODE_ANY), &pfn), MHP_EINVAL);
 	CHECK_RET(mhp_page_alloc(book.m, request(book.fixed, 0, 2), &pfn), MHP_ENODEV);
 	CHECK_RET(mhp_page_alloc(book.m, request(book.fixed, 0, 254), &pfn), MHP_ENODEV);
-	for (unsigned bit = 1; bit < 8; bit++) {
+	bad = good;
+	bad.node = 1; /* and no flag */
+	CHECK_RET(mhp_page_alloc(book.m, bad, &pfn), MHP_EINVAL);
+	CHECK_RET(mhp_pages_alloc_contig(book.m, bad, 1, &pfn), MHP_EINVAL);
+	for (unsigned bit = 2; bit < 8; bit++) {
 		bad = good;
 		bad.flags = (uint8_t)(1U << bit);
 		CHECK_RET(mhp_page_alloc(book.m, bad, &pfn), MHP_EINVAL);

@@ -359,7 +359,7 @@ shuffle_data(struct world *world)
 		CHECK_OK(mhp_page_free(world->pool.m, world->kernel_pfn));
 		world->kernel_pfn = MHP_PFN_NONE;
 	} else if (pick(world, 3) == 0) {
-		struct mhp_page_req req = { .owner = world->kernel, .node = MHP_NODE_ANY };
+		struct mhp_page_req req = { .owner = world->kernel };
 		if (mhp_page_alloc(world->pool.m, req, &world->kernel_pfn) != 0)
 			world->kernel_pfn = MHP_PFN_NONE;
 	}

@@ -88,6 +88,11 @@ void test_pool_discard(struct test_pool *pool);
  *  protocol was broken. */
 void test_pool_check(struct test_pool *pool);
 
+/** Of a struct mhp_page_req: near a node, or with MHP_NODE_ANY anywhere. */
+#define TEST_NEAR(which)                                                                           \
+	.node = (uint8_t)((which) == MHP_NODE_ANY ? 0 : (which)),                                  \
+	.flags = (which) == MHP_NODE_ANY ? 0 : MHP_PAGE_NODE
+
 /** The span of @count blocks from @first. */
 struct mhp_span test_blocks(const struct test_pool *pool, uint32_t first, uint32_t count);
 

@@ -329,8 +329,7 @@ static void
 meddle(struct replay *r)
 {
 	struct mhp_blocks any = { 0, 1 };
-	struct mhp_page_req req = { .owner = r->owners[below(r, REPLAY_OWNERS)],
-				    .node = MHP_NODE_ANY };
+	struct mhp_page_req req = { .owner = r->owners[below(r, REPLAY_OWNERS)] };
 
 	if (mhp_online(r->m, &any, 1, NULL, NULL) != MHP_EDEADLK ||
 	    mhp_check(r->m, true, NULL, NULL) != MHP_EDEADLK ||
@@ -634,8 +633,12 @@ choose_req(struct replay *r, struct replay_op *op)
 	op->req.owner = r->owners[who < 12 ? REPLAY_MOVER :
 				  who < 19 ? REPLAY_OTHER : REPLAY_STAYER];
 	op->req.order = chance(r, 60) ? 0 : (uint8_t)below(r, order_max + 1U);
-	op->req.node = chance(r, 50) ? MHP_NODE_ANY : (uint8_t)below(r, r->geo->nr_nodes);
-	op->req.flags = chance(r, 20) ? MHP_PAGE_THIS_NODE : 0;
+	op->req.node = 0;
+	op->req.flags = 0;
+	if (chance(r, 50)) {
+		op->req.node = (uint8_t)below(r, r->geo->nr_nodes);
+		op->req.flags = chance(r, 20) ? MHP_PAGE_THIS_NODE : MHP_PAGE_NODE;
+	}
 	op->nr_pages = 1 + below(r, UINT64_C(3) << (order_max < 5 ? order_max : 5));
 	if (op->kind == REPLAY_CONTIG)
 		op->req.order = (uint8_t)below(r, 4 < r->geo->block_order ?

@@ -289,8 +289,7 @@ worker_step(struct worker *worker)
 	order = order < 54 ? 0 : order - 54;
 	quiet = atomic_load(&crowd->quiet);
 	struct mhp_page_req req = { .owner = crowd->owner,
-				    .order = (uint8_t)order,
-				    .node = MHP_NODE_ANY };
+				    .order = (uint8_t)order };
 	if (mhp_page_alloc(crowd->m, req, &pfn) != 0)
 		return;
 	if (pfn >> MHP_PORT_PAGEBLOCK_ORDER == (uint32_t)quiet - 1)

@@ -86,7 +86,7 @@ TEST(scale__all_addresses__little_memory)
 {
 	struct test_pool pool;
 	struct mhp_stats stats;
-	struct mhp_page_req req = { .node = MHP_NODE_ANY };
+	struct mhp_page_req req = { .cookie = 0 };
 	uint64_t pfn, before = resident_bytes();
 	open_large(&pool);
 	uint32_t nr = pool.config.geometry.nr_blocks;

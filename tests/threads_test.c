@@ -187,7 +187,7 @@ any_order(uint64_t *random)
 static void
 fill_slot(uint64_t *random, struct slot *slot)
 {
-	struct mhp_page_req req = { .owner = run.mover, .node = MHP_NODE_ANY };
+	struct mhp_page_req req = { .owner = run.mover };
 	int error;
 
 	req.cookie = (uint64_t)(slot - run.slots);
@@ -216,7 +216,7 @@ free_slot(struct slot *slot)
 static void
 use_fixed_page(uint64_t *random)
 {
-	struct mhp_page_req req = { .owner = run.stayer, .node = MHP_NODE_ANY };
+	struct mhp_page_req req = { .owner = run.stayer };
 	uint64_t pfn;
 
 	req.order = (uint8_t)below(random, 3);
@@ -231,7 +231,7 @@ use_fixed_page(uint64_t *random)
 static void
 use_contig(uint64_t *random)
 {
-	struct mhp_page_req req = { .owner = run.stayer, .node = MHP_NODE_ANY };
+	struct mhp_page_req req = { .owner = run.stayer };
 	uint64_t pfn, nr_pages = 1 + below(random, 100);
 
 	if (mhp_pages_alloc_contig(run.m, req, nr_pages, &pfn) == 0)

@@ -179,7 +179,7 @@ TEST(trace__refusals__say_why)
 	struct recorder told;
 	struct test_pool pool;
 	struct test_mover mover;
-	struct mhp_page_req req = { .node = 0 };
+	struct mhp_page_req req = { .cookie = 0 };
 	struct mhp_step steps[2];
 	uint64_t pfn;
 	uint16_t owner;

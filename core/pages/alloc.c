@@ -33,14 +33,6 @@ home_node(const struct mhp *m)
 				    memory_order_relaxed);
 }
 
-static inline unsigned
-node_of(const struct mhp *m, unsigned node)
-{
-	if (MHP_LIKELY(node != MHP_NODE_ANY))
-		return node;
-	return m->geo.nr_nodes > 1 ? home_node(m) : 0;
-}
-
 static inline const uint8_t *
 zonelist(const struct mhp *m, unsigned node, bool movable)
 {
@@ -96,9 +88,13 @@ tail_node(uint64_t tail)
 	return (unsigned)(tail >> 24 & 0xff);
 }
 
+/* It names a node. */
+#define PAGE_FLAGS (MHP_PAGE_THIS_NODE | MHP_PAGE_NODE)
+#define TAIL_FLAGS ((uint64_t)PAGE_FLAGS << 32)
+#define TAIL_NODE (UINT64_C(0xff) << 24)
 /* Its bits that must be 0. */
 #define TAIL_ZERO                                                                                  \
-	(~UINT64_C(0) << 40 | (uint64_t)(0xffU & ~MHP_PAGE_THIS_NODE) << 32 |                      \
+	(~UINT64_C(0) << 40 | (uint64_t)(0xffU & ~PAGE_FLAGS) << 32 |                              \
 	 (0xffffU & ~(MHP_OWNERS_MAX - 1U)))
 _Static_assert((MHP_OWNERS_MAX & (MHP_OWNERS_MAX - 1U)) == 0, "an owner is so many bits");
 
@@ -110,7 +106,9 @@ is_valid(const struct mhp *m, uint64_t tail)
 	/* The engine's own owners are never live. */
 	if ((tail & TAIL_ZERO) != 0 || (live >> tail_owner(tail) % MHP_OWNERS_MAX & 1) == 0)
 		return false;
-	return tail_node(tail) == MHP_NODE_ANY || tail_node(tail) < m->geo.nr_nodes;
+	if ((tail & TAIL_FLAGS) == 0)
+		return (tail & TAIL_NODE) == 0;
+	return tail_node(tail) < m->geo.nr_nodes;
 }
 
 int
@@ -120,7 +118,8 @@ mhp__page_req_check(const struct mhp *m, struct mhp_page_req req, unsigned order
 
 	if (is_valid(m, tail_of(req)) && order_fits)
 		return req.cookie <= MHP_COOKIE_MAX ? 0 : MHP_EOVERFLOW;
-	req.node = MHP_NODE_ANY; /* is it the node alone? */
+	if ((req.flags & PAGE_FLAGS) != 0)
+		req.node = 0; /* is it the node alone? */
 	return is_valid(m, tail_of(req)) && order_fits ? MHP_ENODEV : MHP_EINVAL;
 }
 
@@ -133,7 +132,9 @@ is_movable(const struct mhp *m, unsigned owner)
 struct mhp_page_req
 mhp__page_req_home(const struct mhp *m, struct mhp_page_req req)
 {
-	req.node = (uint8_t)node_of(m, req.node);
+	if ((req.flags & PAGE_FLAGS) == 0)
+		req.node = (uint8_t)home_node(m);
+	req.flags |= MHP_PAGE_NODE;
 	return req;
 }
 
@@ -232,16 +233,16 @@ alloc_on(struct mhp *m, struct mhp_page_req req, unsigned node, uint64_t *ret_pf
 static __attribute__((noinline)) int
 alloc_at_home(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn)
 {
-	return alloc_on(m, req, node_of(m, MHP_NODE_ANY), ret_pfn);
+	return alloc_on(m, req, home_node(m), ret_pfn);
 }
 
 int
 mhp_page_alloc(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn)
 {
-	unsigned node = tail_node(tail_of(req));
+	uint64_t tail = tail_of(req);
 
-	if (MHP_LIKELY(node != MHP_NODE_ANY))
-		return alloc_on(m, req, node, ret_pfn);
+	if ((tail & (TAIL_FLAGS | TAIL_NODE)) != 0)
+		return alloc_on(m, req, tail_node(tail), ret_pfn);
 	if (MHP_LIKELY(m->geo.nr_nodes == 1))
 		return alloc_on(m, req, 0, ret_pfn);
 	return alloc_at_home(m, req, ret_pfn);

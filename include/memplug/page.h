@@ -123,12 +123,14 @@ struct mhp_page_req {
 	uint64_t cookie;           /* the owner's own number for this page, to MHP_COOKIE_MAX */
 	uint16_t owner;            /* whose page it becomes; decides whether it may be moved */
 	uint8_t order;             /* 0 to pageblock_order */
-	uint8_t node;              /* preferred node, or MHP_NODE_ANY; others are the fallback */
+	uint8_t node;              /* by MHP_PAGE_NODE or MHP_PAGE_THIS_NODE; else 0 */
 	uint8_t flags;             /* MHP_PAGE_* */
 	uint8_t zero[3];           /* must be 0 */
 };
 
-#define MHP_PAGE_THIS_NODE 1U      /* no fallback to other nodes */
+/* Where the page may lie; none of them: near the CPU, else anywhere. */
+#define MHP_PAGE_THIS_NODE 1U      /* on .node only */
+#define MHP_PAGE_NODE 2U           /* near .node, else anywhere */
 
 /**
  * Allocate a page.
@@ -143,7 +145,7 @@ struct mhp_page_req {
  * Cost: a per-CPU cache hit is one descriptor write; a miss refills a batch under one lock
  * (the layout follows LLFree, USENIX ATC'23, and the caches tcmalloc's per-CPU mode).
  * Return: 0, MHP_ENOMEM (no such page free, caches of all CPUs included), MHP_EINVAL (order, owner
- * or flags out of range), MHP_ENODEV (no such node), MHP_EOVERFLOW (the cookie is above
+ * or flags out of range, a node without a flag), MHP_ENODEV (no such node), MHP_EOVERFLOW (the cookie is above
  * MHP_COOKIE_MAX).
  */
 MHP_MUST_CHECK int mhp_page_alloc(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn);

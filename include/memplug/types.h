@@ -68,7 +68,7 @@ struct mhp_blocks {
 
 /** No such pfn. */
 #define MHP_PFN_NONE UINT64_MAX
-/** "Whatever is nearest": for parameters called node. */
+/** No node in particular. */
 #define MHP_NODE_ANY 255U
 
 #define MHP_NODES_MAX 64U

@@ -310,7 +310,7 @@ verb_unpin(char *rest)
 static int
 verb_hold(char *rest)
 {
-	struct mhp_page_req req = { .owner = holder, .node = MHP_NODE_ANY };
+	struct mhp_page_req req = { .owner = holder };
 
 	(void)rest;
 	if (nr_held == HELD_MAX)

@@ -228,7 +228,7 @@ pager_init(struct mhp *m)
 static int
 page_in(uint64_t page)
 {
-	struct mhp_page_req req = { .cookie = page, .owner = pager.owner, .node = MHP_NODE_ANY };
+	struct mhp_page_req req = { .cookie = page, .owner = pager.owner };
 	uint64_t pfn;
 	int error = mhp_page_alloc(pager.m, req, &pfn);
 

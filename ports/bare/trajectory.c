@@ -105,7 +105,7 @@ alloc_page(struct trajectory *t)
 	page->movable = random / 128 % 16 != 0;
 	if (index == TRAJECTORY_PAGES_MAX - 1)
 		return;
-	struct mhp_page_req req = { .cookie = index, .order = page->order, .node = MHP_NODE_ANY };
+	struct mhp_page_req req = { .cookie = index, .order = page->order };
 	req.owner = page->movable ? t->movable_owner : t->fixed_owner;
 	int error = mhp_page_alloc(t->m, req, &page->pfn);
 	note_result(t, error == 0 ? page->pfn : (uint64_t)error);

@@ -103,7 +103,7 @@ take_of_device(struct mhp_region *region, const struct mhp__file *file, uint64_t
 	const uint64_t frames = space->block_bytes >> MHP__PAGE_SHIFT;
 	struct mhp_page_req req = {
 		.cookie = mhp__page_address(region, page), .owner = region->owner,
-		.order = MHP__HUGE_ORDER, .node = MHP_NODE_ANY,
+		.order = MHP__HUGE_ORDER,
 	};
 	uint16_t file1 = (uint16_t)(file - space->file + 1);
 	int err = MHP_ENOMEM;

@@ -83,7 +83,7 @@ main(void)
 		.zone = MHP_ZONE_NORMAL,
 	};
 	struct mhp_span second = { { BLOCK }, BLOCK };
-	struct mhp_page_req req = { .node = MHP_NODE_ANY };
+	struct mhp_page_req req = { .cookie = 0 };
 	struct mhp *m;
 	size_t size;
 

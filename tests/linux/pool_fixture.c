@@ -105,7 +105,7 @@ hold(struct mhp_pool *pool)
 {
 	static const struct mhp_movable_ops ops = {
 		.isolate = never_ready, .migrate = migrate_none, .putback = putback_none };
-	static struct mhp_page_req req = { .node = MHP_NODE_ANY, .order = 9 };
+	static struct mhp_page_req req = { .order = 9 };
 	static uint64_t next_block;
 	struct mhp *m = mhp_pool_engine(pool);
 	uint64_t pfn = 0;

@@ -75,7 +75,7 @@ add__without_a_word__self_hosted_online_movable_and_not_bound(void)
 static void
 use_a_page(struct mhp *m, uint32_t block)
 {
-	struct mhp_page_req req = { .node = MHP_NODE_ANY };
+	struct mhp_page_req req = { .cookie = 0 };
 	uint64_t pfn;
 	CHECK(mhp_owner_register(m, "test", NULL, NULL, &req.owner) == 0);
 	CHECK(mhp_page_alloc(m, req, &pfn) == 0 && pfn * 4096 / BLOCK == block);

@@ -84,7 +84,7 @@ static void
 use_pages(void)
 {
 	unsigned kind = pick(16) == 0, at = pick(NR_PAGES);
-	struct mhp_page_req req = { .owner = owners[kind], .node = MHP_NODE_ANY,
+	struct mhp_page_req req = { .owner = owners[kind],
 				    .order = (uint8_t)(pick(3) == 0 ? 9 : pick(4)) };
 	uint64_t pfn;
 	if (pages[kind][at] != 0)

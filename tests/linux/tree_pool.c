@@ -99,7 +99,7 @@ is_wanted(uint64_t pfn, uint32_t block)
 static int
 hold(uint16_t owner, uint32_t block)
 {
-	struct mhp_page_req req = { .owner = owner, .order = 9, .node = MHP_NODE_ANY };
+	struct mhp_page_req req = { .owner = owner, .order = 9 };
 	uint64_t others[HELD_MAX];
 	unsigned nr_others = 0, nr_kept = 0;
 	uint64_t pfn;
