@@ -7,6 +7,7 @@
  * way between a cache and an arena may be counted on neither side.
  */
 #include "base/mem.h"
+#include "memmap/memmap.h"
 #include "pages/cache.h"
 #include "pages/zone.h"
 #include "state/hotplug.h"
@@ -25,8 +26,11 @@ add_zone(const struct mhp *m, const struct mhp_zone *zone, struct mhp_stats *sta
 void
 mhp_get_stats(struct mhp *m, struct mhp_stats *ret_stats)
 {
+	struct mhp_memmap_shape shape = mhp_memmap_shape(m);
+	struct mhp_memmap_answer each;
 	enum mhp__reader reader = mhp__reader_begin(m);
 
+	(void)mhp_supports_memmap_on_memory(&shape, &each);
 	memset(ret_stats, 0, sizeof(*ret_stats));
 	memcpy(ret_stats->events, m->event_counts, sizeof(ret_stats->events));
 	ret_stats->pages_moved = m->pages_moved;
@@ -34,7 +38,7 @@ mhp_get_stats(struct mhp *m, struct mhp_stats *ret_stats)
 	ret_stats->blocks_present = m->blocks_present;
 	ret_stats->blocks_online = m->blocks_online;
 	ret_stats->metadata_bytes = m->meta_bytes;
-	ret_stats->waste_bytes = m->waste_bytes;
+	ret_stats->waste_bytes = m->blocks_present * (uint64_t)each.waste_bytes;
 	ret_stats->footprint_bytes = m->footprint_bytes;
 	ret_stats->bad_pages = m->nr_bad;
 	for (unsigned id = 0; id < m->nr_zones; id++)

@@ -557,18 +557,21 @@ cancel_at_tick(uint64_t at, bool full, bool *ret_moved)
 TEST(offline__canceled_at_any_moment__stops_within_a_batch)
 {
 	unsigned nr_before = 0, nr_canceled = 0, nr_full = 0;
-	ticking.calls = 1;
-	for (uint64_t at = 1; ticking.calls >= at; at++) {
+	bool canceled = true;
+	/* Until it ends before that. */
+	for (uint64_t at = 1; canceled || ticking.calls >= at; at++) {
 		bool moved;
-		nr_canceled += cancel_at_tick(at, false, &moved);
-		nr_before += !moved;
+		canceled = cancel_at_tick(at, false, &moved);
+		nr_canceled += canceled;
+		nr_before += canceled && !moved;
 	}
 	CHECK_CMP(nr_before, >=, 8U); /* while it looks, and while it takes room */
 	CHECK_CMP(nr_canceled, >=, nr_before + 8U);
-	ticking.calls = 1;
-	for (uint64_t at = 1; ticking.calls >= at; at++) {
+	canceled = true;
+	for (uint64_t at = 1; canceled || ticking.calls >= at; at++) {
 		bool moved;
-		nr_full += cancel_at_tick(at, true, &moved);
+		canceled = cancel_at_tick(at, true, &moved);
+		nr_full += canceled;
 		CHECK(!moved);
 	}
 	CHECK_CMP(nr_full, >=, 16U); /* takes room again, and asks why not, too */

@@ -252,7 +252,7 @@ static void
 open_chain(struct chain *chain)
 {
 	struct test_pool_opts opts = { .shape = "tiny8", .trace = note_removal,
-				       .trace_ctx = chain };
+				       .trace_ctx = chain, .fill = MHP_SIM_KEEP };
 	struct mhp_add_opts on_node = { .flags = MHP_MEMMAP_ON_NODE | MHP_ADD_ONLINE,
 					.zone = MHP_ZONE_NORMAL };
 	test_pool_open(&chain->pool, &opts);
@@ -295,6 +295,34 @@ TEST(remove__hosts_and_those_they_serve__leave_together)
 	CHECK_EQ(chain.removed[1], 0U);
 	CHECK_EQ(chain.removed[2], 3U);
 	test_pool_check(&chain.pool);
+	close_chain(&chain);
+}
+
+static bool
+all_zero(struct test_pool *pool, uint32_t block)
+{
+	const unsigned char *bytes =
+		mhp_sim_backdoor(pool->sim, test_blocks(pool, block, 1).start);
+	for (uint64_t i = 0; i < pool->block_bytes; i++)
+		if (bytes[i] != 0)
+			return false;
+	return true;
+}
+
+/* R26 R34: nothing can be read of those that hold metadata of each other, either. */
+TEST(remove__hosts_scrubbed__memory_is_zeros)
+{
+	static const uint32_t blocks[] = { 3, 5, 0 };
+	struct mhp_offline_opts leave = { .scrub = true };
+	struct mhp_span spans[3];
+	struct chain chain = { .nr_removed = 0 };
+	open_chain(&chain);
+	for (unsigned i = 0; i < 3; i++)
+		spans[i] = test_blocks(&chain.pool, blocks[i], 1);
+	CHECK_OK(mhp_remove(chain.pool.m, spans, 3, &leave, NULL));
+	for (unsigned i = 0; i < 3; i++)
+		CHECK(all_zero(&chain.pool, blocks[i]));
+	CHECK_EQ(chain.nr_removed, 3U);
 	close_chain(&chain);
 }
 
@@ -513,17 +541,6 @@ TEST(remove__forward_order__would_have_faulted)
 }
 
 /* ---- what is left in the memory ---- */
-
-static bool
-all_zero(struct test_pool *pool, uint32_t block)
-{
-	const unsigned char *bytes =
-		mhp_sim_backdoor(pool->sim, test_blocks(pool, block, 1).start);
-	for (uint64_t i = 0; i < pool->block_bytes; i++)
-		if (bytes[i] != 0)
-			return false;
-	return true;
-}
 
 /* R34: with scrub nothing of what was in the block can be read afterwards, reserve included. */
 TEST(remove__scrub__memory_is_zeros)

@@ -57,7 +57,7 @@ add_locked(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
 		mhp__why_clear(&why);
 		err = mhp__online_locked(m, &answer->blocks, 1, opts->zone, &why);
 		if (err != 0)
-			mhp__remove_blocks(m, answer->blocks, MHP__SCRUB_NOTHING);
+			mhp__remove_blocks(m, answer->blocks, false);
 	} else if ((opts->flags & MHP_ADD_OFFLINE) == 0 &&
 		   m->policy.auto_online != MHP_AUTO_OFFLINE) {
 		answer->online_error = auto_online(m, answer->blocks);

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "blocks/block.h"
 #include "pages/arena.h"
+#include "pages/walk.h"
 #include "physical/physical.h"
 #include "state/hotplug.h"
 #include "state/trace.h"
@@ -158,8 +159,26 @@ anything_online(struct mhp *m)
 	return leaving_ranges.next(m, leaving_ranges.set, &cursor, &range);
 }
 
-/* Zero what is empty of the blocks that are removed. What holds metadata of others follows when it
- * goes. */
+/* Zero the free frames of a range that is empty but for metadata which goes with its block, and is
+ * zeroed then. */
+static int
+scrub_around_metadata(struct mhp *m, const struct mhp__range *range)
+{
+	uint64_t pfn = range->start_pfn, end = pfn + range->nr_pages;
+	const struct mhp_chunk *chunk;
+	struct mhp__walk walk;
+	int err = 0;
+
+	mhp__walk_begin(&walk, pfn, range->nr_pages);
+	while (err == 0 && (chunk = mhp__walk_next(m, &walk)) != NULL) {
+		MHP_ASSERT_DEBUG(chunk->pfn >= pfn && chunk->owner < MHP_OWNER_FIRST);
+		err = mhp__scrub(m, pfn, chunk->pfn - pfn);
+		pfn = chunk->pfn + (UINT64_C(1) << chunk->order);
+	}
+	return err != 0 ? err : mhp__scrub(m, pfn, end - pfn);
+}
+
+/* Zero the blocks that are removed, as far as nothing is in use there. */
 static int
 scrub_empty(struct mhp *m, struct mhp_why *why)
 {
@@ -168,8 +187,9 @@ scrub_empty(struct mhp *m, struct mhp_why *why)
 
 	for (; b < m->geo.nr_blocks && err == 0; b = mhp__bitset_next(&m->removing, b + 1)) {
 		struct mhp__range range = mhp__block_usable(m, b);
-		if (m->blocks[b].state == MHP_OFFLINE || mhp__range_is_empty(m, &range))
-			err = mhp__scrub(m, range.start_pfn, range.nr_pages);
+		err = m->blocks[b].state == MHP_OFFLINE
+			      ? mhp__scrub(m, range.start_pfn, range.nr_pages)
+			      : scrub_around_metadata(m, &range);
 		if (err != 0)
 			mhp__why_bound(why, b, err);
 	}
@@ -214,7 +234,7 @@ empty_leaving(struct mhp *m, const struct mhp_offline_opts *opts, struct mhp_why
 int
 mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts, struct mhp_why *why)
 {
-	uint64_t started_ns = m->ops->now_ns(m->port);
+	uint64_t started_ns = mhp__work_now(m);
 	struct mhp_blocks blocks = first_leaving(m);
 	int err;
 
@@ -235,7 +255,7 @@ mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts, struct 
 int
 mhp__leaving_empty(struct mhp *m, const struct mhp_offline_opts *opts, struct mhp_why *why)
 {
-	uint64_t started_ns = m->ops->now_ns(m->port);
+	uint64_t started_ns = mhp__work_now(m);
 	struct mhp_blocks blocks = first_leaving(m);
 	struct mhp_event event;
 	int err;
@@ -310,7 +330,7 @@ is_removable(const struct mhp *m, uint32_t b, unsigned node)
 
 /* Remove what is offline of the blocks that are to be removed; an event is about one node. */
 static void
-remove_offline(struct mhp *m, enum mhp__scrubbing scrub)
+remove_offline(struct mhp *m, bool scrub)
 {
 	uint32_t b = mhp__bitset_next(&m->removing, 0);
 
@@ -329,7 +349,6 @@ remove_offline(struct mhp *m, enum mhp__scrubbing scrub)
 void
 mhp__leaving_commit(struct mhp *m, bool scrub)
 {
-	enum mhp__scrubbing scrubbing = scrub ? MHP__SCRUB_RESERVE : MHP__SCRUB_NOTHING;
 	uint64_t moved = atomic_load(&m->work.moved);
 	bool more;
 
@@ -337,9 +356,7 @@ mhp__leaving_commit(struct mhp *m, bool scrub)
 	 * some that another one waits for. */
 	do {
 		more = commit_empty(m, &moved);
-		remove_offline(m, scrubbing);
-		/* Those that are left held metadata when the others were zeroed. */
-		scrubbing = scrub ? MHP__SCRUB_ALL : MHP__SCRUB_NOTHING;
+		remove_offline(m, scrub);
 	} while (more);
 }
 

@@ -186,7 +186,7 @@ int
 mhp__online_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets, unsigned zone,
 		   struct mhp_why *why)
 {
-	uint64_t started_ns = m->ops->now_ns(m->port);
+	uint64_t started_ns = mhp__work_now(m);
 	struct mhp__planned_pages planned;
 	int err = nr_sets == 0 ? MHP_EINVAL : 0;
 	unsigned nr = 0;

@@ -142,7 +142,7 @@ do_add(struct run *run, const struct mhp_step *step)
 static void
 undo_add(struct run *run, const struct mhp_step *step)
 {
-	mhp__remove_blocks(run->m, blocks_of(run, step), MHP__SCRUB_NOTHING);
+	mhp__remove_blocks(run->m, blocks_of(run, step), false);
 }
 
 static int
@@ -202,7 +202,7 @@ prepare(struct run *run, const struct mhp_offline_opts *opts)
 
 	if (err != 0)
 		goto undo_adds;
-	run->started_ns = run->m->ops->now_ns(run->m->port);
+	run->started_ns = mhp__work_now(run->m);
 	mhp__phase_begin(run->m);
 	err = for_each(run, KIND(MHP_STEP_ONLINE), prepare_online, &onlined);
 	if (err != 0)

@@ -9,6 +9,7 @@
  */
 #include "pages/poison.h"
 
+#include "base/mem.h"
 #include "pages/arena.h"
 
 #if MHP_POISON
@@ -51,6 +52,8 @@ mhp__unpoison(struct mhp *m, uint64_t pfn, uint64_t nr_pages, bool check)
 		for (size_t i = 0; check && i <= last; i++)
 			MHP_ASSERT(words[i] == poison); /* written to after it was freed */
 		words[0] = words[last] = 0;
+		if (!check) /* it leaves, perhaps as zeros */
+			memset(words, 0, mhp__page_bytes(m));
 	}
 }
 

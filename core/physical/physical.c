@@ -154,14 +154,10 @@ map_sections(struct mhp *m, uint32_t block, unsigned node)
 static void
 account(struct mhp *m, const struct mhp_block *slot, bool add)
 {
-	struct mhp_memmap_shape shape = mhp_memmap_shape(m);
 	uint64_t bytes = (uint64_t)slot->meta_pages << m->geo.page_shift;
-	struct mhp_memmap_answer answer;
 
-	(void)mhp_supports_memmap_on_memory(&shape, &answer);
 	m->blocks_present += add ? 1U : -1U;
 	m->meta_bytes += add ? bytes : -bytes;
-	m->waste_bytes += add ? answer.waste_bytes : -(uint64_t)answer.waste_bytes;
 }
 
 /* Fill in what an add decides about a block. Boot blocks have no reserve: their memory was in use
@@ -183,17 +179,16 @@ record(struct mhp_block *slot, const struct mhp_add_opts *opts, const struct mhp
 		slot->flags |= MHP_BLOCK_ZEROED;
 }
 
-/* Zero what the caller left to us; nobody looks at metadata any more. */
+/* Zero the frames that hold the block's metadata if that lies there. Nobody looks at it any more.
+ * External memory is the port's. */
 static void
-scrub_block(struct mhp *m, uint32_t block, enum mhp__scrubbing scrub)
+scrub_metadata(struct mhp *m, const struct mhp_block *slot, enum mhp_placement there)
 {
-	uint64_t start = mhp__block_start(m, block);
+	uint64_t pfn = slot->meta_addr >> m->geo.page_shift;
 
-	if (scrub == MHP__SCRUB_NOTHING)
+	if (slot->placement != (uint8_t)there)
 		return;
-	mhp__zero_frames(m, start, scrub == MHP__SCRUB_ALL ?
-				      start + mhp__block_pages(m) :
-				      start + m->blocks[block].altmap.capacity);
+	mhp__zero_frames(m, pfn, pfn + slot->meta_pages);
 	mhp__phase(m, MHP_PHASE_CONTENT);
 }
 
@@ -213,13 +208,17 @@ clear_record(struct mhp_block *slot)
  * fill several sections: nobody looks at it any more before it goes, and all of it goes before the
  * first of them does (R27). */
 static void
-demolish_block(struct mhp *m, uint32_t block, enum mhp__scrubbing scrub)
+demolish_block(struct mhp *m, uint32_t block, bool scrub)
 {
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	for (uint32_t section = nr_sections(m); section-- > 0;)
 		mhp__memmap_retire_section(m, block, section);
+	if (scrub) /* before others can have the frames */
+		scrub_metadata(m, &m->blocks[block], MHP_PLACE_NODE);
 	mhp__memmap_destroy(m, block);
 	mhp__phase(m, MHP_PHASE_MEMMAP);
-	scrub_block(m, block, scrub);
+	if (scrub) /* behind the last use of the port's tables there */
+		scrub_metadata(m, &m->blocks[block], MHP_PLACE_SELF);
 	unmap_sections(m, block, nr_sections(m));
 	mhp__phase(m, MHP_PHASE_MAP);
 	clear_record(&m->blocks[block]);
@@ -272,7 +271,7 @@ build_all(struct mhp *m, const struct mhp_add_opts *opts, struct mhp_add_answer 
 	}
 	mhp__work_undoable(m, false);
 	while (err != 0 && nr-- > 0)
-		demolish_block(m, blocks.first + nr, MHP__SCRUB_NOTHING);
+		demolish_block(m, blocks.first + nr, false);
 	return err;
 }
 
@@ -376,7 +375,7 @@ int
 mhp__add_memory(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
 		struct mhp_add_answer *answer)
 {
-	uint64_t started_ns = m->ops->now_ns(m->port);
+	uint64_t started_ns = mhp__work_now(m);
 	struct mhp_event event;
 	int err;
 
@@ -397,9 +396,9 @@ mhp__add_memory(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *
 }
 
 void
-mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, enum mhp__scrubbing scrub)
+mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, bool scrub)
 {
-	uint64_t started_ns = m->ops->now_ns(m->port);
+	uint64_t started_ns = mhp__work_now(m);
 	unsigned node = m->blocks[blocks.first].node;
 
 	mhp__phase_begin(m);

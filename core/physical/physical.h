@@ -24,14 +24,9 @@ MHP_MUST_CHECK int mhp__choose_placement(const struct mhp *m, struct mhp_blocks 
 					 struct mhp_add_answer *answer);
 /* The reserve that a block of that add has, or would have: 0 where its metadata goes elsewhere. */
 uint32_t mhp__add_reserve(const struct mhp *m, uint32_t block, const struct mhp_add_answer *answer);
-/* What is still to be zeroed when a block goes. */
-enum mhp__scrubbing {
-	MHP__SCRUB_NOTHING,
-	MHP__SCRUB_RESERVE,            /* mhp__scrub() has done the rest */
-	MHP__SCRUB_ALL,
-};
-/* Remove blocks that are OFFLINE; cannot fail. */
-void mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, enum mhp__scrubbing scrub);
+/* Remove blocks that are OFFLINE; cannot fail. scrub: zero what held their metadata; mhp__scrub()
+ * has done the rest. */
+void mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, bool scrub);
 
 /* ---- content.c ---- */
 

@@ -123,7 +123,7 @@ struct mhp {
 	_Atomic uint64_t pages_moved;  /* read while it changes (hotplug.h) */
 	uint64_t auto_online_retries;
 	uint32_t blocks_present, blocks_online;
-	uint64_t meta_bytes, waste_bytes;
+	uint64_t meta_bytes;
 	_Atomic uint8_t node_states[MHP_NODES_MAX]; /* read without the lock */
 
 	struct mhp__work work;         /* the change under way (work.h) */

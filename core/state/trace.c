@@ -62,18 +62,18 @@ mhp__trace(struct mhp *m, struct mhp_event event, uint64_t started_ns)
 	MHP_ASSERT((unsigned)event.kind < MHP_EV_KINDS);
 	m->event_counts[event.kind]++;
 	event.seq = ++m->event_seq;
-	event.time_ns = m->ops->now_ns(m->port);
+	if (m->trace == NULL)
+		return;
+	event.time_ns = mhp__work_clock(m);
 	if (started_ns != 0)
 		event.took_ns = event.time_ns - started_ns;
 	if (event.block < m->geo.nr_blocks)
 		event.state = m->blocks[event.block].state;
-	if (m->trace == NULL)
-		return;
 	memcpy(event.phase_ns, m->phase_ns, sizeof(event.phase_ns));
 	m->trace(m->trace_ctx, &event);
 	if (m->phase_mark_ns != 0) { /* there may be another run of this operation */
 		memset(m->phase_ns, 0, sizeof(m->phase_ns));
-		m->phase_mark_ns = m->ops->now_ns(m->port);
+		m->phase_mark_ns = event.time_ns;
 	}
 }
 

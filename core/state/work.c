@@ -16,6 +16,27 @@
 
 #define MS UINT64_C(1000000)
 #define GRACE_POLLS 8U /* some 500 blocks */
+#define UNCLOCKED_MAX 8U /* loops that begin, one after the other */
+
+uint64_t
+mhp__work_clock(struct mhp *m)
+{
+	uint64_t now = m->ops->now_ns(m->port);
+
+	if (atomic_load_explicit(&m->work.kind, memory_order_relaxed) != MHP_WORK_NONE) {
+		m->work.now_ns = now;
+		m->work.nr_unclocked = 0;
+	}
+	return now;
+}
+
+uint64_t
+mhp__work_now(const struct mhp *m)
+{
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(atomic_load(&m->work.kind) != MHP_WORK_NONE);
+	return m->work.now_ns;
+}
 
 void
 mhp__work_begin(struct mhp *m, enum mhp_work kind, uint32_t deadline_ms)
@@ -23,14 +44,14 @@ mhp__work_begin(struct mhp *m, enum mhp_work kind, uint32_t deadline_ms)
 	struct mhp__work *work = &m->work;
 	uint64_t now = m->ops->now_ns(m->port);
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(m->work.now_ns == 0 && m->work.nr_polls == 0); /* the last one ended */
 	MHP_ASSERT(kind != MHP_WORK_NONE);
 	MHP_ASSERT(atomic_load(&work->kind) == MHP_WORK_NONE);
 	work->deadline_ns =
 		now + (deadline_ms != 0 ? deadline_ms : MHP_DEADLINE_MS_DEFAULT) * MS;
-	work->undo_ns = work->doing_ns = 0;
-	work->stopped = 0;
-	work->nr_polls = 0;
 	atomic_fetch_add(&work->seq, 1);
+	work->now_ns = now;
 	atomic_store(&work->start_ns, now);
 	atomic_store(&work->kind, (uint32_t)kind);
 }
@@ -48,6 +69,8 @@ mhp__work_end(struct mhp *m)
 	struct mhp__work *work = &m->work;
 
 	MHP_ASSERT(atomic_load(&work->kind) != MHP_WORK_NONE);
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(work->doing_ns == 0); /* each doing was done */
 	atomic_store(&work->kind, MHP_WORK_NONE);
 	atomic_store(&work->first, 0);
 	atomic_store(&work->count, 0);
@@ -56,9 +79,9 @@ mhp__work_end(struct mhp *m)
 	atomic_store(&work->start_ns, 0);
 	atomic_store(&work->cancel, 0);
 	atomic_fetch_add(&work->seq, 1); /* even: no change has this number */
-	work->leaving_ns = work->deadline_ns = work->undo_ns = work->doing_ns = 0;
+	work->leaving_ns = work->deadline_ns = work->undo_ns = work->doing_ns = work->now_ns = 0;
 	work->stopped = 0;
-	work->nr_polls = 0;
+	work->nr_polls = work->nr_unclocked = 0;
 }
 
 static bool
@@ -85,34 +108,46 @@ is_canceled(const struct mhp__work *work)
 	       atomic_load_explicit(&work->seq, memory_order_relaxed);
 }
 
+/* By the last reading of the clock. */
 static bool
-is_late(const struct mhp__work *work, uint64_t now)
+is_late(const struct mhp__work *work)
 {
 	uint64_t undo_ns = work->undo_ns;
 
 	if (work->doing_ns != 0)
-		undo_ns += now - work->doing_ns;
-	return now + undo_ns >= work->deadline_ns;
+		undo_ns += work->now_ns - work->doing_ns;
+	return work->now_ns + undo_ns >= work->deadline_ns;
 }
 
-int
-mhp__work_stop(struct mhp *m)
+static int
+stop(struct mhp__work *work)
 {
-	struct mhp__work *work = &m->work;
-	uint64_t now;
-
 	MHP_ASSERT(atomic_load(&work->kind) != MHP_WORK_NONE);
 	if (work->stopped != 0)
 		return work->stopped;
-	now = m->ops->now_ns(m->port);
 	work->nr_polls++;
 	if (is_interrupted(work) && gives_way(work))
 		work->stopped = MHP_EINTR;
 	else if (is_canceled(work))
 		work->stopped = MHP_ECANCELED;
-	else if (is_late(work, now))
+	else if (is_late(work))
 		work->stopped = MHP_EAGAIN;
 	return work->stopped;
+}
+
+int
+mhp__work_stop(struct mhp *m)
+{
+	(void)mhp__work_clock(m);
+	return stop(&m->work);
+}
+
+int
+mhp__work_stop_first(struct mhp *m)
+{
+	if (++m->work.nr_unclocked > UNCLOCKED_MAX)
+		return mhp__work_stop(m);
+	return stop(&m->work);
 }
 
 enum mhp_cause
@@ -135,12 +170,12 @@ void
 mhp__work_undoable(struct mhp *m, bool doing)
 {
 	struct mhp__work *work = &m->work;
-	uint64_t now = m->ops->now_ns(m->port);
 
+	/* By the last readings: what lies between two polls is little, to do and to undo. */
 	MHP_ASSERT(doing == (work->doing_ns == 0));
 	if (!doing)
-		work->undo_ns += now - work->doing_ns;
-	work->doing_ns = doing ? now : 0;
+		work->undo_ns += work->now_ns - work->doing_ns;
+	work->doing_ns = doing ? work->now_ns : 0;
 }
 
 /* ---- as others see it: any context ---- */

@@ -10,6 +10,9 @@
  * What was done up to a bound must be undone after it. Undoing takes about as long as doing did, so
  * that time, measured by mhp__work_undoable(), is kept free before the deadline.
  *
+ * Reading the clock costs more than most steps of a small change, so it is read where time may have
+ * passed: by polls. All that only needs to know about when takes the last reading.
+ *
  * Must not know: what the work is. The atomics are read and, where it says so, written in any
  * context; all else is the hotplug lock's.
  */
@@ -31,7 +34,9 @@ struct mhp__work {                     /* idle: all 0 but seq and, perhaps, canc
 	uint64_t deadline_ns;
 	uint64_t undo_ns;              /* what undoing takes that was done so far */
 	uint64_t doing_ns;             /* since when there is more to undo; 0: there is not */
+	uint64_t now_ns;               /* the last reading of the clock */
 	uint32_t nr_polls;
+	uint32_t nr_unclocked;         /* polls since then that went without */
 	int stopped;                   /* the first bound that was met, or 0 */
 };
 
@@ -43,12 +48,20 @@ void mhp__work_about(struct mhp *m, struct mhp_blocks blocks);
 /* Must it stop? Once it must, it always must. Return: 0, MHP_EINTR, MHP_ECANCELED, or MHP_EAGAIN
  * (the deadline). */
 MHP_MUST_CHECK int mhp__work_stop(struct mhp *m);
+/* The same before a loop has done anything: mostly without a look at the clock. */
+MHP_MUST_CHECK int mhp__work_stop_first(struct mhp *m);
 /* The same, for loops whose turns are short: looks once in 64 turns. */
 static inline int
 mhp__work_stop_at(struct mhp *m, uint32_t turn)
 {
+	if (turn == 0)
+		return mhp__work_stop_first(m);
 	return (turn & 63U) == 0 ? mhp__work_stop(m) : 0;
 }
+/* Read the clock. */
+uint64_t mhp__work_clock(struct mhp *m);
+/* When it was read last, in this change. */
+uint64_t mhp__work_now(const struct mhp *m);
 /* The cause to tell for what mhp__work_stop() returned. */
 enum mhp_cause mhp__work_cause(int error);
 /* Pages moved, and left to move. */
