@@ -81,7 +81,8 @@ bench_engine_start(uint32_t nr_blocks)
 	if (mhp_owner_register(engine.m, "bench", NULL, NULL, &owner) != 0)
 		bench_die("mhp_owner_register");
 	for (unsigned order = 0; order < MHP_ORDERS; order++)
-		engine_req[order] = (struct mhp_page_req){ .owner = owner, .order = (uint8_t)order };
+		engine_req[order] =
+			(struct mhp_page_req){ .owner = owner, .order = (uint8_t)order };
 }
 
 /* ---- the contenders ---- */

@@ -33,7 +33,8 @@ open_bed(uint32_t nr)
 static struct mhp_page_req
 request(unsigned order, uint64_t cookie)
 {
-	return (struct mhp_page_req){ .owner = bed.owner, .order = (uint8_t)order, .cookie = cookie };
+	return (struct mhp_page_req){ .owner = bed.owner, .order = (uint8_t)order,
+				      .cookie = cookie };
 }
 
 /* All that there is, to the last page, wherever it lies; and all of it back. */

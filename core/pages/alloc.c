@@ -92,7 +92,6 @@ tail_node(uint64_t tail)
 #define PAGE_FLAGS (MHP_PAGE_THIS_NODE | MHP_PAGE_NODE)
 #define TAIL_FLAGS ((uint64_t)PAGE_FLAGS << 32)
 #define TAIL_NODE (UINT64_C(0xff) << 24)
-/* Its bits that must be 0. */
 #define TAIL_ZERO                                                                                  \
 	(~UINT64_C(0) << 40 | (uint64_t)(0xffU & ~PAGE_FLAGS) << 32 |                              \
 	 (0xffffU & ~(MHP_OWNERS_MAX - 1U)))

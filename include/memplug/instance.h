@@ -92,7 +92,8 @@ void mhp_forked(struct mhp *m);
 /** The geometry given at init. */
 const struct mhp_geometry *mhp_get_geometry(const struct mhp *m);
 
-/** Where a CPU stands: what @cpu allocates without naming a node prefers @node. MHP_EINVAL, MHP_ENODEV. */
+/** Where a CPU stands: what @cpu allocates without naming a node prefers @node.
+ * Return: 0, MHP_EINVAL, MHP_ENODEV. */
 MHP_MUST_CHECK int mhp_set_cpu_node(struct mhp *m, unsigned cpu, unsigned node);
 
 /** The address of a plugged page: direct_map + (pfn << page_shift). */

@@ -145,8 +145,8 @@ struct mhp_page_req {
  * Cost: a per-CPU cache hit is one descriptor write; a miss refills a batch under one lock
  * (the layout follows LLFree, USENIX ATC'23, and the caches tcmalloc's per-CPU mode).
  * Return: 0, MHP_ENOMEM (no such page free, caches of all CPUs included), MHP_EINVAL (order, owner
- * or flags out of range, a node without a flag), MHP_ENODEV (no such node), MHP_EOVERFLOW (the cookie is above
- * MHP_COOKIE_MAX).
+ * or flags out of range, a node without a flag), MHP_ENODEV (no such node), MHP_EOVERFLOW (the
+ * cookie is above MHP_COOKIE_MAX).
  */
 MHP_MUST_CHECK int mhp_page_alloc(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn);
 
