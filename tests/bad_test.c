@@ -491,7 +491,8 @@ check_counts(struct world *world)
 {
 	uint64_t present = 0, managed = 0, bad = 0;
 	for (unsigned id = 0; id < 4; id++) {
-		struct mhp_zone_info zone = test_zone(&world->bed.pool, id / 2, id % 2);
+		struct mhp_zone_info zone = test_zone(&world->bed.pool, id / 2,
+						     MHP_ZONE_NORMAL + id % 2);
 		present += zone.present;
 		managed += zone.managed;
 	}

@@ -245,7 +245,7 @@ call_pages(struct world *world)
 		return mhp_page_set_cookie(m, pfn, next(world));
 	default:
 		return mhp_compact(m, (unsigned)number(world, 2),
-				   (enum mhp_zone_kind)(uint32_t)number(world, 2),
+				   (enum mhp_zone_kind)(uint32_t)number(world, 3),
 				   (uint32_t)number(world, 50), &result);
 	}
 }
@@ -332,7 +332,7 @@ call_looks(struct world *world)
 		return mhp_range_get(m, (uint32_t)number(world, BLOCKS), &range);
 	case 2:
 		return mhp_zone_get(m, (unsigned)number(world, 2),
-				    (enum mhp_zone_kind)(uint32_t)number(world, 2), &zone);
+				    (enum mhp_zone_kind)(uint32_t)number(world, 3), &zone);
 	case 3:
 		return mhp_policy_foresee(m, (unsigned)number(world, 2), some_pfn(world),
 					  some_pfn(world), &foresight);
