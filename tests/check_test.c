@@ -467,11 +467,11 @@ flip_instance(struct flips *flips, unsigned step, unsigned cache_step)
 	flip_array(flips, ARENA, m->arenas, m->nr_arenas, sizeof(m->arenas[0]), step);
 	flip_array(flips, ZONELIST, m->zonelist, 1, (size_t)m->nr_zones * m->nr_zones, step);
 	flip_array(flips, BAD, m->bad, 1, m->geo.nr_bad_pages * sizeof(m->bad[0]), step);
-	/* Four levels of one word each; what follows is there to fill the cache line. */
-	CHECK(set_bytes >= 4 * sizeof(uint64_t));
-	flip_array(flips, BITSET, m->runs.level[0], 1, 4 * sizeof(uint64_t), step);
-	flip_array(flips, BITSET, m->leaving.level[0], 1, 4 * sizeof(uint64_t), step);
-	flip_array(flips, BITSET, m->removing.level[0], 1, 4 * sizeof(uint64_t), step);
+	/* One level of one word; what follows is there to fill the cache line. */
+	CHECK(m->runs.nr_levels == 1 && set_bytes >= sizeof(uint64_t));
+	flip_array(flips, BITSET, m->runs.level[0], 1, sizeof(uint64_t), step);
+	flip_array(flips, BITSET, m->leaving.level[0], 1, sizeof(uint64_t), step);
+	flip_array(flips, BITSET, m->removing.level[0], 1, sizeof(uint64_t), step);
 	flip_array(flips, CPU_NODE, m->cpu_node, 1, m->geo.nr_cpus, step);
 }
 

@@ -4,8 +4,8 @@
  *
  * Level 0 holds the members, one bit each; a bit of level k + 1 is set exactly when the word below
  * it is not zero. A search goes up until a word has a candidate and comes down again: two words a
- * level at most, so its cost is bounded by the height. All levels exist whatever the size, the
- * upper ones as one word, which keeps every loop the same. It must not know what its members mean.
+ * level at most, so its cost is bounded by the height. The top level is the first that is one
+ * word: most instances need one level or two. It must not know what its members mean.
  */
 #include "base/bitset.h"
 
@@ -22,10 +22,10 @@ mhp__bitset_words(uint32_t nr_bits)
 {
 	size_t words = 0;
 
-	for (unsigned k = 0; k < MHP_BITSET_LEVELS; k++) {
+	do {
 		nr_bits = words_of(nr_bits);
 		words += nr_bits;
-	}
+	} while (nr_bits > 1);
 	return words;
 }
 
@@ -33,20 +33,20 @@ void
 mhp__bitset_init(struct mhp_bitset *set, uint64_t *words, uint32_t nr_bits)
 {
 	set->nr_bits = nr_bits;
-	set->zero = 0;
-	for (unsigned k = 0; k < MHP_BITSET_LEVELS; k++) {
-		set->level[k] = words;
+	set->nr_levels = 0;
+	do {
+		MHP_ASSERT(set->nr_levels < MHP_BITSET_LEVELS);
+		set->level[set->nr_levels++] = words;
 		nr_bits = words_of(nr_bits);
 		words += nr_bits;
-	}
-	MHP_ASSERT(nr_bits <= 1); /* the top level is one word */
+	} while (nr_bits > 1);
 }
 
 void
 mhp__bitset_put(struct mhp_bitset *set, uint32_t bit, bool member)
 {
 	MHP_ASSERT(bit < set->nr_bits);
-	for (unsigned k = 0; k < MHP_BITSET_LEVELS; k++) {
+	for (unsigned k = 0; k < set->nr_levels; k++) {
 		uint64_t *word = &set->level[k][bit / 64U];
 		uint64_t mask = UINT64_C(1) << bit % 64U;
 		bool was_empty = *word == 0;
@@ -84,7 +84,7 @@ mhp__bitset_next(const struct mhp_bitset *set, uint32_t bit)
 {
 	uint32_t nr_bits = set->nr_bits;
 
-	for (unsigned k = 0; k < MHP_BITSET_LEVELS && bit < nr_bits; k++) {
+	for (unsigned k = 0; k < set->nr_levels && bit < nr_bits; k++) {
 		uint64_t word = set->level[k][bit / 64U] & (UINT64_MAX << bit % 64U);
 
 		if (word != 0) {
@@ -122,12 +122,12 @@ mhp__bitset_sound(const struct mhp_bitset *set)
 {
 	uint32_t nr_bits = set->nr_bits;
 
-	for (unsigned k = 0; k < MHP_BITSET_LEVELS; k++) {
+	for (unsigned k = 0; k < set->nr_levels; k++) {
 		uint32_t nr_words = words_of(nr_bits);
 
 		if (nr_bits % 64U != 0 && set->level[k][nr_words - 1U] >> nr_bits % 64U != 0)
 			return false;
-		for (uint32_t i = 0; i < nr_words && k + 1U < MHP_BITSET_LEVELS; i++) {
+		for (uint32_t i = 0; i < nr_words && k + 1U < set->nr_levels; i++) {
 			bool said = (set->level[k + 1U][i / 64U] >> i % 64U & 1U) != 0;
 			if (said != (set->level[k][i] != 0))
 				return false;

@@ -10,11 +10,11 @@
 
 #include <memplug/types.h>
 
-#define MHP_BITSET_LEVELS 4U           /* 64^4 = 2^24 members */
+#define MHP_BITSET_LEVELS 4U           /* at most: 64^4 = 2^24 members */
 
 struct mhp_bitset {
 	uint32_t nr_bits;
-	uint32_t zero;
+	uint32_t nr_levels;            /* in use; the last is one word */
 	uint64_t *level[MHP_BITSET_LEVELS];
 };
 

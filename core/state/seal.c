@@ -27,7 +27,7 @@ in_footprint(const struct mhp *m, const void *part, size_t size)
 static uint32_t
 sum_bitset(uint32_t sum, const struct mhp_bitset *set)
 {
-	sum = mhp__sum_word(mhp__sum_word(sum, set->nr_bits), set->zero);
+	sum = mhp__sum_word(mhp__sum_word(sum, set->nr_bits), set->nr_levels);
 	for (unsigned k = 0; k < MHP_BITSET_LEVELS; k++)
 		sum = mhp__sum_ptr(sum, set->level[k]);
 	return sum;

@@ -223,7 +223,9 @@ step(void)
 	case 10: change_policy(); break;
 	case 11: change_bad_page(); break;
 	case 12: (void)!mhp_block_announce(m, pick(NR_BLOCKS), pick(8)); break;
-	default: (void)!mhp_compact(m, pick(2), (enum mhp_zone_kind)(1 + pick(2)), 100, &result); break;
+	default:
+		(void)!mhp_compact(m, pick(2), (enum mhp_zone_kind)(1 + pick(2)), 100, &result);
+		break;
 	}
 	for (unsigned i = pick(40); i > 0; i--)
 		use_pages();
