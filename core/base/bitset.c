@@ -80,11 +80,12 @@ descend(const struct mhp_bitset *set, unsigned k, uint32_t at, bool last)
 }
 
 uint32_t
-mhp__bitset_next(const struct mhp_bitset *set, uint32_t bit)
+mhp__bitset_next_word(const struct mhp_bitset *set, uint32_t bit)
 {
-	uint32_t nr_bits = set->nr_bits;
+	uint32_t nr_bits = words_of(set->nr_bits);
 
-	for (unsigned k = 0; k < set->nr_levels && bit < nr_bits; k++) {
+	bit = bit / 64U + 1U;
+	for (unsigned k = 1; k < set->nr_levels && bit < nr_bits; k++) {
 		uint64_t word = set->level[k][bit / 64U] & (UINT64_MAX << bit % 64U);
 
 		if (word != 0) {

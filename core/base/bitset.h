@@ -23,8 +23,21 @@ size_t mhp__bitset_words(uint32_t nr_bits);
 void mhp__bitset_init(struct mhp_bitset *set, uint64_t *words, uint32_t nr_bits);
 void mhp__bitset_put(struct mhp_bitset *set, uint32_t bit, bool member);
 bool mhp__bitset_test(const struct mhp_bitset *set, uint32_t bit);
+/* The same, when the word of bit has none. */
+uint32_t mhp__bitset_next_word(const struct mhp_bitset *set, uint32_t bit);
 /* First member >= bit, or nr_bits. */
-uint32_t mhp__bitset_next(const struct mhp_bitset *set, uint32_t bit);
+static inline uint32_t
+mhp__bitset_next(const struct mhp_bitset *set, uint32_t bit)
+{
+	uint64_t word;
+
+	if (bit >= set->nr_bits)
+		return set->nr_bits;
+	word = set->level[0][bit / 64U] & (UINT64_MAX << bit % 64U);
+	if (word != 0)
+		return bit / 64U * 64U + (uint32_t)__builtin_ctzll(word);
+	return mhp__bitset_next_word(set, bit);
+}
 /* Last member <= bit; nr_bits when there is none. */
 uint32_t mhp__bitset_prev(const struct mhp_bitset *set, uint32_t bit);
 /* Do the levels agree, and is nothing set beyond nr_bits? For the verifier; O(words). */

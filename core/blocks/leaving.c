@@ -25,7 +25,8 @@ unmark(struct mhp *m, struct mhp_blocks blocks)
 {
 	for (uint32_t i = 0; i < blocks.count; i++) {
 		mhp__bitset_put(&m->leaving, blocks.first + i, false);
-		mhp__bitset_put(&m->removing, blocks.first + i, false);
+		if (mhp__bitset_test(&m->removing, blocks.first + i))
+			mhp__bitset_put(&m->removing, blocks.first + i, false);
 	}
 }
 

@@ -6,7 +6,6 @@
  * layer's preparation, with the listeners' veto) is done for all of them before anything is
  * committed, and the commit cannot fail. A failure takes the prepared blocks back in reverse order.
  */
-#include "base/mem.h"
 #include "blocks/block.h"
 #include "state/hotplug.h"
 #include "state/runs.h"
@@ -191,8 +190,7 @@ mhp__online_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_set
 	int err = nr_sets == 0 ? MHP_EINVAL : 0;
 	unsigned nr = 0;
 
-	memset(&planned, 0, sizeof(planned));
-	planned.together = nr_sets > 1;
+	mhp__planned_none(m, &planned, nr_sets > 1);
 	mhp__phase_begin(m);
 	while (nr < nr_sets && err == 0) {
 		err = mhp__online_prepare(m, sets[nr], zone, started_ns, &planned, why);

@@ -87,14 +87,17 @@ orders_in(uint64_t bits)
 static unsigned
 pageblock_holes(const struct mhp *m, const struct mhp_arena *arena, unsigned pageblock)
 {
-	unsigned nr = mhp__words_per_pageblock(m), index = pageblock * nr, most = 0;
-	const uint64_t *words = mhp__arena_words(m, arena) + index;
-	bool mixed = (arena->mixed >> pageblock & 1) != 0;
+	unsigned nr = mhp__words_per_pageblock(m), most = 0;
+	const uint64_t *words = mhp__arena_words(m, arena) + pageblock * nr;
 	uint64_t whole = 0;            /* words that are free */
 
+	/* Only its head is not free: what is behind that reaches to the end, so its largest page
+	 * is as large as fits there. */
+	if ((arena->mixed >> pageblock & 1) == 0)
+		return 64U - (unsigned)__builtin_clzll(
+				     mhp__pageblock_nr_managed(m, arena, pageblock));
 	for (unsigned i = 0; i < nr; i++) {
-		uint64_t word = mixed ? words[i] : mhp__head_word(m, arena, index + i);
-		uint64_t free = mhp__word_mask(m) & ~word;
+		uint64_t free = mhp__word_mask(m) & ~words[i];
 		unsigned orders = free == mhp__word_mask(m) ? mhp__word_shift(m) + 1U :
 							      orders_in(free);
 		whole |= (uint64_t)(free == mhp__word_mask(m)) << i;

@@ -92,6 +92,14 @@ choose(const struct mhp *m, unsigned node, uint64_t start_pfn, uint64_t nr_pages
 	return movable ? MHP_ZONE_MOVABLE : MHP_ZONE_NORMAL;
 }
 
+void
+mhp__planned_none(const struct mhp *m, struct mhp__planned_pages *planned, bool together)
+{
+	memset(planned->normal, 0, m->geo.nr_nodes * sizeof(planned->normal[0]));
+	memset(planned->movable, 0, m->geo.nr_nodes * sizeof(planned->movable[0]));
+	planned->together = together;
+}
+
 int
 mhp__policy_zone(struct mhp *m, unsigned zone, unsigned node, uint64_t start_pfn, uint64_t nr_pages,
 		 const struct mhp__planned_pages *planned, uint8_t *ret_zone)
