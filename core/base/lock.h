@@ -49,6 +49,15 @@ mhp__rank_leave(enum mhp_rank rank)
 	*held &= ~(1U << rank);
 }
 
+/* For assertions: has this thread a lock of that rank? Yes where the port keeps no account. */
+static inline bool
+mhp__rank_held(enum mhp_rank rank)
+{
+	const uint32_t *held = MHP_DEBUG ? mhp_port_lock_ranks() : NULL;
+
+	return held == NULL || (*held & (1U << rank)) != 0;
+}
+
 static inline void
 mhp__spin_lock(struct mhp_spin *lock, enum mhp_rank rank)
 {

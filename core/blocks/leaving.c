@@ -57,6 +57,7 @@ mhp__leaving_add(struct mhp *m, struct mhp_blocks blocks, bool remove, struct mh
 {
 	int err = mhp__blocks_check(m, blocks);
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	if (err != 0)
 		return err;
 	for (uint32_t i = 0; i < blocks.count; i++) {
@@ -119,6 +120,7 @@ begin_leaving(struct mhp *m, struct mhp_why *why)
 {
 	uint32_t turn = 0;
 
+	MHP_ASSERT_DEBUG(m->work.doing_ns != 0);
 	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1)) {
 		int err = mhp__work_stop_at(m, turn++);
 		if (err != 0)
@@ -143,6 +145,7 @@ mhp__leaving_foresee(struct mhp *m, uint64_t to_nodes, struct mhp_why *why)
 {
 	int err;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	mhp__work_about(m, first_leaving(m));
 	mhp__still_begin(m);
 	err = mhp__offline_pages_foresee(m, &leaving_ranges, to_nodes, why);
@@ -186,6 +189,7 @@ scrub_empty(struct mhp *m, struct mhp_why *why)
 	uint32_t b = mhp__bitset_next(&m->removing, 0);
 	int err = 0;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	for (; b < m->geo.nr_blocks && err == 0; b = mhp__bitset_next(&m->removing, b + 1)) {
 		struct mhp__range range = mhp__block_usable(m, b);
 		err = m->blocks[b].state == MHP_OFFLINE
@@ -281,6 +285,7 @@ commit_run(struct mhp *m, uint32_t b, uint64_t *moved)
 	struct mhp_event event =
 		mhp__event(MHP_EV_OFFLINE, (struct mhp_blocks){ b, 0 });
 
+	MHP_ASSERT_DEBUG(m->blocks[b].state == MHP_GOING_OFFLINE);
 	event.node = m->blocks[b].node;
 	event.zone = m->blocks[b].zone;
 	while (b < m->geo.nr_blocks && mhp__bitset_test(&m->leaving, b) &&
@@ -353,6 +358,7 @@ mhp__leaving_commit(struct mhp *m, bool scrub)
 	uint64_t moved = atomic_load(&m->work.moved);
 	bool more;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	/* Bound: a block that holds metadata of others was there before them, so each turn removes
 	 * some that another one waits for. */
 	do {

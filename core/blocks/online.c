@@ -71,6 +71,7 @@ online_prepare_one(struct mhp *m, uint32_t block, unsigned zone, struct mhp__pla
 	struct mhp__range range = mhp__block_usable(m, block);
 	int err = choose_zone(m, block, &range, zone, planned, why);
 
+	MHP_ASSERT_DEBUG(slot->state == MHP_OFFLINE && slot->zone == MHP_ZONE_DEFAULT);
 	if (err != 0)
 		return err;
 	slot->zone = range.zone;
@@ -86,6 +87,7 @@ online_prepare_one(struct mhp *m, uint32_t block, unsigned zone, struct mhp__pla
 void
 mhp__online_abort(struct mhp *m, struct mhp_blocks blocks)
 {
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	while (blocks.count-- > 0) {
 		uint32_t block = blocks.first + blocks.count;
 		struct mhp__range range = mhp__block_usable(m, block);
@@ -153,6 +155,7 @@ commit_online_run(struct mhp *m, uint32_t b, uint32_t end, unsigned asked_zone, 
 	struct mhp_blocks run = { b, end - b };
 	struct mhp_event event = mhp__event(MHP_EV_ONLINE, run);
 
+	MHP_ASSERT_DEBUG(b < end);
 	event.asked_zone = (uint8_t)asked_zone;
 	event.node = m->blocks[b].node;
 	event.zone = m->blocks[b].zone;
@@ -190,6 +193,7 @@ mhp__online_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_set
 	int err = nr_sets == 0 ? MHP_EINVAL : 0;
 	unsigned nr = 0;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	mhp__planned_none(m, &planned, nr_sets > 1);
 	mhp__phase_begin(m);
 	while (nr < nr_sets && err == 0) {

@@ -75,6 +75,7 @@ for_each_back(struct run *run, unsigned done, unsigned kinds,
 static bool
 overlap(struct mhp_blocks a, struct mhp_blocks b)
 {
+	MHP_ASSERT_DEBUG(a.count != 0 && b.count != 0);
 	return a.first < b.first + b.count && b.first < a.first + a.count;
 }
 
@@ -228,6 +229,7 @@ commit_locked(struct run *run, const struct mhp_offline_opts *opts)
 	unsigned done;
 	int err = check_plan(run);
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(run->m));
 	mhp__work_begin(run->m, MHP_WORK_PLAN, opts->deadline_ms);
 	if (err == 0)
 		err = prepare(run, opts);
@@ -248,6 +250,7 @@ commit_locked(struct run *run, const struct mhp_offline_opts *opts)
 static int
 hold_metadata(struct run *run, struct mhp_blocks blocks, unsigned node)
 {
+	MHP_ASSERT_DEBUG(node < run->m->geo.nr_nodes);
 	for (uint32_t i = 0; i < blocks.count; i++) {
 		uint64_t pfn;
 		int err = mhp__memmap_take_pages(run->m, blocks.first + i, node, &pfn);
@@ -338,6 +341,7 @@ preview_locked(struct run *run, uint32_t deadline_ms)
 	unsigned done;
 	int err = check_plan(run);
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(run->m) && run->held_pfn == MHP_PFN_NONE);
 	mhp__work_begin(run->m, MHP_WORK_DRY_RUN, deadline_ms);
 	if (err == 0)
 		err = for_each(run, KIND(MHP_STEP_ADD), foresee_add, &done);

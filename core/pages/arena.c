@@ -295,6 +295,7 @@ mhp__arena_take_frame(struct mhp *m, struct mhp_arena *arena, uint64_t pfn)
 	uint32_t frame = (uint32_t)(pfn & m->arena_mask);
 	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m);
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
 	if (mhp__arena_taken(m, arena, pfn))
 		return false;
 	if ((arena->mixed >> pageblock & 1) == 0)
@@ -363,6 +364,8 @@ static void
 give_pageblock(struct mhp *m, struct mhp_arena *arena, uint32_t frame)
 {
 	uint64_t bit = UINT64_C(1) << (frame >> MHP_PAGEBLOCK_ORDER(m));
+
+	MHP_ASSERT_DEBUG(frame >= arena->nr_head);
 	MHP_ASSERT((arena->full & bit) != 0);
 	arena->full &= ~bit;
 	arena->mixed &= ~bit;
@@ -376,6 +379,7 @@ mhp__arena_give_many(struct mhp *m, struct mhp_arena *arena, unsigned order, uns
 	uint64_t start = mhp__arena_start(m, arena);
 	struct window window = window_of(m, arena);
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
 	if (order == 0) { /* the same loop again, without what only larger orders need */
 		for (unsigned i = 0; i < nr; i++)
 			give_small(m, arena, words, (uint32_t)(pfns[i] - start), 0, &window);
@@ -395,6 +399,7 @@ mhp__arena_give_many(struct mhp *m, struct mhp_arena *arena, unsigned order, uns
 void
 mhp__arena_isolate(struct mhp *m, struct mhp_arena *arena, uint64_t pageblocks, bool isolate)
 {
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
 	if (isolate)
 		atomic_fetch_or_explicit(&arena->isolated, pageblocks, memory_order_relaxed);
 	else
@@ -412,6 +417,7 @@ set_part(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end, b
 	uint64_t *words = mhp__arena_words(m, arena);
 	uint32_t per = 1U << shift;
 
+	MHP_ASSERT_DEBUG(frame >> MHP_PAGEBLOCK_ORDER(m) == (end - 1) >> MHP_PAGEBLOCK_ORDER(m));
 	if ((arena->mixed >> pageblock & 1) == 0)
 		make_mixed(m, arena, pageblock);
 	while (frame < end) {
@@ -449,6 +455,8 @@ mhp__arena_take_range(struct mhp *m, struct mhp_arena *arena, uint32_t frame, ui
 {
 	bool free = true;
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
+	MHP_ASSERT_DEBUG(frame < end && end <= mhp__arena_pages(m));
 	for (uint32_t at = frame; at < end && free;)
 		at += mhp__arena_run(m, arena, at, &free);
 	if (!free)
@@ -461,6 +469,8 @@ mhp__arena_take_range(struct mhp *m, struct mhp_arena *arena, uint32_t frame, ui
 void
 mhp__arena_give_range(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end)
 {
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
+	MHP_ASSERT_DEBUG(frame >= arena->nr_head && end <= mhp__arena_pages(m));
 	set_range(m, arena, frame, end, false);
 	arena->nr_free += end - frame;
 }

@@ -71,6 +71,7 @@ end_bad_pages(struct mhp *m, const struct mhp_arena *arena)
 {
 	uint32_t frame = 0, end = (uint32_t)mhp__arena_pages(m), run_end;
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
 	while ((frame = mhp__arena_next_taken(m, arena, frame, &run_end)) < end) {
 		struct mhp_page *page =
 			mhp__pfn_to_page(m, mhp__arena_start(m, arena) + frame++);
@@ -86,6 +87,7 @@ unpoison_arena(struct mhp *m, struct mhp_arena *arena)
 	uint64_t left = atomic_load_explicit(&arena->poisoned, memory_order_relaxed);
 	uint64_t start = mhp__arena_start(m, arena), nr = UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m);
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
 	for (; left != 0; left &= left - 1)
 		mhp__unpoison(m, start + (uint64_t)__builtin_ctzll(left) * nr, nr, false);
 	atomic_store_explicit(&arena->poisoned, 0, memory_order_relaxed);
@@ -97,6 +99,7 @@ detach_arena(struct mhp *m, struct mhp_arena *arena)
 	struct mhp_zone *zone = &m->zones[arena->zone_id1 - 1]; /* stays: hotplug lock */
 	uint32_t nr_free;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && arena->zone_id1 != 0);
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 	mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
 	MHP_ASSERT(atomic_load_explicit(&arena->isolated, memory_order_relaxed) ==
@@ -121,6 +124,7 @@ mhp__pages_detach(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 {
 	uint64_t end = start_pfn + nr_pages;
 
+	MHP_ASSERT_DEBUG(nr_pages > 0 && ((start_pfn + nr_pages) & m->arena_mask) == 0);
 	for (uint64_t pfn = start_pfn; pfn < end; pfn = mhp__arena_next(m, pfn))
 		detach_arena(m, &m->arenas[mhp__pfn_arena(m, pfn)]);
 }
@@ -130,6 +134,7 @@ set_isolated(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages, bool isolate)
 {
 	uint64_t end = start_pfn + nr_pages;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && nr_pages > 0);
 	for (uint64_t pfn = start_pfn; pfn < end; pfn = mhp__arena_next(m, pfn)) {
 		struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);

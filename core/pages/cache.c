@@ -67,6 +67,7 @@ stack_give(struct mhp *m, struct mhp_cache *cache, unsigned order, unsigned nr)
 	unsigned left = stack_count(cache, order) - nr;
 	const _Atomic uint64_t *slots = &cache->slot[mhp_cache_bottom(order) + left];
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_CACHE));
 	MHP_ASSERT_DEBUG(nr <= BATCH_MAX && nr <= stack_count(cache, order));
 	for (unsigned i = 0; i < nr; i++)
 		pfns[i] = atomic_load_explicit(&slots[i], memory_order_relaxed);
@@ -89,6 +90,7 @@ close_local(struct mhp *m, struct mhp_zone *zone)
 static void
 open_cache(struct mhp_cache *cache)
 {
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_CACHE));
 	mhp_port_cache_open(cache);
 	mhp__rank_leave(MHP_RANK_CACHE);
 }
@@ -99,6 +101,7 @@ mhp__cache_refill(struct mhp *m, struct mhp_zone *zone, unsigned order, uint64_t
 	uint64_t pfns[BATCH_MAX];
 	struct mhp_cache *cache = close_local(m, zone);
 
+	MHP_ASSERT_DEBUG(order <= MHP_PAGEBLOCK_ORDER(m));
 	if (cache == NULL)
 		return mhp__zone_take(m, zone, order, 1, NULL, ret_pfn) != 0;
 	if (stack_count(cache, order) != 0) { /* somebody on this CPU was faster */
@@ -134,6 +137,7 @@ mhp__cache_spill(struct mhp *m, struct mhp_zone *zone, uint64_t pfn, unsigned or
 {
 	struct mhp_cache *cache = close_local(m, zone);
 
+	MHP_ASSERT_DEBUG(order <= MHP_PAGEBLOCK_ORDER(m));
 	if (cache == NULL) {
 		mhp__zone_give(m, NULL, order, 1, &pfn);
 		return;
@@ -171,6 +175,7 @@ cpu_set(struct cpus *cpus, unsigned cpu)
 static void
 empty_cache(struct mhp *m, struct mhp_zone *zone, struct mhp_cache *cache)
 {
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_CACHE));
 	for (unsigned order = 0; order < MHP_ORDERS; order++) {
 		for (unsigned nr; (nr = stack_count(cache, order)) != 0;)
 			stack_give(m, cache, order, nr < BATCH_MAX ? nr : BATCH_MAX);

@@ -121,6 +121,7 @@ take_as_page(struct mhp *m, const struct search *what, uint64_t *ret_pfn)
 {
 	unsigned order = 0;
 
+	MHP_ASSERT_DEBUG(what->nr_pages != 0);
 	while (UINT64_C(1) << order < what->nr_pages || UINT64_C(1) << order <= what->align_mask)
 		order++;
 	if (order > MHP_PAGEBLOCK_ORDER(m) ||

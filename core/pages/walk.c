@@ -29,6 +29,7 @@ look(const struct mhp *m, const struct mhp_arena *arena, struct mhp__walk *walk,
 	uint64_t start = mhp__arena_start(m, arena);
 	uint32_t frame = (uint32_t)(walk->pfn - start), end = (uint32_t)(stop - start), run_end;
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
 	while (walk->nr < MHP_WALK_BATCH &&
 	       (frame = mhp__arena_next_taken(m, arena, frame, &run_end)) < end) {
 		run_end = run_end < end ? run_end : end;
@@ -71,6 +72,7 @@ nr_free_in(const struct mhp *m, const struct mhp_arena *arena, uint32_t frame, u
 	uint32_t first = frame > arena->nr_head ? frame : arena->nr_head;
 	uint64_t nr = 0;
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
 	if (end == (pageblock + 1U) << order &&
 	    end - first >= mhp__pageblock_nr_managed(m, arena, pageblock))
 		return mhp__pageblock_nr_free(m, arena, pageblock);
@@ -86,6 +88,7 @@ nr_free_between(const struct mhp *m, const struct mhp_arena *arena, uint32_t at,
 	unsigned order = MHP_PAGEBLOCK_ORDER(m);
 	uint64_t nr = 0;
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
 	if (arena->zone_id1 == 0)
 		return 0;
 	if (at <= arena->nr_head && end == mhp__arena_pages(m))

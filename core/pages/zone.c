@@ -90,6 +90,7 @@ mhp__zone_unlock(struct mhp *m, struct mhp_arena *arena)
 {
 	unsigned zone_id1 = arena->zone_id1, list = arena->list;
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
 	if (MHP_LIKELY(zone_id1 != 0))
 		list = mhp__arena_list(m, arena);
 	if (MHP_UNLIKELY(list != arena->list)) {
@@ -120,6 +121,8 @@ void
 mhp__zone_settle(struct mhp_zone *zone, struct mhp_cache *cache)
 {
 	int64_t nr = atomic_load_explicit(&cache->nr_given, memory_order_relaxed);
+
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_CACHE));
 	atomic_store_explicit(&cache->nr_given, 0, memory_order_relaxed);
 	if (nr != 0)
 		atomic_fetch_add_explicit(&zone->nr_free, nr, memory_order_relaxed);
@@ -161,6 +164,7 @@ lists_of_holes(unsigned order)
 static struct mhp_arena *
 first_of(struct mhp *m, struct mhp_zone *zone, uint32_t lists, bool claimed)
 {
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ZONE));
 	lists &= atomic_load_explicit(&zone->lists, memory_order_relaxed);
 	for (; lists != 0; lists &= lists - 1) {
 		uint32_t *head = &zone->head[__builtin_ctz(lists)], first = *head;
@@ -182,6 +186,8 @@ choose(struct mhp *m, const struct want *want)
 {
 	bool huge = want->order == MHP_PAGEBLOCK_ORDER(m), single = want->order == 0;
 	uint32_t holes = huge ? 0 : lists_of_holes(want->order);
+
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ZONE));
 	/* In this order; from each lists, and whether claimed ones will do. */
 	const struct {
 		uint32_t lists;
@@ -285,6 +291,7 @@ mhp__zone_take(struct mhp *m, struct mhp_zone *zone, unsigned order, unsigned nr
 {
 	const struct want want = { zone, cache, order, nr_max, ret_pfns };
 
+	MHP_ASSERT_DEBUG(nr_max != 0 && order <= MHP_PAGEBLOCK_ORDER(m));
 	MHP_ASSERT_DEBUG(nr_max > 0 && order <= MHP_PAGEBLOCK_ORDER(m));
 	/* A refill that fails is followed by a closer look: CPUs that have turned to other zones
 	 * need not fight for the lock of one that is used up. */
@@ -386,6 +393,8 @@ mhp__zone_give(struct mhp *m, struct mhp_cache *cache, unsigned order, unsigned 
 {
 	uint64_t grouped[GIVE_MAX];
 
+	MHP_ASSERT_DEBUG(cache == NULL || mhp__rank_held(MHP_RANK_CACHE));
+	MHP_ASSERT_DEBUG(nr != 0 && order <= MHP_PAGEBLOCK_ORDER(m));
 	for (unsigned step; nr != 0; nr -= step, pfns += step) {
 		step = nr < GIVE_MAX ? nr : GIVE_MAX;
 		uint64_t differ = 0;

@@ -79,6 +79,7 @@ mhp__test_block(struct mhp *m, uint32_t block, struct mhp_add_answer *answer)
 void
 mhp__zero_frames(struct mhp *m, uint64_t pfn, uint64_t end)
 {
+	MHP_ASSERT_DEBUG(pfn <= end);
 	while (pfn < end) {
 		uint32_t next = mhp__bad_find(m, pfn);
 		uint64_t stop = next < m->nr_bad && m->bad[next] < end ? m->bad[next] : end;
@@ -95,6 +96,7 @@ mhp__scrub(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 	uint64_t end = start_pfn + nr_pages, stop;
 	int err = 0;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	for (uint64_t pfn = start_pfn; pfn < end && err == 0; pfn = stop) {
 		stop = end - pfn < SCRUB_PAGES ? end : pfn + SCRUB_PAGES;
 		mhp__zero_frames(m, pfn, stop);

@@ -107,6 +107,7 @@ take_self(struct mhp *m, struct mhp_block *slot, uint32_t block, void **ret_virt
 	uint64_t pfn;
 	int err;
 
+	MHP_ASSERT_DEBUG(slot->placement == MHP_PLACE_SELF);
 	slot->altmap.base_pfn = mhp__block_start(m, block);
 	slot->altmap.capacity = m->block_meta_pages + tables;
 	err = mhp_altmap_alloc(&slot->altmap, m->block_meta_pages, &pfn);
@@ -139,6 +140,7 @@ take_from_node(struct mhp *m, struct mhp_block *slot, uint32_t block, void **ret
 	uint64_t pfn;
 	int err = mhp__memmap_take_pages(m, block, slot->meta_node, &pfn);
 
+	MHP_ASSERT_DEBUG(slot->placement == MHP_PLACE_NODE);
 	if (err != 0)
 		return err;
 	slot->meta_addr = mhp__pfn_phys(m, pfn).addr;
@@ -154,6 +156,7 @@ take_external(struct mhp *m, struct mhp_block *slot, void **ret_virt)
 	struct mhp_meta meta;
 	int err;
 
+	MHP_ASSERT_DEBUG(slot->placement == MHP_PLACE_EXTERNAL);
 	memset(&meta, 0, sizeof(meta));
 	err = m->ops->meta_alloc(m->port, size, slot->node, &meta);
 	if (err != 0)
@@ -183,6 +186,7 @@ give_external(struct mhp *m, const struct mhp_block *slot)
 static void
 give(struct mhp *m, struct mhp_block *slot)
 {
+	MHP_ASSERT_DEBUG(slot->meta_pages != 0);
 	/* A counter that is not 0 then: a port has lost a table. Its bug, and harmless, as the page
 	 * leaves with the block. The fault port tells. */
 	if (slot->placement == MHP_PLACE_SELF)
@@ -241,6 +245,7 @@ mhp__memmap_destroy(struct mhp *m, uint32_t block)
 {
 	struct mhp_block *slot = &m->blocks[block];
 
+	MHP_ASSERT_DEBUG(slot->pages != NULL && slot->bitmap != NULL);
 	if (MHP_VMEMMAP)
 		slice_unmap(m, slot, block);
 	give(m, slot);

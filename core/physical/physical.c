@@ -131,6 +131,7 @@ section_phys(const struct mhp *m, uint32_t block, uint32_t section)
 static void
 unmap_sections(struct mhp *m, uint32_t block, uint32_t nr)
 {
+	MHP_ASSERT_DEBUG(m->blocks[block].state == MHP_ABSENT);
 	while (nr-- > 0)
 		m->ops->unmap(m->port, section_phys(m, block, nr), section_bytes(m));
 }
@@ -138,6 +139,7 @@ unmap_sections(struct mhp *m, uint32_t block, uint32_t nr)
 static int
 map_sections(struct mhp *m, uint32_t block, unsigned node)
 {
+	MHP_ASSERT_DEBUG(m->blocks[block].state == MHP_ABSENT);
 	for (uint32_t section = 0; section < nr_sections(m); section++) {
 		int err = m->ops->map(m->port, section_phys(m, block, section), section_bytes(m),
 				      node);
@@ -156,6 +158,7 @@ account(struct mhp *m, const struct mhp_block *slot, bool add)
 {
 	uint64_t bytes = (uint64_t)slot->meta_pages << m->geo.page_shift;
 
+	MHP_ASSERT_DEBUG(slot->state == MHP_OFFLINE);
 	m->blocks_present += add ? 1U : -1U;
 	m->meta_bytes += add ? bytes : -bytes;
 }
@@ -167,6 +170,7 @@ static void
 record(struct mhp_block *slot, const struct mhp_add_opts *opts, const struct mhp_add_answer *answer,
        enum mhp_placement placement)
 {
+	MHP_ASSERT_DEBUG(slot->state == MHP_ABSENT && slot->pages == NULL);
 	slot->node = opts->node; /* all else is 0: the block is absent */
 	slot->meta_node = answer->metadata_node;
 	slot->placement = (uint8_t)placement;
@@ -232,6 +236,7 @@ build_block(struct mhp *m, uint32_t block, const struct mhp_add_opts *opts,
 	struct mhp_block *slot = &m->blocks[block];
 	int err = map_sections(m, block, opts->node);
 
+	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 1);
 	mhp__phase(m, MHP_PHASE_MAP);
 	if (err != 0)
 		return err;
@@ -281,6 +286,7 @@ publish(struct mhp *m, struct mhp_blocks blocks)
 {
 	uint32_t generation = atomic_fetch_add(&m->generation, 1) + 1;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && atomic_load(&m->still) == 0);
 	m->generation_check = mhp__generation_checksum(m);
 	for (uint32_t i = 0; i < blocks.count; i++) {
 		struct mhp_block *slot = &m->blocks[blocks.first + i];
@@ -296,6 +302,7 @@ publish(struct mhp *m, struct mhp_blocks blocks)
 static void
 unpublish(struct mhp *m, struct mhp_blocks blocks)
 {
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && atomic_load(&m->still) == 0);
 	for (uint32_t i = 0; i < blocks.count; i++) {
 		struct mhp_block *slot = &m->blocks[blocks.first + i];
 		MHP_ASSERT(slot->state == MHP_OFFLINE);
@@ -401,6 +408,7 @@ mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, bool scrub)
 	uint64_t started_ns = mhp__work_now(m);
 	unsigned node = m->blocks[blocks.first].node;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && blocks.count != 0);
 	mhp__phase_begin(m);
 	unpublish(m, blocks);
 	mhp__still_begin(m);

@@ -84,6 +84,7 @@ mhp__choose_placement(const struct mhp *m, struct mhp_blocks blocks,
 {
 	uint64_t bad = MHP_PFN_NONE;
 
+	MHP_ASSERT_DEBUG(blocks.count != 0);
 	answer->reason = why_not_self(m, opts->flags);
 	answer->metadata_node = opts->node;
 	if (answer->reason == MHP_MEMMAP_OK) {

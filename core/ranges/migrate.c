@@ -33,6 +33,7 @@ struct pass {
 static void
 note_error(struct mhp__mover *mover, enum mhp_cause cause, int err, const struct mhp_chunk *chunk)
 {
+	MHP_ASSERT_DEBUG(err != 0);
 	if (mover->error.cause != MHP_CAUSE_NONE)
 		return;
 	mover->error.cause = cause;
@@ -73,6 +74,7 @@ commit_move(struct mhp__mover *mover, const struct mhp_move *move)
 	uint64_t run = pfn, run_end = pfn; /* frames that are nobody's, to give back as one */
 	struct mhp_chunk chunk;
 
+	MHP_ASSERT_DEBUG(move->nr_pages != 0);
 	while (next_held(m, &pfn, end_pfn, &chunk)) {
 		mhp__page_end(mhp__pfn_to_page(m, chunk.pfn));
 		if (chunk.pfn != run_end) {
@@ -95,6 +97,7 @@ undo_move(struct pass *pass, const struct mhp_owner *owner, const struct mhp_mov
 	struct mhp__mover *mover = pass->mover;
 	uint64_t nr_pages;
 
+	MHP_ASSERT_DEBUG(err != 0);
 	for (uint64_t i = 0; i < move->nr_pages; i += nr_pages) {
 		struct mhp_chunk chunk, target;
 		mhp__chunk_read(mover->m, move->src_pfn + i, &chunk);
@@ -145,6 +148,7 @@ enlist(struct pass *pass, const struct mhp_chunk *chunk, uint64_t dst_pfn)
 {
 	uint64_t nr_pages = UINT64_C(1) << chunk->order;
 
+	MHP_ASSERT_DEBUG(pass->nr_moves == 0 || pass->owner == chunk->owner);
 	if (pass->nr_moves != 0 && extends(&pass->move[pass->nr_moves - 1], chunk, dst_pfn)) {
 		pass->move[pass->nr_moves - 1].nr_pages += nr_pages;
 		return;
@@ -178,6 +182,7 @@ prepare_page(struct pass *pass, const struct mhp_chunk *chunk)
 	uint64_t dst_pfn;
 	int err = owner->ops->isolate(owner->ctx, chunk->pfn, chunk->order, chunk->cookie);
 
+	MHP_ASSERT_DEBUG(mhp__owner_movable(mover->m, chunk->owner));
 	if (err != 0) {
 		leave(pass, err == MHP_EAGAIN ? MHP_CAUSE_IN_FLIGHT : MHP_CAUSE_REFUSED, err,
 		      chunk);
@@ -223,6 +228,7 @@ mhp__move_pass(struct mhp__mover *mover, uint64_t start_pfn, uint64_t nr_pages)
 	const struct mhp_chunk *chunk;
 	struct pass pass;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(mover->m));
 	pass.mover = mover;
 	pass.nr_moves = 0;
 	pass.owner = MHP_OWNER_NONE;

@@ -81,6 +81,7 @@ name_first_block(struct mhp *m, struct mhp_why *why, const struct mhp__range_ite
 static void
 blame(struct mhp *m, struct mhp_why *why, enum mhp_cause cause, const struct mhp_chunk *chunk)
 {
+	MHP_ASSERT_DEBUG(cause != MHP_CAUSE_NONE);
 	if (why->cause == MHP_CAUSE_NONE) {
 		why->cause = cause;
 		name_page(m, why, chunk);
@@ -105,6 +106,7 @@ survey_chunk(struct mhp *m, const struct mhp_chunk *chunk, struct survey *survey
 	uint64_t nr_pages = UINT64_C(1) << chunk->order;
 	const struct mhp_owner *owner = &m->owners[chunk->owner];
 
+	MHP_ASSERT_DEBUG(chunk->owner < MHP_OWNERS_MAX);
 	if (chunk->owner == MHP_OWNER_NONE)
 		return; /* cached, or on its way: not an obstacle yet */
 	if (chunk->owner == MHP_OWNER_BAD) {
@@ -166,6 +168,7 @@ survey_all(struct mhp *m, const struct mhp__range_iter *ranges, struct survey *s
 static int
 stop_now(struct mhp *m, const struct mhp__range_iter *ranges, int error, struct mhp_why *why)
 {
+	MHP_ASSERT_DEBUG(error != 0);
 	if (why->pfn == MHP_PFN_NONE)
 		name_first_block(m, why, ranges);
 	why->cause = mhp__work_cause(error);
@@ -306,6 +309,7 @@ isolate_all(struct offline *offline)
 	uint32_t cursor = 0;
 	int err = 0;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	while (err == 0 && offline->ranges->next(m, offline->ranges->set, &cursor, &range)) {
 		mhp__pages_isolate(m, range.start_pfn, range.nr_pages);
 		offline->used |= !mhp__pages_are_free(m, range.start_pfn, range.nr_pages);
@@ -323,6 +327,7 @@ open_isolated(struct offline *offline)
 	struct mhp__range range;
 	uint32_t cursor = 0;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	while (offline->nr_isolated > 0 &&
 	       offline->ranges->next(m, offline->ranges->set, &cursor, &range)) {
 		mhp__pages_open(m, range.start_pfn, range.nr_pages);
@@ -585,6 +590,7 @@ mhp__offline_pages_prepare(struct mhp *m, const struct mhp__range_iter *ranges,
 	struct offline offline = { .m = m, .ranges = ranges };
 	int err;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && reterr_why->cause == MHP_CAUSE_NONE);
 	mhp__work_undoable(m, true);
 	err = isolate_all(&offline);
 	mhp__work_undoable(m, false);

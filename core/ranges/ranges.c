@@ -58,6 +58,7 @@ update_node(struct mhp *m, unsigned node)
 {
 	unsigned states = 0;
 
+	MHP_ASSERT_DEBUG(node < m->geo.nr_nodes);
 	if (mhp__zone(m, node, MHP_ZONE_NORMAL)->nr_blocks != 0)
 		states |= MHP_NODE_HAS_MEMORY | MHP_NODE_HAS_NORMAL;
 	if (mhp__zone(m, node, MHP_ZONE_MOVABLE)->nr_blocks != 0)
@@ -70,6 +71,7 @@ zone_grow(struct mhp_zone *zone, const struct mhp__range *range)
 {
 	uint64_t end_pfn = range->start_pfn + range->nr_pages;
 
+	MHP_ASSERT_DEBUG(range->nr_pages != 0);
 	if (zone->nr_blocks == 0 || range->start_pfn < zone->start_pfn)
 		zone->start_pfn = range->start_pfn;
 	if (zone->nr_blocks == 0 || end_pfn > zone->end_pfn)
@@ -93,6 +95,7 @@ range_start(const struct mhp *m, uint32_t block)
 {
 	uint32_t arena = mhp__pfn_arena(m, mhp__block_start(m, block));
 
+	MHP_ASSERT_DEBUG(block < m->geo.nr_blocks);
 	while (m->arenas[arena].zone_id1 == 0) /* lies before the range as a whole */
 		arena++;
 	return ((uint64_t)arena << m->arena_order) + m->arenas[arena].nr_head;
@@ -141,6 +144,7 @@ mhp__online_pages_prepare(struct mhp *m, const struct mhp__range *range, struct 
 	uint64_t size = range->nr_pages << m->geo.page_shift;
 	int err = 0;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	MHP_ASSERT(range->nr_pages != 0);
 	if (m->ops->check_ram != NULL)
 		err = m->ops->check_ram(m->port, mhp__pfn_phys(m, range->start_pfn), size);
@@ -166,6 +170,7 @@ mhp__online_pages_commit(struct mhp *m, const struct mhp__range *range, bool zer
 	bool first = mhp__node_states(m, range->node) == 0;
 	uint64_t nr_bad = 0;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	zone_grow(zone, range);
 	mhp__pages_attach(m, zone, range->start_pfn, range->nr_pages, zeroed);
 	for (uint32_t i = mhp__bad_find(m, range->start_pfn); i < m->nr_bad && m->bad[i] < end_pfn;
@@ -204,6 +209,7 @@ mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range)
 	struct mhp_zone *zone = mhp__zone(m, range->node, range->zone);
 	uint64_t managed = range->nr_pages - nr_bad_taken(m, range);
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	if (!mhp__range_is_empty(m, range))
 		return false;
 	atomic_fetch_sub_explicit(&zone->managed, managed, memory_order_relaxed);

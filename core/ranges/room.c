@@ -32,6 +32,8 @@ mhp__room_init(struct mhp__room *room)
 static void
 append(struct mhp *m, struct mhp__room_list *list, uint64_t pfn, unsigned chunk_order)
 {
+	MHP_ASSERT_DEBUG(chunk_order <= MHP_PAGEBLOCK_ORDER(m));
+	MHP_ASSERT_DEBUG((pfn & ((UINT64_C(1) << chunk_order) - 1)) == 0);
 	mhp__page_begin(mhp__pfn_to_page(m, pfn), MHP_OWNER_ROOM, chunk_order, LAST);
 	if (list->last_pfn == MHP_PFN_NONE) {
 		list->first_pfn = pfn;
@@ -55,6 +57,7 @@ mhp__room_fill(struct mhp *m, struct mhp__room *room, unsigned node, unsigned or
 	unsigned chunk_order = MHP_PAGEBLOCK_ORDER(m);
 	struct mhp__nodes nodes = { .set = room->nodes, .first = node };
 
+	MHP_ASSERT_DEBUG(nr == 0 || order <= MHP_PAGEBLOCK_ORDER(m));
 	/* Bound: each turn takes a chunk or goes one order down; and that of the work. */
 	for (uint32_t turn = 1; nr > 0 && mhp__work_stop_at(m, turn) == 0; turn++) {
 		uint64_t pfns[TAKE_MAX], nr_chunks = nr >> (chunk_order - order);
@@ -81,6 +84,7 @@ next_chunk(struct mhp *m, struct mhp__room_list *list)
 	struct mhp_page *page;
 	uint64_t pfn = list->first_pfn, word;
 
+	MHP_ASSERT_DEBUG(list->cut_left == 0);
 	if (pfn == MHP_PFN_NONE)
 		return false;
 	page = mhp__pfn_to_page(m, pfn);
@@ -99,6 +103,7 @@ mhp__room_take(struct mhp *m, struct mhp__room *room, unsigned order, uint64_t *
 {
 	struct mhp__room_list *list = &room->list[order];
 
+	MHP_ASSERT_DEBUG(order < MHP_ORDERS);
 	if (list->cut_left == 0 && !next_chunk(m, list))
 		return false;
 	*ret_pfn = list->cut_pfn;
@@ -126,6 +131,7 @@ static void
 count_run(const struct mhp *m, uint64_t start_pfn, uint64_t end_pfn,
 	  uint64_t ret_nr[MHP_ORDERS])
 {
+	MHP_ASSERT_DEBUG(start_pfn <= end_pfn);
 	for (unsigned order = 0; order <= MHP_PAGEBLOCK_ORDER(m); order++) {
 		uint64_t first = (start_pfn + (UINT64_C(1) << order) - 1) >> order;
 		uint64_t end = end_pfn >> order;

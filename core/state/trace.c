@@ -57,6 +57,7 @@ mhp__event_page(const struct mhp *m, enum mhp_event_kind kind, uint64_t pfn, int
 void
 mhp__trace(struct mhp *m, struct mhp_event event, uint64_t started_ns)
 {
+	MHP_ASSERT_DEBUG(started_ns <= m->work.now_ns || started_ns == 0 || m->work.now_ns == 0);
 	_Static_assert(sizeof(event.phase_ns) == sizeof(m->phase_ns), "the same phases");
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m)); /* so numbers have no gaps */
 	MHP_ASSERT((unsigned)event.kind < MHP_EV_KINDS);

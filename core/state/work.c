@@ -59,6 +59,7 @@ mhp__work_begin(struct mhp *m, enum mhp_work kind, uint32_t deadline_ms)
 void
 mhp__work_about(struct mhp *m, struct mhp_blocks blocks)
 {
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	atomic_store(&m->work.first, blocks.first);
 	atomic_store(&m->work.count, blocks.count);
 }
@@ -114,6 +115,7 @@ is_late(const struct mhp__work *work)
 {
 	uint64_t undo_ns = work->undo_ns;
 
+	MHP_ASSERT_DEBUG(work->deadline_ns != 0 && work->now_ns >= work->doing_ns);
 	if (work->doing_ns != 0)
 		undo_ns += work->now_ns - work->doing_ns;
 	return work->now_ns + undo_ns >= work->deadline_ns;
@@ -145,6 +147,7 @@ mhp__work_stop(struct mhp *m)
 int
 mhp__work_stop_first(struct mhp *m)
 {
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	if (++m->work.nr_unclocked > UNCLOCKED_MAX)
 		return mhp__work_stop(m);
 	return stop(&m->work);
@@ -171,6 +174,7 @@ mhp__work_undoable(struct mhp *m, bool doing)
 {
 	struct mhp__work *work = &m->work;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	/* By the last readings: what lies between two polls is little, to do and to undo. */
 	MHP_ASSERT(doing == (work->doing_ns == 0));
 	if (!doing)

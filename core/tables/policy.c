@@ -84,6 +84,7 @@ choose(const struct mhp *m, unsigned node, uint64_t start_pfn, uint64_t nr_pages
 {
 	bool movable;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) || atomic_load(&m->readers) != 0);
 	if (m->policy.online_policy == MHP_POLICY_AUTO_MOVABLE)
 		movable = movable_fits(m, node, nr_pages, planned);
 	else
