@@ -604,7 +604,7 @@ device__zeros_go_where_data_was__read_as_zeros(void)
 		memset(base, 0, BLOCK);
 		base[5 * PAGE] = 1;
 		CHECK(mhp_offline(mhp_pool_engine(pool), &ram, 1, NULL, NULL) == 0);
-		CHECK(mhp_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
+		CHECK(test_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
 		await_settled(pool, BLOCK);
 		for (uint64_t i = 0; i < BLOCK; i++)
 			CHECK(base[i] == (i == 5 * PAGE));

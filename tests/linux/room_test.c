@@ -23,6 +23,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "../online.h"
+
 #define PAGE 4096UL
 #define BLOCK (4UL << 20)
 #define CHECKED (BLOCK / PAGE - 64) /* pages; the rest may be a stack */
@@ -100,7 +102,7 @@ build(bool device)
 	}
 	add(MHP_BACKING_MEMFD, 4);
 	CHECK(mhp_offline(mhp_pool_engine(pool), &ram, 1, NULL, NULL) == 0);
-	CHECK(mhp_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
+	CHECK(test_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
 	await_settled();
 }
 
@@ -259,7 +261,7 @@ fork__in_a_listener__both_go_on_with_the_change(void)
 	CHECK(mhp_check(m, true, NULL, NULL) == 0);
 	if (child)
 		_exit(0);
-	CHECK(mhp_online(m, blocks, MHP_ZONE_MOVABLE, NULL) == 0);
+	CHECK(test_online(m, blocks, MHP_ZONE_MOVABLE, NULL) == 0);
 }
 
 /* ---- short of memory (R58) ---- */
