@@ -69,7 +69,7 @@ open_fd(uint64_t features, bool blocking, struct mhp_text *reterr)
 	}
 	if (ioctl(fd, UFFDIO_API, &api) != 0) {
 		mhp__say(reterr, 0, "this kernel's userfaultfd cannot write-protect shared memory "
-				    "(Linux 5.19 can), so no memory can go to a device");
+				    "(Linux 6.4 can), so no memory can go to a device");
 		close(fd);
 		return -1;
 	}
