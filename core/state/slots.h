@@ -63,13 +63,11 @@ struct mhp_block {                     /* all fields: the hotplug lock, unless n
 enum {
 	MHP_LIST_NONE = 0,             /* on no list: nothing to give */
 	MHP_LIST_HOLES = 0,            /* + orders of its holes: no free pageblock */
-	MHP_LIST_WHOLE = 10,           /* + orders of its holes: free pageblocks, others in use */
-	MHP_LIST_EMPTY = 20,           /* nothing in use */
-	MHP_LISTS = 21,
+	MHP_LIST_WHOLE = MHP_ORDERS,   /* + orders of its holes: free pageblocks, others in use */
+	MHP_LIST_EMPTY = 2 * MHP_ORDERS, /* nothing in use */
+	MHP_LISTS,
 };
-_Static_assert(MHP_LIST_WHOLE == MHP_LIST_HOLES + MHP_ORDERS &&
-		       MHP_LIST_EMPTY == MHP_LIST_WHOLE + MHP_ORDERS,
-	       "a list for each number of orders below a pageblock's");
+_Static_assert(MHP_LISTS <= 32, "sets of lists are words of 32 bits");
 
 struct mhp_arena {                     /* its own lock, unless noted */
 	struct mhp_spin lock;

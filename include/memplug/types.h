@@ -73,8 +73,14 @@ struct mhp_blocks {
 
 #define MHP_NODES_MAX 64U
 #define MHP_CPUS_MAX 1024U
-/** Pageblocks are the largest page that the allocator hands out: 2 MiB of 4 KiB pages. */
+/**
+ * Pageblocks are the largest page that the allocator hands out: 2 MiB of 4 KiB pages. A kernel
+ * whose large pages have more of its base pages compiles the core and its port with a greater
+ * number: 11 where base pages are 16 KiB, 13 where they are 64 KiB.
+ */
+#ifndef MHP_PAGEBLOCK_ORDER_MAX
 #define MHP_PAGEBLOCK_ORDER_MAX 9U
+#endif
 #define MHP_ORDERS (MHP_PAGEBLOCK_ORDER_MAX + 1U)
 
 /**

@@ -22,7 +22,7 @@
 #include "cpu.h"
 
 #ifndef MHP_PORT_ANY_GEOMETRY
-#define MHP_PORT_PAGEBLOCK_ORDER 9
+#define MHP_PORT_PAGEBLOCK_ORDER MHP_PAGEBLOCK_ORDER_MAX
 #endif
 
 static inline unsigned

@@ -26,14 +26,16 @@
 
 /* The descriptors of a block, eight bytes each or more, fill pages: 64 KiB of them are 512 MiB. */
 #define SMALLEST_BLOCK ((uint64_t)PAGE_BYTES / 8 * PAGE_BYTES)
-#define BLOCK_BYTES (SMALLEST_BLOCK > UINT64_C(128) << 20 ? SMALLEST_BLOCK : UINT64_C(128) << 20)
+#define BLOCK_BYTES (SMALLEST_BLOCK > SECTION_BYTES ? SMALLEST_BLOCK : SECTION_BYTES)
+/* What is mapped at a time: at least a pageblock, and that is 512 MiB where pages are 64 KiB. */
+#define SECTION_BYTES \
+	(LARGE_SHIFT > 27 ? UINT64_C(1) << LARGE_SHIFT : UINT64_C(128) << 20)
 
 enum {
 	BAD_PAGES_MAX = 64,
-	/* A large page, or the largest that the engine takes. */
-	PAGEBLOCK_ORDER = LARGE_SHIFT - PAGE_SHIFT < (int)MHP_PAGEBLOCK_ORDER_MAX ?
-		LARGE_SHIFT - PAGE_SHIFT : (int)MHP_PAGEBLOCK_ORDER_MAX,
+	PAGEBLOCK_ORDER = LARGE_SHIFT - PAGE_SHIFT,
 };
+_Static_assert(PAGEBLOCK_ORDER == MHP_PAGEBLOCK_ORDER_MAX, "a pageblock is a large page");
 
 static struct {
 	struct mhp *m;
@@ -229,7 +231,7 @@ static int
 choose_geometry(void)
 {
 	uint64_t block = bootmem_option_number("block", BLOCK_BYTES);
-	uint64_t section = bootmem_option_number("section", UINT64_C(128) << 20);
+	uint64_t section = bootmem_option_number("section", SECTION_BYTES);
 	int error = find_window(block);
 
 	if (error != 0)
