@@ -151,6 +151,8 @@ mhp__event_line(struct mhp__out *out, const struct mhp__record *record)
 		out_failure(out, record);
 	if ((kind & (KIND(MHP_EV_BAD_PAGE) | KIND(MHP_EV_GOOD_PAGE))) != 0)
 		mhp__out(out, ",\"pfn\":%" PRIu64 ",\"error\":%d", event->pfn, event->error);
+	if (event->kind == MHP_EV_ANNOUNCE)
+		mhp__announced_members(out, record->text);
 	if (event->kind == MHP_EV_TIER) {
 		mhp__out(out, ",\"error\":%d", event->error);
 		mhp__out_string(out, ",", "reason", record->text);

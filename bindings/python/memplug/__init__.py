@@ -49,7 +49,7 @@ def _runs(blocks):
 class Pool:
     """Memory that others may watch and change: blocks, of which regions take pages."""
 
-    def __init__(self, block_size=128 << 20, max_size=0, nodes=1, page_size=0):
+    def __init__(self, block_size=128 << 20, max_size=0, nodes=0, page_size=0):
         self._pool, text = ctypes.c_void_p(), _library.Text()
         opts = _library.PoolOpts(block_bytes=block_size, max_bytes=max_size, nr_nodes=nodes,
                                  page_bytes=page_size)
