@@ -264,7 +264,7 @@ void
 mhp_lock_lost(struct mhp *m)
 {
 	if (atomic_load(&m->work.kind) != MHP_WORK_NONE)
-		atomic_store(&m->cut, true);
+		atomic_store(&m->cut, 1);
 	atomic_store(&m->work.kind, MHP_WORK_NONE);
 	atomic_store(&m->work.count, 0);
 	atomic_store(&m->still, 0);

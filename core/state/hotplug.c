@@ -19,7 +19,7 @@ mhp__hotplug_lock(struct mhp *m)
 	if (atomic_load_explicit(&m->lock_owner, memory_order_relaxed) == self)
 		return MHP_EDEADLK;
 	m->ops->lock(m->port);
-	if (atomic_load_explicit(&m->cut, memory_order_relaxed)) {
+	if (atomic_load_explicit(&m->cut, memory_order_relaxed) != 0) {
 		m->ops->unlock(m->port);
 		return MHP_EOWNERDEAD;
 	}

@@ -99,7 +99,7 @@ struct mhp {
 	_Atomic uint32_t still;        /* 1: it moves pages, and changes nothing else (hotplug.h) */
 	_Atomic uint32_t readers;      /* threads that read because of that */
 	_Atomic uint64_t between;      /* self() of the one of them that may read again, or 0 */
-	atomic_bool cut;               /* a change was, by a death: no other follows */
+	_Atomic uint64_t cut;          /* not 0: a change was, by a death: no other follows */
 
 	/* hotplug lock */
 	struct mhp_owner owners[MHP_OWNERS_MAX];
