@@ -85,10 +85,10 @@ layout(const struct mhp_geometry *geo, struct layout *ret)
 	size_t end = 0;
 
 	(void)part(&end, 1, sizeof(struct mhp));
-	ret->zones = part(&end, nr_zones, sizeof(struct mhp_zone));
+	ret->zones = part(&end, nr_zones, sizeof(struct mhp__zone));
 	ret->caches = part(&end, nr_zones * geo->nr_cpus, sizeof(struct mhp_cache));
-	ret->blocks = part(&end, geo->nr_blocks, sizeof(struct mhp_block));
-	ret->arenas = part(&end, nr_arenas, sizeof(struct mhp_arena));
+	ret->blocks = part(&end, geo->nr_blocks, sizeof(struct mhp__block));
+	ret->arenas = part(&end, nr_arenas, sizeof(struct mhp__arena));
 	ret->zonelist = part(&end, nr_zones * nr_zones, 1);
 	ret->bad = part(&end, geo->nr_bad_pages, sizeof(uint64_t));
 	ret->runs = part(&end, mhp__bitset_words(geo->nr_blocks), sizeof(uint64_t));
@@ -151,7 +151,7 @@ fill_zonelist(struct mhp *m, unsigned node, const uint8_t nodes[MHP_NODES_MAX], 
 	uint8_t *list = m->zonelist + (size_t)(node * 2U + movable) * m->nr_zones;
 
 	for (unsigned i = 0; i < m->geo.nr_nodes; i++) {
-		const struct mhp_zone *normal = mhp__zone(m, nodes[i], MHP_ZONE_NORMAL);
+		const struct mhp__zone *normal = mhp__zone(m, nodes[i], MHP_ZONE_NORMAL);
 		if (movable)
 			list[at++] = (uint8_t)mhp__zone_id(m, normal + 1);
 		list[at++] = (uint8_t)mhp__zone_id(m, normal);

@@ -13,7 +13,7 @@
 #include "state/hotplug.h"
 
 static void
-add_zone(const struct mhp *m, const struct mhp_zone *zone, struct mhp_stats *stats)
+add_zone(const struct mhp *m, const struct mhp__zone *zone, struct mhp_stats *stats)
 {
 	uint64_t cached = mhp__cache_nr_frames(m, zone);
 
@@ -49,7 +49,7 @@ mhp_get_stats(struct mhp *m, struct mhp_stats *ret_stats)
 int
 mhp_zone_get(struct mhp *m, unsigned node, enum mhp_zone_kind kind, struct mhp_zone_info *ret_info)
 {
-	const struct mhp_zone *zone;
+	const struct mhp__zone *zone;
 	enum mhp__reader reader;
 
 	if (!mhp__zone_exists((unsigned)kind))

@@ -15,10 +15,10 @@
 
 #define BITS_MAX 5000U
 
-static struct mhp_bitset
+static struct mhp__bitset
 make_set(uint32_t nr_bits, uint64_t **ret_words)
 {
-	struct mhp_bitset set;
+	struct mhp__bitset set;
 
 	*ret_words = calloc(mhp__bitset_words(nr_bits), sizeof(uint64_t));
 	CHECK(*ret_words != NULL);
@@ -47,7 +47,7 @@ prev_in(const unsigned char *members, uint32_t nr_bits, uint32_t bit)
 }
 
 static void
-compare_at(const struct mhp_bitset *set, const unsigned char *members, uint32_t bit)
+compare_at(const struct mhp__bitset *set, const unsigned char *members, uint32_t bit)
 {
 	uint32_t nr_bits = set->nr_bits;
 
@@ -62,7 +62,7 @@ exercise(uint32_t nr_bits, uint64_t ops)
 {
 	static unsigned char members[BITS_MAX];
 	uint64_t random = test_seed() + nr_bits, *words;
-	struct mhp_bitset set = make_set(nr_bits, &words);
+	struct mhp__bitset set = make_set(nr_bits, &words);
 
 	memset(members, 0, sizeof(members));
 	for (uint64_t i = 0; i < ops; i++) {
@@ -94,7 +94,7 @@ TEST(bitset__largest__found_through_all_levels)
 	static const uint32_t far[] = { 0, 63, 64, 4096, 262143, 262144, 9999999, (1U << 24) - 1 };
 	const uint32_t nr_bits = 1U << 24, nr = sizeof(far) / sizeof(far[0]);
 	uint64_t *words;
-	struct mhp_bitset set = make_set(nr_bits, &words);
+	struct mhp__bitset set = make_set(nr_bits, &words);
 
 	CHECK_EQ(mhp__bitset_next(&set, 0), nr_bits);
 	CHECK_EQ(mhp__bitset_prev(&set, UINT32_MAX), nr_bits);
@@ -117,7 +117,7 @@ TEST(bitset__any_bit_flipped__unsound_or_another_set)
 {
 	const uint32_t nr_bits = 200;
 	uint64_t *words, *before;
-	struct mhp_bitset set = make_set(nr_bits, &words);
+	struct mhp__bitset set = make_set(nr_bits, &words);
 	size_t nr_words = mhp__bitset_words(nr_bits);
 
 	for (uint32_t bit = 3; bit < nr_bits; bit += 70)

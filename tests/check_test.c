@@ -288,17 +288,17 @@ exempt_instance(const struct mhp *m, size_t at)
 static enum exemption
 exempt_zone(const struct mhp *m, const struct region *region, size_t at)
 {
-	const struct mhp_zone *zone = &m->zones[region->index];
-	unsigned list = (unsigned)((at - offsetof(struct mhp_zone, head)) / sizeof(uint32_t));
+	const struct mhp__zone *zone = &m->zones[region->index];
+	unsigned list = (unsigned)((at - offsetof(struct mhp__zone, head)) / sizeof(uint32_t));
 	uint32_t id;
 
-	if (BETWEEN(at, struct mhp_zone, head, nr_free) ||
-	    BETWEEN(at, struct mhp_zone, nr_free, managed) ||
-	    at >= offsetof(struct mhp_zone, zero) + sizeof(zone->zero))
+	if (BETWEEN(at, struct mhp__zone, head, nr_free) ||
+	    BETWEEN(at, struct mhp__zone, nr_free, managed) ||
+	    at >= offsetof(struct mhp__zone, zero) + sizeof(zone->zero))
 		return PADDING;
-	if (WITHIN(at, struct mhp_zone, next_pfn))
+	if (WITHIN(at, struct mhp__zone, next_pfn))
 		return HINT;
-	if (!WITHIN(at, struct mhp_zone, head))
+	if (!WITHIN(at, struct mhp__zone, head))
 		return NONE;
 	id = zone->head[list];
 	if (id == 0 || id > m->nr_arenas || m->arenas[id - 1].next == 0)
@@ -331,27 +331,27 @@ exempt_cache(const struct mhp *m, const struct region *region, size_t at)
 static enum exemption
 exempt_arena(const struct mhp *m, const struct region *region, size_t at, unsigned bit)
 {
-	const struct mhp_arena *arena = &m->arenas[region->index];
+	const struct mhp__arena *arena = &m->arenas[region->index];
 	uint64_t mask = UINT64_C(1) << (at % 8 * 8 + bit);
 
 	if (m->blocks[region->index >> (m->geo.block_order - m->arena_order)].state == MHP_ABSENT)
 		return ABSENT_SLOT;
 	if (arena->zone_id1 == 0)
 		return NONE;
-	if (WITHIN(at, struct mhp_arena, claimed))
+	if (WITHIN(at, struct mhp__arena, claimed))
 		return HINT;
-	if (WITHIN(at, struct mhp_arena, poisoned))
+	if (WITHIN(at, struct mhp__arena, poisoned))
 		return (mask & mhp__arena_mask(m)) != 0 ? HINT : NONE;
-	if (WITHIN(at, struct mhp_arena, virgin))
+	if (WITHIN(at, struct mhp__arena, virgin))
 		return (mask & mhp__arena_mask(m) & ~(arena->full | arena->mixed)) != 0 ?
 			       FREE_VIRGIN : NONE;
-	if (WITHIN(at, struct mhp_arena, mixed))
+	if (WITHIN(at, struct mhp__arena, mixed))
 		return (mask & arena->full) != 0 ? FULL_MIXED : NONE;
 	return NONE;
 }
 
 /* The arena of a block's frame, and which of its pageblocks the frame is in. */
-static const struct mhp_arena *
+static const struct mhp__arena *
 frame_arena(const struct mhp *m, uint64_t pfn, uint64_t *ret_bit)
 {
 	*ret_bit = UINT64_C(1) << ((pfn & (mhp__arena_pages(m) - 1)) >> MHP_PAGEBLOCK_ORDER(m));
@@ -361,17 +361,17 @@ frame_arena(const struct mhp *m, uint64_t pfn, uint64_t *ret_bit)
 static enum exemption
 exempt_metadata(const struct mhp *m, const struct region *region, size_t at)
 {
-	const struct mhp_block *slot = &m->blocks[region->index];
+	const struct mhp__block *slot = &m->blocks[region->index];
 	uint64_t pfn = mhp__block_start(m, region->index), bit;
-	const struct mhp_arena *arena;
+	const struct mhp__arena *arena;
 
 	if (region->kind == BITMAP) {
 		pfn += (uint64_t)at / 8 >> m->pageblock_words_shift << MHP_PAGEBLOCK_ORDER(m);
 		arena = frame_arena(m, pfn, &bit);
 		return (arena->mixed & bit) == 0 ? UNUSED_BITMAP : NONE;
 	}
-	pfn += at / sizeof(struct mhp_page);
-	if (at % sizeof(struct mhp_page) >= 8)
+	pfn += at / sizeof(struct mhp__page);
+	if (at % sizeof(struct mhp__page) >= 8)
 		return UNUSED_DESCRIPTOR;
 	if (slot->state == MHP_OFFLINE)
 		return (slot->flags & MHP_BLOCK_ZEROED) == 0 ? UNUSED_DESCRIPTOR : NONE;
@@ -482,11 +482,11 @@ flip_metadata(struct flips *flips, unsigned step)
 	uint64_t nr_pageblocks = mhp__block_pages(m) >> MHP_PAGEBLOCK_ORDER(m);
 
 	for (uint32_t block = 0; block < m->geo.nr_blocks; block++) {
-		struct mhp_block *slot = &m->blocks[block];
+		struct mhp__block *slot = &m->blocks[block];
 		struct region bitmap = { BITMAP, block, (unsigned char *)slot->bitmap,
 					 nr_pageblocks * 8 << m->pageblock_words_shift };
 		struct region pages = { DESCRIPTORS, block, (unsigned char *)slot->pages,
-					mhp__block_pages(m) * sizeof(struct mhp_page) };
+					mhp__block_pages(m) * sizeof(struct mhp__page) };
 
 		if (slot->state == MHP_ABSENT)
 			continue;
@@ -517,7 +517,7 @@ flip_all(const struct mhp_geometry *geo, uint64_t nr_max, struct flips *sum)
 {
 	static struct scene scene;
 	struct flips flips = { .scene = &scene };
-	uint64_t nr_bits = (sizeof(struct mhp_page) * 8 + 8) * NR_BLOCKS << geo->block_order;
+	uint64_t nr_bits = (sizeof(struct mhp__page) * 8 + 8) * NR_BLOCKS << geo->block_order;
 	unsigned step = (unsigned)(nr_bits / nr_max) | 1U; /* odd: all bits of bytes */
 
 	scene_open(&scene, geo);
@@ -581,14 +581,14 @@ findings_of(struct mhp *m)
 
 /* Let the metadata of a block lie elsewhere: all that follows from it, too. */
 static void
-point_to(struct mhp *m, struct mhp_block *slot, uint64_t pfn)
+point_to(struct mhp *m, struct mhp__block *slot, uint64_t pfn)
 {
 	unsigned char *virt = m->direct_map + (pfn << m->geo.page_shift);
 
 	slot->meta_addr = pfn << m->geo.page_shift;
-	slot->bitmap = (uint64_t *)(void *)(virt + mhp__block_pages(m) * sizeof(struct mhp_page));
+	slot->bitmap = (uint64_t *)(void *)(virt + mhp__block_pages(m) * sizeof(struct mhp__page));
 	if (!MHP_VMEMMAP)
-		slot->pages = (struct mhp_page *)(void *)virt;
+		slot->pages = (struct mhp__page *)(void *)virt;
 }
 
 /* Block 0 hosts itself and block 1, which is offline, as is block 2; there is no block 3. Return:
@@ -596,7 +596,7 @@ point_to(struct mhp *m, struct mhp_block *slot, uint64_t pfn)
 static int
 spoil(struct mhp *m, unsigned how)
 {
-	struct mhp_block *self = &m->blocks[0], *served = &m->blocks[1], *offline = &m->blocks[2];
+	struct mhp__block *self = &m->blocks[0], *served = &m->blocks[1], *offline = &m->blocks[2];
 	uint64_t block_pages = mhp__block_pages(m);
 
 	switch (how) {
@@ -653,7 +653,7 @@ TEST(check__slot_sealed_with_nonsense__reported)
 	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 2, 1), &opts, NULL));
 	check_holds(pool.m);
 	for (unsigned how = 0; block != -1; how++) {
-		struct mhp_block before[3];
+		struct mhp__block before[3];
 
 		test_at("way %u", how);
 		memcpy(before, pool.m->blocks, sizeof(before));
@@ -703,7 +703,7 @@ count_findings(void *ctx, const struct mhp_finding *finding)
 /* However much is wrong: all of it counts, 64 are told, and nobody need listen. */
 TEST(check__much_is_wrong__bounded_reports)
 {
-	struct mhp_owner before[MHP_OWNERS_MAX];
+	struct mhp__owner before[MHP_OWNERS_MAX];
 	struct test_pool pool;
 	unsigned nr_told = 0;
 

@@ -1144,7 +1144,7 @@ static uint64_t
 one_on_its_way(struct bed *bed, struct raw *raw)
 {
 	struct mhp_page_req req = { .owner = raw->owner };
-	struct mhp_zone *zone = mhp__zone(raw->m, 0, MHP_ZONE_MOVABLE);
+	struct mhp__zone *zone = mhp__zone(raw->m, 0, MHP_ZONE_MOVABLE);
 	uint64_t pfn, last = bed->pool.block_pages - 1;
 	while (mhp_page_alloc(raw->m, req, &pfn) == 0)
 		;

@@ -569,7 +569,7 @@ TEST(cache__filled_meanwhile__a_refill_takes_from_it)
 	book_shape(&book, "small");
 	book_plug(&book, 0, 1, 0, MHP_ZONE_NORMAL, 0);
 	CHECK(book_alloc(&book, book.fixed, 0, 0, NULL));
-	struct mhp_zone *zone = mhp__zone(book.m, 0, MHP_ZONE_NORMAL);
+	struct mhp__zone *zone = mhp__zone(book.m, 0, MHP_ZONE_NORMAL);
 	struct mhp_cache *cache = mhp__zone_caches(book.m, zone);
 	uint32_t count = cache->count[0];
 	CHECK_CMP(count, >, 0U);
@@ -588,8 +588,8 @@ TEST(zone__arena_that_has_left__is_passed_by)
 	book_shape(&book, "small");
 	book_plug(&book, 0, 1, 0, MHP_ZONE_NORMAL, 0);
 	book_plug(&book, 1, 1, 0, MHP_ZONE_MOVABLE, 0);
-	struct mhp_zone *normal = mhp__zone(book.m, 0, MHP_ZONE_NORMAL);
-	struct mhp_arena *other = &book.m->arenas[mhp__pfn_arena(book.m, book.pool.block_pages)];
+	struct mhp__zone *normal = mhp__zone(book.m, 0, MHP_ZONE_NORMAL);
+	struct mhp__arena *other = &book.m->arenas[mhp__pfn_arena(book.m, book.pool.block_pages)];
 	uint64_t last = 2 * book.pool.block_pages - 1, digest = mhp_digest(book.m);
 	uint64_t pfn;
 	CHECK(book_alloc(&book, book.fixed, 0, 0, &pfn));
@@ -880,7 +880,7 @@ TEST(walk__a_range__its_pages_in_order_and_nothing_else)
 		book_free(&book, test_random(&book.random) % book.nr_heads);
 	mhp_drain_caches(book.m);
 	uint64_t nr = 0, last = 0;
-	const struct mhp_chunk *chunk;
+	const struct mhp__chunk *chunk;
 	struct mhp__walk walk;
 	mhp__walk_begin(&walk, 0, book.nr_pfns);
 	while ((chunk = mhp__walk_next(book.m, &walk)) != NULL) {
@@ -1465,7 +1465,7 @@ TEST(page_alloc__the_arena_is_between_two_lists__waits_for_it)
 	pthread_t thread;
 	book_shape(&book, "small");
 	book_plug(&book, 0, 1, 0, MHP_ZONE_NORMAL, 0);
-	struct mhp_zone *zone = mhp__zone(book.m, 0, MHP_ZONE_NORMAL);
+	struct mhp__zone *zone = mhp__zone(book.m, 0, MHP_ZONE_NORMAL);
 	uint32_t lists = zone->lists;
 	asker.book = &book;
 	/* Before the lock: where there are no threads the case ends here, and must hold none. */

@@ -264,7 +264,7 @@ TEST(foresee__random_walk__comes_true)
 TEST(foresee__more_memory_than_there_is__no_overflow)
 {
 	struct mhp_foresight foresight;
-	struct mhp_zone *normal, *movable;
+	struct mhp__zone *normal, *movable;
 	struct test_pool pool;
 
 	open_pool(&pool);

@@ -503,7 +503,7 @@ TEST(remove__block_of_8_sections__torn_down_from_the_end)
 static void
 look_at_section_1(struct test_pool *pool, bool first_is_gone)
 {
-	const struct mhp_block *slot = &pool->m->blocks[1];
+	const struct mhp__block *slot = &pool->m->blocks[1];
 	if (first_is_gone && MHP_VMEMMAP) {
 		uint64_t slice = pool->block_pages * MHP_PAGE_BYTES;
 		pool->config.ops->memmap_unmap(pool->config.port, slot->pages, slice >> 12, 12,

@@ -30,7 +30,7 @@ mhp__bitset_words(uint32_t nr_bits)
 }
 
 void
-mhp__bitset_init(struct mhp_bitset *set, uint64_t *words, uint32_t nr_bits)
+mhp__bitset_init(struct mhp__bitset *set, uint64_t *words, uint32_t nr_bits)
 {
 	set->nr_bits = nr_bits;
 	set->nr_levels = 0;
@@ -43,7 +43,7 @@ mhp__bitset_init(struct mhp_bitset *set, uint64_t *words, uint32_t nr_bits)
 }
 
 void
-mhp__bitset_put(struct mhp_bitset *set, uint32_t bit, bool member)
+mhp__bitset_put(struct mhp__bitset *set, uint32_t bit, bool member)
 {
 	MHP_ASSERT(bit < set->nr_bits);
 	for (unsigned k = 0; k < set->nr_levels; k++) {
@@ -59,7 +59,7 @@ mhp__bitset_put(struct mhp_bitset *set, uint32_t bit, bool member)
 }
 
 bool
-mhp__bitset_test(const struct mhp_bitset *set, uint32_t bit)
+mhp__bitset_test(const struct mhp__bitset *set, uint32_t bit)
 {
 	MHP_ASSERT(bit < set->nr_bits);
 	return (set->level[0][bit / 64U] >> bit % 64U & 1U) != 0;
@@ -67,7 +67,7 @@ mhp__bitset_test(const struct mhp_bitset *set, uint32_t bit)
 
 /* The first (last) member below the bit `at` of level k, which is known to have one. */
 static uint32_t
-descend(const struct mhp_bitset *set, unsigned k, uint32_t at, bool last)
+descend(const struct mhp__bitset *set, unsigned k, uint32_t at, bool last)
 {
 	while (k-- > 0) {
 		uint64_t word = set->level[k][at];
@@ -80,7 +80,7 @@ descend(const struct mhp_bitset *set, unsigned k, uint32_t at, bool last)
 }
 
 uint32_t
-mhp__bitset_next_word(const struct mhp_bitset *set, uint32_t bit)
+mhp__bitset_next_word(const struct mhp__bitset *set, uint32_t bit)
 {
 	uint32_t nr_bits = words_of(set->nr_bits);
 
@@ -99,7 +99,7 @@ mhp__bitset_next_word(const struct mhp_bitset *set, uint32_t bit)
 }
 
 uint32_t
-mhp__bitset_prev(const struct mhp_bitset *set, uint32_t bit)
+mhp__bitset_prev(const struct mhp__bitset *set, uint32_t bit)
 {
 	MHP_ASSERT(set->nr_bits > 0);
 	if (bit >= set->nr_bits)
@@ -119,7 +119,7 @@ mhp__bitset_prev(const struct mhp_bitset *set, uint32_t bit)
 }
 
 bool
-mhp__bitset_sound(const struct mhp_bitset *set)
+mhp__bitset_sound(const struct mhp__bitset *set)
 {
 	uint32_t nr_bits = set->nr_bits;
 

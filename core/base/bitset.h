@@ -12,7 +12,7 @@
 
 #define MHP_BITSET_LEVELS 4U           /* at most: 64^4 = 2^24 members */
 
-struct mhp_bitset {
+struct mhp__bitset {
 	uint32_t nr_bits;
 	uint32_t nr_levels;            /* in use; the last is one word */
 	uint64_t *level[MHP_BITSET_LEVELS];
@@ -20,14 +20,14 @@ struct mhp_bitset {
 
 /* Words of a set of nr_bits, all levels. */
 size_t mhp__bitset_words(uint32_t nr_bits);
-void mhp__bitset_init(struct mhp_bitset *set, uint64_t *words, uint32_t nr_bits);
-void mhp__bitset_put(struct mhp_bitset *set, uint32_t bit, bool member);
-bool mhp__bitset_test(const struct mhp_bitset *set, uint32_t bit);
+void mhp__bitset_init(struct mhp__bitset *set, uint64_t *words, uint32_t nr_bits);
+void mhp__bitset_put(struct mhp__bitset *set, uint32_t bit, bool member);
+bool mhp__bitset_test(const struct mhp__bitset *set, uint32_t bit);
 /* The same, when the word of bit has none. */
-uint32_t mhp__bitset_next_word(const struct mhp_bitset *set, uint32_t bit);
+uint32_t mhp__bitset_next_word(const struct mhp__bitset *set, uint32_t bit);
 /* First member >= bit, or nr_bits. */
 static inline uint32_t
-mhp__bitset_next(const struct mhp_bitset *set, uint32_t bit)
+mhp__bitset_next(const struct mhp__bitset *set, uint32_t bit)
 {
 	uint64_t word;
 
@@ -39,8 +39,8 @@ mhp__bitset_next(const struct mhp_bitset *set, uint32_t bit)
 	return mhp__bitset_next_word(set, bit);
 }
 /* Last member <= bit; nr_bits when there is none. */
-uint32_t mhp__bitset_prev(const struct mhp_bitset *set, uint32_t bit);
+uint32_t mhp__bitset_prev(const struct mhp__bitset *set, uint32_t bit);
 /* Do the levels agree, and is nothing set beyond nr_bits? For the verifier; O(words). */
-bool mhp__bitset_sound(const struct mhp_bitset *set);
+bool mhp__bitset_sound(const struct mhp__bitset *set);
 
 #endif

@@ -15,18 +15,18 @@
 #include "base/assert.h"
 #include "mhp_port_inline.h"
 
-enum mhp_rank {
+enum mhp__rank {
 	MHP_RANK_CACHE = 1,
 	MHP_RANK_ARENA = 2,
 	MHP_RANK_ZONE = 3,
 };
 
-struct mhp_spin {
+struct mhp__spin {
 	_Atomic uint32_t held;
 };
 
 static inline void
-mhp__rank_enter(enum mhp_rank rank)
+mhp__rank_enter(enum mhp__rank rank)
 {
 	if (!MHP_DEBUG)
 		return;
@@ -38,7 +38,7 @@ mhp__rank_enter(enum mhp_rank rank)
 }
 
 static inline void
-mhp__rank_leave(enum mhp_rank rank)
+mhp__rank_leave(enum mhp__rank rank)
 {
 	if (!MHP_DEBUG)
 		return;
@@ -51,7 +51,7 @@ mhp__rank_leave(enum mhp_rank rank)
 
 /* For assertions: has this thread a lock of that rank? Yes where the port keeps no account. */
 static inline bool
-mhp__rank_held(enum mhp_rank rank)
+mhp__rank_held(enum mhp__rank rank)
 {
 	const uint32_t *held = MHP_DEBUG ? mhp_port_lock_ranks() : NULL;
 
@@ -59,7 +59,7 @@ mhp__rank_held(enum mhp_rank rank)
 }
 
 static inline void
-mhp__spin_lock(struct mhp_spin *lock, enum mhp_rank rank)
+mhp__spin_lock(struct mhp__spin *lock, enum mhp__rank rank)
 {
 	mhp__rank_enter(rank);
 	for (unsigned spins = 0;
@@ -72,7 +72,7 @@ mhp__spin_lock(struct mhp_spin *lock, enum mhp_rank rank)
 }
 
 static inline void
-mhp__spin_unlock(struct mhp_spin *lock, enum mhp_rank rank)
+mhp__spin_unlock(struct mhp__spin *lock, enum mhp__rank rank)
 {
 	atomic_store_explicit(&lock->held, 0, memory_order_release);
 	mhp__rank_leave(rank);

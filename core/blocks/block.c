@@ -33,7 +33,7 @@ mhp__block_part(const struct mhp *m, uint32_t block, uint32_t nr_vmemmap_pages, 
 struct mhp__range
 mhp__block_usable(const struct mhp *m, uint32_t block)
 {
-	const struct mhp_block *slot = &m->blocks[block];
+	const struct mhp__block *slot = &m->blocks[block];
 	struct mhp__range range = mhp__block_part(m, block, slot->altmap.capacity, slot->node);
 
 	range.zone = slot->zone;
@@ -43,7 +43,7 @@ mhp__block_usable(const struct mhp *m, uint32_t block)
 void
 mhp__block_set_state(struct mhp *m, uint32_t block, enum mhp_block_state state)
 {
-	struct mhp_block *slot = &m->blocks[block];
+	struct mhp__block *slot = &m->blocks[block];
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	MHP_ASSERT_DEBUG(slot->state != MHP_ABSENT && state != MHP_ABSENT); /* physical's to do */

@@ -169,7 +169,7 @@ static int
 scrub_around_metadata(struct mhp *m, const struct mhp__range *range)
 {
 	uint64_t pfn = range->start_pfn, end = pfn + range->nr_pages;
-	const struct mhp_chunk *chunk;
+	const struct mhp__chunk *chunk;
 	struct mhp__walk walk;
 	int err = 0;
 

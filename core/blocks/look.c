@@ -16,11 +16,11 @@
 #include "tables/bad.h"
 
 static void
-fill_metadata(const struct mhp *m, const struct mhp_block *slot, struct mhp_block_info *info)
+fill_metadata(const struct mhp *m, const struct mhp__block *slot, struct mhp_block_info *info)
 {
 	struct mhp_memmap_shape shape = mhp_memmap_shape(m);
 	struct mhp_memmap_answer answer;
-	uint64_t slice = mhp__block_pages(m) * sizeof(struct mhp_page);
+	uint64_t slice = mhp__block_pages(m) * sizeof(struct mhp__page);
 	uint64_t large = (uint64_t)slot->nr_large_maps << m->caps.large_granule_shift;
 
 	(void)mhp_supports_memmap_on_memory(&shape, &answer);
@@ -38,7 +38,7 @@ fill_metadata(const struct mhp *m, const struct mhp_block *slot, struct mhp_bloc
 static void
 fill_info(struct mhp *m, uint32_t block, struct mhp_block_info *info)
 {
-	const struct mhp_block *slot = &m->blocks[block];
+	const struct mhp__block *slot = &m->blocks[block];
 	struct mhp__range range;
 
 	info->state = (enum mhp_block_state)slot->state;
@@ -89,7 +89,7 @@ mhp_block_get(struct mhp *m, uint32_t block, struct mhp_block_info *ret_info)
 static bool
 are_whole_zone(const struct mhp *m, struct mhp_blocks blocks)
 {
-	const struct mhp_block *slot = &m->blocks[blocks.first];
+	const struct mhp__block *slot = &m->blocks[blocks.first];
 
 	return mhp__run_end(m, blocks.first) - blocks.first >= blocks.count &&
 	       mhp__zone(m, slot->node, slot->zone)->nr_blocks == blocks.count;
@@ -106,7 +106,7 @@ static void
 count_pages(struct mhp *m, struct mhp_blocks blocks, uint64_t *ret_usable, uint64_t *ret_free)
 {
 	uint32_t end = blocks.first + blocks.count, block = blocks.first, run_end;
-	const struct mhp_zone *zone;
+	const struct mhp__zone *zone;
 
 	*ret_usable = *ret_free = 0;
 	if (in_use(m, block) && are_whole_zone(m, blocks)) {

@@ -67,7 +67,7 @@ static int
 online_prepare_one(struct mhp *m, uint32_t block, unsigned zone, struct mhp__planned_pages *planned,
 		   struct mhp_why *why)
 {
-	struct mhp_block *slot = &m->blocks[block];
+	struct mhp__block *slot = &m->blocks[block];
 	struct mhp__range range = mhp__block_usable(m, block);
 	int err = choose_zone(m, block, &range, zone, planned, why);
 
@@ -142,7 +142,7 @@ mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, unsigned zone, uint
 static uint32_t
 zone_run_end(const struct mhp *m, uint32_t b, uint32_t end)
 {
-	const struct mhp_block *first = &m->blocks[b];
+	const struct mhp__block *first = &m->blocks[b];
 
 	while (b < end && m->blocks[b].zone == first->zone && m->blocks[b].node == first->node)
 		b++;

@@ -27,7 +27,7 @@ mhp__pfn_place(const struct mhp *m, uint64_t pfn)
 }
 
 /* The block of pfn must be present and stay so: the caller owns a page of it, or a lock. */
-static inline struct mhp_page *
+static inline struct mhp__page *
 mhp__pfn_to_page(const struct mhp *m, uint64_t pfn)
 {
 	uint64_t place = mhp__pfn_place(m, pfn);
@@ -37,7 +37,7 @@ mhp__pfn_to_page(const struct mhp *m, uint64_t pfn)
 }
 
 /* The descriptors of the pageblock that starts at pfn, in no particular order. */
-static inline struct mhp_page *
+static inline struct mhp__page *
 mhp__pageblock_pages(const struct mhp *m, uint64_t pfn)
 {
 	if (MHP_VMEMMAP)
@@ -64,7 +64,7 @@ _Static_assert(MHP_OWNERS_MAX <= 1U << MHP_WORD_ORDER && MHP_ORDERS <= 16U &&
 	       "a descriptor is one word");
 
 static inline uint64_t
-mhp__page_word(const struct mhp_page *page)
+mhp__page_word(const struct mhp__page *page)
 {
 	/* Acquire: what its owner wrote before it was allocated may be looked at. */
 	return atomic_load_explicit(&page->word, memory_order_acquire);
@@ -90,7 +90,7 @@ mhp__word_cookie(uint64_t word)
 
 /* Make page the first frame of an allocated page. */
 static inline void
-mhp__page_begin(struct mhp_page *page, unsigned owner, unsigned order, uint64_t cookie)
+mhp__page_begin(struct mhp__page *page, unsigned owner, unsigned order, uint64_t cookie)
 {
 	uint64_t word = cookie << MHP_WORD_COOKIE | (uint64_t)order << MHP_WORD_ORDER | owner;
 
@@ -102,7 +102,7 @@ mhp__page_begin(struct mhp_page *page, unsigned owner, unsigned order, uint64_t 
 
 /* Make it nobody's again. */
 static inline void
-mhp__page_end(struct mhp_page *page)
+mhp__page_end(struct mhp__page *page)
 {
 	atomic_store_explicit(&page->word, 0, memory_order_relaxed);
 }

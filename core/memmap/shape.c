@@ -98,7 +98,7 @@ mhp_memmap_shape(const struct mhp *m)
 	shape.page_shift = m->geo.page_shift;
 	shape.block_order = m->geo.block_order;
 	shape.pageblock_order = m->geo.pageblock_order;
-	shape.descriptor_bytes = sizeof(struct mhp_page);
+	shape.descriptor_bytes = sizeof(struct mhp__page);
 	shape.vmemmap = MHP_VMEMMAP;
 	shape.caps = m->caps;
 	return shape;

@@ -40,11 +40,11 @@ zonelist(const struct mhp *m, unsigned node, bool movable)
 }
 
 /* The first zone of the list from *at on that has memory, or NULL; moves *at behind it. */
-static inline struct mhp_zone *
+static inline struct mhp__zone *
 zone_next(const struct mhp *m, const uint8_t *list, unsigned *at)
 {
 	while (*at < m->nr_zones && list[*at] != UINT8_MAX) {
-		struct mhp_zone *zone = &m->zones[list[(*at)++]];
+		struct mhp__zone *zone = &m->zones[list[(*at)++]];
 		if (MHP_LIKELY(atomic_load_explicit(&zone->managed, memory_order_relaxed) != 0))
 			return zone;
 	}
@@ -137,11 +137,11 @@ mhp__page_req_home(const struct mhp *m, struct mhp_page_req req)
 	return req;
 }
 
-struct mhp_zone *
+struct mhp__zone *
 mhp__page_req_zone(struct mhp *m, struct mhp_page_req req, unsigned *at)
 {
 	const uint8_t *list = zonelist(m, req.node, is_movable(m, req.owner));
-	struct mhp_zone *zone;
+	struct mhp__zone *zone;
 
 	MHP_ASSERT_DEBUG(req.node < m->geo.nr_nodes);
 	do
@@ -153,7 +153,7 @@ mhp__page_req_zone(struct mhp *m, struct mhp_page_req req, unsigned *at)
 void
 mhp__page_req_drain(struct mhp *m, struct mhp_page_req req)
 {
-	struct mhp_zone *zone;
+	struct mhp__zone *zone;
 
 	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;)
 		mhp__cache_drain(m, zone);
@@ -166,7 +166,7 @@ mhp__page_req_drain(struct mhp *m, struct mhp_page_req req)
 static bool
 take_slowly(struct mhp *m, struct mhp_page_req req, unsigned home, uint64_t *ret_pfn)
 {
-	struct mhp_zone *zone;
+	struct mhp__zone *zone;
 
 	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;) {
 		if (mhp__zone_id(m, zone) != home &&
@@ -196,7 +196,7 @@ begin(struct mhp *m, uint64_t tail, uint64_t cookie, uint64_t pfn, uint64_t *ret
 static __attribute__((noinline)) int
 alloc_slowly(struct mhp *m, struct mhp_page_req req, unsigned home, uint64_t *ret_pfn)
 {
-	const struct mhp_zone *zone = &m->zones[home];
+	const struct mhp__zone *zone = &m->zones[home];
 	uint64_t pfn;
 
 	req.node = zone->node; /* "any" is this one now, wherever the thread goes */
@@ -252,7 +252,7 @@ mhp__pages_take(struct mhp *m, struct mhp__nodes nodes, unsigned order, unsigned
 		uint64_t *ret_pfns)
 {
 	const uint8_t *list = zonelist(m, nodes.first, true);
-	struct mhp_zone *zone;
+	struct mhp__zone *zone;
 	unsigned nr = 0;
 
 	for (unsigned at = 0; nr == 0 && (zone = zone_next(m, list, &at)) != NULL;)
@@ -267,7 +267,7 @@ bool
 mhp__pages_take_last(struct mhp *m, struct mhp__nodes nodes, unsigned order, uint64_t *ret_pfn)
 {
 	const uint8_t *list = zonelist(m, nodes.first, true);
-	struct mhp_zone *zone;
+	struct mhp__zone *zone;
 	bool taken = false;
 
 	for (unsigned at = 0; !taken && (zone = zone_next(m, list, &at)) != NULL;)
@@ -282,8 +282,8 @@ mhp__pages_take_last(struct mhp *m, struct mhp__nodes nodes, unsigned order, uin
 
 /* The first frame of an allocated page. */
 struct head {
-	struct mhp_arena *arena;
-	struct mhp_page *page;
+	struct mhp__arena *arena;
+	struct mhp__page *page;
 	uint64_t bit;                  /* its pageblock's */
 	unsigned owner, order;
 };
@@ -428,7 +428,7 @@ static bool
 block_has_arena(struct mhp *m, uint64_t pfn)
 {
 	uint64_t last = pfn | m->block_mask;
-	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, last)];
+	struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, last)];
 
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 	bool there = arena->zone_id1 != 0;
@@ -439,11 +439,11 @@ block_has_arena(struct mhp *m, uint64_t pfn)
 /* Is a frame that is taken, and no head, part of a page that starts before it? The nearest head
  * below it, at a boundary where a page could start, is the one to ask. Arena lock held. */
 static bool
-is_tail(struct mhp *m, const struct mhp_arena *arena, uint64_t pfn)
+is_tail(struct mhp *m, const struct mhp__arena *arena, uint64_t pfn)
 {
 	for (unsigned order = 1; order <= MHP_PAGEBLOCK_ORDER(m); order++) {
 		uint64_t head = pfn >> order << order;
-		struct mhp_chunk chunk;
+		struct mhp__chunk chunk;
 		if (head == pfn || !mhp__arena_taken(m, arena, head) ||
 		    (head & m->arena_mask) < arena->nr_head)
 			continue;
@@ -456,7 +456,7 @@ is_tail(struct mhp *m, const struct mhp_arena *arena, uint64_t pfn)
 
 /* Arena lock held, arena online. */
 static struct mhp_frame
-peek_frame(struct mhp *m, const struct mhp_arena *arena, uint64_t pfn)
+peek_frame(struct mhp *m, const struct mhp__arena *arena, uint64_t pfn)
 {
 	uint64_t isolated = atomic_load_explicit(&arena->isolated, memory_order_relaxed);
 	struct mhp_frame frame = { .state = MHP_FRAME_FREE };
@@ -467,7 +467,7 @@ peek_frame(struct mhp *m, const struct mhp_arena *arena, uint64_t pfn)
 	}
 	frame.isolated = (isolated & mhp__pageblock_bit(m, pfn)) != 0;
 	if (mhp__arena_taken(m, arena, pfn)) {
-		struct mhp_page *page = mhp__pfn_to_page(m, pfn);
+		struct mhp__page *page = mhp__pfn_to_page(m, pfn);
 		uint64_t word = mhp__page_word(page);
 		if (mhp__word_owner(word) == MHP_OWNER_NONE) {
 			frame.state = is_tail(m, arena, pfn) ? MHP_FRAME_TAIL : MHP_FRAME_CACHED;
@@ -488,7 +488,7 @@ mhp_frame_peek(struct mhp *m, uint64_t pfn)
 
 	if (pfn >= mhp__max_pfn(m))
 		return frame;
-	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+	struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 	bool there = arena->zone_id1 != 0;
 	if (there)

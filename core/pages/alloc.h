@@ -33,7 +33,7 @@ int mhp__page_req_check(const struct mhp *m, struct mhp_page_req req, unsigned o
 /* "Any node" as the node of the CPU that asks: once for a call, as the thread may move on. */
 struct mhp_page_req mhp__page_req_home(const struct mhp *m, struct mhp_page_req req);
 /* The next zone that may serve a request for a node, or NULL; *at is 0 at first. */
-struct mhp_zone *mhp__page_req_zone(struct mhp *m, struct mhp_page_req req, unsigned *at);
+struct mhp__zone *mhp__page_req_zone(struct mhp *m, struct mhp_page_req req, unsigned *at);
 /* Empty the caches of those zones. */
 void mhp__page_req_drain(struct mhp *m, struct mhp_page_req req);
 /* Is pfn the first frame of a caller's page? Return: 0, or what mhp_page_free() would. */

@@ -26,7 +26,7 @@
 
 /* The pageblock that nr_head ends in the middle of, as a bit; 0 when it ends at a border. */
 static uint64_t
-head_part(const struct mhp *m, const struct mhp_arena *arena)
+head_part(const struct mhp *m, const struct mhp__arena *arena)
 {
 	unsigned order = MHP_PAGEBLOCK_ORDER(m);
 	if ((arena->nr_head & ((1U << order) - 1)) == 0)
@@ -35,20 +35,20 @@ head_part(const struct mhp *m, const struct mhp_arena *arena)
 }
 
 uint64_t
-mhp__arena_huge(const struct mhp *m, const struct mhp_arena *arena)
+mhp__arena_huge(const struct mhp *m, const struct mhp__arena *arena)
 {
 	uint64_t used = arena->full | arena->mixed | head_part(m, arena);
 	return mhp__arena_mask(m) & ~used & ~mhp__isolated(arena);
 }
 
 uint64_t
-mhp__arena_partial(const struct mhp *m, const struct mhp_arena *arena)
+mhp__arena_partial(const struct mhp *m, const struct mhp__arena *arena)
 {
 	return (arena->mixed | head_part(m, arena)) & ~arena->full & ~mhp__isolated(arena);
 }
 
 unsigned
-mhp__arena_list(const struct mhp *m, const struct mhp_arena *arena)
+mhp__arena_list(const struct mhp *m, const struct mhp__arena *arena)
 {
 	if (mhp__arena_huge(m, arena) == 0)
 		return MHP_LIST_HOLES + arena->holes;
@@ -85,7 +85,7 @@ orders_in(uint64_t bits)
 
 /* Orders of the free pages in a pageblock that is not wholly free. */
 static unsigned
-pageblock_holes(const struct mhp *m, const struct mhp_arena *arena, unsigned pageblock)
+pageblock_holes(const struct mhp *m, const struct mhp__arena *arena, unsigned pageblock)
 {
 	unsigned nr = mhp__words_per_pageblock(m), most = 0;
 	const uint64_t *words = mhp__arena_words(m, arena) + pageblock * nr;
@@ -107,7 +107,7 @@ pageblock_holes(const struct mhp *m, const struct mhp_arena *arena, unsigned pag
 }
 
 unsigned
-mhp__arena_holes(const struct mhp *m, const struct mhp_arena *arena, unsigned enough)
+mhp__arena_holes(const struct mhp *m, const struct mhp__arena *arena, unsigned enough)
 {
 	unsigned most = 0;
 
@@ -123,14 +123,14 @@ mhp__arena_holes(const struct mhp *m, const struct mhp_arena *arena, unsigned en
 
 /* Pageblocks were taken from, or have left the set of those with holes. */
 static inline void
-lower_holes(const struct mhp *m, struct mhp_arena *arena)
+lower_holes(const struct mhp *m, struct mhp__arena *arena)
 {
 	arena->holes = (uint8_t)mhp__arena_holes(m, arena, arena->holes);
 }
 
 /* A pageblock has come to that set, or was given frames. */
 static void
-raise_holes(const struct mhp *m, struct mhp_arena *arena, unsigned pageblock)
+raise_holes(const struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 {
 	if ((mhp__arena_partial(m, arena) >> pageblock & 1) == 0)
 		return;
@@ -141,20 +141,20 @@ raise_holes(const struct mhp *m, struct mhp_arena *arena, unsigned pageblock)
 
 /* Descriptors of a pageblock that was never used may hold anything; from here on they are zero. */
 static inline void
-clear_descriptors(struct mhp *m, struct mhp_arena *arena, unsigned pageblock)
+clear_descriptors(struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 {
 	uint64_t bit = UINT64_C(1) << pageblock;
 	uint64_t virgin = atomic_load_explicit(&arena->virgin, memory_order_relaxed);
 	if (MHP_LIKELY((virgin & bit) == 0))
 		return;
 	uint64_t pfn = mhp__arena_start(m, arena) + ((uint64_t)pageblock << MHP_PAGEBLOCK_ORDER(m));
-	memset(mhp__pageblock_pages(m, pfn), 0, sizeof(struct mhp_page) << MHP_PAGEBLOCK_ORDER(m));
+	memset(mhp__pageblock_pages(m, pfn), 0, sizeof(struct mhp__page) << MHP_PAGEBLOCK_ORDER(m));
 	atomic_store_explicit(&arena->virgin, virgin & ~bit, memory_order_relaxed);
 }
 
 /* Turn a pageblock that is free, or taken whole, into one whose bitmap says so. */
 static void
-make_mixed(struct mhp *m, struct mhp_arena *arena, unsigned pageblock)
+make_mixed(struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 {
 	uint64_t bit = UINT64_C(1) << pageblock;
 	unsigned nr = mhp__words_per_pageblock(m), index = pageblock * nr;
@@ -170,7 +170,7 @@ make_mixed(struct mhp *m, struct mhp_arena *arena, unsigned pageblock)
 
 /* Bring full and mixed of a mixed pageblock in line with its words. */
 static void
-settle(struct mhp *m, struct mhp_arena *arena, unsigned pageblock)
+settle(struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 {
 	uint64_t bit = UINT64_C(1) << pageblock, used = 0, free = 0;
 	unsigned nr = mhp__words_per_pageblock(m), index = pageblock * nr;
@@ -225,7 +225,7 @@ take_words(uint64_t *words, unsigned nr_words, uint64_t base, uint64_t *ret_pfn)
 
 /* Take pages below the pageblock's order from one pageblock that is free or mixed. */
 static unsigned
-take_small(struct mhp *m, struct mhp_arena *arena, unsigned pageblock, unsigned order,
+take_small(struct mhp *m, struct mhp__arena *arena, unsigned pageblock, unsigned order,
 	   unsigned nr_max, uint64_t *ret_pfns)
 {
 	unsigned shift = mhp__word_shift(m), per = mhp__words_per_pageblock(m), nr = 0;
@@ -248,7 +248,7 @@ take_small(struct mhp *m, struct mhp_arena *arena, unsigned pageblock, unsigned 
 }
 
 static unsigned
-take_pageblocks(struct mhp *m, struct mhp_arena *arena, uint64_t mask, unsigned nr_max,
+take_pageblocks(struct mhp *m, struct mhp__arena *arena, uint64_t mask, unsigned nr_max,
 		uint64_t *ret_pfns)
 {
 	unsigned nr = 0;
@@ -263,7 +263,7 @@ take_pageblocks(struct mhp *m, struct mhp_arena *arena, uint64_t mask, unsigned 
 }
 
 unsigned
-mhp__arena_take(struct mhp *m, struct mhp_arena *arena, unsigned order, uint64_t mask,
+mhp__arena_take(struct mhp *m, struct mhp__arena *arena, unsigned order, uint64_t mask,
 		unsigned nr_max, uint64_t *ret_pfns)
 {
 	uint64_t huge = mhp__arena_huge(m, arena) & mask, partial;
@@ -290,7 +290,7 @@ mhp__arena_take(struct mhp *m, struct mhp_arena *arena, unsigned order, uint64_t
 }
 
 bool
-mhp__arena_take_frame(struct mhp *m, struct mhp_arena *arena, uint64_t pfn)
+mhp__arena_take_frame(struct mhp *m, struct mhp__arena *arena, uint64_t pfn)
 {
 	uint32_t frame = (uint32_t)(pfn & m->arena_mask);
 	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m);
@@ -318,7 +318,7 @@ struct window {
 };
 
 static inline struct window
-window_of(const struct mhp *m, const struct mhp_arena *arena)
+window_of(const struct mhp *m, const struct mhp__arena *arena)
 {
 	unsigned shift = mhp__word_shift(m), order = arena->holes < shift ? arena->holes : shift;
 	return (struct window){ UINT64_MAX >> (64U - (1U << order)),
@@ -327,7 +327,7 @@ window_of(const struct mhp *m, const struct mhp_arena *arena)
 
 /* Frames of a pageblock have come free: has it, or a hole in it? */
 static __attribute__((noinline)) struct window
-frames_came(struct mhp *m, struct mhp_arena *arena, unsigned pageblock)
+frames_came(struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 {
 	settle(m, arena, pageblock);
 	raise_holes(m, arena, pageblock);
@@ -338,7 +338,7 @@ frames_came(struct mhp *m, struct mhp_arena *arena, unsigned pageblock)
 
 /* Give one page below the pageblock's order. */
 static inline __attribute__((always_inline)) void
-give_small(struct mhp *m, struct mhp_arena *arena, uint64_t *words, uint32_t frame, unsigned order,
+give_small(struct mhp *m, struct mhp__arena *arena, uint64_t *words, uint32_t frame, unsigned order,
 	   struct window *window)
 {
 	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m), shift = mhp__word_shift(m);
@@ -361,7 +361,7 @@ give_small(struct mhp *m, struct mhp_arena *arena, uint64_t *words, uint32_t fra
 }
 
 static void
-give_pageblock(struct mhp *m, struct mhp_arena *arena, uint32_t frame)
+give_pageblock(struct mhp *m, struct mhp__arena *arena, uint32_t frame)
 {
 	uint64_t bit = UINT64_C(1) << (frame >> MHP_PAGEBLOCK_ORDER(m));
 
@@ -372,7 +372,7 @@ give_pageblock(struct mhp *m, struct mhp_arena *arena, uint32_t frame)
 }
 
 void
-mhp__arena_give_many(struct mhp *m, struct mhp_arena *arena, unsigned order, unsigned nr,
+mhp__arena_give_many(struct mhp *m, struct mhp__arena *arena, unsigned order, unsigned nr,
 		     const uint64_t *pfns)
 {
 	uint64_t *words = mhp__arena_words(m, arena);
@@ -397,7 +397,7 @@ mhp__arena_give_many(struct mhp *m, struct mhp_arena *arena, unsigned order, uns
 /* ---- isolation ---- */
 
 void
-mhp__arena_isolate(struct mhp *m, struct mhp_arena *arena, uint64_t pageblocks, bool isolate)
+mhp__arena_isolate(struct mhp *m, struct mhp__arena *arena, uint64_t pageblocks, bool isolate)
 {
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
 	if (isolate)
@@ -411,7 +411,7 @@ mhp__arena_isolate(struct mhp *m, struct mhp_arena *arena, uint64_t pageblocks, 
 
 /* Take [frame, end), or give it, inside of one pageblock. */
 static void
-set_part(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end, bool take)
+set_part(struct mhp *m, struct mhp__arena *arena, uint32_t frame, uint32_t end, bool take)
 {
 	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m), shift = mhp__word_shift(m);
 	uint64_t *words = mhp__arena_words(m, arena);
@@ -433,7 +433,7 @@ set_part(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end, b
 
 /* Take [frame, end), which is free, or give it, which is taken. */
 static void
-set_range(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end, bool take)
+set_range(struct mhp *m, struct mhp__arena *arena, uint32_t frame, uint32_t end, bool take)
 {
 	uint32_t per = 1U << MHP_PAGEBLOCK_ORDER(m), stop;
 
@@ -451,7 +451,7 @@ set_range(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end, 
 }
 
 bool
-mhp__arena_take_range(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end)
+mhp__arena_take_range(struct mhp *m, struct mhp__arena *arena, uint32_t frame, uint32_t end)
 {
 	bool free = true;
 
@@ -467,7 +467,7 @@ mhp__arena_take_range(struct mhp *m, struct mhp_arena *arena, uint32_t frame, ui
 }
 
 void
-mhp__arena_give_range(struct mhp *m, struct mhp_arena *arena, uint32_t frame, uint32_t end)
+mhp__arena_give_range(struct mhp *m, struct mhp__arena *arena, uint32_t frame, uint32_t end)
 {
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
 	MHP_ASSERT_DEBUG(frame >= arena->nr_head && end <= mhp__arena_pages(m));

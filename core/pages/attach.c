@@ -30,7 +30,7 @@ touched(const struct mhp *m, uint64_t pfn, uint64_t end_pfn)
 }
 
 static void
-attach_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena, uint32_t nr_head,
+attach_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, uint32_t nr_head,
 	     bool zeroed)
 {
 	uint64_t all = mhp__arena_mask(m);
@@ -53,7 +53,7 @@ attach_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena, uint
 }
 
 void
-mhp__pages_attach(struct mhp *m, struct mhp_zone *zone, uint64_t start_pfn, uint64_t nr_pages,
+mhp__pages_attach(struct mhp *m, struct mhp__zone *zone, uint64_t start_pfn, uint64_t nr_pages,
 		  bool zeroed)
 {
 	uint64_t end = start_pfn + nr_pages;
@@ -67,13 +67,13 @@ mhp__pages_attach(struct mhp *m, struct mhp_zone *zone, uint64_t start_pfn, uint
 /* What is left are bad frames. Their descriptors go too: where metadata is known to be zero, it is
  * all-zero again when nobody uses the block (INV 9). Arena lock held. */
 static void
-end_bad_pages(struct mhp *m, const struct mhp_arena *arena)
+end_bad_pages(struct mhp *m, const struct mhp__arena *arena)
 {
 	uint32_t frame = 0, end = (uint32_t)mhp__arena_pages(m), run_end;
 
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
 	while ((frame = mhp__arena_next_taken(m, arena, frame, &run_end)) < end) {
-		struct mhp_page *page =
+		struct mhp__page *page =
 			mhp__pfn_to_page(m, mhp__arena_start(m, arena) + frame++);
 		MHP_ASSERT_DEBUG(mhp__word_owner(mhp__page_word(page)) == MHP_OWNER_BAD);
 		mhp__page_end(page);
@@ -82,7 +82,7 @@ end_bad_pages(struct mhp *m, const struct mhp_arena *arena)
 
 /* Whoever gets this memory next may write to it. Arena lock held. */
 static void
-unpoison_arena(struct mhp *m, struct mhp_arena *arena)
+unpoison_arena(struct mhp *m, struct mhp__arena *arena)
 {
 	uint64_t left = atomic_load_explicit(&arena->poisoned, memory_order_relaxed);
 	uint64_t start = mhp__arena_start(m, arena), nr = UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m);
@@ -94,9 +94,9 @@ unpoison_arena(struct mhp *m, struct mhp_arena *arena)
 }
 
 static void
-detach_arena(struct mhp *m, struct mhp_arena *arena)
+detach_arena(struct mhp *m, struct mhp__arena *arena)
 {
-	struct mhp_zone *zone = &m->zones[arena->zone_id1 - 1]; /* stays: hotplug lock */
+	struct mhp__zone *zone = &m->zones[arena->zone_id1 - 1]; /* stays: hotplug lock */
 	uint32_t nr_free;
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && arena->zone_id1 != 0);
@@ -136,7 +136,7 @@ set_isolated(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages, bool isolate)
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && nr_pages > 0);
 	for (uint64_t pfn = start_pfn; pfn < end; pfn = mhp__arena_next(m, pfn)) {
-		struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+		struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 		MHP_ASSERT(arena->zone_id1 != 0);
 		mhp__arena_isolate(m, arena, touched(m, pfn, end), isolate);
@@ -159,8 +159,8 @@ mhp__pages_open(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 bool
 mhp__pages_take_bad(struct mhp *m, uint64_t pfn)
 {
-	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
-	struct mhp_zone *zone = NULL;
+	struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+	struct mhp__zone *zone = NULL;
 
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 	MHP_ASSERT(arena->zone_id1 != 0);
@@ -174,11 +174,11 @@ mhp__pages_take_bad(struct mhp *m, uint64_t pfn)
 	return zone != NULL;
 }
 
-struct mhp_zone *
+struct mhp__zone *
 mhp__zone_of(struct mhp *m, uint64_t pfn)
 {
-	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
-	struct mhp_zone *zone = NULL;
+	struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+	struct mhp__zone *zone = NULL;
 
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 	if (arena->zone_id1 != 0 && (pfn & m->arena_mask) >= arena->nr_head)

@@ -14,7 +14,7 @@
  * is set up with all of its frames free, and isolated until mhp__pages_open(). The range starts
  * anywhere and ends at an arena's end. zeroed: its descriptors are known to be all-zero.
  * O(arenas). */
-void mhp__pages_attach(struct mhp *m, struct mhp_zone *zone, uint64_t start_pfn, uint64_t nr_pages,
+void mhp__pages_attach(struct mhp *m, struct mhp__zone *zone, uint64_t start_pfn, uint64_t nr_pages,
 		       bool zeroed);
 /* Nothing of the range is in use (but frames of MHP_OWNER_BAD): the zone forgets it. All is
  * isolated. */
@@ -28,6 +28,6 @@ void mhp__pages_open(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
 /* Take a given free frame out of use for ever (owner BAD). False: it is in use. */
 bool mhp__pages_take_bad(struct mhp *m, uint64_t pfn);
 /* The zone whose usable page pfn is, or NULL. Hotplug lock held: that does not change. */
-struct mhp_zone *mhp__zone_of(struct mhp *m, uint64_t pfn);
+struct mhp__zone *mhp__zone_of(struct mhp *m, uint64_t pfn);
 
 #endif

@@ -16,7 +16,8 @@
 
 /* Take up to nr pages from a zone, as far as it goes. */
 static unsigned
-take(struct mhp *m, struct mhp_zone *zone, struct mhp_page_req req, unsigned nr, uint64_t *ret_pfns)
+take(struct mhp *m, struct mhp__zone *zone, struct mhp_page_req req, unsigned nr,
+     uint64_t *ret_pfns)
 {
 	unsigned taken = 0, got;
 
@@ -37,7 +38,7 @@ int
 mhp_pages_alloc(struct mhp *m, struct mhp_page_req req, unsigned nr, uint64_t *ret_pfns)
 {
 	int err = mhp__page_req_check(m, req, MHP_PAGEBLOCK_ORDER(m));
-	struct mhp_zone *zone;
+	struct mhp__zone *zone;
 	unsigned taken = 0;
 
 	if (err == 0 && (nr == 0 || nr > INT_MAX))

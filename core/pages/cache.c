@@ -78,7 +78,7 @@ stack_give(struct mhp *m, struct mhp_cache *cache, unsigned order, unsigned nr)
 /* ---- this CPU's cache ---- */
 
 static struct mhp_cache *
-close_local(struct mhp *m, struct mhp_zone *zone)
+close_local(struct mhp *m, struct mhp__zone *zone)
 {
 	struct mhp_cache *cache =
 		mhp_port_cache_close_local(mhp__zone_caches(m, zone), m->geo.nr_cpus);
@@ -96,7 +96,7 @@ open_cache(struct mhp_cache *cache)
 }
 
 bool
-mhp__cache_refill(struct mhp *m, struct mhp_zone *zone, unsigned order, uint64_t *ret_pfn)
+mhp__cache_refill(struct mhp *m, struct mhp__zone *zone, unsigned order, uint64_t *ret_pfn)
 {
 	uint64_t pfns[BATCH_MAX];
 	struct mhp_cache *cache = close_local(m, zone);
@@ -126,14 +126,14 @@ mhp__cache_refill(struct mhp *m, struct mhp_zone *zone, unsigned order, uint64_t
 static bool
 is_isolated(const struct mhp *m, uint64_t pfn)
 {
-	const struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+	const struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 
 	return (atomic_load_explicit(&arena->isolated, memory_order_relaxed) &
 		mhp__pageblock_bit(m, pfn)) != 0;
 }
 
 void
-mhp__cache_spill(struct mhp *m, struct mhp_zone *zone, uint64_t pfn, unsigned order)
+mhp__cache_spill(struct mhp *m, struct mhp__zone *zone, uint64_t pfn, unsigned order)
 {
 	struct mhp_cache *cache = close_local(m, zone);
 
@@ -173,7 +173,7 @@ cpu_set(struct cpus *cpus, unsigned cpu)
 }
 
 static void
-empty_cache(struct mhp *m, struct mhp_zone *zone, struct mhp_cache *cache)
+empty_cache(struct mhp *m, struct mhp__zone *zone, struct mhp_cache *cache)
 {
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_CACHE));
 	for (unsigned order = 0; order < MHP_ORDERS; order++) {
@@ -185,7 +185,7 @@ empty_cache(struct mhp *m, struct mhp_zone *zone, struct mhp_cache *cache)
 
 /* Close and empty those caches that can be closed now. Returns how many that were. */
 static unsigned
-close_some(struct mhp *m, struct mhp_zone *zone, struct cpus *done)
+close_some(struct mhp *m, struct mhp__zone *zone, struct cpus *done)
 {
 	struct mhp_cache *caches = mhp__zone_caches(m, zone);
 	struct cpus closed = { { 0 } };
@@ -219,7 +219,7 @@ drain_lock(struct mhp_cache *caches)
 /* Close all caches of a zone, and empty them. Nobody waits for them meanwhile: pages pass them
  * by. */
 static void
-close_all(struct mhp *m, struct mhp_zone *zone)
+close_all(struct mhp *m, struct mhp__zone *zone)
 {
 	struct cpus done = { { 0 } };
 	unsigned nr_done = 0;
@@ -236,7 +236,7 @@ close_all(struct mhp *m, struct mhp_zone *zone)
 }
 
 static void
-open_all(struct mhp *m, struct mhp_zone *zone)
+open_all(struct mhp *m, struct mhp__zone *zone)
 {
 	struct mhp_cache *caches = mhp__zone_caches(m, zone);
 
@@ -247,14 +247,14 @@ open_all(struct mhp *m, struct mhp_zone *zone)
 }
 
 void
-mhp__cache_drain(struct mhp *m, struct mhp_zone *zone)
+mhp__cache_drain(struct mhp *m, struct mhp__zone *zone)
 {
 	close_all(m, zone);
 	open_all(m, zone);
 }
 
 bool
-mhp__cache_take_last(struct mhp *m, struct mhp_zone *zone, unsigned order, uint64_t *ret_pfn)
+mhp__cache_take_last(struct mhp *m, struct mhp__zone *zone, unsigned order, uint64_t *ret_pfn)
 {
 	close_all(m, zone);
 	unsigned nr = mhp__zone_take(m, zone, order, 1, NULL, ret_pfn);
@@ -263,7 +263,7 @@ mhp__cache_take_last(struct mhp *m, struct mhp_zone *zone, unsigned order, uint6
 }
 
 uint64_t
-mhp__cache_nr_frames(const struct mhp *m, const struct mhp_zone *zone)
+mhp__cache_nr_frames(const struct mhp *m, const struct mhp__zone *zone)
 {
 	const struct mhp_cache *caches = mhp__zone_caches(m, zone);
 	uint64_t nr = 0;

@@ -37,7 +37,7 @@ cut(const struct mhp *m, uint64_t pfn, uint64_t nr_pages)
 
 /* Take a run that was free when we looked, all or nothing. */
 static bool
-take_range(struct mhp *m, struct mhp_zone *zone, uint64_t pfn, uint64_t nr_pages)
+take_range(struct mhp *m, struct mhp__zone *zone, uint64_t pfn, uint64_t nr_pages)
 {
 	uint64_t end = pfn + nr_pages, stop;
 
@@ -54,7 +54,7 @@ take_range(struct mhp *m, struct mhp_zone *zone, uint64_t pfn, uint64_t nr_pages
 
 /* A search under way: frames [run, at) are free. */
 struct search {
-	struct mhp_zone *zone;
+	struct mhp__zone *zone;
 	uint64_t nr_pages, align_mask;
 	uint64_t end;                  /* frames from here on are not wanted */
 	uint64_t run, at;
@@ -77,7 +77,7 @@ is_enough(const struct search *search)
 static void
 search_arena(struct mhp *m, struct search *search)
 {
-	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, search->at)];
+	struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, search->at)];
 	uint64_t start = mhp__arena_start(m, arena), end = start + mhp__arena_pages(m);
 
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
@@ -136,7 +136,7 @@ take_as_page(struct mhp *m, const struct search *what, uint64_t *ret_pfn)
 /* Behind the last range first, so that ranges which come one after the other lie so, and each costs
  * the same; then what the zone's lists find; only then is all of the zone searched. */
 static bool
-take_from_zone(struct mhp *m, struct mhp_zone *zone, struct mhp_page_req req, uint64_t nr_pages,
+take_from_zone(struct mhp *m, struct mhp__zone *zone, struct mhp_page_req req, uint64_t nr_pages,
 	       uint64_t *ret_pfn)
 {
 	const struct search what = { .zone = zone, .nr_pages = nr_pages,
@@ -160,7 +160,7 @@ take_from_zone(struct mhp *m, struct mhp_zone *zone, struct mhp_page_req req, ui
 static bool
 take_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages, uint64_t *ret_pfn)
 {
-	struct mhp_zone *zone;
+	struct mhp__zone *zone;
 
 	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;)
 		if (take_from_zone(m, zone, req, nr_pages, ret_pfn))
@@ -201,13 +201,13 @@ void
 mhp__pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
 {
 	uint64_t end = pfn + nr_pages, behind = end;
-	struct mhp_zone *zone = mhp__zone_of(m, pfn);
+	struct mhp__zone *zone = mhp__zone_of(m, pfn);
 
 	if (zone != NULL)
 		(void)atomic_compare_exchange_strong_explicit(
 			&zone->next_pfn, &behind, pfn, memory_order_relaxed, memory_order_relaxed);
 	while (pfn < end) {
-		struct mhp_page *page = mhp__pfn_to_page(m, pfn);
+		struct mhp__page *page = mhp__pfn_to_page(m, pfn);
 		unsigned order = mhp__word_order(mhp__page_word(page));
 		mhp__page_release(m, pfn, order);
 		pfn += UINT64_C(1) << order;

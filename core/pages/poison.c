@@ -29,7 +29,7 @@ poison_words(const struct mhp *m, uint64_t pfn)
 void
 mhp__poison(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
 {
-	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+	struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 	size_t nr = mhp__page_bytes(m) / sizeof(uint64_t);
 
 	atomic_fetch_or_explicit(&arena->poisoned, mhp__pageblock_bit(m, pfn),

@@ -14,7 +14,7 @@
 #include "pages/words.h"
 
 bool
-mhp__arena_taken(const struct mhp *m, const struct mhp_arena *arena, uint64_t pfn)
+mhp__arena_taken(const struct mhp *m, const struct mhp__arena *arena, uint64_t pfn)
 {
 	uint32_t frame = (uint32_t)(pfn & m->arena_mask);
 	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m);
@@ -28,7 +28,7 @@ mhp__arena_taken(const struct mhp *m, const struct mhp_arena *arena, uint64_t pf
 }
 
 unsigned
-mhp__pageblock_nr_managed(const struct mhp *m, const struct mhp_arena *arena, unsigned pageblock)
+mhp__pageblock_nr_managed(const struct mhp *m, const struct mhp__arena *arena, unsigned pageblock)
 {
 	uint32_t nr = 1U << MHP_PAGEBLOCK_ORDER(m);
 	uint32_t first = (uint32_t)pageblock << MHP_PAGEBLOCK_ORDER(m);
@@ -38,7 +38,7 @@ mhp__pageblock_nr_managed(const struct mhp *m, const struct mhp_arena *arena, un
 }
 
 unsigned
-mhp__pageblock_nr_free(const struct mhp *m, const struct mhp_arena *arena, unsigned pageblock)
+mhp__pageblock_nr_free(const struct mhp *m, const struct mhp__arena *arena, unsigned pageblock)
 {
 	unsigned nr_words = mhp__words_per_pageblock(m), nr_free = 0;
 
@@ -54,7 +54,7 @@ mhp__pageblock_nr_free(const struct mhp *m, const struct mhp_arena *arena, unsig
 }
 
 uint32_t
-mhp__arena_next_taken(const struct mhp *m, const struct mhp_arena *arena, uint32_t frame,
+mhp__arena_next_taken(const struct mhp *m, const struct mhp__arena *arena, uint32_t frame,
 		      uint32_t *ret_end)
 {
 	uint32_t end = (uint32_t)mhp__arena_pages(m), per = 1U << mhp__word_shift(m);
@@ -88,7 +88,7 @@ mhp__arena_next_taken(const struct mhp *m, const struct mhp_arena *arena, uint32
 }
 
 uint32_t
-mhp__arena_run(const struct mhp *m, const struct mhp_arena *arena, uint32_t frame, bool *ret_free)
+mhp__arena_run(const struct mhp *m, const struct mhp__arena *arena, uint32_t frame, bool *ret_free)
 {
 	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m), shift = mhp__word_shift(m);
 	uint32_t next = (pageblock + 1) << MHP_PAGEBLOCK_ORDER(m), per = 1U << shift;

@@ -24,7 +24,7 @@ mhp__walk_begin(struct mhp__walk *walk, uint64_t start_pfn, uint64_t nr_pages)
 
 /* Look at pages from walk->pfn to `stop`, in an arena whose lock is held and which is online. */
 static void
-look(const struct mhp *m, const struct mhp_arena *arena, struct mhp__walk *walk, uint64_t stop)
+look(const struct mhp *m, const struct mhp__arena *arena, struct mhp__walk *walk, uint64_t stop)
 {
 	uint64_t start = mhp__arena_start(m, arena);
 	uint32_t frame = (uint32_t)(walk->pfn - start), end = (uint32_t)(stop - start), run_end;
@@ -34,7 +34,7 @@ look(const struct mhp *m, const struct mhp_arena *arena, struct mhp__walk *walk,
 	       (frame = mhp__arena_next_taken(m, arena, frame, &run_end)) < end) {
 		run_end = run_end < end ? run_end : end;
 		while (walk->nr < MHP_WALK_BATCH && frame < run_end) {
-			struct mhp_chunk *chunk = &walk->chunk[walk->nr++];
+			struct mhp__chunk *chunk = &walk->chunk[walk->nr++];
 			mhp__chunk_read(m, start + frame, chunk);
 			frame += UINT32_C(1) << chunk->order;
 		}
@@ -48,7 +48,7 @@ mhp__walk_look(struct mhp *m, struct mhp__walk *walk)
 	walk->at = walk->nr = 0;
 	/* Bound: each turn comes to the end of an arena, or finds something. */
 	while (walk->nr == 0 && walk->pfn < walk->end_pfn) {
-		struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, walk->pfn)];
+		struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, walk->pfn)];
 		uint64_t stop = mhp__arena_next(m, walk->pfn);
 
 		stop = stop < walk->end_pfn ? stop : walk->end_pfn;
@@ -66,7 +66,7 @@ mhp__walk_look(struct mhp *m, struct mhp__walk *walk)
 
 /* Free frames of [frame, end) in one pageblock. Arena lock held. */
 static uint64_t
-nr_free_in(const struct mhp *m, const struct mhp_arena *arena, uint32_t frame, uint32_t end)
+nr_free_in(const struct mhp *m, const struct mhp__arena *arena, uint32_t frame, uint32_t end)
 {
 	unsigned order = MHP_PAGEBLOCK_ORDER(m), pageblock = frame >> order;
 	uint32_t first = frame > arena->nr_head ? frame : arena->nr_head;
@@ -83,7 +83,7 @@ nr_free_in(const struct mhp *m, const struct mhp_arena *arena, uint32_t frame, u
 
 /* Free frames of [at, end) in an arena. Its lock held. */
 static uint64_t
-nr_free_between(const struct mhp *m, const struct mhp_arena *arena, uint32_t at, uint32_t end)
+nr_free_between(const struct mhp *m, const struct mhp__arena *arena, uint32_t at, uint32_t end)
 {
 	unsigned order = MHP_PAGEBLOCK_ORDER(m);
 	uint64_t nr = 0;
@@ -108,7 +108,7 @@ mhp__pages_nr_free(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 	uint64_t end_pfn = start_pfn + nr_pages, nr = 0;
 
 	for (uint64_t pfn = start_pfn; pfn < end_pfn; pfn = mhp__arena_next(m, pfn)) {
-		struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+		struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 		uint64_t start = mhp__arena_start(m, arena), stop = mhp__arena_next(m, pfn);
 		uint32_t end = (uint32_t)((stop < end_pfn ? stop : end_pfn) - start);
 

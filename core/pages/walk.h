@@ -9,7 +9,7 @@
 #include "state/instance.h"
 
 /* A page, as a walk saw it. */
-struct mhp_chunk {
+struct mhp__chunk {
 	uint64_t pfn;
 	uint64_t cookie;
 	uint16_t owner;                /* MHP_OWNER_NONE: cached, or on its way */
@@ -18,9 +18,9 @@ struct mhp_chunk {
 
 /* Read the descriptor of a frame that is taken. */
 static inline void
-mhp__chunk_read(const struct mhp *m, uint64_t pfn, struct mhp_chunk *ret_chunk)
+mhp__chunk_read(const struct mhp *m, uint64_t pfn, struct mhp__chunk *ret_chunk)
 {
-	const struct mhp_page *page = mhp__pfn_to_page(m, pfn);
+	const struct mhp__page *page = mhp__pfn_to_page(m, pfn);
 	uint64_t word = mhp__page_word(page);
 
 	ret_chunk->pfn = pfn;
@@ -35,14 +35,14 @@ mhp__chunk_read(const struct mhp *m, uint64_t pfn, struct mhp_chunk *ret_chunk)
 struct mhp__walk {
 	uint64_t pfn, end_pfn;         /* what was not looked at yet */
 	unsigned at, nr;               /* of the batch: the next one, how many */
-	struct mhp_chunk chunk[MHP_WALK_BATCH];
+	struct mhp__chunk chunk[MHP_WALK_BATCH];
 };
 
 void mhp__walk_begin(struct mhp__walk *walk, uint64_t start_pfn, uint64_t nr_pages);
 /* Look at the next batch. False: nothing more is taken. */
 bool mhp__walk_look(struct mhp *m, struct mhp__walk *walk);
 /* The next page, or NULL. */
-static inline const struct mhp_chunk *
+static inline const struct mhp__chunk *
 mhp__walk_next(struct mhp *m, struct mhp__walk *walk)
 {
 	if (walk->at == walk->nr && !mhp__walk_look(m, walk))

@@ -31,14 +31,14 @@ mhp__words_per_pageblock(const struct mhp *m)
 
 /* The bitmap words of the arena, pageblock after pageblock. */
 static inline uint64_t *
-mhp__arena_words(const struct mhp *m, const struct mhp_arena *arena)
+mhp__arena_words(const struct mhp *m, const struct mhp__arena *arena)
 {
 	return mhp__pfn_bitmap(m, mhp__arena_start(m, arena));
 }
 
 /* What word index holds when every frame there that is the allocator's is free. */
 static inline uint64_t
-mhp__head_word(const struct mhp *m, const struct mhp_arena *arena, unsigned index)
+mhp__head_word(const struct mhp *m, const struct mhp__arena *arena, unsigned index)
 {
 	uint32_t first = (uint32_t)index << mhp__word_shift(m);
 	if (MHP_LIKELY(arena->nr_head <= first))
@@ -50,7 +50,7 @@ mhp__head_word(const struct mhp *m, const struct mhp_arena *arena, unsigned inde
 
 /* The pageblocks that nothing is taken from. */
 static inline uint64_t
-mhp__isolated(const struct mhp_arena *arena)
+mhp__isolated(const struct mhp__arena *arena)
 {
 	return atomic_load_explicit(&arena->isolated, memory_order_relaxed);
 }

@@ -30,7 +30,7 @@
 /* ---- lists: zone lock ---- */
 
 static void
-unlink_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena)
+unlink_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena)
 {
 	uint32_t id = mhp__arena_index(m, arena) + 1, *head = &zone->head[arena->list];
 
@@ -47,7 +47,7 @@ unlink_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena)
 
 /* Put it at the end of its list; an empty arena that was in use goes first, as it is warm. */
 static void
-link_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena, bool first)
+link_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, bool first)
 {
 	uint32_t id = mhp__arena_index(m, arena) + 1, *head = &zone->head[arena->list];
 
@@ -66,7 +66,7 @@ link_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena, bool f
 /* Arena and zone lock held. The set of lists changes by one store: who reads it without the lock
  * does not find an arena on its way on neither. */
 static void
-move_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena, unsigned list)
+move_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, unsigned list)
 {
 	bool first = list == MHP_LIST_EMPTY && arena->list != MHP_LIST_NONE;
 	uint32_t lists = atomic_load_explicit(&zone->lists, memory_order_relaxed);
@@ -86,7 +86,7 @@ move_arena(struct mhp *m, struct mhp_zone *zone, struct mhp_arena *arena, unsign
 
 /* Let go of an arena that may have changed: it is on its list before anybody else has it. */
 void
-mhp__zone_unlock(struct mhp *m, struct mhp_arena *arena)
+mhp__zone_unlock(struct mhp *m, struct mhp__arena *arena)
 {
 	unsigned zone_id1 = arena->zone_id1, list = arena->list;
 
@@ -94,7 +94,7 @@ mhp__zone_unlock(struct mhp *m, struct mhp_arena *arena)
 	if (MHP_LIKELY(zone_id1 != 0))
 		list = mhp__arena_list(m, arena);
 	if (MHP_UNLIKELY(list != arena->list)) {
-		struct mhp_zone *zone = &m->zones[zone_id1 - 1];
+		struct mhp__zone *zone = &m->zones[zone_id1 - 1];
 		mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
 		move_arena(m, zone, arena, list);
 		mhp__spin_unlock(&zone->lock, MHP_RANK_ZONE);
@@ -105,7 +105,7 @@ mhp__zone_unlock(struct mhp *m, struct mhp_arena *arena)
 /* ---- counting ---- */
 
 void
-mhp__zone_count(struct mhp_zone *zone, struct mhp_cache *cache, int64_t nr_given)
+mhp__zone_count(struct mhp__zone *zone, struct mhp_cache *cache, int64_t nr_given)
 {
 	if (cache != NULL) {
 		nr_given += atomic_load_explicit(&cache->nr_given, memory_order_relaxed);
@@ -118,7 +118,7 @@ mhp__zone_count(struct mhp_zone *zone, struct mhp_cache *cache, int64_t nr_given
 }
 
 void
-mhp__zone_settle(struct mhp_zone *zone, struct mhp_cache *cache)
+mhp__zone_settle(struct mhp__zone *zone, struct mhp_cache *cache)
 {
 	int64_t nr = atomic_load_explicit(&cache->nr_given, memory_order_relaxed);
 
@@ -129,7 +129,7 @@ mhp__zone_settle(struct mhp_zone *zone, struct mhp_cache *cache)
 }
 
 uint64_t
-mhp__zone_nr_free(const struct mhp *m, const struct mhp_zone *zone)
+mhp__zone_nr_free(const struct mhp *m, const struct mhp__zone *zone)
 {
 	const struct mhp_cache *caches = mhp__zone_caches(m, zone);
 	int64_t nr = atomic_load_explicit(&zone->nr_free, memory_order_relaxed);
@@ -142,7 +142,7 @@ mhp__zone_nr_free(const struct mhp *m, const struct mhp_zone *zone)
 /* ---- take ---- */
 
 struct want {
-	struct mhp_zone *zone;
+	struct mhp__zone *zone;
 	struct mhp_cache *cache;
 	unsigned order, nr_max;
 	uint64_t *ret_pfns;
@@ -161,8 +161,8 @@ lists_of_holes(unsigned order)
 
 /* The first arena of these lists, the lowest list first, that no cache has claimed; or that one
  * has. Zone lock held. */
-static struct mhp_arena *
-first_of(struct mhp *m, struct mhp_zone *zone, uint32_t lists, bool claimed)
+static struct mhp__arena *
+first_of(struct mhp *m, struct mhp__zone *zone, uint32_t lists, bool claimed)
 {
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ZONE));
 	lists &= atomic_load_explicit(&zone->lists, memory_order_relaxed);
@@ -171,7 +171,7 @@ first_of(struct mhp *m, struct mhp_zone *zone, uint32_t lists, bool claimed)
 		/* Bound: a cache has claimed one arena at most, and claimed ones come to the end of
 		 * the list as they are met. */
 		do {
-			struct mhp_arena *arena = &m->arenas[*head - 1];
+			struct mhp__arena *arena = &m->arenas[*head - 1];
 			if (claimed || arena->claimed == 0)
 				return arena;
 			*head = arena->next;
@@ -181,7 +181,7 @@ first_of(struct mhp *m, struct mhp_zone *zone, uint32_t lists, bool claimed)
 }
 
 /* The arena to take from, or NULL. Zone lock held. */
-static struct mhp_arena *
+static struct mhp__arena *
 choose(struct mhp *m, const struct want *want)
 {
 	bool huge = want->order == MHP_PAGEBLOCK_ORDER(m), single = want->order == 0;
@@ -196,7 +196,7 @@ choose(struct mhp *m, const struct want *want)
 		{ holes, false }, { single ? 0 : holes, true }, { LISTS_WHOLE, false },
 		{ single ? holes : 0, true }, { LISTS_WHOLE, true },
 	};
-	struct mhp_arena *arena = NULL;
+	struct mhp__arena *arena = NULL;
 
 	for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]) && arena == NULL; i++)
 		arena = first_of(m, want->zone, steps[i].lists, steps[i].claimed);
@@ -218,7 +218,7 @@ drop_claim(struct mhp *m, const struct want *want)
 
 /* The cache will refill from this arena. Zone lock held. */
 static void
-claim(struct mhp *m, const struct want *want, struct mhp_arena *arena)
+claim(struct mhp *m, const struct want *want, struct mhp__arena *arena)
 {
 	uint32_t id = mhp__arena_index(m, arena) + 1;
 
@@ -241,7 +241,7 @@ take_hinted(struct mhp *m, const struct want *want)
 
 	if (hint == 0)
 		return 0;
-	struct mhp_arena *arena = &m->arenas[hint - 1];
+	struct mhp__arena *arena = &m->arenas[hint - 1];
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 	if (MHP_LIKELY(arena->zone_id1 == mhp__zone_id(m, want->zone) + 1)) {
 		uint64_t mask = want->order == MHP_PAGEBLOCK_ORDER(m) ?
@@ -254,7 +254,7 @@ take_hinted(struct mhp *m, const struct want *want)
 
 /* Take holes while there are any, else break up pageblocks. Arena lock held. */
 static unsigned
-take_chosen(struct mhp *m, const struct want *want, struct mhp_arena *arena)
+take_chosen(struct mhp *m, const struct want *want, struct mhp__arena *arena)
 {
 	uint64_t mask = want->order < arena->holes ? mhp__arena_partial(m, arena) : UINT64_MAX;
 
@@ -271,7 +271,7 @@ take_listed(struct mhp *m, const struct want *want)
 	for (;;) {
 		mhp__spin_lock(&want->zone->lock, MHP_RANK_ZONE);
 		drop_claim(m, want);
-		struct mhp_arena *arena = choose(m, want);
+		struct mhp__arena *arena = choose(m, want);
 		if (arena != NULL)
 			claim(m, want, arena);
 		mhp__spin_unlock(&want->zone->lock, MHP_RANK_ZONE);
@@ -286,7 +286,7 @@ take_listed(struct mhp *m, const struct want *want)
 }
 
 unsigned
-mhp__zone_take(struct mhp *m, struct mhp_zone *zone, unsigned order, unsigned nr_max,
+mhp__zone_take(struct mhp *m, struct mhp__zone *zone, unsigned order, unsigned nr_max,
 	       struct mhp_cache *cache, uint64_t *ret_pfns)
 {
 	const struct want want = { zone, cache, order, nr_max, ret_pfns };
@@ -307,10 +307,10 @@ mhp__zone_take(struct mhp *m, struct mhp_zone *zone, unsigned order, unsigned nr
 }
 
 unsigned
-mhp__zone_take_packed(struct mhp *m, struct mhp_zone *zone, uint32_t index, uint64_t end_pfn,
+mhp__zone_take_packed(struct mhp *m, struct mhp__zone *zone, uint32_t index, uint64_t end_pfn,
 		      unsigned order, unsigned nr_max, uint64_t *ret_pfns)
 {
-	struct mhp_arena *arena = &m->arenas[index];
+	struct mhp__arena *arena = &m->arenas[index];
 	uint64_t start = mhp__arena_start(m, arena), mask = UINT64_MAX;
 	unsigned nr = 0;
 
@@ -329,9 +329,9 @@ mhp__zone_take_packed(struct mhp *m, struct mhp_zone *zone, uint32_t index, uint
 }
 
 bool
-mhp__zone_take_part(struct mhp *m, struct mhp_zone *zone, uint64_t pfn, uint32_t nr_pages)
+mhp__zone_take_part(struct mhp *m, struct mhp__zone *zone, uint64_t pfn, uint32_t nr_pages)
 {
-	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+	struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 	uint32_t frame = (uint32_t)(pfn & m->arena_mask);
 
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
@@ -349,11 +349,11 @@ mhp__zone_take_part(struct mhp *m, struct mhp_zone *zone, uint64_t pfn, uint32_t
 static void
 give_run(struct mhp *m, struct mhp_cache *cache, unsigned order, unsigned nr, const uint64_t *pfns)
 {
-	struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfns[0])];
+	struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, pfns[0])];
 
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 	MHP_ASSERT(arena->zone_id1 != 0);
-	struct mhp_zone *zone = &m->zones[arena->zone_id1 - 1];
+	struct mhp__zone *zone = &m->zones[arena->zone_id1 - 1];
 	mhp__arena_give_many(m, arena, order, nr, pfns);
 	mhp__zone_unlock(m, arena);
 	MHP_ASSERT_DEBUG(cache == NULL || zone == &m->zones[(cache - m->caches) / m->geo.nr_cpus]);
@@ -415,13 +415,13 @@ mhp__zone_give_range(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
 	uint64_t end = pfn + nr_pages, stop;
 
 	for (; pfn < end; pfn = stop) {
-		struct mhp_arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+		struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 		uint64_t start = mhp__arena_start(m, arena);
 
 		stop = mhp__arena_next(m, pfn) < end ? mhp__arena_next(m, pfn) : end;
 		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 		MHP_ASSERT(arena->zone_id1 != 0);
-		struct mhp_zone *zone = &m->zones[arena->zone_id1 - 1];
+		struct mhp__zone *zone = &m->zones[arena->zone_id1 - 1];
 		mhp__arena_give_range(m, arena, (uint32_t)(pfn - start), (uint32_t)(stop - start));
 		mhp__zone_unlock(m, arena);
 		mhp__zone_count(zone, NULL, (int64_t)(stop - pfn));

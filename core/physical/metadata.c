@@ -24,7 +24,7 @@
 static uint64_t
 descriptor_bytes(const struct mhp *m)
 {
-	return mhp__block_pages(m) * sizeof(struct mhp_page);
+	return mhp__block_pages(m) * sizeof(struct mhp__page);
 }
 
 static unsigned char *
@@ -49,7 +49,7 @@ large_bytes(const struct mhp *m, uint32_t block, uint64_t backing)
 }
 
 static void
-unmap_part(struct mhp *m, struct mhp_block *slot, uint32_t block, uint64_t start, uint64_t end,
+unmap_part(struct mhp *m, struct mhp__block *slot, uint32_t block, uint64_t start, uint64_t end,
 	   unsigned shift)
 {
 	struct mhp_altmap *altmap = slot->placement == MHP_PLACE_SELF ? &slot->altmap : NULL;
@@ -60,7 +60,7 @@ unmap_part(struct mhp *m, struct mhp_block *slot, uint32_t block, uint64_t start
 }
 
 static int
-map_part(struct mhp *m, struct mhp_block *slot, uint32_t block, uint64_t start, uint64_t end,
+map_part(struct mhp *m, struct mhp__block *slot, uint32_t block, uint64_t start, uint64_t end,
 	 unsigned shift)
 {
 	struct mhp_altmap *altmap = slot->placement == MHP_PLACE_SELF ? &slot->altmap : NULL;
@@ -73,7 +73,7 @@ map_part(struct mhp *m, struct mhp_block *slot, uint32_t block, uint64_t start, 
 }
 
 static void
-slice_unmap(struct mhp *m, struct mhp_block *slot, uint32_t block)
+slice_unmap(struct mhp *m, struct mhp__block *slot, uint32_t block)
 {
 	uint64_t large = large_bytes(m, block, slot->meta_addr);
 
@@ -82,7 +82,7 @@ slice_unmap(struct mhp *m, struct mhp_block *slot, uint32_t block)
 }
 
 static int
-slice_map(struct mhp *m, struct mhp_block *slot, uint32_t block)
+slice_map(struct mhp *m, struct mhp__block *slot, uint32_t block)
 {
 	uint64_t large = large_bytes(m, block, slot->meta_addr);
 	int err = map_part(m, slot, block, 0, large, m->caps.large_granule_shift);
@@ -101,7 +101,7 @@ slice_map(struct mhp *m, struct mhp_block *slot, uint32_t block)
 /* ---- where the piece lies ---- */
 
 static int
-take_self(struct mhp *m, struct mhp_block *slot, uint32_t block, void **ret_virt)
+take_self(struct mhp *m, struct mhp__block *slot, uint32_t block, void **ret_virt)
 {
 	uint32_t tables = MHP_VMEMMAP ? m->caps.tables_per_block : 0;
 	uint64_t pfn;
@@ -135,7 +135,7 @@ mhp__memmap_take_pages(struct mhp *m, uint32_t block, unsigned node, uint64_t *r
 }
 
 static int
-take_from_node(struct mhp *m, struct mhp_block *slot, uint32_t block, void **ret_virt)
+take_from_node(struct mhp *m, struct mhp__block *slot, uint32_t block, void **ret_virt)
 {
 	uint64_t pfn;
 	int err = mhp__memmap_take_pages(m, block, slot->meta_node, &pfn);
@@ -150,7 +150,7 @@ take_from_node(struct mhp *m, struct mhp_block *slot, uint32_t block, void **ret
 }
 
 static int
-take_external(struct mhp *m, struct mhp_block *slot, void **ret_virt)
+take_external(struct mhp *m, struct mhp__block *slot, void **ret_virt)
 {
 	uint64_t size = (uint64_t)m->block_meta_pages << m->geo.page_shift;
 	struct mhp_meta meta;
@@ -169,7 +169,7 @@ take_external(struct mhp *m, struct mhp_block *slot, void **ret_virt)
 }
 
 static void
-give_external(struct mhp *m, const struct mhp_block *slot)
+give_external(struct mhp *m, const struct mhp__block *slot)
 {
 	struct mhp_meta meta;
 
@@ -184,7 +184,7 @@ give_external(struct mhp *m, const struct mhp_block *slot)
 /* The one place that decides where metadata goes back to: where its record says it came from
  * (R28). */
 static void
-give(struct mhp *m, struct mhp_block *slot)
+give(struct mhp *m, struct mhp__block *slot)
 {
 	MHP_ASSERT_DEBUG(slot->meta_pages != 0);
 	/* A counter that is not 0 then: a port has lost a table. Its bug, and harmless, as the page
@@ -200,7 +200,7 @@ give(struct mhp *m, struct mhp_block *slot)
 int
 mhp__memmap_create(struct mhp *m, uint32_t block)
 {
-	struct mhp_block *slot = &m->blocks[block];
+	struct mhp__block *slot = &m->blocks[block];
 	void *virt = NULL;
 	int err;
 
@@ -243,7 +243,7 @@ mhp__memmap_retire_section(struct mhp *m, uint32_t block, uint32_t section)
 void
 mhp__memmap_destroy(struct mhp *m, uint32_t block)
 {
-	struct mhp_block *slot = &m->blocks[block];
+	struct mhp__block *slot = &m->blocks[block];
 
 	MHP_ASSERT_DEBUG(slot->pages != NULL && slot->bitmap != NULL);
 	if (MHP_VMEMMAP)

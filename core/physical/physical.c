@@ -154,7 +154,7 @@ map_sections(struct mhp *m, uint32_t block, unsigned node)
 /* ---- one block ---- */
 
 static void
-account(struct mhp *m, const struct mhp_block *slot, bool add)
+account(struct mhp *m, const struct mhp__block *slot, bool add)
 {
 	uint64_t bytes = (uint64_t)slot->meta_pages << m->geo.page_shift;
 
@@ -167,8 +167,8 @@ account(struct mhp *m, const struct mhp_block *slot, bool add)
  * before there was anybody to reserve in it, so their metadata lies elsewhere, nr_vmemmap_pages is
  * 0, and every later step treats them like any other block with 0 (R11). */
 static void
-record(struct mhp_block *slot, const struct mhp_add_opts *opts, const struct mhp_add_answer *answer,
-       enum mhp_placement placement)
+record(struct mhp__block *slot, const struct mhp_add_opts *opts,
+       const struct mhp_add_answer *answer, enum mhp_placement placement)
 {
 	MHP_ASSERT_DEBUG(slot->state == MHP_ABSENT && slot->pages == NULL);
 	slot->node = opts->node; /* all else is 0: the block is absent */
@@ -186,7 +186,7 @@ record(struct mhp_block *slot, const struct mhp_add_opts *opts, const struct mhp
 /* Zero the frames that hold the block's metadata if that lies there. Nobody looks at it any more.
  * External memory is the port's. */
 static void
-scrub_metadata(struct mhp *m, const struct mhp_block *slot, enum mhp_placement there)
+scrub_metadata(struct mhp *m, const struct mhp__block *slot, enum mhp_placement there)
 {
 	uint64_t pfn = slot->meta_addr >> m->geo.page_shift;
 
@@ -198,10 +198,10 @@ scrub_metadata(struct mhp *m, const struct mhp_block *slot, enum mhp_placement t
 
 /* Others read the state meanwhile, and nothing else of a block that is absent. */
 static void
-clear_record(struct mhp_block *slot)
+clear_record(struct mhp__block *slot)
 {
 	unsigned char *bytes = (unsigned char *)slot;
-	size_t state = offsetof(struct mhp_block, state);
+	size_t state = offsetof(struct mhp__block, state);
 
 	MHP_ASSERT(slot->state == MHP_ABSENT);
 	memset(bytes, 0, state);
@@ -233,7 +233,7 @@ static int
 build_block(struct mhp *m, uint32_t block, const struct mhp_add_opts *opts,
 	    struct mhp_add_answer *answer)
 {
-	struct mhp_block *slot = &m->blocks[block];
+	struct mhp__block *slot = &m->blocks[block];
 	int err = map_sections(m, block, opts->node);
 
 	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 1);
@@ -289,7 +289,7 @@ publish(struct mhp *m, struct mhp_blocks blocks)
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && atomic_load(&m->still) == 0);
 	m->generation_check = mhp__generation_checksum(m);
 	for (uint32_t i = 0; i < blocks.count; i++) {
-		struct mhp_block *slot = &m->blocks[blocks.first + i];
+		struct mhp__block *slot = &m->blocks[blocks.first + i];
 		slot->state = MHP_OFFLINE;
 		slot->generation = generation;
 		mhp__block_seal(slot);
@@ -304,7 +304,7 @@ unpublish(struct mhp *m, struct mhp_blocks blocks)
 {
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && atomic_load(&m->still) == 0);
 	for (uint32_t i = 0; i < blocks.count; i++) {
-		struct mhp_block *slot = &m->blocks[blocks.first + i];
+		struct mhp__block *slot = &m->blocks[blocks.first + i];
 		MHP_ASSERT(slot->state == MHP_OFFLINE);
 		MHP_ASSERT_DEBUG(m->blocks_present != 0);
 		account(m, slot, false);
@@ -361,7 +361,7 @@ trace_added(struct mhp *m, const struct mhp_add_opts *opts, const struct mhp_add
 	uint32_t end = answer->blocks.first + answer->blocks.count;
 
 	for (uint32_t b = answer->blocks.first; b < end;) {
-		const struct mhp_block *slot = &m->blocks[b];
+		const struct mhp__block *slot = &m->blocks[b];
 		struct mhp_blocks run = { b, 0 };
 		struct mhp_event event;
 		while (b < end && m->blocks[b].placement == slot->placement &&

@@ -21,13 +21,13 @@
 
 /* The page that the frame is of, or (it was freed meanwhile) one before it; owner NONE: neither. */
 static void
-find_page(struct mhp *m, uint64_t pfn, struct mhp_chunk *ret_chunk)
+find_page(struct mhp *m, uint64_t pfn, struct mhp__chunk *ret_chunk)
 {
 	uint64_t start_pfn = pfn & ~((UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m)) - 1);
-	const struct mhp_chunk *chunk;
+	const struct mhp__chunk *chunk;
 	struct mhp__walk walk;
 
-	*ret_chunk = (struct mhp_chunk){ .owner = MHP_OWNER_NONE };
+	*ret_chunk = (struct mhp__chunk){ .owner = MHP_OWNER_NONE };
 	mhp__walk_begin(&walk, start_pfn, pfn + 1 - start_pfn);
 	while ((chunk = mhp__walk_next(m, &walk)) != NULL)
 		*ret_chunk = *chunk;
@@ -35,7 +35,7 @@ find_page(struct mhp *m, uint64_t pfn, struct mhp_chunk *ret_chunk)
 
 /* Move the page away from under pfn. */
 static void
-move_off(struct mhp *m, const struct mhp_zone *zone, const struct mhp_chunk *chunk)
+move_off(struct mhp *m, const struct mhp__zone *zone, const struct mhp__chunk *chunk)
 {
 	struct mhp__mover mover;
 	uint64_t missing;
@@ -56,11 +56,11 @@ move_off(struct mhp *m, const struct mhp_zone *zone, const struct mhp_chunk *chu
 
 /* The frame is in use, or in a cache. */
 static bool
-take_used(struct mhp *m, struct mhp_zone *zone, uint64_t pfn)
+take_used(struct mhp *m, struct mhp__zone *zone, uint64_t pfn)
 {
 	uint64_t start_pfn = pfn & ~((UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m)) - 1);
 	uint64_t nr_pages = UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m);
-	struct mhp_chunk chunk;
+	struct mhp__chunk chunk;
 	bool taken;
 
 	mhp__still_begin(m); /* a page moves, and nothing else changes */
@@ -81,7 +81,7 @@ take_used(struct mhp *m, struct mhp_zone *zone, uint64_t pfn)
 static int
 carve(struct mhp *m, uint64_t pfn)
 {
-	struct mhp_zone *zone = mhp__zone_of(m, pfn);
+	struct mhp__zone *zone = mhp__zone_of(m, pfn);
 
 	if (zone == NULL)
 		return mhp_frame_peek(m, pfn).state == MHP_FRAME_ABSENT ? 0 : MHP_EBUSY;
@@ -131,7 +131,7 @@ mhp_bad_add(struct mhp *m, uint64_t pfn)
 static void
 account_forgotten(struct mhp *m, uint64_t pfn)
 {
-	struct mhp_zone *zone = mhp__zone_of(m, pfn);
+	struct mhp__zone *zone = mhp__zone_of(m, pfn);
 
 	if (zone != NULL && mhp_frame_peek(m, pfn).owner == MHP_OWNER_BAD)
 		atomic_fetch_add_explicit(&zone->managed, 1, memory_order_relaxed);

@@ -23,14 +23,14 @@
 
 struct compaction {
 	struct mhp__mover mover;
-	struct mhp_zone *zone;
+	struct mhp__zone *zone;
 	uint32_t low[MHP_ORDERS];      /* arenas below have no room of this order */
 	uint32_t used[MHP_ORDERS];     /* the first that this source has room from */
 	uint64_t nr_huge;
 };
 
 static bool
-in_zone(const struct compaction *c, const struct mhp_arena *arena)
+in_zone(const struct compaction *c, const struct mhp__arena *arena)
 {
 	return arena->zone_id1 == mhp__zone_id(c->mover.m, c->zone) + 1U;
 }
@@ -76,7 +76,7 @@ find_room(struct compaction *c, uint64_t src_pfn, unsigned order, uint64_t nr, b
 static bool
 survey(struct mhp *m, uint64_t src_pfn, uint64_t nr_of_order[MHP_ORDERS])
 {
-	const struct mhp_chunk *chunk;
+	const struct mhp__chunk *chunk;
 	struct mhp__walk walk;
 
 	memset(nr_of_order, 0, MHP_ORDERS * sizeof(nr_of_order[0]));
@@ -138,7 +138,7 @@ empty_pageblock(struct compaction *c, uint64_t src_pfn)
 /* Pageblocks that are partly in use, and that a huge page could use once they are empty. Arena lock
  * held. */
 static uint64_t
-sources_in(const struct mhp *m, const struct mhp_arena *arena)
+sources_in(const struct mhp *m, const struct mhp__arena *arena)
 {
 	uint64_t mask = arena->mixed & ~arena->full;
 	uint64_t nr_pages = UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m);
@@ -154,7 +154,7 @@ static int
 compact_arena(struct compaction *c, uint32_t index)
 {
 	struct mhp *m = c->mover.m;
-	struct mhp_arena *arena = &m->arenas[index];
+	struct mhp__arena *arena = &m->arenas[index];
 	unsigned pageblock = mhp__arena_pageblocks(m);
 
 	while (pageblock-- > 0) {
@@ -198,7 +198,7 @@ compact_zone(struct compaction *c)
 }
 
 static struct mhp_blocks
-spanned_blocks(const struct mhp *m, const struct mhp_zone *zone)
+spanned_blocks(const struct mhp *m, const struct mhp__zone *zone)
 {
 	struct mhp_blocks blocks = { mhp__pfn_block(m, zone->start_pfn), 0 };
 

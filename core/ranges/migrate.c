@@ -31,7 +31,7 @@ struct pass {
 };
 
 static void
-note_error(struct mhp__mover *mover, enum mhp_cause cause, int err, const struct mhp_chunk *chunk)
+note_error(struct mhp__mover *mover, enum mhp_cause cause, int err, const struct mhp__chunk *chunk)
 {
 	MHP_ASSERT_DEBUG(err != 0);
 	if (mover->error.cause != MHP_CAUSE_NONE)
@@ -43,7 +43,7 @@ note_error(struct mhp__mover *mover, enum mhp_cause cause, int err, const struct
 
 /* This page stays in use for now. */
 static void
-leave(struct pass *pass, enum mhp_cause cause, int err, const struct mhp_chunk *chunk)
+leave(struct pass *pass, enum mhp_cause cause, int err, const struct mhp__chunk *chunk)
 {
 	note_error(pass->mover, cause, err, chunk);
 	pass->left += UINT64_C(1) << chunk->order;
@@ -54,7 +54,7 @@ leave(struct pass *pass, enum mhp_cause cause, int err, const struct mhp_chunk *
 /* The first page at or behind *pfn of a move; *pfn goes behind it. Its owner holds it still, so
  * that its descriptor needs no lock. Frames that the owner has freed all the same are passed by. */
 static bool
-next_held(const struct mhp *m, uint64_t *pfn, uint64_t end_pfn, struct mhp_chunk *ret_chunk)
+next_held(const struct mhp *m, uint64_t *pfn, uint64_t end_pfn, struct mhp__chunk *ret_chunk)
 {
 	while (*pfn < end_pfn) {
 		mhp__chunk_read(m, *pfn, ret_chunk);
@@ -72,7 +72,7 @@ commit_move(struct mhp__mover *mover, const struct mhp_move *move)
 	struct mhp *m = mover->m;
 	uint64_t pfn = move->src_pfn, end_pfn = pfn + move->nr_pages;
 	uint64_t run = pfn, run_end = pfn; /* frames that are nobody's, to give back as one */
-	struct mhp_chunk chunk;
+	struct mhp__chunk chunk;
 
 	MHP_ASSERT_DEBUG(move->nr_pages != 0);
 	while (next_held(m, &pfn, end_pfn, &chunk)) {
@@ -92,14 +92,14 @@ commit_move(struct mhp__mover *mover, const struct mhp_move *move)
  * page which its owner has freed all the same: nobody was pointed to it, so its descriptor is ours
  * and says how long it is. */
 static void
-undo_move(struct pass *pass, const struct mhp_owner *owner, const struct mhp_move *move, int err)
+undo_move(struct pass *pass, const struct mhp__owner *owner, const struct mhp_move *move, int err)
 {
 	struct mhp__mover *mover = pass->mover;
 	uint64_t nr_pages;
 
 	MHP_ASSERT_DEBUG(err != 0);
 	for (uint64_t i = 0; i < move->nr_pages; i += nr_pages) {
-		struct mhp_chunk chunk, target;
+		struct mhp__chunk chunk, target;
 		mhp__chunk_read(mover->m, move->src_pfn + i, &chunk);
 		mhp__chunk_read(mover->m, move->dst_pfn + i, &target);
 		MHP_ASSERT(target.owner == pass->owner);
@@ -116,7 +116,7 @@ undo_move(struct pass *pass, const struct mhp_owner *owner, const struct mhp_mov
 static void
 flush(struct pass *pass)
 {
-	const struct mhp_owner *owner = &pass->mover->m->owners[pass->owner];
+	const struct mhp__owner *owner = &pass->mover->m->owners[pass->owner];
 	unsigned done = 0;
 	int err;
 
@@ -136,7 +136,7 @@ flush(struct pass *pass)
 /* ---- filling a batch ---- */
 
 static bool
-extends(const struct mhp_move *last, const struct mhp_chunk *chunk, uint64_t dst_pfn)
+extends(const struct mhp_move *last, const struct mhp__chunk *chunk, uint64_t dst_pfn)
 {
 	return last->nr_pages + (UINT64_C(1) << chunk->order) <= MOVE_PAGES &&
 	       last->src_pfn + last->nr_pages == chunk->pfn &&
@@ -144,7 +144,7 @@ extends(const struct mhp_move *last, const struct mhp_chunk *chunk, uint64_t dst
 }
 
 static void
-enlist(struct pass *pass, const struct mhp_chunk *chunk, uint64_t dst_pfn)
+enlist(struct pass *pass, const struct mhp__chunk *chunk, uint64_t dst_pfn)
 {
 	uint64_t nr_pages = UINT64_C(1) << chunk->order;
 
@@ -175,10 +175,10 @@ find_target(struct mhp__mover *mover, unsigned order, uint64_t *ret_pfn)
 
 /* Isolate one movable page and give it a target. */
 static void
-prepare_page(struct pass *pass, const struct mhp_chunk *chunk)
+prepare_page(struct pass *pass, const struct mhp__chunk *chunk)
 {
 	struct mhp__mover *mover = pass->mover;
-	const struct mhp_owner *owner = &mover->m->owners[chunk->owner];
+	const struct mhp__owner *owner = &mover->m->owners[chunk->owner];
 	uint64_t dst_pfn;
 	int err = owner->ops->isolate(owner->ctx, chunk->pfn, chunk->order, chunk->cookie);
 
@@ -201,13 +201,13 @@ prepare_page(struct pass *pass, const struct mhp_chunk *chunk)
 }
 
 static bool
-is_excepted(const struct mhp__mover *mover, const struct mhp_chunk *chunk)
+is_excepted(const struct mhp__mover *mover, const struct mhp__chunk *chunk)
 {
 	return mover->excepts != NULL && mover->excepts(mover->m, chunk->owner, chunk->cookie);
 }
 
 static void
-pass_chunk(struct pass *pass, const struct mhp_chunk *chunk)
+pass_chunk(struct pass *pass, const struct mhp__chunk *chunk)
 {
 	struct mhp *m = pass->mover->m;
 
@@ -225,7 +225,7 @@ pass_chunk(struct pass *pass, const struct mhp_chunk *chunk)
 uint64_t
 mhp__move_pass(struct mhp__mover *mover, uint64_t start_pfn, uint64_t nr_pages)
 {
-	const struct mhp_chunk *chunk;
+	const struct mhp__chunk *chunk;
 	struct pass pass;
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(mover->m));

@@ -28,7 +28,7 @@ struct mhp__room {
 struct mhp__move_error {
 	enum mhp_cause cause;
 	int err;                       /* what the call returns when nothing helps */
-	struct mhp_chunk chunk;
+	struct mhp__chunk chunk;
 };
 
 /* A move of everything in use in some range. */
@@ -62,7 +62,7 @@ bool mhp__room_take(struct mhp *m, struct mhp__room *room, unsigned order, uint6
 void mhp__room_put(struct mhp *m, struct mhp__room *room, unsigned order, uint64_t pfn);
 /* Add how many free pages of each order an arena has, if it is the zone's: a page of order 1 counts
  * as one of order 1 and as two of order 0. */
-void mhp__room_count(struct mhp *m, const struct mhp_zone *zone, uint32_t arena,
+void mhp__room_count(struct mhp *m, const struct mhp__zone *zone, uint32_t arena,
 		     uint64_t ret_nr[MHP_ORDERS]);
 /* Free what is left. */
 void mhp__room_empty(struct mhp *m, struct mhp__room *room);

@@ -38,7 +38,7 @@ struct survey {
 };
 
 static void
-count_owner(struct mhp_why *why, const struct mhp_chunk *chunk)
+count_owner(struct mhp_why *why, const struct mhp__chunk *chunk)
 {
 	unsigned i = 0;
 
@@ -57,7 +57,7 @@ count_owner(struct mhp_why *why, const struct mhp_chunk *chunk)
 }
 
 static void
-name_page(struct mhp *m, struct mhp_why *why, const struct mhp_chunk *chunk)
+name_page(struct mhp *m, struct mhp_why *why, const struct mhp__chunk *chunk)
 {
 	why->pfn = chunk->pfn;
 	why->order = chunk->order;
@@ -79,7 +79,7 @@ name_first_block(struct mhp *m, struct mhp_why *why, const struct mhp__range_ite
 
 /* This page is in the way. */
 static void
-blame(struct mhp *m, struct mhp_why *why, enum mhp_cause cause, const struct mhp_chunk *chunk)
+blame(struct mhp *m, struct mhp_why *why, enum mhp_cause cause, const struct mhp__chunk *chunk)
 {
 	MHP_ASSERT_DEBUG(cause != MHP_CAUSE_NONE);
 	if (why->cause == MHP_CAUSE_NONE) {
@@ -90,7 +90,7 @@ blame(struct mhp *m, struct mhp_why *why, enum mhp_cause cause, const struct mhp
 }
 
 static bool
-owner_lets_go(const struct mhp_owner *owner, const struct mhp_chunk *chunk)
+owner_lets_go(const struct mhp__owner *owner, const struct mhp__chunk *chunk)
 {
 	int err = owner->ops->isolate(owner->ctx, chunk->pfn, chunk->order, chunk->cookie);
 
@@ -100,11 +100,11 @@ owner_lets_go(const struct mhp_owner *owner, const struct mhp_chunk *chunk)
 }
 
 static void
-survey_chunk(struct mhp *m, const struct mhp_chunk *chunk, struct survey *survey,
+survey_chunk(struct mhp *m, const struct mhp__chunk *chunk, struct survey *survey,
 	     struct mhp_why *why)
 {
 	uint64_t nr_pages = UINT64_C(1) << chunk->order;
-	const struct mhp_owner *owner = &m->owners[chunk->owner];
+	const struct mhp__owner *owner = &m->owners[chunk->owner];
 
 	MHP_ASSERT_DEBUG(chunk->owner < MHP_OWNERS_MAX);
 	if (chunk->owner == MHP_OWNER_NONE)
@@ -130,7 +130,7 @@ static int
 survey_range(struct mhp *m, const struct mhp__range *range, struct survey *survey,
 	     struct mhp_why *why)
 {
-	const struct mhp_chunk *chunk;
+	const struct mhp__chunk *chunk;
 	struct mhp__walk walk;
 	int err = 0;
 
@@ -206,7 +206,7 @@ find_missing(const uint64_t needed[MHP_ORDERS], const uint64_t room[MHP_ORDERS])
 /* Add what is free in a zone outside of the ranges, until it is enough. Return: 0, or what
  * mhp__work_stop() says. */
 static int
-count_room(struct mhp *m, const struct mhp_zone *zone, const struct mhp__range_iter *ranges,
+count_room(struct mhp *m, const struct mhp__zone *zone, const struct mhp__range_iter *ranges,
 	   const uint64_t needed[MHP_ORDERS], uint64_t room[MHP_ORDERS])
 {
 	uint32_t arena = mhp__pfn_arena(m, zone->start_pfn), cursor = 0;
@@ -287,13 +287,13 @@ struct offline {
 static void
 drain_zones(struct offline *offline)
 {
-	const struct mhp_zone *drained = NULL;
+	const struct mhp__zone *drained = NULL;
 	struct mhp *m = offline->m;
 	struct mhp__range range;
 	uint32_t cursor = 0;
 
 	while (offline->used && offline->ranges->next(m, offline->ranges->set, &cursor, &range)) {
-		struct mhp_zone *zone = mhp__zone(m, range.node, range.zone);
+		struct mhp__zone *zone = mhp__zone(m, range.node, range.zone);
 		if (zone != drained)
 			mhp__cache_drain(m, zone);
 		drained = zone;

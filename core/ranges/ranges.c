@@ -67,7 +67,7 @@ update_node(struct mhp *m, unsigned node)
 }
 
 static void
-zone_grow(struct mhp_zone *zone, const struct mhp__range *range)
+zone_grow(struct mhp__zone *zone, const struct mhp__range *range)
 {
 	uint64_t end_pfn = range->start_pfn + range->nr_pages;
 
@@ -82,7 +82,7 @@ zone_grow(struct mhp_zone *zone, const struct mhp__range *range)
 
 /* Does a range in this block belong to the zone? Its last arena has usable pages in any case. */
 static bool
-block_in_zone(const struct mhp *m, const struct mhp_zone *zone, uint32_t block)
+block_in_zone(const struct mhp *m, const struct mhp__zone *zone, uint32_t block)
 {
 	uint64_t last_pfn = mhp__block_start(m, block + 1) - 1;
 
@@ -102,7 +102,7 @@ range_start(const struct mhp *m, uint32_t block)
 }
 
 static uint64_t
-next_start(const struct mhp *m, const struct mhp_zone *zone, uint32_t block)
+next_start(const struct mhp *m, const struct mhp__zone *zone, uint32_t block)
 {
 	/* Bound: the zone has a block there, since it lost its first one, and that was not all. */
 	while (!block_in_zone(m, zone, block))
@@ -111,7 +111,7 @@ next_start(const struct mhp *m, const struct mhp_zone *zone, uint32_t block)
 }
 
 static uint64_t
-prev_end(const struct mhp *m, const struct mhp_zone *zone, uint32_t block)
+prev_end(const struct mhp *m, const struct mhp__zone *zone, uint32_t block)
 {
 	while (block > 0 && !block_in_zone(m, zone, block))
 		block = mhp__run_start(m, block) - 1;
@@ -119,7 +119,7 @@ prev_end(const struct mhp *m, const struct mhp_zone *zone, uint32_t block)
 }
 
 static void
-zone_shrink(struct mhp *m, struct mhp_zone *zone, const struct mhp__range *range)
+zone_shrink(struct mhp *m, struct mhp__zone *zone, const struct mhp__range *range)
 {
 	uint64_t end_pfn = range->start_pfn + range->nr_pages;
 	uint32_t block = mhp__pfn_block(m, range->start_pfn);
@@ -165,7 +165,7 @@ mhp__online_pages_abort(struct mhp *m, const struct mhp__range *range)
 void
 mhp__online_pages_commit(struct mhp *m, const struct mhp__range *range, bool zeroed)
 {
-	struct mhp_zone *zone = mhp__zone(m, range->node, range->zone);
+	struct mhp__zone *zone = mhp__zone(m, range->node, range->zone);
 	uint64_t end_pfn = range->start_pfn + range->nr_pages;
 	bool first = mhp__node_states(m, range->node) == 0;
 	uint64_t nr_bad = 0;
@@ -191,7 +191,7 @@ mhp__online_pages_commit(struct mhp *m, const struct mhp__range *range, bool zer
 bool
 mhp__range_is_empty(struct mhp *m, const struct mhp__range *range)
 {
-	const struct mhp_chunk *chunk;
+	const struct mhp__chunk *chunk;
 	struct mhp__walk walk;
 
 	if (mhp__pages_are_free(m, range->start_pfn, range->nr_pages))
@@ -206,7 +206,7 @@ mhp__range_is_empty(struct mhp *m, const struct mhp__range *range)
 bool
 mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range)
 {
-	struct mhp_zone *zone = mhp__zone(m, range->node, range->zone);
+	struct mhp__zone *zone = mhp__zone(m, range->node, range->zone);
 	uint64_t managed = range->nr_pages - nr_bad_taken(m, range);
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));

@@ -38,7 +38,7 @@ append(struct mhp *m, struct mhp__room_list *list, uint64_t pfn, unsigned chunk_
 	if (list->last_pfn == MHP_PFN_NONE) {
 		list->first_pfn = pfn;
 	} else {
-		struct mhp_page *last = mhp__pfn_to_page(m, list->last_pfn);
+		struct mhp__page *last = mhp__pfn_to_page(m, list->last_pfn);
 		mhp__page_begin(last, MHP_OWNER_ROOM, mhp__word_order(mhp__page_word(last)), pfn);
 	}
 	list->last_pfn = pfn;
@@ -81,7 +81,7 @@ mhp__room_fill(struct mhp *m, struct mhp__room *room, unsigned node, unsigned or
 static bool
 next_chunk(struct mhp *m, struct mhp__room_list *list)
 {
-	struct mhp_page *page;
+	struct mhp__page *page;
 	uint64_t pfn = list->first_pfn, word;
 
 	MHP_ASSERT_DEBUG(list->cut_left == 0);
@@ -141,10 +141,10 @@ count_run(const struct mhp *m, uint64_t start_pfn, uint64_t end_pfn,
 }
 
 void
-mhp__room_count(struct mhp *m, const struct mhp_zone *zone, uint32_t index,
+mhp__room_count(struct mhp *m, const struct mhp__zone *zone, uint32_t index,
 		uint64_t ret_nr[MHP_ORDERS])
 {
-	struct mhp_arena *arena = &m->arenas[index];
+	struct mhp__arena *arena = &m->arenas[index];
 	uint64_t start = mhp__arena_start(m, arena);
 	uint32_t end = (uint32_t)mhp__arena_pages(m), at = 0, run = 0;
 

@@ -25,19 +25,19 @@
 #ifndef MHP_PAGE_BYTES
 #define MHP_PAGE_BYTES 8
 #endif
-struct mhp_page {
+struct mhp__page {
 	_Atomic uint64_t word;         /* owner 0-5, order 6-9, parity 10, cookie 11-63 */
 #if MHP_PAGE_BYTES > 8
 	unsigned char pad[MHP_PAGE_BYTES - 8]; /* test builds with large descriptors */
 #endif
 };
-_Static_assert(sizeof(struct mhp_page) == MHP_PAGE_BYTES, "descriptor size");
+_Static_assert(sizeof(struct mhp__page) == MHP_PAGE_BYTES, "descriptor size");
 
 #define MHP_NODE_ZONES 2U /* NORMAL and MOVABLE, in this order */
 #define MHP_ZONES_MAX (MHP_NODES_MAX * MHP_NODE_ZONES)
 
-struct mhp_zone {
-	struct mhp_spin lock;
+struct mhp__zone {
+	struct mhp__spin lock;
 	_Atomic uint32_t lists;        /* those that are not empty; written under the zone lock */
 	uint32_t head[MHP_LISTS];      /* zone lock: arena + 1, circular lists */
 	_Atomic int64_t nr_free;       /* of all arenas, less what caches have in nr_given */
@@ -51,13 +51,13 @@ struct mhp_zone {
 	uint16_t zero;
 };
 
-struct mhp_owner {                     /* hotplug lock; read without while a page of it exists */
+struct mhp__owner {                     /* hotplug lock; read without while a page of it exists */
 	const struct mhp_movable_ops *ops;
 	void *ctx;
 	char name[MHP_OWNER_NAME_MAX + 1U];
 };
 
-struct mhp_listener {                  /* hotplug lock */
+struct mhp__listener {                  /* hotplug lock */
 	mhp_listener_fn *fn;           /* NULL: free */
 	void *ctx;
 	int priority;
@@ -73,12 +73,12 @@ struct mhp {
 	uint16_t nr_zones;
 	uint32_t nr_arenas;
 	uint64_t block_mask, arena_mask; /* the pages of a block and of an arena, less one */
-	struct mhp_block *blocks;
-	struct mhp_arena *arenas;
-	struct mhp_page *vmemmap;      /* vmemmap model */
+	struct mhp__block *blocks;
+	struct mhp__arena *arenas;
+	struct mhp__page *vmemmap;      /* vmemmap model */
 	struct mhp_cache *caches;      /* [zone][cpu] */
 	size_t zone_caches_bytes;      /* of one zone, all CPUs */
-	struct mhp_zone *zones;        /* [node][kind] */
+	struct mhp__zone *zones;        /* [node][kind] */
 	unsigned char *direct_map;
 	uint8_t *zonelist;             /* [node][movable][2 * nr_nodes]: zone ids by preference */
 	_Atomic uint64_t owners_live;  /* bit per owner; written under the hotplug lock */
@@ -102,17 +102,17 @@ struct mhp {
 	_Atomic uint64_t cut;          /* not 0: a change was, by a death: no other follows */
 
 	/* hotplug lock */
-	struct mhp_owner owners[MHP_OWNERS_MAX];
-	struct mhp_listener listeners[MHP_LISTENERS_MAX];
+	struct mhp__owner owners[MHP_OWNERS_MAX];
+	struct mhp__listener listeners[MHP_LISTENERS_MAX];
 	uint32_t listener_seq, nr_listeners;
 	uint32_t tables_check;         /* mhp__tables_seal(): owners, listeners, policy, bad */
 	struct mhp_policy policy;
 	_Atomic uint32_t memmap_switch; /* enum mhp_memmap_switch; read without it, too */
 	uint32_t nr_bad;
 	uint64_t *bad;                 /* sorted pfns, geo.nr_bad_pages of them */
-	struct mhp_bitset runs;        /* block starts a run of like blocks (INV 3) */
-	struct mhp_bitset leaving;     /* scratch of offline and remove: empty between calls */
-	struct mhp_bitset removing;    /* the same: those of them that are removed, too */
+	struct mhp__bitset runs;        /* block starts a run of like blocks (INV 3) */
+	struct mhp__bitset leaving;     /* scratch of offline and remove: empty between calls */
+	struct mhp__bitset removing;    /* the same: those of them that are removed, too */
 	_Atomic uint8_t *cpu_node;     /* [cpu]; read and written without the lock */
 	_Atomic uint32_t generation;   /* of the last add; read without the lock */
 	uint32_t generation_check;     /* mhp__generation_checksum() */
@@ -204,7 +204,7 @@ mhp__zone_exists(unsigned kind)
 	return kind == MHP_ZONE_NORMAL || kind == MHP_ZONE_MOVABLE;
 }
 
-static inline struct mhp_zone *
+static inline struct mhp__zone *
 mhp__zone(const struct mhp *m, unsigned node, unsigned kind)
 {
 	MHP_ASSERT_DEBUG(node < m->geo.nr_nodes);
@@ -213,7 +213,7 @@ mhp__zone(const struct mhp *m, unsigned node, unsigned kind)
 }
 
 static inline unsigned
-mhp__zone_id(const struct mhp *m, const struct mhp_zone *zone)
+mhp__zone_id(const struct mhp *m, const struct mhp__zone *zone)
 {
 	return (unsigned)(zone - m->zones);
 }
@@ -232,13 +232,13 @@ mhp__arena_mask(const struct mhp *m)
 }
 
 static inline uint32_t
-mhp__arena_index(const struct mhp *m, const struct mhp_arena *arena)
+mhp__arena_index(const struct mhp *m, const struct mhp__arena *arena)
 {
 	return (uint32_t)(arena - m->arenas);
 }
 
 static inline uint64_t
-mhp__arena_start(const struct mhp *m, const struct mhp_arena *arena)
+mhp__arena_start(const struct mhp *m, const struct mhp__arena *arena)
 {
 	return (uint64_t)mhp__arena_index(m, arena) << m->arena_order;
 }

@@ -12,7 +12,7 @@
 bool
 mhp__blocks_alike(const struct mhp *m, uint32_t a, uint32_t b)
 {
-	const struct mhp_block *one = &m->blocks[a], *two = &m->blocks[b];
+	const struct mhp__block *one = &m->blocks[a], *two = &m->blocks[b];
 
 	if (one->state != two->state)
 		return false;

@@ -25,7 +25,7 @@ in_footprint(const struct mhp *m, const void *part, size_t size)
 }
 
 static uint32_t
-sum_bitset(uint32_t sum, const struct mhp_bitset *set)
+sum_bitset(uint32_t sum, const struct mhp__bitset *set)
 {
 	sum = mhp__sum_word(mhp__sum_word(sum, set->nr_bits), set->nr_levels);
 	for (unsigned k = 0; k < MHP_BITSET_LEVELS; k++)
@@ -98,7 +98,7 @@ mhp__tables_checksum(const struct mhp *m)
 }
 
 uint32_t
-mhp__block_checksum(const struct mhp_block *slot)
+mhp__block_checksum(const struct mhp__block *slot)
 {
 	uint32_t sum = 0;
 

@@ -25,9 +25,9 @@ mhp__tables_seal(struct mhp *m)
 uint32_t mhp__generation_checksum(const struct mhp *m);
 
 /* That of the slot of a block. */
-uint32_t mhp__block_checksum(const struct mhp_block *slot);
+uint32_t mhp__block_checksum(const struct mhp__block *slot);
 static inline void
-mhp__block_seal(struct mhp_block *slot)
+mhp__block_seal(struct mhp__block *slot)
 {
 	slot->check = mhp__block_checksum(slot);
 }

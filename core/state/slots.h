@@ -2,7 +2,7 @@
 /*
  * slots.h - what the instance keeps for every block and arena of its range, plugged or not.
  *
- * One struct mhp_block for each block, one struct mhp_arena for each arena: a cache line each, in
+ * One struct mhp__block for each block, one struct mhp__arena for each arena: a cache line each, in
  * two arrays of the instance that are as long as the address range. All-zero is "absent". Slots
  * never go away, so whoever holds a pfn can always look at its slots, whatever happens to the
  * block meanwhile (R32), and a block that is plugged but not used has touched none of its own
@@ -28,16 +28,16 @@
 
 #include "base/lock.h"
 
-struct mhp_page;
+struct mhp__page;
 
-/* flags of struct mhp_block */
+/* flags of struct mhp__block */
 enum {
 	MHP_BLOCK_BOOT = 1U << 0,
 	MHP_BLOCK_ZEROED = 1U << 1,    /* its metadata was all-zero when it was added */
 };
 
-struct mhp_block {                     /* all fields: the hotplug lock, unless noted */
-	struct mhp_page *pages;        /* its descriptors; valid while state != ABSENT */
+struct mhp__block {                     /* all fields: the hotplug lock, unless noted */
+	struct mhp__page *pages;        /* its descriptors; valid while state != ABSENT */
 	uint64_t *bitmap;              /* its pageblock bitmaps, one bit a frame */
 	struct mhp_altmap altmap;      /* capacity: nr_vmemmap_pages, fixed from add to remove */
 	uint64_t meta_addr;            /* physical address of the metadata (NODE: first pfn's) */
@@ -69,8 +69,8 @@ enum {
 };
 _Static_assert(MHP_LISTS <= 32, "sets of lists are words of 32 bits");
 
-struct mhp_arena {                     /* its own lock, unless noted */
-	struct mhp_spin lock;
+struct mhp__arena {                     /* its own lock, unless noted */
+	struct mhp__spin lock;
 	uint32_t next, prev;           /* arena index + 1 in its list; the zone's lock */
 	_Atomic uint8_t zone_id1;      /* zone id + 1; 0 = not online; written under both locks */
 	uint8_t list;                  /* MHP_LIST_*; written under both locks */
@@ -86,7 +86,7 @@ struct mhp_arena {                     /* its own lock, unless noted */
 	_Atomic uint64_t poisoned;     /* debug builds: pages were freed here (MHP_POISON) */
 };
 
-_Static_assert(sizeof(struct mhp_block) == 64, "a block slot is one cache line");
-_Static_assert(sizeof(struct mhp_arena) == 64, "an arena slot is one cache line");
+_Static_assert(sizeof(struct mhp__block) == 64, "a block slot is one cache line");
+_Static_assert(sizeof(struct mhp__arena) == 64, "an arena slot is one cache line");
 
 #endif

@@ -208,7 +208,7 @@ static bool
 is_part(const struct mhp *m, uint32_t block)
 {
 	uint32_t first = atomic_load(&m->work.first), count = atomic_load(&m->work.count);
-	const struct mhp_arena *arena;
+	const struct mhp__arena *arena;
 	unsigned last;
 
 	if (atomic_load(&m->work.kind) == MHP_WORK_NONE)

@@ -33,7 +33,7 @@ mhp_listener_add(struct mhp *m, mhp_listener_fn *fn, void *ctx, int priority,
 	} else if (id == MHP_LISTENERS_MAX) {
 		err = MHP_ENOSPC;
 	} else {
-		m->listeners[id] = (struct mhp_listener){
+		m->listeners[id] = (struct mhp__listener){
 			.fn = fn, .ctx = ctx, .priority = priority, .order = m->listener_seq++ };
 		m->nr_listeners++;
 		mhp__tables_seal(m);
@@ -92,7 +92,7 @@ mhp_listener_name(const struct mhp *m, uint16_t listener)
 
 /* Is a called before b? The numbers of registration wrap, so it is their distance that counts. */
 static bool
-before(const struct mhp_listener *a, const struct mhp_listener *b)
+before(const struct mhp__listener *a, const struct mhp__listener *b)
 {
 	if (a->priority != b->priority)
 		return a->priority > b->priority;

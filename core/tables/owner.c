@@ -20,7 +20,7 @@ _Static_assert(MHP_OWNERS_MAX <= 64, "the masks of owners are one word");
 _Static_assert(MHP_OWNERS_MAX <= UINT16_MAX, "descriptors keep 16 bits of it");
 
 static void
-set_name(struct mhp_owner *owner, const char *name, size_t length)
+set_name(struct mhp__owner *owner, const char *name, size_t length)
 {
 	memset(owner->name, 0, sizeof(owner->name));
 	memcpy(owner->name, name, length);

@@ -73,7 +73,7 @@ movable_fits(const struct mhp *m, unsigned node, uint64_t nr_pages,
 }
 
 static bool
-spans(const struct mhp_zone *zone, uint64_t start_pfn, uint64_t nr_pages)
+spans(const struct mhp__zone *zone, uint64_t start_pfn, uint64_t nr_pages)
 {
 	return start_pfn < zone->end_pfn && zone->start_pfn < start_pfn + nr_pages;
 }

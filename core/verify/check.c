@@ -77,7 +77,7 @@ check_listeners(struct mhp__check *c)
 	unsigned nr = 0;
 
 	for (unsigned id = 0; id < MHP_LISTENERS_MAX; id++) {
-		const struct mhp_listener *listener = &m->listeners[id];
+		const struct mhp__listener *listener = &m->listeners[id];
 		bool blank = listener->ctx == NULL && listener->priority == 0 &&
 			     listener->order == 0;
 

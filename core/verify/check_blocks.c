@@ -19,7 +19,7 @@ struct totals {
 	uint64_t meta_pages;
 };
 
-static const struct mhp_block absent;
+static const struct mhp__block absent;
 
 static uint32_t
 tables_per_block(const struct mhp *m)
@@ -34,7 +34,7 @@ static void
 check_altmap(struct mhp__check *c, uint32_t block)
 {
 	const struct mhp *m = c->m;
-	const struct mhp_block *slot = &m->blocks[block];
+	const struct mhp__block *slot = &m->blocks[block];
 	bool self = slot->placement == MHP_PLACE_SELF;
 	uint32_t capacity = self ? m->block_meta_pages + tables_per_block(m) : 0;
 
@@ -54,8 +54,8 @@ static void
 check_pointers(struct mhp__check *c, uint32_t block)
 {
 	const struct mhp *m = c->m;
-	const struct mhp_block *slot = &m->blocks[block];
-	uint64_t descriptor_bytes = mhp__block_pages(m) * sizeof(struct mhp_page);
+	const struct mhp__block *slot = &m->blocks[block];
+	uint64_t descriptor_bytes = mhp__block_pages(m) * sizeof(struct mhp__page);
 	uint64_t virt = (uint64_t)(uintptr_t)slot->bitmap - descriptor_bytes;
 	uint64_t pages = virt;
 
@@ -76,7 +76,7 @@ static void
 check_metadata(struct mhp__check *c, uint32_t block)
 {
 	const struct mhp *m = c->m;
-	const struct mhp_block *slot = &m->blocks[block];
+	const struct mhp__block *slot = &m->blocks[block];
 	uint32_t meta_pages = m->block_meta_pages;
 
 	if (slot->placement == MHP_PLACE_SELF)
@@ -99,7 +99,7 @@ check_metadata(struct mhp__check *c, uint32_t block)
 static void
 check_state(struct mhp__check *c, uint32_t block)
 {
-	const struct mhp_block *slot = &c->m->blocks[block];
+	const struct mhp__block *slot = &c->m->blocks[block];
 	bool settled = slot->state == MHP_OFFLINE || slot->state == MHP_ONLINE;
 
 	(void)mhp__check_that(c, 2, "state of a block", block, slot->state <= MHP_GOING_OFFLINE);
@@ -118,7 +118,7 @@ check_state(struct mhp__check *c, uint32_t block)
 static void
 check_slot(struct mhp__check *c, uint32_t block, struct totals *totals)
 {
-	const struct mhp_block *slot = &c->m->blocks[block];
+	const struct mhp__block *slot = &c->m->blocks[block];
 
 	if (slot->state == MHP_ABSENT) {
 		(void)mhp__check_that(c, 2, "the slot of an absent block is not all-zero", block,
@@ -169,7 +169,7 @@ check_runs(struct mhp__check *c)
 
 /* The blocks that leave, or are removed. */
 static void
-check_scratch(struct mhp__check *c, const struct mhp_bitset *set)
+check_scratch(struct mhp__check *c, const struct mhp__bitset *set)
 {
 	if (!mhp__check_that(c, 22, "levels of the set of leaving blocks", 0,
 			     mhp__bitset_sound(set)))
@@ -238,12 +238,12 @@ static void
 check_host(struct mhp__check *c, uint32_t block)
 {
 	const struct mhp *m = c->m;
-	const struct mhp_block *slot = &m->blocks[block];
+	const struct mhp__block *slot = &m->blocks[block];
 	uint64_t pfn = slot->meta_addr >> m->geo.page_shift, end = pfn + slot->meta_pages;
 
 	while (pfn < end) {
 		uint32_t host = pfn < mhp__max_pfn(m) ? mhp__pfn_block(m, pfn) : block;
-		const struct mhp_page *page;
+		const struct mhp__page *page;
 		uint64_t word;
 
 		if (!mhp__check_that(c, 21, "host of the metadata of a block", block,

@@ -42,7 +42,7 @@ is_taken(const struct pageblock *pb, uint64_t pfn)
 static bool
 is_clear(const struct mhp *m, uint64_t pfn)
 {
-	const struct mhp_page *page = mhp__pfn_to_page(m, pfn);
+	const struct mhp__page *page = mhp__pfn_to_page(m, pfn);
 
 	return mhp__page_word(page) == 0;
 }
@@ -62,7 +62,7 @@ mhp__check_clear(struct mhp__check *c, uint64_t start_pfn, uint64_t end_pfn)
 static int
 check_head(struct mhp__check *c, const struct pageblock *pb, uint64_t pfn)
 {
-	const struct mhp_page *page = mhp__pfn_to_page(c->m, pfn);
+	const struct mhp__page *page = mhp__pfn_to_page(c->m, pfn);
 	uint64_t word = mhp__page_word(page);
 	unsigned order = mhp__word_order(word), owner = mhp__word_owner(word);
 	bool known = mhp__owner_known(c->m, owner) && (owner != MHP_OWNER_ROOM || c->inside);
@@ -177,7 +177,7 @@ check_bitmap(struct mhp__check *c, const struct pageblock *pb)
 static uint64_t
 check_head_pageblock(struct mhp__check *c, const struct pageblock *pb)
 {
-	const struct mhp_block *slot = &c->m->blocks[mhp__pfn_block(c->m, pb->start)];
+	const struct mhp__block *slot = &c->m->blocks[mhp__pfn_block(c->m, pb->start)];
 
 	(void)mhp__check_that(c, 7, "a pageblock (pfn) before the first usable frame is not taken "
 			      "whole", pb->start, pb->full && !pb->mixed);
@@ -235,7 +235,7 @@ static bool
 check_shape(struct mhp__check *c, const struct mhp__zone_tally *tally, uint32_t index,
 	    uint64_t usable_pfn)
 {
-	const struct mhp_arena *arena = &c->m->arenas[index];
+	const struct mhp__arena *arena = &c->m->arenas[index];
 	uint64_t start = mhp__arena_start(c->m, arena);
 	uint64_t head = clamp(usable_pfn, start, start + mhp__arena_pages(c->m)) - start;
 	uint64_t isolated = atomic_load_explicit(&arena->isolated, memory_order_relaxed);
@@ -262,7 +262,7 @@ check_shape(struct mhp__check *c, const struct mhp__zone_tally *tally, uint32_t 
 }
 
 static struct pageblock
-take_apart(const struct mhp *m, const struct mhp_arena *arena, unsigned i, uint64_t usable_pfn)
+take_apart(const struct mhp *m, const struct mhp__arena *arena, unsigned i, uint64_t usable_pfn)
 {
 	struct pageblock pb;
 
@@ -281,7 +281,7 @@ static void
 check_arena(struct mhp__check *c, struct mhp__zone_tally *tally, uint32_t index,
 	    uint64_t usable_pfn)
 {
-	const struct mhp_arena *arena = &c->m->arenas[index];
+	const struct mhp__arena *arena = &c->m->arenas[index];
 	uint64_t nr_free = 0;
 
 	if (!check_shape(c, tally, index, usable_pfn))
@@ -307,7 +307,7 @@ check_arena(struct mhp__check *c, struct mhp__zone_tally *tally, uint32_t index,
 
 /* Everything but the lock, which a late reader may hold. */
 static bool
-is_blank(const struct mhp_arena *arena)
+is_blank(const struct mhp__arena *arena)
 {
 	uint64_t bits = arena->full | arena->mixed |
 			atomic_load_explicit(&arena->virgin, memory_order_relaxed) |
@@ -324,7 +324,7 @@ is_blank(const struct mhp_arena *arena)
 static void
 lock_arena(struct mhp__check *c, uint32_t index)
 {
-	struct mhp_arena *arena = &c->m->arenas[index];
+	struct mhp__arena *arena = &c->m->arenas[index];
 
 	if (c->quiescent)
 		(void)mhp__check_eq(c, 5, "lock of an arena", index,

@@ -34,7 +34,7 @@ mhp__check_attached(const struct mhp__check *c, uint32_t block)
 static bool
 check_link(struct mhp__check *c, const struct mhp__zone_tally *tally, unsigned list, uint32_t id)
 {
-	const struct mhp_arena *arenas = c->m->arenas, *arena = &arenas[id - 1];
+	const struct mhp__arena *arenas = c->m->arenas, *arena = &arenas[id - 1];
 	bool good;
 
 	good = mhp__check_eq(c, 12, "zone of an arena on a list", id - 1, arena->zone_id1,
@@ -72,7 +72,7 @@ check_list(struct mhp__check *c, const struct mhp__zone_tally *tally, unsigned l
 static void
 check_lists(struct mhp__check *c, const struct mhp__zone_tally *tally)
 {
-	struct mhp_zone *zone = &c->m->zones[tally->id];
+	struct mhp__zone *zone = &c->m->zones[tally->id];
 	uint32_t lists = 0;
 
 	if (c->quiescent && !mhp__check_eq(c, 5, "lock of a zone", tally->id,
@@ -162,7 +162,7 @@ nr_bad_taken(const struct mhp__check *c, unsigned id)
 	uint64_t nr = 0;
 
 	for (uint32_t i = 0; i < m->nr_bad; i++) {
-		const struct mhp_page *page;
+		const struct mhp__page *page;
 
 		if (!in_zone(c, id, m->bad[i], 0))
 			continue;
@@ -174,7 +174,7 @@ nr_bad_taken(const struct mhp__check *c, unsigned id)
 
 /* What the zone's counter and its caches' say; not clamped, unlike mhp__zone_nr_free(). */
 static uint64_t
-counted_free(const struct mhp *m, const struct mhp_zone *zone)
+counted_free(const struct mhp *m, const struct mhp__zone *zone)
 {
 	const struct mhp_cache *caches = mhp__zone_caches(m, zone);
 	uint64_t nr = (uint64_t)atomic_load_explicit(&zone->nr_free, memory_order_relaxed);
@@ -187,7 +187,7 @@ counted_free(const struct mhp *m, const struct mhp_zone *zone)
 static void
 check_accounts(struct mhp__check *c, const struct mhp__zone_tally *tally)
 {
-	const struct mhp_zone *zone = &c->m->zones[tally->id];
+	const struct mhp__zone *zone = &c->m->zones[tally->id];
 	uint64_t managed = atomic_load_explicit(&zone->managed, memory_order_relaxed);
 	uint64_t nr_free = counted_free(c->m, zone);
 	unsigned id = tally->id;
@@ -229,7 +229,7 @@ check_zone(struct mhp__check *c, unsigned id)
 	uint32_t block = 0;
 
 	while (block < m->geo.nr_blocks) {
-		const struct mhp_block *slot = &m->blocks[block];
+		const struct mhp__block *slot = &m->blocks[block];
 		uint32_t end = mhp__run_end(m, block);
 		bool ours = slot->state > MHP_OFFLINE &&
 			    slot->node * MHP_NODE_ZONES + slot->zone - MHP_ZONE_NORMAL == id;

@@ -19,7 +19,7 @@
 #include "state/runs.h"
 
 static uint64_t
-hash_slot(uint64_t hash, const struct mhp_block *slot, uint32_t block)
+hash_slot(uint64_t hash, const struct mhp__block *slot, uint32_t block)
 {
 	hash = mhp__hash_u64(hash, block);
 	hash = mhp__hash_u64(hash, (uint64_t)slot->state << 32 | (uint64_t)slot->node << 24 |
@@ -34,7 +34,7 @@ hash_slot(uint64_t hash, const struct mhp_block *slot, uint32_t block)
 static uint64_t
 hash_page(const struct mhp *m, uint64_t *hash, uint64_t pfn)
 {
-	const struct mhp_page *page = mhp__pfn_to_page(m, pfn);
+	const struct mhp__page *page = mhp__pfn_to_page(m, pfn);
 	uint64_t word = mhp__page_word(page);
 
 	if (mhp__word_owner(word) == MHP_OWNER_NONE)
@@ -46,7 +46,7 @@ hash_page(const struct mhp *m, uint64_t *hash, uint64_t pfn)
 
 /* Arena lock held, the arena is online. */
 static void
-hash_arena(const struct mhp *m, uint64_t *hash, const struct mhp_arena *arena)
+hash_arena(const struct mhp *m, uint64_t *hash, const struct mhp__arena *arena)
 {
 	uint32_t frame = 0, end = (uint32_t)mhp__arena_pages(m), run_end;
 	uint64_t start = mhp__arena_start(m, arena);
@@ -65,7 +65,7 @@ hash_block(struct mhp *m, uint64_t *hash, uint32_t block)
 
 	*hash = hash_slot(*hash, &m->blocks[block], block);
 	for (; m->blocks[block].state > MHP_OFFLINE && index < end; index++) {
-		struct mhp_arena *arena = &m->arenas[index];
+		struct mhp__arena *arena = &m->arenas[index];
 
 		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 		if (arena->zone_id1 != 0)
@@ -75,7 +75,7 @@ hash_block(struct mhp *m, uint64_t *hash, uint32_t block)
 }
 
 static uint64_t
-hash_zone(uint64_t hash, const struct mhp_zone *zone)
+hash_zone(uint64_t hash, const struct mhp__zone *zone)
 {
 	hash = mhp__hash_u64(hash, atomic_load_explicit(&zone->start_pfn, memory_order_relaxed));
 	hash = mhp__hash_u64(hash, atomic_load_explicit(&zone->end_pfn, memory_order_relaxed));
