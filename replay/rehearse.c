@@ -188,15 +188,17 @@ do_use(struct rehearsal *all, const struct mhp__scenario_step *step)
 	uint64_t left = amount_of(step, stats.free_pages << PAGE_SHIFT) / size;
 	for (; left > 0; left--) {
 		struct mhp_page_req req = {
-			.cookie = all->nr_pages, .node = MHP_NODE_ANY,
-			.order = (uint8_t)step->order,
+			.cookie = all->nr_pages, .order = (uint8_t)step->order,
 			.owner = step->kernel ? all->unmovable : all->movable,
 		};
 		uint64_t pfn;
 		if (!has_room(all))
 			return MHP_ENOMEM;
-		if (mhp_page_alloc(all->m, req, &pfn) != 0)
+		int err = mhp_page_alloc(all->m, req, &pfn);
+		if (err == MHP_ENOMEM)
 			break;
+		if (err != 0)
+			return err;
 		all->page[all->nr_pages++] = (struct page){ pfn, step->order };
 	}
 	all->result->missing_bytes += left * size;

@@ -604,7 +604,7 @@ done(const struct replay_op *op)
 static bool
 is_all_or_nothing(const struct replay_op *op, uint64_t nr_moved)
 {
-	if (op->kind == REPLAY_BAD_ADD && op->error == MHP_EBUSY)
+	if (op->kind == REPLAY_BAD_ADD && (op->error == MHP_EBUSY || op->error == MHP_ECANCELED))
 		return false; /* it is remembered */
 	return op->nr_nested == 0 && soak.model->nr_moved == nr_moved;
 }
