@@ -41,9 +41,11 @@ refuse(struct mhp_text *reterr, int code, uint32_t block, const char *verb,
 }
 
 static int
-go_online(uint32_t block, unsigned zone, struct mhp_text *reterr)
+go_online(const struct mhp__subject *subject, unsigned zone, struct mhp_text *reterr)
 {
-	struct mhp_online_opts opts = { .zone = (uint8_t)zone };
+	uint32_t block = subject->info.block;
+	struct mhp_online_opts opts = { .zone = (uint8_t)zone,
+					.as_of = subject->info.generation };
 	struct mhp_why why = { .pfn = MHP_PFN_NONE };
 	int err = mhp_block_online(mhp__control.m, block, &opts, &why);
 	return err == 0 ? 0 : refuse(reterr, err, block, "bring online", &why);
@@ -74,7 +76,7 @@ store_state(const struct mhp__subject *subject, const char *value, struct mhp_te
 	if (i < 0)
 		return MHP_EINVAL;
 	return i == 0 ? go_offline(subject, reterr)
-		      : go_online(subject->info.block, zones[i], reterr);
+		      : go_online(subject, zones[i], reterr);
 }
 
 static bool
@@ -96,7 +98,7 @@ store_online(const struct mhp__subject *subject, const char *value, struct mhp_t
 	if (on < 0)
 		return MHP_EINVAL;
 	if (on == 1 && subject->info.state == MHP_OFFLINE)
-		return go_online(subject->info.block, MHP_ZONE_DEFAULT, reterr);
+		return go_online(subject, MHP_ZONE_DEFAULT, reterr);
 	return on == 0 && is_online(subject) ? go_offline(subject, reterr) : 0;
 }
 

@@ -196,7 +196,7 @@ static int
 leave_once(const struct mhp__leave *leave, uint32_t deadline_ms, struct mhp_why *why)
 {
 	struct mhp_offline_opts opts = { .deadline_ms = deadline_ms, .dry_run = leave->dry_run,
-					 .to_nodes = leave->to_nodes };
+					 .to_nodes = leave->to_nodes, .as_of = leave->as_of };
 	if (leave->stay)
 		return mhp_empty(mhp__control.m, leave->runs, leave->nr_spans, &opts, why);
 	return leave->runs == NULL
@@ -233,24 +233,6 @@ take_turn(const struct running *noted, uint64_t end, struct mhp_why *why)
 	}
 }
 
-/* While it waited for its turn, has a block gone and another one come in its place? */
-static int
-find_other(const struct mhp__leave *leave, struct mhp_why *why)
-{
-	uint64_t bytes = mhp__block_bytes();
-	for (unsigned i = 0; i < leave->nr_spans; i++) {
-		struct mhp_blocks run = { (uint32_t)(leave->spans[i].start.addr / bytes),
-					  (uint32_t)(leave->spans[i].size / bytes) };
-		uint32_t stale = mhp__find_stale(run, leave->as_of);
-		if (stale == run.first + run.count)
-			continue;
-		why->cause = MHP_CAUSE_STATE;
-		why->block = stale;
-		return MHP_ENODEV;
-	}
-	return 0;
-}
-
 int
 mhp__leave(const struct mhp__leave *leave, struct mhp_why *ret_why)
 {
@@ -262,11 +244,6 @@ mhp__leave(const struct mhp__leave *leave, struct mhp_why *ret_why)
 		err = take_turn(noted, end, ret_why);
 		if (err != 0)
 			break;
-		err = find_other(leave, ret_why);
-		if (err != 0) {
-			atomic_store(&turn_taken, false);
-			break;
-		}
 		uint64_t now = now_ms();
 		err = leave_once(leave, (uint32_t)(now < end ? end - now : 1), ret_why);
 		atomic_store(&turn_taken, false);

@@ -201,7 +201,7 @@ shrink(struct mhp__out *out, uint32_t blocks, uint32_t nr, const struct mhp__fie
 		return;
 	}
 	struct mhp__leave leave = {
-		.dry_run = mhp__flag(fields, MHP__F_DRY_RUN), .as_of = UINT64_MAX,
+		.dry_run = mhp__flag(fields, MHP__F_DRY_RUN),
 		.deadline_ms = mhp__deadline_ms(fields), .client_fd = out->fd,
 	};
 	int err = leave_some(&choice, &leave, &why);

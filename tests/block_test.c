@@ -59,6 +59,39 @@ TEST(block__gone_and_added_again__is_of_another_generation)
 	test_pool_empty_and_close(&pool);
 }
 
+/* R69: the number of a block is not the block: changes can say when their caller looked. */
+TEST(block__another_came_in_its_place__as_of_refuses_every_change)
+{
+	struct test_pool pool;
+	struct mhp_why why;
+	test_pool_open(&pool, NULL);
+	CHECK_OK(add(&pool, 3, 1, SELF, NULL));
+	struct mhp *m = pool.m;
+	struct mhp_blocks block = { 3, 1 };
+	struct mhp_span span = test_blocks(&pool, 3, 1);
+	struct mhp_step step = { .kind = MHP_STEP_REMOVE, .span = span };
+	struct mhp_offline_opts leave = { .as_of = mhp_generation(m) };
+	struct mhp_online_opts come = { .as_of = mhp_generation(m) };
+
+	CHECK_OK(mhp_remove(m, &span, 1, &leave, NULL)); /* the one that is meant */
+	CHECK_OK(add(&pool, 3, 1, SELF, NULL));
+	CHECK_RET(mhp_online(m, &block, 1, &come, &why), MHP_ENODEV);
+	CHECK_EQ(why.cause, MHP_CAUSE_STATE);
+	CHECK_EQ(why.block, 3);
+	CHECK_RET(mhp_remove(m, &span, 1, &leave, NULL), MHP_ENODEV);
+	come.as_of = mhp_generation(m);
+	CHECK_OK(mhp_online(m, &block, 1, &come, NULL));
+	CHECK_RET(mhp_offline(m, &block, 1, &leave, NULL), MHP_ENODEV);
+	CHECK_RET(mhp_empty(m, &block, 1, &leave, NULL), MHP_ENODEV);
+	CHECK_RET(mhp_plan_commit(m, &step, 1, &leave, NULL), MHP_ENODEV);
+	leave.dry_run = true;
+	CHECK_RET(mhp_remove(m, &span, 1, &leave, &why), MHP_ENODEV);
+	CHECK_EQ(why.block, 3);
+	CHECK_EQ(test_block(&pool, 3).state, MHP_ONLINE);
+	test_pool_check(&pool);
+	test_pool_empty_and_close(&pool);
+}
+
 /* ---- states ---- */
 
 /* R17: each call in each state: it works, or says what is wrong and changes nothing. */

@@ -88,7 +88,7 @@ mhp_add(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
 
 /* Mark the blocks of a span that are there; there must be one. */
 static int
-mark_present(struct mhp *m, struct mhp_span span, struct mhp_why *why)
+mark_present(struct mhp *m, struct mhp_span span, uint64_t as_of, struct mhp_why *why)
 {
 	struct mhp_blocks blocks;
 	int err = mhp__span_blocks(m, span, &blocks);
@@ -103,7 +103,8 @@ mark_present(struct mhp *m, struct mhp_span span, struct mhp_why *why)
 	while (at < end && err == 0) {
 		uint32_t run_end = mhp__run_end(m, at);
 		run_end = run_end < end ? run_end : end;
-		err = mhp__leaving_add(m, (struct mhp_blocks){ at, run_end - at }, true, why);
+		err = mhp__leaving_add(m, (struct mhp_blocks){ at, run_end - at }, true, as_of,
+				       why);
 		at = mhp__next_present(m, run_end, end);
 	}
 	return err;
@@ -117,7 +118,7 @@ remove_locked(struct mhp *m, const struct mhp_span *spans, unsigned nr_spans,
 
 	mhp__work_begin(m, opts->dry_run ? MHP_WORK_DRY_RUN : MHP_WORK_REMOVE, opts->deadline_ms);
 	for (unsigned i = 0; i < nr_spans && err == 0; i++)
-		err = mark_present(m, spans[i], why);
+		err = mark_present(m, spans[i], opts->as_of, why);
 	if (err == 0)
 		err = opts->dry_run ? mhp__leaving_foresee(m, opts->to_nodes, why)
 				    : mhp__leaving_prepare(m, opts, why);

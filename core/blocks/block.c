@@ -55,6 +55,12 @@ mhp__block_set_state(struct mhp *m, uint32_t block, enum mhp_block_state state)
 	mhp__runs_update(m, (struct mhp_blocks){ block, 1 });
 }
 
+bool
+mhp__block_is_meant(const struct mhp *m, uint32_t block, uint64_t as_of)
+{
+	return as_of == 0 || m->blocks[block].generation <= as_of;
+}
+
 int
 mhp__blocks_check(const struct mhp *m, struct mhp_blocks blocks)
 {

@@ -20,6 +20,8 @@ struct mhp__range mhp__block_part(const struct mhp *m, uint32_t block, uint32_t 
 /* That of a block that is there, by its record, with its zone. */
 struct mhp__range mhp__block_usable(const struct mhp *m, uint32_t block);
 void mhp__block_set_state(struct mhp *m, uint32_t block, enum mhp_block_state state);
+/* Was it there when the caller looked (struct mhp_offline_opts)? */
+bool mhp__block_is_meant(const struct mhp *m, uint32_t block, uint64_t as_of);
 /* Return: 0, MHP_EINVAL (none), MHP_ENXIO (beyond the last block). */
 MHP_MUST_CHECK int mhp__blocks_check(const struct mhp *m, struct mhp_blocks blocks);
 void mhp__why_clear(struct mhp_why *why);
@@ -32,10 +34,11 @@ int mhp__why_bound(struct mhp_why *why, uint32_t block, int error);
  * m->removing, too; both are empty between calls ---- */
 
 /* Mark blocks that go offline and so must be ONLINE, or (remove) that are removed then and must be
- * present at all. On error nothing new is marked and why says which block. Return: 0, MHP_EINVAL
- * (twice), MHP_ENXIO, MHP_ENOENT, MHP_EBUSY, or what mhp__work_stop() says. */
+ * present at all; none of them younger than as_of. On error nothing new is marked and why says
+ * which block. Return: 0, MHP_EINVAL (twice), MHP_ENXIO, MHP_ENOENT, MHP_ENODEV, MHP_EBUSY, or what
+ * mhp__work_stop() says. */
 MHP_MUST_CHECK int mhp__leaving_add(struct mhp *m, struct mhp_blocks blocks, bool remove,
-				    struct mhp_why *why);
+				    uint64_t as_of, struct mhp_why *why);
 void mhp__leaving_clear(struct mhp *m);
 /* Empty all marked blocks that are online; they are GOING_OFFLINE afterwards, or ONLINE again on
  * error. Metadata that goes with a block that is removed may stay. */

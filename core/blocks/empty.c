@@ -18,7 +18,7 @@ empty_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
 
 	mhp__work_begin(m, opts->dry_run ? MHP_WORK_DRY_RUN : MHP_WORK_MOVE, opts->deadline_ms);
 	for (unsigned i = 0; i < nr_sets && err == 0; i++)
-		err = mhp__leaving_add(m, sets[i], false, why);
+		err = mhp__leaving_add(m, sets[i], false, opts->as_of, why);
 	if (err == 0)
 		err = opts->dry_run ? mhp__leaving_foresee(m, opts->to_nodes, why)
 				    : mhp__leaving_empty(m, opts, why);

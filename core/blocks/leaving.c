@@ -38,7 +38,7 @@ mhp__leaving_clear(struct mhp *m)
 }
 
 static int
-may_leave(const struct mhp *m, uint32_t block, bool remove, struct mhp_why *why)
+may_leave(const struct mhp *m, uint32_t block, bool remove, uint64_t as_of, struct mhp_why *why)
 {
 	enum mhp_block_state state = m->blocks[block].state;
 
@@ -46,6 +46,8 @@ may_leave(const struct mhp *m, uint32_t block, bool remove, struct mhp_why *why)
 		return mhp__why_state(why, block, MHP_EINVAL);
 	if (state == MHP_ABSENT)
 		return mhp__why_state(why, block, MHP_ENOENT);
+	if (!mhp__block_is_meant(m, block, as_of))
+		return mhp__why_state(why, block, MHP_ENODEV);
 	MHP_ASSERT(state == MHP_ONLINE || state == MHP_OFFLINE); /* nothing else is under way */
 	if (state == MHP_OFFLINE && !remove)
 		return mhp__why_state(why, block, MHP_EBUSY);
@@ -53,7 +55,8 @@ may_leave(const struct mhp *m, uint32_t block, bool remove, struct mhp_why *why)
 }
 
 int
-mhp__leaving_add(struct mhp *m, struct mhp_blocks blocks, bool remove, struct mhp_why *why)
+mhp__leaving_add(struct mhp *m, struct mhp_blocks blocks, bool remove, uint64_t as_of,
+		 struct mhp_why *why)
 {
 	int err = mhp__blocks_check(m, blocks);
 
@@ -65,7 +68,7 @@ mhp__leaving_add(struct mhp *m, struct mhp_blocks blocks, bool remove, struct mh
 		if (err != 0)
 			mhp__why_bound(why, blocks.first + i, err);
 		else
-			err = may_leave(m, blocks.first + i, remove, why);
+			err = may_leave(m, blocks.first + i, remove, as_of, why);
 		if (err != 0) {
 			unmark(m, (struct mhp_blocks){ blocks.first, i });
 			return err;
@@ -377,7 +380,7 @@ offline_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
 
 	mhp__work_begin(m, opts->dry_run ? MHP_WORK_DRY_RUN : MHP_WORK_OFFLINE, opts->deadline_ms);
 	for (unsigned i = 0; i < nr_sets && err == 0; i++)
-		err = mhp__leaving_add(m, sets[i], false, why);
+		err = mhp__leaving_add(m, sets[i], false, opts->as_of, why);
 	if (err == 0)
 		err = opts->dry_run ? mhp__leaving_foresee(m, opts->to_nodes, why)
 				    : mhp__leaving_prepare(m, opts, why);

@@ -212,6 +212,18 @@ mhp__online_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_set
 	return 0;
 }
 
+/* Is one of them another than the caller means? What is wrong otherwise is found later. */
+static int
+find_other(const struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets, uint64_t as_of,
+	   struct mhp_why *why)
+{
+	for (unsigned i = 0; i < nr_sets; i++)
+		for (uint32_t k = 0; mhp__blocks_check(m, sets[i]) == 0 && k < sets[i].count; k++)
+			if (!mhp__block_is_meant(m, sets[i].first + k, as_of))
+				return mhp__why_state(why, sets[i].first + k, MHP_ENODEV);
+	return 0;
+}
+
 int
 mhp_online(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
 	   const struct mhp_online_opts *opts, struct mhp_why *reterr_why)
@@ -224,7 +236,10 @@ mhp_online(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
 	opts = opts != NULL ? opts : &none;
 	if (err == 0) {
 		mhp__work_begin(m, MHP_WORK_ONLINE, opts->deadline_ms);
-		err = mhp__online_locked(m, sets, nr_sets, opts->zone, &why);
+		if (opts->as_of != 0)
+			err = find_other(m, sets, nr_sets, opts->as_of, &why);
+		if (err == 0)
+			err = mhp__online_locked(m, sets, nr_sets, opts->zone, &why);
 		mhp__work_end(m);
 		mhp__hotplug_unlock(m);
 	}

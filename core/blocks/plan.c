@@ -27,6 +27,7 @@ struct run {
 	struct mhp_plan_answer *answer;
 	struct mhp__planned_pages planned; /* what earlier steps bring online */
 	uint64_t started_ns;       /* with what comes after the adds */
+	uint64_t as_of;            /* of the steps that leave */
 	uint64_t held_pfn;         /* preview: the last of the pages that it holds */
 };
 
@@ -163,7 +164,7 @@ static int
 mark_leaving(struct run *run, const struct mhp_step *step)
 {
 	return mhp__leaving_add(run->m, blocks_of(run, step), step->kind == MHP_STEP_REMOVE,
-				&run->answer->why);
+				run->as_of, &run->answer->why);
 }
 
 static int
@@ -409,6 +410,7 @@ mhp_plan_commit(struct mhp *m, const struct mhp_step *steps, unsigned nr_steps,
 		return err;
 	start(&run, m, steps, nr_steps, &answer);
 	opts = opts != NULL ? opts : &none;
+	run.as_of = opts->as_of;
 	err = opts->dry_run ? preview_locked(&run, opts->deadline_ms) : commit_locked(&run, opts);
 	mhp__hotplug_unlock(m);
 	if (ret_answer != NULL)

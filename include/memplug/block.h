@@ -150,6 +150,8 @@ struct mhp_offline_opts {
 				      bounds, but for frames that held metadata */
 	uint64_t to_nodes;         /* nodes that pages may move to, a bit each; 0: all, the own
 				      one first */
+	uint64_t as_of;            /* mhp_generation() when the caller looked: MHP_ENODEV where a
+				      block of that number was added since; 0: whichever is there */
 };
 
 #define MHP_OFFLINE_ATTEMPTS 16U
@@ -158,6 +160,7 @@ struct mhp_offline_opts {
 struct mhp_online_opts {
 	uint32_t deadline_ms;      /* 0: MHP_DEADLINE_MS_DEFAULT */
 	uint8_t zone;              /* enum mhp_zone_kind; 0: the policy's choice */
+	uint64_t as_of;            /* as for mhp_offline_opts */
 };
 
 /**
@@ -168,10 +171,10 @@ struct mhp_online_opts {
  * @reterr_why: on failure the cause; untouched on success. May be NULL.
  *
  * Cost: O(1) memory per block. Allocates nothing. Bad pages are skipped.
- * Return: 0, MHP_ENOENT (absent), MHP_EBUSY (not offline), MHP_EINVAL (named twice, empty, no such
- * zone), MHP_ENXIO (out of range), MHP_EPERM (the policy foresees an imbalance), MHP_EAGAIN (the
- * deadline), MHP_ECANCELED, MHP_EINTR, MHP_EDEADLK, a listener's or the port's error. On any error
- * nothing has changed.
+ * Return: 0, MHP_ENOENT (absent), MHP_ENODEV (younger than as_of), MHP_EBUSY (not offline),
+ * MHP_EINVAL (named twice, empty, no such zone), MHP_ENXIO (out of range), MHP_EPERM (the policy
+ * foresees an imbalance), MHP_EAGAIN (the deadline), MHP_ECANCELED, MHP_EINTR, MHP_EDEADLK, a
+ * listener's or the port's error. On any error nothing has changed.
  */
 MHP_MUST_CHECK int mhp_online(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
 			      const struct mhp_online_opts *opts, struct mhp_why *reterr_why);
@@ -188,7 +191,8 @@ MHP_MUST_CHECK int mhp_block_online(struct mhp *m, uint32_t block,
  * @opts:       bounds; NULL for the defaults.
  * @reterr_why: on failure the cause and the first blocking page; untouched on success. May be NULL.
  *
- * Return: 0, MHP_ENOENT (absent), MHP_EINVAL (named twice, empty), MHP_ENXIO (out of range),
+ * Return: 0, MHP_ENOENT (absent), MHP_ENODEV (younger than as_of), MHP_EINVAL (named twice,
+ * empty), MHP_ENXIO (out of range),
  * MHP_EBUSY (not online, or a page cannot move), MHP_ETXTBSY (nor before another process ends),
  * MHP_EAGAIN (a bound was reached), MHP_ENOMEM (no room to move to), MHP_ECANCELED, MHP_EINTR,
  * MHP_EDEADLK, a listener's or an owner's error. On any error every block is

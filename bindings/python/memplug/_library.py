@@ -63,12 +63,12 @@ class Why(Structure):
 
 
 class OnlineOpts(Structure):
-    _fields_ = [("deadline_ms", c_uint32), ("zone", c_uint8)]
+    _fields_ = [("deadline_ms", c_uint32), ("zone", c_uint8), ("as_of", c_uint64)]
 
 
 class OfflineOpts(Structure):
     _fields_ = [("deadline_ms", c_uint32), ("attempts_max", c_uint32), ("dry_run", c_bool),
-                ("scrub", c_bool), ("to_nodes", c_uint64)]
+                ("scrub", c_bool), ("to_nodes", c_uint64), ("as_of", c_uint64)]
 
 
 class Altmap(Structure):
