@@ -166,29 +166,53 @@ relabel_run(struct walk *walk, const struct mhp_move *move)
 	walk->pool->stats.relabelled_pages += move->nr_pages;
 }
 
-/* Have what of a run is on a device come back. */
+/* The first of the pages [page, end) that is on a device, or end. A page of the pool may be there in
+ * part: what of it was purged is ordinary memory. */
+static uint64_t
+find_settled(const struct mhp_region *region, uint64_t page, uint64_t end)
+{
+	while (page < end && (region->entry[page] & MHP__ENTRY_SETTLED) == 0)
+		page++;
+	return page;
+}
+
+/* Have what of the pages [page, end) is on a device come back. */
+static int
+bring_back(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t end)
+{
+	while ((page = find_settled(region, page, end)) < end) {
+		uint64_t window = page / MHP__HUGE_PAGES;
+		int err = mhp__unsettle_window(pool, region, window, &pool->busy.why);
+		if (err == MHP_ENOMEM) /* so nothing comes back, wherever it is */
+			return note_busy(pool, 0, UINT64_MAX, err);
+		if (err != 0)
+			return note_busy(pool, mhp__page_address(region, window * MHP__HUGE_PAGES),
+					 MHP__HUGE_BYTES, err);
+		atomic_store(&pool->settle_wanted, true); /* what need not leave */
+	}
+	return 0;
+}
+
+/* The next page of a run; returns its frames, and in *ret_page where it begins. */
+static uint64_t
+next_page(struct walk *walk, uint64_t src, uint64_t *ret_page)
+{
+	mhp__entry *entry = next_entry(walk, src);
+	uint64_t nr = UINT64_C(1) << mhp__entry_order(*entry);
+	*ret_page = (uint64_t)(entry - walk->region->entry);
+	walk->page = *ret_page + nr;
+	return nr;
+}
+
 static int
 unsettle_run(struct walk *walk, const struct mhp_move *move)
 {
-	struct mhp_pool *pool = walk->pool;
-	for (uint64_t at = 0; at < move->nr_pages;) {
-		mhp__entry *entry = next_entry(walk, move->src_pfn + at);
-		uint64_t page = (uint64_t)(entry - walk->region->entry);
-		uint64_t window = page / MHP__HUGE_PAGES;
-		if ((*entry & MHP__ENTRY_SETTLED) != 0) {
-			int err = mhp__unsettle_window(pool, walk->region, window, &pool->busy.why);
-			if (err == MHP_ENOMEM) /* so nothing comes back, wherever it is */
-				return note_busy(pool, 0, UINT64_MAX, err);
-			if (err != 0)
-				return note_busy(pool, mhp__page_address(walk->region, window *
-									 MHP__HUGE_PAGES),
-						 MHP__HUGE_BYTES, err);
-			atomic_store(&pool->settle_wanted, true); /* what need not leave */
-		}
-		at += UINT64_C(1) << mhp__entry_order(*entry);
-		walk->page = page + (UINT64_C(1) << mhp__entry_order(*entry));
+	int err = 0;
+	for (uint64_t at = 0, page, nr; err == 0 && at < move->nr_pages; at += nr) {
+		nr = next_page(walk, move->src_pfn + at, &page);
+		err = bring_back(walk->pool, walk->region, page, page + nr);
 	}
-	return 0;
+	return err;
 }
 
 /* In the companion: have what of pool->job is on a device come back, and count those moves. */
@@ -237,13 +261,10 @@ settle_job(void *arg)
 static bool
 is_settled(struct walk walk, const struct mhp_move *move)
 {
-	for (uint64_t at = 0; at < move->nr_pages;) {
-		mhp__entry *entry = next_entry(&walk, move->src_pfn + at);
-		if ((*entry & MHP__ENTRY_SETTLED) != 0)
+	for (uint64_t at = 0, page, nr; at < move->nr_pages; at += nr) {
+		nr = next_page(&walk, move->src_pfn + at, &page);
+		if (find_settled(walk.region, page, page + nr) < page + nr)
 			return true;
-		at += UINT64_C(1) << mhp__entry_order(*entry);
-		walk.page = (uint64_t)(entry - walk.region->entry) +
-			    (UINT64_C(1) << mhp__entry_order(*entry));
 	}
 	return false;
 }

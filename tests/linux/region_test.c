@@ -631,6 +631,25 @@ device__purge_and_decommit__read_as_zeros(void)
 	end_pool(pool);
 }
 
+/* R37: a large page whose first pages were purged is on the device in part only. */
+static void
+device__large_page_purged_in_part__the_rest_comes_back(void)
+{
+	struct mhp_pool *pool;
+	struct mhp_region *region;
+	bool can = make_device(&pool, &region);
+	char *base = mhp_region_base(region);
+	if (can) {
+		await_settled(pool, BLOCK);
+		CHECK(mhp_region_purge(region, base, 4 * PAGE) == 0);
+		CHECK(leave_device(pool, NULL) == 0);
+		for (uint64_t i = 0; i < BLOCK / PAGE; i++)
+			CHECK(base[i * PAGE + i] == (char)(i < 4 ? 0 : i % 100 + 1));
+	}
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
 /* R36: the kernel says where the pages of the region must come from. */
 static void
 backing__bound_to_a_node__so_are_its_pages(void)
@@ -779,6 +798,7 @@ static const struct {
 	CASE(device__advised_memory__does_not_go),
 	CASE(device__fork__child_has_its_own),
 	CASE(device__purge_and_decommit__read_as_zeros),
+	CASE(device__large_page_purged_in_part__the_rest_comes_back),
 	CASE(device__pinned__fork_leaves_it_there),
 	CASE(device__zeros_go_where_data_was__read_as_zeros),
 	CASE(backing__bound_to_a_node__so_are_its_pages),
