@@ -166,8 +166,8 @@ relabel_run(struct walk *walk, const struct mhp_move *move)
 	walk->pool->stats.relabelled_pages += move->nr_pages;
 }
 
-/* The first of the pages [page, end) that is on a device, or end. A page of the pool may be there in
- * part: what of it was purged is ordinary memory. */
+/* The first of the pages [page, end) that is on a device, or end. A page of the pool may be there
+ * in part: what of it was purged is ordinary memory. */
 static uint64_t
 find_settled(const struct mhp_region *region, uint64_t page, uint64_t end)
 {
@@ -186,7 +186,8 @@ bring_back(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint
 		if (err == MHP_ENOMEM) /* so nothing comes back, wherever it is */
 			return note_busy(pool, 0, UINT64_MAX, err);
 		if (err != 0)
-			return note_busy(pool, mhp__page_address(region, window * MHP__HUGE_PAGES),
+			return note_busy(pool,
+					 mhp__page_address(region, window * MHP__HUGE_PAGES),
 					 MHP__HUGE_BYTES, err);
 		atomic_store(&pool->settle_wanted, true); /* what need not leave */
 	}
