@@ -2,9 +2,9 @@
 /*
  * block.h - what the files of the block layer share; hotplug lock held in all.
  *
- * block.c has one block and its reserve, online.c blocks that come, leaving.c sets of blocks that
- * leave, empty.c blocks whose pages do, add_remove.c what joins them to the physical layer, plan.c
- * several changes as one; look.c only reads.
+ * block.c has one block and its reserve; add.c the call that brings blocks and online.c their way
+ * into use; leave.c the calls by which blocks leave and leaving.c the steps of that; plan.c several
+ * changes as one. look.c only reads.
  */
 #ifndef MHP_CORE_BLOCK_H
 #define MHP_CORE_BLOCK_H
@@ -55,20 +55,28 @@ MHP_MUST_CHECK int mhp__leaving_empty(struct mhp *m, const struct mhp_offline_op
 
 /* ---- online.c ---- */
 
-/* Bring OFFLINE blocks to GOING_ONLINE, all or none; planned is added to. Traces a failure. */
+/* One call that brings blocks online. */
+struct mhp__arrival {
+	uint64_t started_ns;
+	uint64_t as_of;                /* struct mhp_online_opts */
+	struct mhp__planned_pages planned; /* what it has prepared so far */
+};
+/* Bring OFFLINE blocks to GOING_ONLINE, all or none, and count them as planned. Traces a failure,
+ * but for blocks that the caller does not mean. */
 MHP_MUST_CHECK int mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
-				       uint64_t started_ns, struct mhp__planned_pages *planned,
-				       struct mhp_why *why);
+				       struct mhp__arrival *arrival, struct mhp_why *why);
 void mhp__online_abort(struct mhp *m, struct mhp_blocks blocks);
 /* zone: what was asked for, or MHP_ZONE_TOGETHER; for the events. */
 void mhp__online_commit(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
 			uint64_t started_ns);
 /* Both, for sets of blocks. */
 MHP_MUST_CHECK int mhp__online_locked(struct mhp *m, const struct mhp_blocks *sets,
-				      unsigned nr_sets, unsigned zone, struct mhp_why *why);
-/* Are all of them OFFLINE? Return: 0, MHP_EINVAL (none, or on their way in this call), MHP_ENXIO,
- * MHP_ENOENT, MHP_EBUSY. */
-MHP_MUST_CHECK int mhp__online_check(struct mhp *m, struct mhp_blocks blocks, struct mhp_why *why);
+				      unsigned nr_sets, unsigned zone, uint64_t as_of,
+				      struct mhp_why *why);
+/* Are all of them OFFLINE, and those that the caller means? Return: 0, MHP_EINVAL (none, or on
+ * their way in this call), MHP_ENXIO, MHP_ENOENT, MHP_ENODEV, MHP_EBUSY. */
+MHP_MUST_CHECK int mhp__online_check(const struct mhp *m, struct mhp_blocks blocks, uint64_t as_of,
+				     struct mhp_why *why);
 /* A block that the plan under way will have added. */
 struct mhp__coming {
 	uint32_t nr_vmemmap_pages;

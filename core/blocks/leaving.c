@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * leaving.c - sets of blocks that leave: go offline, and are removed then if marked for it.
+ * leaving.c - the steps of a set of blocks that leaves, in the order that leave.c and plan.c keep.
  *
  * A caller marks blocks, prepares (everything that can fail, for all of them), commits (what
  * cannot) and clears the marks. The range layer empties the usable parts of all marked blocks
@@ -368,52 +368,4 @@ mhp__leaving_commit(struct mhp *m, bool scrub)
 		more = commit_empty(m, &moved);
 		remove_offline(m, scrub);
 	} while (more);
-}
-
-/* ---- offline ---- */
-
-static int
-offline_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
-	       const struct mhp_offline_opts *opts, struct mhp_why *why)
-{
-	int err = nr_sets == 0 ? MHP_EINVAL : 0;
-
-	mhp__work_begin(m, opts->dry_run ? MHP_WORK_DRY_RUN : MHP_WORK_OFFLINE, opts->deadline_ms);
-	for (unsigned i = 0; i < nr_sets && err == 0; i++)
-		err = mhp__leaving_add(m, sets[i], false, opts->as_of, why);
-	if (err == 0)
-		err = opts->dry_run ? mhp__leaving_foresee(m, opts->to_nodes, why)
-				    : mhp__leaving_prepare(m, opts, why);
-	if (err == 0 && !opts->dry_run)
-		mhp__leaving_commit(m, false);
-	mhp__leaving_clear(m);
-	mhp__work_end(m);
-	return err;
-}
-
-int
-mhp_offline(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
-	    const struct mhp_offline_opts *opts, struct mhp_why *reterr_why)
-{
-	static const struct mhp_offline_opts none;
-	struct mhp_why why;
-	int err = mhp__hotplug_lock(m);
-
-	mhp__why_clear(&why);
-	if (err == 0) {
-		err = offline_locked(m, sets, nr_sets, opts != NULL ? opts : &none, &why);
-		mhp__hotplug_unlock(m);
-	}
-	if (err != 0 && reterr_why != NULL)
-		*reterr_why = why;
-	return err;
-}
-
-int
-mhp_block_offline(struct mhp *m, uint32_t block, const struct mhp_offline_opts *opts,
-		  struct mhp_why *reterr_why)
-{
-	struct mhp_blocks blocks = { block, 1 };
-
-	return mhp_offline(m, &blocks, 1, opts, reterr_why);
 }

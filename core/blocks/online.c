@@ -13,7 +13,8 @@
 #include "tables/policy.h"
 
 int
-mhp__online_check(struct mhp *m, struct mhp_blocks blocks, struct mhp_why *why)
+mhp__online_check(const struct mhp *m, struct mhp_blocks blocks, uint64_t as_of,
+		  struct mhp_why *why)
 {
 	int err = mhp__blocks_check(m, blocks);
 
@@ -23,6 +24,8 @@ mhp__online_check(struct mhp *m, struct mhp_blocks blocks, struct mhp_why *why)
 		uint32_t block = blocks.first + i;
 		if (m->blocks[block].state == MHP_ABSENT)
 			return mhp__why_state(why, block, MHP_ENOENT);
+		if (!mhp__block_is_meant(m, block, as_of))
+			return mhp__why_state(why, block, MHP_ENODEV);
 		if (m->blocks[block].state == MHP_GOING_ONLINE) /* it is named twice */
 			return mhp__why_state(why, block, MHP_EINVAL);
 		if (m->blocks[block].state != MHP_OFFLINE)
@@ -100,10 +103,8 @@ static int
 online_prepare_all(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
 		   struct mhp__planned_pages *planned, struct mhp_why *why)
 {
-	int err = mhp__online_check(m, blocks, why);
+	int err = 0;
 
-	if (err != 0)
-		return err;
 	mhp__work_about(m, blocks);
 	for (uint32_t i = 0; i < blocks.count; i++) {
 		err = mhp__work_stop_at(m, i);
@@ -120,21 +121,26 @@ online_prepare_all(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
 }
 
 int
-mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, unsigned zone, uint64_t started_ns,
-		    struct mhp__planned_pages *planned, struct mhp_why *why)
+mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
+		    struct mhp__arrival *arrival, struct mhp_why *why)
 {
 	struct mhp_event event;
-	int err;
+	int err = mhp__online_check(m, blocks, arrival->as_of, why);
 
-	err = online_prepare_all(m, blocks, zone, planned, why);
+	/* Not the blocks that the caller means: an event would be about blocks that nobody asked
+	 * anything of. */
+	if (err == MHP_ENODEV)
+		return err;
+	if (err == 0)
+		err = online_prepare_all(m, blocks, zone, &arrival->planned, why);
 	mhp__phase(m, MHP_PHASE_NOTIFY);
 	if (err == 0)
 		return 0;
 	event = mhp__event_failed(MHP_EV_ONLINE_FAILED, blocks, err, why);
 	event.asked_zone = (uint8_t)zone;
-	if (why->cause == MHP_CAUSE_POLICY && planned->together)
+	if (why->cause == MHP_CAUSE_POLICY && arrival->planned.together)
 		event.asked_zone = MHP_ZONE_TOGETHER;
-	mhp__trace(m, event, started_ns);
+	mhp__trace(m, event, arrival->started_ns);
 	return err;
 }
 
@@ -186,18 +192,19 @@ mhp__online_commit(struct mhp *m, struct mhp_blocks blocks, unsigned zone, uint6
 
 int
 mhp__online_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets, unsigned zone,
-		   struct mhp_why *why)
+		   uint64_t as_of, struct mhp_why *why)
 {
-	uint64_t started_ns = mhp__work_now(m);
-	struct mhp__planned_pages planned;
+	struct mhp__arrival arrival;
 	int err = nr_sets == 0 ? MHP_EINVAL : 0;
 	unsigned nr = 0;
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
-	mhp__planned_none(m, &planned, nr_sets > 1);
+	arrival.started_ns = mhp__work_now(m);
+	arrival.as_of = as_of;
+	mhp__planned_none(m, &arrival.planned, nr_sets > 1);
 	mhp__phase_begin(m);
 	while (nr < nr_sets && err == 0) {
-		err = mhp__online_prepare(m, sets[nr], zone, started_ns, &planned, why);
+		err = mhp__online_prepare(m, sets[nr], zone, &arrival, why);
 		nr += err == 0;
 	}
 	if (err != 0) {
@@ -205,22 +212,10 @@ mhp__online_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_set
 			mhp__online_abort(m, sets[nr]);
 		return err;
 	}
-	if (zone == MHP_ZONE_DEFAULT && planned.together)
+	if (zone == MHP_ZONE_DEFAULT && arrival.planned.together)
 		zone = MHP_ZONE_TOGETHER;
 	for (unsigned i = 0; i < nr_sets; i++)
-		mhp__online_commit(m, sets[i], zone, started_ns);
-	return 0;
-}
-
-/* Is one of them another than the caller means? What is wrong otherwise is found later. */
-static int
-find_other(const struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets, uint64_t as_of,
-	   struct mhp_why *why)
-{
-	for (unsigned i = 0; i < nr_sets; i++)
-		for (uint32_t k = 0; mhp__blocks_check(m, sets[i]) == 0 && k < sets[i].count; k++)
-			if (!mhp__block_is_meant(m, sets[i].first + k, as_of))
-				return mhp__why_state(why, sets[i].first + k, MHP_ENODEV);
+		mhp__online_commit(m, sets[i], zone, arrival.started_ns);
 	return 0;
 }
 
@@ -236,10 +231,7 @@ mhp_online(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
 	opts = opts != NULL ? opts : &none;
 	if (err == 0) {
 		mhp__work_begin(m, MHP_WORK_ONLINE, opts->deadline_ms);
-		if (opts->as_of != 0)
-			err = find_other(m, sets, nr_sets, opts->as_of, &why);
-		if (err == 0)
-			err = mhp__online_locked(m, sets, nr_sets, opts->zone, &why);
+		err = mhp__online_locked(m, sets, nr_sets, opts->zone, opts->as_of, &why);
 		mhp__work_end(m);
 		mhp__hotplug_unlock(m);
 	}

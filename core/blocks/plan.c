@@ -25,8 +25,7 @@ struct run {
 	const struct mhp_step *steps;
 	unsigned nr_steps;
 	struct mhp_plan_answer *answer;
-	struct mhp__planned_pages planned; /* what earlier steps bring online */
-	uint64_t started_ns;       /* with what comes after the adds */
+	struct mhp__arrival arrival;   /* of all blocks that come online */
 	uint64_t as_of;            /* of the steps that leave */
 	uint64_t held_pfn;         /* preview: the last of the pages that it holds */
 };
@@ -150,8 +149,8 @@ undo_add(struct run *run, const struct mhp_step *step)
 static int
 prepare_online(struct run *run, const struct mhp_step *step)
 {
-	return mhp__online_prepare(run->m, blocks_of(run, step), step->zone, run->started_ns,
-				   &run->planned, &run->answer->why);
+	return mhp__online_prepare(run->m, blocks_of(run, step), step->zone, &run->arrival,
+				   &run->answer->why);
 }
 
 static void
@@ -175,7 +174,7 @@ commit_online(struct run *run, const struct mhp_step *step)
 	/* What the policy chose, it chose with the other steps in mind. */
 	if (zone == MHP_ZONE_DEFAULT && run->nr_steps != 1)
 		zone = MHP_ZONE_TOGETHER;
-	mhp__online_commit(run->m, blocks_of(run, step), zone, run->started_ns);
+	mhp__online_commit(run->m, blocks_of(run, step), zone, run->arrival.started_ns);
 	return 0;
 }
 
@@ -204,7 +203,7 @@ prepare(struct run *run, const struct mhp_offline_opts *opts)
 
 	if (err != 0)
 		goto undo_adds;
-	run->started_ns = mhp__work_now(run->m);
+	run->arrival.started_ns = mhp__work_now(run->m);
 	mhp__phase_begin(run->m);
 	err = for_each(run, KIND(MHP_STEP_ONLINE), prepare_online, &onlined);
 	if (err != 0)
@@ -308,12 +307,12 @@ foresee_zone(struct run *run, uint32_t block, unsigned zone)
 	int err;
 
 	if (step == NULL)
-		return mhp__online_foresee(run->m, block, NULL, zone, &run->planned, why);
+		return mhp__online_foresee(run->m, block, NULL, zone, &run->arrival.planned, why);
 	err = mhp__add_memory_foresee(run->m, step->span, &step->add, &answer);
 	MHP_ASSERT(err == 0); /* foresee_add() has come by here */
 	coming.nr_vmemmap_pages = mhp__add_reserve(run->m, block, &answer);
 	coming.node = step->add.node;
-	return mhp__online_foresee(run->m, block, &coming, zone, &run->planned, why);
+	return mhp__online_foresee(run->m, block, &coming, zone, &run->arrival.planned, why);
 }
 
 static int
@@ -326,7 +325,7 @@ foresee_online(struct run *run, const struct mhp_step *step)
 		err = mhp__work_stop_at(run->m, i);
 		if (err == 0 && added_by(run, blocks.first + i) == NULL)
 			err = mhp__online_check(run->m, (struct mhp_blocks){ blocks.first + i, 1 },
-						&run->answer->why);
+						0, &run->answer->why);
 	}
 	for (uint32_t i = 0; i < blocks.count && err == 0; i++) {
 		err = mhp__work_stop_at(run->m, i);
@@ -374,7 +373,7 @@ start(struct run *run, struct mhp *m, const struct mhp_step *steps, unsigned nr_
 	run->m = m;
 	run->steps = steps;
 	run->nr_steps = nr_steps;
-	run->planned.together = nr_steps > 1;
+	run->arrival.planned.together = nr_steps > 1;
 	run->answer = answer;
 	run->held_pfn = MHP_PFN_NONE;
 }
