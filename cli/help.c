@@ -115,8 +115,8 @@ static const struct {
 	"Say for each block, taken alone, what keeps it from leaving; and for several,\n"
 	"what keeps all of them together.\n" },
 	{ "get", "get [ATTR] [--json]",
-	"Print an attribute of the pool (max_bytes) or of a block (memory3/state), or all\n"
-	"of the pool or of a block (memory3).\n" },
+	"Print an attribute of the pool (max_bytes), of a block (memory3/state) or of a\n"
+	"node (node1/meminfo), or all of the pool, a block (memory3) or a node (node1).\n" },
 	{ "set", "set ATTR VALUE", "Change an attribute; it applies from now on.\n" },
 	{ "check", "check [--json]",
 	"Run the verifier over all structures of the pool while the program runs. The\n"

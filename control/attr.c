@@ -2,9 +2,10 @@
 /*
  * attr.c - requests about attributes: get and set, read and write, attrs.
  *
- * A name is that of an attribute of the pool, or memoryN/NAME. get and set speak as people and
- * programs do, read and write as the file of that name does, byte for byte. A block is the one
- * that was there when the client says it was (as_of): what came in its place since is another.
+ * A name is that of an attribute of the pool, memoryN/NAME or nodeN/NAME. get and set speak as
+ * people and programs do, read and write as the file of that name does, byte for byte. A block is
+ * the one that was there when the client says it was (as_of): what came in its place since is
+ * another.
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -16,6 +17,7 @@
 #include "attr.h"
 
 #define BLOCK_PREFIX "memory"
+#define NODE_PREFIX "node"
 #define NAME_MAX_BYTES 64U
 
 /* The attributes that a name stands for, and what they are asked about. */
@@ -29,7 +31,7 @@ struct named {
 static const char *
 place_name(enum mhp__place place)
 {
-	static const char *const names[] = { "pool", "parameter", "block" };
+	static const char *const names[] = { "pool", "parameter", "block", "node", "nodes" };
 	return names[place];
 }
 
@@ -42,41 +44,67 @@ find(const struct mhp__attr *attrs, size_t nr, const char *name)
 	return NULL;
 }
 
-/* memoryN, to its end or to a slash; returns what is behind that, or NULL: it is no such name. */
+/* PREFIX and a number, to its end or to a slash; what is behind that, or NULL: no such name. */
 static const char *
-parse_block(const char *name, uint32_t *ret_block)
+parse_number(const char *name, const char *prefix, uint32_t *ret_number)
 {
 	char *end;
-	if (strncmp(name, BLOCK_PREFIX, strlen(BLOCK_PREFIX)) != 0)
+	if (strncmp(name, prefix, strlen(prefix)) != 0)
 		return NULL;
-	name += strlen(BLOCK_PREFIX);
+	name += strlen(prefix);
 	if (!isdigit((unsigned char)*name))
 		return NULL;
-	unsigned long long block = strtoull(name, &end, 10);
+	unsigned long long number = strtoull(name, &end, 10);
 	if ((*end != 0 && *end != '/') || (*name == '0' && end != name + 1))
 		return NULL;
-	*ret_block = block < UINT32_MAX ? (uint32_t)block : UINT32_MAX;
+	*ret_number = number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
 	return *end == '/' ? end + 1 : end;
 }
 
-/* Answers the error itself. */
+/* Answers the error itself; so do those below. */
+static bool
+find_block(struct mhp__out *out, const struct mhp__fields *fields, uint32_t block,
+	   struct named *ret)
+{
+	ret->attrs = mhp__block_attrs;
+	ret->nr = mhp__nr_block_attrs;
+	snprintf(ret->prefix, sizeof(ret->prefix), BLOCK_PREFIX "%" PRIu32 "/", block);
+	if (mhp_block_get(mhp__control.m, block, &ret->subject.info) == 0 &&
+	    ret->subject.info.state != MHP_ABSENT &&
+	    ret->subject.info.generation <= mhp__number(fields, MHP__F_AS_OF))
+		return true;
+	mhp__out_error(out, MHP_ENODEV, "there is no block %" PRIu32, block);
+	return false;
+}
+
+static bool
+find_node(struct mhp__out *out, uint32_t node, struct named *ret)
+{
+	struct mhp_node_info info;
+	ret->attrs = mhp__node_attrs;
+	ret->nr = mhp__nr_node_attrs;
+	ret->subject.node = node;
+	snprintf(ret->prefix, sizeof(ret->prefix), NODE_PREFIX "%" PRIu32 "/", node);
+	if (node < MHP_POOL_NODES && mhp_pool_node_get(mhp__control.pool, node, &info) == 0)
+		return true;
+	mhp__out_error(out, MHP_ENODEV, "the pool has no node %" PRIu32
+		       "; memplug nodes lists them", node);
+	return false;
+}
+
 static bool
 find_named(struct mhp__out *out, const struct mhp__fields *fields, struct named *ret)
 {
-	uint32_t block = 0;
-	const char *name = mhp__text(fields, MHP__F_ATTR);
-	const char *rest = parse_block(name, &block);
-	*ret = (struct named){ .subject = { .client_fd = out->fd } };
-	ret->attrs = rest != NULL ? mhp__block_attrs : mhp__pool_attrs;
-	ret->nr = rest != NULL ? mhp__nr_block_attrs : mhp__nr_pool_attrs;
-	if (rest != NULL) {
-		if (mhp_block_get(mhp__control.m, block, &ret->subject.info) != 0 ||
-		    ret->subject.info.state == MHP_ABSENT ||
-		    ret->subject.info.generation > mhp__number(fields, MHP__F_AS_OF)) {
-			mhp__out_error(out, MHP_ENODEV, "there is no block %" PRIu32, block);
+	uint32_t number = 0;
+	const char *name = mhp__text(fields, MHP__F_ATTR), *rest;
+	*ret = (struct named){ .subject = { .client_fd = out->fd }, .attrs = mhp__pool_attrs,
+			       .nr = mhp__nr_pool_attrs };
+	if ((rest = parse_number(name, BLOCK_PREFIX, &number)) != NULL) {
+		if (!find_block(out, fields, number, ret))
 			return false;
-		}
-		snprintf(ret->prefix, sizeof(ret->prefix), BLOCK_PREFIX "%" PRIu32 "/", block);
+	} else if ((rest = parse_number(name, NODE_PREFIX, &number)) != NULL) {
+		if (!find_node(out, number, ret))
+			return false;
 	} else {
 		rest = name;
 	}
@@ -114,6 +142,14 @@ out_unreadable(struct mhp__out *out, int err, const char *name)
 		mhp__out_error(out, err, "'%s' has nothing to read", name);
 }
 
+/* For people: a table of lines is one line. */
+static void
+in_a_line(char *text)
+{
+	while ((text = strchr(text, '\n')) != NULL)
+		*text = ';';
+}
+
 void
 mhp__request_get(struct mhp__out *out, const struct mhp__fields *fields)
 {
@@ -130,6 +166,7 @@ mhp__request_get(struct mhp__out *out, const struct mhp__fields *fields)
 		}
 		if (err != 0)
 			continue;
+		in_a_line(text);
 		snprintf(name, sizeof(name), "%s%s", named.prefix, named.attrs[i].name);
 		mhp__out_string(out, before, name, text);
 		before = ",";
@@ -155,7 +192,7 @@ mhp__request_read(struct mhp__out *out, const struct mhp__fields *fields)
 		out_unreadable(out, err, mhp__text(fields, MHP__F_ATTR));
 		return;
 	}
-	if (*text != 0)
+	if (named.attrs->show != mhp__show_empty)
 		strcat(text, "\n");
 	mhp__out_string(out, "{", "text", text);
 	mhp__out(out, "}\n");
@@ -223,5 +260,6 @@ mhp__request_attrs(struct mhp__out *out, const struct mhp__fields *fields)
 	mhp__out(out, "{\"attrs\":[");
 	list_attrs(out, mhp__pool_attrs, mhp__nr_pool_attrs, "{");
 	list_attrs(out, mhp__block_attrs, mhp__nr_block_attrs, ",{");
+	list_attrs(out, mhp__node_attrs, mhp__nr_node_attrs, ",{");
 	mhp__out(out, "]}\n");
 }

@@ -16,17 +16,20 @@ enum mhp__place {
 	MHP__PLACE_POOL,               /* beside the blocks */
 	MHP__PLACE_PARAMETER,          /* in a folder of its own, as of a module */
 	MHP__PLACE_BLOCK,              /* in the folder of each block */
+	MHP__PLACE_NODE,               /* in the folder of each node */
+	MHP__PLACE_NODES,              /* beside the nodes */
 };
 
 /* What an attribute is asked about. */
 struct mhp__subject {
 	struct mhp_block_info info;    /* of a block */
+	unsigned node;                 /* a node that is there */
 	bool as_file;                  /* as the kernel writes and reads it, where that differs */
 	bool is_cut;                   /* more was written, behind a zero byte */
 	int client_fd;
 };
 
-#define MHP__ATTR_TEXT 1024U
+#define MHP__ATTR_TEXT 2048U
 
 struct mhp__attr {
 	const char *name;              /* may lie in a folder: power/control */
@@ -40,8 +43,17 @@ struct mhp__attr {
 	size_t offset;                 /* of a counter of struct mhp_pool_stats; show is NULL */
 };
 
-extern const struct mhp__attr mhp__pool_attrs[], mhp__block_attrs[];
-extern const size_t mhp__nr_pool_attrs, mhp__nr_block_attrs;
+extern const struct mhp__attr mhp__pool_attrs[], mhp__block_attrs[], mhp__node_attrs[];
+extern const size_t mhp__nr_pool_attrs, mhp__nr_block_attrs, mhp__nr_node_attrs;
+
+/* ---- which nodes have what (attr_node.c): lists like 0-1,3 ---- */
+
+int mhp__show_nodes(const struct mhp__subject *subject, char *text, size_t size);
+int mhp__show_nodes_possible(const struct mhp__subject *subject, char *text, size_t size);
+int mhp__show_nodes_cpu(const struct mhp__subject *subject, char *text, size_t size);
+int mhp__show_nodes_memory(const struct mhp__subject *subject, char *text, size_t size);
+int mhp__show_nodes_normal(const struct mhp__subject *subject, char *text, size_t size);
+int mhp__show_nodes_none(const struct mhp__subject *subject, char *text, size_t size);
 
 /* ---- placement and tiering of the pool (nodes.c, tiering.c) ---- */
 

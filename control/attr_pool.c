@@ -330,6 +330,7 @@ show_pid(const struct mhp__subject *subject, char *text, size_t size)
 
 #define POOL MHP__PLACE_POOL
 #define PARAMETER MHP__PLACE_PARAMETER
+#define NODES MHP__PLACE_NODES
 #define COUNTER(field) { #field, POOL, 0444, NULL, NULL, offsetof(struct mhp_pool_stats, field) }
 
 const struct mhp__attr mhp__pool_attrs[] = {
@@ -340,6 +341,12 @@ const struct mhp__attr mhp__pool_attrs[] = {
 	{ "crash_hotplug", POOL, 0444, mhp__show_zero, NULL, 0 },
 	{ "uevent", POOL, 0644, mhp__show_empty, store_uevent, 0 },
 	MHP__POWER_ATTRS(POOL),
+	{ "node/online", NODES, 0444, mhp__show_nodes, NULL, 0 },
+	{ "node/possible", NODES, 0444, mhp__show_nodes_possible, NULL, 0 },
+	{ "node/has_cpu", NODES, 0444, mhp__show_nodes_cpu, NULL, 0 },
+	{ "node/has_memory", NODES, 0444, mhp__show_nodes_memory, NULL, 0 },
+	{ "node/has_normal_memory", NODES, 0444, mhp__show_nodes_normal, NULL, 0 },
+	{ "node/has_generic_initiator", NODES, 0444, mhp__show_nodes_none, NULL, 0 },
 	{ "memmap_on_memory", PARAMETER, 0444, show_memmap_switch, store_memmap_switch, 0 },
 	{ "online_policy", PARAMETER, 0644, show_policy, store_policy, 0 },
 	{ "auto_movable_ratio", PARAMETER, 0644, show_ratio, store_ratio, 0 },

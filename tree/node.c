@@ -3,8 +3,8 @@
  * node.c - the shape of the tree: what an inode number means, what is in which folder.
  *
  * A number is the kind, an index and a block; but the root has the number that the kernel wants. A
- * name below a folder of the pool is looked for in the pool's own list of attributes or among its
- * blocks; the folders around them, which make a node link lead somewhere, are the table below.
+ * name is looked for among the folders that are always there (folders.c), in the pool's own list of
+ * attributes, and among its blocks and nodes.
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -29,39 +29,10 @@
 
 _Static_assert(TREE_ATTRS_MAX <= 1U << INDEX_BITS, "an index has its bits");
 
-/* Folders that are always there. Where the root is the folder of the blocks, what is below it. */
-static const struct {
-	enum tree_root root;
-	enum tree_kind parent;
-	const char *name;
-	enum tree_kind kind;
-} fixed_folders[] = {
-	{ TREE_ROOT_SYSTEM, TREE_ROOT, "sys", TREE_SYS },
-	{ TREE_ROOT_SYSTEM, TREE_SYS, "bus", TREE_BUS },
-	{ TREE_ROOT_SYSTEM, TREE_SYS, "devices", TREE_DEVICES },
-	{ TREE_ROOT_SYSTEM, TREE_SYS, "module", TREE_MODULE },
-	{ TREE_ROOT_SYSTEM, TREE_DEVICES, "system", TREE_SYSTEM },
-	{ TREE_ROOT_SYSTEM, TREE_SYSTEM, "memory", TREE_MEMORY },
-	{ TREE_ROOT_SYSTEM, TREE_SYSTEM, "node", TREE_NODES },
-	{ TREE_ROOT_SYSTEM, TREE_BUS, "memory", TREE_BUS_MEMORY },
-	{ TREE_ROOT_SYSTEM, TREE_BUS_MEMORY, "devices", TREE_BUS_DEVICES },
-	{ TREE_ROOT_SYSTEM, TREE_MODULE, "memory_hotplug", TREE_MODULE_MEMORY },
-	{ TREE_ROOT_SYSTEM, TREE_MODULE_MEMORY, "parameters", TREE_PARAMETERS },
-	{ TREE_ROOT_MEMORY, TREE_MEMORY, "node", TREE_NODES },
-	{ TREE_ROOT_MEMORY, TREE_MEMORY, "parameters", TREE_PARAMETERS },
-};
-#define NR_FIXED_FOLDERS (sizeof(fixed_folders) / sizeof(fixed_folders[0]))
-
-static enum tree_kind
-root_kind(const struct tree *tree)
-{
-	return tree->opts.root == TREE_ROOT_MEMORY ? TREE_MEMORY : TREE_ROOT;
-}
-
 uint64_t
 tree_ino(const struct tree *tree, struct tree_node node)
 {
-	if (node.kind == root_kind(tree))
+	if (tree_is(node, tree_fixed_root(tree)))
 		return ROOT_INO;
 	/* Beyond what has room, it is whichever block is there. */
 	uint64_t generation = node.generation <= GENERATION_MAX ? node.generation : 0;
@@ -74,7 +45,7 @@ tree_node_of(const struct tree *tree, uint64_t ino)
 {
 	struct tree_node node = { .block = ino & ((1U << BLOCK_BITS) - 1) };
 	if (ino == ROOT_INO)
-		return (struct tree_node){ .kind = root_kind(tree) };
+		return (struct tree_node){ .kind = TREE_FIXED, .index = tree_fixed_root(tree) };
 	ino >>= BLOCK_BITS;
 	node.generation = ino & GENERATION_MAX;
 	ino >>= GENERATION_BITS;
@@ -118,8 +89,10 @@ tree_request(const struct tree *tree, struct tree_node node, const char *word,
 	const struct tree_attr *attr = &tree->attrs[node.index % TREE_ATTRS_MAX];
 	char name[96];
 	mhp__line_begin(line, word);
-	if (attr->place == TREE_BLOCK)
-		snprintf(name, sizeof(name), BLOCK_PREFIX "%u/%s", node.block, attr->path);
+	if (attr->place == TREE_BLOCK || attr->place == TREE_OF_NODE)
+		snprintf(name, sizeof(name), "%s%u/%s",
+			 attr->place == TREE_BLOCK ? BLOCK_PREFIX : NODE_PREFIX, node.block,
+			 attr->path);
 	else
 		snprintf(name, sizeof(name), "%s", attr->path);
 	mhp__line_text(line, MHP__F_ATTR, name);
@@ -209,12 +182,11 @@ lookup_block(struct tree_call *call, const char *name, struct tree_node parent,
 	uint32_t node = 0;
 	if (!parse_name(name, BLOCK_PREFIX, (1U << BLOCK_BITS) - 1, &found.block))
 		return -ENOENT;
-	if (parent.kind != TREE_MEMORY) {
+	if (!tree_is(parent, TREE_FIXED_MEMORY)) {
 		int err = block_number(call, found, NODE, &node);
 		found.kind = parent.kind == TREE_NODE ? TREE_NODE_BLOCK : TREE_BUS_BLOCK;
-		found.index = parent.index;
 		*ret_node = found;
-		return err == 0 && parent.kind == TREE_NODE && node != parent.index ? -ENOENT : err;
+		return err == 0 && parent.kind == TREE_NODE && node != parent.block ? -ENOENT : err;
 	}
 	int err = block_number(call, found, GENERATION, &found.generation);
 	/* chmem and lsmem look for block 0 to learn whether there are zones at all. */
@@ -254,24 +226,11 @@ lookup_node(struct tree_call *call, const char *name, struct tree_node *ret_node
 	if (!parse_name(name, NODE_PREFIX, NODES_MAX, &node))
 		return -ENOENT;
 	int err = tree_runs_load(call, (int)node, &runs);
-	*ret_node = (struct tree_node){ .kind = TREE_NODE, .index = node };
+	*ret_node = (struct tree_node){ .kind = TREE_NODE, .block = node };
 	if (err == 0 && runs.nr == 0)
 		err = -ENOENT;
 	tree_runs_free(&runs);
 	return err;
-}
-
-static bool
-lookup_fixed(const struct tree *tree, enum tree_kind parent, const char *name,
-	     struct tree_node *ret_node)
-{
-	for (size_t i = 0; i < NR_FIXED_FOLDERS; i++)
-		if (fixed_folders[i].root == tree->opts.root && fixed_folders[i].parent == parent &&
-		    strcmp(fixed_folders[i].name, name) == 0) {
-			*ret_node = (struct tree_node){ .kind = fixed_folders[i].kind };
-			return true;
-		}
-	return false;
 }
 
 int
@@ -279,33 +238,25 @@ tree_lookup(struct tree_call *call, struct tree_node parent, const char *name,
 	    struct tree_node *ret_node)
 {
 	const struct tree *tree = call->tree;
-	char folder[64];
-	if (lookup_fixed(tree, parent.kind, name, ret_node))
+	enum tree_fixed fixed = tree_fixed_find(tree, parent, name);
+	char within[64];
+	*ret_node = (struct tree_node){ .kind = TREE_FIXED, .index = fixed };
+	if (fixed != TREE_FIXED_NONE)
 		return 0;
-	switch (parent.kind) {
-	case TREE_MEMORY:
-		if (find_attr(tree, TREE_POOL, "", name, parent, ret_node))
-			return 0;
-		return lookup_block(call, name, parent, ret_node);
-	case TREE_PARAMETERS:
-		return find_attr(tree, TREE_PARAMETER, "", name, parent, ret_node) ? 0 : -ENOENT;
-	case TREE_BLOCK_FOLDER:
+	if (parent.kind == TREE_BLOCK_FOLDER)
 		return lookup_in_block(call, parent, name, ret_node);
-	case TREE_FOLDER:
-		tree_attr_folder(&tree->attrs[parent.index], folder, sizeof(folder));
-		return find_attr(tree, tree->attrs[parent.index].place, folder, name, parent,
-				 ret_node) ? 0 : -ENOENT;
-	case TREE_NO_BLOCK:
+	if (find_attr(tree, tree_folder_attrs(tree, parent, within, sizeof(within)), within, name,
+		      parent, ret_node))
+		return 0;
+	if (parent.kind == TREE_NO_BLOCK) {
 		*ret_node = (struct tree_node){ .kind = TREE_NO_ZONES };
 		return strcmp(name, "valid_zones") == 0 ? 0 : -ENOENT;
-	case TREE_NODES:
-		return lookup_node(call, name, ret_node);
-	case TREE_NODE:
-	case TREE_BUS_DEVICES:
-		return lookup_block(call, name, parent, ret_node);
-	default:
-		return -ENOENT;
 	}
+	if (tree_is(parent, TREE_FIXED_NODES))
+		return lookup_node(call, name, ret_node);
+	return parent.kind == TREE_NODE || tree_is(parent, TREE_FIXED_MEMORY) ||
+			       tree_is(parent, TREE_FIXED_BUS_DEVICES)
+		       ? lookup_block(call, name, parent, ret_node) : -ENOENT;
 }
 
 /* ---- listings ---- */
@@ -320,13 +271,15 @@ add_fixed(struct tree_listing *listing, const char *name, struct tree_node node)
 	listing->fixed[listing->nr_fixed++].node = node;
 }
 
-/* The attributes of a folder, and the folders that others of them lie in. */
+/* The attributes of the folder, and the folders that others of them lie in. */
 static void
-add_attrs(const struct tree *tree, struct tree_listing *listing, enum tree_place place,
-	  const char *folder)
+add_attrs(const struct tree *tree, struct tree_listing *listing)
 {
 	uint32_t block = listing->folder.block, generation = listing->folder.generation;
-	char name[64];
+	char folder[64], name[64];
+	enum tree_place place = tree_folder_attrs(tree, listing->folder, folder, sizeof(folder));
+	if (place == TREE_NOWHERE)
+		return;
 	for (unsigned i = 0; (i = tree_find(tree, place, folder, NULL, i)) < tree->nr_attrs; i++)
 		add_fixed(listing, tree_attr_name(&tree->attrs[i]),
 			  (struct tree_node){ TREE_ATTR, i, block, generation });
@@ -346,7 +299,7 @@ list_block(struct tree_call *call, struct tree_listing *listing)
 	int err = block_number(call, listing->folder, NODE, &node);
 	if (err != 0)
 		return err;
-	add_attrs(call->tree, listing, TREE_BLOCK, "");
+	add_attrs(call->tree, listing);
 	add_fixed(listing, "subsystem", (struct tree_node){ TREE_BLOCK_SUBSYSTEM, 0, block, 0 });
 	snprintf(name, sizeof(name), NODE_PREFIX "%u", node);
 	add_fixed(listing, name, (struct tree_node){ TREE_BLOCK_NODE, node, block, 0 });
@@ -366,60 +319,55 @@ list_nodes(struct tree_call *call, struct tree_listing *listing)
 		if (!there[node])
 			continue;
 		snprintf(name, sizeof(name), NODE_PREFIX "%u", node);
-		add_fixed(listing, name, (struct tree_node){ .kind = TREE_NODE, .index = node });
+		add_fixed(listing, name, (struct tree_node){ .kind = TREE_NODE, .block = node });
 	}
 	tree_runs_free(&runs);
 	return err;
+}
+
+static void
+add_folders(const struct tree *tree, struct tree_listing *listing)
+{
+	const char *name;
+	for (enum tree_fixed at = TREE_FIXED_NONE;
+	     (at = tree_fixed_next(tree, listing->folder, at, &name)) != TREE_FIXED_NONE;)
+		add_fixed(listing, name, (struct tree_node){ .kind = TREE_FIXED, .index = at });
 }
 
 int
 tree_list(struct tree_call *call, struct tree_node folder, struct tree_listing *listing)
 {
 	const struct tree *tree = call->tree;
-	char name[64];
 	tree_runs_free(&listing->runs);
 	listing->folder = folder;
 	listing->nr_fixed = 0;
-	for (size_t i = 0; i < NR_FIXED_FOLDERS; i++)
-		if (fixed_folders[i].root == tree->opts.root &&
-		    fixed_folders[i].parent == folder.kind)
-			add_fixed(listing, fixed_folders[i].name,
-				  (struct tree_node){ .kind = fixed_folders[i].kind });
-	switch (folder.kind) {
-	case TREE_MEMORY:
-		add_attrs(tree, listing, TREE_POOL, "");
-		return tree_runs_load(call, -1, &listing->runs);
-	case TREE_BUS_DEVICES:
-		return tree_runs_load(call, -1, &listing->runs);
-	case TREE_NODE:
-		return tree_runs_load(call, (int)folder.index, &listing->runs);
-	case TREE_NODES:
-		return list_nodes(call, listing);
-	case TREE_BLOCK_FOLDER:
+	if (folder.kind == TREE_BLOCK_FOLDER)
 		return list_block(call, listing);
-	case TREE_PARAMETERS:
-		add_attrs(tree, listing, TREE_PARAMETER, "");
-		return 0;
-	case TREE_FOLDER:
-		tree_attr_folder(&tree->attrs[folder.index], name, sizeof(name));
-		add_attrs(tree, listing, tree->attrs[folder.index].place, name);
-		return 0;
-	case TREE_NO_BLOCK:
+	add_folders(tree, listing);
+	add_attrs(tree, listing);
+	if (folder.kind == TREE_NO_BLOCK)
 		add_fixed(listing, "valid_zones", (struct tree_node){ .kind = TREE_NO_ZONES });
-		return 0;
-	default:
-		return 0;
-	}
+	if (tree_is(folder, TREE_FIXED_NODES))
+		return list_nodes(call, listing);
+	if (folder.kind == TREE_NODE)
+		return tree_runs_load(call, (int)folder.block, &listing->runs);
+	return tree_is(folder, TREE_FIXED_MEMORY) || tree_is(folder, TREE_FIXED_BUS_DEVICES)
+		       ? tree_runs_load(call, -1, &listing->runs) : 0;
+}
+
+/* What a block is in a listing of blocks. */
+static enum tree_kind
+entry_kind(struct tree_node folder)
+{
+	if (folder.kind == TREE_NODE)
+		return TREE_NODE_BLOCK;
+	return tree_is(folder, TREE_FIXED_MEMORY) ? TREE_BLOCK_FOLDER : TREE_BUS_BLOCK;
 }
 
 bool
 tree_listing_at(const struct tree_listing *listing, uint64_t at, char *name, size_t size,
 		struct tree_node *ret_node)
 {
-	static const enum tree_kind kinds[] = {
-		[TREE_MEMORY] = TREE_BLOCK_FOLDER, [TREE_NODE] = TREE_NODE_BLOCK,
-		[TREE_BUS_DEVICES] = TREE_BUS_BLOCK,
-	};
 	uint32_t block;
 	if (at < listing->nr_fixed) {
 		snprintf(name, size, "%s", listing->fixed[at].name);
@@ -430,7 +378,6 @@ tree_listing_at(const struct tree_listing *listing, uint64_t at, char *name, siz
 	if (run == NULL)
 		return false;
 	snprintf(name, size, BLOCK_PREFIX "%u", block);
-	*ret_node = (struct tree_node){ kinds[listing->folder.kind], listing->folder.index, block,
-					0 };
+	*ret_node = (struct tree_node){ .kind = entry_kind(listing->folder), .block = block };
 	return true;
 }

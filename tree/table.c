@@ -12,12 +12,18 @@
 
 #include "tree.h"
 
+/* The pool's words for places; one that is not known here is nowhere. */
 static enum tree_place
 place_of(const char *word)
 {
-	if (strcmp(word, "block") == 0)
-		return TREE_BLOCK;
-	return strcmp(word, "parameter") == 0 ? TREE_PARAMETER : TREE_POOL;
+	static const char *const words[] = {
+		[TREE_POOL] = "pool", [TREE_PARAMETER] = "parameter", [TREE_BLOCK] = "block",
+		[TREE_OF_NODE] = "node", [TREE_OF_NODES] = "nodes",
+	};
+	for (unsigned i = TREE_POOL; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(words[i], word) == 0)
+			return (enum tree_place)i;
+	return TREE_NOWHERE;
 }
 
 static const char *
@@ -33,10 +39,12 @@ append(struct tree *tree, struct json_object *said)
 	struct tree_attr *attr = &tree->attrs[tree->nr_attrs];
 	struct json_object *mode;
 	char folder[sizeof(attr->path)];
+	*attr = (struct tree_attr){ .place = place_of(member(said, "place")) };
+	if (attr->place == TREE_NOWHERE)
+		return;
 	snprintf(attr->path, sizeof(attr->path), "%s", member(said, "name"));
 	const char *slash = strchr(attr->path, '/');
 	attr->folder_length = slash != NULL ? (size_t)(slash - attr->path) : 0;
-	attr->place = place_of(member(said, "place"));
 	if (json_object_object_get_ex(said, "mode", &mode))
 		attr->mode = (unsigned)json_object_get_int(mode) & 0666;
 	tree_attr_folder(attr, folder, sizeof(folder));

@@ -40,9 +40,12 @@ int tree_mount(const struct mhp__peer *peer, const char *folder, const struct tr
 /* ---- table.c: the attributes, as the pool lists them ---- */
 
 enum tree_place {
+	TREE_NOWHERE,
 	TREE_POOL,
 	TREE_PARAMETER,
 	TREE_BLOCK,
+	TREE_OF_NODE,
+	TREE_OF_NODES,                 /* of all of them */
 };
 
 struct tree_attr {
@@ -150,16 +153,14 @@ const char *tree_picture_text(const struct tree_picture *picture, uint32_t block
 
 enum tree_kind {
 	TREE_NONE,
-	/* folders that are always there, of which the root is one */
-	TREE_ROOT, TREE_SYS, TREE_DEVICES, TREE_SYSTEM, TREE_BUS, TREE_BUS_MEMORY, TREE_BUS_DEVICES,
-	TREE_MODULE, TREE_MODULE_MEMORY, TREE_PARAMETERS, TREE_MEMORY, TREE_NODES,
+	TREE_FIXED,                    /* a folder that is always there; index: which (folders.c) */
 	/* folders of the pool */
 	TREE_FOLDER,                   /* index: the attribute that opens it; block, if of one */
 	TREE_BLOCK_FOLDER,
 	TREE_NO_BLOCK,                 /* stands for block 0 when it is absent */
-	TREE_NODE,                     /* index: its number */
+	TREE_NODE,                     /* block: the number of the node */
 	/* files */
-	TREE_ATTR,                     /* index; block, if of one */
+	TREE_ATTR,                     /* index; block: the block or the node, if of one */
 	TREE_NO_ZONES,
 	/* links */
 	TREE_BLOCK_NODE,               /* index: the node */
@@ -176,6 +177,35 @@ struct tree_node {
 	 * for ever, and no other that comes in its place. 0: whichever is there. */
 	uint32_t generation;
 };
+
+/* ---- folders.c: folders that are always there ---- */
+
+enum tree_fixed {
+	TREE_FIXED_NONE,
+	TREE_FIXED_ROOT, TREE_FIXED_SYS, TREE_FIXED_BUS, TREE_FIXED_DEVICES, TREE_FIXED_MODULE,
+	TREE_FIXED_SYSTEM, TREE_FIXED_MEMORY, TREE_FIXED_NODES, TREE_FIXED_BUS_MEMORY,
+	TREE_FIXED_BUS_DEVICES, TREE_FIXED_MODULE_MEMORY, TREE_FIXED_PARAMETERS,
+	TREE_FIXED_FOLDERS
+};
+
+/* The one that is the root of this tree. */
+enum tree_fixed tree_fixed_root(const struct tree *tree);
+/* The next one in a folder, TREE_FIXED_NONE being before the first and behind the last. */
+enum tree_fixed tree_fixed_next(const struct tree *tree, struct tree_node parent,
+				enum tree_fixed after, const char **ret_name);
+enum tree_fixed tree_fixed_find(const struct tree *tree, struct tree_node parent,
+				const char *name);
+/* Which attributes are files of a folder: the place, and the folder in their names. */
+enum tree_place tree_folder_attrs(const struct tree *tree, struct tree_node folder, char *within,
+				  size_t size);
+
+/* ---- node.c again ---- */
+
+static inline bool
+tree_is(struct tree_node node, enum tree_fixed folder)
+{
+	return node.kind == TREE_FIXED && node.index == (uint32_t)folder;
+}
 
 uint64_t tree_ino(const struct tree *tree, struct tree_node node);
 struct tree_node tree_node_of(const struct tree *tree, uint64_t ino);
