@@ -12,7 +12,6 @@
  */
 #include "blocks/block.h"
 
-#include "base/mem.h"
 #include "state/runs.h"
 #include "state/seal.h"
 
@@ -85,11 +84,4 @@ mhp__why_bound(struct mhp_why *why, uint32_t block, int error)
 	why->cause = mhp__work_cause(error);
 	why->block = block;
 	return error;
-}
-
-void
-mhp__why_clear(struct mhp_why *why)
-{
-	memset(why, 0, sizeof(*why));
-	why->pfn = MHP_PFN_NONE;
 }

@@ -368,7 +368,7 @@ start(struct run *run, struct mhp *m, const struct mhp_step *steps, unsigned nr_
 {
 	memset(answer, 0, sizeof(*answer));
 	answer->failed_step = nr_steps;
-	answer->why.pfn = MHP_PFN_NONE;
+	mhp__why_clear(&answer->why);
 	memset(run, 0, sizeof(*run));
 	run->m = m;
 	run->steps = steps;

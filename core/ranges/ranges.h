@@ -8,7 +8,9 @@
  *
  * Both directions come in two halves, so that several ranges can come or go as one: prepare may
  * fail and leaves everything as it was; what follows it cannot fail.
- * Files: ranges.c, offline.c (what is in a range, and can it leave), migrate.c (moving pages).
+ * Files: ranges.c (into use, out of use), survey.c (what is in use, and what is in the way),
+ * foresee.c (the dry run), offline.c (isolate, ask, empty), empty.c (room, then passes), migrate.c
+ * and room.c (one pass); carve.c and compact.c move pages for reasons of their own.
  */
 #ifndef MHP_CORE_RANGES_H
 #define MHP_CORE_RANGES_H
@@ -55,6 +57,10 @@ MHP_MUST_CHECK bool mhp__offline_pages_commit(struct mhp *m, const struct mhp__r
 /* The dry run: what prepare would say, without listeners. to_nodes: as in mhp_offline_opts. */
 MHP_MUST_CHECK int mhp__offline_pages_foresee(struct mhp *m, const struct mhp__range_iter *ranges,
 					      uint64_t to_nodes, struct mhp_why *reterr_why);
+/* Move everything out of ranges that are isolated, and that something is in use in. Return: 0,
+ * MHP_EBUSY, MHP_ENOMEM, what mhp__work_stop() says, or an owner's error. */
+MHP_MUST_CHECK int mhp__ranges_empty(struct mhp *m, const struct mhp__range_iter *ranges,
+				     const struct mhp_offline_opts *opts, struct mhp_why *why);
 /* Move everything out of ranges that stay in use; listeners are not asked. */
 MHP_MUST_CHECK int mhp__empty_pages(struct mhp *m, const struct mhp__range_iter *ranges,
 				    const struct mhp_offline_opts *opts,

@@ -22,6 +22,8 @@
 #include <memplug/block.h>
 #include <stdatomic.h>
 
+#include "base/mem.h"
+
 struct mhp__work {                     /* idle: all 0 but seq and, perhaps, cancel */
 	_Atomic uint32_t seq;          /* of the change under way, or the last one */
 	_Atomic uint32_t kind;         /* enum mhp_work; MHP_WORK_NONE: nothing is under way */
@@ -62,6 +64,13 @@ mhp__work_stop_at(struct mhp *m, uint32_t turn)
 uint64_t mhp__work_clock(struct mhp *m);
 /* When it was read last, in this change. */
 uint64_t mhp__work_now(const struct mhp *m);
+/* Nothing is in the way, or nobody knows yet what is. */
+static inline void
+mhp__why_clear(struct mhp_why *why)
+{
+	memset(why, 0, sizeof(*why));
+	why->pfn = MHP_PFN_NONE;
+}
 /* The cause to tell for what mhp__work_stop() returned. */
 enum mhp_cause mhp__work_cause(int error);
 /* Pages moved, and left to move. */
