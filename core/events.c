@@ -84,12 +84,12 @@ mhp_between_events(struct mhp *m, void (*fn)(void *ctx, uint64_t last_seq), void
 {
 	enum mhp__reader reader = mhp__reader_begin(m);
 
-	if (reader == MHP__READER_OWN)
+	if (reader == MHP_READER_OWN)
 		return MHP_EDEADLK;
-	if (reader == MHP__READER_STILL)
+	if (reader == MHP_READER_STILL)
 		mhp__reader_nest(m);
 	fn(ctx, m->event_seq);
-	if (reader == MHP__READER_STILL)
+	if (reader == MHP_READER_STILL)
 		mhp__reader_unnest(m);
 	mhp__reader_end(m, reader);
 	return 0;

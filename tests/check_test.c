@@ -250,7 +250,7 @@ enum exemption {
 };
 
 static const char *const exemption_names[EXEMPTIONS] = {
-	"", "padding", "statistics", "cancel", "cpu_node", "head of a list", "hints",
+	"", "padding", "statistics", "cancel", "cpu_node", "first of a list", "hints",
 	"virgin of a free pageblock", "mixed of a full pageblock", "cache slots above the count",
 	"slots of absent blocks",
 	"bitmap of a pageblock that is not mixed", "descriptors that are not read",
@@ -284,23 +284,23 @@ exempt_instance(const struct mhp *m, size_t at)
 	return NONE;
 }
 
-/* After the flip: does the head name a member of its list? Then it is as good as before. */
+/* After the flip: does the first name a member of its list? Then it is as good as before. */
 static enum exemption
 exempt_zone(const struct mhp *m, const struct region *region, size_t at)
 {
 	const struct mhp__zone *zone = &m->zones[region->index];
-	unsigned list = (unsigned)((at - offsetof(struct mhp__zone, head)) / sizeof(uint32_t));
+	unsigned list = (unsigned)((at - offsetof(struct mhp__zone, first)) / sizeof(uint32_t));
 	uint32_t id;
 
-	if (BETWEEN(at, struct mhp__zone, head, nr_free) ||
+	if (BETWEEN(at, struct mhp__zone, first, nr_free) ||
 	    BETWEEN(at, struct mhp__zone, nr_free, managed) ||
 	    at >= offsetof(struct mhp__zone, zero) + sizeof(zone->zero))
 		return PADDING;
 	if (WITHIN(at, struct mhp__zone, next_pfn))
 		return HINT;
-	if (!WITHIN(at, struct mhp__zone, head))
+	if (!WITHIN(at, struct mhp__zone, first))
 		return NONE;
-	id = zone->head[list];
+	id = zone->first[list];
 	if (id == 0 || id > m->nr_arenas || m->arenas[id - 1].next == 0)
 		return NONE;
 	return m->arenas[id - 1].zone_id1 == region->index + 1 &&

@@ -127,7 +127,7 @@ check_plan(struct run *run)
 /* Which frames of a node are found depends on what lies in caches: drained, a preview and its
  * commit find the same. */
 static void
-settle_caches(struct run *run, const struct mhp_step *step)
+drain_if_on_node(struct run *run, const struct mhp_step *step)
 {
 	if ((step->add.flags & MHP_MEMMAP_ON_NODE) != 0)
 		mhp_drain_caches(run->m);
@@ -136,7 +136,7 @@ settle_caches(struct run *run, const struct mhp_step *step)
 static int
 do_add(struct run *run, const struct mhp_step *step)
 {
-	settle_caches(run, step);
+	drain_if_on_node(run, step);
 	return mhp__add_memory(run->m, step->span, &step->add, &run->answer->add);
 }
 
@@ -278,7 +278,7 @@ foresee_add(struct run *run, const struct mhp_step *step)
 	struct mhp_add_answer *answer = &run->answer->add;
 	int err = mhp__add_memory_foresee(run->m, step->span, &step->add, answer);
 
-	settle_caches(run, step);
+	drain_if_on_node(run, step);
 	if (err == 0 && answer->placement == MHP_PLACE_NODE)
 		err = hold_metadata(run, answer->blocks, answer->metadata_node);
 	return err;

@@ -9,7 +9,7 @@
  * says which those are (virgin), and calls the frames before the first usable one so, too.
  *
  * Between a cache and a descriptor a frame is on its way: taken, with owner 0. Whoever empties a
- * range waits for such frames. Must not know: blocks' states, why frames below nr_head are not
+ * range waits for such frames. Must not know: blocks' states, why frames below nr_unmanaged are not
  * the allocator's.
  */
 #include "pages/alloc.h"
@@ -367,7 +367,7 @@ mhp__page_release(struct mhp *m, uint64_t pfn, unsigned order)
 }
 
 int
-mhp__page_look(const struct mhp *m, uint64_t pfn, unsigned *ret_order)
+mhp__page_order(const struct mhp *m, uint64_t pfn, unsigned *ret_order)
 {
 	struct head head;
 	int err = find_head(m, pfn, &head);
@@ -445,7 +445,7 @@ is_tail(struct mhp *m, const struct mhp__arena *arena, uint64_t pfn)
 		uint64_t head = pfn >> order << order;
 		struct mhp__chunk chunk;
 		if (head == pfn || !mhp__arena_taken(m, arena, head) ||
-		    (head & m->arena_mask) < arena->nr_head)
+		    (head & m->arena_mask) < arena->nr_unmanaged)
 			continue;
 		mhp__chunk_read(m, head, &chunk);
 		if (chunk.owner != MHP_OWNER_NONE)
@@ -461,7 +461,7 @@ peek_frame(struct mhp *m, const struct mhp__arena *arena, uint64_t pfn)
 	uint64_t isolated = atomic_load_explicit(&arena->isolated, memory_order_relaxed);
 	struct mhp_frame frame = { .state = MHP_FRAME_FREE };
 
-	if ((pfn & m->arena_mask) < arena->nr_head) {
+	if ((pfn & m->arena_mask) < arena->nr_unmanaged) {
 		frame.state = MHP_FRAME_METADATA;
 		return frame;
 	}

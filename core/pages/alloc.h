@@ -37,6 +37,6 @@ struct mhp__zone *mhp__page_req_zone(struct mhp *m, struct mhp_page_req req, uns
 /* Empty the caches of those zones. */
 void mhp__page_req_drain(struct mhp *m, struct mhp_page_req req);
 /* Is pfn the first frame of a caller's page? Return: 0, or what mhp_page_free() would. */
-int mhp__page_look(const struct mhp *m, uint64_t pfn, unsigned *ret_order);
+int mhp__page_order(const struct mhp *m, uint64_t pfn, unsigned *ret_order);
 
 #endif

@@ -4,18 +4,18 @@
  *
  * Owns the fields full, mixed, virgin, holes and nr_free of a slot and the bitmap words of its
  * pageblocks; the caller holds the arena's lock, which makes every function here plain code.
- * slots.h names the four conditions of a pageblock. A bitmap is looked at only where mixed is 1,
- * so a pageblock that turns mixed has its words written first, and settle() after every change
- * turns it back as soon as its frames are all free. Frames below nr_head count as taken in the
- * words, so that no search ever finds them.
+ * slots.h names the four conditions of a pageblock. A bitmap is read only where mixed is 1, so a
+ * pageblock that turns mixed has its words written first, and set_condition() turns it back after
+ * the change that frees its last frame. Frames below nr_unmanaged count as taken in the words, so
+ * no search ever finds them.
  *
  * `holes` is exact whenever the lock is free (INV 7), so a search by it never fails. It changes
- * seldom: a frame that is given back can only raise it where the aligned run around it, of the
- * first order that there is no hole of yet, is free; what is taken can only lower it, and the
- * first pageblock that still has such a hole ends the look.
+ * seldom. Giving a frame back can raise it only if the aligned run around that frame is free, of
+ * the first order that has no hole yet. Taking can only lower it, and the first pageblock that
+ * still has such a hole ends the search.
  *
- * nr_free always is the number of frames that are free here, isolated ones included: those can be
- * given back, but not taken. Must not know: caches, zones, what a page is used for.
+ * nr_free counts all frames that are free here, isolated ones included: those can be given back,
+ * but not taken. Must not know: caches, zones, what a page is used for.
  */
 #include "pages/arena.h"
 
@@ -24,27 +24,27 @@
 #include "pages/scan.h"
 #include "pages/words.h"
 
-/* The pageblock that nr_head ends in the middle of, as a bit; 0 when it ends at a border. */
+/* The pageblock that nr_unmanaged ends in the middle of, as a bit; 0 when it ends at a border. */
 static uint64_t
-head_part(const struct mhp *m, const struct mhp__arena *arena)
+part_managed(const struct mhp *m, const struct mhp__arena *arena)
 {
 	unsigned order = MHP_PAGEBLOCK_ORDER(m);
-	if ((arena->nr_head & ((1U << order) - 1)) == 0)
+	if ((arena->nr_unmanaged & ((1U << order) - 1)) == 0)
 		return 0;
-	return UINT64_C(1) << (arena->nr_head >> order);
+	return UINT64_C(1) << (arena->nr_unmanaged >> order);
 }
 
 uint64_t
 mhp__arena_huge(const struct mhp *m, const struct mhp__arena *arena)
 {
-	uint64_t used = arena->full | arena->mixed | head_part(m, arena);
+	uint64_t used = arena->full | arena->mixed | part_managed(m, arena);
 	return mhp__arena_mask(m) & ~used & ~mhp__isolated(arena);
 }
 
 uint64_t
 mhp__arena_partial(const struct mhp *m, const struct mhp__arena *arena)
 {
-	return (arena->mixed | head_part(m, arena)) & ~arena->full & ~mhp__isolated(arena);
+	return (arena->mixed | part_managed(m, arena)) & ~arena->full & ~mhp__isolated(arena);
 }
 
 unsigned
@@ -52,7 +52,7 @@ mhp__arena_list(const struct mhp *m, const struct mhp__arena *arena)
 {
 	if (mhp__arena_huge(m, arena) == 0)
 		return MHP_LIST_HOLES + arena->holes;
-	if (arena->nr_free == mhp__arena_pages(m) - arena->nr_head)
+	if (arena->nr_free == mhp__arena_pages(m) - arena->nr_unmanaged)
 		return MHP_LIST_EMPTY;
 	return MHP_LIST_WHOLE + arena->holes;
 }
@@ -164,20 +164,20 @@ make_mixed(struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 	clear_descriptors(m, arena, pageblock);
 	for (unsigned i = 0; i < nr; i++)
 		words[i] = arena->full & bit ? mhp__word_mask(m) :
-					       mhp__head_word(m, arena, index + i);
+					       mhp__free_word(m, arena, index + i);
 	arena->mixed |= bit;
 }
 
 /* Bring full and mixed of a mixed pageblock in line with its words. */
 static void
-settle(struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
+set_condition(struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 {
 	uint64_t bit = UINT64_C(1) << pageblock, used = 0, free = 0;
 	unsigned nr = mhp__words_per_pageblock(m), index = pageblock * nr;
 	const uint64_t *words = mhp__arena_words(m, arena) + index;
 
 	for (unsigned i = 0; i < nr; i++) {
-		used |= words[i] ^ mhp__head_word(m, arena, index + i);
+		used |= words[i] ^ mhp__free_word(m, arena, index + i);
 		free |= words[i] ^ mhp__word_mask(m);
 	}
 	arena->full = free == 0 ? arena->full | bit : arena->full & ~bit;
@@ -243,7 +243,7 @@ take_small(struct mhp *m, struct mhp__arena *arena, unsigned pageblock, unsigned
 		else
 			nr += take_words(&words[i], step, at, ret_pfns + nr);
 	}
-	settle(m, arena, pageblock);
+	set_condition(m, arena, pageblock);
 	return nr;
 }
 
@@ -303,7 +303,7 @@ mhp__arena_take_frame(struct mhp *m, struct mhp__arena *arena, uint64_t pfn)
 	uint32_t bit = frame & ((1U << mhp__word_shift(m)) - 1);
 	mhp__arena_words(m, arena)[frame >> mhp__word_shift(m)] |= UINT64_C(1) << bit;
 	arena->nr_free--;
-	settle(m, arena, pageblock);
+	set_condition(m, arena, pageblock);
 	arena->holes = (uint8_t)mhp__arena_holes(m, arena, MHP_ORDERS); /* it may have been free */
 	return true;
 }
@@ -329,7 +329,7 @@ window_of(const struct mhp *m, const struct mhp__arena *arena)
 static __attribute__((noinline)) struct window
 frames_came(struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 {
-	settle(m, arena, pageblock);
+	set_condition(m, arena, pageblock);
 	raise_holes(m, arena, pageblock);
 	if ((arena->mixed >> pageblock & 1) == 0) /* its holes have become one free pageblock */
 		lower_holes(m, arena);
@@ -356,7 +356,7 @@ give_small(struct mhp *m, struct mhp__arena *arena, uint64_t *words, uint32_t fr
 		left |= words[i];
 	}
 	arena->full &= ~(UINT64_C(1) << pageblock);
-	if (MHP_UNLIKELY((left & around) == (mhp__head_word(m, arena, frame >> shift) & around)))
+	if (MHP_UNLIKELY((left & around) == (mhp__free_word(m, arena, frame >> shift) & around)))
 		*window = frames_came(m, arena, pageblock);
 }
 
@@ -365,7 +365,7 @@ give_pageblock(struct mhp *m, struct mhp__arena *arena, uint32_t frame)
 {
 	uint64_t bit = UINT64_C(1) << (frame >> MHP_PAGEBLOCK_ORDER(m));
 
-	MHP_ASSERT_DEBUG(frame >= arena->nr_head);
+	MHP_ASSERT_DEBUG(frame >= arena->nr_unmanaged);
 	MHP_ASSERT((arena->full & bit) != 0);
 	arena->full &= ~bit;
 	arena->mixed &= ~bit;
@@ -428,7 +428,7 @@ set_part(struct mhp *m, struct mhp__arena *arena, uint32_t frame, uint32_t end, 
 		*word ^= run;
 		frame = stop;
 	}
-	settle(m, arena, pageblock);
+	set_condition(m, arena, pageblock);
 }
 
 /* Take [frame, end), which is free, or give it, which is taken. */
@@ -470,7 +470,7 @@ void
 mhp__arena_give_range(struct mhp *m, struct mhp__arena *arena, uint32_t frame, uint32_t end)
 {
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
-	MHP_ASSERT_DEBUG(frame >= arena->nr_head && end <= mhp__arena_pages(m));
+	MHP_ASSERT_DEBUG(frame >= arena->nr_unmanaged && end <= mhp__arena_pages(m));
 	set_range(m, arena, frame, end, false);
 	arena->nr_free += end - frame;
 }

@@ -10,8 +10,8 @@
 #include "memmap/memmap.h"
 #include "state/instance.h"
 
-/* Pageblocks that are wholly free and can be taken as one page: not isolated, and none that nr_head
- * reaches into. */
+/* Pageblocks that are wholly free and can be taken as one page: not isolated, and none that
+ * nr_unmanaged reaches into. */
 uint64_t mhp__arena_huge(const struct mhp *m, const struct mhp__arena *arena);
 /* Pageblocks that small pages should come from before those: free frames, but no huge page. */
 uint64_t mhp__arena_partial(const struct mhp *m, const struct mhp__arena *arena);

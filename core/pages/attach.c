@@ -30,7 +30,7 @@ touched(const struct mhp *m, uint64_t pfn, uint64_t end_pfn)
 }
 
 static void
-attach_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, uint32_t nr_head,
+attach_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, uint32_t nr_unmanaged,
 	     bool zeroed)
 {
 	uint64_t all = mhp__arena_mask(m);
@@ -39,9 +39,9 @@ attach_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, ui
 	mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
 	MHP_ASSERT(arena->zone_id1 == 0);
 	MHP_ASSERT_DEBUG(arena->nr_free == 0 && arena->full == 0 && arena->mixed == 0);
-	arena->nr_head = nr_head;
-	arena->nr_free = (uint32_t)mhp__arena_pages(m) - nr_head;
-	arena->full = (UINT64_C(1) << (nr_head >> MHP_PAGEBLOCK_ORDER(m))) - 1;
+	arena->nr_unmanaged = nr_unmanaged;
+	arena->nr_free = (uint32_t)mhp__arena_pages(m) - nr_unmanaged;
+	arena->full = (UINT64_C(1) << (nr_unmanaged >> MHP_PAGEBLOCK_ORDER(m))) - 1;
 	arena->mixed = 0;
 	/* Nobody ever clears descriptors of pageblocks before the first usable frame, either. */
 	atomic_store_explicit(&arena->virgin, zeroed ? 0 : all, memory_order_relaxed);
@@ -49,7 +49,7 @@ attach_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, ui
 	arena->zone_id1 = (uint8_t)(mhp__zone_id(m, zone) + 1);
 	mhp__spin_unlock(&zone->lock, MHP_RANK_ZONE);
 	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
-	mhp__zone_count(zone, NULL, (int64_t)(mhp__arena_pages(m) - nr_head));
+	mhp__zone_count(zone, NULL, (int64_t)(mhp__arena_pages(m) - nr_unmanaged));
 }
 
 void
@@ -108,7 +108,7 @@ detach_arena(struct mhp *m, struct mhp__arena *arena)
 	end_bad_pages(m, arena);
 	unpoison_arena(m, arena);
 	nr_free = arena->nr_free;
-	arena->nr_free = arena->nr_head = 0;
+	arena->nr_free = arena->nr_unmanaged = 0;
 	arena->full = arena->mixed = 0;
 	arena->claimed = 0;
 	atomic_store_explicit(&arena->virgin, 0, memory_order_relaxed);
@@ -181,7 +181,7 @@ mhp__zone_of(struct mhp *m, uint64_t pfn)
 	struct mhp__zone *zone = NULL;
 
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-	if (arena->zone_id1 != 0 && (pfn & m->arena_mask) >= arena->nr_head)
+	if (arena->zone_id1 != 0 && (pfn & m->arena_mask) >= arena->nr_unmanaged)
 		zone = &m->zones[arena->zone_id1 - 1];
 	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
 	return zone;

@@ -62,7 +62,7 @@ free_alike(struct mhp *m, const uint64_t *pfns, unsigned nr)
 	int err = 0;
 
 	while (n < nr && n < BATCH) {
-		err = mhp__page_look(m, pfns[n], &order);
+		err = mhp__page_order(m, pfns[n], &order);
 		if (err != 0 || (n != 0 && order != first_order))
 			break;
 		first_order = order;

@@ -180,7 +180,7 @@ empty_cache(struct mhp *m, struct mhp__zone *zone, struct mhp_cache *cache)
 		for (unsigned nr; (nr = stack_count(cache, order)) != 0;)
 			stack_give(m, cache, order, nr < BATCH_MAX ? nr : BATCH_MAX);
 	}
-	mhp__zone_settle(zone, cache);
+	mhp__zone_collect(zone, cache);
 }
 
 /* Close and empty those caches that can be closed now. Returns how many that were. */

@@ -4,10 +4,9 @@
  *
  * Short ranges are taken like a page, or behind the one before. For the others a zone is searched,
  * one arena lock at a time, for a run of free frames that is long enough; then the run is taken
- * arena by arena. Between the look and
- * the taking others may have been there: then what was got goes back, and the search goes on
- * behind. What is taken is cut at natural alignment into pages like any other, so that nobody has
- * to know later that they came together.
+ * arena by arena. If others were there between the search and the taking, what was taken goes
+ * back, and the search goes on behind it. A range is cut at natural alignment into pages like any
+ * other, so that nobody has to know later that they came together.
  *
  * Must not know: blocks. Runs end where a zone's arenas do, or where frames are not the
  * allocator's.
@@ -52,11 +51,19 @@ take_range(struct mhp *m, struct mhp__zone *zone, uint64_t pfn, uint64_t nr_page
 	return true;
 }
 
+/* Where a range may be looked for besides behind the last one. */
+enum how {
+	ANYWHERE,
+	BY_ADDRESS,                    /* but not by the lists of a zone */
+	WITHIN,                        /* only in [from, end), from its start */
+};
+
 /* A search under way: frames [run, at) are free. */
 struct search {
 	struct mhp__zone *zone;
 	uint64_t nr_pages, align_mask;
-	uint64_t end;                  /* frames from here on are not wanted */
+	enum how how;
+	uint64_t from, end;            /* other frames are not wanted */
 	uint64_t run, at;
 };
 
@@ -136,36 +143,44 @@ take_as_page(struct mhp *m, const struct search *what, uint64_t *ret_pfn)
 /* Behind the last range first, so that ranges which come one after the other lie so, and each costs
  * the same; then what the zone's lists find; only then is all of the zone searched. */
 static bool
-take_from_zone(struct mhp *m, struct mhp__zone *zone, struct mhp_page_req req, uint64_t nr_pages,
-	       uint64_t *ret_pfn)
+take_from_zone(struct mhp *m, const struct search *what, uint64_t *ret_pfn)
 {
-	const struct search what = { .zone = zone, .nr_pages = nr_pages,
-				     .align_mask = (UINT64_C(1) << req.order) - 1,
-				     .end = UINT64_MAX };
-	bool by_address = (req.flags & MHP__PAGE_BY_ADDRESS) != 0;
+	struct mhp__zone *zone = what->zone;
 	uint64_t start = atomic_load_explicit(&zone->start_pfn, memory_order_relaxed);
 	uint64_t end = atomic_load_explicit(&zone->end_pfn, memory_order_relaxed);
 	uint64_t next = atomic_load_explicit(&zone->next_pfn, memory_order_relaxed);
 	bool near = next >= start && next < end;
 
-	if (!(near && take_between(m, &what, next, mhp__arena_next(m, next), ret_pfn)) &&
-	    !(!by_address && take_as_page(m, &what, ret_pfn)) &&
-	    !(near && take_between(m, &what, next, end, ret_pfn)) &&
-	    !take_between(m, &what, start, end, ret_pfn))
+	if (!(near && take_between(m, what, next, mhp__arena_next(m, next), ret_pfn)) &&
+	    !(what->how == ANYWHERE && take_as_page(m, what, ret_pfn)) &&
+	    !(near && take_between(m, what, next, end, ret_pfn)) &&
+	    !take_between(m, what, start, end, ret_pfn))
 		return false;
-	atomic_store_explicit(&zone->next_pfn, *ret_pfn + nr_pages, memory_order_relaxed);
+	atomic_store_explicit(&zone->next_pfn, *ret_pfn + what->nr_pages, memory_order_relaxed);
 	return true;
 }
 
 static bool
-take_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages, uint64_t *ret_pfn)
+take_within(struct mhp *m, const struct search *what, uint64_t *ret_pfn)
 {
-	struct mhp__zone *zone;
+	uint64_t start = atomic_load_explicit(&what->zone->start_pfn, memory_order_relaxed);
+	uint64_t end = atomic_load_explicit(&what->zone->end_pfn, memory_order_relaxed);
 
-	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;)
-		if (take_from_zone(m, zone, req, nr_pages, ret_pfn))
-			return true;
-	return false;
+	start = start > what->from ? start : what->from;
+	end = end < what->end ? end : what->end;
+	return start < end && take_between(m, what, start, end, ret_pfn);
+}
+
+/* In all zones that the request may use. */
+static bool
+take(struct mhp *m, struct mhp_page_req req, struct search *what, uint64_t *ret_pfn)
+{
+	bool taken = false;
+
+	for (unsigned at = 0; !taken && (what->zone = mhp__page_req_zone(m, req, &at)) != NULL;)
+		taken = what->how == WITHIN ? take_within(m, what, ret_pfn)
+					    : take_from_zone(m, what, ret_pfn);
+	return taken;
 }
 
 static void
@@ -180,21 +195,30 @@ begin_pages(struct mhp *m, struct mhp_page_req req, uint64_t pfn, uint64_t nr_pa
 	}
 }
 
-int
-mhp__pages_alloc_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages,
-			uint64_t *ret_pfn)
+static int
+alloc(struct mhp *m, struct mhp_page_req req, struct search *what, uint64_t *ret_pfn)
 {
 	uint64_t pfn;
 
+	what->align_mask = (UINT64_C(1) << req.order) - 1;
 	req = mhp__page_req_home(m, req);
-	if (!take_contig(m, req, nr_pages, &pfn)) {
+	if (!take(m, req, what, &pfn)) {
 		mhp__page_req_drain(m, req);
-		if (!take_contig(m, req, nr_pages, &pfn))
+		if (!take(m, req, what, &pfn))
 			return MHP_ENOMEM;
 	}
-	begin_pages(m, req, pfn, nr_pages);
+	begin_pages(m, req, pfn, what->nr_pages);
 	*ret_pfn = pfn;
 	return 0;
+}
+
+int
+mhp__pages_alloc_by_address(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages,
+			    uint64_t *ret_pfn)
+{
+	struct search what = { .nr_pages = nr_pages, .how = BY_ADDRESS, .end = UINT64_MAX };
+
+	return alloc(m, req, &what, ret_pfn);
 }
 
 void
@@ -218,6 +242,7 @@ int
 mhp_pages_alloc_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages,
 		       uint64_t *ret_pfn)
 {
+	struct search what = { .nr_pages = nr_pages, .how = ANYWHERE, .end = UINT64_MAX };
 	int err = mhp__page_req_check(m, req, m->geo.block_order);
 
 	if (err != 0)
@@ -226,46 +251,22 @@ mhp_pages_alloc_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages
 		return MHP_EINVAL;
 	if (nr_pages > mhp__max_pfn(m))
 		return MHP_ENOMEM;
-	return mhp__pages_alloc_contig(m, req, nr_pages, ret_pfn);
-}
-
-/* Look for a range in [start_pfn, end_pfn) in all zones that the request may use. */
-static bool
-take_within(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages, uint64_t start_pfn,
-	    uint64_t end_pfn, uint64_t *ret_pfn)
-{
-	struct search what = { .nr_pages = nr_pages,
-			       .align_mask = (UINT64_C(1) << req.order) - 1 };
-	for (unsigned at = 0; (what.zone = mhp__page_req_zone(m, req, &at)) != NULL;) {
-		uint64_t from = atomic_load_explicit(&what.zone->start_pfn, memory_order_relaxed);
-		uint64_t end = atomic_load_explicit(&what.zone->end_pfn, memory_order_relaxed);
-		from = from > start_pfn ? from : start_pfn;
-		end = end < end_pfn ? end : end_pfn;
-		what.end = end;
-		if (from < end && take_between(m, &what, from, end, ret_pfn))
-			return true;
-	}
-	return false;
+	return alloc(m, req, &what, ret_pfn);
 }
 
 int
 mhp_pages_alloc_within(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages,
 		       uint64_t start_pfn, uint64_t end_pfn, uint64_t *ret_pfn)
 {
+	struct search what = { .nr_pages = nr_pages, .how = WITHIN, .from = start_pfn,
+			       .end = end_pfn };
 	int err = mhp__page_req_check(m, req, m->geo.block_order);
 
 	if (err != 0)
 		return err;
 	if (nr_pages == 0 || start_pfn > end_pfn || end_pfn > mhp__max_pfn(m))
 		return MHP_EINVAL;
-	req = mhp__page_req_home(m, req);
-	if (!take_within(m, req, nr_pages, start_pfn, end_pfn, ret_pfn)) {
-		mhp__page_req_drain(m, req);
-		if (!take_within(m, req, nr_pages, start_pfn, end_pfn, ret_pfn))
-			return MHP_ENOMEM;
-	}
-	begin_pages(m, req, *ret_pfn, nr_pages);
-	return 0;
+	return alloc(m, req, &what, ret_pfn);
 }
 
 int
@@ -277,7 +278,7 @@ mhp_pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
 	if (nr_pages == 0 || pfn >= max || nr_pages > max - pfn)
 		return MHP_EINVAL;
 	for (uint64_t at = pfn; at < pfn + nr_pages; at += UINT64_C(1) << order) {
-		int err = mhp__page_look(m, at, &order);
+		int err = mhp__page_order(m, at, &order);
 		if (err != 0)
 			return err;
 		if (pfn + nr_pages - at < UINT64_C(1) << order)

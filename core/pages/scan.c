@@ -4,7 +4,7 @@
  *
  * slots.h names the four conditions of a pageblock. Most are told by two bits of the slot, and a
  * bitmap is only read where mixed says that it counts; so a walk over an arena of free or wholly
- * taken pageblocks touches one cache line. Frames below nr_head are taken.
+ * taken pageblocks touches one cache line. Frames below nr_unmanaged are taken.
  *
  * Must not know: how an arena changes, what a page is used for.
  */
@@ -19,7 +19,7 @@ mhp__arena_taken(const struct mhp *m, const struct mhp__arena *arena, uint64_t p
 	uint32_t frame = (uint32_t)(pfn & m->arena_mask);
 	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m);
 
-	if (frame < arena->nr_head)
+	if (frame < arena->nr_unmanaged)
 		return true;
 	if ((arena->mixed >> pageblock & 1) == 0)
 		return (arena->full >> pageblock & 1) != 0;
@@ -32,9 +32,9 @@ mhp__pageblock_nr_managed(const struct mhp *m, const struct mhp__arena *arena, u
 {
 	uint32_t nr = 1U << MHP_PAGEBLOCK_ORDER(m);
 	uint32_t first = (uint32_t)pageblock << MHP_PAGEBLOCK_ORDER(m);
-	if (arena->nr_head <= first)
+	if (arena->nr_unmanaged <= first)
 		return nr;
-	return arena->nr_head - first >= nr ? 0 : nr - (arena->nr_head - first);
+	return arena->nr_unmanaged - first >= nr ? 0 : nr - (arena->nr_unmanaged - first);
 }
 
 unsigned
@@ -60,8 +60,8 @@ mhp__arena_next_taken(const struct mhp *m, const struct mhp__arena *arena, uint3
 	uint32_t end = (uint32_t)mhp__arena_pages(m), per = 1U << mhp__word_shift(m);
 	uint64_t used = arena->full | arena->mixed, word;
 
-	if (frame < arena->nr_head)
-		frame = arena->nr_head;
+	if (frame < arena->nr_unmanaged)
+		frame = arena->nr_unmanaged;
 	/* Bound: each turn moves on by a word, or to a pageblock that is in use. */
 	while (frame < end) {
 		unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m);
@@ -94,8 +94,8 @@ mhp__arena_run(const struct mhp *m, const struct mhp__arena *arena, uint32_t fra
 	uint32_t next = (pageblock + 1) << MHP_PAGEBLOCK_ORDER(m), per = 1U << shift;
 
 	*ret_free = false;
-	if (frame < arena->nr_head)
-		return arena->nr_head - frame;
+	if (frame < arena->nr_unmanaged)
+		return arena->nr_unmanaged - frame;
 	if (mhp__isolated(arena) >> pageblock & 1)
 		return next - frame;
 	*ret_free = ((arena->mixed | ~arena->full) >> pageblock & 1) != 0;

@@ -9,7 +9,7 @@
 
 #include "state/instance.h"
 
-/* Is this frame taken? Frames below nr_head are. */
+/* Is this frame taken? Frames below nr_unmanaged are. */
 bool mhp__arena_taken(const struct mhp *m, const struct mhp__arena *arena, uint64_t pfn);
 /* The first taken frame at or after frame (counted from the arena's start), past the head; the
  * number of its frames when there is none. *ret_end: frames up to there are taken too, as far as

@@ -22,9 +22,10 @@ mhp__walk_begin(struct mhp__walk *walk, uint64_t start_pfn, uint64_t nr_pages)
 	walk->at = walk->nr = 0;
 }
 
-/* Look at pages from walk->pfn to `stop`, in an arena whose lock is held and which is online. */
+/* Fill the batch with pages from walk->pfn to `stop`. The arena is online and its lock is held. */
 static void
-look(const struct mhp *m, const struct mhp__arena *arena, struct mhp__walk *walk, uint64_t stop)
+fill_in_arena(const struct mhp *m, const struct mhp__arena *arena, struct mhp__walk *walk,
+	      uint64_t stop)
 {
 	uint64_t start = mhp__arena_start(m, arena);
 	uint32_t frame = (uint32_t)(walk->pfn - start), end = (uint32_t)(stop - start), run_end;
@@ -43,7 +44,7 @@ look(const struct mhp *m, const struct mhp__arena *arena, struct mhp__walk *walk
 }
 
 bool
-mhp__walk_look(struct mhp *m, struct mhp__walk *walk)
+mhp__walk_fill(struct mhp *m, struct mhp__walk *walk)
 {
 	walk->at = walk->nr = 0;
 	/* Bound: each turn comes to the end of an arena, or finds something. */
@@ -54,7 +55,7 @@ mhp__walk_look(struct mhp *m, struct mhp__walk *walk)
 		stop = stop < walk->end_pfn ? stop : walk->end_pfn;
 		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 		if (arena->zone_id1 != 0)
-			look(m, arena, walk, stop);
+			fill_in_arena(m, arena, walk, stop);
 		else
 			walk->pfn = stop;
 		mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
@@ -69,7 +70,7 @@ static uint64_t
 nr_free_in(const struct mhp *m, const struct mhp__arena *arena, uint32_t frame, uint32_t end)
 {
 	unsigned order = MHP_PAGEBLOCK_ORDER(m), pageblock = frame >> order;
-	uint32_t first = frame > arena->nr_head ? frame : arena->nr_head;
+	uint32_t first = frame > arena->nr_unmanaged ? frame : arena->nr_unmanaged;
 	uint64_t nr = 0;
 
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
@@ -91,7 +92,7 @@ nr_free_between(const struct mhp *m, const struct mhp__arena *arena, uint32_t at
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
 	if (arena->zone_id1 == 0)
 		return 0;
-	if (at <= arena->nr_head && end == mhp__arena_pages(m))
+	if (at <= arena->nr_unmanaged && end == mhp__arena_pages(m))
 		return arena->nr_free;
 	while (at < end) {
 		uint32_t next = ((at >> order) + 1) << order;

@@ -39,18 +39,18 @@ struct mhp__walk {
 };
 
 void mhp__walk_begin(struct mhp__walk *walk, uint64_t start_pfn, uint64_t nr_pages);
-/* Look at the next batch. False: nothing more is taken. */
-bool mhp__walk_look(struct mhp *m, struct mhp__walk *walk);
+/* Fill the next batch. False: nothing more is taken. */
+bool mhp__walk_fill(struct mhp *m, struct mhp__walk *walk);
 /* The next page, or NULL. */
 static inline const struct mhp__chunk *
 mhp__walk_next(struct mhp *m, struct mhp__walk *walk)
 {
-	if (walk->at == walk->nr && !mhp__walk_look(m, walk))
+	if (walk->at == walk->nr && !mhp__walk_fill(m, walk))
 		return NULL;
 	return &walk->chunk[walk->at++];
 }
-/* Was the page that came last the first of its batch? So often a walk that takes long asks whether
- * it must stop. */
+/* Was the page that came last the first of its batch? A long walk polls for cancellation this
+ * often. */
 static inline bool
 mhp__walk_is_fresh(const struct mhp__walk *walk)
 {

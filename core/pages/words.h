@@ -38,14 +38,14 @@ mhp__arena_words(const struct mhp *m, const struct mhp__arena *arena)
 
 /* What word index holds when every frame there that is the allocator's is free. */
 static inline uint64_t
-mhp__head_word(const struct mhp *m, const struct mhp__arena *arena, unsigned index)
+mhp__free_word(const struct mhp *m, const struct mhp__arena *arena, unsigned index)
 {
 	uint32_t first = (uint32_t)index << mhp__word_shift(m);
-	if (MHP_LIKELY(arena->nr_head <= first))
+	if (MHP_LIKELY(arena->nr_unmanaged <= first))
 		return 0;
-	if (arena->nr_head - first >= 1U << mhp__word_shift(m))
+	if (arena->nr_unmanaged - first >= 1U << mhp__word_shift(m))
 		return mhp__word_mask(m);
-	return (UINT64_C(1) << (arena->nr_head - first)) - 1;
+	return (UINT64_C(1) << (arena->nr_unmanaged - first)) - 1;
 }
 
 /* The pageblocks that nothing is taken from. */

@@ -32,35 +32,35 @@
 static void
 unlink_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena)
 {
-	uint32_t id = mhp__arena_index(m, arena) + 1, *head = &zone->head[arena->list];
+	uint32_t id = mhp__arena_index(m, arena) + 1, *first = &zone->first[arena->list];
 
 	if (arena->next == id) {
-		*head = 0;
+		*first = 0;
 	} else {
 		m->arenas[arena->prev - 1].next = arena->next;
 		m->arenas[arena->next - 1].prev = arena->prev;
-		if (*head == id)
-			*head = arena->next;
+		if (*first == id)
+			*first = arena->next;
 	}
 	arena->next = arena->prev = 0;
 }
 
 /* Put it at the end of its list; an empty arena that was in use goes first, as it is warm. */
 static void
-link_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, bool first)
+link_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, bool as_first)
 {
-	uint32_t id = mhp__arena_index(m, arena) + 1, *head = &zone->head[arena->list];
+	uint32_t id = mhp__arena_index(m, arena) + 1, *first = &zone->first[arena->list];
 
-	if (*head == 0) {
-		arena->next = arena->prev = *head = id;
+	if (*first == 0) {
+		arena->next = arena->prev = *first = id;
 		return;
 	}
-	arena->next = *head;
-	arena->prev = m->arenas[*head - 1].prev;
+	arena->next = *first;
+	arena->prev = m->arenas[*first - 1].prev;
 	m->arenas[arena->prev - 1].next = id;
-	m->arenas[*head - 1].prev = id;
-	if (first)
-		*head = id;
+	m->arenas[*first - 1].prev = id;
+	if (as_first)
+		*first = id;
 }
 
 /* Arena and zone lock held. The set of lists changes by one store: who reads it without the lock
@@ -68,17 +68,17 @@ link_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, bool
 static void
 move_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, unsigned list)
 {
-	bool first = list == MHP_LIST_EMPTY && arena->list != MHP_LIST_NONE;
+	bool as_first = list == MHP_LIST_EMPTY && arena->list != MHP_LIST_NONE;
 	uint32_t lists = atomic_load_explicit(&zone->lists, memory_order_relaxed);
 
 	if (arena->list != MHP_LIST_NONE) {
 		unlink_arena(m, zone, arena);
-		if (zone->head[arena->list] == 0)
+		if (zone->first[arena->list] == 0)
 			lists &= ~(UINT32_C(1) << arena->list);
 	}
 	arena->list = (uint8_t)list;
 	if (list != MHP_LIST_NONE) {
-		link_arena(m, zone, arena, first);
+		link_arena(m, zone, arena, as_first);
 		lists |= UINT32_C(1) << list;
 	}
 	atomic_store_explicit(&zone->lists, lists, memory_order_relaxed);
@@ -118,7 +118,7 @@ mhp__zone_count(struct mhp__zone *zone, struct mhp_cache *cache, int64_t nr_give
 }
 
 void
-mhp__zone_settle(struct mhp__zone *zone, struct mhp_cache *cache)
+mhp__zone_collect(struct mhp__zone *zone, struct mhp_cache *cache)
 {
 	int64_t nr = atomic_load_explicit(&cache->nr_given, memory_order_relaxed);
 
@@ -167,15 +167,15 @@ first_of(struct mhp *m, struct mhp__zone *zone, uint32_t lists, bool claimed)
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ZONE));
 	lists &= atomic_load_explicit(&zone->lists, memory_order_relaxed);
 	for (; lists != 0; lists &= lists - 1) {
-		uint32_t *head = &zone->head[__builtin_ctz(lists)], first = *head;
+		uint32_t *first = &zone->first[__builtin_ctz(lists)], start = *first;
 		/* Bound: a cache has claimed one arena at most, and claimed ones come to the end of
 		 * the list as they are met. */
 		do {
-			struct mhp__arena *arena = &m->arenas[*head - 1];
+			struct mhp__arena *arena = &m->arenas[*first - 1];
 			if (claimed || arena->claimed == 0)
 				return arena;
-			*head = arena->next;
-		} while (*head != first);
+			*first = arena->next;
+		} while (*first != start);
 	}
 	return NULL;
 }
@@ -227,8 +227,8 @@ claim(struct mhp *m, const struct want *want, struct mhp__arena *arena)
 	arena->claimed = 1;
 	want->cache->hint = id;
 	/* Others look behind it; when all are claimed, they take turns. */
-	if (want->zone->head[arena->list] == id)
-		want->zone->head[arena->list] = arena->next;
+	if (want->zone->first[arena->list] == id)
+		want->zone->first[arena->list] = arena->next;
 }
 
 /* Take from the arena that this cache refilled from last, but break up no pageblock: where to do

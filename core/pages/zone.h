@@ -38,7 +38,7 @@ void mhp__zone_count(struct mhp__zone *zone, struct mhp_cache *cache, int64_t nr
 /* Frames that are free in the zone's bitmaps. A snapshot; exact when nobody is in the engine. */
 uint64_t mhp__zone_nr_free(const struct mhp *m, const struct mhp__zone *zone);
 /* Add what the cache, which is closed, has counted to the zone's counter. */
-void mhp__zone_settle(struct mhp__zone *zone, struct mhp_cache *cache);
+void mhp__zone_collect(struct mhp__zone *zone, struct mhp_cache *cache);
 /* The caches of a zone, one for each CPU. */
 static inline struct mhp_cache *
 mhp__zone_caches(const struct mhp *m, const struct mhp__zone *zone)

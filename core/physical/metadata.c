@@ -128,10 +128,10 @@ mhp__memmap_take_pages(struct mhp *m, uint32_t block, unsigned node, uint64_t *r
 	req.cookie = block;
 	req.owner = MHP_OWNER_MEMMAP;
 	req.node = (uint8_t)node;
-	req.flags = MHP_PAGE_THIS_NODE | MHP__PAGE_BY_ADDRESS;
+	req.flags = MHP_PAGE_THIS_NODE;
 	if (MHP_VMEMMAP) /* it is mapped in granules */
 		req.order = (uint8_t)(m->caps.granule_shift - m->geo.page_shift);
-	return mhp__pages_alloc_contig(m, req, m->block_meta_pages, ret_pfn);
+	return mhp__pages_alloc_by_address(m, req, m->block_meta_pages, ret_pfn);
 }
 
 static int

@@ -143,8 +143,8 @@ sources_in(const struct mhp *m, const struct mhp__arena *arena)
 	uint64_t mask = arena->mixed & ~arena->full;
 	uint64_t nr_pages = UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m);
 
-	if ((arena->nr_head & (nr_pages - 1)) != 0)
-		mask &= ~(UINT64_C(1) << (arena->nr_head >> MHP_PAGEBLOCK_ORDER(m)));
+	if ((arena->nr_unmanaged & (nr_pages - 1)) != 0)
+		mask &= ~(UINT64_C(1) << (arena->nr_unmanaged >> MHP_PAGEBLOCK_ORDER(m)));
 	return mask;
 }
 

@@ -98,7 +98,7 @@ range_start(const struct mhp *m, uint32_t block)
 	MHP_ASSERT_DEBUG(block < m->geo.nr_blocks);
 	while (m->arenas[arena].zone_id1 == 0) /* lies before the range as a whole */
 		arena++;
-	return ((uint64_t)arena << m->arena_order) + m->arenas[arena].nr_head;
+	return ((uint64_t)arena << m->arena_order) + m->arenas[arena].nr_unmanaged;
 }
 
 static uint64_t

@@ -39,12 +39,12 @@ mhp__read_end(struct mhp *m, bool locked)
 /* ---- reading what holds still while pages move ---- */
 
 enum mhp__reader {
-	MHP__READER_OWN,                 /* this thread holds the lock, or is a reader already */
-	MHP__READER_LOCKED,
-	MHP__READER_STILL,
+	MHP_READER_OWN,                 /* this thread holds the lock, or is a reader already */
+	MHP_READER_LOCKED,
+	MHP_READER_STILL,
 };
 
-#define MHP__READER_SPINS 20000U /* about a millisecond */
+#define MHP_READER_SPINS 20000U /* about a millisecond */
 
 static inline bool
 mhp__reader_enter_still(struct mhp *m)
@@ -63,26 +63,26 @@ mhp__reader_begin(struct mhp *m)
 	uint64_t self = m->ops->self(m->port);
 
 	if (atomic_load_explicit(&m->between, memory_order_relaxed) == self)
-		return MHP__READER_OWN;
-	for (unsigned spins = 0; spins < MHP__READER_SPINS; spins++) {
+		return MHP_READER_OWN;
+	for (unsigned spins = 0; spins < MHP_READER_SPINS; spins++) {
 		uint64_t holder = atomic_load_explicit(&m->lock_owner, memory_order_relaxed);
 
 		if (holder == 0 || holder == self)
 			break;
 		if (mhp__reader_enter_still(m))
-			return MHP__READER_STILL;
+			return MHP_READER_STILL;
 		mhp_port_relax(spins);
 	}
-	return mhp__hotplug_lock(m) == 0 ? MHP__READER_LOCKED : MHP__READER_OWN;
+	return mhp__hotplug_lock(m) == 0 ? MHP_READER_LOCKED : MHP_READER_OWN;
 }
 
 static inline void
 mhp__reader_end(struct mhp *m, enum mhp__reader how)
 {
-	MHP_ASSERT_DEBUG(how != MHP__READER_STILL || atomic_load(&m->readers) != 0);
-	if (how == MHP__READER_STILL)
+	MHP_ASSERT_DEBUG(how != MHP_READER_STILL || atomic_load(&m->readers) != 0);
+	if (how == MHP_READER_STILL)
 		atomic_fetch_sub(&m->readers, 1);
-	else if (how == MHP__READER_LOCKED)
+	else if (how == MHP_READER_LOCKED)
 		mhp__hotplug_unlock(m);
 }
 

@@ -39,7 +39,7 @@ _Static_assert(sizeof(struct mhp__page) == MHP_PAGE_BYTES, "descriptor size");
 struct mhp__zone {
 	struct mhp__spin lock;
 	_Atomic uint32_t lists;        /* those that are not empty; written under the zone lock */
-	uint32_t head[MHP_LISTS];      /* zone lock: arena + 1, circular lists */
+	uint32_t first[MHP_LISTS];      /* zone lock: arena + 1; lists are rings */
 	_Atomic int64_t nr_free;       /* of all arenas, less what caches have in nr_given */
 	/* a line that every allocation reads, and that only hotplug writes */
 	_Alignas(64) _Atomic uint64_t managed; /* written under the hotplug lock, read without */

@@ -77,7 +77,7 @@ struct mhp__arena {                     /* its own lock, unless noted */
 	uint8_t holes;                 /* orders of its holes: the largest is of the order below */
 	uint8_t claimed;               /* a cache refills from here; the zone's lock */
 	uint32_t nr_free;              /* frames free in the bitmaps (caches hold taken ones) */
-	uint32_t nr_head;              /* frames at its start that are not the allocator's */
+	uint32_t nr_unmanaged;              /* frames at its start that are not the allocator's */
 	uint64_t full;                 /* one bit a pageblock, see above */
 	uint64_t mixed;
 	_Atomic uint64_t virgin;       /* descriptors of this free pageblock may hold anything; read

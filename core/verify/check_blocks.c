@@ -100,11 +100,11 @@ static void
 check_state(struct mhp__check *c, uint32_t block)
 {
 	const struct mhp__block *slot = &c->m->blocks[block];
-	bool settled = slot->state == MHP_OFFLINE || slot->state == MHP_ONLINE;
+	bool at_rest = slot->state == MHP_OFFLINE || slot->state == MHP_ONLINE;
 
 	(void)mhp__check_that(c, 2, "state of a block", block, slot->state <= MHP_GOING_OFFLINE);
 	if (!c->inside)
-		(void)mhp__check_that(c, 5, "a block is on its way", block, settled);
+		(void)mhp__check_that(c, 5, "a block is on its way", block, at_rest);
 	(void)mhp__check_that(c, 2, "zone of a block", block,
 			      slot->state == MHP_OFFLINE ? slot->zone == MHP_ZONE_DEFAULT
 							 : mhp__zone_exists(slot->zone));

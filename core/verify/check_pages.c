@@ -137,14 +137,14 @@ word_masks(const struct mhp *m, const struct pageblock *pb, unsigned i, uint64_t
 	   uint64_t *ret_all)
 {
 	unsigned order = MHP_PAGEBLOCK_ORDER(m);
-	uint64_t head = pb->managed - pb->start, first = (uint64_t)i * 64;
+	uint64_t unmanaged = pb->managed - pb->start, first = (uint64_t)i * 64;
 
 	*ret_all = order < 6 ? (UINT64_C(1) << (1U << order)) - 1 : UINT64_MAX;
 	*ret_managed = *ret_all;
-	if (head >= first + 64)
+	if (unmanaged >= first + 64)
 		*ret_managed = 0;
-	else if (head > first)
-		*ret_managed &= UINT64_MAX << (head - first);
+	else if (unmanaged > first)
+		*ret_managed &= UINT64_MAX << (unmanaged - first);
 }
 
 /* A pageblock whose bitmap says it; returns its free frames. */
@@ -175,7 +175,7 @@ check_bitmap(struct mhp__check *c, const struct pageblock *pb)
 /* A pageblock before the first usable frame: taken whole while the block is online. Whether its
  * descriptors mean something is for the block's record to say; if so, they are nobody's. */
 static uint64_t
-check_head_pageblock(struct mhp__check *c, const struct pageblock *pb)
+check_unmanaged_pageblock(struct mhp__check *c, const struct pageblock *pb)
 {
 	const struct mhp__block *slot = &c->m->blocks[mhp__pfn_block(c->m, pb->start)];
 
@@ -196,7 +196,7 @@ check_pageblock(struct mhp__check *c, struct mhp__zone_tally *tally, const struc
 	uint64_t nr_free = free ? pb->end - pb->managed : 0;
 
 	if (pb->managed == pb->end)
-		return check_head_pageblock(c, pb);
+		return check_unmanaged_pageblock(c, pb);
 	(void)mhp__check_that(c, 7, "a virgin pageblock (pfn) is in use", pb->start,
 			      free || !pb->virgin);
 	if (pb->mixed)
@@ -237,14 +237,16 @@ check_shape(struct mhp__check *c, const struct mhp__zone_tally *tally, uint32_t 
 {
 	const struct mhp__arena *arena = &c->m->arenas[index];
 	uint64_t start = mhp__arena_start(c->m, arena);
-	uint64_t head = clamp(usable_pfn, start, start + mhp__arena_pages(c->m)) - start;
+	uint64_t unmanaged =
+		clamp(usable_pfn, start, start + mhp__arena_pages(c->m)) - start;
 	uint64_t isolated = atomic_load_explicit(&arena->isolated, memory_order_relaxed);
 	uint64_t virgin = atomic_load_explicit(&arena->virgin, memory_order_relaxed);
 	uint64_t poisoned = atomic_load_explicit(&arena->poisoned, memory_order_relaxed);
 	uint64_t bits = arena->full | arena->mixed | virgin | isolated;
 	bool good = mhp__check_eq(c, 6, "zone of an arena", index, arena->zone_id1, tally->id + 1);
 
-	good &= mhp__check_eq(c, 6, "unusable head of an arena", index, arena->nr_head, head);
+	good &= mhp__check_eq(c, 6, "unmanaged frames of an arena", index, arena->nr_unmanaged,
+			      unmanaged);
 	good &= mhp__check_eq(c, 6, "bits of pageblocks that an arena does not have", index,
 			      bits & ~mhp__arena_mask(c->m), 0);
 	good &= mhp__check_that(c, 6, "list of an arena", index, arena->list < MHP_LISTS);
@@ -257,7 +259,8 @@ check_shape(struct mhp__check *c, const struct mhp__zone_tally *tally, uint32_t 
 	/* Those before the first usable frame came isolated, and nobody opens them. */
 	if (!c->inside)
 		good &= mhp__check_eq(c, 5, "isolated pageblocks of an arena", index, isolated,
-				      (UINT64_C(1) << (head >> MHP_PAGEBLOCK_ORDER(c->m))) - 1);
+				      (UINT64_C(1) << (unmanaged >> MHP_PAGEBLOCK_ORDER(c->m))) -
+					      1);
 	return good;
 }
 
@@ -313,7 +316,7 @@ is_blank(const struct mhp__arena *arena)
 			atomic_load_explicit(&arena->virgin, memory_order_relaxed) |
 			atomic_load_explicit(&arena->isolated, memory_order_relaxed) |
 			atomic_load_explicit(&arena->poisoned, memory_order_relaxed);
-	uint32_t numbers = arena->next | arena->prev | arena->nr_free | arena->nr_head |
+	uint32_t numbers = arena->next | arena->prev | arena->nr_free | arena->nr_unmanaged |
 			   arena->zone_id1 | arena->list | arena->holes | arena->claimed;
 
 	return bits == 0 && numbers == 0;

@@ -48,14 +48,14 @@ check_link(struct mhp__check *c, const struct mhp__zone_tally *tally, unsigned l
 	return good;
 }
 
-/* A list from its head back to it. Links in both directions agree, so the way back cannot miss
- * it. */
+/* A list from its first arena back to it. Links in both directions agree, so the way back cannot
+ * miss it. */
 static void
 check_list(struct mhp__check *c, const struct mhp__zone_tally *tally, unsigned list)
 {
-	uint32_t first = c->m->zones[tally->id].head[list], id = first, nr = 0;
+	uint32_t first = c->m->zones[tally->id].first[list], id = first, nr = 0;
 
-	if (!mhp__check_that(c, 12, "head of a list (zone)", tally->id, first <= c->m->nr_arenas))
+	if (!mhp__check_that(c, 12, "first of a list (zone)", tally->id, first <= c->m->nr_arenas))
 		return;
 	while (id != 0 && check_link(c, tally, list, id)) {
 		nr++;
@@ -80,11 +80,11 @@ check_lists(struct mhp__check *c, const struct mhp__zone_tally *tally)
 		return;
 	if (!c->quiescent)
 		mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
-	(void)mhp__check_eq(c, 12, "head of no list (zone)", tally->id, zone->head[MHP_LIST_NONE],
+	(void)mhp__check_eq(c, 12, "first of no list (zone)", tally->id, zone->first[MHP_LIST_NONE],
 			    0);
 	for (unsigned list = MHP_LIST_NONE + 1; list < MHP_LISTS; list++) {
 		check_list(c, tally, list);
-		lists |= (uint32_t)(zone->head[list] != 0) << list;
+		lists |= (uint32_t)(zone->first[list] != 0) << list;
 	}
 	(void)mhp__check_eq(c, 12, "lists of a zone that are not empty", tally->id,
 			    atomic_load_explicit(&zone->lists, memory_order_relaxed), lists);
