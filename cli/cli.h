@@ -175,5 +175,6 @@ int cli_nodes(struct cli *cli);
 int cli_move(struct cli *cli);
 int cli_evacuate(struct cli *cli);
 int cli_watch(struct cli *cli);
+int cli_poison(struct cli *cli);
 
 #endif

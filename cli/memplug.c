@@ -34,6 +34,7 @@ static const struct {
 	{ "why", cli_why, "what keeps blocks from leaving" },
 	{ "get", cli_get, "read an attribute, or all" },
 	{ "set", cli_set, "change an attribute" },
+	{ "poison", cli_poison, "pages with memory errors: list, take out of use, forget" },
 	{ "mount", cli_mount, "the pool as a tree like the kernel's, for lsmem and chmem" },
 	{ "check", cli_check, "run the verifier in the live process" },
 	{ "monitor", cli_monitor, "events as they happen" },

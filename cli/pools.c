@@ -223,7 +223,7 @@ print_worries(struct state *state)
 	if (state->max != 0 && state->size >= state->max)
 		worry(state, "the pool is as large as it may get: memplug set max_bytes SIZE");
 	if (cli_number(state->info, "bad_pages") != 0)
-		worry(state, "there are pages with memory errors: memplug get");
+		worry(state, "there are pages with memory errors: memplug poison lists them");
 	if (state->heap > state->used && share_percent(state) < 50)
 		worry(state, "most of the program's memory is not in the pool");
 	if (state->nr_worries == 0)

@@ -31,7 +31,8 @@ struct named {
 static const char *
 place_name(enum mhp__place place)
 {
-	static const char *const names[] = { "pool", "parameter", "block", "node", "nodes" };
+	static const char *const names[] = { "pool", "parameter", "block", "node", "nodes",
+					     "hwpoison", "vm" };
 	return names[place];
 }
 

@@ -18,6 +18,8 @@ enum mhp__place {
 	MHP__PLACE_BLOCK,              /* in the folder of each block */
 	MHP__PLACE_NODE,               /* in the folder of each node */
 	MHP__PLACE_NODES,              /* beside the nodes */
+	MHP__PLACE_HWPOISON,           /* where debugfs has it */
+	MHP__PLACE_VM,                 /* among the sysctls */
 };
 
 /* What an attribute is asked about. */
@@ -54,6 +56,25 @@ int mhp__show_nodes_cpu(const struct mhp__subject *subject, char *text, size_t s
 int mhp__show_nodes_memory(const struct mhp__subject *subject, char *text, size_t size);
 int mhp__show_nodes_normal(const struct mhp__subject *subject, char *text, size_t size);
 int mhp__show_nodes_none(const struct mhp__subject *subject, char *text, size_t size);
+
+/* ---- pages with memory errors (poison.c) ---- */
+
+int mhp__store_soft_offline(const struct mhp__subject *subject, const char *value,
+			    struct mhp_text *reterr);
+int mhp__store_hard_offline(const struct mhp__subject *subject, const char *value,
+			    struct mhp_text *reterr);
+int mhp__store_unpoison(const struct mhp__subject *subject, const char *value,
+			struct mhp_text *reterr);
+int mhp__store_corrupt_pfn(const struct mhp__subject *subject, const char *value,
+			   struct mhp_text *reterr);
+int mhp__store_unpoison_pfn(const struct mhp__subject *subject, const char *value,
+			    struct mhp_text *reterr);
+int mhp__show_soft_offline(const struct mhp__subject *subject, char *text, size_t size);
+int mhp__store_enable_soft_offline(const struct mhp__subject *subject, const char *value,
+				   struct mhp_text *reterr);
+int mhp__show_failures(const struct mhp__subject *subject, char *text, size_t size);
+int mhp__show_failures_recovered(const struct mhp__subject *subject, char *text, size_t size);
+int mhp__show_failures_failed(const struct mhp__subject *subject, char *text, size_t size);
 
 /* ---- placement and tiering of the pool (nodes.c, tiering.c) ---- */
 

@@ -303,6 +303,11 @@ const struct mhp__attr mhp__node_attrs[] = {
 	{ "distance", NODE, 0444, show_distance, NULL, 0 },
 	{ "cpulist", NODE, 0444, show_cpulist, NULL, 0 },
 	{ "cpumap", NODE, 0444, show_cpumap, NULL, 0 },
+	{ "memory_failure/total", NODE, 0444, mhp__show_failures, NULL, 0 },
+	{ "memory_failure/recovered", NODE, 0444, mhp__show_failures_recovered, NULL, 0 },
+	{ "memory_failure/failed", NODE, 0444, mhp__show_failures_failed, NULL, 0 },
+	{ "memory_failure/ignored", NODE, 0444, mhp__show_zero, NULL, 0 },
+	{ "memory_failure/delayed", NODE, 0444, mhp__show_zero, NULL, 0 },
 	MHP__POWER_ATTRS(NODE),
 };
 const size_t mhp__nr_node_attrs = sizeof(mhp__node_attrs) / sizeof(mhp__node_attrs[0]);

@@ -76,59 +76,6 @@ store_uevent(const struct mhp__subject *subject, const char *value, struct mhp_t
 	return subject->is_cut || mhp__uevent_parse(value, &rest) < 0 ? MHP_EINVAL : 0;
 }
 
-/* The address of a page, as its pfn, and the block that it is in, which may be absent. */
-static int
-parse_page(const struct mhp__subject *subject, const char *value, uint64_t *ret_pfn,
-	   struct mhp_block_info *ret_info)
-{
-	const struct mhp_geometry *geo = mhp_get_geometry(mhp__control.m);
-	uint64_t address;
-	*ret_info = (struct mhp_block_info){ .state = MHP_ABSENT };
-	if (mhp__word_number(subject, value, UINT64_MAX, &address) != 0)
-		return MHP_EINVAL;
-	*ret_pfn = address >> geo->page_shift;
-	uint64_t block = *ret_pfn >> geo->block_order;
-	return block < geo->nr_blocks
-		? mhp_block_get(mhp__control.m, (uint32_t)block, ret_info) : 0;
-}
-
-static int
-store_soft_offline(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
-{
-	struct mhp_block_info info;
-	uint64_t pfn;
-	int err = parse_page(subject, value, &pfn, &info);
-	(void)reterr;
-	if (err != 0)
-		return err;
-	if (info.state == MHP_ABSENT)
-		return MHP_ENXIO;
-	if (info.state != MHP_ONLINE)
-		return MHP_EIO;
-	if (mhp_frame_peek(mhp__control.m, pfn).state == MHP_FRAME_METADATA)
-		return MHP_EIO;
-	err = mhp_bad_add(mhp__control.m, pfn);
-	return err == MHP_EHWPOISON ? 0 : err;
-}
-
-static int
-store_hard_offline(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
-{
-	struct mhp_block_info info;
-	uint64_t pfn;
-	int err = parse_page(subject, value, &pfn, &info);
-	(void)reterr;
-	if (err != 0)
-		return err;
-	if (info.state == MHP_ABSENT)
-		return MHP_EBUSY;
-	if (info.state != MHP_ONLINE)
-		return MHP_ENXIO;
-	err = mhp_bad_add(mhp__control.m, pfn);
-	bool reserve = mhp_frame_peek(mhp__control.m, pfn).state == MHP_FRAME_METADATA;
-	return err == 0 && reserve ? MHP_EBUSY : err;
-}
-
 /* ---- the kernel's module parameters ---- */
 
 static int
@@ -331,13 +278,20 @@ show_pid(const struct mhp__subject *subject, char *text, size_t size)
 #define POOL MHP__PLACE_POOL
 #define PARAMETER MHP__PLACE_PARAMETER
 #define NODES MHP__PLACE_NODES
+#define HWPOISON MHP__PLACE_HWPOISON
+#define VM MHP__PLACE_VM
 #define COUNTER(field) { #field, POOL, 0444, NULL, NULL, offsetof(struct mhp_pool_stats, field) }
 
 const struct mhp__attr mhp__pool_attrs[] = {
 	{ "block_size_bytes", POOL, 0444, show_block_size, NULL, 0 },
 	{ "auto_online_blocks", POOL, 0644, show_auto_online, store_auto_online, 0 },
-	{ "soft_offline_page", POOL, 0200, NULL, store_soft_offline, 0 },
-	{ "hard_offline_page", POOL, 0200, NULL, store_hard_offline, 0 },
+	{ "soft_offline_page", POOL, 0200, NULL, mhp__store_soft_offline, 0 },
+	{ "hard_offline_page", POOL, 0200, NULL, mhp__store_hard_offline, 0 },
+	{ "unpoison_page", POOL, 0200, NULL, mhp__store_unpoison, 0 },
+	{ "hwpoison/corrupt-pfn", HWPOISON, 0200, NULL, mhp__store_corrupt_pfn, 0 },
+	{ "hwpoison/unpoison-pfn", HWPOISON, 0200, NULL, mhp__store_unpoison_pfn, 0 },
+	{ "vm/enable_soft_offline", VM, 0644, mhp__show_soft_offline,
+	  mhp__store_enable_soft_offline, 0 },
 	{ "crash_hotplug", POOL, 0444, mhp__show_zero, NULL, 0 },
 	{ "uevent", POOL, 0644, mhp__show_empty, store_uevent, 0 },
 	MHP__POWER_ATTRS(POOL),

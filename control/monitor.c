@@ -203,23 +203,6 @@ struct picture {
 	uint64_t *bad;
 };
 
-/* The first bad page in [pfn, end), or end. */
-static uint64_t
-next_bad(struct mhp *m, uint64_t pfn, uint64_t end)
-{
-	uint64_t high = end;
-	if (pfn >= end || mhp_bad_count(m, pfn, end) == 0)
-		return end;
-	while (pfn + 1 < high) {
-		uint64_t middle = pfn + (high - pfn) / 2;
-		if (mhp_bad_count(m, pfn, middle) != 0)
-			high = middle;
-		else
-			pfn = middle;
-	}
-	return pfn;
-}
-
 /* Nothing changes meanwhile. */
 static void
 take_picture(void *ctx, uint64_t last_seq)
@@ -242,8 +225,8 @@ take_picture(void *ctx, uint64_t last_seq)
 			blocks, (uint8_t)info.state, info.zone, info.node, (uint8_t)info.placement,
 			info.metadata_node, info.boot, info.backing };
 	}
-	for (pfn = next_bad(m, 0, end); pfn < end && picture->nr_bad < geo->nr_bad_pages;
-	     pfn = next_bad(m, pfn + 1, end))
+	for (pfn = mhp__next_bad(0, end); pfn < end && picture->nr_bad < geo->nr_bad_pages;
+	     pfn = mhp__next_bad(pfn + 1, end))
 		picture->bad[picture->nr_bad++] = pfn;
 }
 

@@ -42,6 +42,7 @@ static const struct {
 	  B(DEADLINE_MS) | B(DRY_RUN) | B(AS_OF) },
 	{ "remove", mhp__request_remove, LEAVES, B(BLOCKS),
 	  B(DEADLINE_MS) | B(DRY_RUN) | B(AS_OF) },
+	{ "poison", mhp__request_poison, LOOKS, 0, 0 },
 	{ "nodes", mhp__request_nodes, LOOKS, 0, 0 },
 	{ "move", mhp__request_move, LEAVES, B(BLOCKS) | B(TO),
 	  B(DEADLINE_MS) | B(DRY_RUN) | B(AS_OF) },

@@ -94,7 +94,10 @@ mhp__request_fn mhp__request_info, mhp__request_list, mhp__request_ranges, mhp__
 	mhp__request_get, mhp__request_set, mhp__request_read, mhp__request_write,
 	mhp__request_attrs, mhp__request_check, mhp__request_metrics, mhp__request_announce,
 	mhp__request_monitor, mhp__request_nodes, mhp__request_move, mhp__request_evacuate,
-	mhp__request_watch, mhp__request_files;
+	mhp__request_watch, mhp__request_files, mhp__request_poison;
+
+/* The first page with a memory error in [pfn, end), or end. */
+uint64_t mhp__next_bad(uint64_t pfn, uint64_t end);
 
 /* What is used and free of all online blocks (look.c). */
 void mhp__usage(uint64_t *used_bytes, uint64_t *free_bytes);

@@ -119,6 +119,40 @@ run set max_bytes 512M
 run get max_bytes
 [ "$(cat "$dir/out")" = 536870912 ] || fail "set max_bytes did nothing"
 
+# ---- memory errors: listed, remembered, forgotten (R33)
+
+refuses() { # WORDS COMMAND...
+	words=$1
+	shift
+	"$memplug" -p "$name" "$@" >"$dir/out" 2>"$dir/err" && fail "memplug $*: not refused"
+	grep -q -- "$words" "$dir/err" || fail "memplug $*: not '$words'"
+}
+
+run poison
+[ -s "$dir/out" ] && fail "there are memory errors in new memory"
+run poison 0xaffe000
+refuses "poisoned already" poison 0xaffe000
+refuses "holds descriptors" poison 0xa000000
+refuses "no memory at that address" poison 0x40000000
+refuses "is not online" poison 0x6100000
+run poison
+has '^0x0000000a000000 *10  online    still in use$'
+has '^0x0000000affe000 *10  online    out of use$'
+run poison --json
+"$python" -c 'import json, sys
+pages = json.load(open(sys.argv[1]))["pages"]
+assert [page["address"] for page in pages] == [0xa000000, 0xaffe000], pages' "$dir/out" ||
+	fail "poison --json"
+"$memplug" -p "$name" status >"$dir/out" && fail "status: all is well with memory errors"
+has "memplug poison lists them"
+run poison --forget 0xa000000
+refuses "is not poisoned" poison --forget 0xa000000
+run offline 10
+run poison --forget 0xaffe000
+run online 10
+run get memory10/nr_bad_pages
+[ "$(cat "$dir/out")" = 0 ] || fail "a page that was forgotten is bad"
+
 # ---- pictures
 
 LC_ALL=C "$memplug" -p "$name" map >"$dir/out" 2>"$dir/err" || fail "map"

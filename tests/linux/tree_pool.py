@@ -46,7 +46,7 @@ def enter(*programs):
 
 
 def error_name(error):
-    return {133: "EHWPOISON"}.get(error.errno) or errno.errorcode[error.errno]
+    return {95: "EOPNOTSUPP", 133: "EHWPOISON"}.get(error.errno) or errno.errorcode[error.errno]
 
 
 class Failure(Exception):

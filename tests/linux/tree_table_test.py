@@ -18,6 +18,10 @@ DEVIATIONS = HERE.parent.parent / "docs" / "DEVIATIONS.md"
 FLAGS = {"RDONLY": os.O_RDONLY, "WRONLY": os.O_WRONLY, "RDWR": os.O_RDWR,
          "WRONLY|TRUNC": os.O_WRONLY | os.O_TRUNC}
 
+# Folders that are not among the blocks.
+ELSEWHERE = {"parameters": "/sys/module/memory_hotplug", "node": "/sys/devices/system",
+             "hwpoison": "/sys/kernel/debug", "vm": "/proc/sys"}
+
 
 def plain(text):
     return (text.replace("\\n", "\n").replace("\\0", "\0").replace("\\s", " ")).encode()
@@ -31,13 +35,11 @@ def quoted(got):
 
 
 class Table:
-    def __init__(self, pool, memory, parameters):
-        self.pool, self.memory, self.parameters = pool, memory, parameters
+    def __init__(self, pool, root):
+        self.pool, self.root, self.memory = pool, root, root + tree_pool.MEMORY
 
     def path(self, name):
-        if name.startswith("parameters/"):
-            return f"{self.parameters}/{name.partition('/')[2]}"
-        return f"{self.memory}/{name}"
+        return f"{self.root}{ELSEWHERE.get(name.partition('/')[0], tree_pool.MEMORY)}/{name}"
 
     def do(self, order, *_):
         words = order.split(" ")
@@ -85,7 +87,7 @@ class Table:
 def test(pool, build):
     pool.machine(build)
     root = pool.mount("--sysroot")
-    table = Table(pool, root + tree_pool.MEMORY, f"{root}/sys/module/memory_hotplug/parameters")
+    table = Table(pool, root)
     explained = {line[4:].strip() for line in DEVIATIONS.read_text().splitlines()
                  if line.startswith("### ")}
     wrong, named = [], set()
