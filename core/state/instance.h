@@ -23,15 +23,16 @@
  * read and written as a whole: whoever looks at a page sees owner, order and cookie of one
  * moment. */
 #ifndef MHP_PAGE_BYTES
-#define MHP_PAGE_BYTES 8
+#define MHP_PAGE_BYTES MHP_DESCRIPTOR_BYTES
 #endif
 struct mhp__page {
 	_Atomic uint64_t word;         /* owner 0-5, order 6-9, parity 10, cookie 11-63 */
-#if MHP_PAGE_BYTES > 8
-	unsigned char pad[MHP_PAGE_BYTES - 8]; /* test builds with large descriptors */
+#if MHP_PAGE_BYTES > MHP_DESCRIPTOR_BYTES
+	unsigned char pad[MHP_PAGE_BYTES - MHP_DESCRIPTOR_BYTES]; /* some test builds */
 #endif
 };
 _Static_assert(sizeof(struct mhp__page) == MHP_PAGE_BYTES, "descriptor size");
+_Static_assert(sizeof(uint64_t) == MHP_DESCRIPTOR_BYTES, "all of it, as ports are told");
 
 #define MHP_NODE_ZONES 2U /* NORMAL and MOVABLE, in this order */
 #define MHP_ZONES_MAX (MHP_NODES_MAX * MHP_NODE_ZONES)

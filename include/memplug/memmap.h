@@ -19,6 +19,10 @@ extern "C" {
 
 struct mhp;
 
+/** Bytes of a descriptor, in every build but some of the engine's own tests. A port that lays out
+ * the virtual array of descriptors itself may rely on it; mhp_memmap_shape() says it, too. */
+#define MHP_DESCRIPTOR_BYTES 8U
+
 /** The global switch; changes only what later adds do. */
 enum mhp_memmap_switch {
 	MHP_MEMMAP_OFF,            /* PREFER gets external metadata, REQUIRE is refused */

@@ -24,8 +24,8 @@
 #include "string.h"
 #include "cpu.h"
 
-/* The descriptors of a block, eight bytes each or more, fill pages: 64 KiB of them are 512 MiB. */
-#define SMALLEST_BLOCK ((uint64_t)PAGE_BYTES / 8 * PAGE_BYTES)
+/* The descriptors of a block fill pages: 64 KiB of them are 512 MiB. */
+#define SMALLEST_BLOCK ((uint64_t)PAGE_BYTES / DESCRIPTOR_BYTES * PAGE_BYTES)
 #define BLOCK_BYTES (SMALLEST_BLOCK > SECTION_BYTES ? SMALLEST_BLOCK : SECTION_BYTES)
 /* What is mapped at a time: at least a pageblock, and that is 512 MiB where pages are 64 KiB. */
 #define SECTION_BYTES \

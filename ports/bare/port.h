@@ -7,7 +7,10 @@
 
 #include <memplug/mhp.h>
 
-enum { DESCRIPTOR_BYTES = 8 };
+/* The engine's, by which the port lays out the virtual array of descriptors. */
+enum { DESCRIPTOR_BYTES = MHP_DESCRIPTOR_BYTES };
+/* port.c reckons with tables that hold whole descriptors of whole blocks. */
+_Static_assert((DESCRIPTOR_BYTES & (DESCRIPTOR_BYTES - 1)) == 0, "no descriptor crosses a page");
 
 /*
  * Make the instance for this machine: its geometry from the firmware's tables and the command line
