@@ -871,7 +871,7 @@ main(int argc, char **argv)
 			run.hosted = value;
 		else if ((value = option_value(argv, &i, "--machine")) != NULL &&
 			 machine_named(value) != NULL) {
-			only = value;
+			only = run.machine = value;
 			run.qemu = machine_named(value)->qemu;
 		}
 		else if (strcmp(argv[i], "--cases") == 0 && run.image != NULL)

@@ -15,12 +15,11 @@
 
 #include "host.h"
 #include "machine.h"
+#include "processor.h"
 #include "space.h"
 #include "suite.h"
 #include "test.h"
 #include "traps.h"
-
-enum { FLAG_DIRECTION = 1 << 10 };
 
 static void (*tell)(const char *of_what);
 static struct {
@@ -57,38 +56,14 @@ die(int number)
 	suite_end(1);
 }
 
-static int
-signal_of(uint64_t vector)
-{
-	enum { DIVIDE = 0, BREAKPOINT = 3, INVALID_OPCODE = 6, GENERAL = 13 };
-
-	switch (vector) {
-	case DIVIDE:
-		return SIGFPE;
-	case BREAKPOINT:
-		return SIGTRAP;
-	case INVALID_OPCODE:
-		return SIGILL;
-	case GENERAL:
-	case VECTOR_PAGE_FAULT:
-		return SIGSEGV;
-	default:
-		return 0;
-	}
-}
-
 static bool
 exception(struct trap_frame *frame)
 {
-	int number = signal_of(frame->vector);
+	int number = suite_signal_of(frame);
 
-	if (number == 0)
-		return false;
-	frame->rip = (uint64_t)die;
-	frame->rdi = (uint64_t)number;
-	frame->rsp = (frame->rsp & ~UINT64_C(15)) - 8;     /* as after a call */
-	frame->rflags &= ~(uint64_t)FLAG_DIRECTION;
-	return true;
+	if (number != 0)
+		suite_go_on_at(frame, die, number);
+	return number != 0;
 }
 
 void

@@ -33,8 +33,9 @@ enum {
 	AREAS_MAX = 1 << 15,
 	FILES_MAX = 256,
 	SAVED_MAX = 1 << 17,
-	CHUNK_PAGES = 1024,
+	CHUNK_PAGES = (4 << 20) / PAGE_BYTES,
 	FIRST_FD = 3,
+	INDEX_BITS = PAGE_SHIFT - 3,   /* of an address, for each level of tables */
 };
 
 enum kind { AREA_HIDDEN, AREA_PRIVATE, AREA_VIEW, AREA_FILE };
@@ -121,6 +122,7 @@ set_entry(uint64_t virt, uint64_t phys)
 	if (mmu_reserve(virt, PAGE, MMU_BASE) != 0)
 		abort();
 	*mmu_entry(virt, MMU_BASE) = phys | MMU_DATA;
+	cpu_publish_tables();
 }
 
 /* What is mapped at virt, or 0. */
@@ -143,7 +145,7 @@ next_mapped(uint64_t virt, uint64_t end)
 			level++;
 		if (level == MMU_BASE && *entry != 0)
 			return virt;
-		uint64_t step = UINT64_C(1) << (PAGE_SHIFT + 9 * (level - 1));
+		uint64_t step = UINT64_C(1) << (PAGE_SHIFT + INDEX_BITS * (level - 1));
 		virt = (virt & ~(step - 1)) + step;
 	}
 	return end;

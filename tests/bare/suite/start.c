@@ -4,8 +4,8 @@
  *
  * The command line is the program's: `tests --quick pages__*`. One CPU, no interrupts; the port's
  * page tables, traps, console and clock are what the image itself has. The hot half of the port
- * (mhp_port_inline.h) asks gs which CPU it runs on; tests play several, so gs points to a record of
- * theirs, whose `self` is the real one.
+ * (mhp_port_inline.h) asks the processor which CPU it runs on; tests play several, so that register
+ * points to a record of theirs, whose `self` is the real one.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,12 +15,11 @@
 #include "machine.h"
 #include "mmu.h"
 #include "play.h"
+#include "processor.h"
 #include "smp.h"
 #include "suite.h"
-#include "traps.h"
-#include "cpu.h"
 
-enum { ARGS_MAX = 64, CR4_SSE = 0x600, MSR_GS_BASE = 0xc0000101 };
+enum { ARGS_MAX = 64 };
 
 void kernel_main(uint64_t boot_argument);       /* boot.S */
 int main(int argc, char **argv);
@@ -54,10 +53,9 @@ static void
 bring_up(uint64_t boot_argument)
 {
 	machine_bring_up(boot_argument);
-	/* Tests print times and rates, so they may use the registers for that. */
-	write_cr4(read_cr4() | CR4_SSE);
+	suite_allow_float();
 	played.self = smp_self();
-	wrmsr(MSR_GS_BASE, (uint64_t)&played);
+	cpu_set_self(&played);
 	suite_catch_exceptions();
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * signal.h - names of what a program may die of; nothing is delivered.
- * What exception becomes which of them is in process.c.
+ * What exception becomes which of them is in processor.c.
  */
 #ifndef SUITE_SIGNAL_H
 #define SUITE_SIGNAL_H

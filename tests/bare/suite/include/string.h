@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * string.h - bytes and text. The first five are the port's own (ports/x86_64/string.c), the rest
+ * string.h - bytes and text. The first five are the machine's own (its string.c), the rest
  * is in text.c.
  */
 #ifndef SUITE_STRING_H
