@@ -283,7 +283,8 @@ MHP_MUST_CHECK int mhp_region_decommit(struct mhp_region *region, void *start, u
 
 /**
  * Give the memory of a committed range back but keep its pages: it reads as zeros.
- * Return: 0, MHP_EINVAL, MHP_EBUSY (pinned, or locked by mlock). Never waits.
+ * Return: 0, MHP_EINVAL, MHP_EBUSY (pinned, or locked by mlock), MHP_EAGAIN (its window is on its
+ * way to a device or back just now). Never waits.
  */
 MHP_MUST_CHECK int mhp_region_purge(struct mhp_region *region, void *start, uint64_t size);
 

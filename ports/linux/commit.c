@@ -4,8 +4,8 @@
  *
  * Committing takes labels and opens the addresses: the memory is ordinary, comes when it is touched
  * and reads as zeros. Decommitting gives the memory back to the system, then the labels to the
- * pool. Nothing here waits for a move: what the engine holds at this moment is refused. Nothing
- * here needs a descriptor.
+ * pool. Nothing here waits for a move: what the engine holds at this moment is refused, and so is
+ * taking away from a window that is on its way. Nothing here needs a descriptor.
  */
 #include "frames.h"
 #include "nodes.h"
@@ -88,7 +88,7 @@ decommit_locked(struct mhp_region *region, uint64_t page, uint64_t nr)
 	uintptr_t address = mhp__page_address(region, page);
 	if (mhp__pinned(&pool->pins, address, address + (nr << MHP__PAGE_SHIFT)))
 		return MHP_EBUSY;
-	if (mhp__frames_held(region, page, nr))
+	if (mhp__frames_held(region, page, nr) || mhp__pool_moving(pool, region, page, nr))
 		return MHP_EAGAIN;
 	if (!region->over && mhp__region_drop(region, page, nr, false) != 0)
 		return MHP_EBUSY;
@@ -111,6 +111,8 @@ purge_locked(struct mhp_region *region, uint64_t page, uint64_t nr)
 	if ((region->entry[page] & MHP__ENTRY_COMMITTED) == 0 ||
 	    mhp__table_span(region, page, nr, MHP__ENTRY_COMMITTED) != nr)
 		return MHP_EINVAL;
+	if (mhp__pool_moving(pool, region, page, nr))
+		return MHP_EAGAIN;
 	return mhp__region_drop(region, page, nr, true) == 0 ? 0 : MHP_EBUSY;
 }
 
@@ -121,7 +123,7 @@ with_mutex(struct mhp_region *region, void *start, uint64_t size,
 	uint64_t page, nr;
 	if (!range_valid(region, start, size, &page, &nr))
 		return MHP_EINVAL;
-	mhp__pool_lock(region->pool);
+	mhp__pool_lock_now(region->pool);
 	int err = fn(region, page, nr);
 	pthread_mutex_unlock(&region->pool->mutex);
 	return err;

@@ -4,18 +4,23 @@
  *
  * A companion may be killed at any moment, so the locks are robust: the next one to take them is
  * told. Half a change of a table is counted again; a window that was on its way is for the next
- * companion to bring to an end (recover.c), and until then nobody else gets the region mutex.
+ * companion to bring to an end (recover.c), and until then only hooks get the region mutex, as
+ * while a window moves. A mover that went from one window to the next would have the mutex again
+ * before anybody who was woken for it runs; so it asks whether somebody waits.
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 
 #include <memplug/companion.h>
 
 #include "pool.h"
+#include "task.h"
 
-#define WAIT_NS UINT64_C(1000000)
+#define WAIT_MS 1U
 #define CALL_EVERY 50U
+#define GIVE_WAY_NS UINT64_C(200000)
 
 void
 mhp__pool_init_locks(struct mhp_pool *pool)
@@ -30,7 +35,7 @@ mhp__pool_init_locks(struct mhp_pool *pool)
 }
 
 void
-mhp__pool_lock_torn(struct mhp_pool *pool)
+mhp__pool_lock_now(struct mhp_pool *pool)
 {
 	int error = pthread_mutex_lock(&pool->mutex);
 	MHP__ASSERT(error == 0 || error == EOWNERDEAD);
@@ -49,25 +54,67 @@ nothing(void *arg)
 	return 0;
 }
 
-/* The next companion does it; if there is none, a call makes one. */
+/* Its mover ends it, or the next companion does; if there is none, a call makes one. */
 static void
-wait_for_next(struct mhp_pool *pool, unsigned turn)
+wait_for_arrival(struct mhp_pool *pool, unsigned turn)
 {
+	int step = atomic_load(&pool->journal.step);
 	if (turn % CALL_EVERY == CALL_EVERY - 1)
 		(void)!mhp_companion_call(nothing, NULL, NULL);
-	mhp__linux_ops.pause(pool, WAIT_NS);
+	atomic_store(&pool->wanted, true);
+	if (step != MHP__STILL)
+		mhp__futex_wait(&pool->journal.step, step, WAIT_MS);
 }
 
 void
 mhp__pool_lock(struct mhp_pool *pool)
 {
 	for (unsigned turn = 0;; turn++) {
-		mhp__pool_lock_torn(pool);
-		if (pool->journal.step == MHP__STILL)
+		mhp__pool_lock_now(pool);
+		if (atomic_load(&pool->journal.step) == MHP__STILL)
 			return;
 		pthread_mutex_unlock(&pool->mutex);
-		wait_for_next(pool, turn);
+		wait_for_arrival(pool, turn);
 	}
+}
+
+bool
+mhp__pool_moving(const struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
+		 uint64_t nr)
+{
+	const struct mhp__journal *journal = &pool->journal;
+	uint64_t first = journal->page / MHP__HUGE_PAGES * MHP__HUGE_PAGES;
+	return atomic_load(&journal->step) != MHP__STILL && journal->region == region &&
+	       page < first + MHP__HUGE_PAGES && page + nr > first;
+}
+
+void
+mhp__pool_depart(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t nr,
+		 uint64_t pfn)
+{
+	struct mhp__journal *journal = &pool->journal;
+	journal->region = region;
+	journal->page = page;
+	journal->nr = nr;
+	journal->pfn = pfn;
+	atomic_store(&journal->step, MHP__LOOKING);
+	pthread_mutex_unlock(&pool->mutex);
+}
+
+void
+mhp__pool_arrive(struct mhp_pool *pool)
+{
+	atomic_store(&pool->journal.step, MHP__STILL);
+	mhp__futex_wake(&pool->journal.step, INT_MAX);
+}
+
+void
+mhp__pool_give_way(struct mhp_pool *pool)
+{
+	pthread_mutex_unlock(&pool->mutex);
+	if (atomic_exchange(&pool->wanted, false))
+		mhp__linux_ops.pause(pool, GIVE_WAY_NS);
+	mhp__pool_lock(pool);
 }
 
 static void

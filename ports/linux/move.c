@@ -228,8 +228,7 @@ unsettle_job(void *arg)
 		struct walk walk = { .pool = pool };
 		err = unsettle_run(&walk, &job->moves[job->nr_done]);
 		job->nr_done += err == 0;
-		pthread_mutex_unlock(&pool->mutex); /* others want it, too */
-		mhp__pool_lock(pool);
+		mhp__pool_give_way(pool);
 	}
 	mhp__guard_close(&pool->guard);
 	pthread_mutex_unlock(&pool->mutex);
@@ -242,19 +241,20 @@ settle_job(void *arg)
 {
 	struct mhp_pool *pool = arg;
 	struct mhp__job *job = &pool->job;
+	mhp__pool_lock(pool);
 	for (unsigned i = 0; i < job->nr_done; i++) {
 		uint64_t last = job->moves[i].dst_pfn + job->moves[i].nr_pages - MHP__HUGE_PAGES;
 		struct mhp_region *region;
 		if (job->moves[i].nr_pages < MHP__HUGE_PAGES)
 			continue;
-		mhp__pool_lock(pool);
 		uint64_t cookie = mhp_frame_peek(pool->m, last).cookie;
 		mhp__entry *entry = find_entry(pool, last, cookie, &region);
 		if (entry != NULL)
 			mhp__settle_window(pool, region, (uint64_t)(entry - region->entry) /
 								 MHP__HUGE_PAGES);
-		pthread_mutex_unlock(&pool->mutex);
+		mhp__pool_give_way(pool);
 	}
+	pthread_mutex_unlock(&pool->mutex);
 	return 0;
 }
 

@@ -3,9 +3,11 @@
  * pool.h - struct mhp_pool, for the files that compose the others.
  *
  * Locks, outermost first: the engine's hotplug mutex, the region mutex, the engine's allocator
- * locks. The region mutex guards every table of every region and keeps forks, moves and commits
- * apart; its holder touches no memory of a region. All memory here comes from mmap, none of it from
- * malloc or from a region, and all of it is private: a forked child has its own copy of the pool.
+ * locks. The region mutex guards every table of every region; its holder touches no memory of a
+ * region. A mover lets go of it while a window is on its way: only commit, decommit and purge get
+ * it then, which the program's malloc must not wait for, and they leave that window alone. All
+ * memory here comes from mmap, none of it from malloc or from a region, and all of it is private: a
+ * forked child has its own copy of the pool.
  */
 #ifndef MHP_LINUX_POOL_H
 #define MHP_LINUX_POOL_H
@@ -42,15 +44,22 @@ struct mhp__copy {
 	uint64_t size;
 };
 
-/* A window on its way: what is half done when its mover is killed. Region mutex. */
+enum mhp__step {
+	MHP__STILL,                    /* no window is on its way */
+	MHP__LOOKING,                  /* may it go? Nothing was done */
+	MHP__HEALING,                  /* it gets one large page, whose number is pfn */
+	MHP__COPYING,                  /* to a device: writers wait, nothing is mapped */
+	MHP__MAPPING,                  /* the copy is whole, and may be mapped already */
+	MHP__FILLING,                  /* back: the device is mapped, or a hole, in part full */
+};
+
+/*
+ * A window on its way: what hooks leave alone meanwhile, and what is half done when its mover is
+ * killed. Written with the region mutex held, but for `step` (enum mhp__step), which its mover
+ * changes at any time.
+ */
 struct mhp__journal {
-	enum {
-		MHP__STILL,            /* none is */
-		MHP__HEALING,          /* it gets one large page, whose number is pfn */
-		MHP__COPYING,          /* to a device: writers wait, nothing is mapped */
-		MHP__MAPPING,          /* the copy is whole, and may be mapped already */
-		MHP__FILLING,          /* back: the device is mapped, or a hole, in part full */
-	} step;
+	_Atomic int step;
 	struct mhp_region *region;
 	uint64_t page, nr;
 	uint64_t pfn;
@@ -85,6 +94,8 @@ struct mhp_pool {
 	struct mhp__guard guard;
 	struct mhp__view view;
 	struct mhp__journal journal;
+	mhp__entry moving[MHP__HUGE_PAGES]; /* what comes back just now, as it was in its table */
+	atomic_bool wanted;            /* somebody waits for the region mutex */
 	struct {                       /* why the last window did not come back */
 		uintptr_t start, end;
 		struct mhp_text why;
@@ -105,11 +116,21 @@ int mhp__companion_program(void);
 /* ---- locks.c ---- */
 
 void mhp__pool_init_locks(struct mhp_pool *pool);
-/* The region mutex. Whoever held it may have been killed: then what was half done is brought to an
- * end first. */
+/* The region mutex, when no window is on its way. Its mover may have been killed: then it is
+ * brought to an end first. */
 void mhp__pool_lock(struct mhp_pool *pool);
-/* The same, for who brings it to an end. */
-void mhp__pool_lock_torn(struct mhp_pool *pool);
+/* The same at once: for hooks, and for who brings a window to an end. */
+void mhp__pool_lock_now(struct mhp_pool *pool);
+/* Is any of these pages in the window that is on its way? Region mutex held. */
+bool mhp__pool_moving(const struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
+		      uint64_t nr);
+/* For a mover: these pages are on their way from now on, without the mutex; and the end of it, with
+ * the mutex. */
+void mhp__pool_depart(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t nr,
+		      uint64_t pfn);
+void mhp__pool_arrive(struct mhp_pool *pool);
+/* Between windows: let go of the mutex, and let those have it who wait for it. */
+void mhp__pool_give_way(struct mhp_pool *pool);
 /* The hotplug mutex. A change that was cut so is the last one of the pool (mhp_lock_lost()). */
 void mhp__pool_lock_hotplug(struct mhp_pool *pool);
 /* Was its holder killed? */

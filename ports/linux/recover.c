@@ -12,13 +12,13 @@
 static void
 recover(struct mhp_pool *pool, bool fresh)
 {
-	mhp__pool_lock_torn(pool);
+	mhp__pool_lock_now(pool);
 	bool guarded = pool->guard.hole_fd >= 0;
 	if (fresh)
 		pool->guard.write_fd = pool->guard.hole_fd = -1;
 	if (!fresh || pool->journal.step == MHP__HEALING)
 		mhp__settle_finish(pool);
-	pool->journal.step = MHP__STILL;
+	mhp__pool_arrive(pool);
 	pthread_mutex_unlock(&pool->mutex);
 	/* It may be that nobody asks for it soon, and the engine knows a holder who is dead. */
 	mhp__pool_look_hotplug(pool);

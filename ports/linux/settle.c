@@ -127,12 +127,16 @@ heal(struct mhp_region *region, uint64_t window)
 	if (take_of_device(region, file, page, &pfn) != 0)
 		return;
 	struct mhp__journal *journal = &region->pool->journal;
-	*journal = (struct mhp__journal){ MHP__HEALING, region, page, MHP__HUGE_PAGES, pfn };
+	journal->region = region;
+	journal->page = page;
+	journal->nr = MHP__HUGE_PAGES;
+	journal->pfn = pfn;
+	atomic_store(&journal->step, MHP__HEALING);
 	mhp__frames_split(region, page);
 	mhp__frames_split(region, page + MHP__HUGE_PAGES);
 	mhp__frames_give(region, page, MHP__HUGE_PAGES);
 	mhp__table_set(region, page, MHP__HUGE_PAGES, mhp__entry_make(pfn, MHP__HUGE_ORDER));
-	journal->step = MHP__STILL;
+	mhp__pool_arrive(region->pool);
 }
 
 /* Map a run of frames at the pages' addresses; errno, or 0. */
@@ -190,9 +194,8 @@ copy_run(const struct mhp_region *region, const struct run *run)
 }
 
 static void
-note(struct mhp_pool *pool, uint64_t nr, uint64_t copied, uint64_t started_ns)
+note(struct mhp_pool *pool, uint64_t nr, uint64_t copied, uint64_t stall)
 {
-	uint64_t stall = mhp__linux_ops.now_ns(pool) - started_ns;
 	pool->stats.move_batches++;
 	pool->stats.moved_pages += nr;
 	pool->stats.untouched_pages += nr - copied;
@@ -206,42 +209,76 @@ static bool
 finish_run(struct mhp_pool *pool, struct mhp_region *region, const struct run *run)
 {
 	bool mapped = map_run(region, run) == 0;
-	if (mapped)
-		mhp__table_mark(region, run->page, run->nr, MHP__ENTRY_SETTLED, true);
 	mhp__guard_wake(&pool->guard, mhp__page_address(region, run->page),
 			run->nr << MHP__PAGE_SHIFT, !mapped);
 	return mapped;
 }
 
+/* Region mutex held. */
+static bool
+may_settle(struct mhp_pool *pool, const struct mhp_region *region, const struct run *run)
+{
+	uintptr_t start = mhp__page_address(region, run->page);
+	/* Where the block is leaving, its pages are about to get other numbers. */
+	return !mhp_frame_peek(pool->m, run->pfn).isolated &&
+	       !mhp_frame_peek(pool->m, run->pfn + run->nr - 1).isolated &&
+	       !mhp__pinned(&pool->pins, start, start + (run->nr << MHP__PAGE_SHIFT)) &&
+	       mhp__budget_fits(&pool->budget, mhp__regions_mappings(pool), 2);
+}
+
+/* Is the memory as we made it, and the place ready for it? Nobody waits for that. */
+static bool
+prepare(struct mhp_pool *pool, const struct mhp_region *region, const struct run *run)
+{
+	uintptr_t start = mhp__page_address(region, run->page);
+	uint64_t size = run->nr << MHP__PAGE_SHIFT;
+	if (mhp__view_plain(&pool->view, start, start + size, mhp__linux_ops.now_ns(pool),
+			    NULL) != 0)
+		return false;
+	if (!run->file->sparse)
+		return true;
+	/* A file of memory takes more of it before the window gives up its own. */
+	if (mhp__room_check(mhp__companion_program(), size, 0, NULL) != 0)
+		return false;
+	/* What the frames held before. */
+	madvise(mhp__frame_virt(region->space, run->pfn), size, MADV_REMOVE);
+	return true;
+}
+
+/* Without the region mutex. False: it has not moved. */
+static bool
+move_run(struct mhp_pool *pool, struct mhp_region *region, const struct run *run,
+	 uint64_t *ret_copied, uint64_t *ret_stall)
+{
+	uint64_t started = mhp__linux_ops.now_ns(pool);
+	atomic_store(&pool->journal.step, MHP__COPYING);
+	if (mhp__guard_protect(&pool->guard, mhp__page_address(region, run->page),
+			       run->nr << MHP__PAGE_SHIFT) != 0)
+		return false;
+	*ret_copied = copy_run(region, run);
+	if (mhp__test_no_protect)
+		mhp__linux_ops.pause(pool, 1000000); /* so that losses are sure */
+	atomic_store(&pool->journal.step, MHP__MAPPING);
+	bool moved = finish_run(pool, region, run);
+	*ret_stall = mhp__linux_ops.now_ns(pool) - started;
+	return moved;
+}
+
+/* Region mutex held, but not meanwhile. */
 static void
 settle_run(struct mhp_pool *pool, struct mhp_region *region, const struct run *run)
 {
-	uintptr_t start = mhp__page_address(region, run->page);
-	uint64_t size = run->nr << MHP__PAGE_SHIFT, now = mhp__linux_ops.now_ns(pool);
-	/* Where the block is leaving, its pages are about to get other numbers. */
-	if (mhp_frame_peek(pool->m, run->pfn).isolated ||
-	    mhp_frame_peek(pool->m, run->pfn + run->nr - 1).isolated ||
-	    mhp__pinned(&pool->pins, start, start + size) ||
-	    !mhp__budget_fits(&pool->budget, mhp__regions_mappings(pool), 2) ||
-	    mhp__view_plain(&pool->view, start, start + size, now, NULL) != 0)
+	uint64_t copied = 0, stall = 0;
+	if (!may_settle(pool, region, run))
 		return;
-	/* A file of memory takes more of it before the window gives up its own. */
-	if (run->file->sparse && mhp__room_check(mhp__companion_program(), size, 0, NULL) != 0)
-		return;
-	/* What the frames held before, and that they are there at all, costs nobody a wait. */
-	if (run->file->sparse)
-		madvise(mhp__frame_virt(region->space, run->pfn), size, MADV_REMOVE);
-	uint64_t started = mhp__linux_ops.now_ns(pool);
-	pool->journal = (struct mhp__journal){ MHP__COPYING, region, run->page, run->nr, run->pfn };
-	if (mhp__guard_protect(&pool->guard, start, size) == 0) {
-		uint64_t copied = copy_run(region, run);
-		if (mhp__test_no_protect)
-			mhp__linux_ops.pause(pool, 1000000); /* so that losses are sure */
-		pool->journal.step = MHP__MAPPING;
-		if (finish_run(pool, region, run))
-			note(pool, run->nr, copied, started);
+	mhp__pool_depart(pool, region, run->page, run->nr, run->pfn);
+	bool moved = prepare(pool, region, run) && move_run(pool, region, run, &copied, &stall);
+	mhp__pool_lock_now(pool);
+	if (moved) {
+		mhp__table_mark(region, run->page, run->nr, MHP__ENTRY_SETTLED, true);
+		note(pool, run->nr, copied, stall);
 	}
-	pool->journal.step = MHP__STILL;
+	mhp__pool_arrive(pool);
 }
 
 void
@@ -261,36 +298,27 @@ mhp__settle_window(struct mhp_pool *pool, struct mhp_region *region, uint64_t wi
 
 /* ---- and back ---- */
 
-/* Fill the hole of pages that were settled, run by run. */
+/* Fill the hole of pages that were settled, run by run: there is one, in part full perhaps. */
 static void
-fill(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page, uint64_t end)
+fill(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page, uint64_t nr)
 {
-	for (uint64_t run; page < end; page += run) {
-		run = mhp__table_run(region, page, end - page);
-		mhp__guard_fill(&pool->guard, mhp__page_address(region, page),
-				mhp__frame_virt(region->space,
-						mhp__entry_pfn(region->entry[page])),
-				run << MHP__PAGE_SHIFT);
+	for (uint64_t i = 0, run; i < nr; i += run) {
+		uint64_t pfn = mhp__entry_pfn(pool->moving[i]);
+		for (run = 1; i + run < nr && mhp__entry_pfn(pool->moving[i + run]) == pfn + run;)
+			run++;
+		mhp__guard_fill(&pool->guard, mhp__page_address(region, page + i),
+				mhp__frame_virt(region->space, pfn), run << MHP__PAGE_SHIFT);
 	}
-}
-
-/* There is a hole, in part full perhaps. */
-static void
-finish_fill(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t nr)
-{
-	fill(pool, region, page, page + nr);
 	mhp__guard_filled(&pool->guard);
-	mhp__table_mark(region, page, nr, MHP__ENTRY_SETTLED, false);
 }
 
+/* Without the region mutex. */
 static int
-unsettle_pages(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t nr,
-	       struct mhp_text *reterr)
+move_back(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page, uint64_t nr,
+	  uint64_t *ret_stall, struct mhp_text *reterr)
 {
 	uintptr_t start = mhp__page_address(region, page);
 	uint64_t size = nr << MHP__PAGE_SHIFT;
-	if (mhp__pinned(&pool->pins, start, start + size))
-		return mhp__say(reterr, MHP_EBUSY, "pinned");
 	int err = mhp__view_plain(&pool->view, start, start + size, mhp__linux_ops.now_ns(pool),
 				  reterr);
 	if (err != 0)
@@ -299,15 +327,34 @@ unsettle_pages(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, 
 	if (err != 0)
 		return err;
 	uint64_t started = mhp__linux_ops.now_ns(pool);
-	pool->journal = (struct mhp__journal){ MHP__FILLING, region, page, nr, 0 };
+	atomic_store(&pool->journal.step, MHP__FILLING);
 	int error = mhp__guard_hole(&pool->guard, start, size);
-	if (error == 0) {
-		finish_fill(pool, region, page, nr);
-		note(pool, nr, nr, started);
+	if (error != 0)
+		return mhp__say(reterr, mhp__errno(error), "no mapping: %s", strerror(error));
+	fill(pool, region, page, nr);
+	*ret_stall = mhp__linux_ops.now_ns(pool) - started;
+	return 0;
+}
+
+/* Region mutex held, but not meanwhile. */
+static int
+unsettle_pages(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t nr,
+	       struct mhp_text *reterr)
+{
+	uintptr_t start = mhp__page_address(region, page);
+	uint64_t stall = 0;
+	if (mhp__pinned(&pool->pins, start, start + (nr << MHP__PAGE_SHIFT)))
+		return mhp__say(reterr, MHP_EBUSY, "pinned");
+	memcpy(pool->moving, &region->entry[page], nr * sizeof(pool->moving[0]));
+	mhp__pool_depart(pool, region, page, nr, 0);
+	int err = move_back(pool, region, page, nr, &stall, reterr);
+	mhp__pool_lock_now(pool);
+	if (err == 0) {
+		mhp__table_mark(region, page, nr, MHP__ENTRY_SETTLED, false);
+		note(pool, nr, nr, stall);
 	}
-	pool->journal.step = MHP__STILL;
-	return error == 0 ? 0 : mhp__say(reterr, mhp__errno(error), "no mapping: %s",
-					 strerror(error));
+	mhp__pool_arrive(pool);
+	return err;
 }
 
 int
@@ -332,16 +379,21 @@ finish_settle(struct mhp_pool *pool, const struct mhp__journal *left)
 	struct run run = { .page = left->page, .nr = left->nr };
 	run.pfn = mhp__entry_pfn(left->region->entry[left->page]);
 	run.file = mhp__frame_file(left->region->space, run.pfn, &run.offset);
-	(void)finish_run(pool, left->region, &run);
+	if (finish_run(pool, left->region, &run))
+		mhp__table_mark(left->region, run.page, run.nr, MHP__ENTRY_SETTLED, true);
 }
 
 static void
 finish_unsettle(struct mhp_pool *pool, const struct mhp__journal *left)
 {
-	uintptr_t start = mhp__page_address(left->region, left->page);
+	struct mhp_region *region = left->region;
+	uintptr_t start = mhp__page_address(region, left->page);
 	uint64_t size = left->nr << MHP__PAGE_SHIFT;
-	if (mhp__guard_is_hole(&pool->guard, start))
-		finish_fill(pool, left->region, left->page, left->nr);
+	memcpy(pool->moving, &region->entry[left->page], left->nr * sizeof(pool->moving[0]));
+	if (mhp__guard_is_hole(&pool->guard, start)) {
+		fill(pool, region, left->page, left->nr);
+		mhp__table_mark(region, left->page, left->nr, MHP__ENTRY_SETTLED, false);
+	}
 	mhp__guard_filled(&pool->guard);
 	mhp__guard_reopen(&pool->guard, start, size);
 	mhp__guard_close(&pool->guard);
@@ -366,19 +418,24 @@ finish_heal(const struct mhp__journal *left)
 void
 mhp__settle_finish(struct mhp_pool *pool)
 {
-	struct mhp__journal left = pool->journal;
-	if (left.step == MHP__STILL)
-		return;
-	uintptr_t start = mhp__page_address(left.region, left.page);
-	if (left.step == MHP__COPYING)
-		mhp__guard_wake(&pool->guard, start, left.nr << MHP__PAGE_SHIFT, true);
-	else if (left.step == MHP__MAPPING)
-		finish_settle(pool, &left);
-	else if (left.step == MHP__HEALING)
-		finish_heal(&left);
-	else
-		finish_unsettle(pool, &left);
-	pool->journal.step = MHP__STILL;
+	const struct mhp__journal *left = &pool->journal;
+	switch (atomic_load(&left->step)) {
+	case MHP__COPYING:
+		mhp__guard_wake(&pool->guard, mhp__page_address(left->region, left->page),
+				left->nr << MHP__PAGE_SHIFT, true);
+		break;
+	case MHP__MAPPING:
+		finish_settle(pool, left);
+		break;
+	case MHP__HEALING:
+		finish_heal(left);
+		break;
+	case MHP__FILLING:
+		finish_unsettle(pool, left);
+		break;
+	default:
+		break;
+	}
 }
 
 /* Call fn for every window of every region, letting others in between; stop says when to end. */
@@ -388,17 +445,15 @@ each_window(struct mhp_pool *pool, void (*fn)(struct mhp_pool *pool, struct mhp_
 {
 	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++) {
 		struct mhp_region *region = &pool->region[i];
-		for (uint64_t window = 0;; window++) {
-			mhp__pool_lock(pool);
-			bool more = region->live && !region->over &&
-				    window * MHP__HUGE_PAGES < region->top &&
-				    (settling ? !pool->forking : region->nr_settled != 0);
-			if (more)
-				fn(pool, region, window);
-			pthread_mutex_unlock(&pool->mutex);
-			if (!more)
-				break;
+		mhp__pool_lock(pool);
+		for (uint64_t window = 0; region->live && !region->over &&
+					  window * MHP__HUGE_PAGES < region->top &&
+					  (settling ? !pool->forking : region->nr_settled != 0);
+		     window++) {
+			fn(pool, region, window);
+			mhp__pool_give_way(pool);
 		}
+		pthread_mutex_unlock(&pool->mutex);
 	}
 }
 

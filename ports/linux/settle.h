@@ -2,7 +2,8 @@
 /*
  * settle.h - pages that bear the number of a device's frame go there, and come back.
  *
- * Everything here is done by windows of 2 MiB, in the companion, with the region mutex held.
+ * Everything here is done by windows of 2 MiB, in the companion. The region mutex is held before
+ * and after, but not while a window is on its way: hooks may take from other windows meanwhile.
  */
 #ifndef MHP_LINUX_SETTLE_H
 #define MHP_LINUX_SETTLE_H

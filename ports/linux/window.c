@@ -150,6 +150,18 @@ move_ram(const struct window *w, uint64_t page, uint64_t nr, struct mhp_text *re
 	return mhp__say(reterr, MHP_EBUSY, "pinned: the kernel cannot move it to node %d", numa);
 }
 
+/* How many pages from page on have got a new number, or (none) have not: other than those that
+ * leave, since some may have been committed meanwhile. */
+static uint64_t
+fresh_span(const struct window *w, uint64_t page)
+{
+	const mhp__entry *first = &w->pool->fresh[page - w->page];
+	uint64_t nr = 1;
+	while (page + nr < w->end && (first[nr] != 0) == (first[0] != 0))
+		nr++;
+	return nr;
+}
+
 /* Give pages that leave, which are ordinary memory now, their new numbers. */
 static int
 relabel(const struct window *w, uint64_t page, uint64_t nr, struct mhp_text *reterr)
@@ -178,8 +190,8 @@ relabel_all(const struct window *w, struct mhp_text *reterr)
 {
 	int err = 0;
 	for (uint64_t page = w->page, nr; page < w->end && err == 0; page += nr) {
-		nr = span(w, page);
-		if (leaves(w, page))
+		nr = fresh_span(w, page);
+		if (w->pool->fresh[page - w->page] != 0)
 			err = relabel(w, page, nr, reterr);
 	}
 	return err;
