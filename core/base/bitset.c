@@ -22,6 +22,7 @@ mhp__bitset_words(uint32_t nr_bits)
 {
 	size_t words = 0;
 
+	MHP_ASSERT_DEBUG(nr_bits != 0);
 	do {
 		nr_bits = words_of(nr_bits);
 		words += nr_bits;
@@ -32,6 +33,7 @@ mhp__bitset_words(uint32_t nr_bits)
 void
 mhp__bitset_init(struct mhp__bitset *set, uint64_t *words, uint32_t nr_bits)
 {
+	MHP_ASSERT_DEBUG(nr_bits != 0);
 	set->nr_bits = nr_bits;
 	set->nr_levels = 0;
 	do {
@@ -40,6 +42,7 @@ mhp__bitset_init(struct mhp__bitset *set, uint64_t *words, uint32_t nr_bits)
 		nr_bits = words_of(nr_bits);
 		words += nr_bits;
 	} while (nr_bits > 1);
+	MHP_ASSERT_DEBUG(nr_bits == 1); /* so every search ends at the top level */
 }
 
 void
@@ -76,6 +79,7 @@ descend(const struct mhp__bitset *set, unsigned k, uint32_t at, bool last)
 		at = at * 64U + (uint32_t)(last ? 63 - __builtin_clzll(word)
 						: __builtin_ctzll(word));
 	}
+	MHP_ASSERT_DEBUG(at < set->nr_bits);
 	return at;
 }
 
@@ -84,6 +88,8 @@ mhp__bitset_next_word(const struct mhp__bitset *set, uint32_t bit)
 {
 	uint32_t nr_bits = words_of(set->nr_bits);
 
+	MHP_ASSERT_DEBUG(bit < set->nr_bits);
+	MHP_ASSERT_DEBUG(set->level[0][bit / 64U] >> bit % 64U == 0); /* looked at by the caller */
 	bit = bit / 64U + 1U;
 	for (unsigned k = 1; k < set->nr_levels && bit < nr_bits; k++) {
 		uint64_t word = set->level[k][bit / 64U] & (UINT64_MAX << bit % 64U);

@@ -49,7 +49,8 @@ mhp__rank_leave(enum mhp__rank rank)
 	*held &= ~(1U << rank);
 }
 
-/* For assertions: has this thread a lock of that rank? Yes where the port keeps no account. */
+/* For assertions: does this thread hold a lock of that rank? True where the port keeps no
+ * account. */
 static inline bool
 mhp__rank_held(enum mhp__rank rank)
 {
@@ -74,6 +75,7 @@ mhp__spin_lock(struct mhp__spin *lock, enum mhp__rank rank)
 static inline void
 mhp__spin_unlock(struct mhp__spin *lock, enum mhp__rank rank)
 {
+	MHP_ASSERT_DEBUG(atomic_load_explicit(&lock->held, memory_order_relaxed) == 1);
 	atomic_store_explicit(&lock->held, 0, memory_order_release);
 	mhp__rank_leave(rank);
 }

@@ -4,13 +4,13 @@
  *
  * The hot path is a pop or a push of the CPU's cache and one descriptor: allocating writes it,
  * freeing checks and clears it. A frame whose descriptor has an owner is the first of an allocated
- * page (INV 9), so that is what a free is checked by: a frame that is free, a tail, or in a cache
- * has none. Descriptors of pageblocks that were never used must not be believed; the arena's slot
- * says which those are (virgin), and calls the frames before the first usable one so, too.
+ * page (INV 9), and that is how a free is checked: a frame that is free, a tail, or in a cache has
+ * no owner. Descriptors of pageblocks that were never used must not be believed; the arena's slot
+ * says which those are (virgin), and counts the frames before the first usable one among them.
  *
- * Between a cache and a descriptor a frame is on its way: taken, with owner 0. Whoever empties a
- * range waits for such frames. Must not know: blocks' states, why frames below nr_unmanaged are not
- * the allocator's.
+ * Between a cache and a descriptor a frame is on its way: taken, with owner 0. Emptying a range
+ * waits for such frames. Must not know: blocks' states, why frames below nr_unmanaged are not the
+ * allocator's.
  */
 #include "pages/alloc.h"
 
@@ -36,6 +36,7 @@ home_node(const struct mhp *m)
 static inline const uint8_t *
 zonelist(const struct mhp *m, unsigned node, bool movable)
 {
+	MHP_ASSERT_DEBUG(node < m->geo.nr_nodes);
 	return m->zonelist + (size_t)(node * 2U + movable) * m->nr_zones;
 }
 
@@ -45,6 +46,7 @@ zone_next(const struct mhp *m, const uint8_t *list, unsigned *at)
 {
 	while (*at < m->nr_zones && list[*at] != UINT8_MAX) {
 		struct mhp__zone *zone = &m->zones[list[(*at)++]];
+		MHP_ASSERT_DEBUG(mhp__zone_id(m, zone) < m->nr_zones);
 		if (MHP_LIKELY(atomic_load_explicit(&zone->managed, memory_order_relaxed) != 0))
 			return zone;
 	}
@@ -55,13 +57,15 @@ zone_next(const struct mhp *m, const uint8_t *list, unsigned *at)
 static inline struct mhp_cache *
 caches_of(const struct mhp *m, unsigned id)
 {
+	MHP_ASSERT_DEBUG(id < m->nr_zones);
 	return (void *)((unsigned char *)m->caches + id * m->zone_caches_bytes);
 }
 
 /* ---- requests ---- */
 
-/* All of a request but the cookie, as one word. Where it comes in a register, that is what this
- * is, and compilers see it; picked apart from here, it never goes through memory. */
+/* All of a request but the cookie, as one word. Where the calling convention passes it in a
+ * register, compilers see that this is that register; picked apart from here, it never goes through
+ * memory. */
 static inline uint64_t
 tail_of(struct mhp_page_req req)
 {
@@ -125,6 +129,7 @@ mhp__page_req_check(const struct mhp *m, struct mhp_page_req req, unsigned order
 static inline bool
 is_movable(const struct mhp *m, unsigned owner)
 {
+	MHP_ASSERT_DEBUG(owner < MHP_OWNERS_MAX);
 	return (atomic_load_explicit(&m->owners_movable, memory_order_relaxed) >> owner & 1) != 0;
 }
 
@@ -133,6 +138,7 @@ mhp__page_req_home(const struct mhp *m, struct mhp_page_req req)
 {
 	if ((req.flags & PAGE_FLAGS) == 0)
 		req.node = (uint8_t)home_node(m);
+	MHP_ASSERT_DEBUG(req.node < m->geo.nr_nodes);
 	req.flags |= MHP_PAGE_NODE;
 	return req;
 }
@@ -147,6 +153,7 @@ mhp__page_req_zone(struct mhp *m, struct mhp_page_req req, unsigned *at)
 	do
 		zone = zone_next(m, list, at);
 	while (zone != NULL && (req.flags & MHP_PAGE_THIS_NODE) != 0 && zone->node != req.node);
+	MHP_ASSERT_DEBUG(*at <= m->nr_zones);
 	return zone;
 }
 
@@ -168,6 +175,7 @@ take_slowly(struct mhp *m, struct mhp_page_req req, unsigned home, uint64_t *ret
 {
 	struct mhp__zone *zone;
 
+	MHP_ASSERT_DEBUG(req.node == m->zones[home].node);
 	for (unsigned at = 0; (zone = mhp__page_req_zone(m, req, &at)) != NULL;) {
 		if (mhp__zone_id(m, zone) != home &&
 		    mhp_port_cache_pop(mhp__zone_caches(m, zone), m->geo.nr_cpus, req.order,
@@ -185,6 +193,8 @@ take_slowly(struct mhp *m, struct mhp_page_req req, unsigned home, uint64_t *ret
 static inline int
 begin(struct mhp *m, uint64_t tail, uint64_t cookie, uint64_t pfn, uint64_t *ret_pfn)
 {
+	MHP_ASSERT_DEBUG((pfn & ((UINT64_C(1) << tail_order(tail)) - 1)) == 0);
+	MHP_ASSERT_DEBUG(mhp__page_word(mhp__pfn_to_page(m, pfn)) == 0); /* INV 9 */
 	mhp__unpoison(m, pfn, UINT64_C(1) << tail_order(tail), true);
 	mhp__page_begin(mhp__pfn_to_page(m, pfn), tail_owner(tail), tail_order(tail), cookie);
 	*ret_pfn = pfn;
@@ -199,8 +209,9 @@ alloc_slowly(struct mhp *m, struct mhp_page_req req, unsigned home, uint64_t *re
 	const struct mhp__zone *zone = &m->zones[home];
 	uint64_t pfn;
 
+	MHP_ASSERT_DEBUG(home < m->nr_zones);
 	req.node = zone->node; /* "any" is this one now, wherever the thread goes */
-	/* Many an instance has no MOVABLE zone at all. */
+	/* Instances without a MOVABLE zone are common. */
 	if (zone->kind == MHP_ZONE_MOVABLE &&
 	    atomic_load_explicit(&zone->managed, memory_order_relaxed) == 0) {
 		home -= 1U; /* to NORMAL */
@@ -232,6 +243,7 @@ alloc_on(struct mhp *m, struct mhp_page_req req, unsigned node, uint64_t *ret_pf
 static __attribute__((noinline)) int
 alloc_at_home(struct mhp *m, struct mhp_page_req req, uint64_t *ret_pfn)
 {
+	MHP_ASSERT_DEBUG(m->geo.nr_nodes > 1);
 	return alloc_on(m, req, home_node(m), ret_pfn);
 }
 
@@ -258,6 +270,7 @@ mhp__pages_take(struct mhp *m, struct mhp__nodes nodes, unsigned order, unsigned
 	for (unsigned at = 0; nr == 0 && (zone = zone_next(m, list, &at)) != NULL;)
 		nr = !mhp__nodes_have(nodes, zone->node) ? 0 :
 		     mhp__zone_take(m, zone, order, nr_max, NULL, ret_pfns);
+	MHP_ASSERT_DEBUG(nr <= nr_max);
 	for (unsigned i = 0; i < nr; i++)
 		mhp__unpoison(m, ret_pfns[i], UINT64_C(1) << order, true);
 	return nr;
@@ -288,9 +301,9 @@ struct head {
 	unsigned owner, order;
 };
 
-/* Look for the page of a caller's that starts at pfn. Who asks owns it, so what is read here holds
- * still; if not, the answer may be wrong, but only memory of the instance and of blocks that are
- * online is read. */
+/* Find the caller's page that starts at pfn. The caller owns it, so nothing that is read here
+ * changes meanwhile. If the caller does not, the answer may be wrong, but only memory of the
+ * instance and of blocks that are online is read. */
 static inline __attribute__((always_inline)) int
 find_head(const struct mhp *m, uint64_t pfn, struct head *head)
 {
@@ -318,6 +331,8 @@ static __attribute__((noinline)) int
 spill(struct mhp *m, uint64_t pfn, unsigned order)
 {
 	unsigned id = m->arenas[mhp__pfn_arena(m, pfn)].zone_id1 - 1U;
+
+	MHP_ASSERT_DEBUG(id < m->nr_zones);
 	mhp__cache_spill(m, &m->zones[id], pfn, order);
 	return 0;
 }
@@ -363,6 +378,9 @@ mhp__page_release(struct mhp *m, uint64_t pfn, unsigned order)
 			     .page = mhp__pfn_to_page(m, pfn),
 			     .bit = mhp__pageblock_bit(m, pfn),
 			     .order = order };
+
+	MHP_ASSERT_DEBUG(mhp__word_owner(mhp__page_word(head.page)) != MHP_OWNER_NONE);
+	MHP_ASSERT_DEBUG(mhp__word_order(mhp__page_word(head.page)) == order);
 	(void)release(m, pfn, &head);
 }
 
@@ -423,7 +441,8 @@ mhp_page_set_cookie(struct mhp *m, uint64_t pfn, uint64_t cookie)
 	return 0;
 }
 
-/* Is some later part of pfn's block in use? A head as long as whole arenas has none of its own. */
+/* Is the end of pfn's block in use? A block that begins with whole unusable arenas has no slot set
+ * up for them. */
 static bool
 block_has_arena(struct mhp *m, uint64_t pfn)
 {
@@ -437,10 +456,11 @@ block_has_arena(struct mhp *m, uint64_t pfn)
 }
 
 /* Is a frame that is taken, and no head, part of a page that starts before it? The nearest head
- * below it, at a boundary where a page could start, is the one to ask. Arena lock held. */
+ * below it, at a boundary where a page could start, tells. Arena lock held. */
 static bool
 is_tail(struct mhp *m, const struct mhp__arena *arena, uint64_t pfn)
 {
+	MHP_ASSERT_DEBUG(mhp__arena_taken(m, arena, pfn));
 	for (unsigned order = 1; order <= MHP_PAGEBLOCK_ORDER(m); order++) {
 		uint64_t head = pfn >> order << order;
 		struct mhp__chunk chunk;
@@ -461,6 +481,7 @@ peek_frame(struct mhp *m, const struct mhp__arena *arena, uint64_t pfn)
 	uint64_t isolated = atomic_load_explicit(&arena->isolated, memory_order_relaxed);
 	struct mhp_frame frame = { .state = MHP_FRAME_FREE };
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA) && arena->zone_id1 != 0);
 	if ((pfn & m->arena_mask) < arena->nr_unmanaged) {
 		frame.state = MHP_FRAME_METADATA;
 		return frame;

@@ -18,11 +18,12 @@ struct mhp__nodes {
 static inline bool
 mhp__nodes_have(struct mhp__nodes nodes, unsigned node)
 {
+	MHP_ASSERT_DEBUG(node < MHP_NODES_MAX);
 	return nodes.set == 0 || (nodes.set >> node & 1) != 0;
 }
 
-/* Take up to nr_max pages of order anywhere that pages which can move may lie, all from one arena,
- * caches passed by; descriptors all-zero. 0: there are none. */
+/* Take up to nr_max pages of order from one arena, anywhere that movable pages may lie; bypasses
+ * the caches. Their descriptors are all-zero. 0: there are none. */
 unsigned mhp__pages_take(struct mhp *m, struct mhp__nodes nodes, unsigned order, unsigned nr_max,
 			 uint64_t *ret_pfns);
 /* The same for one page that must not be missed: out of the caches too. */

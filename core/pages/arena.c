@@ -19,6 +19,7 @@
  */
 #include "pages/arena.h"
 
+#include "base/bits.h"
 #include "base/mem.h"
 #include "memmap/memmap.h"
 #include "pages/scan.h"
@@ -91,8 +92,9 @@ pageblock_holes(const struct mhp *m, const struct mhp__arena *arena, unsigned pa
 	const uint64_t *words = mhp__arena_words(m, arena) + pageblock * nr;
 	uint64_t whole = 0;            /* words that are free */
 
-	/* Only its head is not free: what is behind that reaches to the end, so its largest page
-	 * is as large as fits there. */
+	MHP_ASSERT_DEBUG((arena->full >> pageblock & 1) == 0);
+	/* Only frames before the first usable one are not free: the rest reaches to the end, so its
+	 * largest page is as large as fits there. */
 	if ((arena->mixed >> pageblock & 1) == 0)
 		return 64U - (unsigned)__builtin_clzll(
 				     mhp__pageblock_nr_managed(m, arena, pageblock));
@@ -111,7 +113,7 @@ mhp__arena_holes(const struct mhp *m, const struct mhp__arena *arena, unsigned e
 {
 	unsigned most = 0;
 
-	/* From the last, as the first are taken from. */
+	/* From the last: pages are taken from the first, so the last still have holes. */
 	for (uint64_t left = mhp__arena_partial(m, arena); left != 0 && most < enough;) {
 		unsigned pageblock = 63U - (unsigned)__builtin_clzll(left);
 		unsigned orders = pageblock_holes(m, arena, pageblock);
@@ -125,6 +127,7 @@ mhp__arena_holes(const struct mhp *m, const struct mhp__arena *arena, unsigned e
 static inline void
 lower_holes(const struct mhp *m, struct mhp__arena *arena)
 {
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
 	arena->holes = (uint8_t)mhp__arena_holes(m, arena, arena->holes);
 }
 
@@ -132,6 +135,8 @@ lower_holes(const struct mhp *m, struct mhp__arena *arena)
 static void
 raise_holes(const struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 {
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
+	MHP_ASSERT_DEBUG(pageblock < mhp__arena_pageblocks(m));
 	if ((mhp__arena_partial(m, arena) >> pageblock & 1) == 0)
 		return;
 	unsigned orders = pageblock_holes(m, arena, pageblock);
@@ -147,6 +152,7 @@ clear_descriptors(struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 	uint64_t virgin = atomic_load_explicit(&arena->virgin, memory_order_relaxed);
 	if (MHP_LIKELY((virgin & bit) == 0))
 		return;
+	MHP_ASSERT_DEBUG(((arena->full | arena->mixed) & bit) == 0); /* nobody has used it */
 	uint64_t pfn = mhp__arena_start(m, arena) + ((uint64_t)pageblock << MHP_PAGEBLOCK_ORDER(m));
 	memset(mhp__pageblock_pages(m, pfn), 0, sizeof(struct mhp__page) << MHP_PAGEBLOCK_ORDER(m));
 	atomic_store_explicit(&arena->virgin, virgin & ~bit, memory_order_relaxed);
@@ -161,6 +167,7 @@ make_mixed(struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 	uint64_t *words = mhp__arena_words(m, arena) + index;
 
 	MHP_ASSERT_DEBUG((arena->mixed & bit) == 0);
+	MHP_ASSERT_DEBUG(index + nr <= mhp__arena_pages(m) >> mhp__word_shift(m));
 	clear_descriptors(m, arena, pageblock);
 	for (unsigned i = 0; i < nr; i++)
 		words[i] = arena->full & bit ? mhp__word_mask(m) :
@@ -176,6 +183,7 @@ set_condition(struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 	unsigned nr = mhp__words_per_pageblock(m), index = pageblock * nr;
 	const uint64_t *words = mhp__arena_words(m, arena) + index;
 
+	MHP_ASSERT_DEBUG((arena->mixed & bit) != 0); /* its bitmap is the truth */
 	for (unsigned i = 0; i < nr; i++) {
 		used |= words[i] ^ mhp__free_word(m, arena, index + i);
 		free |= words[i] ^ mhp__word_mask(m);
@@ -197,6 +205,7 @@ take_from_word(const struct mhp *m, uint64_t *word, unsigned order, uint64_t bas
 	uint64_t taken = 0;
 	unsigned nr = 0;
 
+	MHP_ASSERT_DEBUG(order <= mhp__word_shift(m));
 	for (unsigned i = 0; i < order; i++)
 		fit &= fit >> (1U << i);
 	for (fit &= aligned_starts[order]; fit != 0 && nr < nr_max; fit &= fit - 1) {
@@ -204,6 +213,8 @@ take_from_word(const struct mhp *m, uint64_t *word, unsigned order, uint64_t bas
 		taken |= run << at;
 		ret_pfns[nr++] = base + at;
 	}
+	MHP_ASSERT_DEBUG((*word & taken) == 0);
+	MHP_ASSERT_DEBUG(mhp__count_bits(taken) == nr << order);
 	*word |= taken;
 	return nr;
 }
@@ -213,6 +224,8 @@ static unsigned
 take_words(uint64_t *words, unsigned nr_words, uint64_t base, uint64_t *ret_pfn)
 {
 	uint64_t used = 0;
+
+	MHP_ASSERT_DEBUG((base & (nr_words * UINT64_C(64) - 1)) == 0);
 	for (unsigned i = 0; i < nr_words; i++)
 		used |= words[i];
 	if (used != 0)
@@ -233,6 +246,8 @@ take_small(struct mhp *m, struct mhp__arena *arena, unsigned pageblock, unsigned
 	uint64_t base = mhp__arena_start(m, arena) +
 			((uint64_t)pageblock << MHP_PAGEBLOCK_ORDER(m));
 
+	MHP_ASSERT_DEBUG(order < MHP_PAGEBLOCK_ORDER(m));
+	MHP_ASSERT_DEBUG((mhp__isolated(arena) >> pageblock & 1) == 0);
 	if ((arena->mixed >> pageblock & 1) == 0)
 		make_mixed(m, arena, pageblock);
 	uint64_t *words = mhp__arena_words(m, arena) + pageblock * per;
@@ -252,6 +267,8 @@ take_pageblocks(struct mhp *m, struct mhp__arena *arena, uint64_t mask, unsigned
 		uint64_t *ret_pfns)
 {
 	unsigned nr = 0;
+
+	MHP_ASSERT_DEBUG((mask & (arena->full | arena->mixed)) == 0);
 	for (; mask != 0 && nr < nr_max; mask &= mask - 1) {
 		unsigned pageblock = (unsigned)__builtin_ctzll(mask);
 		clear_descriptors(m, arena, pageblock);
@@ -269,6 +286,8 @@ mhp__arena_take(struct mhp *m, struct mhp__arena *arena, unsigned order, uint64_
 	uint64_t huge = mhp__arena_huge(m, arena) & mask, partial;
 	unsigned nr = 0;
 
+	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
+	MHP_ASSERT_DEBUG(order <= MHP_PAGEBLOCK_ORDER(m));
 	if (order == MHP_PAGEBLOCK_ORDER(m)) {
 		nr = take_pageblocks(m, arena, huge, nr_max, ret_pfns);
 		arena->nr_free -= (uint32_t)nr << order;
@@ -286,6 +305,7 @@ mhp__arena_take(struct mhp *m, struct mhp__arena *arena, unsigned order, uint64_
 	}
 	lower_holes(m, arena);
 	arena->nr_free -= (uint32_t)nr << order;
+	MHP_ASSERT_DEBUG(nr <= nr_max && mhp__arena_is_sound(m, arena));
 	return nr;
 }
 
@@ -295,7 +315,7 @@ mhp__arena_take_frame(struct mhp *m, struct mhp__arena *arena, uint64_t pfn)
 	uint32_t frame = (uint32_t)(pfn & m->arena_mask);
 	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m);
 
-	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
+	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
 	if (mhp__arena_taken(m, arena, pfn))
 		return false;
 	if ((arena->mixed >> pageblock & 1) == 0)
@@ -305,13 +325,14 @@ mhp__arena_take_frame(struct mhp *m, struct mhp__arena *arena, uint64_t pfn)
 	arena->nr_free--;
 	set_condition(m, arena, pageblock);
 	arena->holes = (uint8_t)mhp__arena_holes(m, arena, MHP_ORDERS); /* it may have been free */
+	MHP_ASSERT_DEBUG(mhp__arena_taken(m, arena, pfn));
 	return true;
 }
 
 /* ---- give ---- */
 
-/* The aligned run that a frame must complete to raise `holes`, as bits and as a mask of places. A
- * word at most: beyond that, pageblock_holes() has to look in any case. */
+/* The aligned run that a frame must complete to raise `holes`, as bits and as a mask of places. It
+ * is a word at most: longer runs are for pageblock_holes() to find in any case. */
 struct window {
 	uint64_t run;
 	unsigned starts;
@@ -321,11 +342,13 @@ static inline struct window
 window_of(const struct mhp *m, const struct mhp__arena *arena)
 {
 	unsigned shift = mhp__word_shift(m), order = arena->holes < shift ? arena->holes : shift;
+
+	MHP_ASSERT_DEBUG(order <= 6U);
 	return (struct window){ UINT64_MAX >> (64U - (1U << order)),
 				(1U << shift) - (1U << order) };
 }
 
-/* Frames of a pageblock have come free: has it, or a hole in it? */
+/* Frames of a pageblock have come free, perhaps all of it, or a larger hole: take note of both. */
 static __attribute__((noinline)) struct window
 frames_came(struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 {
@@ -379,7 +402,7 @@ mhp__arena_give_many(struct mhp *m, struct mhp__arena *arena, unsigned order, un
 	uint64_t start = mhp__arena_start(m, arena);
 	struct window window = window_of(m, arena);
 
-	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
+	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
 	if (order == 0) { /* the same loop again, without what only larger orders need */
 		for (unsigned i = 0; i < nr; i++)
 			give_small(m, arena, words, (uint32_t)(pfns[i] - start), 0, &window);
@@ -392,6 +415,7 @@ mhp__arena_give_many(struct mhp *m, struct mhp__arena *arena, unsigned order, un
 				   &window);
 	}
 	arena->nr_free += (uint32_t)nr << order;
+	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
 }
 
 /* ---- isolation ---- */
@@ -399,7 +423,8 @@ mhp__arena_give_many(struct mhp *m, struct mhp__arena *arena, unsigned order, un
 void
 mhp__arena_isolate(struct mhp *m, struct mhp__arena *arena, uint64_t pageblocks, bool isolate)
 {
-	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
+	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
+	MHP_ASSERT_DEBUG((pageblocks & ~mhp__arena_mask(m)) == 0);
 	if (isolate)
 		atomic_fetch_or_explicit(&arena->isolated, pageblocks, memory_order_relaxed);
 	else
@@ -437,6 +462,7 @@ set_range(struct mhp *m, struct mhp__arena *arena, uint32_t frame, uint32_t end,
 {
 	uint32_t per = 1U << MHP_PAGEBLOCK_ORDER(m), stop;
 
+	MHP_ASSERT_DEBUG(frame < end && frame >= arena->nr_unmanaged);
 	for (; frame < end; frame = stop) {
 		uint64_t bit = UINT64_C(1) << (frame >> MHP_PAGEBLOCK_ORDER(m));
 		stop = (frame | (per - 1)) + 1 < end ? (frame | (per - 1)) + 1 : end;
@@ -455,7 +481,7 @@ mhp__arena_take_range(struct mhp *m, struct mhp__arena *arena, uint32_t frame, u
 {
 	bool free = true;
 
-	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
+	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
 	MHP_ASSERT_DEBUG(frame < end && end <= mhp__arena_pages(m));
 	for (uint32_t at = frame; at < end && free;)
 		at += mhp__arena_run(m, arena, at, &free);
@@ -463,6 +489,7 @@ mhp__arena_take_range(struct mhp *m, struct mhp__arena *arena, uint32_t frame, u
 		return false;
 	set_range(m, arena, frame, end, true);
 	arena->nr_free -= end - frame;
+	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
 	return true;
 }
 
@@ -473,4 +500,5 @@ mhp__arena_give_range(struct mhp *m, struct mhp__arena *arena, uint32_t frame, u
 	MHP_ASSERT_DEBUG(frame >= arena->nr_unmanaged && end <= mhp__arena_pages(m));
 	set_range(m, arena, frame, end, false);
 	arena->nr_free += end - frame;
+	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
 }

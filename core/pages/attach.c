@@ -43,7 +43,7 @@ attach_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, ui
 	arena->nr_free = (uint32_t)mhp__arena_pages(m) - nr_unmanaged;
 	arena->full = (UINT64_C(1) << (nr_unmanaged >> MHP_PAGEBLOCK_ORDER(m))) - 1;
 	arena->mixed = 0;
-	/* Nobody ever clears descriptors of pageblocks before the first usable frame, either. */
+	/* Descriptors of pageblocks before the first usable frame are never cleared, either. */
 	atomic_store_explicit(&arena->virgin, zeroed ? 0 : all, memory_order_relaxed);
 	atomic_store_explicit(&arena->isolated, all, memory_order_relaxed);
 	arena->zone_id1 = (uint8_t)(mhp__zone_id(m, zone) + 1);
@@ -64,8 +64,8 @@ mhp__pages_attach(struct mhp *m, struct mhp__zone *zone, uint64_t start_pfn, uin
 			     (uint32_t)(pfn & m->arena_mask), zeroed);
 }
 
-/* What is left are bad frames. Their descriptors go too: where metadata is known to be zero, it is
- * all-zero again when nobody uses the block (INV 9). Arena lock held. */
+/* Only bad frames are left. Their descriptors go too: metadata that is known to be zero is all-zero
+ * again when the block is out of use (INV 9). Arena lock held. */
 static void
 end_bad_pages(struct mhp *m, const struct mhp__arena *arena)
 {
@@ -80,7 +80,7 @@ end_bad_pages(struct mhp *m, const struct mhp__arena *arena)
 	}
 }
 
-/* Whoever gets this memory next may write to it. Arena lock held. */
+/* The next user of this memory may write to it. Arena lock held. */
 static void
 unpoison_arena(struct mhp *m, struct mhp__arena *arena)
 {

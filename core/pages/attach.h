@@ -19,9 +19,9 @@ void mhp__pages_attach(struct mhp *m, struct mhp__zone *zone, uint64_t start_pfn
 /* Nothing of the range is in use (but frames of MHP_OWNER_BAD): the zone forgets it. All is
  * isolated. */
 void mhp__pages_detach(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
-/* From now on nothing is taken from pageblocks that the range touches. What caches hold of it, or
- * a push that tested the bits before they were set is about to put there, is
- * out until the caller drains them, once for all its ranges. */
+/* From now on nothing is taken from pageblocks that the range touches. Frames of it that caches
+ * hold, or that a push is about to put there because it tested the bits before they were set, are
+ * out until the caller drains the caches, once for all its ranges. */
 void mhp__pages_isolate(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
 /* Undo it. */
 void mhp__pages_open(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);

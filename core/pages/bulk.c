@@ -2,9 +2,9 @@
 /*
  * bulk.c - many pages of one kind in one call: for callers who fill or empty a pool of their own.
  *
- * Pages come from the bitmaps of the arenas and go back to them, many under one lock, and pass by
- * the caches of the CPUs: these are for callers who take one page at a time. What the arenas do not
- * have is looked for page by page, which finds what caches hold. Must not know: blocks.
+ * Pages come from the bitmaps of the arenas and go back to them, many under one lock, and bypass
+ * the caches of the CPUs: these are for callers who take one page at a time. Pages that the arenas
+ * do not have are allocated one by one, which finds those in caches. Must not know: blocks.
  */
 #include "memmap/memmap.h"
 #include "pages/alloc.h"
@@ -21,6 +21,7 @@ take(struct mhp *m, struct mhp__zone *zone, struct mhp_page_req req, unsigned nr
 {
 	unsigned taken = 0, got;
 
+	MHP_ASSERT_DEBUG(nr != 0);
 	do {
 		unsigned max = nr - taken < BATCH ? nr - taken : BATCH;
 		got = mhp__zone_take(m, zone, req.order, max, NULL, ret_pfns + taken);
@@ -31,6 +32,7 @@ take(struct mhp *m, struct mhp__zone *zone, struct mhp_page_req req, unsigned nr
 		}
 		taken += got;
 	} while (got != 0 && taken < nr);
+	MHP_ASSERT_DEBUG(taken <= nr);
 	return taken;
 }
 
@@ -70,6 +72,7 @@ free_alike(struct mhp *m, const uint64_t *pfns, unsigned nr)
 		mhp__page_end(mhp__pfn_to_page(m, pfns[n]));
 		n++;
 	}
+	MHP_ASSERT_DEBUG(n <= BATCH && (n != 0 || err != 0));
 	if (n != 0)
 		mhp__zone_give(m, NULL, first_order, n, pfns);
 	return n != 0 ? (int)n : err;

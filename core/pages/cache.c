@@ -4,9 +4,9 @@
  *
  * cache.h has the layout and what a port does with it; here are the batches. A cache is closed
  * while a batch moves, so that its owner's pushes and pops fail and go to the bitmaps instead of
- * waiting; a cache that is closed already is not waited for either, but in a drain, which has to
- * see every frame. Closed caches rank before zone and arena locks, so batches move to and from
- * arenas with the cache closed, and after a drain all that was cached is in the bitmaps.
+ * waiting. Nobody waits for a cache that is closed already but a drain, which has to see every
+ * frame. Closed caches rank before zone and arena locks, so batches move to and from arenas with
+ * the cache closed, and after a drain all that was cached is in the bitmaps.
  *
  * Frames in a cache are taken in the bitmaps, and their descriptors are all-zero. A cache holds no
  * frame of an isolated pageblock once a drain has followed the isolation: every way into a cache
@@ -38,6 +38,7 @@ stack_count(const struct mhp_cache *cache, unsigned order)
 static inline void
 set_stack_count(struct mhp_cache *cache, unsigned order, unsigned nr)
 {
+	MHP_ASSERT_DEBUG(nr <= mhp_cache_depth(order));
 	atomic_store_explicit(&cache->count[order], nr, memory_order_relaxed);
 }
 
@@ -45,6 +46,8 @@ static inline void
 stack_push(struct mhp_cache *cache, unsigned order, uint64_t pfn)
 {
 	unsigned nr = stack_count(cache, order);
+
+	MHP_ASSERT_DEBUG(nr < mhp_cache_depth(order));
 	atomic_store_explicit(&cache->slot[mhp_cache_bottom(order) + nr], pfn,
 			      memory_order_relaxed);
 	set_stack_count(cache, order, nr + 1);
@@ -54,6 +57,9 @@ static inline uint64_t
 stack_pop(struct mhp_cache *cache, unsigned order)
 {
 	unsigned nr = stack_count(cache, order) - 1;
+
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_CACHE));
+	MHP_ASSERT_DEBUG(nr < mhp_cache_depth(order)); /* it was not empty */
 	set_stack_count(cache, order, nr);
 	return atomic_load_explicit(&cache->slot[mhp_cache_bottom(order) + nr],
 				    memory_order_relaxed);
@@ -104,7 +110,7 @@ mhp__cache_refill(struct mhp *m, struct mhp__zone *zone, unsigned order, uint64_
 	MHP_ASSERT_DEBUG(order <= MHP_PAGEBLOCK_ORDER(m));
 	if (cache == NULL)
 		return mhp__zone_take(m, zone, order, 1, NULL, ret_pfn) != 0;
-	if (stack_count(cache, order) != 0) { /* somebody on this CPU was faster */
+	if (stack_count(cache, order) != 0) { /* another thread on this CPU was faster */
 		*ret_pfn = stack_pop(cache, order);
 		open_cache(cache);
 		return true;
@@ -115,6 +121,7 @@ mhp__cache_refill(struct mhp *m, struct mhp__zone *zone, unsigned order, uint64_
 		atomic_store_explicit(&cache->slot[mhp_cache_bottom(order) + i], pfns[nr - 1 - i],
 				      memory_order_relaxed);
 	}
+	MHP_ASSERT_DEBUG(nr <= batch(order));
 	if (nr != 0) {
 		set_stack_count(cache, order, nr - 1);
 		*ret_pfn = pfns[0];
@@ -138,11 +145,12 @@ mhp__cache_spill(struct mhp *m, struct mhp__zone *zone, uint64_t pfn, unsigned o
 	struct mhp_cache *cache = close_local(m, zone);
 
 	MHP_ASSERT_DEBUG(order <= MHP_PAGEBLOCK_ORDER(m));
+	MHP_ASSERT_DEBUG(m->arenas[mhp__pfn_arena(m, pfn)].zone_id1 == mhp__zone_id(m, zone) + 1);
 	if (cache == NULL) {
 		mhp__zone_give(m, NULL, order, 1, &pfn);
 		return;
 	}
-	/* Looked at now that a drain would wait for us. */
+	/* Tested only now, with the cache closed: a drain that follows the isolation waits for us. */
 	if (is_isolated(m, pfn)) {
 		mhp__zone_give(m, cache, order, 1, &pfn);
 	} else {
@@ -163,12 +171,14 @@ struct cpus {
 static inline bool
 cpu_test(const struct cpus *cpus, unsigned cpu)
 {
+	MHP_ASSERT_DEBUG(cpu < MHP_CPUS_MAX);
 	return (cpus->word[cpu / 64U] >> cpu % 64U & 1) != 0;
 }
 
 static inline void
 cpu_set(struct cpus *cpus, unsigned cpu)
 {
+	MHP_ASSERT_DEBUG(!cpu_test(cpus, cpu)); /* each cache is closed once in a drain */
 	cpus->word[cpu / 64U] |= UINT64_C(1) << cpu % 64U;
 }
 
@@ -181,6 +191,7 @@ empty_cache(struct mhp *m, struct mhp__zone *zone, struct mhp_cache *cache)
 			stack_give(m, cache, order, nr < BATCH_MAX ? nr : BATCH_MAX);
 	}
 	mhp__zone_collect(zone, cache);
+	MHP_ASSERT_DEBUG(atomic_load(&cache->nr_given) == 0);
 }
 
 /* Close and empty those caches that can be closed now. Returns how many that were. */
@@ -191,6 +202,7 @@ close_some(struct mhp *m, struct mhp__zone *zone, struct cpus *done)
 	struct cpus closed = { { 0 } };
 	unsigned nr_done = 0;
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_CACHE));
 	for (unsigned cpu = 0; cpu < m->geo.nr_cpus; cpu++)
 		if (!cpu_test(done, cpu) && mhp_port_cache_close(&caches[cpu]))
 			cpu_set(&closed, cpu);
@@ -216,8 +228,8 @@ drain_lock(struct mhp_cache *caches)
 		mhp_port_relax(spins);
 }
 
-/* Close all caches of a zone, and empty them. Nobody waits for them meanwhile: pages pass them
- * by. */
+/* Close all caches of a zone, and empty them. No push or pop waits for them meanwhile: pages go
+ * past them, to and from the bitmaps. */
 static void
 close_all(struct mhp *m, struct mhp__zone *zone)
 {
@@ -226,13 +238,14 @@ close_all(struct mhp *m, struct mhp__zone *zone)
 
 	drain_lock(mhp__zone_caches(m, zone));
 	mhp__rank_enter(MHP_RANK_CACHE);
-	/* Bound: who closed a cache locally opens it after one batch. */
+	/* Bound: a CPU that has closed its own cache opens it after one batch. */
 	for (unsigned spins = 0;; spins++) {
 		nr_done += close_some(m, zone, &done);
 		if (nr_done == m->geo.nr_cpus)
 			break;
 		mhp_port_relax(spins);
 	}
+	MHP_ASSERT_DEBUG(mhp__cache_nr_frames(m, zone) == 0);
 }
 
 static void
@@ -240,6 +253,7 @@ open_all(struct mhp *m, struct mhp__zone *zone)
 {
 	struct mhp_cache *caches = mhp__zone_caches(m, zone);
 
+	MHP_ASSERT_DEBUG(atomic_load(&caches[0].draining) == 1);
 	for (unsigned cpu = 0; cpu < m->geo.nr_cpus; cpu++)
 		mhp_port_cache_open(&caches[cpu]);
 	mhp__rank_leave(MHP_RANK_CACHE);

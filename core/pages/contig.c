@@ -29,17 +29,20 @@ cut(const struct mhp *m, uint64_t pfn, uint64_t nr_pages)
 	uint64_t fits = nr_pages >> order != 0 ? order : 63U - (unsigned)__builtin_clzll(nr_pages);
 	uint64_t mask = (UINT64_C(1) << fits) - 1;
 
+	MHP_ASSERT_DEBUG(nr_pages != 0);
 	if ((pfn & mask) != 0)
 		fits = (unsigned)__builtin_ctzll(pfn);
+	MHP_ASSERT_DEBUG(UINT64_C(1) << fits <= nr_pages);
 	return (unsigned)fits;
 }
 
-/* Take a run that was free when we looked, all or nothing. */
+/* Take a run that was free when it was found, all or nothing. */
 static bool
 take_range(struct mhp *m, struct mhp__zone *zone, uint64_t pfn, uint64_t nr_pages)
 {
 	uint64_t end = pfn + nr_pages, stop;
 
+	MHP_ASSERT_DEBUG(nr_pages != 0 && end <= mhp__max_pfn(m));
 	for (uint64_t at = pfn; at < end; at = stop) {
 		stop = mhp__arena_next(m, at);
 		stop = stop < end ? stop : end;
@@ -77,10 +80,12 @@ static inline bool
 is_enough(const struct search *search)
 {
 	uint64_t start = aligned_run(search);
+
+	MHP_ASSERT_DEBUG(search->run <= search->at);
 	return search->at > start && search->at - start >= search->nr_pages;
 }
 
-/* Look on in the arena that search->at is in, to its end or until there is enough. */
+/* Go on in the arena that search->at is in, to its end or until there is enough. */
 static void
 search_arena(struct mhp *m, struct search *search)
 {
@@ -106,6 +111,7 @@ take_between(struct mhp *m, const struct search *what, uint64_t from, uint64_t e
 {
 	struct search search = *what;
 
+	MHP_ASSERT_DEBUG(end <= mhp__max_pfn(m));
 	search.run = search.at = from;
 	/* Bound: each turn comes to the end of an arena, or of a run. */
 	while (search.at < end) {
@@ -177,6 +183,7 @@ take(struct mhp *m, struct mhp_page_req req, struct search *what, uint64_t *ret_
 {
 	bool taken = false;
 
+	MHP_ASSERT_DEBUG(what->nr_pages != 0);
 	for (unsigned at = 0; !taken && (what->zone = mhp__page_req_zone(m, req, &at)) != NULL;)
 		taken = what->how == WITHIN ? take_within(m, what, ret_pfn)
 					    : take_from_zone(m, what, ret_pfn);
@@ -189,6 +196,7 @@ begin_pages(struct mhp *m, struct mhp_page_req req, uint64_t pfn, uint64_t nr_pa
 	mhp__unpoison(m, pfn, nr_pages, true);
 	while (nr_pages > 0) {
 		unsigned order = cut(m, pfn, nr_pages);
+		MHP_ASSERT_DEBUG(mhp__page_word(mhp__pfn_to_page(m, pfn)) == 0); /* INV 9 */
 		mhp__page_begin(mhp__pfn_to_page(m, pfn), req.owner, order, req.cookie);
 		pfn += UINT64_C(1) << order;
 		nr_pages -= UINT64_C(1) << order;
@@ -207,6 +215,8 @@ alloc(struct mhp *m, struct mhp_page_req req, struct search *what, uint64_t *ret
 		if (!take(m, req, what, &pfn))
 			return MHP_ENOMEM;
 	}
+	MHP_ASSERT_DEBUG((pfn & what->align_mask) == 0);
+	MHP_ASSERT_DEBUG(pfn >= what->from && pfn + what->nr_pages <= what->end);
 	begin_pages(m, req, pfn, what->nr_pages);
 	*ret_pfn = pfn;
 	return 0;
@@ -236,6 +246,7 @@ mhp__pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
 		mhp__page_release(m, pfn, order);
 		pfn += UINT64_C(1) << order;
 	}
+	MHP_ASSERT_DEBUG(pfn == end); /* whole pages */
 }
 
 int

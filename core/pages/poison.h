@@ -2,8 +2,8 @@
 /*
  * poison.h - free pages hold a pattern, and taking one checks that it is still whole.
  *
- * So a write to memory that was freed is found out. Not where memory is sparse: it writes to all of
- * it.
+ * So a write to memory that was freed is found out. Not for builds with sparse memory: poison
+ * writes to all of it.
  */
 #ifndef MHP_CORE_POISON_H
 #define MHP_CORE_POISON_H

@@ -2,7 +2,7 @@
 /*
  * scan.c - reading an arena: what is taken, what is free.
  *
- * slots.h names the four conditions of a pageblock. Most are told by two bits of the slot, and a
+ * slots.h names the four conditions of a pageblock. Two bits of the slot tell most of them, and a
  * bitmap is only read where mixed says that it counts; so a walk over an arena of free or wholly
  * taken pageblocks touches one cache line. Frames below nr_unmanaged are taken.
  *
@@ -19,6 +19,8 @@ mhp__arena_taken(const struct mhp *m, const struct mhp__arena *arena, uint64_t p
 	uint32_t frame = (uint32_t)(pfn & m->arena_mask);
 	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m);
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
+	MHP_ASSERT_DEBUG(&m->arenas[mhp__pfn_arena(m, pfn)] == arena);
 	if (frame < arena->nr_unmanaged)
 		return true;
 	if ((arena->mixed >> pageblock & 1) == 0)
@@ -32,6 +34,8 @@ mhp__pageblock_nr_managed(const struct mhp *m, const struct mhp__arena *arena, u
 {
 	uint32_t nr = 1U << MHP_PAGEBLOCK_ORDER(m);
 	uint32_t first = (uint32_t)pageblock << MHP_PAGEBLOCK_ORDER(m);
+
+	MHP_ASSERT_DEBUG(pageblock < mhp__arena_pageblocks(m));
 	if (arena->nr_unmanaged <= first)
 		return nr;
 	return arena->nr_unmanaged - first >= nr ? 0 : nr - (arena->nr_unmanaged - first);
@@ -50,6 +54,7 @@ mhp__pageblock_nr_free(const struct mhp *m, const struct mhp__arena *arena, unsi
 	const uint64_t *words = mhp__arena_words(m, arena) + pageblock * nr_words;
 	for (unsigned i = 0; i < nr_words; i++)
 		nr_free += mhp__count_bits(~words[i] & mhp__word_mask(m));
+	MHP_ASSERT_DEBUG(nr_free <= mhp__pageblock_nr_managed(m, arena, pageblock));
 	return nr_free;
 }
 
@@ -60,6 +65,7 @@ mhp__arena_next_taken(const struct mhp *m, const struct mhp__arena *arena, uint3
 	uint32_t end = (uint32_t)mhp__arena_pages(m), per = 1U << mhp__word_shift(m);
 	uint64_t used = arena->full | arena->mixed, word;
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA) && frame <= end);
 	if (frame < arena->nr_unmanaged)
 		frame = arena->nr_unmanaged;
 	/* Bound: each turn moves on by a word, or to a pageblock that is in use. */
@@ -93,6 +99,7 @@ mhp__arena_run(const struct mhp *m, const struct mhp__arena *arena, uint32_t fra
 	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m), shift = mhp__word_shift(m);
 	uint32_t next = (pageblock + 1) << MHP_PAGEBLOCK_ORDER(m), per = 1U << shift;
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA) && frame < mhp__arena_pages(m));
 	*ret_free = false;
 	if (frame < arena->nr_unmanaged)
 		return arena->nr_unmanaged - frame;

@@ -2,10 +2,10 @@
 /*
  * walk.c - what is taken in a range of frames, and how much of it is free.
  *
- * A walk goes from page to page in address order. It looks at a batch of them under one lock of
- * their arena and hands them out one by one, so what it says of a page may be a batch old: who acts
- * on it asks the owner of the page, who knows. What the walk passes by as free was free when it
- * looked; in a range that is isolated it stays so. Must not know: what pages are used for.
+ * A walk goes from page to page in address order. It reads a batch of them under one lock of their
+ * arena and hands them out one by one, so its word on a page may be a batch old: code that acts on
+ * it asks the owner of the page, who knows. A frame that the walk skips was free when the batch was
+ * read; in a range that is isolated it stays so. Must not know: what pages are used for.
  */
 #include "pages/walk.h"
 
@@ -31,6 +31,7 @@ fill_in_arena(const struct mhp *m, const struct mhp__arena *arena, struct mhp__w
 	uint32_t frame = (uint32_t)(walk->pfn - start), end = (uint32_t)(stop - start), run_end;
 
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
+	MHP_ASSERT_DEBUG(walk->pfn < stop && walk->nr == 0);
 	while (walk->nr < MHP_WALK_BATCH &&
 	       (frame = mhp__arena_next_taken(m, arena, frame, &run_end)) < end) {
 		run_end = run_end < end ? run_end : end;
@@ -46,6 +47,7 @@ fill_in_arena(const struct mhp *m, const struct mhp__arena *arena, struct mhp__w
 bool
 mhp__walk_fill(struct mhp *m, struct mhp__walk *walk)
 {
+	MHP_ASSERT_DEBUG(walk->at == walk->nr); /* the last batch was handed out */
 	walk->at = walk->nr = 0;
 	/* Bound: each turn comes to the end of an arena, or finds something. */
 	while (walk->nr == 0 && walk->pfn < walk->end_pfn) {
@@ -90,6 +92,7 @@ nr_free_between(const struct mhp *m, const struct mhp__arena *arena, uint32_t at
 	uint64_t nr = 0;
 
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
+	MHP_ASSERT_DEBUG(at < end && end <= mhp__arena_pages(m));
 	if (arena->zone_id1 == 0)
 		return 0;
 	if (at <= arena->nr_unmanaged && end == mhp__arena_pages(m))
@@ -117,5 +120,6 @@ mhp__pages_nr_free(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 		nr += nr_free_between(m, arena, (uint32_t)(pfn - start), end);
 		mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
 	}
+	MHP_ASSERT_DEBUG(nr <= nr_pages);
 	return nr;
 }

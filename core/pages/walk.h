@@ -23,6 +23,7 @@ mhp__chunk_read(const struct mhp *m, uint64_t pfn, struct mhp__chunk *ret_chunk)
 	const struct mhp__page *page = mhp__pfn_to_page(m, pfn);
 	uint64_t word = mhp__page_word(page);
 
+	MHP_ASSERT_DEBUG(mhp__word_order(word) <= MHP_PAGEBLOCK_ORDER(m));
 	ret_chunk->pfn = pfn;
 	ret_chunk->owner = (uint16_t)mhp__word_owner(word);
 	ret_chunk->order = (uint8_t)mhp__word_order(word);
@@ -30,7 +31,7 @@ mhp__chunk_read(const struct mhp *m, uint64_t pfn, struct mhp__chunk *ret_chunk)
 }
 
 /* A walk over what is taken in a range, in address order. It locks one arena at a time, for a
- * batch of pages; what it says is as old as that. */
+ * batch of pages, so its word on a page may be that old. */
 #define MHP_WALK_BATCH 32U
 struct mhp__walk {
 	uint64_t pfn, end_pfn;         /* what was not looked at yet */
@@ -47,6 +48,7 @@ mhp__walk_next(struct mhp *m, struct mhp__walk *walk)
 {
 	if (walk->at == walk->nr && !mhp__walk_fill(m, walk))
 		return NULL;
+	MHP_ASSERT_DEBUG(walk->at < walk->nr && walk->nr <= MHP_WALK_BATCH);
 	return &walk->chunk[walk->at++];
 }
 /* Was the page that came last the first of its batch? A long walk polls for cancellation this

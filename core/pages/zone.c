@@ -3,16 +3,17 @@
  * zone.c - arenas in a zone: which one to take from, and the life of an arena in a zone.
  *
  * Owns the lists of a zone and the fields of an arena that link it. While an arena's lock is free,
- * the arena is on the list that mhp__arena_list() calls for: whoever changes an arena files it
- * before letting go, with the zone's lock inside of the arena's. So what is on no list is nowhere
- * (INV 12), and finding an arena costs the same in a zone of one as in a zone of half a million.
+ * the arena is on the list that mhp__arena_list() calls for: a thread that changes an arena files it
+ * before it lets go, with the zone's lock inside of the arena's. So an arena that is on no list has
+ * nothing to give (INV 12), and finding one costs the same in a zone of one as in a zone of half a
+ * million.
  *
  * Holes are used before a free pageblock is broken up, the smallest that will do, and whole
  * pageblocks come from arenas in use before empty ones. A cache that refills claims its arena and
- * comes back to it without the zone's lock; others look for one that is not claimed first, so that
- * CPUs do not fight for one arena's lock. Only single frames leave the holes there to that CPU
- * altogether. What is chosen follows from the sequence of calls alone. Must not know: what frames
- * hold, why a range starts where it starts.
+ * comes back to it without the zone's lock; others prefer an arena that is not claimed, so that
+ * CPUs do not fight for one arena's lock. For single frames they even break up a pageblock before
+ * they use the holes of a claimed arena. The choice follows from the sequence of calls alone. Must
+ * not know: what frames hold, why a range starts where it starts.
  */
 #include "pages/zone.h"
 
@@ -20,8 +21,8 @@
 #include "pages/arena.h"
 #include "pages/poison.h"
 
-/* Frames given to arenas through one cache before the zone's own counter hears of it: a line that
- * all CPUs write is what two of them would wait for most. */
+/* Frames that one cache gives to arenas before it adds them to the zone's own counter: CPUs would
+ * wait longest for a line that all of them write. */
 #define NR_GIVEN_MAX (INT64_C(1) << 16)
 /* Pages sorted by arena in one go. */
 #define GIVE_MAX 128U
@@ -34,6 +35,10 @@ unlink_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena)
 {
 	uint32_t id = mhp__arena_index(m, arena) + 1, *first = &zone->first[arena->list];
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ZONE));
+	MHP_ASSERT_DEBUG(arena->list != MHP_LIST_NONE && *first != 0);
+	MHP_ASSERT_DEBUG(m->arenas[arena->prev - 1].next == id); /* INV 12 */
+	MHP_ASSERT_DEBUG(m->arenas[arena->next - 1].prev == id);
 	if (arena->next == id) {
 		*first = 0;
 	} else {
@@ -51,6 +56,8 @@ link_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, bool
 {
 	uint32_t id = mhp__arena_index(m, arena) + 1, *first = &zone->first[arena->list];
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ZONE));
+	MHP_ASSERT_DEBUG(arena->next == 0 && arena->prev == 0);
 	if (*first == 0) {
 		arena->next = arena->prev = *first = id;
 		return;
@@ -63,14 +70,16 @@ link_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, bool
 		*first = id;
 }
 
-/* Arena and zone lock held. The set of lists changes by one store: who reads it without the lock
- * does not find an arena on its way on neither. */
+/* Arena and zone lock held. The set of lists changes by one store, so that a reader without the
+ * lock never sees an arena that changes its list on neither. */
 static void
 move_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, unsigned list)
 {
 	bool as_first = list == MHP_LIST_EMPTY && arena->list != MHP_LIST_NONE;
 	uint32_t lists = atomic_load_explicit(&zone->lists, memory_order_relaxed);
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
+	MHP_ASSERT_DEBUG(list < MHP_LISTS && arena->zone_id1 == mhp__zone_id(m, zone) + 1);
 	if (arena->list != MHP_LIST_NONE) {
 		unlink_arena(m, zone, arena);
 		if (zone->first[arena->list] == 0)
@@ -84,7 +93,6 @@ move_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, unsi
 	atomic_store_explicit(&zone->lists, lists, memory_order_relaxed);
 }
 
-/* Let go of an arena that may have changed: it is on its list before anybody else has it. */
 void
 mhp__zone_unlock(struct mhp *m, struct mhp__arena *arena)
 {
@@ -93,6 +101,7 @@ mhp__zone_unlock(struct mhp *m, struct mhp__arena *arena)
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
 	if (MHP_LIKELY(zone_id1 != 0))
 		list = mhp__arena_list(m, arena);
+	MHP_ASSERT_DEBUG(zone_id1 != 0 || list == MHP_LIST_NONE);
 	if (MHP_UNLIKELY(list != arena->list)) {
 		struct mhp__zone *zone = &m->zones[zone_id1 - 1];
 		mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
@@ -107,6 +116,7 @@ mhp__zone_unlock(struct mhp *m, struct mhp__arena *arena)
 void
 mhp__zone_count(struct mhp__zone *zone, struct mhp_cache *cache, int64_t nr_given)
 {
+	MHP_ASSERT_DEBUG(cache == NULL || mhp__rank_held(MHP_RANK_CACHE));
 	if (cache != NULL) {
 		nr_given += atomic_load_explicit(&cache->nr_given, memory_order_relaxed);
 		bool keep = nr_given < NR_GIVEN_MAX && nr_given > -NR_GIVEN_MAX;
@@ -209,6 +219,8 @@ drop_claim(struct mhp *m, const struct want *want)
 {
 	uint32_t hint = want->cache != NULL ? want->cache->hint : 0;
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ZONE));
+	MHP_ASSERT_DEBUG(hint <= m->nr_arenas);
 	if (hint == 0)
 		return;
 	if (m->arenas[hint - 1].zone_id1 == mhp__zone_id(m, want->zone) + 1)
@@ -222,23 +234,26 @@ claim(struct mhp *m, const struct want *want, struct mhp__arena *arena)
 {
 	uint32_t id = mhp__arena_index(m, arena) + 1;
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ZONE));
 	if (want->cache == NULL)
 		return;
+	MHP_ASSERT_DEBUG(want->cache->hint == 0); /* a cache claims one at a time */
 	arena->claimed = 1;
 	want->cache->hint = id;
-	/* Others look behind it; when all are claimed, they take turns. */
+	/* Other CPUs then begin behind it; when all are claimed, they take turns. */
 	if (want->zone->first[arena->list] == id)
 		want->zone->first[arena->list] = arena->next;
 }
 
-/* Take from the arena that this cache refilled from last, but break up no pageblock: where to do
- * that is for the lists to say. */
+/* Take from the arena that this cache refilled from last, but break up no pageblock: the lists say
+ * where to do that. */
 static unsigned
 take_hinted(struct mhp *m, const struct want *want)
 {
 	uint32_t hint = want->cache != NULL ? want->cache->hint : 0;
 	unsigned nr = 0;
 
+	MHP_ASSERT_DEBUG(hint <= m->nr_arenas);
 	if (hint == 0)
 		return 0;
 	struct mhp__arena *arena = &m->arenas[hint - 1];
@@ -258,16 +273,17 @@ take_chosen(struct mhp *m, const struct want *want, struct mhp__arena *arena)
 {
 	uint64_t mask = want->order < arena->holes ? mhp__arena_partial(m, arena) : UINT64_MAX;
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
 	if (MHP_UNLIKELY(arena->zone_id1 != mhp__zone_id(m, want->zone) + 1))
 		return 0;
 	return mhp__arena_take(m, arena, want->order, mask, want->nr_max, want->ret_pfns);
 }
 
-/* Each arena that is chosen has such a page, unless somebody else was faster. */
+/* A chosen arena has such a page, unless another thread was faster. */
 static unsigned
 take_listed(struct mhp *m, const struct want *want)
 {
-	/* Bound: each turn but the last is one in which somebody else took, or isolated. */
+	/* Bound: in each turn but the last another thread took pages, or isolated some. */
 	for (;;) {
 		mhp__spin_lock(&want->zone->lock, MHP_RANK_ZONE);
 		drop_claim(m, want);
@@ -292,15 +308,17 @@ mhp__zone_take(struct mhp *m, struct mhp__zone *zone, unsigned order, unsigned n
 	const struct want want = { zone, cache, order, nr_max, ret_pfns };
 
 	MHP_ASSERT_DEBUG(nr_max != 0 && order <= MHP_PAGEBLOCK_ORDER(m));
-	MHP_ASSERT_DEBUG(nr_max > 0 && order <= MHP_PAGEBLOCK_ORDER(m));
-	/* A refill that fails is followed by a closer look: CPUs that have turned to other zones
-	 * need not fight for the lock of one that is used up. */
+	MHP_ASSERT_DEBUG(cache == NULL || mhp__rank_held(MHP_RANK_CACHE));
+	/* No lock is needed to find nothing here: after a refill that fails the caller looks again
+	 * under locks. So CPUs that have turned to other zones do not fight for the lock of one that
+	 * is used up. */
 	if (cache != NULL && (atomic_load_explicit(&zone->lists, memory_order_relaxed) &
 			      (lists_of_holes(order) | LISTS_WHOLE)) == 0)
 		return 0;
 	unsigned nr = take_hinted(m, &want);
 	if (nr == 0)
 		nr = take_listed(m, &want);
+	MHP_ASSERT_DEBUG(nr <= nr_max);
 	if (nr != 0)
 		mhp__zone_count(zone, cache, -(int64_t)((uint64_t)nr << order));
 	return nr;
@@ -314,6 +332,7 @@ mhp__zone_take_packed(struct mhp *m, struct mhp__zone *zone, uint32_t index, uin
 	uint64_t start = mhp__arena_start(m, arena), mask = UINT64_MAX;
 	unsigned nr = 0;
 
+	MHP_ASSERT_DEBUG(end_pfn % (UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m)) == 0);
 	if (end_pfn <= start)
 		return 0;
 	if (end_pfn - start < mhp__arena_pages(m))
@@ -334,6 +353,7 @@ mhp__zone_take_part(struct mhp *m, struct mhp__zone *zone, uint64_t pfn, uint32_
 	struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 	uint32_t frame = (uint32_t)(pfn & m->arena_mask);
 
+	MHP_ASSERT_DEBUG(nr_pages != 0 && frame + nr_pages <= mhp__arena_pages(m));
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 	bool taken = arena->zone_id1 == mhp__zone_id(m, zone) + 1 &&
 		     mhp__arena_take_range(m, arena, frame, frame + nr_pages);
@@ -367,12 +387,14 @@ group_by_arena(const struct mhp *m, unsigned nr, const uint64_t *pfns, uint64_t 
 {
 	uint16_t at[GIVE_BUCKETS + 1U] = { 0 };
 
+	MHP_ASSERT_DEBUG(nr <= GIVE_MAX); /* room in ret_pfns */
 	for (unsigned i = 0; i < nr; i++)
 		at[mhp__pfn_arena(m, pfns[i]) % GIVE_BUCKETS + 1U]++;
 	for (unsigned i = 1; i < GIVE_BUCKETS; i++)
 		at[i] = (uint16_t)(at[i] + at[i - 1]);
 	for (unsigned i = 0; i < nr; i++)
 		ret_pfns[at[mhp__pfn_arena(m, pfns[i]) % GIVE_BUCKETS]++] = pfns[i];
+	MHP_ASSERT_DEBUG(at[GIVE_BUCKETS - 1U] == nr); /* each went to a place of its own */
 }
 
 /* Give pages, a lock for each run of one arena. */
@@ -414,6 +436,7 @@ mhp__zone_give_range(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
 {
 	uint64_t end = pfn + nr_pages, stop;
 
+	MHP_ASSERT_DEBUG(end <= mhp__max_pfn(m));
 	for (; pfn < end; pfn = stop) {
 		struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 		uint64_t start = mhp__arena_start(m, arena);

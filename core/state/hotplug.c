@@ -5,7 +5,7 @@
  * A thread that holds the lock and asks for it again (a listener, an owner's function) gets
  * MHP_EDEADLK instead of waiting for itself. Only the holder writes its own id to lock_owner, so a
  * relaxed load is enough to tell "me" from "somebody else". Giving the lock back ends the phase
- * under way. What the lock guards, and the order of the others, is not this file's business.
+ * under way. Must not know: what the lock guards, and how the other locks rank.
  */
 #include "state/hotplug.h"
 

@@ -3,11 +3,11 @@
  * hotplug.h - the hotplug lock, which serialises everything that changes blocks, and reading.
  *
  * Calls that only read must work from a listener or an owner's function too: there this thread
- * holds the lock already, so what it reads does not change either.
+ * holds the lock already, so nothing that it reads can change.
  *
- * And they do not block while an offline moves pages, which may take its whole deadline: blocks,
- * runs, zones and knobs do not change before it is done with that, and it says so (m->still).
- * Readers take no lock then. They are counted (m->readers), and the change waits for them.
+ * Readers do not block while an offline moves pages, which may take its whole deadline: blocks,
+ * runs, zones and knobs do not change before the moving is over, and m->still says so. Readers take
+ * no lock then. They are counted (m->readers), and the change waits for them.
  */
 #ifndef MHP_CORE_HOTPLUG_H
 #define MHP_CORE_HOTPLUG_H
@@ -93,6 +93,9 @@ mhp__reader_nest(struct mhp *m)
 {
 	uint64_t self = m->ops->self(m->port), nobody = 0;
 
+	MHP_ASSERT_DEBUG(atomic_load(&m->readers) != 0);
+	MHP_ASSERT_DEBUG(atomic_load(&m->between) != self);
+
 	/* Bound: the others here are readers, too, and wait for nobody. */
 	for (unsigned spins = 0; !atomic_compare_exchange_strong(&m->between, &nobody, self);
 	     spins++) {
@@ -104,10 +107,12 @@ mhp__reader_nest(struct mhp *m)
 static inline void
 mhp__reader_unnest(struct mhp *m)
 {
+	MHP_ASSERT_DEBUG(atomic_load(&m->between) == m->ops->self(m->port));
 	atomic_store(&m->between, 0);
 }
 
-/* Of the holder of the lock: from here to mhp__still_end() nothing that readers see changes. */
+/* The holder of the lock promises: from here to mhp__still_end() nothing that readers see
+ * changes. */
 static inline void
 mhp__still_begin(struct mhp *m)
 {
@@ -120,7 +125,8 @@ mhp__still_end(struct mhp *m)
 {
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && atomic_load(&m->still) == 1);
 	atomic_store(&m->still, 0);
-	/* Bound: nobody comes in any more, and a reader is short. */
+	/* Bound: no reader comes in after the store, and each that is in is short. Both sides write
+	 * one flag and read the other's, so both must be sequentially consistent. */
 	for (unsigned spins = 0; atomic_load(&m->readers) != 0; spins++)
 		mhp_port_relax(spins);
 }

@@ -2,8 +2,8 @@
 /*
  * instance.h - struct mhp: everything an instance owns, and small helpers about its shape.
  *
- * Each field says which lock guards it. "const": written by init only. Layers reach into their own
- * part; the parts are named after the files that own them.
+ * Each field says which lock guards it; "const" means that only init writes it. A layer reaches
+ * into its own part only; the parts are named after the files that own them.
  */
 #ifndef MHP_CORE_INSTANCE_H
 #define MHP_CORE_INSTANCE_H
@@ -19,9 +19,8 @@
 #include "state/work.h"
 
 /* The descriptor of a frame: one word, all-zero unless it is the first frame of an allocated page
- * (INV 9). Its parity is odd when it is not zero, so that a flipped bit is seen (INV 10). It is
- * read and written as a whole: whoever looks at a page sees owner, order and cookie of one
- * moment. */
+ * (INV 9). Its parity is odd when it is not zero, so that a flipped bit is noticed (INV 10). It is
+ * read and written as a whole, so a reader sees owner, order and cookie of one moment. */
 #ifndef MHP_PAGE_BYTES
 #define MHP_PAGE_BYTES MHP_DESCRIPTOR_BYTES
 #endif
@@ -171,18 +170,21 @@ mhp__max_pfn(const struct mhp *m)
 static inline uint64_t
 mhp__block_start(const struct mhp *m, uint32_t block)
 {
+	MHP_ASSERT_DEBUG(block <= m->geo.nr_blocks); /* behind the last: where a loop ends */
 	return (uint64_t)block << m->geo.block_order;
 }
 
 static inline uint32_t
 mhp__pfn_block(const struct mhp *m, uint64_t pfn)
 {
+	MHP_ASSERT_DEBUG(pfn <= mhp__max_pfn(m));
 	return (uint32_t)(pfn >> m->geo.block_order);
 }
 
 static inline uint32_t
 mhp__pfn_arena(const struct mhp *m, uint64_t pfn)
 {
+	MHP_ASSERT_DEBUG(pfn <= mhp__max_pfn(m));
 	return (uint32_t)(pfn >> m->arena_order);
 }
 
@@ -195,6 +197,7 @@ mhp__pfn_phys(const struct mhp *m, uint64_t pfn)
 static inline unsigned
 mhp__node_states(const struct mhp *m, unsigned node)
 {
+	MHP_ASSERT_DEBUG(node < m->geo.nr_nodes);
 	return atomic_load_explicit(&m->node_states[node], memory_order_relaxed);
 }
 
@@ -216,12 +219,14 @@ mhp__zone(const struct mhp *m, unsigned node, unsigned kind)
 static inline unsigned
 mhp__zone_id(const struct mhp *m, const struct mhp__zone *zone)
 {
+	MHP_ASSERT_DEBUG(zone >= m->zones && zone < m->zones + m->nr_zones);
 	return (unsigned)(zone - m->zones);
 }
 
 static inline unsigned
 mhp__arena_pageblocks(const struct mhp *m)
 {
+	MHP_ASSERT_DEBUG(m->arena_order - MHP_PAGEBLOCK_ORDER(m) <= 6U); /* a set is one word */
 	return 1U << (m->arena_order - MHP_PAGEBLOCK_ORDER(m));
 }
 
@@ -235,6 +240,7 @@ mhp__arena_mask(const struct mhp *m)
 static inline uint32_t
 mhp__arena_index(const struct mhp *m, const struct mhp__arena *arena)
 {
+	MHP_ASSERT_DEBUG(arena >= m->arenas && arena < m->arenas + m->nr_arenas);
 	return (uint32_t)(arena - m->arenas);
 }
 
@@ -258,13 +264,12 @@ mhp__pageblock_bit(const struct mhp *m, uint64_t pfn)
 	return UINT64_C(1) << ((pfn & m->arena_mask) >> MHP_PAGEBLOCK_ORDER(m));
 }
 
-/* Does this thread hold the hotplug lock? For assertions: what changes blocks relies on it. */
+/* For assertions: does this thread hold the hotplug lock? */
 static inline bool
 mhp__hotplug_is_mine(const struct mhp *m)
 {
 	return atomic_load_explicit(&m->lock_owner, memory_order_relaxed) ==
 	       m->ops->self(m->port);
 }
-
 
 #endif

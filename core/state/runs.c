@@ -3,9 +3,9 @@
  * runs.c - runs of like blocks.
  *
  * A bit of m->runs marks each block that differs from the one before it (INV 3); block 0 has none
- * before it and no bit. Absent blocks are all alike, so a gap of any size is one run, and all that
- * walks blocks here is bounded by the number of runs. The set is derived from the slots and holds
- * nothing that they do not say. What states mean, and who may change them, is not its business.
+ * before it and no bit. Absent blocks are all alike, so a gap of any size is one run, and every
+ * walk here is bounded by the number of runs. The set is derived from the slots and holds nothing
+ * that they do not say. Must not know: what states mean, and who may change them.
  */
 #include "state/runs.h"
 

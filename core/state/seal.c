@@ -2,10 +2,10 @@
 /*
  * seal.c - checksums of what has no other witness.
  *
- * Constants, tables that only calls change, and the slots of blocks: nothing else in an instance
- * implies what they hold, so a flipped bit in them would go unseen. Whoever writes one of them
- * stores its sum before the hotplug lock is given back (INV 1, 4, 20); the verifier compares. What
- * the fields mean is not this file's business.
+ * Nothing else in an instance implies what constants, tables that only calls change, and the slots
+ * of blocks hold, so a flipped bit in them would go unnoticed. Their writers store a sum before they
+ * give the hotplug lock back (INV 1, 4, 20), and the verifier compares. Must not know: what the
+ * fields mean.
  */
 #include "state/seal.h"
 
@@ -14,7 +14,7 @@
 _Static_assert(sizeof(struct mhp_geometry) == 16, "no padding in what is summed as bytes");
 _Static_assert(sizeof(struct mhp_port_caps) == 4, "no padding in what is summed as bytes");
 
-/* Is a part of the footprint where a part can be? Asked before it is read. */
+/* Does a part lie inside of the footprint? A flipped pointer must not be followed. */
 static bool
 in_footprint(const struct mhp *m, const void *part, size_t size)
 {

@@ -15,6 +15,7 @@ mhp__event(enum mhp_event_kind kind, struct mhp_blocks blocks)
 {
 	struct mhp_event event;
 
+	MHP_ASSERT_DEBUG((unsigned)kind < MHP_EV_KINDS);
 	memset(&event, 0, sizeof(event));
 	event.kind = kind;
 	event.block = blocks.first;
@@ -47,6 +48,7 @@ mhp__event_page(const struct mhp *m, enum mhp_event_kind kind, uint64_t pfn, int
 	uint32_t block = mhp__pfn_block(m, pfn);
 	struct mhp_event event = mhp__event(kind, (struct mhp_blocks){ block, 1 });
 
+	MHP_ASSERT_DEBUG(pfn < mhp__max_pfn(m));
 	event.error = error;
 	event.pfn = pfn;
 	event.pages = 1;

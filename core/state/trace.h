@@ -8,13 +8,14 @@
 #include "state/instance.h"
 
 /* ---- phases: what the time of the operation under way goes to ----
- * The time since the last mark belongs to the phase that the next mark names. Nobody looks at the
- * clock unless somebody listens, and nothing is ever decided by these times. Giving the hotplug
- * lock back ends it, so between operations all of it is 0. */
+ * The time since the last mark belongs to the phase that the next mark names. The clock is read
+ * only while somebody listens, and no decision depends on these times. Giving the hotplug lock back
+ * ends the phase, so between operations all of this is 0. */
 
 static inline void
 mhp__phase_begin(struct mhp *m)
 {
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	if (m->trace == NULL)
 		return;
 	for (unsigned i = 0; i < MHP_PHASES; i++)
@@ -27,6 +28,7 @@ mhp__phase(struct mhp *m, enum mhp_phase phase)
 {
 	uint64_t now_ns;
 
+	MHP_ASSERT_DEBUG((unsigned)phase < MHP_PHASES);
 	if (m->phase_mark_ns == 0)
 		return;
 	now_ns = m->ops->now_ns(m->port);

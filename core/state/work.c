@@ -2,11 +2,11 @@
 /*
  * work.c - the change under way, as itself and as others see it.
  *
- * A change is named by a number that counts up. Whoever cancels reads the number first, then asks
- * whether the change is about the block in question, and writes the number: a cancel that comes
- * late names a change that is over, and hits nobody. Interrupts are a count and not a request to
- * one change: as long as it is not 0 no change runs for long, so a thread that waits for the
- * hotplug lock gets it even if others queue for it, too.
+ * A change is named by a number that counts up. A cancel reads the number first, then asks whether
+ * the change is about the block in question, and then writes the number: a cancel that comes late
+ * names a change that is over, and stops none. Interrupts are a count and not a request to one
+ * change: as long as it is not 0 no change runs for long, so a thread that waits for the hotplug
+ * lock gets it even if others queue for it, too.
  *
  * Must not know: what is done to blocks, or why.
  */
@@ -15,8 +15,11 @@
 #include "state/instance.h"
 
 #define MS UINT64_C(1000000)
-#define GRACE_POLLS 8U /* some 500 blocks */
-#define UNCLOCKED_MAX 8U /* loops that begin, one after the other */
+/* Polls before an add gives way. A loop over blocks polls once in 64, so this is some 500 blocks:
+ * what takes less is over before a fork would notice. */
+#define GRACE_POLLS 8U
+/* Loops that may begin, one after the other, without a look at the clock. */
+#define UNCLOCKED_MAX 8U
 
 uint64_t
 mhp__work_clock(struct mhp *m)
@@ -50,6 +53,7 @@ mhp__work_begin(struct mhp *m, enum mhp_work kind, uint32_t deadline_ms)
 	MHP_ASSERT(atomic_load(&work->kind) == MHP_WORK_NONE);
 	work->deadline_ns =
 		now + (deadline_ms != 0 ? deadline_ms : MHP_DEADLINE_MS_DEFAULT) * MS;
+	MHP_ASSERT_DEBUG((atomic_load(&work->seq) & 1U) == 0);
 	atomic_fetch_add(&work->seq, 1);
 	work->now_ns = now;
 	atomic_store(&work->start_ns, now);
@@ -60,6 +64,8 @@ void
 mhp__work_about(struct mhp *m, struct mhp_blocks blocks)
 {
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(atomic_load(&m->work.kind) != MHP_WORK_NONE);
+	MHP_ASSERT_DEBUG(blocks.count <= m->geo.nr_blocks - blocks.first);
 	atomic_store(&m->work.first, blocks.first);
 	atomic_store(&m->work.count, blocks.count);
 }
@@ -72,6 +78,10 @@ mhp__work_end(struct mhp *m)
 	MHP_ASSERT(atomic_load(&work->kind) != MHP_WORK_NONE);
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	MHP_ASSERT_DEBUG(work->doing_ns == 0); /* each doing was done */
+	MHP_ASSERT_DEBUG((atomic_load(&work->seq) & 1U) != 0);
+	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 0);
+	MHP_ASSERT_DEBUG(mhp__bitset_next(&m->leaving, 0) == m->geo.nr_blocks); /* INV 5 */
+	MHP_ASSERT_DEBUG(mhp__bitset_next(&m->removing, 0) == m->geo.nr_blocks);
 	atomic_store(&work->kind, MHP_WORK_NONE);
 	atomic_store(&work->first, 0);
 	atomic_store(&work->count, 0);
@@ -91,9 +101,9 @@ is_interrupted(const struct mhp__work *work)
 	return atomic_load_explicit(&work->interrupts, memory_order_relaxed) != 0;
 }
 
-/* Memory that comes is needed at once, and mostly there in microseconds: it gives way only when it
- * is long, so that a program which grows is not refused because another thread forks. Counted in
- * polls, since time also passes where this thread does not run. */
+/* Memory that is added is needed at once, and mostly there in microseconds: an add gives way only
+ * once it is long, so that a program which grows is not refused because another thread forks.
+ * Counted in polls, since time also passes while this thread does not run. */
 static bool
 gives_way(const struct mhp__work *work)
 {
@@ -140,6 +150,7 @@ stop(struct mhp__work *work)
 int
 mhp__work_stop(struct mhp *m)
 {
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	(void)mhp__work_clock(m);
 	return stop(&m->work);
 }
@@ -165,6 +176,8 @@ mhp__work_cause(int error)
 void
 mhp__work_progress(struct mhp *m, uint64_t moved, uint64_t left)
 {
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(atomic_load(&m->work.kind) != MHP_WORK_NONE);
 	atomic_store_explicit(&m->work.moved, moved, memory_order_relaxed);
 	atomic_store_explicit(&m->work.left, left, memory_order_relaxed);
 }
@@ -202,8 +215,8 @@ mhp_progress(const struct mhp *m)
 	return progress;
 }
 
-/* Is the block part of the change under way? Its first run is known; behind that, blocks that leave
- * are those whose last pageblock is isolated, which nobody else keeps so meanwhile. */
+/* Is the block part of the change under way? The change names its first run. Behind that, a block
+ * that leaves is known by its last pageblock, which is isolated: nothing else isolates one then. */
 static bool
 is_part(const struct mhp *m, uint32_t block)
 {

@@ -7,11 +7,11 @@
  * and ends under the same lock. So each has a deadline, can be cancelled by the number of one of
  * its blocks, gives way to whoever needs the lock now, and says how far it is.
  *
- * What was done up to a bound must be undone after it. Undoing takes about as long as doing did, so
+ * A change that meets a bound must undo what it did. Undoing takes about as long as doing did, so
  * that time, measured by mhp__work_undoable(), is kept free before the deadline.
  *
- * Reading the clock costs more than most steps of a small change, so it is read where time may have
- * passed: by polls. All that only needs to know about when takes the last reading.
+ * Reading the clock costs more than most steps of a small change, so polls read it, and nothing
+ * else does; code that needs a rough time takes the last reading.
  *
  * Must not know: what the work is. The atomics are read and, where it says so, written in any
  * context; all else is the hotplug lock's.
@@ -28,14 +28,14 @@ struct mhp__work {                     /* idle: all 0 but seq and, perhaps, canc
 	_Atomic uint32_t seq;          /* of the change under way, or the last one */
 	_Atomic uint32_t kind;         /* enum mhp_work; MHP_WORK_NONE: nothing is under way */
 	_Atomic uint32_t first, count; /* its first run of blocks */
-	_Atomic uint32_t cancel;       /* seq of the one that shall stop; written by anybody */
-	_Atomic uint32_t interrupts;   /* how many want the lock now; written by anybody */
+	_Atomic uint32_t cancel;       /* seq of the one that shall stop; any thread writes it */
+	_Atomic uint32_t interrupts;   /* threads that want the lock now; any thread writes it */
 	_Atomic uint64_t moved, left;  /* pages */
 	_Atomic uint64_t start_ns;
 	uint64_t leaving_ns;           /* when its blocks began to leave */
 	uint64_t deadline_ns;
-	uint64_t undo_ns;              /* what undoing takes that was done so far */
-	uint64_t doing_ns;             /* since when there is more to undo; 0: there is not */
+	uint64_t undo_ns;              /* how long it takes to undo what was done so far */
+	uint64_t doing_ns;             /* more to undo is being made since then; 0: it is not */
 	uint64_t now_ns;               /* the last reading of the clock */
 	uint32_t nr_polls;
 	uint32_t nr_unclocked;         /* polls since then that went without */
@@ -50,9 +50,9 @@ void mhp__work_about(struct mhp *m, struct mhp_blocks blocks);
 /* Must it stop? Once it must, it always must. Return: 0, MHP_EINTR, MHP_ECANCELED, or MHP_EAGAIN
  * (the deadline). */
 MHP_MUST_CHECK int mhp__work_stop(struct mhp *m);
-/* The same before a loop has done anything: mostly without a look at the clock. */
+/* The same for the first turn of a loop: mostly without a look at the clock. */
 MHP_MUST_CHECK int mhp__work_stop_first(struct mhp *m);
-/* The same, for loops whose turns are short: looks once in 64 turns. */
+/* The same, for loops whose turns are short: polls once in 64 turns. */
 static inline int
 mhp__work_stop_at(struct mhp *m, uint32_t turn)
 {

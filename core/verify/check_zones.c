@@ -99,10 +99,11 @@ static bool
 in_zone(const struct mhp__check *c, unsigned id, uint64_t pfn, unsigned order)
 {
 	const struct mhp *m = c->m;
-	uint32_t block = mhp__pfn_block(m, pfn);
+	uint32_t block;
 
 	if (pfn >= mhp__max_pfn(m) || (pfn & ((UINT64_C(1) << order) - 1)) != 0)
 		return false;
+	block = mhp__pfn_block(m, pfn);
 	return mhp__check_attached(c, block) && pfn >= mhp__check_usable(m, block) &&
 	       m->arenas[mhp__pfn_arena(m, pfn)].zone_id1 == id + 1;
 }
