@@ -2,9 +2,9 @@
 /*
  * events.c - the public calls about events: announcing a block, and reading between two events.
  *
- * An announcement is an event about a block to which nothing happened. Between two events nothing
- * is under way, so what is read there belongs to the last one. What an event holds, and how it gets
- * its number, state/trace.c knows.
+ * An announcement is an event about a block to which nothing happened. Nothing is under way between
+ * two events, so whatever is read there belongs to the last one. state/trace.c knows the fields of
+ * an event, and how it gets its number.
  */
 #include "state/hotplug.h"
 #include "state/trace.h"

@@ -3,9 +3,9 @@
  * init.c - the life of an instance: its footprint, its start, its end.
  *
  * The caller's memory is cut into the parts that layout() lists, in that order, each on a cache
- * line of its own. init touches the parts that follow the number of nodes and CPUs; the two arrays
- * of slots, which follow the address range, are left as the zeros they are, so that an instance
- * for 64 TiB starts in microseconds and grows as blocks come.
+ * line of its own. init touches the parts whose size depends on the number of nodes and CPUs. It
+ * leaves the two arrays of slots, whose size depends on the address range, as the zeros they are,
+ * so that an instance for 64 TiB starts in microseconds and grows as blocks come.
  */
 #include "state/instance.h"
 
@@ -24,6 +24,8 @@ static unsigned
 arena_order(const struct mhp_geometry *geo)
 {
 	unsigned order = geo->pageblock_order + 6U;
+
+	MHP_ASSERT_DEBUG(geo->pageblock_order <= geo->block_order);
 	return order < geo->block_order ? order : geo->block_order;
 }
 
@@ -31,6 +33,9 @@ static unsigned
 log2_up(uint64_t n)
 {
 	unsigned order = 0;
+
+	MHP_ASSERT_DEBUG(n != 0);
+	MHP_ASSERT_DEBUG(n <= UINT64_C(1) << 62);
 	while ((UINT64_C(1) << order) < n)
 		order++;
 	return order;
@@ -73,6 +78,8 @@ static size_t
 part(size_t *end, size_t nr, size_t bytes_each)
 {
 	size_t begin = *end;
+
+	MHP_ASSERT_DEBUG((begin & 63U) == 0);
 	*end = (begin + nr * bytes_each + 63U) & ~(size_t)63;
 	return begin;
 }
@@ -126,14 +133,16 @@ config_complete(const struct mhp_config *config)
 	return config->vmemmap != NULL && ops->memmap_map && ops->memmap_unmap;
 }
 
-/* All nodes as seen from one: itself, then the others by distance; those as far as each other, or
- * all of them where distances are not known, in a ring behind it. */
+/* All nodes as seen from one: itself, then the others by distance. Nodes at the same distance, or
+ * all where distances are not known, follow in a ring behind it. */
 static void
 sort_nodes(const struct mhp *m, unsigned node, const uint8_t *distances,
 	   uint8_t ret_nodes[MHP_NODES_MAX])
 {
 	unsigned nr = m->geo.nr_nodes;
 
+	MHP_ASSERT_DEBUG(node < nr);
+	MHP_ASSERT_DEBUG(nr <= MHP_NODES_MAX);
 	for (unsigned i = 0; i < nr; i++) {
 		unsigned next = (node + i) % nr, at = i;
 		const uint8_t *row = distances != NULL ? distances + node * nr : NULL;
@@ -141,6 +150,7 @@ sort_nodes(const struct mhp *m, unsigned node, const uint8_t *distances,
 			ret_nodes[at] = ret_nodes[at - 1];
 		ret_nodes[at] = (uint8_t)next;
 	}
+	MHP_ASSERT_DEBUG(ret_nodes[0] == node); /* nothing is nearer than itself */
 }
 
 /* Zones of one node in order of preference. */
@@ -156,6 +166,7 @@ fill_zonelist(struct mhp *m, unsigned node, const uint8_t nodes[MHP_NODES_MAX], 
 			list[at++] = (uint8_t)mhp__zone_id(m, normal + 1);
 		list[at++] = (uint8_t)mhp__zone_id(m, normal);
 	}
+	MHP_ASSERT_DEBUG(at <= m->nr_zones);
 	while (at < m->nr_zones)
 		list[at++] = UINT8_MAX;
 }
@@ -244,6 +255,8 @@ mhp_init(void *memory, size_t size_bytes, const struct mhp_config *config, struc
 	init_zones(m, config->node_distances);
 	mhp__owners_init(m);
 	m->const_check = mhp__const_checksum(m);
+	MHP_ASSERT_DEBUG(m->nr_zones <= MHP_ZONES_MAX);
+	MHP_ASSERT_DEBUG(m->zonelist[0] < m->nr_zones);
 	*ret_m = m;
 	return 0;
 }

@@ -2,9 +2,9 @@
 /*
  * stats.c - counters of the instance, a zone and a node, as a caller reads them.
  *
- * A snapshot is of one moment: reading takes the hotplug lock, or finds that it holds still. Only
- * the free pages of a zone go on changing, as the allocator never takes that lock: a batch on its
- * way between a cache and an arena may be counted on neither side.
+ * A snapshot is of one moment: a reader takes the hotplug lock, or finds that its holder changes
+ * nothing now. Only the free pages of a zone go on changing, as the allocator never takes that
+ * lock: a batch on its way between a cache and an arena may be counted on neither side.
  */
 #include "base/mem.h"
 #include "memmap/memmap.h"
@@ -17,6 +17,7 @@ add_zone(const struct mhp *m, const struct mhp__zone *zone, struct mhp_stats *st
 {
 	uint64_t cached = mhp__cache_nr_frames(m, zone);
 
+	MHP_ASSERT_DEBUG(zone->managed <= zone->present);
 	stats->present_pages += zone->present;
 	stats->managed_pages += zone->managed;
 	stats->cached_pages += cached;
@@ -58,6 +59,7 @@ mhp_zone_get(struct mhp *m, unsigned node, enum mhp_zone_kind kind, struct mhp_z
 		return MHP_ENODEV;
 	reader = mhp__reader_begin(m);
 	zone = mhp__zone(m, node, (unsigned)kind);
+	MHP_ASSERT_DEBUG(zone->end_pfn - zone->start_pfn >= zone->present);
 	ret_info->start_pfn = zone->start_pfn;
 	ret_info->spanned = zone->end_pfn - zone->start_pfn;
 	ret_info->present = zone->present;

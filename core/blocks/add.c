@@ -18,14 +18,15 @@ auto_zone(enum mhp_auto_online policy)
 	return policy == MHP_AUTO_ONLINE_MOVABLE ? MHP_ZONE_MOVABLE : MHP_ZONE_DEFAULT;
 }
 
-/* Auto-online: try a bounded number of times; memory that stays offline is no failure of the
- * add. */
+/* Bring an add online because the policy says so, within a bounded number of attempts. */
 static int
 auto_online(struct mhp *m, struct mhp_blocks blocks)
 {
 	uint32_t attempts = m->policy.auto_online_attempts;
 	int err = 0;
 
+	MHP_ASSERT_DEBUG(m->policy.auto_online != MHP_AUTO_OFFLINE);
+	MHP_ASSERT_DEBUG(attempts != 0);
 	for (uint32_t i = 0; i < attempts; i++) {
 		struct mhp_why why;
 		if (i != 0 && mhp__work_stop(m) != 0)
@@ -50,6 +51,7 @@ add_locked(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
 	struct mhp_why why;
 	int err = mhp__add_memory(m, span, opts, answer);
 
+	MHP_ASSERT_DEBUG(err != 0 || answer->blocks.count != 0);
 	if (err != 0)
 		return err;
 	if ((opts->flags & MHP_ADD_ONLINE) != 0) {

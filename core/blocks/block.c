@@ -35,6 +35,7 @@ mhp__block_usable(const struct mhp *m, uint32_t block)
 	const struct mhp__block *slot = &m->blocks[block];
 	struct mhp__range range = mhp__block_part(m, block, slot->altmap.capacity, slot->node);
 
+	MHP_ASSERT_DEBUG(slot->state != MHP_ABSENT);
 	range.zone = slot->zone;
 	return range;
 }
@@ -45,7 +46,8 @@ mhp__block_set_state(struct mhp *m, uint32_t block, enum mhp_block_state state)
 	struct mhp__block *slot = &m->blocks[block];
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
-	MHP_ASSERT_DEBUG(slot->state != MHP_ABSENT && state != MHP_ABSENT); /* physical's to do */
+	MHP_ASSERT_DEBUG(slot->state != MHP_ABSENT);
+	MHP_ASSERT_DEBUG(state != MHP_ABSENT); /* physical's to do */
 	MHP_ASSERT_DEBUG(slot->state != (uint8_t)state);
 	slot->state = (uint8_t)state;
 	if (state == MHP_OFFLINE)
@@ -57,6 +59,7 @@ mhp__block_set_state(struct mhp *m, uint32_t block, enum mhp_block_state state)
 bool
 mhp__block_is_meant(const struct mhp *m, uint32_t block, uint64_t as_of)
 {
+	MHP_ASSERT_DEBUG(block < m->geo.nr_blocks);
 	return as_of == 0 || m->blocks[block].generation <= as_of;
 }
 
@@ -73,6 +76,8 @@ mhp__blocks_check(const struct mhp *m, struct mhp_blocks blocks)
 int
 mhp__why_state(struct mhp_why *why, uint32_t block, int error)
 {
+	MHP_ASSERT_DEBUG(error != 0);
+	MHP_ASSERT_DEBUG(why->cause == MHP_CAUSE_NONE);
 	why->cause = MHP_CAUSE_STATE;
 	why->block = block;
 	return error;

@@ -64,6 +64,7 @@ prepare_and_commit(struct mhp *m, const struct mhp_offline_opts *opts, struct mh
 {
 	int err = mhp__leaving_prepare(m, opts, why);
 
+	MHP_ASSERT_DEBUG(!opts->dry_run);
 	if (err == 0)
 		mhp__leaving_commit(m, opts->scrub);
 	return err;
@@ -75,6 +76,8 @@ leave_locked(struct mhp *m, const struct way *way, const void *sets, unsigned nr
 {
 	int err = nr_sets == 0 ? MHP_EINVAL : 0;
 
+	MHP_ASSERT_DEBUG(way->mark != NULL);
+	MHP_ASSERT_DEBUG(way->act != NULL);
 	mhp__work_begin(m, opts->dry_run ? MHP_WORK_DRY_RUN : way->work, opts->deadline_ms);
 	for (unsigned i = 0; i < nr_sets && err == 0; i++)
 		err = way->mark(m, sets, i, opts->as_of, why);

@@ -23,6 +23,7 @@ next_leaving(const struct mhp *m, uint32_t block)
 static void
 unmark(struct mhp *m, struct mhp_blocks blocks)
 {
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	for (uint32_t i = 0; i < blocks.count; i++) {
 		mhp__bitset_put(&m->leaving, blocks.first + i, false);
 		if (mhp__bitset_test(&m->removing, blocks.first + i))
@@ -35,6 +36,7 @@ mhp__leaving_clear(struct mhp *m)
 {
 	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1))
 		unmark(m, (struct mhp_blocks){ b, 1 });
+	MHP_ASSERT_DEBUG(mhp__bitset_next(&m->removing, 0) == m->geo.nr_blocks);
 }
 
 static int
@@ -86,20 +88,23 @@ next_leaving_range(struct mhp *m, void *set, uint32_t *cursor, struct mhp__range
 {
 	uint32_t block = next_leaving(m, *cursor);
 
+	MHP_ASSERT_DEBUG(*cursor <= m->geo.nr_blocks);
 	(void)set;
 	while (block < m->geo.nr_blocks && m->blocks[block].state == MHP_OFFLINE)
 		block = next_leaving(m, block + 1);
 	if (block >= m->geo.nr_blocks)
 		return false;
 	*ret_range = mhp__block_usable(m, block);
+	MHP_ASSERT_DEBUG(mhp__zone_exists(ret_range->zone)); /* it is online, so in a zone */
 	*cursor = block + 1;
 	return true;
 }
 
-/* Metadata of a block that is removed by this call: its host is emptied of it before it goes. */
+/* Metadata of a block that this call removes: its host is rid of it before the host goes. */
 static bool
 goes_with_its_block(const struct mhp *m, unsigned owner, uint64_t cookie)
 {
+	MHP_ASSERT_DEBUG(owner != MHP_OWNER_MEMMAP || cookie < m->geo.nr_blocks); /* INV 21 */
 	return owner == MHP_OWNER_MEMMAP && mhp__bitset_test(&m->removing, (uint32_t)cookie);
 }
 
@@ -137,12 +142,13 @@ begin_leaving(struct mhp *m, struct mhp_why *why)
 static void
 abort_leaving(struct mhp *m)
 {
+	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 0); /* readers see the states change */
 	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1))
 		if (m->blocks[b].state == MHP_GOING_OFFLINE)
 			mhp__block_set_state(m, b, MHP_ONLINE);
 }
 
-/* Nothing changes, so readers do not wait. */
+/* A dry run changes nothing, so readers do not wait for it. */
 int
 mhp__leaving_foresee(struct mhp *m, uint64_t to_nodes, struct mhp_why *why)
 {
@@ -178,7 +184,8 @@ scrub_around_metadata(struct mhp *m, const struct mhp__range *range)
 
 	mhp__walk_begin(&walk, pfn, range->nr_pages);
 	while (err == 0 && (chunk = mhp__walk_next(m, &walk)) != NULL) {
-		MHP_ASSERT_DEBUG(chunk->pfn >= pfn && chunk->owner < MHP_OWNER_FIRST);
+		MHP_ASSERT_DEBUG(chunk->pfn >= pfn);
+		MHP_ASSERT_DEBUG(chunk->owner < MHP_OWNER_FIRST);
 		err = mhp__scrub(m, pfn, chunk->pfn - pfn);
 		pfn = chunk->pfn + (UINT64_C(1) << chunk->order);
 	}
@@ -211,6 +218,7 @@ scrub_offline(struct mhp *m, struct mhp_why *why)
 {
 	int err;
 
+	MHP_ASSERT_DEBUG(!anything_online(m));
 	mhp__still_begin(m);
 	err = scrub_empty(m, why);
 	mhp__still_end(m);
@@ -223,6 +231,7 @@ empty_leaving(struct mhp *m, const struct mhp_offline_opts *opts, struct mhp_why
 {
 	int err;
 
+	MHP_ASSERT_DEBUG(anything_online(m));
 	mhp__work_undoable(m, true);
 	err = begin_leaving(m, why);
 	mhp__work_undoable(m, false);
@@ -246,6 +255,7 @@ mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts, struct 
 	struct mhp_blocks blocks = first_leaving(m);
 	int err;
 
+	MHP_ASSERT_DEBUG(why->cause == MHP_CAUSE_NONE);
 	mhp__work_about(m, blocks);
 	if (!anything_online(m))
 		return opts->scrub ? scrub_offline(m, why) : 0;
@@ -268,6 +278,8 @@ mhp__leaving_empty(struct mhp *m, const struct mhp_offline_opts *opts, struct mh
 	struct mhp_event event;
 	int err;
 
+	MHP_ASSERT_DEBUG(why->cause == MHP_CAUSE_NONE);
+	MHP_ASSERT_DEBUG(blocks.count != 0);
 	mhp__work_about(m, blocks);
 	mhp__phase_begin(m);
 	mhp__still_begin(m);
@@ -298,6 +310,7 @@ commit_run(struct mhp *m, uint32_t b, uint64_t *moved)
 		if (!mhp__offline_pages_commit(m, &range))
 			break;
 		mhp__block_set_state(m, b, MHP_OFFLINE);
+		MHP_ASSERT_DEBUG(m->blocks_online != 0);
 		m->blocks_online--;
 		event.nr_blocks++;
 		b++;
@@ -311,8 +324,8 @@ commit_run(struct mhp *m, uint32_t b, uint64_t *moved)
 	return event.nr_blocks;
 }
 
-/* Take all that are empty. Return: is there another one? An event for each run of blocks; the first
- * one tells how many pages all of them moved. */
+/* Commit all blocks that are empty, with an event for each run of them; the first event tells how
+ * many pages all of them moved. Return: is there a block that is not empty yet? */
 static bool
 commit_empty(struct mhp *m, uint64_t *moved)
 {
@@ -337,12 +350,13 @@ is_removable(const struct mhp *m, uint32_t b, unsigned node)
 	       m->blocks[b].state == MHP_OFFLINE && m->blocks[b].node == node;
 }
 
-/* Remove what is offline of the blocks that are to be removed; an event is about one node. */
+/* Remove the offline ones among the blocks that are to be removed; an event is about one node. */
 static void
 remove_offline(struct mhp *m, bool scrub)
 {
 	uint32_t b = mhp__bitset_next(&m->removing, 0);
 
+	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 0);
 	while (b < m->geo.nr_blocks) {
 		struct mhp_blocks run = { b, 0 };
 		while (is_removable(m, b, m->blocks[run.first].node))
@@ -362,10 +376,11 @@ mhp__leaving_commit(struct mhp *m, bool scrub)
 	bool more;
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
-	/* Bound: a block that holds metadata of others was there before them, so each turn removes
-	 * some that another one waits for. */
+	/* Bound: a block that holds metadata of others is older than they are, so each turn removes
+	 * some that another block waits for. */
 	do {
 		more = commit_empty(m, &moved);
 		remove_offline(m, scrub);
 	} while (more);
+	MHP_ASSERT_DEBUG(!anything_online(m));
 }

@@ -23,6 +23,7 @@ fill_metadata(const struct mhp *m, const struct mhp__block *slot, struct mhp_blo
 	uint64_t slice = mhp__block_pages(m) * sizeof(struct mhp__page);
 	uint64_t large = (uint64_t)slot->nr_large_maps << m->caps.large_granule_shift;
 
+	MHP_ASSERT_DEBUG(slot->state != MHP_ABSENT);
 	(void)mhp_supports_memmap_on_memory(&shape, &answer);
 	info->placement = (enum mhp_placement)slot->placement;
 	info->metadata_node = slot->meta_node;
@@ -59,6 +60,7 @@ fill_info(struct mhp *m, uint32_t block, struct mhp_block_info *info)
 		return;
 	info->free_bytes = mhp__pages_nr_free(m, range.start_pfn, range.nr_pages)
 			   << m->geo.page_shift;
+	MHP_ASSERT_DEBUG(info->free_bytes <= range.nr_pages << m->geo.page_shift);
 	info->used_bytes = (range.nr_pages << m->geo.page_shift) - info->free_bytes;
 }
 
@@ -91,6 +93,7 @@ are_whole_zone(const struct mhp *m, struct mhp_blocks blocks)
 {
 	const struct mhp__block *slot = &m->blocks[blocks.first];
 
+	MHP_ASSERT_DEBUG(mhp__zone_exists(slot->zone));
 	return mhp__run_end(m, blocks.first) - blocks.first >= blocks.count &&
 	       mhp__zone(m, slot->node, slot->zone)->nr_blocks == blocks.count;
 }
@@ -108,6 +111,8 @@ count_pages(struct mhp *m, struct mhp_blocks blocks, uint64_t *ret_usable, uint6
 	uint32_t end = blocks.first + blocks.count, block = blocks.first, run_end;
 	const struct mhp__zone *zone;
 
+	MHP_ASSERT_DEBUG(blocks.count != 0);
+	MHP_ASSERT_DEBUG(end <= m->geo.nr_blocks);
 	*ret_usable = *ret_free = 0;
 	if (in_use(m, block) && are_whole_zone(m, blocks)) {
 		zone = mhp__zone(m, m->blocks[block].node, m->blocks[block].zone);
@@ -155,6 +160,7 @@ mhp_range_get(struct mhp *m, uint32_t block, struct mhp_blocks *ret_blocks)
 	reader = mhp__reader_begin(m);
 	ret_blocks->first = block;
 	ret_blocks->count = mhp__run_end(m, block) - block;
+	MHP_ASSERT_DEBUG(ret_blocks->count != 0);
 	mhp__reader_end(m, reader);
 	return 0;
 }

@@ -34,11 +34,13 @@ mhp__online_check(const struct mhp *m, struct mhp_blocks blocks, uint64_t as_of,
 	return 0;
 }
 
-/* Ask the policy, and count the range as planned. */
+/* Let the policy say the zone, and count the range as planned. */
 static int
 choose_zone(struct mhp *m, uint32_t block, struct mhp__range *range, unsigned zone,
 	    struct mhp__planned_pages *planned, struct mhp_why *why)
 {
+	MHP_ASSERT_DEBUG(range->node < m->geo.nr_nodes);
+	MHP_ASSERT_DEBUG(range->nr_pages != 0);
 	int err = mhp__policy_zone(m, zone, range->node, range->start_pfn, range->nr_pages, planned,
 				   &range->zone);
 
@@ -74,7 +76,8 @@ online_prepare_one(struct mhp *m, uint32_t block, unsigned zone, struct mhp__pla
 	struct mhp__range range = mhp__block_usable(m, block);
 	int err = choose_zone(m, block, &range, zone, planned, why);
 
-	MHP_ASSERT_DEBUG(slot->state == MHP_OFFLINE && slot->zone == MHP_ZONE_DEFAULT);
+	MHP_ASSERT_DEBUG(slot->state == MHP_OFFLINE);
+	MHP_ASSERT_DEBUG(slot->zone == MHP_ZONE_DEFAULT);
 	if (err != 0)
 		return err;
 	slot->zone = range.zone;
@@ -93,6 +96,7 @@ mhp__online_abort(struct mhp *m, struct mhp_blocks blocks)
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	while (blocks.count-- > 0) {
 		uint32_t block = blocks.first + blocks.count;
+		MHP_ASSERT_DEBUG(m->blocks[block].state == MHP_GOING_ONLINE);
 		struct mhp__range range = mhp__block_usable(m, block);
 		mhp__online_pages_abort(m, &range);
 		mhp__block_set_state(m, block, MHP_OFFLINE);
@@ -150,6 +154,8 @@ zone_run_end(const struct mhp *m, uint32_t b, uint32_t end)
 {
 	const struct mhp__block *first = &m->blocks[b];
 
+	MHP_ASSERT_DEBUG(b < end);
+	MHP_ASSERT_DEBUG(mhp__zone_exists(first->zone));
 	while (b < end && m->blocks[b].zone == first->zone && m->blocks[b].node == first->node)
 		b++;
 	return b;
@@ -167,8 +173,10 @@ commit_online_run(struct mhp *m, uint32_t b, uint32_t end, unsigned asked_zone, 
 	event.zone = m->blocks[b].zone;
 	for (; b < end; b++) {
 		struct mhp__range range = mhp__block_usable(m, b);
+		MHP_ASSERT_DEBUG(m->blocks[b].state == MHP_GOING_ONLINE);
 		mhp__block_set_state(m, b, MHP_ONLINE);
 		m->blocks_online++;
+		MHP_ASSERT_DEBUG(m->blocks_online <= m->blocks_present);
 		mhp__online_pages_commit(m, &range, (m->blocks[b].flags & MHP_BLOCK_ZEROED) != 0);
 		event.pages += range.nr_pages;
 	}
@@ -199,6 +207,7 @@ mhp__online_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_set
 	unsigned nr = 0;
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(why->cause == MHP_CAUSE_NONE);
 	arrival.started_ns = mhp__work_now(m);
 	arrival.as_of = as_of;
 	mhp__planned_none(m, &arrival.planned, nr_sets > 1);

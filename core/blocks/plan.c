@@ -4,9 +4,9 @@
  *
  * A commit goes through the steps in phases: adds, coming online, leaving; first everything that
  * may fail, for all steps, then everything that cannot. Each phase can be taken back exactly: an
- * add by removing what it added, coming online and leaving by the abort half of their layer. What
- * the plan adds comes into use only after everything that leaves is empty, so it is never room for
- * that.
+ * add by removing what it added, coming online and leaving by the abort half of their layer. Blocks
+ * that the plan adds come into use only after everything that leaves is empty, so they are never
+ * room for it.
  */
 #include <memplug/plan.h>
 
@@ -37,7 +37,7 @@ typedef int step_fn(struct run *run, const struct mhp_step *step);
 #define KINDS_LEAVE (KIND(MHP_STEP_OFFLINE) | KIND(MHP_STEP_REMOVE))
 #define KINDS_ALL UINT32_MAX
 
-/* Kinds that do not exist are among all of them only. */
+/* A kind that does not exist is part of KINDS_ALL only. */
 static bool
 is_of(const struct mhp_step *step, unsigned kinds)
 {
@@ -47,6 +47,7 @@ is_of(const struct mhp_step *step, unsigned kinds)
 static int
 for_each(struct run *run, unsigned kinds, step_fn *fn, unsigned *ret_done)
 {
+	MHP_ASSERT_DEBUG(kinds != 0);
 	for (unsigned i = 0; i < run->nr_steps; i++) {
 		int err = 0;
 		if (is_of(&run->steps[i], kinds))
@@ -65,6 +66,7 @@ static void
 for_each_back(struct run *run, unsigned done, unsigned kinds,
 	      void (*fn)(struct run *run, const struct mhp_step *step))
 {
+	MHP_ASSERT_DEBUG(done <= run->nr_steps);
 	while (done-- > 0)
 		if (is_of(&run->steps[done], kinds))
 			fn(run, &run->steps[done]);
@@ -75,7 +77,8 @@ for_each_back(struct run *run, unsigned done, unsigned kinds,
 static bool
 overlap(struct mhp_blocks a, struct mhp_blocks b)
 {
-	MHP_ASSERT_DEBUG(a.count != 0 && b.count != 0);
+	MHP_ASSERT_DEBUG(a.count != 0);
+	MHP_ASSERT_DEBUG(b.count != 0);
 	return a.first < b.first + b.count && b.first < a.first + a.count;
 }
 
@@ -85,7 +88,8 @@ blocks_of(const struct run *run, const struct mhp_step *step)
 	struct mhp_blocks blocks = { 0, 0 };
 	int err = mhp__span_blocks(run->m, step->span, &blocks);
 
-	MHP_ASSERT(err == 0); /* check_step() saw to that */
+	MHP_ASSERT(err == 0); /* check_step() has asked the same */
+	MHP_ASSERT_DEBUG(blocks.count != 0);
 	return blocks;
 }
 
@@ -93,6 +97,7 @@ blocks_of(const struct run *run, const struct mhp_step *step)
 static int
 check_pair(const struct run *run, const struct mhp_step *early, const struct mhp_step *late)
 {
+	MHP_ASSERT_DEBUG(early < late); /* the order of an add and an online matters */
 	if (early->kind == MHP_STEP_ADD && late->kind == MHP_STEP_ONLINE)
 		return 0;
 	return overlap(blocks_of(run, early), blocks_of(run, late)) ? MHP_EINVAL : 0;
@@ -117,6 +122,7 @@ check_plan(struct run *run)
 {
 	unsigned done;
 
+	MHP_ASSERT_DEBUG(run->answer->failed_step == run->nr_steps); /* none has failed yet */
 	if (run->nr_steps == 0)
 		return MHP_EINVAL;
 	return for_each(run, KINDS_ALL, check_step, &done);
@@ -124,8 +130,8 @@ check_plan(struct run *run)
 
 /* ---- the phases ---- */
 
-/* Which frames of a node are found depends on what lies in caches: drained, a preview and its
- * commit find the same. */
+/* Caches hide frames of a node. With the caches drained, a preview and its commit find the same
+ * ones. */
 static void
 drain_if_on_node(struct run *run, const struct mhp_step *step)
 {
@@ -143,6 +149,7 @@ do_add(struct run *run, const struct mhp_step *step)
 static void
 undo_add(struct run *run, const struct mhp_step *step)
 {
+	MHP_ASSERT_DEBUG(step->kind == MHP_STEP_ADD);
 	mhp__remove_blocks(run->m, blocks_of(run, step), false);
 }
 
@@ -162,6 +169,7 @@ abort_online(struct run *run, const struct mhp_step *step)
 static int
 mark_leaving(struct run *run, const struct mhp_step *step)
 {
+	MHP_ASSERT_DEBUG(step->kind == MHP_STEP_OFFLINE || step->kind == MHP_STEP_REMOVE);
 	return mhp__leaving_add(run->m, blocks_of(run, step), step->kind == MHP_STEP_REMOVE,
 				run->as_of, &run->answer->why);
 }
@@ -171,7 +179,8 @@ commit_online(struct run *run, const struct mhp_step *step)
 {
 	unsigned zone = step->zone;
 
-	/* What the policy chose, it chose with the other steps in mind. */
+	MHP_ASSERT_DEBUG(step->kind == MHP_STEP_ONLINE);
+	/* The policy chose with the other steps in mind. */
 	if (zone == MHP_ZONE_DEFAULT && run->nr_steps != 1)
 		zone = MHP_ZONE_TOGETHER;
 	mhp__online_commit(run->m, blocks_of(run, step), zone, run->arrival.started_ns);
@@ -182,9 +191,9 @@ static unsigned
 blame_leaving(struct run *run)
 {
 	uint32_t block = run->answer->why.block;
-
 	unsigned i = 0;
 
+	MHP_ASSERT_DEBUG(run->nr_steps != 0);
 	/* If it is none of the others, it is the last one. */
 	for (; i + 1 < run->nr_steps; i++) {
 		struct mhp_blocks blocks = blocks_of(run, &run->steps[i]);
@@ -201,6 +210,7 @@ prepare(struct run *run, const struct mhp_offline_opts *opts)
 	unsigned added = 0, onlined = 0, marked;
 	int err = for_each(run, KIND(MHP_STEP_ADD), do_add, &added);
 
+	MHP_ASSERT_DEBUG(err == 0 || run->answer->failed_step < run->nr_steps);
 	if (err != 0)
 		goto undo_adds;
 	run->arrival.started_ns = mhp__work_now(run->m);
@@ -245,8 +255,8 @@ commit_locked(struct run *run, const struct mhp_offline_opts *opts)
 
 /* ---- the preview ---- */
 
-/* Take the pages that metadata on a node would take, so that what follows finds them in use. They
- * are linked through their first word: nobody else has any use for it. */
+/* Take the pages that metadata on a node would take, so that later steps find them in use. They are
+ * linked through their first word, which nobody else uses. */
 static int
 hold_metadata(struct run *run, struct mhp_blocks blocks, unsigned node)
 {
@@ -268,6 +278,8 @@ let_go_of_metadata(struct run *run)
 	while (run->held_pfn != MHP_PFN_NONE) {
 		uint64_t pfn = run->held_pfn;
 		run->held_pfn = *(const uint64_t *)mhp_pfn_to_virt(run->m, pfn);
+		MHP_ASSERT_DEBUG(run->held_pfn == MHP_PFN_NONE ||
+				 run->held_pfn < mhp__max_pfn(run->m));
 		mhp__pages_free_contig(run->m, pfn, run->m->block_meta_pages);
 	}
 }
@@ -306,10 +318,11 @@ foresee_zone(struct run *run, uint32_t block, unsigned zone)
 	struct mhp__coming coming;
 	int err;
 
+	MHP_ASSERT_DEBUG(why->cause == MHP_CAUSE_NONE);
 	if (step == NULL)
 		return mhp__online_foresee(run->m, block, NULL, zone, &run->arrival.planned, why);
 	err = mhp__add_memory_foresee(run->m, step->span, &step->add, &answer);
-	MHP_ASSERT(err == 0); /* foresee_add() has come by here */
+	MHP_ASSERT(err == 0); /* foresee_add() has asked the same */
 	coming.nr_vmemmap_pages = mhp__add_reserve(run->m, block, &answer);
 	coming.node = step->add.node;
 	return mhp__online_foresee(run->m, block, &coming, zone, &run->arrival.planned, why);
@@ -341,7 +354,8 @@ preview_locked(struct run *run, uint32_t deadline_ms)
 	unsigned done;
 	int err = check_plan(run);
 
-	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(run->m) && run->held_pfn == MHP_PFN_NONE);
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(run->m));
+	MHP_ASSERT_DEBUG(run->held_pfn == MHP_PFN_NONE);
 	mhp__work_begin(run->m, MHP_WORK_DRY_RUN, deadline_ms);
 	if (err == 0)
 		err = for_each(run, KIND(MHP_STEP_ADD), foresee_add, &done);
@@ -355,6 +369,7 @@ preview_locked(struct run *run, uint32_t deadline_ms)
 			run->answer->failed_step = blame_leaving(run);
 	}
 	let_go_of_metadata(run);
+	MHP_ASSERT_DEBUG(run->held_pfn == MHP_PFN_NONE);
 	mhp__leaving_clear(run->m);
 	mhp__work_end(run->m);
 	return err;
@@ -366,6 +381,7 @@ static void
 start(struct run *run, struct mhp *m, const struct mhp_step *steps, unsigned nr_steps,
       struct mhp_plan_answer *answer)
 {
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	memset(answer, 0, sizeof(*answer));
 	answer->failed_step = nr_steps;
 	mhp__why_clear(&answer->why);

@@ -16,21 +16,24 @@
 #define MHP_VMEMMAP 0
 #endif
 
-/* Where the descriptor of pfn stands in the array of all: in its pageblock's part, but not at the
- * same place in each. Straight on, those of huge pages would be a power of two apart and fight for
- * the same few cache lines (measured: twice the time). Eight descriptors are one such line. */
+/* Where the descriptor of pfn stands in the array of all: in its pageblock's part, but at another
+ * place in each. In plain order, those of huge pages would be a power of two apart and compete for
+ * the same few cache sets (measured: twice the time). A cache line is eight descriptors. */
 static inline uint64_t
 mhp__pfn_place(const struct mhp *m, uint64_t pfn)
 {
 	uint64_t mask = (UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m)) - 1;
+	MHP_ASSERT_DEBUG(pfn < mhp__max_pfn(m));
 	return pfn ^ ((pfn >> MHP_PAGEBLOCK_ORDER(m) << 3) & mask);
 }
 
-/* The block of pfn must be present and stay so: the caller owns a page of it, or a lock. */
+/* The block of pfn is present and stays so: the caller owns a page of it, or holds a lock. */
 static inline struct mhp__page *
 mhp__pfn_to_page(const struct mhp *m, uint64_t pfn)
 {
 	uint64_t place = mhp__pfn_place(m, pfn);
+
+	MHP_ASSERT_DEBUG(m->blocks[pfn >> m->geo.block_order].pages != NULL);
 	if (MHP_VMEMMAP)
 		return m->vmemmap + place;
 	return m->blocks[pfn >> m->geo.block_order].pages + (place & m->block_mask);
@@ -40,6 +43,7 @@ mhp__pfn_to_page(const struct mhp *m, uint64_t pfn)
 static inline struct mhp__page *
 mhp__pageblock_pages(const struct mhp *m, uint64_t pfn)
 {
+	MHP_ASSERT_DEBUG(pfn % (UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m)) == 0);
 	if (MHP_VMEMMAP)
 		return m->vmemmap + pfn;
 	return m->blocks[mhp__pfn_block(m, pfn)].pages + (pfn & m->block_mask);
@@ -50,6 +54,8 @@ static inline uint64_t *
 mhp__pfn_bitmap(const struct mhp *m, uint64_t pfn)
 {
 	uint64_t pageblock = (pfn & m->block_mask) >> MHP_PAGEBLOCK_ORDER(m);
+
+	MHP_ASSERT_DEBUG(m->blocks[mhp__pfn_block(m, pfn)].bitmap != NULL);
 	return m->blocks[mhp__pfn_block(m, pfn)].bitmap +
 	       (pageblock << m->pageblock_words_shift);
 }
@@ -66,7 +72,9 @@ _Static_assert(MHP_OWNERS_MAX <= 1U << MHP_WORD_ORDER && MHP_ORDERS <= 16U &&
 static inline uint64_t
 mhp__page_word(const struct mhp__page *page)
 {
-	/* Acquire: what its owner wrote before it was allocated may be looked at. */
+	/* Acquire pairs with the release of mhp__page_begin(): whatever was written before the page
+	 * began, its frame's memory and the owner's entry among it, is seen by a walker that finds
+	 * the page. */
 	return atomic_load_explicit(&page->word, memory_order_acquire);
 }
 
@@ -94,9 +102,13 @@ mhp__page_begin(struct mhp__page *page, unsigned owner, unsigned order, uint64_t
 {
 	uint64_t word = cookie << MHP_WORD_COOKIE | (uint64_t)order << MHP_WORD_ORDER | owner;
 
-	MHP_ASSERT_DEBUG(owner < MHP_OWNERS_MAX && order < MHP_ORDERS && cookie <= MHP_COOKIE_MAX);
+	MHP_ASSERT_DEBUG(owner != MHP_OWNER_NONE);
+	MHP_ASSERT_DEBUG(owner < MHP_OWNERS_MAX);
+	MHP_ASSERT_DEBUG(order < MHP_ORDERS);
+	MHP_ASSERT_DEBUG(cookie <= MHP_COOKIE_MAX);
 	/* Without a branch: the parity of cookies is as good as random. */
 	word |= (uint64_t)(mhp__parity(word) ^ 1U) * MHP_WORD_PARITY;
+	MHP_ASSERT_DEBUG(mhp__parity(word) == 1); /* INV 10 */
 	atomic_store_explicit(&page->word, word, memory_order_release);
 }
 

@@ -3,8 +3,8 @@
  * shape.c - how much metadata a block takes, and whether it can host it itself.
  *
  * One pure predicate of a shape (orders, size of a descriptor, memory model, what the port says of
- * its mappings), so that it can be asked without an instance. Where the metadata of a block goes is
- * decided elsewhere, with this as one of the reasons.
+ * its mappings), which needs no instance. It is one of the reasons by which physical/placement.c
+ * decides where the metadata of a block goes.
  */
 #include "memmap/memmap.h"
 
@@ -13,6 +13,7 @@
 static uint64_t
 div_up(uint64_t n, unsigned shift)
 {
+	MHP_ASSERT_DEBUG(shift < 64);
 	return (n >> shift) + ((n & ((UINT64_C(1) << shift) - 1)) != 0);
 }
 
@@ -22,6 +23,7 @@ bitmap_bytes(const struct mhp_memmap_shape *shape)
 {
 	unsigned word_order = shape->pageblock_order < 6 ? shape->pageblock_order : 6;
 
+	MHP_ASSERT_DEBUG(shape->block_order >= word_order);
 	return UINT64_C(8) << (shape->block_order - word_order);
 }
 
@@ -36,7 +38,7 @@ slice_is_ours(const struct mhp_memmap_shape *shape, uint64_t descriptor_bytes)
 	return (descriptor_bytes & ((UINT64_C(1) << shape->caps.granule_shift) - 1)) == 0;
 }
 
-/* Orders that a geometry can have: the arithmetic is good for those. */
+/* May a geometry have these orders? The arithmetic is right for those only. */
 static bool
 orders_fit(const struct mhp_memmap_shape *shape)
 {
@@ -52,6 +54,7 @@ measure(const struct mhp_memmap_shape *shape, struct mhp_memmap_answer *answer)
 			 bitmap_bytes(shape);
 	uint64_t pages = div_up(bytes, shape->page_shift);
 
+	MHP_ASSERT_DEBUG(pages << shape->page_shift >= bytes);
 	answer->waste_bytes = (uint32_t)((pages << shape->page_shift) - bytes);
 	if (shape->vmemmap)
 		pages += shape->caps.tables_per_block;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * alloc.c - the public calls about single pages: allocate, free, split, look.
+ * alloc.c - the public calls about single pages: allocate, free, split.
  *
  * The hot path is a pop or a push of the CPU's cache and one descriptor: allocating writes it,
  * freeing checks and clears it. A frame whose descriptor has an owner is the first of an allocated
@@ -18,8 +18,6 @@
 #include "pages/arena.h"
 #include "pages/cache.h"
 #include "pages/poison.h"
-#include "pages/scan.h"
-#include "pages/walk.h"
 #include "pages/zone.h"
 
 _Static_assert(MHP_ZONE_MOVABLE == MHP_ZONE_NORMAL + 1, "zones of a node");
@@ -47,6 +45,7 @@ zone_next(const struct mhp *m, const uint8_t *list, unsigned *at)
 	while (*at < m->nr_zones && list[*at] != UINT8_MAX) {
 		struct mhp__zone *zone = &m->zones[list[(*at)++]];
 		MHP_ASSERT_DEBUG(mhp__zone_id(m, zone) < m->nr_zones);
+		MHP_ASSERT_DEBUG(mhp__zone_exists(zone->kind));
 		if (MHP_LIKELY(atomic_load_explicit(&zone->managed, memory_order_relaxed) != 0))
 			return zone;
 	}
@@ -235,6 +234,8 @@ alloc_on(struct mhp *m, struct mhp_page_req req, unsigned node, uint64_t *ret_pf
 	/* Every list starts with the node's own zone of that kind; without memory its caches are
 	 * empty, too. */
 	unsigned id = node * MHP_NODE_ZONES + is_movable(m, tail_owner(tail));
+	MHP_ASSERT_DEBUG(tail_owner(tail) >= MHP_OWNER_FIRST); /* the engine's own are never live */
+	MHP_ASSERT_DEBUG(id == zonelist(m, node, is_movable(m, tail_owner(tail)))[0]);
 	if (MHP_UNLIKELY(!mhp_port_cache_pop(caches_of(m, id), m->geo.nr_cpus, order, &pfn)))
 		return alloc_slowly(m, req, id, ret_pfn);
 	return begin(m, tail, req.cookie, pfn, ret_pfn);
@@ -267,6 +268,7 @@ mhp__pages_take(struct mhp *m, struct mhp__nodes nodes, unsigned order, unsigned
 	struct mhp__zone *zone;
 	unsigned nr = 0;
 
+	MHP_ASSERT_DEBUG(nr_max != 0);
 	for (unsigned at = 0; nr == 0 && (zone = zone_next(m, list, &at)) != NULL;)
 		nr = !mhp__nodes_have(nodes, zone->node) ? 0 :
 		     mhp__zone_take(m, zone, order, nr_max, NULL, ret_pfns);
@@ -283,9 +285,11 @@ mhp__pages_take_last(struct mhp *m, struct mhp__nodes nodes, unsigned order, uin
 	struct mhp__zone *zone;
 	bool taken = false;
 
+	MHP_ASSERT_DEBUG(order <= MHP_PAGEBLOCK_ORDER(m));
 	for (unsigned at = 0; !taken && (zone = zone_next(m, list, &at)) != NULL;)
 		taken = mhp__nodes_have(nodes, zone->node) &&
 			mhp__cache_take_last(m, zone, order, ret_pfn);
+	MHP_ASSERT_DEBUG(!taken || (*ret_pfn & ((UINT64_C(1) << order) - 1)) == 0);
 	if (taken)
 		mhp__unpoison(m, *ret_pfn, UINT64_C(1) << order, true);
 	return taken;
@@ -342,6 +346,9 @@ release(struct mhp *m, uint64_t pfn, const struct head *head)
 {
 	unsigned id = head->arena->zone_id1 - 1U;
 
+	MHP_ASSERT_DEBUG(id < m->nr_zones);
+	MHP_ASSERT_DEBUG(&m->arenas[mhp__pfn_arena(m, pfn)] == head->arena);
+	MHP_ASSERT_DEBUG(mhp__pfn_to_page(m, pfn) == head->page);
 	MHP_ASSERT(head->order <= MHP_PAGEBLOCK_ORDER(m));
 	mhp__poison(m, pfn, UINT64_C(1) << head->order);
 	mhp__page_end(head->page);
@@ -418,6 +425,7 @@ mhp_page_split(struct mhp *m, uint64_t pfn, unsigned order, const uint64_t *cook
 	for (uint64_t i = 0; cookies != NULL && i < UINT64_C(1) << (head.order - order); i++)
 		if (cookies[i] > MHP_COOKIE_MAX)
 			return MHP_EOVERFLOW;
+	MHP_ASSERT_DEBUG(head.order <= MHP_PAGEBLOCK_ORDER(m));
 	mhp__spin_lock(&head.arena->lock, MHP_RANK_ARENA); /* for walkers: all at once */
 	uint64_t cookie = mhp__word_cookie(mhp__page_word(head.page));
 	for (uint64_t i = 0; i < UINT64_C(1) << (head.order - order); i++)
@@ -439,83 +447,4 @@ mhp_page_set_cookie(struct mhp *m, uint64_t pfn, uint64_t cookie)
 		return MHP_EOVERFLOW;
 	mhp__page_begin(head.page, head.owner, head.order, cookie);
 	return 0;
-}
-
-/* Is the end of pfn's block in use? A block that begins with whole unusable arenas has no slot set
- * up for them. */
-static bool
-block_has_arena(struct mhp *m, uint64_t pfn)
-{
-	uint64_t last = pfn | m->block_mask;
-	struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, last)];
-
-	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-	bool there = arena->zone_id1 != 0;
-	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
-	return there;
-}
-
-/* Is a frame that is taken, and no head, part of a page that starts before it? The nearest head
- * below it, at a boundary where a page could start, tells. Arena lock held. */
-static bool
-is_tail(struct mhp *m, const struct mhp__arena *arena, uint64_t pfn)
-{
-	MHP_ASSERT_DEBUG(mhp__arena_taken(m, arena, pfn));
-	for (unsigned order = 1; order <= MHP_PAGEBLOCK_ORDER(m); order++) {
-		uint64_t head = pfn >> order << order;
-		struct mhp__chunk chunk;
-		if (head == pfn || !mhp__arena_taken(m, arena, head) ||
-		    (head & m->arena_mask) < arena->nr_unmanaged)
-			continue;
-		mhp__chunk_read(m, head, &chunk);
-		if (chunk.owner != MHP_OWNER_NONE)
-			return pfn - head < UINT64_C(1) << chunk.order;
-	}
-	return false;
-}
-
-/* Arena lock held, arena online. */
-static struct mhp_frame
-peek_frame(struct mhp *m, const struct mhp__arena *arena, uint64_t pfn)
-{
-	uint64_t isolated = atomic_load_explicit(&arena->isolated, memory_order_relaxed);
-	struct mhp_frame frame = { .state = MHP_FRAME_FREE };
-
-	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA) && arena->zone_id1 != 0);
-	if ((pfn & m->arena_mask) < arena->nr_unmanaged) {
-		frame.state = MHP_FRAME_METADATA;
-		return frame;
-	}
-	frame.isolated = (isolated & mhp__pageblock_bit(m, pfn)) != 0;
-	if (mhp__arena_taken(m, arena, pfn)) {
-		struct mhp__page *page = mhp__pfn_to_page(m, pfn);
-		uint64_t word = mhp__page_word(page);
-		if (mhp__word_owner(word) == MHP_OWNER_NONE) {
-			frame.state = is_tail(m, arena, pfn) ? MHP_FRAME_TAIL : MHP_FRAME_CACHED;
-			return frame;
-		}
-		frame.state = MHP_FRAME_USED;
-		frame.owner = (uint16_t)mhp__word_owner(word);
-		frame.order = (uint8_t)mhp__word_order(word);
-		frame.cookie = mhp__word_cookie(word);
-	}
-	return frame;
-}
-
-struct mhp_frame
-mhp_frame_peek(struct mhp *m, uint64_t pfn)
-{
-	struct mhp_frame frame = { .state = MHP_FRAME_ABSENT };
-
-	if (pfn >= mhp__max_pfn(m))
-		return frame;
-	struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
-	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
-	bool there = arena->zone_id1 != 0;
-	if (there)
-		frame = peek_frame(m, arena, pfn);
-	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
-	if (!there && block_has_arena(m, pfn))
-		frame.state = MHP_FRAME_METADATA;
-	return frame;
 }

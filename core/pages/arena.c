@@ -136,7 +136,6 @@ static void
 raise_holes(const struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 {
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
-	MHP_ASSERT_DEBUG(pageblock < mhp__arena_pageblocks(m));
 	if ((mhp__arena_partial(m, arena) >> pageblock & 1) == 0)
 		return;
 	unsigned orders = pageblock_holes(m, arena, pageblock);
@@ -167,7 +166,6 @@ make_mixed(struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 	uint64_t *words = mhp__arena_words(m, arena) + index;
 
 	MHP_ASSERT_DEBUG((arena->mixed & bit) == 0);
-	MHP_ASSERT_DEBUG(index + nr <= mhp__arena_pages(m) >> mhp__word_shift(m));
 	clear_descriptors(m, arena, pageblock);
 	for (unsigned i = 0; i < nr; i++)
 		words[i] = arena->full & bit ? mhp__word_mask(m) :
@@ -213,7 +211,6 @@ take_from_word(const struct mhp *m, uint64_t *word, unsigned order, uint64_t bas
 		taken |= run << at;
 		ret_pfns[nr++] = base + at;
 	}
-	MHP_ASSERT_DEBUG((*word & taken) == 0);
 	MHP_ASSERT_DEBUG(mhp__count_bits(taken) == nr << order);
 	*word |= taken;
 	return nr;
@@ -287,7 +284,6 @@ mhp__arena_take(struct mhp *m, struct mhp__arena *arena, unsigned order, uint64_
 	unsigned nr = 0;
 
 	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
-	MHP_ASSERT_DEBUG(order <= MHP_PAGEBLOCK_ORDER(m));
 	if (order == MHP_PAGEBLOCK_ORDER(m)) {
 		nr = take_pageblocks(m, arena, huge, nr_max, ret_pfns);
 		arena->nr_free -= (uint32_t)nr << order;
@@ -305,7 +301,8 @@ mhp__arena_take(struct mhp *m, struct mhp__arena *arena, unsigned order, uint64_
 	}
 	lower_holes(m, arena);
 	arena->nr_free -= (uint32_t)nr << order;
-	MHP_ASSERT_DEBUG(nr <= nr_max && mhp__arena_is_sound(m, arena));
+	MHP_ASSERT_DEBUG(nr <= nr_max);
+	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
 	return nr;
 }
 
@@ -343,7 +340,6 @@ window_of(const struct mhp *m, const struct mhp__arena *arena)
 {
 	unsigned shift = mhp__word_shift(m), order = arena->holes < shift ? arena->holes : shift;
 
-	MHP_ASSERT_DEBUG(order <= 6U);
 	return (struct window){ UINT64_MAX >> (64U - (1U << order)),
 				(1U << shift) - (1U << order) };
 }
@@ -462,7 +458,7 @@ set_range(struct mhp *m, struct mhp__arena *arena, uint32_t frame, uint32_t end,
 {
 	uint32_t per = 1U << MHP_PAGEBLOCK_ORDER(m), stop;
 
-	MHP_ASSERT_DEBUG(frame < end && frame >= arena->nr_unmanaged);
+	MHP_ASSERT_DEBUG(frame >= arena->nr_unmanaged);
 	for (; frame < end; frame = stop) {
 		uint64_t bit = UINT64_C(1) << (frame >> MHP_PAGEBLOCK_ORDER(m));
 		stop = (frame | (per - 1)) + 1 < end ? (frame | (per - 1)) + 1 : end;
@@ -482,7 +478,7 @@ mhp__arena_take_range(struct mhp *m, struct mhp__arena *arena, uint32_t frame, u
 	bool free = true;
 
 	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
-	MHP_ASSERT_DEBUG(frame < end && end <= mhp__arena_pages(m));
+	MHP_ASSERT_DEBUG(end <= mhp__arena_pages(m));
 	for (uint32_t at = frame; at < end && free;)
 		at += mhp__arena_run(m, arena, at, &free);
 	if (!free)
@@ -497,7 +493,7 @@ void
 mhp__arena_give_range(struct mhp *m, struct mhp__arena *arena, uint32_t frame, uint32_t end)
 {
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
-	MHP_ASSERT_DEBUG(frame >= arena->nr_unmanaged && end <= mhp__arena_pages(m));
+	MHP_ASSERT_DEBUG(frame >= arena->nr_unmanaged);
 	set_range(m, arena, frame, end, false);
 	arena->nr_free += end - frame;
 	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));

@@ -38,7 +38,9 @@ attach_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, ui
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 	mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
 	MHP_ASSERT(arena->zone_id1 == 0);
-	MHP_ASSERT_DEBUG(arena->nr_free == 0 && arena->full == 0 && arena->mixed == 0);
+	MHP_ASSERT_DEBUG(arena->nr_free == 0);
+	MHP_ASSERT_DEBUG(arena->full == 0);
+	MHP_ASSERT_DEBUG(arena->mixed == 0);
 	arena->nr_unmanaged = nr_unmanaged;
 	arena->nr_free = (uint32_t)mhp__arena_pages(m) - nr_unmanaged;
 	arena->full = (UINT64_C(1) << (nr_unmanaged >> MHP_PAGEBLOCK_ORDER(m))) - 1;
@@ -99,7 +101,8 @@ detach_arena(struct mhp *m, struct mhp__arena *arena)
 	struct mhp__zone *zone = &m->zones[arena->zone_id1 - 1]; /* stays: hotplug lock */
 	uint32_t nr_free;
 
-	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && arena->zone_id1 != 0);
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(arena->zone_id1 != 0);
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 	mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
 	MHP_ASSERT(atomic_load_explicit(&arena->isolated, memory_order_relaxed) ==
@@ -124,7 +127,8 @@ mhp__pages_detach(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 {
 	uint64_t end = start_pfn + nr_pages;
 
-	MHP_ASSERT_DEBUG(nr_pages > 0 && ((start_pfn + nr_pages) & m->arena_mask) == 0);
+	MHP_ASSERT_DEBUG(nr_pages > 0);
+	MHP_ASSERT_DEBUG(((start_pfn + nr_pages) & m->arena_mask) == 0);
 	for (uint64_t pfn = start_pfn; pfn < end; pfn = mhp__arena_next(m, pfn))
 		detach_arena(m, &m->arenas[mhp__pfn_arena(m, pfn)]);
 }
@@ -134,7 +138,8 @@ set_isolated(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages, bool isolate)
 {
 	uint64_t end = start_pfn + nr_pages;
 
-	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && nr_pages > 0);
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(nr_pages > 0);
 	for (uint64_t pfn = start_pfn; pfn < end; pfn = mhp__arena_next(m, pfn)) {
 		struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);

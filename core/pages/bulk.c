@@ -72,7 +72,8 @@ free_alike(struct mhp *m, const uint64_t *pfns, unsigned nr)
 		mhp__page_end(mhp__pfn_to_page(m, pfns[n]));
 		n++;
 	}
-	MHP_ASSERT_DEBUG(n <= BATCH && (n != 0 || err != 0));
+	MHP_ASSERT_DEBUG(n <= BATCH);
+	MHP_ASSERT_DEBUG((n != 0 || err != 0));
 	if (n != 0)
 		mhp__zone_give(m, NULL, first_order, n, pfns);
 	return n != 0 ? (int)n : err;

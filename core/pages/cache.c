@@ -74,7 +74,8 @@ stack_give(struct mhp *m, struct mhp_cache *cache, unsigned order, unsigned nr)
 	const _Atomic uint64_t *slots = &cache->slot[mhp_cache_bottom(order) + left];
 
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_CACHE));
-	MHP_ASSERT_DEBUG(nr <= BATCH_MAX && nr <= stack_count(cache, order));
+	MHP_ASSERT_DEBUG(nr <= BATCH_MAX);
+	MHP_ASSERT_DEBUG(nr <= stack_count(cache, order));
 	for (unsigned i = 0; i < nr; i++)
 		pfns[i] = atomic_load_explicit(&slots[i], memory_order_relaxed);
 	set_stack_count(cache, order, left);
@@ -150,7 +151,7 @@ mhp__cache_spill(struct mhp *m, struct mhp__zone *zone, uint64_t pfn, unsigned o
 		mhp__zone_give(m, NULL, order, 1, &pfn);
 		return;
 	}
-	/* Tested only now, with the cache closed: a drain that follows the isolation waits for us. */
+	/* Tested with the cache closed: a drain that follows the isolation waits for us. */
 	if (is_isolated(m, pfn)) {
 		mhp__zone_give(m, cache, order, 1, &pfn);
 	} else {

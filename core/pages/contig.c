@@ -42,7 +42,8 @@ take_range(struct mhp *m, struct mhp__zone *zone, uint64_t pfn, uint64_t nr_page
 {
 	uint64_t end = pfn + nr_pages, stop;
 
-	MHP_ASSERT_DEBUG(nr_pages != 0 && end <= mhp__max_pfn(m));
+	MHP_ASSERT_DEBUG(nr_pages != 0);
+	MHP_ASSERT_DEBUG(end <= mhp__max_pfn(m));
 	for (uint64_t at = pfn; at < end; at = stop) {
 		stop = mhp__arena_next(m, at);
 		stop = stop < end ? stop : end;
@@ -216,7 +217,8 @@ alloc(struct mhp *m, struct mhp_page_req req, struct search *what, uint64_t *ret
 			return MHP_ENOMEM;
 	}
 	MHP_ASSERT_DEBUG((pfn & what->align_mask) == 0);
-	MHP_ASSERT_DEBUG(pfn >= what->from && pfn + what->nr_pages <= what->end);
+	MHP_ASSERT_DEBUG(pfn >= what->from);
+	MHP_ASSERT_DEBUG(pfn + what->nr_pages <= what->end);
 	begin_pages(m, req, pfn, what->nr_pages);
 	*ret_pfn = pfn;
 	return 0;

@@ -3,9 +3,9 @@
  * poison.c - the pattern of free pages.
  *
  * A page that is freed is filled with words that follow from its pfn, and the arena notes in which
- * pageblocks that happened. Taking a page checks the pattern, if there is one: memory that was never
- * freed holds anything. Only the first and the last word are cleared, so that the check costs a
- * freed page and not a fresh one. Must not know: owners, caches.
+ * pageblocks that happened. Taking a page checks the pattern, if there is one: memory that was
+ * never freed holds anything. Only the first and the last word are cleared, so that the check costs
+ * a freed page and not a fresh one. Must not know: owners, caches.
  */
 #include "pages/poison.h"
 
@@ -32,7 +32,8 @@ mhp__poison(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
 	struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 	size_t nr = mhp__page_bytes(m) / sizeof(uint64_t);
 
-	MHP_ASSERT_DEBUG(arena->zone_id1 != 0 && nr_pages != 0);
+	MHP_ASSERT_DEBUG(arena->zone_id1 != 0);
+	MHP_ASSERT_DEBUG(nr_pages != 0);
 	atomic_fetch_or_explicit(&arena->poisoned, mhp__pageblock_bit(m, pfn),
 				 memory_order_relaxed);
 	for (; nr_pages > 0; nr_pages--, pfn++)

@@ -65,7 +65,8 @@ mhp__arena_next_taken(const struct mhp *m, const struct mhp__arena *arena, uint3
 	uint32_t end = (uint32_t)mhp__arena_pages(m), per = 1U << mhp__word_shift(m);
 	uint64_t used = arena->full | arena->mixed, word;
 
-	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA) && frame <= end);
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
+	MHP_ASSERT_DEBUG(frame <= end);
 	if (frame < arena->nr_unmanaged)
 		frame = arena->nr_unmanaged;
 	/* Bound: each turn moves on by a word, or to a pageblock that is in use. */
@@ -99,7 +100,8 @@ mhp__arena_run(const struct mhp *m, const struct mhp__arena *arena, uint32_t fra
 	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m), shift = mhp__word_shift(m);
 	uint32_t next = (pageblock + 1) << MHP_PAGEBLOCK_ORDER(m), per = 1U << shift;
 
-	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA) && frame < mhp__arena_pages(m));
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
+	MHP_ASSERT_DEBUG(frame < mhp__arena_pages(m));
 	*ret_free = false;
 	if (frame < arena->nr_unmanaged)
 		return arena->nr_unmanaged - frame;

@@ -31,7 +31,8 @@ fill_in_arena(const struct mhp *m, const struct mhp__arena *arena, struct mhp__w
 	uint32_t frame = (uint32_t)(walk->pfn - start), end = (uint32_t)(stop - start), run_end;
 
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
-	MHP_ASSERT_DEBUG(walk->pfn < stop && walk->nr == 0);
+	MHP_ASSERT_DEBUG(walk->pfn < stop);
+	MHP_ASSERT_DEBUG(walk->nr == 0);
 	while (walk->nr < MHP_WALK_BATCH &&
 	       (frame = mhp__arena_next_taken(m, arena, frame, &run_end)) < end) {
 		run_end = run_end < end ? run_end : end;
@@ -92,7 +93,8 @@ nr_free_between(const struct mhp *m, const struct mhp__arena *arena, uint32_t at
 	uint64_t nr = 0;
 
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
-	MHP_ASSERT_DEBUG(at < end && end <= mhp__arena_pages(m));
+	MHP_ASSERT_DEBUG(at < end);
+	MHP_ASSERT_DEBUG(end <= mhp__arena_pages(m));
 	if (arena->zone_id1 == 0)
 		return 0;
 	if (at <= arena->nr_unmanaged && end == mhp__arena_pages(m))

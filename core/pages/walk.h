@@ -48,7 +48,8 @@ mhp__walk_next(struct mhp *m, struct mhp__walk *walk)
 {
 	if (walk->at == walk->nr && !mhp__walk_fill(m, walk))
 		return NULL;
-	MHP_ASSERT_DEBUG(walk->at < walk->nr && walk->nr <= MHP_WALK_BATCH);
+	MHP_ASSERT_DEBUG(walk->at < walk->nr);
+	MHP_ASSERT_DEBUG(walk->nr <= MHP_WALK_BATCH);
 	return &walk->chunk[walk->at++];
 }
 /* Was the page that came last the first of its batch? A long walk polls for cancellation this

@@ -3,10 +3,10 @@
  * zone.c - arenas in a zone: which one to take from, and the life of an arena in a zone.
  *
  * Owns the lists of a zone and the fields of an arena that link it. While an arena's lock is free,
- * the arena is on the list that mhp__arena_list() calls for: a thread that changes an arena files it
- * before it lets go, with the zone's lock inside of the arena's. So an arena that is on no list has
- * nothing to give (INV 12), and finding one costs the same in a zone of one as in a zone of half a
- * million.
+ * the arena is on the list that mhp__arena_list() calls for: a thread that changes an arena files
+ * it before it lets go, with the zone's lock inside of the arena's. So an arena that is on no list
+ * has nothing to give (INV 12), and finding one costs the same in a zone of one as in a zone of
+ * half a million.
  *
  * Holes are used before a free pageblock is broken up, the smallest that will do, and whole
  * pageblocks come from arenas in use before empty ones. A cache that refills claims its arena and
@@ -36,7 +36,8 @@ unlink_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena)
 	uint32_t id = mhp__arena_index(m, arena) + 1, *first = &zone->first[arena->list];
 
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ZONE));
-	MHP_ASSERT_DEBUG(arena->list != MHP_LIST_NONE && *first != 0);
+	MHP_ASSERT_DEBUG(arena->list != MHP_LIST_NONE);
+	MHP_ASSERT_DEBUG(*first != 0);
 	MHP_ASSERT_DEBUG(m->arenas[arena->prev - 1].next == id); /* INV 12 */
 	MHP_ASSERT_DEBUG(m->arenas[arena->next - 1].prev == id);
 	if (arena->next == id) {
@@ -57,7 +58,8 @@ link_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, bool
 	uint32_t id = mhp__arena_index(m, arena) + 1, *first = &zone->first[arena->list];
 
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ZONE));
-	MHP_ASSERT_DEBUG(arena->next == 0 && arena->prev == 0);
+	MHP_ASSERT_DEBUG(arena->next == 0);
+	MHP_ASSERT_DEBUG(arena->prev == 0);
 	if (*first == 0) {
 		arena->next = arena->prev = *first = id;
 		return;
@@ -79,7 +81,8 @@ move_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, unsi
 	uint32_t lists = atomic_load_explicit(&zone->lists, memory_order_relaxed);
 
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
-	MHP_ASSERT_DEBUG(list < MHP_LISTS && arena->zone_id1 == mhp__zone_id(m, zone) + 1);
+	MHP_ASSERT_DEBUG(list < MHP_LISTS);
+	MHP_ASSERT_DEBUG(arena->zone_id1 == mhp__zone_id(m, zone) + 1);
 	if (arena->list != MHP_LIST_NONE) {
 		unlink_arena(m, zone, arena);
 		if (zone->first[arena->list] == 0)
@@ -307,11 +310,12 @@ mhp__zone_take(struct mhp *m, struct mhp__zone *zone, unsigned order, unsigned n
 {
 	const struct want want = { zone, cache, order, nr_max, ret_pfns };
 
-	MHP_ASSERT_DEBUG(nr_max != 0 && order <= MHP_PAGEBLOCK_ORDER(m));
+	MHP_ASSERT_DEBUG(nr_max != 0);
+	MHP_ASSERT_DEBUG(order <= MHP_PAGEBLOCK_ORDER(m));
 	MHP_ASSERT_DEBUG(cache == NULL || mhp__rank_held(MHP_RANK_CACHE));
 	/* No lock is needed to find nothing here: after a refill that fails the caller looks again
-	 * under locks. So CPUs that have turned to other zones do not fight for the lock of one that
-	 * is used up. */
+	 * under locks. So CPUs that have turned to other zones do not fight for the lock of one
+	 * that is used up. */
 	if (cache != NULL && (atomic_load_explicit(&zone->lists, memory_order_relaxed) &
 			      (lists_of_holes(order) | LISTS_WHOLE)) == 0)
 		return 0;
@@ -353,7 +357,8 @@ mhp__zone_take_part(struct mhp *m, struct mhp__zone *zone, uint64_t pfn, uint32_
 	struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
 	uint32_t frame = (uint32_t)(pfn & m->arena_mask);
 
-	MHP_ASSERT_DEBUG(nr_pages != 0 && frame + nr_pages <= mhp__arena_pages(m));
+	MHP_ASSERT_DEBUG(nr_pages != 0);
+	MHP_ASSERT_DEBUG(frame + nr_pages <= mhp__arena_pages(m));
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 	bool taken = arena->zone_id1 == mhp__zone_id(m, zone) + 1 &&
 		     mhp__arena_take_range(m, arena, frame, frame + nr_pages);
@@ -416,7 +421,8 @@ mhp__zone_give(struct mhp *m, struct mhp_cache *cache, unsigned order, unsigned 
 	uint64_t grouped[GIVE_MAX];
 
 	MHP_ASSERT_DEBUG(cache == NULL || mhp__rank_held(MHP_RANK_CACHE));
-	MHP_ASSERT_DEBUG(nr != 0 && order <= MHP_PAGEBLOCK_ORDER(m));
+	MHP_ASSERT_DEBUG(nr != 0);
+	MHP_ASSERT_DEBUG(order <= MHP_PAGEBLOCK_ORDER(m));
 	for (unsigned step; nr != 0; nr -= step, pfns += step) {
 		step = nr < GIVE_MAX ? nr : GIVE_MAX;
 		uint64_t differ = 0;

@@ -4,8 +4,8 @@
  *
  * It hands out pages from the front and counts them; its capacity is the reserve to the page, so an
  * allocation that does not fit fails instead of eating into usable memory. Nothing is reused before
- * the block goes: giving back only counts, and the count must be 0 when the block is gone. Who
- * asks, and for what, is not its business.
+ * the block goes: giving back only counts, and the count must be 0 when the block is gone. Must not
+ * know: what the pages are for.
  */
 #include <memplug/port.h>
 
@@ -22,6 +22,6 @@ mhp_altmap_alloc(struct mhp_altmap *altmap, uint32_t nr, uint64_t *ret_pfn)
 void
 mhp_altmap_free(struct mhp_altmap *altmap, uint32_t nr)
 {
-	/* A port that gives back more than it took would hide a leak of somebody else's. */
+	/* A port's bug must not bring the count below 0, where it would hide what others hold. */
 	altmap->allocated -= nr <= altmap->allocated ? nr : altmap->allocated;
 }

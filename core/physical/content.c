@@ -2,8 +2,8 @@
 /*
  * content.c - what lies in the memory of blocks that nobody uses: patterns that test it, and zeros.
  *
- * Both take as long as the memory is large, so both poll the bounds of the work, and both leave
- * frames with memory errors alone: even a write may hurt there. Must not know: metadata, states.
+ * The time of both grows with the memory, so both poll the bounds of the work. Both leave frames
+ * with memory errors alone: even a write may do harm there. Must not know: metadata, states.
  */
 #include "base/mem.h"
 #include "physical/physical.h"
@@ -12,8 +12,8 @@
 /* ---- test patterns (MHP_ADD_TEST) ---- */
 
 /* One pass over a block: every page must hold `old` patterns (if there are any) and then gets `new`
- * ones. A pass writes all before the next one reads any, so that two addresses which reach the same
- * cell are found out, not only cells that do not hold. */
+ * ones. A pass writes all before the next one reads any, so that it finds two addresses which reach
+ * the same cell, too, not only cells that lose their value. */
 struct test_pass {
 	uint64_t old_flip, new_flip;   /* the pattern of a word is its address, flipped with this */
 	bool check;
@@ -31,6 +31,7 @@ static bool
 test_page(volatile uint64_t *words, uint64_t nr_words, uint64_t address,
 	  const struct test_pass *pass)
 {
+	MHP_ASSERT_DEBUG(nr_words != 0);
 	for (uint64_t i = 0; i < nr_words; i++) {
 		if (pass->check && words[i] != ((address + 8 * i) ^ pass->old_flip))
 			return false;
@@ -46,6 +47,7 @@ pass_block(struct mhp *m, uint32_t block, const struct test_pass *pass,
 	uint64_t start = mhp__block_start(m, block), bytes = mhp__page_bytes(m);
 	int err = 0;
 
+	MHP_ASSERT_DEBUG(m->blocks[block].state == MHP_ABSENT); /* nobody uses it yet */
 	for (uint64_t pfn = start; pfn < start + mhp__block_pages(m) && err == 0; pfn++) {
 		struct mhp_phys phys = mhp__pfn_phys(m, pfn);
 		err = mhp__work_stop(m);
@@ -66,6 +68,7 @@ mhp__test_block(struct mhp *m, uint32_t block, struct mhp_add_answer *answer)
 	uint64_t all = (uint64_t)answer->blocks.count << m->geo.block_order;
 	int err = 0;
 
+	MHP_ASSERT_DEBUG(block - answer->blocks.first < answer->blocks.count);
 	for (unsigned i = 0; i < nr_passes && err == 0; i++)
 		err = pass_block(m, block, &test_passes[i], answer);
 	if (err == 0)
@@ -80,6 +83,7 @@ void
 mhp__zero_frames(struct mhp *m, uint64_t pfn, uint64_t end)
 {
 	MHP_ASSERT_DEBUG(pfn <= end);
+	MHP_ASSERT_DEBUG(end <= mhp__max_pfn(m));
 	while (pfn < end) {
 		uint32_t next = mhp__bad_find(m, pfn);
 		uint64_t stop = next < m->nr_bad && m->bad[next] < end ? m->bad[next] : end;

@@ -40,6 +40,7 @@ large_bytes(const struct mhp *m, uint32_t block, uint64_t backing)
 {
 	uint64_t granule;
 
+	MHP_ASSERT_DEBUG(MHP_VMEMMAP);
 	if (m->caps.large_granule_shift <= m->caps.granule_shift)
 		return 0;
 	granule = UINT64_C(1) << m->caps.large_granule_shift;
@@ -54,6 +55,8 @@ unmap_part(struct mhp *m, struct mhp__block *slot, uint32_t block, uint64_t star
 {
 	struct mhp_altmap *altmap = slot->placement == MHP_PLACE_SELF ? &slot->altmap : NULL;
 
+	MHP_ASSERT_DEBUG(start <= end);
+	MHP_ASSERT_DEBUG(end <= descriptor_bytes(m));
 	if (start < end)
 		m->ops->memmap_unmap(m->port, slice_start(m, block) + start, (end - start) >> shift,
 				     shift, altmap);
@@ -66,6 +69,7 @@ map_part(struct mhp *m, struct mhp__block *slot, uint32_t block, uint64_t start,
 	struct mhp_altmap *altmap = slot->placement == MHP_PLACE_SELF ? &slot->altmap : NULL;
 	struct mhp_phys backing = { slot->meta_addr + start };
 
+	MHP_ASSERT_DEBUG(((start | end) & ((UINT64_C(1) << shift) - 1)) == 0);
 	if (start == end)
 		return 0;
 	return m->ops->memmap_map(m->port, slice_start(m, block) + start, backing,
@@ -129,6 +133,8 @@ mhp__memmap_take_pages(struct mhp *m, uint32_t block, unsigned node, uint64_t *r
 	req.owner = MHP_OWNER_MEMMAP;
 	req.node = (uint8_t)node;
 	req.flags = MHP_PAGE_THIS_NODE;
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(block < m->geo.nr_blocks);
 	if (MHP_VMEMMAP) /* it is mapped in granules */
 		req.order = (uint8_t)(m->caps.granule_shift - m->geo.page_shift);
 	return mhp__pages_alloc_by_address(m, req, m->block_meta_pages, ret_pfn);
@@ -173,6 +179,8 @@ give_external(struct mhp *m, const struct mhp__block *slot)
 {
 	struct mhp_meta meta;
 
+	MHP_ASSERT_DEBUG(slot->placement == MHP_PLACE_EXTERNAL);
+	MHP_ASSERT_DEBUG(slot->bitmap != NULL);
 	memset(&meta, 0, sizeof(meta));
 	meta.virt = (unsigned char *)slot->bitmap - descriptor_bytes(m);
 	meta.phys.addr = slot->meta_addr;
@@ -187,8 +195,8 @@ static void
 give(struct mhp *m, struct mhp__block *slot)
 {
 	MHP_ASSERT_DEBUG(slot->meta_pages != 0);
-	/* A counter that is not 0 then: a port has lost a table. Its bug, and harmless, as the page
-	 * leaves with the block. The fault port tells. */
+	/* If the counter is not 0 afterwards, a port has lost a table. That is the port's bug, and
+	 * harmless, as the page leaves with the block; the fault port reports it. */
 	if (slot->placement == MHP_PLACE_SELF)
 		mhp_altmap_free(&slot->altmap, m->block_meta_pages);
 	else if (slot->placement == MHP_PLACE_NODE)
@@ -204,7 +212,8 @@ mhp__memmap_create(struct mhp *m, uint32_t block)
 	void *virt = NULL;
 	int err;
 
-	MHP_ASSERT_DEBUG(slot->pages == NULL && slot->bitmap == NULL);
+	MHP_ASSERT_DEBUG(slot->pages == NULL);
+	MHP_ASSERT_DEBUG(slot->bitmap == NULL);
 	if (slot->placement == MHP_PLACE_SELF)
 		err = take_self(m, slot, block, &virt);
 	else if (slot->placement == MHP_PLACE_NODE)
@@ -216,18 +225,19 @@ mhp__memmap_create(struct mhp *m, uint32_t block)
 
 	slot->bitmap = (uint64_t *)(void *)((unsigned char *)virt + descriptor_bytes(m));
 	slot->pages = MHP_VMEMMAP ? m->vmemmap + mhp__block_start(m, block) : virt;
+	MHP_ASSERT_DEBUG(slot->meta_pages >= m->block_meta_pages);
 	err = MHP_VMEMMAP ? slice_map(m, slot, block) : 0;
 	if (err != 0)
 		give(m, slot);
 	return err;
 }
 
-/* Frames of a section whose descriptors a debug build looks at once more. */
+/* Frames of a section whose descriptors a debug build checks. */
 #define RETIRE_LOOK UINT64_C(64)
 
-/* Where the metadata was all-zero when the block came, it is so again when the block goes. Looking
- * is for debug builds, and only at the first few: it touches memory that may never have been used,
- * and a large sparse pool must not come to life by being taken apart. */
+/* Metadata that was all-zero when the block came is so again when the block goes. Debug builds
+ * check it, and only the first few descriptors: reading touches memory that may never have been
+ * used, and taking a large sparse pool apart must not bring it to life. */
 void
 mhp__memmap_retire_section(struct mhp *m, uint32_t block, uint32_t section)
 {
@@ -245,7 +255,8 @@ mhp__memmap_destroy(struct mhp *m, uint32_t block)
 {
 	struct mhp__block *slot = &m->blocks[block];
 
-	MHP_ASSERT_DEBUG(slot->pages != NULL && slot->bitmap != NULL);
+	MHP_ASSERT_DEBUG(slot->pages != NULL);
+	MHP_ASSERT_DEBUG(slot->bitmap != NULL);
 	if (MHP_VMEMMAP)
 		slice_unmap(m, slot, block);
 	give(m, slot);

@@ -3,8 +3,8 @@
  * physical.c - add memory and remove memory: address ranges, sections, metadata.
  *
  * placement.c decides where metadata goes, once for an add, and the block's slot records it until
- * the block goes. Everything that undoes, a failed add of block k of n or a removal years later,
- * goes by that record and never asks the global switch again (R6, R8, R28).
+ * the block goes. All undoing, be it of a failed add of block k of n or a removal years later,
+ * follows that record and never asks the global switch again (R6, R8, R28).
  *
  * A block comes section by section from the first, and goes from the last (R27): the first
  * sections hold the descriptors of all.
@@ -47,6 +47,8 @@ blocks_span(const struct mhp *m, uint32_t first, uint32_t end)
 {
 	struct mhp_span span;
 
+	MHP_ASSERT_DEBUG(first < end);
+	MHP_ASSERT_DEBUG(end <= m->geo.nr_blocks);
 	span.start = mhp__pfn_phys(m, mhp__block_start(m, first));
 	span.size = (uint64_t)(end - first) << (m->geo.block_order + m->geo.page_shift);
 	return span;
@@ -82,6 +84,8 @@ check_conflict(const struct mhp *m, struct mhp_blocks blocks, struct mhp_add_ans
 	uint32_t there = mhp__next_present(m, blocks.first, end);
 	uint32_t there_end = there;
 
+	MHP_ASSERT_DEBUG(blocks.count != 0);
+	MHP_ASSERT_DEBUG(end <= m->geo.nr_blocks);
 	if (there == end)
 		return 0;
 	while (there_end < end && m->blocks[there_end].state != MHP_ABSENT)
@@ -96,6 +100,7 @@ mhp__add_memory_foresee(struct mhp *m, struct mhp_span span, const struct mhp_ad
 {
 	int err;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	memset(answer, 0, sizeof(*answer));
 	err = mhp__span_blocks(m, span, &answer->blocks);
 	if (err == 0)
@@ -124,6 +129,7 @@ section_bytes(const struct mhp *m)
 static struct mhp_phys
 section_phys(const struct mhp *m, uint32_t block, uint32_t section)
 {
+	MHP_ASSERT_DEBUG(section < nr_sections(m));
 	return mhp__pfn_phys(m, mhp__block_start(m, block) + section * mhp__section_pages(m));
 }
 
@@ -159,8 +165,10 @@ account(struct mhp *m, const struct mhp__block *slot, bool add)
 	uint64_t bytes = (uint64_t)slot->meta_pages << m->geo.page_shift;
 
 	MHP_ASSERT_DEBUG(slot->state == MHP_OFFLINE);
+	MHP_ASSERT_DEBUG(add || m->meta_bytes >= bytes);
 	m->blocks_present += add ? 1U : -1U;
 	m->meta_bytes += add ? bytes : -bytes;
+	MHP_ASSERT_DEBUG(m->blocks_present <= m->geo.nr_blocks);
 }
 
 /* Fill in what an add decides about a block. Boot blocks have no reserve: their memory was in use
@@ -170,7 +178,8 @@ static void
 record(struct mhp__block *slot, const struct mhp_add_opts *opts,
        const struct mhp_add_answer *answer, enum mhp_placement placement)
 {
-	MHP_ASSERT_DEBUG(slot->state == MHP_ABSENT && slot->pages == NULL);
+	MHP_ASSERT_DEBUG(slot->state == MHP_ABSENT);
+	MHP_ASSERT_DEBUG(slot->pages == NULL);
 	slot->node = opts->node; /* all else is 0: the block is absent */
 	slot->meta_node = answer->metadata_node;
 	slot->placement = (uint8_t)placement;
@@ -183,13 +192,14 @@ record(struct mhp__block *slot, const struct mhp_add_opts *opts,
 		slot->flags |= MHP_BLOCK_ZEROED;
 }
 
-/* Zero the frames that hold the block's metadata if that lies there. Nobody looks at it any more.
- * External memory is the port's. */
+/* Zero the frames that hold the block's metadata, if it lies there. Nobody reads it any more.
+ * External memory is the port's to zero. */
 static void
 scrub_metadata(struct mhp *m, const struct mhp__block *slot, enum mhp_placement there)
 {
 	uint64_t pfn = slot->meta_addr >> m->geo.page_shift;
 
+	MHP_ASSERT_DEBUG(there != MHP_PLACE_EXTERNAL);
 	if (slot->placement != (uint8_t)there)
 		return;
 	mhp__zero_frames(m, pfn, pfn + slot->meta_pages);
@@ -208,13 +218,15 @@ clear_record(struct mhp__block *slot)
 	memset(bytes + state + 1, 0, sizeof(*slot) - state - 1);
 }
 
-/* Take apart what build_block() made, by the block's own record; nobody finds it. The metadata may
- * fill several sections: nobody looks at it any more before it goes, and all of it goes before the
- * first of them does (R27). */
+/* Take apart what build_block() made, by the block's own record; nobody finds the block any more.
+ * The metadata may fill several sections: its last reader is done before it goes, and all of it
+ * goes before the first section does (R27). */
 static void
 demolish_block(struct mhp *m, uint32_t block, bool scrub)
 {
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(m->blocks[block].state == MHP_ABSENT);
+	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 1);
 	for (uint32_t section = nr_sections(m); section-- > 0;)
 		mhp__memmap_retire_section(m, block, section);
 	if (scrub) /* before others can have the frames */
@@ -275,6 +287,7 @@ build_all(struct mhp *m, const struct mhp_add_opts *opts, struct mhp_add_answer 
 		nr += err == 0;
 	}
 	mhp__work_undoable(m, false);
+	MHP_ASSERT_DEBUG(err != 0 || nr == blocks.count);
 	while (err != 0 && nr-- > 0)
 		demolish_block(m, blocks.first + nr, false);
 	return err;
@@ -286,10 +299,13 @@ publish(struct mhp *m, struct mhp_blocks blocks)
 {
 	uint32_t generation = atomic_fetch_add(&m->generation, 1) + 1;
 
-	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && atomic_load(&m->still) == 0);
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 0);
 	m->generation_check = mhp__generation_checksum(m);
 	for (uint32_t i = 0; i < blocks.count; i++) {
 		struct mhp__block *slot = &m->blocks[blocks.first + i];
+		MHP_ASSERT_DEBUG(slot->state == MHP_ABSENT);
+		MHP_ASSERT_DEBUG(slot->pages != NULL);
 		slot->state = MHP_OFFLINE;
 		slot->generation = generation;
 		mhp__block_seal(slot);
@@ -302,7 +318,8 @@ publish(struct mhp *m, struct mhp_blocks blocks)
 static void
 unpublish(struct mhp *m, struct mhp_blocks blocks)
 {
-	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && atomic_load(&m->still) == 0);
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 0);
 	for (uint32_t i = 0; i < blocks.count; i++) {
 		struct mhp__block *slot = &m->blocks[blocks.first + i];
 		MHP_ASSERT(slot->state == MHP_OFFLINE);
@@ -313,7 +330,7 @@ unpublish(struct mhp *m, struct mhp_blocks blocks)
 	mhp__runs_update(m, blocks);
 }
 
-/* What is built is not found before all of it is, so readers need not wait meanwhile. */
+/* No reader finds a block before all of them are built, so readers need not wait meanwhile. */
 static int
 add_all(struct mhp *m, const struct mhp_add_opts *opts, struct mhp_add_answer *answer)
 {
@@ -408,7 +425,8 @@ mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, bool scrub)
 	uint64_t started_ns = mhp__work_now(m);
 	unsigned node = m->blocks[blocks.first].node;
 
-	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && blocks.count != 0);
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(blocks.count != 0);
 	mhp__phase_begin(m);
 	unpublish(m, blocks);
 	mhp__still_begin(m);

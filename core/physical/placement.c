@@ -2,8 +2,8 @@
 /*
  * placement.c - where the metadata of the blocks of an add goes: the one decision about a reserve.
  *
- * What the flags, the switch and the geometry allow is the same for all blocks of an add; a bad
- * page where a reserve would be is the affair of one. The answer of the add has the sums, and
+ * The flags, the switch and the geometry allow the same for all blocks of an add; a bad page where
+ * a reserve would be concerns one block only. The answer of the add has the sums, and
  * mhp__add_reserve() says it for each block. Must not know: how metadata is made, or what it holds.
  */
 #include "base/mem.h"
@@ -19,13 +19,14 @@ bad_in_reserves(const struct mhp *m, struct mhp_blocks blocks, uint32_t nr_reser
 	uint64_t end = mhp__block_start(m, blocks.first + blocks.count);
 	uint64_t start = mhp__block_start(m, blocks.first);
 
+	MHP_ASSERT_DEBUG(nr_reserve < mhp__block_pages(m));
 	for (uint32_t i = mhp__bad_find(m, start); i < m->nr_bad && m->bad[i] < end; i++)
 		if ((m->bad[i] & (mhp__block_pages(m) - 1)) < nr_reserve)
 			return m->bad[i];
 	return MHP_PFN_NONE;
 }
 
-/* How many blocks of the run could not have a reserve because of that? */
+/* How many blocks of the run cannot have a reserve because of such a page? */
 static uint32_t
 nr_bad_reserves(const struct mhp *m, struct mhp_blocks blocks, uint32_t nr_reserve)
 {
@@ -37,10 +38,11 @@ nr_bad_reserves(const struct mhp *m, struct mhp_blocks blocks, uint32_t nr_reser
 		nr++;
 		pfn = bad_in_reserves(m, (struct mhp_blocks){ next, end - next }, nr_reserve);
 	}
+	MHP_ASSERT_DEBUG(nr <= blocks.count);
 	return nr;
 }
 
-/* Bad pages apart: they are each block's own affair. */
+/* Why no block of the add may host its metadata, bad pages apart; MHP_MEMMAP_OK: they may. */
 static enum mhp_memmap_reason
 why_not_self(const struct mhp *m, uint32_t flags)
 {
@@ -116,6 +118,8 @@ uint32_t
 mhp__add_reserve(const struct mhp *m, uint32_t block, const struct mhp_add_answer *answer)
 {
 	uint32_t nr = answer->nr_vmemmap_pages;
+
+	MHP_ASSERT_DEBUG(nr == 0 || nr == reserve_pages(m));
 	uint64_t bad = bad_in_reserves(m, (struct mhp_blocks){ block, 1 }, nr);
 
 	return bad == MHP_PFN_NONE ? nr : 0;

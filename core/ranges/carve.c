@@ -27,6 +27,7 @@ find_page(struct mhp *m, uint64_t pfn, struct mhp__chunk *ret_chunk)
 	const struct mhp__chunk *chunk;
 	struct mhp__walk walk;
 
+	MHP_ASSERT_DEBUG(pfn < mhp__max_pfn(m));
 	*ret_chunk = (struct mhp__chunk){ .owner = MHP_OWNER_NONE };
 	mhp__walk_begin(&walk, start_pfn, pfn + 1 - start_pfn);
 	while ((chunk = mhp__walk_next(m, &walk)) != NULL)
@@ -40,6 +41,7 @@ move_off(struct mhp *m, const struct mhp__zone *zone, const struct mhp__chunk *c
 	struct mhp__mover mover;
 	uint64_t missing;
 
+	MHP_ASSERT_DEBUG(mhp__owner_movable(m, chunk->owner));
 	memset(&mover, 0, sizeof(mover));
 	mover.m = m;
 	mover.node = zone->node;
@@ -63,6 +65,7 @@ take_used(struct mhp *m, struct mhp__zone *zone, uint64_t pfn)
 	struct mhp__chunk chunk;
 	bool taken;
 
+	MHP_ASSERT_DEBUG(mhp__zone_of(m, pfn) == zone);
 	mhp__still_begin(m); /* a page moves, and nothing else changes */
 	mhp__pages_isolate(m, start_pfn, nr_pages);
 	mhp__cache_drain(m, zone);
@@ -83,6 +86,7 @@ carve(struct mhp *m, uint64_t pfn)
 {
 	struct mhp__zone *zone = mhp__zone_of(m, pfn);
 
+	MHP_ASSERT_DEBUG(mhp__bad_in(m, pfn, pfn + 1) == 1); /* remembered before it is taken */
 	if (zone == NULL)
 		return mhp_frame_peek(m, pfn).state == MHP_FRAME_ABSENT ? 0 : MHP_EBUSY;
 	/* A frame that was forgotten is still out of use, and only has to be counted again. */
@@ -91,11 +95,13 @@ carve(struct mhp *m, uint64_t pfn)
 		int err = mhp__work_stop(m);
 		return err == MHP_EINTR || err == MHP_ECANCELED ? err : MHP_EBUSY;
 	}
+	MHP_ASSERT_DEBUG(mhp_frame_peek(m, pfn).owner == MHP_OWNER_BAD);
+	MHP_ASSERT_DEBUG(atomic_load(&zone->managed) != 0);
 	atomic_fetch_sub_explicit(&zone->managed, 1, memory_order_relaxed);
 	return 0;
 }
 
-/* Is a frame that was remembered before still in use? */
+/* Was a frame remembered before, and yet is still in use? */
 static bool
 is_left(struct mhp *m, uint64_t pfn)
 {
@@ -126,8 +132,8 @@ mhp_bad_add(struct mhp *m, uint64_t pfn)
 	return err;
 }
 
-/* A frame that is out of use stays so until its block comes online again; but with nothing wrong
- * about it the zone manages it, and its pages are what the table says less (R20). */
+/* A frame that is out of use stays so until its block comes online again. It is no bad frame any
+ * more, though, so the zone manages it: managed is present less the bad frames (R20). */
 static void
 account_forgotten(struct mhp *m, uint64_t pfn)
 {

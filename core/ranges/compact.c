@@ -4,8 +4,8 @@
  *
  * Two fingers: pageblocks are emptied from the top of the zone, into the free frames of partly used
  * ones from the bottom, until the fingers meet. A pageblock is only touched when all of it can move
- * and all of its pages have a target in pageblocks that are in use anyway: so each one that is
- * emptied is a gain, and the end state is as dense as the orders in use allow.
+ * and all of its pages have a target in pageblocks that are in use anyway. So each pageblock that
+ * is emptied is a gain, and the end state is as dense as the orders in use allow.
  */
 #include "base/mem.h"
 #include "pages/arena.h"
@@ -45,6 +45,7 @@ take_from(struct compaction *c, uint32_t arena, uint64_t src_pfn, unsigned order
 	unsigned nr_got = mhp__zone_take_packed(m, c->zone, arena, src_pfn, order,
 						nr < TAKE_MAX ? (unsigned)nr : TAKE_MAX, pfns);
 
+	MHP_ASSERT_DEBUG(nr_got <= nr);
 	for (unsigned i = 0; i < nr_got; i++)
 		mhp__room_put(m, &c->mover.room, order, pfns[i]);
 	return nr_got;
@@ -56,6 +57,7 @@ find_room(struct compaction *c, uint64_t src_pfn, unsigned order, uint64_t nr, b
 {
 	uint32_t src_arena = mhp__pfn_arena(c->mover.m, src_pfn), *low = &c->low[order];
 
+	MHP_ASSERT_DEBUG(order < MHP_ORDERS);
 	/* Bound: each arena is left behind once for an order, but for those that gave room to a
 	 * source that stayed. */
 	while (nr > 0 && *low <= src_arena) {
@@ -79,6 +81,7 @@ survey(struct mhp *m, uint64_t src_pfn, uint64_t nr_of_order[MHP_ORDERS])
 	const struct mhp__chunk *chunk;
 	struct mhp__walk walk;
 
+	MHP_ASSERT_DEBUG(src_pfn % (UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m)) == 0);
 	memset(nr_of_order, 0, MHP_ORDERS * sizeof(nr_of_order[0]));
 	mhp__walk_begin(&walk, src_pfn, UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m));
 	while ((chunk = mhp__walk_next(m, &walk)) != NULL) {
@@ -110,6 +113,7 @@ give_room_back(struct compaction *c)
 	for (unsigned order = 0; order < MHP_ORDERS; order++)
 		if (c->used[order] < c->low[order])
 			c->low[order] = c->used[order];
+	MHP_ASSERT_DEBUG(c->mover.room.list[0].first_pfn == MHP_PFN_NONE);
 }
 
 /* Empty one pageblock if that is a gain. False: the fingers met. */
@@ -121,6 +125,7 @@ empty_pageblock(struct compaction *c, uint64_t src_pfn)
 	uint64_t nr_of_order[MHP_ORDERS];
 	bool met = false;
 
+	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 1); /* readers do not wait for the moves */
 	mhp__pages_isolate(m, src_pfn, nr_pages);
 	mhp__cache_drain(m, c->zone);
 	if (survey(m, src_pfn, nr_of_order)) {
@@ -143,6 +148,7 @@ sources_in(const struct mhp *m, const struct mhp__arena *arena)
 	uint64_t mask = arena->mixed & ~arena->full;
 	uint64_t nr_pages = UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m);
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
 	if ((arena->nr_unmanaged & (nr_pages - 1)) != 0)
 		mask &= ~(UINT64_C(1) << (arena->nr_unmanaged >> MHP_PAGEBLOCK_ORDER(m)));
 	return mask;
@@ -157,6 +163,7 @@ compact_arena(struct compaction *c, uint32_t index)
 	struct mhp__arena *arena = &m->arenas[index];
 	unsigned pageblock = mhp__arena_pageblocks(m);
 
+	MHP_ASSERT_DEBUG(in_zone(c, arena));
 	while (pageblock-- > 0) {
 		uint64_t partly;
 		int err;
@@ -182,6 +189,8 @@ compact_zone(struct compaction *c)
 	uint32_t first, arena;
 	int err = 0;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(c->mover.total == 0);
 	if (c->zone->nr_blocks == 0)
 		return 0;
 	mhp__cache_drain(m, c->zone); /* what caches hold looks like full pageblocks */
@@ -202,6 +211,7 @@ spanned_blocks(const struct mhp *m, const struct mhp__zone *zone)
 {
 	struct mhp_blocks blocks = { mhp__pfn_block(m, zone->start_pfn), 0 };
 
+	MHP_ASSERT_DEBUG((zone->nr_blocks == 0) == (zone->end_pfn == 0));
 	if (zone->nr_blocks != 0)
 		blocks.count = mhp__pfn_block(m, zone->end_pfn - 1) + 1U - blocks.first;
 	return blocks;

@@ -22,9 +22,9 @@
 
 /* ---- room for everything ---- */
 
-/* Take room for the pages of orders [low, end) of each range in turn, so that what follows each
- * other at home does so at the target. *ret_missing: how many pages found none. Return: 0, or what
- * mhp__work_stop() says. */
+/* Take room for the pages of orders [low, end) of each range in turn, so that pages which follow
+ * each other at home do so at the target. *ret_missing: the number of pages without room. Return:
+ * 0, or what mhp__work_stop() says. */
 static int
 take_orders(struct mhp__mover *mover, const struct mhp__range_iter *ranges, unsigned low,
 	    unsigned end, uint64_t *ret_missing)
@@ -36,6 +36,8 @@ take_orders(struct mhp__mover *mover, const struct mhp__range_iter *ranges, unsi
 	uint32_t cursor = 0, nr = 0;
 	int err = 0;
 
+	MHP_ASSERT_DEBUG(low < end);
+	MHP_ASSERT_DEBUG(end <= MHP_ORDERS);
 	*ret_missing = 0;
 	memset(&ignored, 0, sizeof(ignored));
 	while (err == 0 && ranges->next(mover->m, ranges->set, &cursor, &range)) {
@@ -63,8 +65,8 @@ take_all_room(struct mhp__mover *mover, const struct mhp__range_iter *ranges, st
 
 	if (err != 0 || missing == 0)
 		return err;
-	/* Caches may hold it; or small pages of one range broke up what large ones of the next
-	 * need. */
+	/* Perhaps caches hold it, or small pages of one range broke up what large ones of the next
+	 * need: so once more without caches, the largest order of all ranges first. */
 	mhp__room_empty(mover->m, &mover->room);
 	mhp_drain_caches(mover->m);
 	for (unsigned order = MHP_ORDERS; order-- > 0;) {
@@ -77,10 +79,13 @@ take_all_room(struct mhp__mover *mover, const struct mhp__range_iter *ranges, st
 	return 0;
 }
 
-/* Nothing will move. Say what a dry run says: owners that would not let go come before room. */
+/* Nothing will move. Give the answer of a dry run: owners that would not let go come before a lack
+ * of room. */
 static int
 refuse(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mhp_why *why)
 {
+	MHP_ASSERT_DEBUG(why->cause != MHP_CAUSE_NONE);
+	MHP_ASSERT_DEBUG(mover->moved == 0);
 	struct mhp_why first = *why;
 	int err = mhp__survey_again(mover->m, ranges, why);
 
@@ -88,7 +93,7 @@ refuse(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mh
 		return mhp__name_bound(mover->m, ranges, err, why);
 	if (why->cause != MHP_CAUSE_NONE)
 		return MHP_EBUSY;
-	*why = first; /* those that were in the way have let go by now */
+	*why = first; /* what was in the way has let go by now */
 	return why->cause == MHP_CAUSE_ROOM ? MHP_ENOMEM : MHP_EBUSY;
 }
 
@@ -101,6 +106,8 @@ take_room(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct
 	if (err != 0)
 		return mhp__name_bound(mover->m, ranges, err, why);
 	mhp__phase(mover->m, MHP_PHASE_SURVEY);
+	MHP_ASSERT_DEBUG(mover->total == 0);
+	MHP_ASSERT_DEBUG(mover->moved == 0);
 	mover->total = survey.nr_movable;
 	mhp__work_progress(mover->m, 0, mover->total);
 	if (why->cause != MHP_CAUSE_NONE)
@@ -122,18 +129,20 @@ pass_all(struct mhp__mover *mover, const struct mhp__range_iter *ranges)
 {
 	struct mhp__range range;
 	uint32_t cursor = 0;
-	uint64_t left = 0;
+	uint64_t left = 0, moved = mover->moved;
 
 	mover->error.cause = MHP_CAUSE_NONE;
 	while (ranges->next(mover->m, ranges->set, &cursor, &range)) {
 		mover->node = range.node;
 		left += mhp__move_pass(mover, range.start_pfn, range.nr_pages);
 	}
+	MHP_ASSERT_DEBUG(mover->moved >= moved); /* what has moved stays moved */
+	MHP_ASSERT_DEBUG((left == 0) == (mover->error.cause == MHP_CAUSE_NONE));
 	mhp__work_progress(mover->m, mover->moved, left);
 	return left;
 }
 
-/* A bound was met: the first page that stayed in the last pass is the one to name. */
+/* A bound was met: name the first page that stayed in the last pass. */
 static int
 stop_while_moving(struct mhp__mover *mover, const struct mhp__range_iter *ranges, int error,
 		  struct mhp_why *why)
@@ -143,10 +152,11 @@ stop_while_moving(struct mhp__mover *mover, const struct mhp__range_iter *ranges
 	return mhp__name_bound(mover->m, ranges, error, why);
 }
 
-/* Let pages on their way arrive. A pause is cut short by whoever wants the work to end. */
+/* Let pages on their way arrive. A cancel, an interrupt or the deadline cuts the pause short. */
 static void
 wait_a_while(struct mhp *m, uint64_t ns)
 {
+	MHP_ASSERT_DEBUG(ns <= PAUSE_NS_MAX);
 	while (ns > 0 && mhp__work_stop(m) == 0) {
 		uint64_t slice = ns < PAUSE_SLICE_NS ? ns : PAUSE_SLICE_NS;
 		m->ops->pause(m->port, slice);
@@ -154,7 +164,7 @@ wait_a_while(struct mhp *m, uint64_t ns)
 	}
 }
 
-/* Nothing moves any more: name the first page that stayed, and everybody who would not let go. */
+/* Nothing moves any more: name the first page that stayed, and all owners that would not let go. */
 static int
 give_up(struct mhp__mover *mover, const struct mhp__range_iter *ranges, struct mhp_why *why)
 {
@@ -201,6 +211,7 @@ mhp__ranges_empty(struct mhp *m, const struct mhp__range_iter *ranges,
 	struct mhp__mover mover;
 	int err;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	memset(&mover, 0, sizeof(mover));
 	mover.m = m;
 	mover.may_fill = true;
@@ -212,6 +223,7 @@ mhp__ranges_empty(struct mhp *m, const struct mhp__range_iter *ranges,
 	if (err == 0)
 		err = move_all(&mover, ranges, opts, why);
 	mhp__room_empty(m, &mover.room);
+	MHP_ASSERT_DEBUG(err == 0 || why->cause != MHP_CAUSE_NONE); /* a failure has a cause */
 	mhp__phase(m, MHP_PHASE_MOVE);
 	m->pages_moved += mover.moved;
 	return err;

@@ -23,6 +23,7 @@ count_needed(const struct mhp__survey *survey, uint64_t ret_needed[MHP_ORDERS])
 		larger = 2 * larger + survey->nr_of_order[order];
 		ret_needed[order] = larger;
 	}
+	MHP_ASSERT_DEBUG(larger == survey->nr_movable); /* all of them, as single frames */
 }
 
 /* The largest order that there is too little of, or MHP_ORDERS. */
@@ -35,7 +36,7 @@ find_missing(const uint64_t needed[MHP_ORDERS], const uint64_t room[MHP_ORDERS])
 	return MHP_ORDERS;
 }
 
-/* Add what is free in a zone outside of the ranges, until it is enough. Return: 0, or what
+/* Add the free pages of a zone outside of the ranges, until there are enough. Return: 0, or what
  * mhp__work_stop() says. */
 static int
 count_room(struct mhp *m, const struct mhp__zone *zone, const struct mhp__range_iter *ranges,
@@ -47,6 +48,7 @@ count_room(struct mhp *m, const struct mhp__zone *zone, const struct mhp__range_
 	bool more = ranges->next(m, ranges->set, &cursor, &range);
 	int err = 0;
 
+	MHP_ASSERT_DEBUG(arena <= end);
 	/* Bound: each turn comes to the next arena or to the next range. */
 	for (uint32_t turn = 0; arena < end && find_missing(needed, room) != MHP_ORDERS; turn++) {
 		err = mhp__work_stop_at(m, turn);

@@ -2,11 +2,11 @@
 /*
  * migrate.c - move what is in use in a range somewhere else.
  *
- * A pass walks the range by heads. Movable pages are isolated by their owner and get a target from
- * the room; pages that follow each other at both ends join into one move, and a batch of moves goes
- * to the owner in one call. What the owner did is committed, its frames going back move by move;
- * what it did not do is put back page by page. The pass never waits: what could not move now is
- * counted, and the caller decides whether there will be another one.
+ * A pass walks the range by heads. Each movable page is isolated by its owner and gets a target
+ * from the room; pages that follow each other at both ends join into one move, and a batch of moves
+ * goes to the owner in one call. Moves that the owner did are committed, and their frames go back
+ * move by move; those that it did not do are put back page by page. The pass never waits: it counts
+ * the pages that could not move now, and the caller decides whether there will be another pass.
  */
 #include "ranges/migrate.h"
 
@@ -16,8 +16,7 @@
 #include "tables/owner.h"
 
 #define BATCH_MOVES 16U
-/* A writer to a page that moves is held up for at most one move: keep them at a pageblock's
- * size. */
+/* A move holds up writers to its pages until it ends, so no move is larger than a pageblock. */
 #define MOVE_PAGES (UINT64_C(1) << MHP_PAGEBLOCK_ORDER_MAX)
 
 /* A pass under way. */
@@ -45,14 +44,15 @@ note_error(struct mhp__mover *mover, enum mhp_cause cause, int err, const struct
 static void
 leave(struct pass *pass, enum mhp_cause cause, int err, const struct mhp__chunk *chunk)
 {
+	MHP_ASSERT_DEBUG(cause != MHP_CAUSE_NONE);
 	note_error(pass->mover, cause, err, chunk);
 	pass->left += UINT64_C(1) << chunk->order;
 }
 
 /* ---- the end of a batch ---- */
 
-/* The first page at or behind *pfn of a move; *pfn goes behind it. Its owner holds it still, so
- * that its descriptor needs no lock. Frames that the owner has freed all the same are passed by. */
+/* The first page at or behind *pfn of a move; *pfn goes behind it. Its owner has isolated it, so
+ * its descriptor needs no lock. Skips frames that the owner has freed all the same. */
 static bool
 next_held(const struct mhp *m, uint64_t *pfn, uint64_t end_pfn, struct mhp__chunk *ret_chunk)
 {
@@ -65,7 +65,7 @@ next_held(const struct mhp *m, uint64_t *pfn, uint64_t end_pfn, struct mhp__chun
 	return false;
 }
 
-/* The pages live at their targets now; what is there is no longer ours to look at. */
+/* The pages live at their targets now, and the targets' descriptors are no longer ours to read. */
 static void
 commit_move(struct mhp__mover *mover, const struct mhp_move *move)
 {
@@ -122,6 +122,8 @@ flush(struct pass *pass)
 
 	if (pass->nr_moves == 0)
 		return;
+	MHP_ASSERT_DEBUG(owner->ops != NULL);
+	MHP_ASSERT_DEBUG(pass->nr_moves <= BATCH_MOVES);
 	err = owner->ops->migrate(owner->ctx, pass->move, pass->nr_moves, &done);
 	if (done > pass->nr_moves)
 		done = pass->nr_moves;
@@ -138,6 +140,8 @@ flush(struct pass *pass)
 static bool
 extends(const struct mhp_move *last, const struct mhp__chunk *chunk, uint64_t dst_pfn)
 {
+	MHP_ASSERT_DEBUG(last->nr_pages != 0);
+	MHP_ASSERT_DEBUG(last->nr_pages <= MOVE_PAGES);
 	return last->nr_pages + (UINT64_C(1) << chunk->order) <= MOVE_PAGES &&
 	       last->src_pfn + last->nr_pages == chunk->pfn &&
 	       last->dst_pfn + last->nr_pages == dst_pfn;
@@ -164,9 +168,10 @@ find_target(struct mhp__mover *mover, unsigned order, uint64_t *ret_pfn)
 {
 	uint64_t missing;
 
+	MHP_ASSERT_DEBUG(order <= MHP_PAGEBLOCK_ORDER(mover->m));
 	if (mhp__room_take(mover->m, &mover->room, order, ret_pfn))
 		return true;
-	/* Pages that arrived after the room was counted. */
+	/* The room ran out: pages arrived after it was counted. */
 	if (!mover->may_fill ||
 	    !mhp__room_fill(mover->m, &mover->room, mover->node, order, 1, &missing))
 		return false;
@@ -193,8 +198,8 @@ prepare_page(struct pass *pass, const struct mhp__chunk *chunk)
 		leave(pass, MHP_CAUSE_ROOM, MHP_ENOMEM, chunk);
 		return;
 	}
-	/* The target is the owner's before the owner can know of it: from the moment when migrate()
-	 * has pointed somebody to it, it may be freed by whoever runs elsewhere. */
+	/* The target is the owner's before the owner knows of it: as soon as migrate() has made it
+	 * known, a thread that runs elsewhere may free it. */
 	mhp__page_begin(mhp__pfn_to_page(mover->m, dst_pfn), chunk->owner, chunk->order,
 			chunk->cookie);
 	enlist(pass, chunk, dst_pfn);
@@ -211,6 +216,7 @@ pass_chunk(struct pass *pass, const struct mhp__chunk *chunk)
 {
 	struct mhp *m = pass->mover->m;
 
+	MHP_ASSERT_DEBUG(chunk->owner < MHP_OWNERS_MAX);
 	if (mhp__owner_movable(m, chunk->owner)) {
 		if (pass->owner != chunk->owner)
 			flush(pass);
@@ -242,5 +248,6 @@ mhp__move_pass(struct mhp__mover *mover, uint64_t start_pfn, uint64_t nr_pages)
 		pass_chunk(&pass, chunk);
 	}
 	flush(&pass);
+	MHP_ASSERT_DEBUG((pass.left != 0) <= (mover->error.cause != MHP_CAUSE_NONE));
 	return pass.left;
 }

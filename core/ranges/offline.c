@@ -25,7 +25,7 @@ struct offline {
 	bool used;                     /* something is in use in them */
 };
 
-/* Caches hold nothing of ranges that nothing is in use in: their frames are taken. */
+/* Frames in caches count as taken, so where nothing is taken, caches hold nothing of the ranges. */
 static void
 drain_zones(struct offline *offline)
 {
@@ -84,6 +84,7 @@ tell_cancel(struct offline *offline)
 	struct mhp__range range;
 	uint32_t cursor = 0;
 
+	MHP_ASSERT_DEBUG(offline->nr_told <= offline->nr_isolated);
 	while (offline->nr_told > 0 &&
 	       offline->ranges->next(m, offline->ranges->set, &cursor, &range)) {
 		struct mhp_notice notice = mhp__range_notice(&range, MHP_CANCEL_OFFLINE_NOTICE);
@@ -99,6 +100,7 @@ ask_listeners(struct offline *offline, struct mhp_why *why)
 	struct mhp__range range;
 	uint32_t cursor = 0;
 
+	MHP_ASSERT_DEBUG(offline->nr_told == 0);
 	while (offline->ranges->next(m, offline->ranges->set, &cursor, &range)) {
 		struct mhp_notice notice = mhp__range_notice(&range, MHP_GOING_OFFLINE_NOTICE);
 		int err = mhp__work_stop_at(m, (uint32_t)offline->nr_told);
@@ -121,7 +123,8 @@ mhp__offline_pages_prepare(struct mhp *m, const struct mhp__range_iter *ranges,
 	struct offline offline = { .m = m, .ranges = ranges };
 	int err;
 
-	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && reterr_why->cause == MHP_CAUSE_NONE);
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(reterr_why->cause == MHP_CAUSE_NONE);
 	mhp__work_undoable(m, true);
 	err = isolate_all(&offline);
 	mhp__work_undoable(m, false);
@@ -134,6 +137,8 @@ mhp__offline_pages_prepare(struct mhp *m, const struct mhp__range_iter *ranges,
 	if (err != 0) {
 		tell_cancel(&offline);
 		open_isolated(&offline);
+		MHP_ASSERT_DEBUG(offline.nr_told == 0);
+		MHP_ASSERT_DEBUG(offline.nr_isolated == 0);
 	}
 	return err;
 }
@@ -154,6 +159,8 @@ mhp__empty_pages(struct mhp *m, const struct mhp__range_iter *ranges,
 	else if (offline.used)
 		err = mhp__ranges_empty(m, ranges, opts, reterr_why);
 	open_isolated(&offline);
+	MHP_ASSERT_DEBUG(offline.nr_told == 0);
+	MHP_ASSERT_DEBUG(offline.nr_isolated == 0);
 	return err;
 }
 

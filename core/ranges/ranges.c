@@ -22,6 +22,7 @@ mhp__range_notice(const struct mhp__range *range, enum mhp_notice_kind kind)
 {
 	struct mhp_notice notice;
 
+	MHP_ASSERT_DEBUG(range->nr_pages != 0);
 	memset(&notice, 0, sizeof(notice));
 	notice.kind = kind;
 	notice.start_pfn = range->start_pfn;
@@ -78,6 +79,7 @@ zone_grow(struct mhp__zone *zone, const struct mhp__range *range)
 		zone->end_pfn = end_pfn;
 	zone->nr_blocks++;
 	zone->present += range->nr_pages;
+	MHP_ASSERT_DEBUG(zone->end_pfn - zone->start_pfn >= zone->present);
 }
 
 /* Does a range in this block belong to the zone? Its last arena has usable pages in any case. */
@@ -86,6 +88,7 @@ block_in_zone(const struct mhp *m, const struct mhp__zone *zone, uint32_t block)
 {
 	uint64_t last_pfn = mhp__block_start(m, block + 1) - 1;
 
+	MHP_ASSERT_DEBUG(block < m->geo.nr_blocks);
 	return m->arenas[mhp__pfn_arena(m, last_pfn)].zone_id1 == mhp__zone_id(m, zone) + 1U;
 }
 
@@ -104,7 +107,8 @@ range_start(const struct mhp *m, uint32_t block)
 static uint64_t
 next_start(const struct mhp *m, const struct mhp__zone *zone, uint32_t block)
 {
-	/* Bound: the zone has a block there, since it lost its first one, and that was not all. */
+	MHP_ASSERT_DEBUG(zone->nr_blocks != 0);
+	/* Bound: the zone lost its first block and has others, so one lies behind. */
 	while (!block_in_zone(m, zone, block))
 		block = mhp__run_end(m, block);
 	return range_start(m, block);
@@ -113,6 +117,7 @@ next_start(const struct mhp *m, const struct mhp__zone *zone, uint32_t block)
 static uint64_t
 prev_end(const struct mhp *m, const struct mhp__zone *zone, uint32_t block)
 {
+	MHP_ASSERT_DEBUG(zone->nr_blocks != 0);
 	while (block > 0 && !block_in_zone(m, zone, block))
 		block = mhp__run_start(m, block) - 1;
 	return mhp__block_start(m, block + 1);
@@ -124,8 +129,10 @@ zone_shrink(struct mhp *m, struct mhp__zone *zone, const struct mhp__range *rang
 	uint64_t end_pfn = range->start_pfn + range->nr_pages;
 	uint32_t block = mhp__pfn_block(m, range->start_pfn);
 
-	MHP_ASSERT_DEBUG(zone->nr_blocks != 0 && zone->present >= range->nr_pages);
-	MHP_ASSERT_DEBUG(zone->start_pfn <= range->start_pfn && end_pfn <= zone->end_pfn);
+	MHP_ASSERT_DEBUG(zone->nr_blocks != 0);
+	MHP_ASSERT_DEBUG(zone->present >= range->nr_pages);
+	MHP_ASSERT_DEBUG(zone->start_pfn <= range->start_pfn);
+	MHP_ASSERT_DEBUG(end_pfn <= zone->end_pfn);
 	zone->present -= range->nr_pages;
 	if (--zone->nr_blocks == 0)
 		zone->start_pfn = zone->end_pfn = 0;
@@ -133,6 +140,8 @@ zone_shrink(struct mhp *m, struct mhp__zone *zone, const struct mhp__range *rang
 		zone->start_pfn = next_start(m, zone, block + 1);
 	else if (end_pfn == zone->end_pfn)
 		zone->end_pfn = prev_end(m, zone, block - 1);
+	MHP_ASSERT_DEBUG((zone->nr_blocks == 0) == (zone->present == 0));
+	MHP_ASSERT_DEBUG(zone->end_pfn - zone->start_pfn >= zone->present);
 }
 
 /* ---- into use ---- */
@@ -212,6 +221,7 @@ mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range)
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	if (!mhp__range_is_empty(m, range))
 		return false;
+	MHP_ASSERT_DEBUG(atomic_load(&zone->managed) >= managed);
 	atomic_fetch_sub_explicit(&zone->managed, managed, memory_order_relaxed);
 	mhp__pages_detach(m, range->start_pfn, range->nr_pages);
 	zone_shrink(m, zone, range);

@@ -47,6 +47,7 @@ append(struct mhp *m, struct mhp__room_list *list, uint64_t pfn, unsigned chunk_
 void
 mhp__room_put(struct mhp *m, struct mhp__room *room, unsigned order, uint64_t pfn)
 {
+	MHP_ASSERT_DEBUG(order < MHP_ORDERS);
 	append(m, &room->list[order], pfn, order);
 }
 
@@ -89,6 +90,7 @@ next_chunk(struct mhp *m, struct mhp__room_list *list)
 		return false;
 	page = mhp__pfn_to_page(m, pfn);
 	word = mhp__page_word(page);
+	MHP_ASSERT_DEBUG(mhp__word_owner(word) == MHP_OWNER_ROOM);
 	list->first_pfn = mhp__word_cookie(word);
 	if (list->first_pfn == LAST)
 		list->first_pfn = list->last_pfn = MHP_PFN_NONE;
@@ -106,6 +108,7 @@ mhp__room_take(struct mhp *m, struct mhp__room *room, unsigned order, uint64_t *
 	MHP_ASSERT_DEBUG(order < MHP_ORDERS);
 	if (list->cut_left == 0 && !next_chunk(m, list))
 		return false;
+	MHP_ASSERT_DEBUG(list->cut_left >> order != 0); /* chunks are whole targets */
 	*ret_pfn = list->cut_pfn;
 	list->cut_pfn += UINT64_C(1) << order;
 	list->cut_left -= UINT64_C(1) << order;
@@ -121,6 +124,7 @@ mhp__room_empty(struct mhp *m, struct mhp__room *room)
 			mhp__zone_give_range(m, list->cut_pfn, list->cut_left);
 			list->cut_left = 0;
 		}
+		MHP_ASSERT_DEBUG(list->first_pfn == MHP_PFN_NONE);
 	}
 }
 
@@ -148,6 +152,7 @@ mhp__room_count(struct mhp *m, const struct mhp__zone *zone, uint32_t index,
 	uint64_t start = mhp__arena_start(m, arena);
 	uint32_t end = (uint32_t)mhp__arena_pages(m), at = 0, run = 0;
 
+	MHP_ASSERT_DEBUG(index < m->nr_arenas);
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 	if (arena->zone_id1 != mhp__zone_id(m, zone) + 1)
 		end = 0;

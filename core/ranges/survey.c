@@ -23,6 +23,7 @@ count_owner(struct mhp_why *why, const struct mhp__chunk *chunk)
 {
 	unsigned i = 0;
 
+	MHP_ASSERT_DEBUG(why->nr_owners <= MHP_WHY_OWNERS);
 	while (i < why->nr_owners && why->owners[i].owner != chunk->owner)
 		i++;
 	if (i == MHP_WHY_OWNERS) {
@@ -40,6 +41,7 @@ count_owner(struct mhp_why *why, const struct mhp__chunk *chunk)
 void
 mhp__name_page(struct mhp *m, struct mhp_why *why, const struct mhp__chunk *chunk)
 {
+	MHP_ASSERT_DEBUG(chunk->owner != MHP_OWNER_NONE || chunk->order == 0);
 	why->pfn = chunk->pfn;
 	why->order = chunk->order;
 	why->owner = chunk->owner;
@@ -74,7 +76,8 @@ int
 mhp__name_room(struct mhp *m, const struct mhp__range_iter *ranges, unsigned order,
 	       uint64_t nr_missing, struct mhp_why *why)
 {
-	MHP_ASSERT_DEBUG(order < MHP_ORDERS && nr_missing != 0);
+	MHP_ASSERT_DEBUG(order < MHP_ORDERS);
+	MHP_ASSERT_DEBUG(nr_missing != 0);
 	why->cause = MHP_CAUSE_ROOM;
 	why->order = (uint8_t)order;
 	why->room_missing = nr_missing << order;
@@ -89,6 +92,7 @@ static void
 blame(struct mhp *m, struct mhp_why *why, enum mhp_cause cause, const struct mhp__chunk *chunk)
 {
 	MHP_ASSERT_DEBUG(cause != MHP_CAUSE_NONE);
+	MHP_ASSERT_DEBUG(why->cause == MHP_CAUSE_NONE || why->pfn != MHP_PFN_NONE);
 	if (why->cause == MHP_CAUSE_NONE) {
 		why->cause = cause;
 		mhp__name_page(m, why, chunk);
@@ -99,6 +103,7 @@ blame(struct mhp *m, struct mhp_why *why, enum mhp_cause cause, const struct mhp
 static bool
 owner_lets_go(const struct mhp__owner *owner, const struct mhp__chunk *chunk)
 {
+	MHP_ASSERT_DEBUG(owner->ops != NULL);
 	int err = owner->ops->isolate(owner->ctx, chunk->pfn, chunk->order, chunk->cookie);
 
 	if (err == 0)
@@ -140,6 +145,7 @@ mhp__survey_range(struct mhp *m, const struct mhp__range *range, struct mhp__sur
 	struct mhp__walk walk;
 	int err = 0;
 
+	MHP_ASSERT_DEBUG(range->nr_pages != 0);
 	mhp__walk_begin(&walk, range->start_pfn, range->nr_pages);
 	while (err == 0 && (chunk = mhp__walk_next(m, &walk)) != NULL) {
 		if (mhp__walk_is_fresh(&walk))
@@ -158,6 +164,7 @@ mhp__survey_all(struct mhp *m, const struct mhp__range_iter *ranges, bool probe,
 	uint32_t cursor = 0, nr = 0;
 	int err = 0;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	memset(ret_survey, 0, sizeof(*ret_survey));
 	ret_survey->probe = probe;
 	ret_survey->excepts = ranges->excepts;
@@ -166,6 +173,7 @@ mhp__survey_all(struct mhp *m, const struct mhp__range_iter *ranges, bool probe,
 		if (err == 0)
 			err = mhp__survey_range(m, &range, ret_survey, why);
 	}
+	MHP_ASSERT_DEBUG(ret_survey->nr_movable <= why->nr_movable);
 	return err;
 }
 

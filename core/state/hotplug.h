@@ -116,14 +116,16 @@ mhp__reader_unnest(struct mhp *m)
 static inline void
 mhp__still_begin(struct mhp *m)
 {
-	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && atomic_load(&m->still) == 0);
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 0);
 	atomic_store(&m->still, 1);
 }
 
 static inline void
 mhp__still_end(struct mhp *m)
 {
-	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) && atomic_load(&m->still) == 1);
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 1);
 	atomic_store(&m->still, 0);
 	/* Bound: no reader comes in after the store, and each that is in is short. Both sides write
 	 * one flag and read the other's, so both must be sequentially consistent. */

@@ -219,7 +219,8 @@ mhp__zone(const struct mhp *m, unsigned node, unsigned kind)
 static inline unsigned
 mhp__zone_id(const struct mhp *m, const struct mhp__zone *zone)
 {
-	MHP_ASSERT_DEBUG(zone >= m->zones && zone < m->zones + m->nr_zones);
+	MHP_ASSERT_DEBUG(zone >= m->zones);
+	MHP_ASSERT_DEBUG(zone < m->zones + m->nr_zones);
 	return (unsigned)(zone - m->zones);
 }
 
@@ -240,7 +241,8 @@ mhp__arena_mask(const struct mhp *m)
 static inline uint32_t
 mhp__arena_index(const struct mhp *m, const struct mhp__arena *arena)
 {
-	MHP_ASSERT_DEBUG(arena >= m->arenas && arena < m->arenas + m->nr_arenas);
+	MHP_ASSERT_DEBUG(arena >= m->arenas);
+	MHP_ASSERT_DEBUG(arena < m->arenas + m->nr_arenas);
 	return (uint32_t)(arena - m->arenas);
 }
 

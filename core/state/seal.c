@@ -3,9 +3,9 @@
  * seal.c - checksums of what has no other witness.
  *
  * Nothing else in an instance implies what constants, tables that only calls change, and the slots
- * of blocks hold, so a flipped bit in them would go unnoticed. Their writers store a sum before they
- * give the hotplug lock back (INV 1, 4, 20), and the verifier compares. Must not know: what the
- * fields mean.
+ * of blocks hold, so a flipped bit in them would go unnoticed. Their writers store a sum before
+ * they give the hotplug lock back (INV 1, 4, 20), and the verifier compares. Must not know: what
+ * the fields mean.
  */
 #include "state/seal.h"
 

@@ -48,7 +48,8 @@ mhp__work_begin(struct mhp *m, enum mhp_work kind, uint32_t deadline_ms)
 	uint64_t now = m->ops->now_ns(m->port);
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
-	MHP_ASSERT_DEBUG(m->work.now_ns == 0 && m->work.nr_polls == 0); /* the last one ended */
+	MHP_ASSERT_DEBUG(m->work.now_ns == 0);
+	MHP_ASSERT_DEBUG(m->work.nr_polls == 0); /* the last one ended */
 	MHP_ASSERT(kind != MHP_WORK_NONE);
 	MHP_ASSERT(atomic_load(&work->kind) == MHP_WORK_NONE);
 	work->deadline_ns =
@@ -125,7 +126,8 @@ is_late(const struct mhp__work *work)
 {
 	uint64_t undo_ns = work->undo_ns;
 
-	MHP_ASSERT_DEBUG(work->deadline_ns != 0 && work->now_ns >= work->doing_ns);
+	MHP_ASSERT_DEBUG(work->deadline_ns != 0);
+	MHP_ASSERT_DEBUG(work->now_ns >= work->doing_ns);
 	if (work->doing_ns != 0)
 		undo_ns += work->now_ns - work->doing_ns;
 	return work->now_ns + undo_ns >= work->deadline_ns;

@@ -2,9 +2,9 @@
 /*
  * bad.c - the table of frames with memory errors: a sorted array of pfns in the instance.
  *
- * Sorted and without doubles, zeros behind the last one, so that a range is found by bisection and
- * the verifier can tell. It outlives every block: what happens to a frame that is in it is decided
- * by those who bring blocks online. Guarded by the hotplug lock.
+ * It is sorted, without doubles, and has zeros behind the last entry, so that a range is found by
+ * bisection and the verifier can check it. It outlives every block; bringing blocks online decides
+ * what happens to a frame that is in it. Guarded by the hotplug lock.
  */
 #include "tables/bad.h"
 
@@ -58,6 +58,8 @@ mhp__bad_insert(struct mhp *m, uint64_t pfn)
 	memmove(&m->bad[at + 1], &m->bad[at], (m->nr_bad - at) * sizeof(m->bad[0]));
 	m->bad[at] = pfn;
 	m->nr_bad++;
+	MHP_ASSERT_DEBUG(m->nr_bad <= m->geo.nr_bad_pages);
+	MHP_ASSERT_DEBUG(known(m, at, pfn));
 	mhp__tables_seal(m);
 	return 0;
 }

@@ -6,7 +6,7 @@
  * under it. Calling sorts the entries in use into an array on the stack: 32 bytes, and no state
  * that would have to be kept in order. Every listener that was told of a GOING event is told one
  * of its two ends, the one that refused it included, so that a listener may keep count without
- * knowing what the others say. What an event means is not this file's business.
+ * knowing what the others say. Must not know: what an event means.
  */
 #include "tables/notify.h"
 
@@ -94,6 +94,7 @@ mhp_listener_name(const struct mhp *m, uint16_t listener)
 static bool
 before(const struct mhp__listener *a, const struct mhp__listener *b)
 {
+	MHP_ASSERT_DEBUG(a == b || a->order != b->order); /* so the order is total */
 	if (a->priority != b->priority)
 		return a->priority > b->priority;
 	return (int32_t)(a->order - b->order) < 0;
@@ -115,12 +116,15 @@ sort(const struct mhp *m, uint8_t ids[MHP_LISTENERS_MAX])
 		ids[at] = (uint8_t)id;
 		nr++;
 	}
+	MHP_ASSERT_DEBUG(nr == m->nr_listeners); /* INV 18 */
 	return nr;
 }
 
 static int
 tell(struct mhp *m, unsigned id, const struct mhp_notice *notice)
 {
+	MHP_ASSERT_DEBUG(m->listeners[id].fn != NULL);
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	return m->listeners[id].fn(m->listeners[id].ctx, notice);
 }
 
@@ -128,6 +132,7 @@ static void
 refused_by(const struct mhp *m, unsigned id, struct mhp_why *reterr_why)
 {
 	_Static_assert(MHP_WHY_TEXT > MHP_OWNER_NAME_MAX, "a name fits");
+	MHP_ASSERT_DEBUG(id < MHP_LISTENERS_MAX);
 	reterr_why->cause = MHP_CAUSE_LISTENER;
 	reterr_why->listener = (uint16_t)id;
 	memset(reterr_why->text, 0, sizeof(reterr_why->text));
@@ -164,6 +169,7 @@ mhp__notify(struct mhp *m, const struct mhp_notice *notice)
 	uint8_t ids[MHP_LISTENERS_MAX];
 	unsigned nr = sort(m, ids);
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	for (unsigned i = 0; i < nr; i++)
 		(void)tell(m, ids[i], notice);
 }

@@ -2,11 +2,12 @@
 /*
  * owner.c - who pages belong to: the table of owners, and the engine's own entries in it.
  *
- * An entry with a name is in use. Two masks repeat what the allocator needs of it without a lock:
- * owners_live has a bit for each owner that a caller may allocate under, so never one of the
- * engine's own; owners_movable for each of those whose pages can move. An owner is complete before
- * its live bit is set, and its live bit is gone before the entry is. Whether an owner still has
- * pages is for its caller to know: pages of a forgotten owner stay, cannot move, and are reported.
+ * An entry with a name is in use. Two masks repeat what the allocator needs of the entries without
+ * a lock: owners_live has a bit for each owner that a caller may allocate under, so never for one
+ * of the engine's own; owners_movable has one for each owner whose pages can move. An owner is
+ * complete before its live bit is set, and its live bit is cleared before the entry is. The caller
+ * knows whether an owner still has pages: pages of a forgotten owner stay, cannot move, and are
+ * reported.
  */
 #include "tables/owner.h"
 
@@ -22,6 +23,8 @@ _Static_assert(MHP_OWNERS_MAX <= UINT16_MAX, "descriptors keep 16 bits of it");
 static void
 set_name(struct mhp__owner *owner, const char *name, size_t length)
 {
+	MHP_ASSERT_DEBUG(length != 0);
+	MHP_ASSERT_DEBUG(length <= MHP_OWNER_NAME_MAX);
 	memset(owner->name, 0, sizeof(owner->name));
 	memcpy(owner->name, name, length);
 }
@@ -68,6 +71,7 @@ mhp__owner_ops(const struct mhp *m, unsigned owner, void **ret_ctx)
 {
 	if (owner < MHP_OWNER_FIRST || !mhp__owner_known(m, owner))
 		return NULL;
+	MHP_ASSERT_DEBUG(owner < MHP_OWNERS_MAX);
 	*ret_ctx = m->owners[owner].ctx;
 	return m->owners[owner].ops;
 }
@@ -77,6 +81,7 @@ find_free(const struct mhp *m)
 {
 	unsigned id = MHP_OWNER_FIRST;
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	while (id < MHP_OWNERS_MAX && m->owners[id].name[0] != '\0')
 		id++;
 	return id;
@@ -87,6 +92,8 @@ put_bit(_Atomic uint64_t *mask, unsigned id, bool on)
 {
 	uint64_t bit = UINT64_C(1) << id;
 
+	MHP_ASSERT_DEBUG(id >= MHP_OWNER_FIRST);
+	MHP_ASSERT_DEBUG(id < MHP_OWNERS_MAX); /* INV 17 */
 	if (on)
 		atomic_fetch_or_explicit(mask, bit, memory_order_release);
 	else
@@ -113,8 +120,9 @@ mhp_owner_register(struct mhp *m, const char *name, const struct mhp_movable_ops
 		m->owners[id].ops = ops;
 		m->owners[id].ctx = ctx;
 		set_name(&m->owners[id], name, length);
+		MHP_ASSERT_DEBUG(!mhp__owner_known(m, id));
 		put_bit(&m->owners_movable, id, ops != NULL);
-		put_bit(&m->owners_live, id, true);
+		put_bit(&m->owners_live, id, true); /* last: the entry is complete now */
 		mhp__tables_seal(m);
 		*ret_owner = (uint16_t)id;
 	}
@@ -161,6 +169,7 @@ put_text(char *text, const char *from)
 
 	for (; from[i] != '\0'; i++)
 		text[i] = from[i];
+	MHP_ASSERT_DEBUG(i < MHP_WHY_TEXT);
 	text[i] = '\0';
 	return i;
 }
@@ -176,6 +185,7 @@ put_number(char *text, uint64_t n)
 		digits[--at] = (char)('0' + n % 10);
 		n /= 10;
 	} while (n != 0);
+	MHP_ASSERT_DEBUG(at < sizeof(digits) - 1);
 	(void)put_text(text, digits + at);
 }
 
@@ -186,6 +196,7 @@ mhp__owner_describe(struct mhp *m, unsigned owner, uint64_t pfn, uint64_t cookie
 	void *ctx = NULL;
 	const struct mhp_movable_ops *ops = mhp__owner_ops(m, owner, &ctx);
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	text[0] = '\0';
 	if (ops != NULL && ops->describe != NULL) {
 		ops->describe(ctx, pfn, cookie, text, MHP_WHY_TEXT);

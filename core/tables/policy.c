@@ -19,7 +19,7 @@
 #include "state/seal.h"
 #include "state/trace.h"
 
-/* Pages of both kinds, of a node or of all. */
+/* Pages of both kinds, of one node or of all. */
 struct amounts {
 	uint64_t normal, movable;
 };
@@ -28,6 +28,7 @@ static void
 add_node(const struct mhp *m, unsigned node, const struct mhp__planned_pages *planned,
 	 struct amounts *sum)
 {
+	MHP_ASSERT_DEBUG(node < m->geo.nr_nodes);
 	sum->normal += mhp__zone(m, node, MHP_ZONE_NORMAL)->present;
 	sum->movable += mhp__zone(m, node, MHP_ZONE_MOVABLE)->present;
 	if (planned != NULL) {
@@ -42,6 +43,8 @@ count(const struct mhp *m, unsigned first_node, unsigned end_node,
 {
 	struct amounts sum = { 0, 0 };
 
+	MHP_ASSERT_DEBUG(first_node < end_node);
+	MHP_ASSERT_DEBUG(end_node <= m->geo.nr_nodes);
 	for (unsigned node = first_node; node < end_node; node++)
 		add_node(m, node, planned, &sum);
 	return sum;
@@ -53,6 +56,8 @@ keeps_ratio(const struct mhp *m, struct amounts now, uint64_t nr_pages)
 {
 	uint64_t allowed;
 
+	MHP_ASSERT_DEBUG(now.movable < UINT64_C(1) << 57);
+	MHP_ASSERT_DEBUG(nr_pages < UINT64_C(1) << 57);
 	if (__builtin_mul_overflow(now.normal, (uint64_t)m->policy.auto_movable_ratio, &allowed))
 		return true;
 	return (now.movable + nr_pages) * 100U <= allowed;
@@ -64,6 +69,8 @@ movable_fits(const struct mhp *m, unsigned node, uint64_t nr_pages,
 {
 	struct amounts there;
 
+	MHP_ASSERT_DEBUG(node < m->geo.nr_nodes);
+	MHP_ASSERT_DEBUG(nr_pages != 0);
 	if (!keeps_ratio(m, count(m, 0, m->geo.nr_nodes, planned), nr_pages))
 		return false;
 	there = count(m, node, node + 1, planned);
@@ -75,6 +82,7 @@ movable_fits(const struct mhp *m, unsigned node, uint64_t nr_pages,
 static bool
 spans(const struct mhp__zone *zone, uint64_t start_pfn, uint64_t nr_pages)
 {
+	MHP_ASSERT_DEBUG(zone->start_pfn <= zone->end_pfn);
 	return start_pfn < zone->end_pfn && zone->start_pfn < start_pfn + nr_pages;
 }
 
@@ -141,6 +149,7 @@ mhp_set_policy(struct mhp *m, const struct mhp_policy *policy)
 	m->policy = *policy;
 	if (m->policy.auto_online_attempts == 0)
 		m->policy.auto_online_attempts = 3;
+	MHP_ASSERT_DEBUG(m->policy.auto_online_attempts != 0);
 	mhp__tables_seal(m);
 	mhp__trace_policy(m);
 	mhp__hotplug_unlock(m);
@@ -164,6 +173,7 @@ ratio_of(uint64_t movable, uint64_t normal)
 
 	if (normal == 0)
 		return UINT32_MAX;
+	MHP_ASSERT_DEBUG(movable <= UINT64_MAX / 100U);
 	ratio = movable * 100U / normal;
 	return ratio < UINT32_MAX ? (uint32_t)ratio : UINT32_MAX - 1U;
 }

@@ -2,8 +2,8 @@
 /*
  * switch.c - the global switch memmap_on_memory.
  *
- * It is asked when memory is added, and at no other time: how a block is taken away follows from
- * the block's own record. Written under the hotplug lock, read without.
+ * Only adds ask it: how a block is taken away follows from the block's own record. Written under
+ * the hotplug lock, read without.
  */
 #include <memplug/mhp.h>
 

@@ -120,6 +120,7 @@ check_slot(struct mhp__check *c, uint32_t block, struct totals *totals)
 {
 	const struct mhp__block *slot = &c->m->blocks[block];
 
+	MHP_ASSERT_DEBUG(block < c->m->geo.nr_blocks);
 	if (slot->state == MHP_ABSENT) {
 		(void)mhp__check_that(c, 2, "the slot of an absent block is not all-zero", block,
 				      memcmp(slot, &absent, sizeof(absent)) == 0);
@@ -148,6 +149,8 @@ check_run(struct mhp__check *c, uint32_t start, uint32_t end)
 	const struct mhp *m = c->m;
 	uint32_t block = m->blocks[start].state == MHP_ABSENT ? end : start + 1;
 
+	MHP_ASSERT_DEBUG(start < end);
+	MHP_ASSERT_DEBUG(end <= m->geo.nr_blocks);
 	for (; block < end; block++)
 		(void)mhp__check_that(c, 3, "a block is not like the rest of its run", block,
 				      mhp__blocks_alike(m, block - 1, block));
@@ -211,6 +214,7 @@ mhp__check_slots(struct mhp__check *c)
 {
 	struct totals totals = { 0, 0, 0 };
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(c->m));
 	if (!mhp__check_that(c, 22, "levels of the set of runs", 0,
 			     mhp__bitset_sound(&c->m->runs)))
 		return;

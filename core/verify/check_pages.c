@@ -32,6 +32,8 @@ is_taken(const struct pageblock *pb, uint64_t pfn)
 {
 	uint64_t at = pfn - pb->start;
 
+	MHP_ASSERT_DEBUG(pfn >= pb->start);
+	MHP_ASSERT_DEBUG(pfn < pb->end);
 	if (pfn < pb->managed)
 		return true;
 	if (!pb->mixed)
@@ -91,6 +93,7 @@ check_page(struct mhp__check *c, const struct pageblock *pb, uint64_t pfn)
 	int order = check_head(c, pb, pfn);
 	uint64_t end = pfn + 1;
 
+	MHP_ASSERT_DEBUG(order <= (int)MHP_PAGEBLOCK_ORDER(c->m));
 	if (order < 0)
 		return end; /* what it covers is unknown: its tails will be findings, too */
 	end = pfn + (UINT64_C(1) << order);
@@ -108,6 +111,8 @@ check_descriptors(struct mhp__check *c, struct mhp__zone_tally *tally, const str
 {
 	uint64_t pfn = pb->managed;
 
+	MHP_ASSERT_DEBUG(c->quiescent);
+	MHP_ASSERT_DEBUG(!pb->virgin); /* nobody writes them, and they mean something */
 	mhp__check_clear(c, pb->start, pfn);
 	while (pfn < pb->end) {
 		if (!is_clear(c->m, pfn)) {
@@ -137,6 +142,8 @@ word_masks(const struct mhp *m, const struct pageblock *pb, unsigned i, uint64_t
 	   uint64_t *ret_all)
 {
 	unsigned order = MHP_PAGEBLOCK_ORDER(m);
+
+	MHP_ASSERT_DEBUG(i < 1U << m->pageblock_words_shift);
 	uint64_t unmanaged = pb->managed - pb->start, first = (uint64_t)i * 64;
 
 	*ret_all = order < 6 ? (UINT64_C(1) << (1U << order)) - 1 : UINT64_MAX;
@@ -154,6 +161,7 @@ check_bitmap(struct mhp__check *c, const struct pageblock *pb)
 	unsigned nr_words = 1U << c->m->pageblock_words_shift;
 	uint64_t nr_free = 0, nr_taken = 0;
 
+	MHP_ASSERT_DEBUG(pb->mixed); /* else it is nobody's truth */
 	for (unsigned i = 0; i < nr_words; i++) {
 		uint64_t word = pb->bitmap[i], managed, all;
 
@@ -195,6 +203,8 @@ check_pageblock(struct mhp__check *c, struct mhp__zone_tally *tally, const struc
 	bool free = !pb->full && !pb->mixed;
 	uint64_t nr_free = free ? pb->end - pb->managed : 0;
 
+	MHP_ASSERT_DEBUG(pb->start <= pb->managed);
+	MHP_ASSERT_DEBUG(pb->managed <= pb->end);
 	if (pb->managed == pb->end)
 		return check_unmanaged_pageblock(c, pb);
 	(void)mhp__check_that(c, 7, "a virgin pageblock (pfn) is in use", pb->start,
@@ -213,6 +223,7 @@ check_pageblock(struct mhp__check *c, struct mhp__zone_tally *tally, const struc
 static uint64_t
 clamp(uint64_t n, uint64_t low, uint64_t high)
 {
+	MHP_ASSERT_DEBUG(low <= high);
 	if (n < low)
 		return low;
 	return n < high ? n : high;
@@ -269,6 +280,7 @@ take_apart(const struct mhp *m, const struct mhp__arena *arena, unsigned i, uint
 {
 	struct pageblock pb;
 
+	MHP_ASSERT_DEBUG(i < mhp__arena_pageblocks(m));
 	pb.start = mhp__arena_start(m, arena) + ((uint64_t)i << MHP_PAGEBLOCK_ORDER(m));
 	pb.end = pb.start + (UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m));
 	pb.managed = clamp(usable_pfn, pb.start, pb.end);
@@ -287,6 +299,7 @@ check_arena(struct mhp__check *c, struct mhp__zone_tally *tally, uint32_t index,
 	const struct mhp__arena *arena = &c->m->arenas[index];
 	uint64_t nr_free = 0;
 
+	MHP_ASSERT_DEBUG(c->quiescent || mhp__rank_held(MHP_RANK_ARENA));
 	if (!check_shape(c, tally, index, usable_pfn))
 		return;
 	for (unsigned i = 0; i < mhp__arena_pageblocks(c->m); i++) {

@@ -5,9 +5,9 @@
  * One zone at a time: its blocks are found by runs, their arenas are checked and added up, and the
  * sums are held against the zone's own numbers (INV 14), the lengths of its lists (INV 12) and the
  * contents of its caches (INV 13). Caches are compared as a set: the frames in them must be exactly
- * those that are taken and in no page, which leaves no room for a frame that is cached twice or
- * that somebody uses. Arenas of present blocks
- * that no zone has must be all-zero; those of absent blocks are not looked at.
+ * those that are taken and in no page, which leaves no room for a frame that is cached twice or in
+ * use. Arenas of present blocks that no zone has must be all-zero; those of absent blocks are not
+ * read.
  */
 #include "memmap/memmap.h"
 #include "pages/zone.h"
@@ -22,6 +22,7 @@ mhp__check_attached(const struct mhp__check *c, uint32_t block)
 	const struct mhp *m = c->m;
 	uint64_t last_pfn = mhp__block_start(m, block + 1) - 1;
 
+	MHP_ASSERT_DEBUG(block < m->geo.nr_blocks);
 	if (m->blocks[block].state == MHP_ONLINE)
 		return true;
 	if (m->blocks[block].state <= MHP_OFFLINE)
@@ -37,6 +38,8 @@ check_link(struct mhp__check *c, const struct mhp__zone_tally *tally, unsigned l
 	const struct mhp__arena *arenas = c->m->arenas, *arena = &arenas[id - 1];
 	bool good;
 
+	MHP_ASSERT_DEBUG(id != 0);
+	MHP_ASSERT_DEBUG(id <= c->m->nr_arenas); /* checked before it was followed */
 	good = mhp__check_eq(c, 12, "zone of an arena on a list", id - 1, arena->zone_id1,
 			     tally->id + 1);
 	good &= mhp__check_eq(c, 12, "list of an arena on a list", id - 1, arena->list, list);
@@ -162,6 +165,7 @@ nr_bad_taken(const struct mhp__check *c, unsigned id)
 	const struct mhp *m = c->m;
 	uint64_t nr = 0;
 
+	MHP_ASSERT_DEBUG(m->nr_bad <= m->geo.nr_bad_pages); /* INV 16 was held */
 	for (uint32_t i = 0; i < m->nr_bad; i++) {
 		const struct mhp__page *page;
 
@@ -215,6 +219,8 @@ add_block(struct mhp__check *c, struct mhp__zone_tally *tally, uint32_t block)
 	uint64_t start = mhp__check_usable(c->m, block);
 	uint64_t end = mhp__block_start(c->m, block + 1);
 
+	MHP_ASSERT_DEBUG(start < end);
+	MHP_ASSERT_DEBUG(tally->nr_blocks == 0 || start >= tally->end_pfn);
 	if (tally->nr_blocks++ == 0)
 		tally->start_pfn = start; /* blocks come in order */
 	tally->end_pfn = end;
@@ -229,6 +235,7 @@ check_zone(struct mhp__check *c, unsigned id)
 	struct mhp__zone_tally tally = { .id = id };
 	uint32_t block = 0;
 
+	MHP_ASSERT_DEBUG(id < m->nr_zones);
 	while (block < m->geo.nr_blocks) {
 		const struct mhp__block *slot = &m->blocks[block];
 		uint32_t end = mhp__run_end(m, block);

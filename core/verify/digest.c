@@ -51,6 +51,8 @@ hash_arena(const struct mhp *m, uint64_t *hash, const struct mhp__arena *arena)
 	uint32_t frame = 0, end = (uint32_t)mhp__arena_pages(m), run_end;
 	uint64_t start = mhp__arena_start(m, arena);
 
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
+	MHP_ASSERT_DEBUG(arena->zone_id1 != 0);
 	/* Bound: each turn moves on by a frame at least. */
 	while ((frame = mhp__arena_next_taken(m, arena, frame, &run_end)) < end)
 		while (frame < run_end)
@@ -63,6 +65,7 @@ hash_block(struct mhp *m, uint64_t *hash, uint32_t block)
 	uint32_t index = mhp__pfn_arena(m, mhp__block_start(m, block));
 	uint32_t end = mhp__pfn_arena(m, mhp__block_start(m, block + 1));
 
+	MHP_ASSERT_DEBUG(m->blocks[block].state != MHP_ABSENT);
 	*hash = hash_slot(*hash, &m->blocks[block], block);
 	for (; m->blocks[block].state > MHP_OFFLINE && index < end; index++) {
 		struct mhp__arena *arena = &m->arenas[index];
@@ -89,6 +92,7 @@ hash_instance(const struct mhp *m)
 {
 	uint64_t hash = mhp__hash_u64(0, (uint64_t)m->blocks_present << 32 | m->blocks_online);
 
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	for (unsigned id = 0; id < m->nr_zones; id++)
 		hash = hash_zone(hash, &m->zones[id]);
 	for (unsigned node = 0; node < m->geo.nr_nodes; node++)
