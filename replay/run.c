@@ -22,6 +22,7 @@ struct replay {
 	struct mhp_sim *sim;
 	struct mhp *m;
 	struct mhp__standin standin;
+	uint32_t first_generation;     /* of what is added by events; the rest was there before */
 	struct mhp_event told;         /* by the engine, about the last call */
 	unsigned nr_told;
 };
@@ -198,9 +199,24 @@ flags_of_add(uint32_t flags)
 {
 	/* Coming online has an event of its own. Testing would touch all memory, for nothing. */
 	flags &= ~(uint32_t)(MHP_ADD_ONLINE | MHP_ADD_TEST);
-	if (on_node(flags))
-		flags = (flags & ~(uint32_t)MHP_MEMMAP_ON_NODE) | MHP_ADD_BOOT;
+	flags &= ~(uint32_t)MHP_MEMMAP_ON_NODE;
 	return flags | MHP_ADD_OFFLINE | MHP_ADD_ZEROED;
+}
+
+/* What lies on a node lies elsewhere here, whatever the switch says of that. */
+static int
+add(struct replay *replay, struct mhp_blocks blocks, struct mhp_add_opts opts)
+{
+	enum mhp_memmap_switch now = mhp_get_memmap_on_memory(replay->m);
+	bool elsewhere = on_node(opts.flags);
+	int err = elsewhere ? mhp_set_memmap_on_memory(replay->m, MHP_MEMMAP_OFF) : 0;
+	opts.flags = flags_of_add(opts.flags);
+	replay->nr_told = 0;
+	if (err == 0)
+		err = mhp_add(replay->m, span_of(replay, blocks.first, blocks.count), &opts, NULL);
+	if (elsewhere && mhp_set_memmap_on_memory(replay->m, now) != 0)
+		return MHP_EINVAL;
+	return err;
 }
 
 static bool
@@ -223,7 +239,7 @@ static bool
 do_add(struct replay *replay, const struct mhp_event *event)
 {
 	struct mhp_add_opts opts = {
-		.flags = flags_of_add(event->flags),
+		.flags = event->flags,
 		.node = event->node,
 		.metadata_node = event->metadata_node,
 		.backing = event->backing,
@@ -234,10 +250,28 @@ do_add(struct replay *replay, const struct mhp_event *event)
 		return not_reproduced(replay, event);
 	if (fails && event->error == MHP_ENOMEM)
 		mhp_sim_set_budget(replay->sim, 0);
-	int err = mhp_add(replay->m, span_of(replay, event->block, event->nr_blocks), &opts, NULL);
+	int err = add(replay, (struct mhp_blocks){ event->block, event->nr_blocks }, opts);
 	mhp_sim_set_budget(replay->sim, UINT64_MAX);
 	return same_result(replay, event, err) && same_event(replay, event) &&
 	       (fails || same_add(replay, event));
+}
+
+/* By amounts the policy chooses for all blocks of an add, and which add brought those that were
+ * there at first is not known. */
+static bool
+is_choice_unknown(const struct replay *replay, const struct mhp_event *event)
+{
+	struct mhp_block_info info;
+	struct mhp_policy policy;
+	mhp_get_policy(replay->m, &policy);
+	if (event->asked_zone != MHP_ZONE_DEFAULT ||
+	    policy.online_policy != MHP_POLICY_AUTO_MOVABLE)
+		return false;
+	for (uint32_t i = 0; i < event->nr_blocks; i++)
+		if (mhp_block_get(replay->m, event->block + i, &info) == 0 &&
+		    info.generation < replay->first_generation)
+			return true;
+	return false;
 }
 
 /* Where the policy chose for several calls at once, its choice is taken as it is. */
@@ -247,7 +281,7 @@ online(struct replay *replay, const struct mhp_event *event)
 	struct mhp_blocks blocks = { event->block, event->nr_blocks };
 	struct mhp_online_opts opts = { .zone = event->asked_zone };
 	struct mhp_policy policy, lenient;
-	if (event->asked_zone != MHP_ZONE_TOGETHER)
+	if (event->asked_zone != MHP_ZONE_TOGETHER && !is_choice_unknown(replay, event))
 		return mhp_online(replay->m, &blocks, 1, &opts, NULL);
 	opts.zone = event->zone;
 	mhp_get_policy(replay->m, &policy);
@@ -257,7 +291,8 @@ online(struct replay *replay, const struct mhp_event *event)
 	replay->nr_told = 0;
 	if (err == 0)
 		err = mhp_online(replay->m, &blocks, 1, &opts, NULL);
-	return err == 0 ? mhp_set_policy(replay->m, &policy) : err;
+	int restored = mhp_set_policy(replay->m, &policy);
+	return err == 0 ? restored : err;
 }
 
 static bool
@@ -459,13 +494,12 @@ make_range(struct replay *replay, const struct mhp__replay_range *range)
 		[MHP_PLACE_EXTERNAL] = 0,
 	};
 	struct mhp_add_opts opts = {
-		.flags = flags_of_add(flags[range->placement]) | (range->boot ? MHP_ADD_BOOT : 0U),
+		.flags = flags[range->placement] | (range->boot ? MHP_ADD_BOOT : 0U),
 		.node = (uint8_t)range->node, .metadata_node = (uint8_t)range->metadata_node,
 		.backing = (uint16_t)range->backing,
 	};
-	struct mhp_span span = span_of(replay, range->blocks.first, range->blocks.count);
 	struct mhp_online_opts to = { .zone = (uint8_t)range->zone };
-	int err = mhp_add(replay->m, span, &opts, NULL);
+	int err = add(replay, range->blocks, opts);
 	if (err == 0 && range->state == MHP_ONLINE)
 		err = mhp_online(replay->m, &range->blocks, 1, &to, NULL);
 	return err == 0 ? true : cannot_start(replay, "there cannot be blocks %u-%u as it lists "
@@ -484,6 +518,7 @@ make_ranges(struct replay *replay)
 		if (more && !make_range(replay, &range))
 			return false;
 	}
+	replay->first_generation = mhp_generation(replay->m) + 1;
 	return true;
 }
 

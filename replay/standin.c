@@ -138,14 +138,16 @@ static bool
 put_page(struct mhp__standin *standin, const struct mhp_event *event)
 {
 	const struct mhp_geometry *geo = mhp_get_geometry(standin->m);
+	struct mhp_frame frame;
 	struct mhp_block_info info;
 	uint16_t owner = standin->cause == MHP_CAUSE_UNMOVABLE ? standin->unmovable
 							       : standin->movable;
 
 	if (event->pfn == MHP_PFN_NONE)
 		return false;
-	if (mhp_frame_peek(standin->m, event->pfn).state == MHP_FRAME_USED ||
-	    mhp_frame_peek(standin->m, event->pfn).state == MHP_FRAME_METADATA)
+	frame = mhp_frame_peek(standin->m, event->pfn);
+	if ((frame.state == MHP_FRAME_USED && frame.owner != MHP_OWNER_BAD) ||
+	    frame.state == MHP_FRAME_METADATA)
 		return true; /* metadata, of its block or another: in the way by itself */
 	if (mhp_block_get(standin->m, (uint32_t)(event->pfn >> geo->block_order), &info) != 0 ||
 	    !take_page(standin->m, owner, info.node, event->pfn))

@@ -415,6 +415,7 @@ add_block(struct model *model, struct mhp *m, uint32_t block, const struct mhp_a
 		.placement = (uint8_t)placement,
 		.boot = (opts->flags & MHP_ADD_BOOT) != 0,
 		.backing = opts->backing,
+		.add = model->nr_adds,
 	};
 	if (placement == MHP_PLACE_SELF)
 		slot->reserve = model->reserve_pages;
@@ -436,6 +437,7 @@ model_pretend_add(struct model *model, struct mhp_span span, const struct mhp_ad
 	int error = model_span_blocks(model, span, &blocks);
 
 	CHECK_EQ(error, 0);
+	model->nr_adds++;
 	for (uint32_t i = 0; i < blocks.count; i++)
 		add_block(model, NULL, blocks.first + i, opts);
 }
@@ -450,6 +452,7 @@ model_add_done(struct model *model, struct mhp *m, struct mhp_span span,
 	uint32_t self = nr_self(model, blocks, opts->flags);
 
 	CHECK_EQ(error, 0);
+	model->nr_adds++;
 	for (uint32_t i = 0; i < blocks.count; i++)
 		add_block(model, m, blocks.first + i, opts);
 	if (answer == NULL)
@@ -508,44 +511,65 @@ node_states(const struct model *model, unsigned node)
 
 /* ---- which zone? ---- */
 
+/* Whole blocks: boot blocks in NORMAL, and MOVABLE ones; those that are planned, too. */
 struct amounts {
-	uint64_t normal, movable;
+	uint64_t early, movable;
 };
 
-static struct amounts
-present_on(const struct model *model, unsigned node, const struct model_online *planned)
+static uint8_t
+zone_after(const struct model *model, uint32_t block, const struct model_online *planned)
 {
-	struct amounts sum = { planned->normal[node], planned->movable[node] };
+	if (planned->zones[block] != 0)
+		return planned->zones[block];
+	return model->blocks[block].state == MHP_ONLINE ? model->blocks[block].zone : 0;
+}
+
+/* node: MHP_NODES_MAX means all. */
+static struct amounts
+amounts_on(const struct model *model, unsigned node, const struct model_online *planned)
+{
+	struct amounts sum = { 0, 0 };
 
 	for (uint32_t i = 0; i < model->geo.nr_blocks; i++) {
-		if (is_in_zone(&model->blocks[i], node, MHP_ZONE_NORMAL))
-			sum.normal += usable_pages(model, i);
-		if (is_in_zone(&model->blocks[i], node, MHP_ZONE_MOVABLE))
-			sum.movable += usable_pages(model, i);
+		uint8_t zone = zone_after(model, i, planned);
+		if (node != MHP_NODES_MAX && model->blocks[i].node != node)
+			continue;
+		sum.early += zone == MHP_ZONE_NORMAL && model->blocks[i].boot;
+		sum.movable += zone == MHP_ZONE_MOVABLE;
 	}
 	return sum;
 }
 
 static bool
-keeps_ratio(const struct model *model, struct amounts now, uint64_t nr_pages)
+keeps_ratio(const struct model *model, struct amounts now, uint64_t nr_blocks)
 {
-	return (now.movable + nr_pages) * 100 <= now.normal * model->policy.auto_movable_ratio;
+	return (now.movable + nr_blocks) * 100 <= now.early * model->policy.auto_movable_ratio;
 }
 
 static bool
-movable_fits(const struct model *model, unsigned node, uint64_t nr_pages,
+movable_fits(const struct model *model, unsigned node, uint64_t nr_blocks,
 	     const struct model_online *planned)
 {
-	struct amounts all = { 0, 0 }, there = present_on(model, node, planned);
+	return keeps_ratio(model, amounts_on(model, MHP_NODES_MAX, planned), nr_blocks) &&
+	       (!model->policy.auto_movable_numa_aware ||
+		keeps_ratio(model, amounts_on(model, node, planned), nr_blocks));
+}
 
-	for (unsigned i = 0; i < model->geo.nr_nodes; i++) {
-		all.normal += present_on(model, i, planned).normal;
-		all.movable += present_on(model, i, planned).movable;
+/* All blocks that one add has brought go to MOVABLE, or those that are left to NORMAL. */
+static bool
+group_goes_movable(const struct model *model, uint32_t block, const struct model_online *planned)
+{
+	uint64_t nr_left = 0;
+
+	for (uint32_t i = 0; i < model->geo.nr_blocks; i++) {
+		if (model->blocks[i].state == MHP_ABSENT ||
+		    model->blocks[i].add != model->blocks[block].add)
+			continue;
+		if (zone_after(model, i, planned) == MHP_ZONE_NORMAL)
+			return false;
+		nr_left += zone_after(model, i, planned) != MHP_ZONE_MOVABLE;
 	}
-	if (!keeps_ratio(model, all, nr_pages))
-		return false;
-	return !model->policy.auto_movable_numa_aware || there.normal == 0 ||
-	       keeps_ratio(model, there, nr_pages);
+	return movable_fits(model, model->blocks[block].node, nr_left, planned);
 }
 
 static bool
@@ -569,7 +593,7 @@ choose_zone(const struct model *model, uint32_t block, const struct model_online
 	bool movable;
 
 	if (model->policy.online_policy == MHP_POLICY_AUTO_MOVABLE)
-		movable = movable_fits(model, node, usable_pages(model, block), planned);
+		movable = group_goes_movable(model, block, planned);
 	else
 		movable = is_spanned(model, node, MHP_ZONE_MOVABLE, block) &&
 			  !is_spanned(model, node, MHP_ZONE_NORMAL, block);
@@ -602,17 +626,12 @@ static void
 zone_verdict(const struct model *model, uint32_t block, unsigned zone,
 	     struct model_online *planned, struct model_verdict *verdict)
 {
-	unsigned node = model->blocks[block].node;
-	uint64_t nr_pages = usable_pages(model, block);
-
 	if (zone == MHP_ZONE_DEFAULT)
 		zone = choose_zone(model, block, planned);
 	else if (zone == MHP_ZONE_MOVABLE && model->policy.strict &&
-		 !movable_fits(model, node, nr_pages, planned))
+		 !movable_fits(model, model->blocks[block].node, 1, planned))
 		model_must(verdict, MHP_EPERM);
 	planned->zones[block] = (uint8_t)zone;
-	planned->normal[node] += zone == MHP_ZONE_NORMAL ? nr_pages : 0;
-	planned->movable[node] += zone == MHP_ZONE_MOVABLE ? nr_pages : 0;
 }
 
 static bool

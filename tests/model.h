@@ -44,6 +44,7 @@ struct model_block {
 	bool removing;             /* and it will be gone then */
 	uint16_t backing;
 	uint32_t reserve;          /* pages */
+	uint32_t add;              /* which add brought it */
 	uint64_t nr_free;          /* of an online block; held against frames[] by a full compare */
 };
 
@@ -67,6 +68,7 @@ struct model {
 	uint8_t cpu_node;          /* of the CPU that calls */
 	uint32_t nr_bad;
 	uint64_t bad[MODEL_BAD_MAX]; /* in no order */
+	uint32_t nr_adds;
 	struct model_block blocks[MODEL_BLOCKS_MAX];
 	struct model_frame frames[];
 };
@@ -102,10 +104,9 @@ void model_add_done(struct model *model, struct mhp *m, struct mhp_span span,
  *  model_remove_done(). */
 void model_pretend_add(struct model *model, struct mhp_span span, const struct mhp_add_opts *opts);
 
-/** Pages that come online in one call, and which zone the policy chose for the last. */
+/** Blocks that come online in one call: to which zone, or 0. */
 struct model_online {
-	uint64_t normal[MHP_NODES_MAX], movable[MHP_NODES_MAX];
-	uint8_t zones[MODEL_BLOCKS_MAX]; /* by block */
+	uint8_t zones[MODEL_BLOCKS_MAX];
 };
 
 /** @planned: zero before the first part of a call; says what the zones will be. */

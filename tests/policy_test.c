@@ -54,6 +54,13 @@ plug(struct test_pool *pool, uint32_t block, unsigned node)
 	return zone_of(pool, block);
 }
 
+/* Memory of the start: what the ratio goes by. */
+static void
+boot(struct test_pool *pool, uint32_t block, unsigned node)
+{
+	add(pool, block, node, MHP_ADD_BOOT | MHP_ADD_ONLINE, MHP_ZONE_NORMAL);
+}
+
 /* ---- contiguous zones ---- */
 
 /* R23 */
@@ -93,22 +100,131 @@ TEST(policy__contiguous__never_movable_amid_normal)
 
 /* ---- amounts ---- */
 
-/* R23: converts before the ratio is broken. */
-TEST(policy__auto_movable__movable_up_to_the_ratio)
+/* R23, R70: converts before the ratio is broken; what comes to NORMAL later allows no more. */
+TEST(policy__auto_movable__only_memory_of_the_start_counts)
+{
+	struct test_pool pool;
+
+	open_pool(&pool);
+	set_policy(pool.m, MHP_POLICY_AUTO_MOVABLE, 100, false, false);
+	for (uint32_t block = 0; block < 4; block++)
+		boot(&pool, block, 0);
+	for (uint32_t block = 4; block < 8; block++)
+		CHECK_EQ(plug(&pool, block, 0), MHP_ZONE_MOVABLE);
+	for (uint32_t block = 8; block < 15; block++)
+		CHECK_EQ(plug(&pool, block, 0), MHP_ZONE_NORMAL);
+	set_policy(pool.m, MHP_POLICY_AUTO_MOVABLE, UINT32_MAX, false, false);
+	CHECK_EQ(plug(&pool, 15, 0), MHP_ZONE_MOVABLE);
+	test_pool_check(&pool);
+	test_pool_empty_and_close(&pool);
+}
+
+/* R70: without memory of the start, or with a ratio of 0, nothing goes to MOVABLE. */
+TEST(policy__auto_movable__nothing_to_compare_with__normal)
 {
 	struct test_pool pool;
 
 	open_pool(&pool);
 	set_policy(pool.m, MHP_POLICY_AUTO_MOVABLE, 300, false, false);
-	CHECK_EQ(plug(&pool, 0, 0), MHP_ZONE_NORMAL); /* nothing to compare with */
-	for (uint32_t block = 1; block <= 3; block++)
-		CHECK_EQ(plug(&pool, block, 0), MHP_ZONE_MOVABLE);
-	CHECK_EQ(plug(&pool, 4, 0), MHP_ZONE_NORMAL);
-	CHECK_EQ(plug(&pool, 5, 0), MHP_ZONE_MOVABLE);
+	CHECK_EQ(plug(&pool, 0, 0), MHP_ZONE_NORMAL);
+	CHECK_EQ(plug(&pool, 1, 0), MHP_ZONE_NORMAL);
+	boot(&pool, 2, 0);
+	CHECK_EQ(plug(&pool, 3, 0), MHP_ZONE_MOVABLE);
 	set_policy(pool.m, MHP_POLICY_AUTO_MOVABLE, 0, false, false);
-	CHECK_EQ(plug(&pool, 6, 0), MHP_ZONE_NORMAL);
-	set_policy(pool.m, MHP_POLICY_AUTO_MOVABLE, UINT32_MAX, false, false);
-	CHECK_EQ(plug(&pool, 7, 0), MHP_ZONE_MOVABLE);
+	CHECK_EQ(plug(&pool, 4, 0), MHP_ZONE_NORMAL);
+	test_pool_empty_and_close(&pool);
+}
+
+/* R70: memory of the start that went to MOVABLE meanwhile is MOVABLE. */
+TEST(policy__auto_movable__memory_of_the_start__counts_where_it_is)
+{
+	struct mhp_blocks one = { 1, 1 };
+	struct test_pool pool;
+
+	open_pool(&pool);
+	set_policy(pool.m, MHP_POLICY_AUTO_MOVABLE, 100, false, false);
+	boot(&pool, 0, 0);
+	boot(&pool, 1, 0);
+	CHECK_OK(mhp_offline(pool.m, &one, 1, NULL, NULL));
+	CHECK_OK(test_online(pool.m, one, MHP_ZONE_MOVABLE, NULL));
+	CHECK_EQ(plug(&pool, 2, 0), MHP_ZONE_NORMAL);
+	CHECK_OK(mhp_offline(pool.m, &one, 1, NULL, NULL));
+	CHECK_OK(test_online(pool.m, one, MHP_ZONE_NORMAL, NULL));
+	CHECK_EQ(plug(&pool, 3, 0), MHP_ZONE_MOVABLE);
+	CHECK_EQ(plug(&pool, 4, 0), MHP_ZONE_MOVABLE);
+	CHECK_EQ(plug(&pool, 5, 0), MHP_ZONE_NORMAL);
+	test_pool_empty_and_close(&pool);
+}
+
+static unsigned
+online_one(struct test_pool *pool, uint32_t block)
+{
+	struct mhp_blocks one = { block, 1 };
+
+	CHECK_OK(test_online(pool->m, one, MHP_ZONE_DEFAULT, NULL));
+	return zone_of(pool, block);
+}
+
+static uint8_t
+foreseen_zone(struct test_pool *pool, uint32_t block)
+{
+	struct mhp_foresight foresight;
+
+	CHECK_OK(mhp_policy_foresee(pool->m, 0, block * pool->block_pages, pool->block_pages,
+				    &foresight));
+	return foresight.zone;
+}
+
+/* R70: what one add has brought goes to MOVABLE only if all that is left of it fits. */
+TEST(policy__auto_movable__a_group_goes_alike)
+{
+	struct mhp_add_opts opts = { .flags = MHP_ADD_OFFLINE };
+	struct test_pool pool;
+
+	open_pool(&pool);
+	set_policy(pool.m, MHP_POLICY_AUTO_MOVABLE, 100, false, false);
+	for (uint32_t block = 0; block < 4; block++)
+		boot(&pool, block, 0);
+	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 4, 5), &opts, NULL));
+	CHECK_EQ(foreseen_zone(&pool, 6), MHP_ZONE_NORMAL);
+	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 9, 3), &opts, NULL));
+	CHECK_EQ(foreseen_zone(&pool, 10), MHP_ZONE_MOVABLE);
+	CHECK_EQ(online_one(&pool, 6), MHP_ZONE_NORMAL);  /* five blocks are too many */
+	CHECK_EQ(online_one(&pool, 10), MHP_ZONE_MOVABLE); /* three are not */
+	CHECK_EQ(online_one(&pool, 9), MHP_ZONE_MOVABLE);
+	CHECK_EQ(plug(&pool, 12, 0), MHP_ZONE_MOVABLE);
+	CHECK_EQ(plug(&pool, 13, 0), MHP_ZONE_MOVABLE);   /* the last one that fits */
+	CHECK_EQ(foreseen_zone(&pool, 11), MHP_ZONE_NORMAL);
+	CHECK_EQ(online_one(&pool, 11), MHP_ZONE_NORMAL);
+	CHECK_OK(mhp_remove(pool.m, (struct mhp_span[]){ test_blocks(&pool, 12, 2) }, 1, NULL,
+			    NULL));
+	CHECK_EQ(online_one(&pool, 4), MHP_ZONE_NORMAL);  /* as the first of its group */
+	test_pool_check(&pool);
+	test_pool_empty_and_close(&pool);
+}
+
+/* R70: a group is what is left of an add, whatever came into its gaps. */
+TEST(policy__auto_movable__a_group_with_a_gap__is_one)
+{
+	struct mhp_add_opts opts = { .flags = MHP_ADD_OFFLINE };
+	struct mhp_span gap;
+	struct test_pool pool;
+
+	open_pool(&pool);
+	set_policy(pool.m, MHP_POLICY_AUTO_MOVABLE, 100, false, false);
+	for (uint32_t block = 0; block < 3; block++)
+		boot(&pool, block, 0);
+	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 6, 6), &opts, NULL));
+	CHECK_EQ(foreseen_zone(&pool, 6), MHP_ZONE_NORMAL);
+	gap = test_blocks(&pool, 7, 3);
+	CHECK_OK(mhp_remove(pool.m, &gap, 1, NULL, NULL));
+	CHECK_EQ(foreseen_zone(&pool, 6), MHP_ZONE_MOVABLE);
+	add(&pool, 8, 0, MHP_ADD_OFFLINE, 0);             /* another one */
+	CHECK_EQ(online_one(&pool, 11), MHP_ZONE_MOVABLE);
+	CHECK_EQ(foreseen_zone(&pool, 8), MHP_ZONE_MOVABLE);
+	CHECK_EQ(online_one(&pool, 8), MHP_ZONE_MOVABLE);
+	CHECK_EQ(online_one(&pool, 6), MHP_ZONE_NORMAL);  /* it and block 10 do not fit any more */
+	CHECK_EQ(online_one(&pool, 10), MHP_ZONE_NORMAL);
 	test_pool_check(&pool);
 	test_pool_empty_and_close(&pool);
 }
@@ -117,18 +233,25 @@ TEST(policy__auto_movable__movable_up_to_the_ratio)
 TEST(policy__auto_movable__counts_what_the_call_has_decided)
 {
 	struct mhp_add_opts opts = { .flags = MHP_ADD_ONLINE, .zone = MHP_ZONE_DEFAULT };
+	struct mhp_blocks singles = { 1, 5 };
 	struct test_pool pool;
 
 	open_pool(&pool);
-	set_policy(pool.m, MHP_POLICY_AUTO_MOVABLE, 200, true, false);
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 8), &opts, NULL));
-	for (uint32_t block = 0; block < 8; block++)
-		CHECK_EQ(zone_of(&pool, block),
-			 block % 3 == 0 ? MHP_ZONE_NORMAL : MHP_ZONE_MOVABLE);
+	set_policy(pool.m, MHP_POLICY_AUTO_MOVABLE, 300, true, false);
+	boot(&pool, 0, 0);
+	for (uint32_t block = 1; block < 6; block++)
+		add(&pool, block, 0, MHP_ADD_OFFLINE, 0);
+	CHECK_OK(test_online(pool.m, singles, MHP_ZONE_DEFAULT, NULL));
+	for (uint32_t block = 1; block < 6; block++)
+		CHECK_EQ(zone_of(&pool, block), block <= 3 ? MHP_ZONE_MOVABLE : MHP_ZONE_NORMAL);
+	CHECK_OK(mhp_offline(pool.m, &singles, 1, NULL, NULL));
+	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 6, 3), &opts, NULL));
+	for (uint32_t block = 6; block < 9; block++)
+		CHECK_EQ(zone_of(&pool, block), MHP_ZONE_MOVABLE);
 	test_pool_empty_and_close(&pool);
 }
 
-/* R23: per node, where the node has NORMAL memory to compare with. */
+/* R23, R70: per node; one without memory of the start takes nothing. */
 TEST(policy__numa_aware__node_by_node)
 {
 	struct test_pool pool;
@@ -136,27 +259,14 @@ TEST(policy__numa_aware__node_by_node)
 	open_pool(&pool);
 	set_policy(pool.m, MHP_POLICY_AUTO_MOVABLE, 100, true, false);
 	for (uint32_t block = 0; block < 4; block++)
-		add(&pool, block, 0, MHP_ADD_ONLINE, MHP_ZONE_NORMAL);
-	add(&pool, 4, 1, MHP_ADD_ONLINE, MHP_ZONE_NORMAL);
-	CHECK_EQ(plug(&pool, 5, 1), MHP_ZONE_MOVABLE);
-	CHECK_EQ(plug(&pool, 6, 1), MHP_ZONE_NORMAL);  /* enough on the whole, but not there */
-	CHECK_EQ(plug(&pool, 7, 0), MHP_ZONE_MOVABLE);
+		boot(&pool, block, 0);
+	CHECK_EQ(plug(&pool, 4, 1), MHP_ZONE_NORMAL);
+	boot(&pool, 5, 1);
+	CHECK_EQ(plug(&pool, 6, 1), MHP_ZONE_MOVABLE);
+	CHECK_EQ(plug(&pool, 7, 1), MHP_ZONE_NORMAL);  /* enough on the whole, but not there */
+	CHECK_EQ(plug(&pool, 8, 0), MHP_ZONE_MOVABLE);
 	set_policy(pool.m, MHP_POLICY_AUTO_MOVABLE, 100, false, false);
-	CHECK_EQ(plug(&pool, 8, 1), MHP_ZONE_MOVABLE);
-	test_pool_empty_and_close(&pool);
-}
-
-TEST(policy__movable_only_node__judged_by_the_whole)
-{
-	struct test_pool pool;
-
-	open_pool(&pool);
-	set_policy(pool.m, MHP_POLICY_AUTO_MOVABLE, 100, true, false);
-	add(&pool, 0, 0, MHP_ADD_ONLINE, MHP_ZONE_NORMAL);
-	add(&pool, 1, 0, MHP_ADD_ONLINE, MHP_ZONE_NORMAL);
-	CHECK_EQ(plug(&pool, 8, 1), MHP_ZONE_MOVABLE);
 	CHECK_EQ(plug(&pool, 9, 1), MHP_ZONE_MOVABLE);
-	CHECK_EQ(plug(&pool, 10, 1), MHP_ZONE_NORMAL); /* the whole is in balance */
 	test_pool_empty_and_close(&pool);
 }
 
@@ -174,7 +284,7 @@ TEST(policy__strict__refuses_what_breaks_the_ratio)
 	digest = mhp_digest(pool.m);
 	CHECK_RET(mhp_add(pool.m, test_blocks(&pool, 0, 1), &opts, NULL), MHP_EPERM);
 	CHECK_EQ(mhp_digest(pool.m), digest);
-	add(&pool, 0, 0, MHP_ADD_ONLINE, MHP_ZONE_NORMAL);
+	boot(&pool, 0, 0);
 	add(&pool, 1, 0, MHP_ADD_ONLINE, MHP_ZONE_MOVABLE);
 	add(&pool, 2, 0, MHP_ADD_OFFLINE, 0);
 	digest = mhp_digest(pool.m);
@@ -203,9 +313,10 @@ TEST(foresee__amounts_and_errors)
 	CHECK_OK(mhp_policy_foresee(pool.m, 0, 0, pages, &foresight));
 	CHECK_EQ(foresight.ratio_after, UINT32_MAX);
 	CHECK_EQ(foresight.movable_fits, false);
-	add(&pool, 0, 0, MHP_ADD_ONLINE, MHP_ZONE_NORMAL);
-	add(&pool, 1, 1, MHP_ADD_ONLINE, MHP_ZONE_NORMAL);
+	boot(&pool, 0, 0);
+	boot(&pool, 1, 1);
 	add(&pool, 2, 0, MHP_ADD_ONLINE, MHP_ZONE_MOVABLE);
+	add(&pool, 8, 0, MHP_ADD_ONLINE, MHP_ZONE_NORMAL); /* came later */
 	CHECK_OK(mhp_policy_foresee(pool.m, 0, 3 * pages, 2 * pages, &foresight));
 	CHECK_EQ(foresight.zone, MHP_ZONE_NORMAL);
 	CHECK_EQ(foresight.normal_pages, 2 * pages);
@@ -257,32 +368,6 @@ TEST(foresee__random_walk__comes_true)
 			foresee_and_plug(&pool, block, test_random(&random) % 2);
 	}
 	test_pool_check(&pool);
-	test_pool_empty_and_close(&pool);
-}
-
-/* R23: no amount is too large to be compared. */
-TEST(foresee__more_memory_than_there_is__no_overflow)
-{
-	struct mhp_foresight foresight;
-	struct mhp__zone *normal, *movable;
-	struct test_pool pool;
-
-	open_pool(&pool);
-	plug(&pool, 0, 0);
-	set_policy(pool.m, MHP_POLICY_AUTO_MOVABLE, UINT32_MAX, false, false);
-	normal = mhp__zone(pool.m, 0, MHP_ZONE_NORMAL);
-	movable = mhp__zone(pool.m, 0, MHP_ZONE_MOVABLE);
-	uint64_t present = normal->present;
-	normal->present = UINT64_C(1) << 40;
-	CHECK_OK(mhp_policy_foresee(pool.m, 0, 64, 64, &foresight));
-	CHECK(foresight.movable_fits);
-	normal->present = 1;
-	movable->present = UINT64_C(1) << 40;
-	CHECK_OK(mhp_policy_foresee(pool.m, 0, 64, 64, &foresight));
-	CHECK(!foresight.movable_fits);
-	CHECK_EQ(foresight.ratio_after, UINT32_MAX - 1);
-	normal->present = present;
-	movable->present = 0;
 	test_pool_empty_and_close(&pool);
 }
 

@@ -113,31 +113,33 @@ TEST(trace__blocks_that_differ__an_event_each)
 
 	open_pool(&pool, &told);
 	policy.online_policy = MHP_POLICY_AUTO_MOVABLE;
-	policy.auto_movable_ratio = 100;
 	CHECK_OK(mhp_set_policy(pool.m, &policy));
-	CHECK_OK(add(&pool, 0, 4, SELF, 0));
+	CHECK_OK(add(&pool, 7, 1, MHP_ADD_BOOT, 0));
+	CHECK_OK(test_online(pool.m, (struct mhp_blocks){ 7, 1 }, MHP_ZONE_NORMAL, NULL));
+	for (uint32_t block = 0; block < 4; block++)
+		CHECK_OK(add(&pool, block, 1, SELF, block % 2));
 	before = told.nr;
-	/* One to Normal, as there is none; then one to Movable, and so on. */
+	/* Only the first node has memory of the start, which allows Movable. */
 	CHECK_OK(test_online(pool.m, (struct mhp_blocks){ 0, 4 }, MHP_ZONE_DEFAULT, NULL));
 	CHECK_EQ(told.nr - before, 4);
 	for (unsigned i = 0; i < 4; i++) {
 		CHECK_EQ(told.event[before + i].kind, MHP_EV_ONLINE);
 		CHECK_EQ(told.event[before + i].block, i);
 		CHECK_EQ(told.event[before + i].nr_blocks, 1);
-		CHECK_EQ(told.event[before + i].zone, MHP_ZONE_NORMAL + i % 2);
+		CHECK_EQ(told.event[before + i].zone,
+			 i % 2 == 0 ? MHP_ZONE_MOVABLE : MHP_ZONE_NORMAL);
 		CHECK_EQ(told.event[before + i].asked_zone, MHP_ZONE_TOGETHER);
 		CHECK_EQ(told.event[before + i].state, MHP_ONLINE);
 	}
 	CHECK_NE(told.event[before].phase_ns[MHP_PHASE_NOTIFY], 0);
 	CHECK_EQ(told.event[before + 1].phase_ns[MHP_PHASE_NOTIFY], 0);
-	CHECK_OK(add(&pool, 4, 2, SELF, 1));
-	span = test_blocks(&pool, 0, 6);
+	span = test_blocks(&pool, 0, 4);
 	before = told.nr;
 	CHECK_OK(mhp_remove(pool.m, &span, 1, NULL, NULL));
-	/* The start, four runs that go offline, and a run of each node that goes. */
-	CHECK_EQ(told.nr - before, 7);
+	/* The start, four runs that go offline, and four that go. */
+	CHECK_EQ(told.nr - before, 9);
 	CHECK_EQ(told.event[before].kind, MHP_EV_OFFLINE_START);
-	CHECK_EQ(told.event[before + 5].nr_blocks, 4);
+	CHECK_EQ(told.event[before + 5].nr_blocks, 1);
 	CHECK_EQ(told.event[before + 6].node, 1);
 	test_pool_empty_and_close(&pool);
 }

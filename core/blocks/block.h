@@ -80,6 +80,8 @@ MHP_MUST_CHECK int mhp__online_check(const struct mhp *m, struct mhp_blocks bloc
 struct mhp__coming {
 	uint32_t nr_vmemmap_pages;
 	uint8_t node;
+	bool boot;
+	struct mhp__group group;       /* what it will come with; no other's generation */
 };
 /* What the policy will say of a block that is OFFLINE, or (coming) will be; planned is added to. */
 MHP_MUST_CHECK int mhp__online_foresee(struct mhp *m, uint32_t block,

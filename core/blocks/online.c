@@ -34,23 +34,28 @@ mhp__online_check(const struct mhp *m, struct mhp_blocks blocks, uint64_t as_of,
 	return 0;
 }
 
-/* Let the policy say the zone, and count the range as planned. */
+/* Let the policy say the zone; it counts the block as planned. */
 static int
 choose_zone(struct mhp *m, uint32_t block, struct mhp__range *range, unsigned zone,
-	    struct mhp__planned_pages *planned, struct mhp_why *why)
+	    const struct mhp__coming *coming, struct mhp__planned_pages *planned,
+	    struct mhp_why *why)
 {
+	struct mhp__candidate candidate = {
+		.start_pfn = range->start_pfn, .nr_pages = range->nr_pages, .node = range->node,
+		.boot = coming != NULL ? coming->boot
+				       : (m->blocks[block].flags & MHP_BLOCK_BOOT) != 0,
+		.block = block,
+	};
+	int err;
+
 	MHP_ASSERT_DEBUG(range->node < m->geo.nr_nodes);
 	MHP_ASSERT_DEBUG(range->nr_pages != 0);
-	int err = mhp__policy_zone(m, zone, range->node, range->start_pfn, range->nr_pages, planned,
-				   &range->zone);
-
+	if (coming != NULL)
+		candidate.coming = coming->group;
+	err = mhp__policy_zone(m, zone, &candidate, planned, &range->zone);
 	if (err != 0) {
 		why->cause = MHP_CAUSE_POLICY;
 		why->block = block;
-	} else if (range->zone == MHP_ZONE_MOVABLE) {
-		planned->movable[range->node] += range->nr_pages;
-	} else {
-		planned->normal[range->node] += range->nr_pages;
 	}
 	return err;
 }
@@ -65,7 +70,7 @@ mhp__online_foresee(struct mhp *m, uint32_t block, const struct mhp__coming *com
 		range = mhp__block_part(m, block, coming->nr_vmemmap_pages, coming->node);
 	else
 		range = mhp__block_usable(m, block);
-	return choose_zone(m, block, &range, zone, planned, why);
+	return choose_zone(m, block, &range, zone, coming, planned, why);
 }
 
 static int
@@ -74,7 +79,7 @@ online_prepare_one(struct mhp *m, uint32_t block, unsigned zone, struct mhp__pla
 {
 	struct mhp__block *slot = &m->blocks[block];
 	struct mhp__range range = mhp__block_usable(m, block);
-	int err = choose_zone(m, block, &range, zone, planned, why);
+	int err = choose_zone(m, block, &range, zone, NULL, planned, why);
 
 	MHP_ASSERT_DEBUG(slot->state == MHP_OFFLINE);
 	MHP_ASSERT_DEBUG(slot->zone == MHP_ZONE_DEFAULT);
@@ -210,7 +215,7 @@ mhp__online_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_set
 	MHP_ASSERT_DEBUG(why->cause == MHP_CAUSE_NONE);
 	arrival.started_ns = mhp__work_now(m);
 	arrival.as_of = as_of;
-	mhp__planned_none(m, &arrival.planned, nr_sets > 1);
+	mhp__planned_none(&arrival.planned, nr_sets > 1);
 	mhp__phase_begin(m);
 	while (nr < nr_sets && err == 0) {
 		err = mhp__online_prepare(m, sets[nr], zone, &arrival, why);

@@ -325,6 +325,11 @@ foresee_zone(struct run *run, uint32_t block, unsigned zone)
 	MHP_ASSERT(err == 0); /* foresee_add() has asked the same */
 	coming.nr_vmemmap_pages = mhp__add_reserve(run->m, block, &answer);
 	coming.node = step->add.node;
+	coming.boot = (step->add.flags & MHP_ADD_BOOT) != 0;
+	coming.group = (struct mhp__group){
+		.generation = mhp_generation(run->m) + 1U + (uint32_t)(step - run->steps),
+		.pages = blocks_of(run, step).count * mhp__block_pages(run->m),
+	};
 	return mhp__online_foresee(run->m, block, &coming, zone, &run->arrival.planned, why);
 }
 

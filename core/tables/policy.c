@@ -1,83 +1,161 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * policy.c - which zone a range goes to when the caller leaves it open, and what that would mean.
+ * policy.c - which zone memory goes to when the caller leaves it open, and what that would mean.
  *
  * Two policies, after Linux's online_policy. "contig-zones" keeps zones in one piece: a range goes
  * to MOVABLE when the node's MOVABLE zone spans around it and its NORMAL zone does not, else to
- * NORMAL, so never a MOVABLE range amid NORMAL ones. "auto-movable" goes by amounts: MOVABLE as
- * long as MOVABLE : NORMAL stays within auto_movable_ratio, on the whole and, when asked, on the
- * node. A node without NORMAL memory of its own (memory behind a device, say) has no ratio of its
- * own: judging it by one would send all of its memory to NORMAL, so only the whole counts there.
+ * NORMAL, so never a MOVABLE range amid NORMAL ones. "auto-movable" goes by amounts, as Linux 7.3
+ * does (R70): MOVABLE as long as MOVABLE : NORMAL stays within auto_movable_ratio, on the whole
+ * and, when asked, on the node, where only boot memory counts as NORMAL. What came later may be
+ * taken out again, so nothing may rely on it. What one add has brought goes alike: to MOVABLE if
+ * the rest of it fits too, to NORMAL if some of it is there.
  *
- * Amounts are pages present in zones, plus what the same call has decided about already. Nothing
- * here changes anything but m->policy, and nothing knows what a block is.
+ * Amounts are whole blocks, their own descriptors included, plus what the same call has decided
+ * about already. Nothing here changes anything but m->policy.
  */
 #include "tables/policy.h"
 
 #include "base/mem.h"
 #include "state/hotplug.h"
+#include "state/runs.h"
 #include "state/seal.h"
 #include "state/trace.h"
 
-/* Pages of both kinds, of one node or of all. */
-struct amounts {
-	uint64_t normal, movable;
-};
+/* ---- amounts ---- */
 
-static void
-add_node(const struct mhp *m, unsigned node, const struct mhp__planned_pages *planned,
-	 struct amounts *sum)
+static bool
+is_online(const struct mhp__block *slot)
 {
-	MHP_ASSERT_DEBUG(node < m->geo.nr_nodes);
-	sum->normal += mhp__zone(m, node, MHP_ZONE_NORMAL)->present;
-	sum->movable += mhp__zone(m, node, MHP_ZONE_MOVABLE)->present;
-	if (planned != NULL) {
-		sum->normal += planned->normal[node];
-		sum->movable += planned->movable[node];
-	}
+	return slot->state == MHP_ONLINE || slot->state == MHP_GOING_OFFLINE;
 }
 
-static struct amounts
-count(const struct mhp *m, unsigned first_node, unsigned end_node,
-      const struct mhp__planned_pages *planned)
+static void
+add_pages(struct mhp__planned_pages *planned, const struct mhp__block *slot, uint64_t pages)
 {
-	struct amounts sum = { 0, 0 };
+	MHP_ASSERT_DEBUG(slot->node < MHP_NODES_MAX);
+	MHP_ASSERT_DEBUG(mhp__zone_exists(slot->zone));
+	if (slot->zone == MHP_ZONE_MOVABLE)
+		planned->movable[slot->node] += pages;
+	else if ((slot->flags & MHP_BLOCK_BOOT) != 0)
+		planned->early[slot->node] += pages;
+}
 
-	MHP_ASSERT_DEBUG(first_node < end_node);
-	MHP_ASSERT_DEBUG(end_node <= m->geo.nr_nodes);
-	for (unsigned node = first_node; node < end_node; node++)
-		add_node(m, node, planned, &sum);
-	return sum;
+static void
+count(const struct mhp *m, struct mhp__planned_pages *planned)
+{
+	uint32_t end = m->geo.nr_blocks, next;
+
+	memset(planned->early, 0, m->geo.nr_nodes * sizeof(planned->early[0]));
+	memset(planned->movable, 0, m->geo.nr_nodes * sizeof(planned->movable[0]));
+	memset(planned->groups, 0, sizeof(planned->groups));
+	for (uint32_t b = mhp__next_present(m, 0, end); b < end;
+	     b = mhp__next_present(m, next, end)) {
+		next = mhp__run_end(m, b);
+		if (is_online(&m->blocks[b]))
+			add_pages(planned, &m->blocks[b], (next - b) * mhp__block_pages(m));
+	}
+	planned->counted = true;
 }
 
 /* Would nr_pages more of MOVABLE keep the ratio? Pages are below 2^57, so times 100 still fits. */
 static bool
-keeps_ratio(const struct mhp *m, struct amounts now, uint64_t nr_pages)
+keeps_ratio(const struct mhp *m, uint64_t early, uint64_t movable, uint64_t nr_pages)
 {
 	uint64_t allowed;
 
-	MHP_ASSERT_DEBUG(now.movable < UINT64_C(1) << 57);
+	MHP_ASSERT_DEBUG(movable < UINT64_C(1) << 57);
 	MHP_ASSERT_DEBUG(nr_pages < UINT64_C(1) << 57);
-	if (__builtin_mul_overflow(now.normal, (uint64_t)m->policy.auto_movable_ratio, &allowed))
+	if (__builtin_mul_overflow(early, (uint64_t)m->policy.auto_movable_ratio, &allowed))
 		return true;
-	return (now.movable + nr_pages) * 100U <= allowed;
+	return (movable + nr_pages) * 100U <= allowed;
+}
+
+static uint64_t
+sum(const struct mhp *m, const uint64_t *by_node)
+{
+	uint64_t all = 0;
+
+	for (unsigned node = 0; node < m->geo.nr_nodes; node++)
+		all += by_node[node];
+	return all;
 }
 
 static bool
 movable_fits(const struct mhp *m, unsigned node, uint64_t nr_pages,
 	     const struct mhp__planned_pages *planned)
 {
-	struct amounts there;
-
+	MHP_ASSERT_DEBUG(planned->counted);
 	MHP_ASSERT_DEBUG(node < m->geo.nr_nodes);
 	MHP_ASSERT_DEBUG(nr_pages != 0);
-	if (!keeps_ratio(m, count(m, 0, m->geo.nr_nodes, planned), nr_pages))
+	if (!keeps_ratio(m, sum(m, planned->early), sum(m, planned->movable), nr_pages))
 		return false;
-	there = count(m, node, node + 1, planned);
-	if (!m->policy.auto_movable_numa_aware || there.normal == 0)
-		return true;
-	return keeps_ratio(m, there, nr_pages);
+	return !m->policy.auto_movable_numa_aware ||
+	       keeps_ratio(m, planned->early[node], planned->movable[node], nr_pages);
 }
+
+/* ---- groups ---- */
+
+/* May blocks of the group lie from this one on? It came to free addresses, so that what is older
+ * was outside of it. */
+static bool
+is_inside(const struct mhp *m, uint32_t block, uint32_t generation)
+{
+	return m->blocks[block].state == MHP_ABSENT || m->blocks[block].generation >= generation;
+}
+
+static void
+add_to_group(const struct mhp *m, uint32_t block, struct mhp__group *group)
+{
+	const struct mhp__block *slot = &m->blocks[block];
+	uint64_t pages = mhp__block_pages(m);
+
+	if (slot->state == MHP_ABSENT || slot->generation != group->generation)
+		return;
+	group->pages += pages;
+	group->normal += slot->zone == MHP_ZONE_NORMAL ? pages : 0;
+	group->movable += slot->zone == MHP_ZONE_MOVABLE ? pages : 0;
+}
+
+/* A gap of absent blocks is one step. */
+static struct mhp__group
+count_group(const struct mhp *m, uint32_t block)
+{
+	struct mhp__group group = { .generation = m->blocks[block].generation };
+	uint32_t end = m->geo.nr_blocks, at = block;
+
+	MHP_ASSERT_DEBUG(m->blocks[block].state != MHP_ABSENT);
+	while (at < end && is_inside(m, at, group.generation)) {
+		add_to_group(m, at, &group);
+		at = m->blocks[at].state == MHP_ABSENT ? mhp__run_end(m, at) : at + 1;
+	}
+	at = block;
+	while (at > 0 && is_inside(m, at - 1, group.generation)) {
+		at = m->blocks[at - 1].state == MHP_ABSENT ? mhp__run_start(m, at - 1) : at - 1;
+		add_to_group(m, at, &group);
+	}
+	MHP_ASSERT_DEBUG(group.pages != 0);
+	MHP_ASSERT_DEBUG(group.normal + group.movable <= group.pages);
+	return group;
+}
+
+/* It is counted once, unless another has taken its place meanwhile. */
+static struct mhp__group *
+group_of(const struct mhp *m, const struct mhp__candidate *candidate,
+	 struct mhp__planned_pages *planned)
+{
+	bool coming = candidate->coming.generation != 0;
+	uint32_t generation = coming ? candidate->coming.generation
+				     : m->blocks[candidate->block].generation;
+	struct mhp__group *group = &planned->groups[generation % MHP_GROUPS_PLANNED];
+
+	MHP_ASSERT_DEBUG(planned->counted);
+	MHP_ASSERT_DEBUG(generation != 0);
+	if (group->generation != generation)
+		*group = coming ? candidate->coming : count_group(m, candidate->block);
+	return group;
+}
+
+/* ---- choosing ---- */
 
 static bool
 spans(const struct mhp__zone *zone, uint64_t start_pfn, uint64_t nr_pages)
@@ -87,43 +165,67 @@ spans(const struct mhp__zone *zone, uint64_t start_pfn, uint64_t nr_pages)
 }
 
 static uint8_t
-choose(const struct mhp *m, unsigned node, uint64_t start_pfn, uint64_t nr_pages,
-       const struct mhp__planned_pages *planned)
+choose(const struct mhp *m, const struct mhp__candidate *candidate,
+       struct mhp__planned_pages *planned)
 {
+	uint64_t start = candidate->start_pfn, nr = candidate->nr_pages;
 	bool movable;
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) || atomic_load(&m->readers) != 0);
-	if (m->policy.online_policy == MHP_POLICY_AUTO_MOVABLE)
-		movable = movable_fits(m, node, nr_pages, planned);
-	else
-		movable = spans(mhp__zone(m, node, MHP_ZONE_MOVABLE), start_pfn, nr_pages) &&
-			  !spans(mhp__zone(m, node, MHP_ZONE_NORMAL), start_pfn, nr_pages);
+	if (m->policy.online_policy == MHP_POLICY_AUTO_MOVABLE) {
+		const struct mhp__group *group = group_of(m, candidate, planned);
+		movable = group->normal == 0 &&
+			  movable_fits(m, candidate->node, group->pages - group->movable, planned);
+	} else {
+		movable = spans(mhp__zone(m, candidate->node, MHP_ZONE_MOVABLE), start, nr) &&
+			  !spans(mhp__zone(m, candidate->node, MHP_ZONE_NORMAL), start, nr);
+	}
 	return movable ? MHP_ZONE_MOVABLE : MHP_ZONE_NORMAL;
 }
 
 void
-mhp__planned_none(const struct mhp *m, struct mhp__planned_pages *planned, bool together)
+mhp__planned_none(struct mhp__planned_pages *planned, bool together)
 {
-	memset(planned->normal, 0, m->geo.nr_nodes * sizeof(planned->normal[0]));
-	memset(planned->movable, 0, m->geo.nr_nodes * sizeof(planned->movable[0]));
+	planned->counted = false;
 	planned->together = together;
 }
 
-int
-mhp__policy_zone(struct mhp *m, unsigned zone, unsigned node, uint64_t start_pfn, uint64_t nr_pages,
-		 const struct mhp__planned_pages *planned, uint8_t *ret_zone)
+static void
+plan(const struct mhp *m, const struct mhp__candidate *candidate, uint8_t zone,
+     struct mhp__planned_pages *planned)
 {
-	MHP_ASSERT(node < m->geo.nr_nodes);
-	if (zone == MHP_ZONE_DEFAULT) {
-		*ret_zone = choose(m, node, start_pfn, nr_pages, planned);
-		return 0;
+	struct mhp__group *group = group_of(m, candidate, planned);
+	uint64_t pages = mhp__block_pages(m);
+
+	MHP_ASSERT_DEBUG(group->normal + group->movable < group->pages);
+	if (zone == MHP_ZONE_MOVABLE) {
+		planned->movable[candidate->node] += pages;
+		group->movable += pages;
+	} else {
+		planned->early[candidate->node] += candidate->boot ? pages : 0;
+		group->normal += pages;
 	}
-	if (!mhp__zone_exists(zone))
+}
+
+int
+mhp__policy_zone(struct mhp *m, unsigned zone, const struct mhp__candidate *candidate,
+		 struct mhp__planned_pages *planned, uint8_t *ret_zone)
+{
+	bool counts = m->policy.strict || m->policy.online_policy == MHP_POLICY_AUTO_MOVABLE;
+
+	MHP_ASSERT(candidate->node < m->geo.nr_nodes);
+	if (counts && !planned->counted)
+		count(m, planned);
+	if (zone == MHP_ZONE_DEFAULT)
+		zone = choose(m, candidate, planned);
+	else if (!mhp__zone_exists(zone))
 		return MHP_EINVAL;
-	if (zone == MHP_ZONE_MOVABLE && m->policy.strict &&
-	    !movable_fits(m, node, nr_pages, planned))
+	else if (zone == MHP_ZONE_MOVABLE && m->policy.strict &&
+		 !movable_fits(m, candidate->node, mhp__block_pages(m), planned))
 		return MHP_EPERM;
 	*ret_zone = (uint8_t)zone;
+	if (counts)
+		plan(m, candidate, *ret_zone, planned);
 	return 0;
 }
 
@@ -182,8 +284,10 @@ int
 mhp_policy_foresee(struct mhp *m, unsigned node, uint64_t start_pfn, uint64_t nr_pages,
 		   struct mhp_foresight *ret_foresight)
 {
-	uint64_t max_pfn = mhp__max_pfn(m);
-	struct amounts now;
+	struct mhp__candidate candidate = { .start_pfn = start_pfn, .nr_pages = nr_pages,
+					    .node = node };
+	uint64_t max_pfn = mhp__max_pfn(m), movable;
+	struct mhp__planned_pages now;
 	enum mhp__reader reader;
 
 	if (node >= m->geo.nr_nodes)
@@ -192,13 +296,19 @@ mhp_policy_foresee(struct mhp *m, unsigned node, uint64_t start_pfn, uint64_t nr
 		return MHP_EINVAL;
 	if (start_pfn >= max_pfn || nr_pages > max_pfn - start_pfn)
 		return MHP_ENXIO;
+	candidate.block = (uint32_t)(start_pfn >> m->geo.block_order);
 	reader = mhp__reader_begin(m);
-	now = count(m, 0, m->geo.nr_nodes, NULL);
-	ret_foresight->zone = choose(m, node, start_pfn, nr_pages, NULL);
-	ret_foresight->normal_pages = now.normal;
-	ret_foresight->movable_pages = now.movable;
-	ret_foresight->ratio_after = ratio_of(now.movable + nr_pages, now.normal);
-	ret_foresight->movable_fits = movable_fits(m, node, nr_pages, NULL);
+	count(m, &now);
+	/* A block that waits is part of its group; anything else is a group of its own. */
+	if (m->blocks[candidate.block].state != MHP_OFFLINE)
+		candidate.coming = (struct mhp__group){ .generation = UINT32_MAX,
+							.pages = nr_pages };
+	ret_foresight->zone = choose(m, &candidate, &now);
+	movable = sum(m, now.movable);
+	ret_foresight->normal_pages = sum(m, now.early);
+	ret_foresight->movable_pages = movable;
+	ret_foresight->ratio_after = ratio_of(movable + nr_pages, ret_foresight->normal_pages);
+	ret_foresight->movable_fits = movable_fits(m, node, nr_pages, &now);
 	mhp__reader_end(m, reader);
 	return 0;
 }

@@ -7,19 +7,38 @@
 
 #include "state/instance.h"
 
-/* Pages of ranges that are to come online in the same call, by node. */
-struct mhp__planned_pages {
-	uint64_t normal[MHP_NODES_MAX];
-	uint64_t movable[MHP_NODES_MAX];
-	bool together;             /* other calls than this one are among them */
+/* What one add has brought, whole blocks in pages: all that is there, and what is in zones. */
+struct mhp__group {
+	uint32_t generation;           /* 0: memory that no add has brought */
+	uint64_t pages, normal, movable;
 };
-/* Nothing is planned. Of the nodes that there are: most machines have few. */
-void mhp__planned_none(const struct mhp *m, struct mhp__planned_pages *planned, bool together);
-/* Resolve zone (a kind, or MHP_ZONE_DEFAULT) for pages that come online. `planned` is added to what
- * is present: pages of ranges that are to come online in the same call. Return: 0, MHP_EINVAL,
- * MHP_EPERM. */
-MHP_MUST_CHECK int mhp__policy_zone(struct mhp *m, unsigned zone, unsigned node, uint64_t start_pfn,
-				    uint64_t nr_pages, const struct mhp__planned_pages *planned,
-				    uint8_t *ret_zone);
+
+#define MHP_GROUPS_PLANNED 16U
+
+/* Amounts that the policy goes by: what is there, and what the same call has decided about. */
+struct mhp__planned_pages {
+	bool counted;                  /* the rest, but for together; not where nobody asks */
+	uint64_t early[MHP_NODES_MAX]; /* whole boot blocks in NORMAL, by node */
+	uint64_t movable[MHP_NODES_MAX];
+	struct mhp__group groups[MHP_GROUPS_PLANNED]; /* the last ones, each in its place */
+	bool together;                 /* other calls than this one are among them */
+};
+/* Nothing is planned. */
+void mhp__planned_none(struct mhp__planned_pages *planned, bool together);
+
+/* A block that is to come online. */
+struct mhp__candidate {
+	uint64_t start_pfn, nr_pages;  /* what can be used of it */
+	unsigned node;
+	bool boot;
+	uint32_t block;                /* it is there, and so says itself what group it is of */
+	struct mhp__group coming;      /* unless this says so: its generation is not 0 */
+};
+
+/* Resolve zone (a kind, or MHP_ZONE_DEFAULT) for a candidate, and count it as planned. Return: 0,
+ * MHP_EINVAL, MHP_EPERM. Cost: once a call the number of ranges, and once a group its blocks. */
+MHP_MUST_CHECK int mhp__policy_zone(struct mhp *m, unsigned zone,
+				    const struct mhp__candidate *candidate,
+				    struct mhp__planned_pages *planned, uint8_t *ret_zone);
 
 #endif

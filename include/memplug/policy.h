@@ -21,7 +21,9 @@ struct mhp;
 
 enum mhp_online_policy {
 	MHP_POLICY_CONTIG_ZONES,   /* NORMAL, or what the neighbours of the range are */
-	MHP_POLICY_AUTO_MOVABLE,   /* MOVABLE while the ratio allows it, else NORMAL */
+	/* MOVABLE while the ratio to boot memory in NORMAL allows it, for all that one add has
+	 * brought; else NORMAL */
+	MHP_POLICY_AUTO_MOVABLE,
 };
 
 enum mhp_auto_online {
@@ -38,7 +40,7 @@ struct mhp_policy {
 	enum mhp_online_policy online_policy;
 	enum mhp_auto_online auto_online;
 	uint32_t auto_online_attempts; /* tries of an auto-online; 0 = 3, up to _MAX */
-	uint32_t auto_movable_ratio; /* MOVABLE : NORMAL in per cent, e.g. 301 */
+	uint32_t auto_movable_ratio; /* MOVABLE : NORMAL of boot blocks in per cent, e.g. 301 */
 	bool auto_movable_numa_aware; /* the ratio must also hold on the node itself */
 	bool strict;               /* explicit MOVABLE must keep the ratio too: MHP_EPERM */
 };
@@ -53,16 +55,17 @@ MHP_MUST_CHECK int mhp_set_policy(struct mhp *m, const struct mhp_policy *policy
 /** The knobs as they are. */
 void mhp_get_policy(struct mhp *m, struct mhp_policy *ret_policy);
 
-/** What would happen if @nr_pages came online on @node. */
+/** What would happen if @nr_pages came online on @node; amounts are whole blocks, in pages. */
 struct mhp_foresight {
 	uint8_t zone;              /* what MHP_ZONE_DEFAULT would choose */
-	uint64_t normal_pages;     /* present in NORMAL zones now */
-	uint64_t movable_pages;    /* present in MOVABLE zones now */
+	uint64_t normal_pages;     /* boot blocks that are in NORMAL zones now */
+	uint64_t movable_pages;    /* blocks that are in MOVABLE zones now */
 	uint32_t ratio_after;      /* per cent if they went to MOVABLE; UINT32_MAX: no NORMAL */
 	bool movable_fits;         /* the ratio would hold */
 };
 
-/** Foresee, without doing it: the usable range starts at @start_pfn. MHP_ENODEV. */
+/** Foresee, without doing it: the usable range starts at @start_pfn; where that is an offline
+ * block, the rest of its add counts, too. Cost: follows the number of ranges. MHP_ENODEV. */
 MHP_MUST_CHECK int mhp_policy_foresee(struct mhp *m, unsigned node, uint64_t start_pfn,
 				      uint64_t nr_pages, struct mhp_foresight *ret_foresight);
 

@@ -128,12 +128,12 @@ add(void)
 {
 	static const uint32_t places[] = {
 		0, MHP_MEMMAP_ON_MEMORY, MHP_MEMMAP_ON_MEMORY, MHP_MEMMAP_ON_NODE,
-		MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE,
+		MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE, MHP_ADD_BOOT,
 	};
 	static const uint32_t hows[] = { 0, MHP_ADD_ONLINE, MHP_ADD_OFFLINE };
 	struct mhp_backing backing = { .kind = MHP_BACKING_RAM };
 	struct mhp_add_opts opts = {
-		.flags = places[pick(5)] | hows[pick(3)], .node = (uint8_t)pick(2),
+		.flags = places[pick(6)] | hows[pick(3)], .node = (uint8_t)pick(2),
 		.metadata_node = (uint8_t)pick(2), .zone = (uint8_t)some_zone(),
 	};
 	(void)!mhp_pool_add(pool, &backing, BLOCK * (1 + pick(3)), &opts, NULL, NULL);
