@@ -32,7 +32,7 @@ static const char *
 place_name(enum mhp__place place)
 {
 	static const char *const names[] = { "pool", "parameter", "block", "node", "nodes",
-					     "hwpoison", "vm" };
+					     "hwpoison", "vm", "actions" };
 	return names[place];
 }
 

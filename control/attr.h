@@ -20,6 +20,7 @@ enum mhp__place {
 	MHP__PLACE_NODES,              /* beside the nodes */
 	MHP__PLACE_HWPOISON,           /* where debugfs has it */
 	MHP__PLACE_VM,                 /* among the sysctls */
+	MHP__PLACE_ACTIONS,            /* where debugfs has errors on purpose */
 };
 
 /* What an attribute is asked about. */
@@ -75,6 +76,15 @@ int mhp__store_enable_soft_offline(const struct mhp__subject *subject, const cha
 int mhp__show_failures(const struct mhp__subject *subject, char *text, size_t size);
 int mhp__show_failures_recovered(const struct mhp__subject *subject, char *text, size_t size);
 int mhp__show_failures_failed(const struct mhp__subject *subject, char *text, size_t size);
+
+/* ---- errors on purpose (inject.c) ---- */
+
+int mhp__show_inject_online(const struct mhp__subject *subject, char *text, size_t size);
+int mhp__store_inject_online(const struct mhp__subject *subject, const char *value,
+			     struct mhp_text *reterr);
+int mhp__show_inject_offline(const struct mhp__subject *subject, char *text, size_t size);
+int mhp__store_inject_offline(const struct mhp__subject *subject, const char *value,
+			      struct mhp_text *reterr);
 
 /* ---- placement and tiering of the pool (nodes.c, tiering.c) ---- */
 

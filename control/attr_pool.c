@@ -280,6 +280,7 @@ show_pid(const struct mhp__subject *subject, char *text, size_t size)
 #define NODES MHP__PLACE_NODES
 #define HWPOISON MHP__PLACE_HWPOISON
 #define VM MHP__PLACE_VM
+#define ACTIONS MHP__PLACE_ACTIONS
 #define COUNTER(field) { #field, POOL, 0444, NULL, NULL, offsetof(struct mhp_pool_stats, field) }
 
 const struct mhp__attr mhp__pool_attrs[] = {
@@ -292,6 +293,10 @@ const struct mhp__attr mhp__pool_attrs[] = {
 	{ "hwpoison/unpoison-pfn", HWPOISON, 0200, NULL, mhp__store_unpoison_pfn, 0 },
 	{ "vm/enable_soft_offline", VM, 0644, mhp__show_soft_offline,
 	  mhp__store_enable_soft_offline, 0 },
+	{ "MEM_GOING_ONLINE/error", ACTIONS, 0600, mhp__show_inject_online,
+	  mhp__store_inject_online, 0 },
+	{ "MEM_GOING_OFFLINE/error", ACTIONS, 0600, mhp__show_inject_offline,
+	  mhp__store_inject_offline, 0 },
 	{ "crash_hotplug", POOL, 0444, mhp__show_zero, NULL, 0 },
 	{ "uevent", POOL, 0644, mhp__show_empty, store_uevent, 0 },
 	MHP__POWER_ATTRS(POOL),

@@ -27,8 +27,8 @@ def refused(what, *args, **options):
 def test_shape(pool, tree, sysroot):
     memory = sysroot + tree_pool.MEMORY
     here, there = set(os.listdir(tree)), set(os.listdir(memory))
-    check(here - there == {"node", "parameters", "hwpoison", "vm"} and there < here,
-          "what the two trees have")
+    check(here - there == {"node", "parameters", "hwpoison", "vm", "notifier-error-inject"} and
+          there < here, "what the two trees have")
     check({f"memory{n}" for n in (0, 1, 2, 3, *range(32, 38))} ==
           {name for name in here if name.startswith("memory")}, "the blocks", here)
     for root in (tree, memory):
@@ -189,6 +189,33 @@ def test_ours(pool, tree):
     check(write(f"{tree}/max_bytes", b"1G") == "EINVAL", "max_bytes of a pool that does not grow")
 
 
+def test_injection(pool, sysroot):
+    """What the second half of the kernel's own test of memory hotplug does (R24)."""
+    actions = f"{sysroot}/sys/kernel/debug/notifier-error-inject/memory/actions"
+    online, offline = (f"{actions}/MEM_GOING_{word}/error" for word in ("ONLINE", "OFFLINE"))
+    states = [f"{sysroot}{tree_pool.MEMORY}/memory{block}/state" for block in (35, 36, 37)]
+    check(sorted(os.listdir(actions)) == ["MEM_GOING_OFFLINE", "MEM_GOING_ONLINE"], "actions")
+    check(read(online) == b"0\n" and read(offline) == b"0\n", "no error at first")
+    for state in states:
+        write(state, b"offline")
+    check(write(online, b"-12\n") == "4" and read(online) == b"-12\n", "an error for online")
+    for state in states:
+        check(write(state, b"online") == "ENOMEM" and read(state) == b"offline\n", "online")
+    check(write(online, b"0") == "1", "no error for online")
+    for state in states:
+        check(write(state, b"online_movable") == "14" and read(state) == b"online\n", "online")
+    check(write(offline, b"-12") == "3", "an error for offline")
+    for state in states:
+        check(write(state, b"offline") == "ENOMEM" and read(state) == b"online\n", "offline")
+    for text, want in (b"5", b"0\n"), (b"-99999", b"-4095\n"), (b"0", b"0\n"):
+        check(write(offline, text) == str(len(text)) and read(offline) == want, "error", text)
+    check(write(offline, b"x") == "EINVAL" and write(offline, b"--1") == "EINVAL", "nonsense")
+    for state in states:
+        check(write(state, b"offline") == "7", "offline")
+    said = pool.command("get", "MEM_GOING_ONLINE/error")
+    check(said == "0\n", "the same by the command", said)
+
+
 def test_departure(pool, tree):
     """Files of a block that is removed: ENODEV where they are open, ENOENT where not."""
     fd = os.open(f"{tree}/memory34/state", os.O_RDWR)
@@ -222,6 +249,7 @@ def test(pool, build):
     test_uevents(pool, tree)
     test_reserve(pool, tree)
     test_ours(pool, tree)
+    test_injection(pool, sysroot)
     test_departure(pool, tree)
     check(pool.ask("check") == 0, "the pool is damaged")
 
