@@ -26,7 +26,7 @@ mhp_block_announce(struct mhp *m, uint32_t block, uint32_t action)
 	if (m->blocks[block].state == MHP_ABSENT)
 		err = MHP_ENOENT;
 	else
-		mhp__trace(m, event, 0);
+		mhp__trace(m, &event, 0);
 	mhp__hotplug_unlock(m);
 	return err;
 }
@@ -44,7 +44,7 @@ announce_bytes(struct mhp *m, enum mhp_event_kind kind, uint64_t bytes, uint64_t
 	event.pages = bytes >> m->geo.page_shift;
 	if (other_bytes != 0)
 		event.pfn = other_bytes >> m->geo.page_shift;
-	mhp__trace(m, event, 0);
+	mhp__trace(m, &event, 0);
 	mhp__hotplug_unlock(m);
 	return 0;
 }
@@ -62,7 +62,7 @@ mhp_tier_announce(struct mhp *m, unsigned node, uint64_t pages, int error, const
 	event.pages = pages;
 	event.error = error;
 	event.text = text;
-	mhp__trace(m, event, 0);
+	mhp__trace(m, &event, 0);
 	mhp__hotplug_unlock(m);
 	return 0;
 }

@@ -253,6 +253,7 @@ mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts, struct 
 {
 	uint64_t started_ns = mhp__work_now(m);
 	struct mhp_blocks blocks = first_leaving(m);
+	struct mhp_event event;
 	int err;
 
 	MHP_ASSERT_DEBUG(why->cause == MHP_CAUSE_NONE);
@@ -260,13 +261,15 @@ mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts, struct 
 	if (!anything_online(m))
 		return opts->scrub ? scrub_offline(m, why) : 0;
 	m->work.leaving_ns = started_ns;
-	mhp__trace(m, mhp__event(MHP_EV_OFFLINE_START, blocks), 0);
+	event = mhp__event(MHP_EV_OFFLINE_START, blocks);
+	mhp__trace(m, &event, 0);
 	mhp__phase_begin(m);
 	err = empty_leaving(m, opts, why);
 	if (err == 0)
 		return 0;
 	abort_leaving(m);
-	mhp__trace(m, mhp__event_failed(MHP_EV_OFFLINE_FAILED, blocks, err, why), started_ns);
+	event = mhp__event_failed(MHP_EV_OFFLINE_FAILED, blocks, err, why);
+	mhp__trace(m, &event, started_ns);
 	return err;
 }
 
@@ -289,7 +292,7 @@ mhp__leaving_empty(struct mhp *m, const struct mhp_offline_opts *opts, struct mh
 			 : mhp__event(MHP_EV_MOVE, blocks);
 	event.node = m->blocks[blocks.first].node;
 	event.pages = err != 0 ? 0 : atomic_load(&m->work.moved);
-	mhp__trace(m, event, started_ns);
+	mhp__trace(m, &event, started_ns);
 	return err;
 }
 
@@ -320,7 +323,7 @@ commit_run(struct mhp *m, uint32_t b, uint64_t *moved)
 	event.pages = *moved;
 	*moved = 0;
 	mhp__phase(m, MHP_PHASE_COMMIT);
-	mhp__trace(m, event, m->work.leaving_ns);
+	mhp__trace(m, &event, m->work.leaving_ns);
 	return event.nr_blocks;
 }
 

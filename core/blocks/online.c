@@ -149,7 +149,7 @@ mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
 	event.asked_zone = (uint8_t)zone;
 	if (why->cause == MHP_CAUSE_POLICY && arrival->planned.together)
 		event.asked_zone = MHP_ZONE_TOGETHER;
-	mhp__trace(m, event, arrival->started_ns);
+	mhp__trace(m, &event, arrival->started_ns);
 	return err;
 }
 
@@ -186,7 +186,7 @@ commit_online_run(struct mhp *m, uint32_t b, uint32_t end, unsigned asked_zone, 
 		event.pages += range.nr_pages;
 	}
 	mhp__phase(m, MHP_PHASE_COMMIT);
-	mhp__trace(m, event, started_ns);
+	mhp__trace(m, &event, started_ns);
 }
 
 /* An event for each run of blocks that go to one zone. */

@@ -391,7 +391,7 @@ trace_added(struct mhp *m, const struct mhp_add_opts *opts, const struct mhp_add
 		event.nr_vmemmap_pages = slot->altmap.capacity;
 		if (slot->placement == MHP_PLACE_SELF)
 			event.reason = MHP_MEMMAP_OK;
-		mhp__trace(m, event, started_ns);
+		mhp__trace(m, &event, started_ns);
 	}
 }
 
@@ -414,7 +414,7 @@ mhp__add_memory(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *
 	} else {
 		event = add_event(m, MHP_EV_ADD_FAILED, answer->blocks, opts, answer);
 		event.error = err;
-		mhp__trace(m, event, started_ns);
+		mhp__trace(m, &event, started_ns);
 	}
 	return err;
 }
@@ -424,6 +424,7 @@ mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, bool scrub)
 {
 	uint64_t started_ns = mhp__work_now(m);
 	unsigned node = m->blocks[blocks.first].node;
+	struct mhp_event event;
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	MHP_ASSERT_DEBUG(blocks.count != 0);
@@ -433,5 +434,6 @@ mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, bool scrub)
 	for (uint32_t i = blocks.count; i-- > 0;)
 		demolish_block(m, blocks.first + i, scrub);
 	mhp__still_end(m);
-	mhp__trace(m, blocks_event(m, MHP_EV_REMOVE, blocks, node), started_ns);
+	event = blocks_event(m, MHP_EV_REMOVE, blocks, node);
+	mhp__trace(m, &event, started_ns);
 }

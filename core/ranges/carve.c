@@ -111,6 +111,7 @@ is_left(struct mhp *m, uint64_t pfn)
 int
 mhp_bad_add(struct mhp *m, uint64_t pfn)
 {
+	struct mhp_event event;
 	uint64_t started_ns;
 	int err;
 
@@ -125,7 +126,8 @@ mhp_bad_add(struct mhp *m, uint64_t pfn)
 	err = mhp__bad_insert(m, pfn);
 	if (err == 0 || (err == MHP_EHWPOISON && is_left(m, pfn))) {
 		err = carve(m, pfn);
-		mhp__trace(m, mhp__event_page(m, MHP_EV_BAD_PAGE, pfn, err), started_ns);
+		event = mhp__event_page(m, MHP_EV_BAD_PAGE, pfn, err);
+		mhp__trace(m, &event, started_ns);
 	}
 	mhp__work_end(m);
 	mhp__hotplug_unlock(m);
@@ -146,6 +148,7 @@ account_forgotten(struct mhp *m, uint64_t pfn)
 int
 mhp_bad_remove(struct mhp *m, uint64_t pfn)
 {
+	struct mhp_event event;
 	int err = pfn < mhp__max_pfn(m) ? mhp__hotplug_lock(m) : MHP_ENXIO;
 
 	if (err != 0)
@@ -153,7 +156,8 @@ mhp_bad_remove(struct mhp *m, uint64_t pfn)
 	err = mhp__bad_delete(m, pfn);
 	if (err == 0) {
 		account_forgotten(m, pfn);
-		mhp__trace(m, mhp__event_page(m, MHP_EV_GOOD_PAGE, pfn, 0), 0);
+		event = mhp__event_page(m, MHP_EV_GOOD_PAGE, pfn, 0);
+		mhp__trace(m, &event, 0);
 	}
 	mhp__hotplug_unlock(m);
 	return err;

@@ -226,7 +226,7 @@ trace_compact(struct mhp *m, const struct compaction *c, int error, uint64_t sta
 	event.pages = c->mover.moved;
 	event.node = c->zone->node;
 	event.zone = c->zone->kind;
-	mhp__trace(m, event, started_ns);
+	mhp__trace(m, &event, started_ns);
 }
 
 int

@@ -57,26 +57,26 @@ mhp__event_page(const struct mhp *m, enum mhp_event_kind kind, uint64_t pfn, int
 }
 
 void
-mhp__trace(struct mhp *m, struct mhp_event event, uint64_t started_ns)
+mhp__trace(struct mhp *m, struct mhp_event *event, uint64_t started_ns)
 {
 	MHP_ASSERT_DEBUG(started_ns <= m->work.now_ns || started_ns == 0 || m->work.now_ns == 0);
-	_Static_assert(sizeof(event.phase_ns) == sizeof(m->phase_ns), "the same phases");
+	_Static_assert(sizeof(event->phase_ns) == sizeof(m->phase_ns), "the same phases");
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m)); /* so numbers have no gaps */
-	MHP_ASSERT((unsigned)event.kind < MHP_EV_KINDS);
-	m->event_counts[event.kind]++;
-	event.seq = ++m->event_seq;
+	MHP_ASSERT((unsigned)event->kind < MHP_EV_KINDS);
+	m->event_counts[event->kind]++;
+	event->seq = ++m->event_seq;
 	if (m->trace == NULL)
 		return;
-	event.time_ns = mhp__work_clock(m);
+	event->time_ns = mhp__work_clock(m);
 	if (started_ns != 0)
-		event.took_ns = event.time_ns - started_ns;
-	if (event.block < m->geo.nr_blocks)
-		event.state = m->blocks[event.block].state;
-	memcpy(event.phase_ns, m->phase_ns, sizeof(event.phase_ns));
-	m->trace(m->trace_ctx, &event);
+		event->took_ns = event->time_ns - started_ns;
+	if (event->block < m->geo.nr_blocks)
+		event->state = m->blocks[event->block].state;
+	memcpy(event->phase_ns, m->phase_ns, sizeof(event->phase_ns));
+	m->trace(m->trace_ctx, event);
 	if (m->phase_mark_ns != 0) { /* there may be another run of this operation */
 		memset(m->phase_ns, 0, sizeof(m->phase_ns));
-		m->phase_mark_ns = event.time_ns;
+		m->phase_mark_ns = event->time_ns;
 	}
 }
 
@@ -87,7 +87,7 @@ mhp__trace_policy(struct mhp *m)
 		mhp__event(MHP_EV_POLICY, (struct mhp_blocks){ m->geo.nr_blocks, 0 });
 
 	event.node = MHP_NODE_ANY;
-	mhp__trace(m, event, 0);
+	mhp__trace(m, &event, 0);
 }
 
 const char *

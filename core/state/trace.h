@@ -58,7 +58,7 @@ struct mhp_event mhp__event_page(const struct mhp *m, enum mhp_event_kind kind, 
 				 int error);
 /* Fill in seq, time_ns, state and phases, count, and call config.trace. took_ns is computed from
  * started_ns unless that is 0. */
-void mhp__trace(struct mhp *m, struct mhp_event event, uint64_t started_ns);
+void mhp__trace(struct mhp *m, struct mhp_event *event, uint64_t started_ns);
 /* A knob has changed. */
 void mhp__trace_policy(struct mhp *m);
 
