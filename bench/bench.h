@@ -55,6 +55,7 @@ double bench_instructions(const struct contender *contender, unsigned order, uns
 
 void bench_pages(void);
 void bench_blocks_all(void);
+void bench_flat(void);
 void bench_deadlines(void);
 
 #endif

@@ -4,7 +4,8 @@
  *
  * The port's clock is the CPU time of the thread here, so that a busy machine changes nothing: what
  * is measured is how long the engine goes without a look at its bounds, and how long it takes to
- * undo what it did. Half of the blocks are to leave, with 400,000 pages that can move in use.
+ * undo what it did. Half of the blocks are to leave, with 400,000 pages that can move in use; or
+ * all of them are to come.
  */
 #define _GNU_SOURCE
 #include "bench.h"
@@ -64,7 +65,7 @@ open_half_used(struct bench_pool *pool, uint32_t nr_blocks)
 			bench_die("mhp_page_alloc");
 }
 
-enum { OFFLINE, DRY_RUN, SCRUB, COMPACT, KINDS };
+enum { OFFLINE, DRY_RUN, SCRUB, COMPACT, ADD, KINDS };
 
 static int
 change(struct mhp *m, unsigned kind, uint32_t nr_blocks, uint32_t deadline_ms)
@@ -75,7 +76,11 @@ change(struct mhp *m, unsigned kind, uint32_t nr_blocks, uint32_t deadline_ms)
 	struct mhp_span span = bench_blocks(0, nr_blocks / 2);
 	struct mhp_blocks blocks = { 0, nr_blocks / 2 };
 	struct mhp_compact_result result;
+	struct mhp_add_opts add = { .flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE | MHP_ADD_ZEROED,
+				    .zone = MHP_ZONE_MOVABLE, .deadline_ms = deadline_ms };
 
+	if (kind == ADD)
+		return mhp_add(m, bench_blocks(0, nr_blocks), &add, NULL);
 	if (kind == COMPACT)
 		return mhp_compact(m, 0, MHP_ZONE_MOVABLE, deadline_ms, &result);
 	if (kind == SCRUB)
@@ -107,14 +112,18 @@ bench_deadlines(void)
 	static const uint32_t nr_blocks[] = { 1000, 8000, 64000 };
 
 	printf("\nms of CPU time beyond a deadline of 1 to 8 ms, half of the blocks leaving\n");
-	printf("%8s%10s%10s%10s%10s\n", "blocks", "offline", "dry run", "scrub", "compact");
+	printf("%8s%10s%10s%10s%10s%10s\n", "blocks", "offline", "dry run", "scrub", "compact",
+	       "add");
 	for (unsigned i = 0; i < sizeof(nr_blocks) / sizeof(nr_blocks[0]); i++) {
 		struct bench_pool pool;
 		open_half_used(&pool, nr_blocks[i]);
 		printf("%8u", nr_blocks[i]);
-		for (unsigned kind = 0; kind < KINDS; kind++)
+		for (unsigned kind = 0; kind < ADD; kind++)
 			printf("%10.2f", worst(pool.m, kind, nr_blocks[i]));
-		printf("\n");
+		bench_pool_close(&pool);
+		bench_pool_open(&pool, nr_blocks[i]);
+		pool.ops.now_ns = cpu_clock;
+		printf("%10.2f\n", worst(pool.m, ADD, nr_blocks[i]));
 		bench_pool_close(&pool);
 	}
 }

@@ -251,6 +251,40 @@ TEST(work__deadline__ends_it)
 	}
 }
 
+static int
+take_a_ms(void *ctx, const struct mhp_notice *notice)
+{
+	(void)notice;
+	mhp_sim_advance(ctx, MS);
+	return 0;
+}
+
+/* R29: taking back takes as long as coming did, and is within the deadline, too: listeners hear of
+ * each block that it was cancelled. Bounds are looked at once in 64 blocks. */
+TEST(work__deadline_of_an_online__keeps_time_to_take_it_back)
+{
+	struct mhp_geometry geo = { 12, 6, 9, 9, 1, 2, 1000, 0 };
+	struct test_pool_opts opts = { .geometry = &geo, .plain = true, .no_fault = true,
+				       .fill = MHP_SIM_KEEP };
+	struct mhp_add_opts add = { .flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_OFFLINE };
+	struct mhp_online_opts online = { .zone = MHP_ZONE_NORMAL, .deadline_ms = 400 };
+	struct mhp_blocks blocks = { 0, 1000 };
+	struct test_pool pool;
+	struct mhp_why why;
+	uint16_t listener;
+	test_pool_open(&pool, &opts);
+	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 1000), &add, NULL));
+	CHECK_OK(mhp_listener_add(pool.m, take_a_ms, pool.sim, 0, &listener));
+	uint64_t start = mhp_sim_ops.now_ns(pool.sim);
+
+	CHECK_RET(mhp_online(pool.m, &blocks, 1, &online, &why), MHP_EAGAIN);
+	CHECK_EQ(why.cause, MHP_CAUSE_DEADLINE);
+	CHECK_CMP(mhp_sim_ops.now_ns(pool.sim) - start, <=, (400 + 2 * 64 + 1) * MS);
+	CHECK_EQ(test_block(&pool, 999).state, MHP_OFFLINE);
+	CHECK_OK(mhp_listener_remove(pool.m, listener));
+	test_pool_empty_and_close(&pool);
+}
+
 /* ---- zeroing what goes ---- */
 
 /* R29 R34: a removal that is to zero what goes, and meets a bound while it does: all is online

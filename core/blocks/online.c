@@ -112,21 +112,23 @@ static int
 online_prepare_all(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
 		   struct mhp__planned_pages *planned, struct mhp_why *why)
 {
+	uint32_t nr = 0;
 	int err = 0;
 
 	mhp__work_about(m, blocks);
-	for (uint32_t i = 0; i < blocks.count; i++) {
-		err = mhp__work_stop_at(m, i);
+	mhp__work_undoable(m, true);
+	while (nr < blocks.count && err == 0) {
+		err = mhp__work_stop_at(m, nr);
 		if (err != 0)
-			mhp__why_bound(why, blocks.first + i, err);
+			mhp__why_bound(why, blocks.first + nr, err);
 		else
-			err = online_prepare_one(m, blocks.first + i, zone, planned, why);
-		if (err != 0) {
-			mhp__online_abort(m, (struct mhp_blocks){ blocks.first, i });
-			return err;
-		}
+			err = online_prepare_one(m, blocks.first + nr, zone, planned, why);
+		nr += err == 0;
 	}
-	return 0;
+	mhp__work_undoable(m, false);
+	if (err != 0)
+		mhp__online_abort(m, (struct mhp_blocks){ blocks.first, nr });
+	return err;
 }
 
 int

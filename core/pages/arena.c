@@ -283,7 +283,7 @@ mhp__arena_take(struct mhp *m, struct mhp__arena *arena, unsigned order, uint64_
 	uint64_t huge = mhp__arena_huge(m, arena) & mask, partial;
 	unsigned nr = 0;
 
-	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
+	mhp__arena_assert(m, arena);
 	if (order == MHP_PAGEBLOCK_ORDER(m)) {
 		nr = take_pageblocks(m, arena, huge, nr_max, ret_pfns);
 		arena->nr_free -= (uint32_t)nr << order;
@@ -302,7 +302,7 @@ mhp__arena_take(struct mhp *m, struct mhp__arena *arena, unsigned order, uint64_
 	lower_holes(m, arena);
 	arena->nr_free -= (uint32_t)nr << order;
 	MHP_ASSERT_DEBUG(nr <= nr_max);
-	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
+	mhp__arena_assert(m, arena);
 	return nr;
 }
 
@@ -312,7 +312,7 @@ mhp__arena_take_frame(struct mhp *m, struct mhp__arena *arena, uint64_t pfn)
 	uint32_t frame = (uint32_t)(pfn & m->arena_mask);
 	unsigned pageblock = frame >> MHP_PAGEBLOCK_ORDER(m);
 
-	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
+	mhp__arena_assert(m, arena);
 	if (mhp__arena_taken(m, arena, pfn))
 		return false;
 	if ((arena->mixed >> pageblock & 1) == 0)
@@ -398,7 +398,7 @@ mhp__arena_give_many(struct mhp *m, struct mhp__arena *arena, unsigned order, un
 	uint64_t start = mhp__arena_start(m, arena);
 	struct window window = window_of(m, arena);
 
-	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
+	mhp__arena_assert(m, arena);
 	if (order == 0) { /* the same loop again, without what only larger orders need */
 		for (unsigned i = 0; i < nr; i++)
 			give_small(m, arena, words, (uint32_t)(pfns[i] - start), 0, &window);
@@ -411,7 +411,7 @@ mhp__arena_give_many(struct mhp *m, struct mhp__arena *arena, unsigned order, un
 				   &window);
 	}
 	arena->nr_free += (uint32_t)nr << order;
-	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
+	mhp__arena_assert(m, arena);
 }
 
 /* ---- isolation ---- */
@@ -419,7 +419,7 @@ mhp__arena_give_many(struct mhp *m, struct mhp__arena *arena, unsigned order, un
 void
 mhp__arena_isolate(struct mhp *m, struct mhp__arena *arena, uint64_t pageblocks, bool isolate)
 {
-	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
+	mhp__arena_assert(m, arena);
 	MHP_ASSERT_DEBUG((pageblocks & ~mhp__arena_mask(m)) == 0);
 	if (isolate)
 		atomic_fetch_or_explicit(&arena->isolated, pageblocks, memory_order_relaxed);
@@ -477,7 +477,7 @@ mhp__arena_take_range(struct mhp *m, struct mhp__arena *arena, uint32_t frame, u
 {
 	bool free = true;
 
-	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
+	mhp__arena_assert(m, arena);
 	MHP_ASSERT_DEBUG(end <= mhp__arena_pages(m));
 	for (uint32_t at = frame; at < end && free;)
 		at += mhp__arena_run(m, arena, at, &free);
@@ -485,7 +485,7 @@ mhp__arena_take_range(struct mhp *m, struct mhp__arena *arena, uint32_t frame, u
 		return false;
 	set_range(m, arena, frame, end, true);
 	arena->nr_free -= end - frame;
-	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
+	mhp__arena_assert(m, arena);
 	return true;
 }
 
@@ -496,5 +496,5 @@ mhp__arena_give_range(struct mhp *m, struct mhp__arena *arena, uint32_t frame, u
 	MHP_ASSERT_DEBUG(frame >= arena->nr_unmanaged);
 	set_range(m, arena, frame, end, false);
 	arena->nr_free += end - frame;
-	MHP_ASSERT_DEBUG(mhp__arena_is_sound(m, arena));
+	mhp__arena_assert(m, arena);
 }

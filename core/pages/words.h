@@ -50,17 +50,17 @@ mhp__free_word(const struct mhp *m, const struct mhp__arena *arena, unsigned ind
 	return (UINT64_C(1) << (arena->nr_unmanaged - first)) - 1;
 }
 
-/* For assertions: does the slot of an arena that is online hold what INV 6 and 7 say of it, as far
- * as that is told without its bitmaps? Its lock is held. */
-static inline bool
-mhp__arena_is_sound(const struct mhp *m, const struct mhp__arena *arena)
+/* Assert what INV 6 and 7 say of the slot of an arena that is online, as far as that can be told
+ * without its bitmaps. Its lock is held. */
+static inline void
+mhp__arena_assert(const struct mhp *m, const struct mhp__arena *arena)
 {
-	uint64_t virgin = atomic_load_explicit(&arena->virgin, memory_order_relaxed);
-
-	return mhp__rank_held(MHP_RANK_ARENA) && arena->zone_id1 != 0 &&
-	       arena->nr_free <= mhp__arena_pages(m) - arena->nr_unmanaged &&
-	       ((arena->full | arena->mixed) & ~mhp__arena_mask(m)) == 0 &&
-	       (arena->mixed & virgin) == 0 && arena->holes <= MHP_PAGEBLOCK_ORDER(m);
+	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
+	MHP_ASSERT_DEBUG(arena->zone_id1 != 0);
+	MHP_ASSERT_DEBUG(arena->nr_free <= mhp__arena_pages(m) - arena->nr_unmanaged);
+	MHP_ASSERT_DEBUG(((arena->full | arena->mixed) & ~mhp__arena_mask(m)) == 0);
+	MHP_ASSERT_DEBUG((arena->mixed & atomic_load(&arena->virgin)) == 0);
+	MHP_ASSERT_DEBUG(arena->holes <= MHP_PAGEBLOCK_ORDER(m));
 }
 
 /* The pageblocks that nothing is taken from. */

@@ -279,19 +279,20 @@ build_all(struct mhp *m, const struct mhp_add_opts *opts, struct mhp_add_answer 
 	uint32_t nr = 0;
 	int err = 0;
 
-	mhp__work_undoable(m, true);
 	while (nr < blocks.count && err == 0) {
 		err = mhp__work_stop_at(m, nr);
 		if (err == 0)
 			err = build_block(m, blocks.first + nr, opts, answer);
 		nr += err == 0;
 	}
-	mhp__work_undoable(m, false);
 	MHP_ASSERT_DEBUG(err != 0 || nr == blocks.count);
 	while (err != 0 && nr-- > 0)
 		demolish_block(m, blocks.first + nr, false);
 	return err;
 }
+
+/* Blocks published between two looks at the clock; not bounded by anything, so nothing polls. */
+#define PUBLISH_READING 1024U
 
 /* From here others find them. */
 static void
@@ -310,6 +311,8 @@ publish(struct mhp *m, struct mhp_blocks blocks)
 		slot->generation = generation;
 		mhp__block_seal(slot);
 		account(m, slot, true);
+		if (i % PUBLISH_READING == PUBLISH_READING - 1)
+			(void)mhp__work_clock(m); /* undoing it takes as long */
 	}
 	mhp__runs_update(m, blocks);
 }
@@ -337,11 +340,13 @@ add_all(struct mhp *m, const struct mhp_add_opts *opts, struct mhp_add_answer *a
 	int err;
 
 	mhp__work_about(m, answer->blocks);
+	mhp__work_undoable(m, true); /* by itself, or when it cannot come online */
 	mhp__still_begin(m);
 	err = build_all(m, opts, answer);
 	mhp__still_end(m);
 	if (err == 0)
 		publish(m, answer->blocks);
+	mhp__work_undoable(m, false);
 	return err;
 }
 
