@@ -14,20 +14,14 @@
 #include "settle.h"
 
 static int
-check_granule(const struct mhp_pool *pool, const struct mhp__file *file, struct mhp_text *reterr)
+check_granule(const struct mhp__file *file, struct mhp_text *reterr)
 {
-	if (file->granule > MHP__HUGE_BYTES)
-		return mhp__say(reterr, MHP_EINVAL,
-				"%s is mapped in pieces of %llu MiB, the pages of a pool have 2 "
-				"MiB at most", mhp_backing_name(file->backing.kind),
-				(unsigned long long)(file->granule >> 20));
-	if (file->granule > pool->space.block_bytes)
-		return mhp__say(reterr, MHP_EINVAL,
-				"%s is mapped in pieces of %llu MiB, a block has only %llu MiB",
-				mhp_backing_name(file->backing.kind),
-				(unsigned long long)(file->granule >> 20),
-				(unsigned long long)(pool->space.block_bytes >> 20));
-	return 0;
+	if (file->granule <= MHP__HUGE_BYTES)
+		return 0;
+	return mhp__say(reterr, MHP_EINVAL,
+			"%s is mapped in pieces of %llu MiB, the pages of a pool have 2 MiB at most",
+			mhp_backing_name(file->backing.kind),
+			(unsigned long long)(file->granule >> 20));
 }
 
 /* Huge pages are taken now: what the kernel has not got later is a bus error. */
@@ -53,7 +47,7 @@ place(void *arg)
 	if (err != 0)
 		return err;
 	const struct mhp__file *file = &space->file[job->file];
-	err = check_granule(pool, file, &job->text);
+	err = check_granule(file, &job->text);
 	if (err != 0)
 		return err;
 	uint32_t first = job->first = mhp__space_find_gap(space, job->count);

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * extents_test.c - the heap's extents against a plain map of pages, with a pool that often says no.
+ *
+ * Random extents come, grow and go, whole and in part; the pool behind them is a map as well, and
+ * refuses what it may refuse. What an extent gets is committed, zero and nobody else's. Whatever
+ * was refused: each address is in use or can be had, which is asked of some on the way, and of all
+ * in the end (R57, R58).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "heap.h"
+
+#define PAGE UINT64_C(4096)
+#define WINDOW (UINT64_C(2) << 20)
+#define WINDOW_PAGES (WINDOW / PAGE)
+#define WINDOWS 96U
+#define PAGES (WINDOWS * WINDOW_PAGES)
+#define BASE (UINT64_C(1) << 40)       /* nothing is there: only the books are looked at */
+#define MOST_PAGES (4 * WINDOW_PAGES)  /* that are given back at once */
+#define STEPS 400000
+
+enum { UNUSED, COMMITTED = 1, DIRTY = 2, USED = 4 };
+static unsigned char page_state[PAGES + 1]; /* the last one stays unused */
+static uint64_t granule;
+static bool refuses;
+static int step;
+
+struct mhp__heap mhp__heap = { .start = BASE, .end = BASE + WINDOWS * WINDOW };
+
+#define CHECK(cond)                                                                                \
+	do {                                                                                       \
+		if (!(cond)) {                                                                     \
+			fprintf(stderr, "extents_test: granule %llu: step %d: line %d: %s\n",      \
+				(unsigned long long)granule, step, __LINE__, #cond);               \
+			exit(1);                                                                   \
+		}                                                                                  \
+	} while (0)
+
+/* ---- the pool ---- */
+
+static bool
+refuse(void)
+{
+	return refuses && rand() % 4 == 0;
+}
+
+static uint64_t
+page_of(uintptr_t start, uint64_t size)
+{
+	CHECK(start >= BASE && start + size <= BASE + PAGES * PAGE && (start | size) % PAGE == 0);
+	return (start - BASE) / PAGE;
+}
+
+uint64_t
+mhp_region_granule(const struct mhp_region *region)
+{
+	(void)region;
+	return granule;
+}
+
+int
+mhp_region_commit(struct mhp_region *region, void *start, uint64_t size)
+{
+	uint64_t page = page_of((uintptr_t)start, size);
+	(void)region;
+	if (((uintptr_t)start | size) % granule != 0)
+		return MHP_EINVAL;
+	for (uint64_t i = 0; i < size / PAGE; i++)
+		CHECK(page_state[page + i] == UNUSED);
+	if (refuse())
+		return rand() % 8 == 0 ? MHP_ENOSPC : MHP_ENOMEM;
+	memset(page_state + page, COMMITTED, size / PAGE);
+	return 0;
+}
+
+int
+mhp_region_decommit(struct mhp_region *region, void *start, uint64_t size)
+{
+	uint64_t page = page_of((uintptr_t)start, size);
+	(void)region;
+	CHECK(((uintptr_t)start | size) % granule == 0);
+	if (refuse())
+		return MHP_EAGAIN;
+	for (uint64_t i = 0; i < size / PAGE; i++)
+		CHECK((page_state[page + i] & USED) == 0);
+	memset(page_state + page, UNUSED, size / PAGE);
+	return 0;
+}
+
+int
+mhp_region_purge(struct mhp_region *region, void *start, uint64_t size)
+{
+	uint64_t page = page_of((uintptr_t)start, size);
+	(void)region;
+	if (refuse())
+		return MHP_EBUSY;
+	for (uint64_t i = 0; i < size / PAGE; i++) {
+		CHECK(page_state[page + i] == (COMMITTED | DIRTY));
+		page_state[page + i] = COMMITTED;
+	}
+	return 0;
+}
+
+int
+mhp__heap_grow(uint64_t bytes)
+{
+	(void)bytes;
+	return rand() % 2 == 0 ? 0 : rand() % 4 == 0 ? MHP_EAGAIN : MHP_ENOMEM;
+}
+
+void
+mhp__heap_grow_in_child(void)
+{
+}
+
+/* ---- what a program does ---- */
+
+/* Pages from page on that are, or are not, in use. */
+static uint64_t
+run(uint64_t page, uint64_t max)
+{
+	uint64_t nr = 0;
+	while (nr < max && page + nr < PAGES &&
+	       (page_state[page + nr] & USED) == (page_state[page] & USED))
+		nr++;
+	return nr;
+}
+
+static void
+use(uintptr_t start, uint64_t size)
+{
+	uint64_t page = page_of(start, size);
+	for (uint64_t i = 0; i < size / PAGE; i++)
+		CHECK(page_state[page + i] == COMMITTED);
+	memset(page_state + page, COMMITTED | DIRTY | USED, size / PAGE);
+}
+
+static void
+allocate(void)
+{
+	uint64_t size = (1 + (uint64_t)rand() % (rand() % 2 ? 20 : 2000)) * PAGE;
+	uint64_t alignment = PAGE << (rand() % 4 != 0 ? 0 : rand() % 11);
+	uintptr_t start;
+	int err = mhp__extents_alloc(0, size, alignment, &start);
+	CHECK(err == 0 || refuses || err == MHP_ENOMEM);
+	if (err != 0)
+		return;
+	CHECK(start % alignment == 0);
+	use(start, size);
+}
+
+/* Give back what of [page, page + nr) is in use, if that can be done now. */
+static bool
+give_back(uint64_t page, uint64_t nr)
+{
+	/* The program does not touch it any more; it may be decommitted while it is given back. */
+	unsigned char before[MOST_PAGES];
+	CHECK(nr <= sizeof(before));
+	memcpy(before, page_state + page, nr);
+	memset(page_state + page, COMMITTED | DIRTY, nr);
+	if (mhp__extents_free(BASE + page * PAGE, nr * PAGE))
+		return true;
+	CHECK(refuses);
+	for (uint64_t i = 0; i < nr; i++)
+		page_state[page + i] = before[i];
+	return false;
+}
+
+static void
+release(void)
+{
+	uint64_t page = (uint64_t)rand() % PAGES, max = 1 + (uint64_t)rand() % MOST_PAGES;
+	if ((page_state[page] & USED) == 0)
+		return;
+	while (rand() % 16 != 0 && page > 0 && (page_state[page - 1] & USED) != 0)
+		page--;
+	(void)give_back(page, run(page, max));
+}
+
+/* An extent behind another one. A page alone is there, unless it is in use, or within a page of the
+ * pool that nobody has begun. */
+static void
+extend(uint64_t page, uint64_t nr)
+{
+	uint64_t free = (page_state[page] & USED) == 0 ? run(page, nr) : 0;
+	uintptr_t start;
+	bool within = page_state[page] == UNUSED && page % (granule / PAGE) != 0;
+	int err = mhp__extents_alloc(BASE + page * PAGE, nr * PAGE, PAGE, &start);
+	CHECK(err == 0 || refuses || free < nr || nr > 1 || within);
+	if (err != 0)
+		return;
+	CHECK(free == nr && start == BASE + page * PAGE);
+	use(start, nr * PAGE);
+}
+
+static void
+extend_some(void)
+{
+	uint64_t page = (uint64_t)rand() % PAGES;
+	page += (page_state[page] & USED) != 0 ? run(page, PAGES) : 0;
+	if (page < PAGES)
+		extend(page, 1 + (uint64_t)rand() % 100);
+}
+
+/* No address is lost, and none is there twice. */
+static void
+take_everything(void)
+{
+	refuses = false;
+	for (uint64_t page = 0; page < PAGES; page++) {
+		uintptr_t start = BASE + page * PAGE;
+		if ((page_state[page] & USED) != 0)
+			continue;
+		CHECK(mhp__extents_alloc(start, PAGE, PAGE, &start) == 0);
+		use(start, PAGE);
+	}
+}
+
+static int
+all_steps(uint64_t page_bytes)
+{
+	granule = page_bytes;
+	srand(1);
+	CHECK(mhp__extents_init(false));
+	for (step = 0; step < STEPS; step++) {
+		refuses = step / 500 % 2 == 0;
+		unsigned what = (unsigned)rand() % 8;
+		if (what < 4)
+			allocate();
+		else if (what < 7)
+			release();
+		else
+			extend_some();
+	}
+	take_everything();
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	return all_steps(argc > 1 ? strtoull(argv[1], NULL, 10) : PAGE);
+}

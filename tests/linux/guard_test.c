@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * guard_test.c - holes that are filled while somebody waits, and what settles on leaving blocks.
+ *
+ * The guard itself runs in the companion, as in a pool. Cases that change what all of the process
+ * maps from now on (mlockall) run in a child.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <memplug/companion.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../ports/linux/budget.h"
+#include "../../ports/linux/guard.h"
+#include "../online.h"
+#include "../test.h"
+
+#define PAGE UINT64_C(4096)
+#define NR 16U
+#define BLOCK (UINT64_C(4) << 20)
+#define WINDOW (UINT64_C(2) << 20)
+#define PATIENCE_MS 30000U
+
+static struct {
+	char *at;                      /* NR pages that get a hole */
+	const char *source;            /* NR pages of data */
+	unsigned first;                /* this page is filled before the others */
+	int error;
+} hole;
+
+static int
+make_and_fill(void *arg)
+{
+	struct mhp__guard guard = { .write_fd = -1, .hole_fd = -1 };
+	uintptr_t start = (uintptr_t)hole.at;
+	(void)arg;
+	if (mhp__guard_start(&guard) != 0)
+		return MHP_EPERM;
+	hole.error = mhp__guard_hole(&guard, start, NR * PAGE);
+	if (hole.error == 0) {
+		mhp__guard_fill(&guard, start + hole.first * PAGE,
+				hole.source + hole.first * PAGE, PAGE);
+		mhp__guard_fill(&guard, start, hole.source, NR * PAGE);
+		mhp__guard_filled(&guard);
+		mhp__guard_close(&guard);
+	}
+	return 0;
+}
+
+/* Page i of what is copied is full of i + 1. */
+static void
+fill_a_hole(unsigned first)
+{
+	char *source = mmap(NULL, NR * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
+	hole.at = mmap(NULL, NR * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(source != MAP_FAILED && hole.at != MAP_FAILED);
+	for (unsigned i = 0; i < NR; i++)
+		memset(source + i * PAGE, (int)i + 1, PAGE);
+	hole.source = source;
+	hole.first = first;
+	if (mhp_companion_call(make_and_fill, NULL, NULL) == MHP_EPERM)
+		test_skip("needs userfaultfd");
+	CHECK_EQ(hole.error, 0);
+	CHECK_EQ(memcmp(hole.at, source, NR * PAGE), 0);
+	munmap(source, NR * PAGE);
+	munmap(hole.at, NR * PAGE);
+}
+
+/* R55: a mover that was killed had filled a part; the one that follows fills it all. */
+TEST(hole__filled_in_part__the_rest_is_filled)
+{
+	for (unsigned first = 0; first < NR; first++)
+		fill_a_hole(first);
+}
+
+/* R54: the kernel fills whatever is mapped then; what waits to be copied there must not be lost. */
+TEST(hole__all_memory_is_locked__is_a_hole_even_so)
+{
+	int status = 0;
+	pid_t child = fork();
+	CHECK(child >= 0);
+	if (child == 0) {
+		if (mlockall(MCL_FUTURE) != 0)
+			_exit(77);
+		fill_a_hole(0);
+		_exit(0);
+	}
+	CHECK_EQ(waitpid(child, &status, 0), child);
+	CHECK(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		test_skip("needs root");
+	CHECK_EQ(WEXITSTATUS(status), 0);
+}
+
+/* R39: an eighth of the limit is the program's. */
+TEST(budget__seven_eighths_are_used__has_no_room)
+{
+	struct mhp__budget budget = { .limit = 800, .foreign = 100 };
+	CHECK(mhp__budget_fits(&budget, 599, 1));
+	CHECK(!mhp__budget_fits(&budget, 600, 1));
+	CHECK(!mhp__budget_fits(&budget, 599, 2));
+}
+
+/* ---- a window whose block is leaving ---- */
+
+static struct {
+	struct mhp_pool *pool;
+	struct mhp *m;
+	struct mhp_region *region;
+	char *base;                    /* two windows, and room for a page */
+	bool asked;
+} leaving;
+
+static uint64_t
+settled_bytes(void)
+{
+	struct mhp_pool_stats stats;
+	mhp_pool_get_stats(leaving.pool, &stats);
+	return stats.settled_bytes;
+}
+
+/* What the kernel says of a page once it is used: device memory is shared. */
+static bool
+is_settled(const char *at)
+{
+	uint64_t entry = *(const volatile char *)at == 0;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	CHECK_EQ(pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)at / PAGE * sizeof(entry))),
+		 sizeof(entry));
+	close(fd);
+	return (entry >> 61 & 1) != 0;
+}
+
+static uint32_t
+block_of(const char *at)
+{
+	for (uint64_t pfn = 0; pfn < 4 * BLOCK / PAGE; pfn++) {
+		struct mhp_frame frame = mhp_frame_peek(leaving.m, pfn);
+		if (frame.state == MHP_FRAME_USED && frame.cookie == (uintptr_t)at)
+			return (uint32_t)(pfn / (BLOCK / PAGE));
+	}
+	return UINT32_MAX;
+}
+
+/* The block is isolated by now. From here on both windows may go to the device; the one that is
+ * looked at first is the one that leaves. */
+static int
+let_them_go(void *ctx, const struct mhp_notice *notice)
+{
+	(void)ctx;
+	if (notice->kind != MHP_GOING_OFFLINE_NOTICE || leaving.asked)
+		return 0;
+	leaving.asked = true;
+	CHECK_EQ(munlock(leaving.base, 2 * WINDOW), 0);
+	CHECK_OK(mhp_region_commit(leaving.region, leaving.base + 2 * WINDOW, PAGE));
+	for (unsigned ms = 0; !is_settled(leaving.base + WINDOW) && ms < PATIENCE_MS; ms++)
+		usleep(1000);
+	return MHP_EBUSY;
+}
+
+/* Two windows with numbers of a device, in two blocks, that cannot go there yet. */
+static void
+make_leaving(void)
+{
+	struct mhp_pool_opts opts = { .max_bytes = 16 * BLOCK, .block_bytes = BLOCK };
+	struct mhp_backing device = { .kind = MHP_BACKING_MEMFD };
+	struct mhp_blocks ram = { 0, 2 };
+	CHECK_OK(mhp_pool_create(&opts, &leaving.pool, NULL));
+	leaving.m = mhp_pool_engine(leaving.pool);
+	leaving.asked = false;
+	if (!mhp_pool_can_move(leaving.pool, NULL)) {
+		CHECK_OK(mhp_pool_destroy(leaving.pool));
+		test_skip("needs userfaultfd");
+	}
+	CHECK_OK(mhp_pool_add(leaving.pool, NULL, 2 * BLOCK, NULL, NULL, NULL));
+	CHECK_OK(mhp_region_create(leaving.pool, "test", 2 * BLOCK, &leaving.region, NULL));
+	leaving.base = mhp_region_base(leaving.region);
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_OK(mhp_region_commit(leaving.region, leaving.base + i * WINDOW, WINDOW));
+		memset(leaving.base + i * WINDOW, 1, WINDOW);
+		CHECK_EQ(mlock(leaving.base + i * WINDOW, PAGE), 0);
+	}
+	CHECK_OK(mhp_pool_add(leaving.pool, &device, 2 * BLOCK, NULL, NULL, NULL));
+	CHECK_OK(mhp_offline(leaving.m, &ram, 1, NULL, NULL));
+	CHECK_OK(test_online(leaving.m, ram, MHP_ZONE_MOVABLE, NULL));
+}
+
+/* R55: else it would come back at once, with everybody who uses it waiting twice. */
+TEST(settle__block_is_leaving__its_window_stays)
+{
+	struct mhp_span all = { { 0 }, 16 * BLOCK };
+	struct mhp_blocks first = { 0, 1 };
+	uint16_t id;
+	make_leaving();
+	first.first = block_of(leaving.base);
+	CHECK(first.first >= 2 && first.first < 4);
+	CHECK_NE(first.first, block_of(leaving.base + WINDOW));
+	CHECK_EQ(settled_bytes(), 0);
+	CHECK_OK(mhp_listener_add(leaving.m, let_them_go, NULL, 0, &id));
+	CHECK_RET(mhp_offline(leaving.m, &first, 1, NULL, NULL), MHP_EBUSY);
+	CHECK(is_settled(leaving.base + WINDOW));
+	CHECK_EQ(settled_bytes(), WINDOW);
+	CHECK_OK(mhp_listener_remove(leaving.m, id));
+	mhp_region_destroy(leaving.region);
+	CHECK_OK(mhp_remove(leaving.m, &all, 1, NULL, NULL));
+	CHECK_OK(mhp_pool_destroy(leaving.pool));
+}
