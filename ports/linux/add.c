@@ -19,7 +19,8 @@ check_granule(const struct mhp__file *file, struct mhp_text *reterr)
 	if (file->granule <= MHP__HUGE_BYTES)
 		return 0;
 	return mhp__say(reterr, MHP_EINVAL,
-			"%s is mapped in pieces of %llu MiB, the pages of a pool have 2 MiB at most",
+			"%s is mapped in pieces of %llu MiB, the pages of a pool have 2 MiB at "
+			"most",
 			mhp_backing_name(file->backing.kind),
 			(unsigned long long)(file->granule >> 20));
 }
