@@ -34,6 +34,7 @@ mhp__gaps_init(void)
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (store == MAP_FAILED)
 		return false;
+	madvise(store, NODES_MAX * sizeof(*node), MADV_NOHUGEPAGE);
 	node = store;
 	return true;
 }

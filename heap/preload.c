@@ -18,10 +18,11 @@
 
 /*
  * How jemalloc is set up, unless the environment says otherwise: it returns addresses instead of
- * retaining them, so that extents can grow in place; and very large extents are kept for a while
- * after they are freed, like all others.
+ * retaining them, so that extents can grow in place; very large extents are kept for a while after
+ * they are freed, like all others; and its own tables, of which little is touched, take no huge
+ * pages where the kernel gives them to all. (Of the pool's memory the pool decides that.)
  */
-const char *malloc_conf = "retain:false,oversize_threshold:0";
+const char *malloc_conf = "retain:false,oversize_threshold:0,thp:never";
 
 typedef void fork_fn(void);
 int __real_pthread_atfork(fork_fn *prepare, fork_fn *parent, fork_fn *child);

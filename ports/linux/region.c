@@ -42,14 +42,25 @@ table_bytes(const struct mhp_region *region)
 	return (region->nr_pages + 1) * sizeof(mhp__entry);
 }
 
+/* A page of the table stands for 2 MiB of addresses, so few of them are touched: a huge page for
+ * each would be all but empty. */
+static mhp__entry *
+map_table(const struct mhp_region *region, int protection)
+{
+	void *entry = mmap(NULL, table_bytes(region), protection,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (entry == MAP_FAILED)
+		return NULL;
+	madvise(entry, table_bytes(region), MADV_NOHUGEPAGE);
+	return entry;
+}
+
 int
 mhp__region_build(struct mhp_region *region, uint64_t size, struct mhp_text *reterr)
 {
 	region->nr_pages = size >> MHP__PAGE_SHIFT;
 	region->base = take_addresses(size);
-	void *entry = mmap(NULL, table_bytes(region), PROT_READ,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	region->entry = entry == MAP_FAILED ? NULL : entry;
+	region->entry = map_table(region, PROT_READ);
 	if (region->base != 0 && region->entry != NULL)
 		return 0;
 	mhp__region_free(region);
@@ -63,12 +74,9 @@ mhp__region_build_over(struct mhp_region *region, struct mhp_text *reterr)
 	region->over = true;
 	region->nr_pages = ADDRESS_END >> MHP__PAGE_SHIFT;
 	region->nr_writable = region->nr_pages + 1;
-	void *entry = mmap(NULL, table_bytes(region), PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (entry != MAP_FAILED) {
-		region->entry = entry;
+	region->entry = map_table(region, PROT_READ | PROT_WRITE);
+	if (region->entry != NULL)
 		return 0;
-	}
 	return mhp__say(reterr, MHP_ENOMEM, "cannot reserve %llu MiB of addresses for a table",
 			(unsigned long long)(table_bytes(region) >> 20));
 }

@@ -177,6 +177,10 @@ map_piece(const struct mhp__file *file, void *start, uint64_t size, uint64_t off
 	if (file->has_place) {
 		madvise(start, size, MADV_DONTFORK);
 		madvise(start, size, MADV_DONTDUMP);
+	} else {
+		/* Little more than the reserve of each block is touched: where the kernel gives
+		 * huge pages to all, that would be one of them a block. */
+		madvise(start, size, MADV_NOHUGEPAGE);
 	}
 	return bind_node(&file->backing, start, size);
 }

@@ -149,6 +149,9 @@ make_area(void)
 			   PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (start == MAP_FAILED)
 		return errno;
+	/* Neither the stacks, of which little is touched, nor what lies beside them. */
+	madvise(start, MHP__TASK_STATE_BYTES + GUARD_BYTES + MHP__TASKS * stack_bytes,
+		MADV_NOHUGEPAGE);
 	if (mprotect(start, MHP__TASK_STATE_BYTES, PROT_READ | PROT_WRITE) != 0 ||
 	    madvise(start, MHP__TASK_STATE_BYTES, MADV_WIPEONFORK) != 0)
 		return errno;

@@ -57,6 +57,39 @@ backing_of(struct mhp_pool *pool, uint32_t block)
 	return backing != NULL ? mhp_backing_name(backing->kind) : "none";
 }
 
+/* Is the mapping of an address marked so in smaps? */
+static bool
+is_marked(const void *address, const char *flag)
+{
+	unsigned long start, end, wanted = (unsigned long)address;
+	bool inside = false, found = false;
+	char line[512];
+	FILE *smaps = fopen("/proc/self/smaps", "r");
+	CHECK(smaps != NULL);
+	while (fgets(line, sizeof(line), smaps) != NULL) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			inside = wanted >= start && wanted < end;
+		else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+			found = strstr(line, flag) != NULL;
+	}
+	fclose(smaps);
+	return found;
+}
+
+/* R7: where the kernel gives huge pages to all, a reserve of some pages would take one. */
+static void
+add__direct_map__takes_no_huge_pages(void)
+{
+	struct mhp_pool *pool = make_pool();
+	CHECK(mhp_pool_add(pool, NULL, 2 * BLOCK, NULL, NULL, NULL) == 0);
+	struct mhp *m = mhp_pool_engine(pool);
+	if (access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0) {
+		CHECK(is_marked(mhp_pfn_to_virt(m, 0), " nh"));
+		CHECK(is_marked(m, " nh"));
+	}
+	end_pool(pool);
+}
+
 /* R7 R36 */
 static void
 add__without_a_word__self_hosted_online_movable_and_not_bound(void)
@@ -227,6 +260,7 @@ static const struct {
 } cases[] = {
 #define CASE(fn) { #fn, fn }
 	CASE(add__without_a_word__self_hosted_online_movable_and_not_bound),
+	CASE(add__direct_map__takes_no_huge_pages),
 	CASE(add__by_the_engine__brings_ordinary_memory),
 	CASE(plan__with_an_add__does_what_its_preview_says),
 	CASE(add__from_a_listener__edeadlk),
