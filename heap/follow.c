@@ -3,10 +3,13 @@
  * follow.c - the pool shrinks and grows with the memory limit of its cgroup (R71).
  *
  * A thread of the companion looks some times a second at the limits above the program, at what is
- * used below them, and at the pressure. What is left until a limit, with what the pool has in use,
- * is how far the pool may grow; blocks beyond that leave, the least used first. So a malloc for
- * which there is no room fails, instead of the program being killed. Ordinary blocks leave without
- * a copy, so shrinking itself needs no memory; where it would, the engine refuses with the figure.
+ * used below them, and at the pressure, of which somebody may also tell it (pressure.c). What is
+ * left until a limit, with what the pool has in use, is how far the pool may grow; blocks beyond
+ * that leave, the least used first. So a malloc for which there is no room fails, instead of the
+ * program being killed. A limit that falls will fall again: while it does, room for two such steps
+ * is kept, a sixteenth of it at most, since only the program can give back what it has allocated by
+ * then. Ordinary blocks leave without a copy, so shrinking itself needs no memory; where it would,
+ * the engine refuses with the figure.
  *
  * The operator's --max holds all the time. Written by the thread, read by anybody: atomics.
  */
@@ -16,18 +19,20 @@
 #include <memplug/companion.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "heap.h"
 #include "limit.h"
+#include "pressure.h"
 
-#define LOOK_NS 100000000L
+#define LOOK_MS 100
+#define TOLD_LOOKS 20U                 /* so long it counts that somebody said memory is short */
 #define MARGIN_MIN (UINT64_C(4) << 20)
 #define MARGIN_MAX (UINT64_C(64) << 20)
 #define PRESSED 1000U                  /* hundredths of a per cent of the time, over ten seconds */
 #define DEADLINE_MS 200U
 #define LEAVE_MAX 64U                  /* blocks a look */
+#define FADES 64U                      /* a fall is half as much after so many looks * ln 2 */
 
 static struct {
 	_Atomic bool on;
@@ -35,6 +40,8 @@ static struct {
 	_Atomic uint64_t asked_max;    /* by the operator */
 	_Atomic uint64_t limit_bytes, used_bytes, safe_bytes;
 	_Atomic uint32_t pressure;
+	uint64_t limit_before, fall_bytes; /* of the thread alone, like the next */
+	unsigned told;                 /* looks left */
 	char self[32];
 	char root[128];
 } follow;
@@ -51,7 +58,10 @@ mhp__follow_margin(uint64_t limit_bytes)
 uint64_t
 mhp__follow_bound(const struct mhp__follow_facts *facts)
 {
-	uint64_t block = facts->block_bytes, margin = mhp__follow_margin(facts->limit_bytes);
+	uint64_t block = facts->block_bytes;
+	uint64_t fall = 2 * facts->fall_bytes, most_fall = facts->limit_bytes / 16;
+	uint64_t margin = mhp__follow_margin(facts->limit_bytes) +
+			  (fall < most_fall ? fall : most_fall);
 	uint64_t least = (facts->used_bytes + block - 1) / block * block;
 	if (facts->limit_bytes == UINT64_MAX && !facts->pressed)
 		return UINT64_MAX;
@@ -59,6 +69,15 @@ mhp__follow_bound(const struct mhp__follow_facts *facts)
 								      : facts->room_bytes - margin;
 	uint64_t most = (facts->used_bytes + room) / block * block;
 	return most > least ? most : least;
+}
+
+uint64_t
+mhp__follow_fall(uint64_t fall_bytes, uint64_t limit_before, uint64_t limit_bytes)
+{
+	uint64_t faded = fall_bytes - fall_bytes / FADES - (fall_bytes % FADES != 0);
+	uint64_t fell = limit_before != UINT64_MAX && limit_bytes < limit_before
+		? limit_before - limit_bytes : 0;
+	return fell > faded ? fell : faded;
 }
 
 /* ---- the pool ---- */
@@ -143,10 +162,14 @@ look(struct mhp *m)
 	struct mhp__room room;
 	uint64_t plugged, asked = atomic_load(&follow.asked_max);
 	mhp__cgroup_room(follow.self, follow.root, &room);
+	follow.fall_bytes = mhp__follow_fall(follow.fall_bytes, follow.limit_before,
+					     room.limit_bytes);
+	follow.limit_before = room.limit_bytes;
 	struct mhp__follow_facts facts = {
 		.block_bytes = block_bytes(m), .used_bytes = pool_used(m, &plugged),
 		.limit_bytes = room.limit_bytes, .room_bytes = room.room_bytes,
-		.pressed = room.pressure >= PRESSED,
+		.fall_bytes = follow.fall_bytes,
+		.pressed = room.pressure >= PRESSED || follow.told > 0,
 	};
 	uint64_t bound = mhp__follow_bound(&facts);
 	uint64_t safe = room.used_bytes + mhp__follow_margin(room.used_bytes);
@@ -162,12 +185,18 @@ look(struct mhp *m)
 static void
 follow_thread(void *arg)
 {
-	const struct timespec pause = { 0, LOOK_NS };
 	(void)arg;
+	follow.limit_before = UINT64_MAX;
+	follow.fall_bytes = follow.told = 0;
+	mhp__pressure_open();
 	while (atomic_load(&follow.on)) {
 		look(mhp_pool_engine(mhp__heap.pool));
-		nanosleep(&pause, NULL);
+		if (mhp__pressure_wait(LOOK_MS))
+			follow.told = TOLD_LOOKS;
+		else if (follow.told > 0)
+			follow.told--;
 	}
+	mhp__pressure_close();
 	atomic_store(&follow.companion, 0);
 	mhp_heap_set_max(atomic_load(&follow.asked_max));
 }
@@ -202,6 +231,7 @@ mhp__follow_start(bool on, const char *root)
 	snprintf(follow.root, sizeof(follow.root), "%s", root);
 	atomic_store(&follow.asked_max, mhp_heap_get_max());
 	atomic_store(&follow.limit_bytes, UINT64_MAX);
+	mhp__pressure_remember();
 	if (on)
 		(void)!mhp__follow_set(true);
 }

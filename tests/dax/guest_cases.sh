@@ -307,6 +307,63 @@ case__user_with_the_sysctl_may_move() {
 	echo 0 >/proc/sys/vm/unprivileged_userfaultfd
 }
 
+# ---- a cgroup (version 2) whose limit falls (R71) ----
+
+# A program that keeps 200M, wants up to 500M more, once, and 100M again and again, in a cgroup of 1G;
+# as $program.
+start_in_cgroup() { # CGROUP OPTION...
+	cgroup=/sys/fs/cgroup/$1
+	shift
+	mount -t cgroup2 none /sys/fs/cgroup 2>/dev/null
+	echo +memory >/sys/fs/cgroup/cgroup.subtree_control || die "no memory controller"
+	mkdir -p "$cgroup"
+	echo 1G >"$cgroup/memory.max" || die "no limit"
+	: >/tmp/surge
+	sh -c "echo \$\$ >$cgroup/cgroup.procs && exec memplug run --name $name --block-size 16M $* -- surge 200 500 100" \
+		>/tmp/surge 2>&1 &
+	program=$!
+	echo $program >>/tmp/started
+	for _ in $(seq 600); do
+		grep -q ready /tmp/surge && return
+		kill -0 $program 2>/dev/null || break
+		sleep 0.2
+	done
+	die "the program did not start: $(cat /tmp/surge)"
+}
+
+# Step by step, a second each, for a minute, to just above what it keeps. Fails when it has ended.
+lower() {
+	for step in $(seq 60); do
+		echo $((1024 - (1024 - 260) * step / 60))M >"$cgroup/memory.max" || die "step $step"
+		sleep 1
+		kill -0 $program 2>/dev/null || return
+	done
+}
+
+killed() {
+	sed -n 's/^oom_kill //p' "$cgroup/memory.events"
+}
+
+case__cgroup_falls_and_is_followed() {
+	start_in_cgroup followed --follow
+	lower || die "it did not live through step $step: $(cat /tmp/surge "$cgroup/memory.events")"
+	pool status | grep -q "limit    260M of its cgroup; safe to lower to" || die "$(pool status)"
+	pool check >/dev/null || die "the verifier is not content"
+	echo max >"$cgroup/memory.max"
+	sleep 3
+	kill -TERM $program
+	wait $program || die "the program: $(cat /tmp/surge)"
+	grep -q '^[1-9][0-9]* rounds, [1-9][0-9]* of them with less, 0 wrong$' /tmp/surge ||
+		die "the program said: $(cat /tmp/surge)"
+	[ "$(killed)" = 0 ] || die "something was killed: $(cat "$cgroup/memory.events")"
+}
+
+case__cgroup_falls_and_is_not_followed__the_program_is_killed() {
+	start_in_cgroup ignored --max 2G
+	lower && die "it lives: this shows nothing"
+	[ "$(killed)" != 0 ] || die "it ended otherwise: $(cat /tmp/surge)"
+}
+
 # ---- this kernel, which is not the one that the other tests ran on ----
 
 case__kernel_runs_the_region_cases() {

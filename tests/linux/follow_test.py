@@ -52,13 +52,14 @@ def retry(what, seconds=60):
 
 
 class Program:
-    def __init__(self, build, name, *options, group=None):
+    def __init__(self, build, name, *options, group=None, env=None):
         self.memplug = f"{build}/cli/memplug"
         self.name = name
         join = ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(group)] if group else []
         self.process = subprocess.Popen(
             [*join, self.memplug, "run", "--name", name, *options, "--", PYTHON, "-c", PROGRAM],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, **(env or {})})
         assert self.process.stdout.readline() == "ready\n", "the program does not start"
 
     def command(self, *words):
@@ -106,7 +107,9 @@ def test_files(build, folder):
     group.mkdir(parents=True, exist_ok=True)
     write(group, max="max", high="max", current=200 * MIB,
           pressure="some avg10=0.00 avg60=0.00 avg300=0.00 total=0")
-    program = Program(build, f"follow-{os.getpid()}", f"--follow={folder}", "--max", "2G")
+    os.mkfifo(folder / "pressure")
+    program = Program(build, f"follow-{os.getpid()}", f"--follow={folder}", "--max", "2G",
+                      env={"MEMORY_PRESSURE_WATCH": f"{folder}/pressure"})
     try:
         retry(lambda: program.get("max_bytes") == str(2048 * MIB))
         assert (program.get("follow"), program.get("limit_bytes")) == ("on", "0")
@@ -126,6 +129,10 @@ def test_files(build, folder):
         write(group, pressure="some avg10=0.50 avg60=0.00 avg300=0.00 total=0")
         retry(lambda: int(program.get("max_bytes")) > used + 512 * MIB)
         assert program.do(300) == "ok"
+        # Somebody says that memory is short, as systemd would.
+        (folder / "pressure").write_text("short\n")
+        retry(lambda: int(program.get("max_bytes")) < used + 64 * MIB)
+        retry(lambda: int(program.get("max_bytes")) > used + 512 * MIB)
         events = subprocess.run(["timeout", "2", program.memplug, "-p", program.name, "monitor",
                                  "--since", "1"], capture_output=True, text=True).stdout
         assert "the limit is 264M; safe to lower to" in events, events
