@@ -141,3 +141,81 @@ TEST(empty__pinned_page__busy_and_named)
 	bed.mover.pages[0].pinned = false;
 	close_bed(&bed);
 }
+
+/* R63: blocks that have nothing in use are empty at once. */
+TEST(empty__nothing_in_use__at_once)
+{
+	struct bed bed;
+	struct mhp_blocks all = { 0, NEAR };
+	open_bed(&bed);
+	CHECK_OK(mhp_empty(bed.pool.m, &all, 1, NULL, NULL));
+	CHECK_EQ(bed.events[MHP_EV_MOVE], 1U);
+	CHECK_EQ(test_block(&bed.pool, 0).state, MHP_ONLINE);
+	close_bed(&bed);
+}
+
+/* ---- owners that answer oddly ---- */
+
+struct odd {
+	int isolate, migrate;
+	int more;                      /* done, beyond what it was given; below 0: nothing */
+};
+
+static int
+odd_isolate(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
+{
+	(void)pfn, (void)order, (void)cookie;
+	return ((struct odd *)ctx)->isolate;
+}
+
+static int
+odd_migrate(void *ctx, const struct mhp_move *moves, unsigned nr_moves, unsigned *ret_done)
+{
+	const struct odd *odd = ctx;
+	(void)moves;
+	*ret_done = odd->more < 0 ? 0 : nr_moves + (unsigned)odd->more;
+	return odd->migrate;
+}
+
+static void
+odd_putback(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
+{
+	(void)ctx, (void)pfn, (void)order, (void)cookie;
+}
+
+/* R17 R34: an owner that says 1, or that nothing went wrong and yet moved nothing, has refused; an
+ * owner that claims more moves than it was given has done those. */
+TEST(empty__owner_answers_oddly__taken_at_its_meaning)
+{
+	static const struct mhp_movable_ops ops = { odd_isolate, odd_migrate, odd_putback, NULL };
+	static const struct {
+		struct odd odd;
+		int want;
+		enum mhp_cause cause;
+	} answers[] = {
+		{ { .isolate = 1 }, MHP_EBUSY, MHP_CAUSE_REFUSED },
+		{ { .more = -1 }, MHP_EBUSY, MHP_CAUSE_MIGRATE },
+		{ { .more = -1, .migrate = 1 }, MHP_EBUSY, MHP_CAUSE_MIGRATE },
+		{ { .more = 5 }, 0, MHP_CAUSE_NONE },
+	};
+	struct odd odd;
+	struct bed bed;
+	struct mhp_page_req req = { .order = 0 };
+	uint64_t pfn;
+	open_bed(&bed);
+	CHECK_OK(mhp_owner_register(bed.pool.m, "odd", &ops, &odd, &req.owner));
+	CHECK_OK(mhp_page_alloc(bed.pool.m, req, &pfn));
+	uint32_t block = (uint32_t)(pfn / bed.pool.block_pages);
+	for (unsigned i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+		struct mhp_why why = { .cause = MHP_CAUSE_NONE };
+		test_at("answer %u", i);
+		odd = answers[i].odd;
+		CHECK_RET(mhp_block_offline(bed.pool.m, block, NULL, &why), answers[i].want);
+		CHECK_EQ(why.cause, answers[i].cause);
+	}
+	for (pfn = 0; mhp_frame_peek(bed.pool.m, pfn).owner != req.owner; pfn++)
+		CHECK_CMP(pfn, <, 7 * bed.pool.block_pages);
+	CHECK_OK(mhp_page_free(bed.pool.m, pfn));
+	CHECK_OK(mhp_owner_unregister(bed.pool.m, req.owner));
+	close_bed(&bed);
+}

@@ -1038,6 +1038,7 @@ TEST(page_cookie__more_bits_than_there_are__typed_error_and_nothing_changed) /* 
 	CHECK_OK(mhp_page_set_cookie(book.m, pfn, MHP_COOKIE_MAX));
 	uint64_t digest = mhp_digest(book.m);
 	CHECK_RET(mhp_page_set_cookie(book.m, pfn, too_large), MHP_EOVERFLOW);
+	CHECK_RET(mhp_page_split(book.m, pfn, 0, &too_large), MHP_EOVERFLOW);
 	req = request(book.fixed, 0, 0);
 	req.cookie = too_large;
 	CHECK_RET(mhp_page_alloc(book.m, req, &other), MHP_EOVERFLOW);

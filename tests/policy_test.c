@@ -492,3 +492,45 @@ TEST(auto_online__refused__retried_then_left_offline)
 	test_pool_check(&pool);
 	test_pool_empty_and_close(&pool);
 }
+
+struct slow_refusal {
+	struct mhp_sim *sim;
+	unsigned nr;
+};
+
+static int
+refuse_slowly(void *ctx, const struct mhp_notice *notice)
+{
+	struct slow_refusal *slow = ctx;
+
+	if (notice->kind != MHP_GOING_ONLINE_NOTICE)
+		return 0;
+	slow->nr++;
+	mhp_sim_advance(slow->sim, UINT64_C(3600000000000));
+	return MHP_EPERM;
+}
+
+/* R29: the attempts to come online by itself end with the deadline of the add, which stays. */
+TEST(auto_online__deadline_passes__no_other_attempt)
+{
+	struct mhp_policy policy = MHP_POLICY_DEFAULT;
+	struct mhp_add_opts opts = { .flags = MHP_MEMMAP_ON_MEMORY };
+	struct mhp_add_answer answer;
+	struct mhp_block_info info;
+	struct slow_refusal slow;
+	struct test_pool pool;
+	uint16_t listener;
+
+	open_pool(&pool);
+	slow = (struct slow_refusal){ .sim = pool.sim };
+	policy.auto_online = MHP_AUTO_ONLINE;
+	CHECK_OK(mhp_set_policy(pool.m, &policy));
+	CHECK_OK(mhp_listener_add(pool.m, refuse_slowly, &slow, 0, &listener));
+	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 1), &opts, &answer));
+	CHECK_RET(answer.online_error, MHP_EPERM);
+	CHECK_EQ(slow.nr, 1);
+	CHECK_OK(mhp_block_get(pool.m, 0, &info));
+	CHECK_EQ(info.state, MHP_OFFLINE);
+	CHECK_OK(mhp_listener_remove(pool.m, listener));
+	test_pool_empty_and_close(&pool);
+}

@@ -247,6 +247,46 @@ TEST(trace__pages_and_announcements__told)
 	test_pool_empty_and_close(&pool);
 }
 
+/* From inside of a change: each call that wants the lock is refused, and tells of nothing. */
+static int
+announce_from_inside(void *ctx, const struct mhp_notice *notice)
+{
+	struct mhp *m = ctx;
+
+	(void)notice;
+	CHECK_RET(mhp_block_announce(m, 1, 1), MHP_EDEADLK);
+	CHECK_RET(mhp_limit_announce(m, 4096), MHP_EDEADLK);
+	CHECK_RET(mhp_follow_announce(m, 4096, 4096), MHP_EDEADLK);
+	CHECK_RET(mhp_tier_announce(m, 0, 1, 0, "hot"), MHP_EDEADLK);
+	CHECK_RET(mhp_listener_set_name(m, 0, "inside"), MHP_EDEADLK);
+	CHECK_RET(mhp_fini(m), MHP_EDEADLK);
+	return 0;
+}
+
+/* R50 R24 */
+TEST(trace__announcements_from_a_listener__refused)
+{
+	struct recorder told;
+	struct test_pool pool;
+	uint16_t listener;
+
+	open_pool(&pool, &told);
+	CHECK_OK(add(&pool, 1, 1, SELF, 0));
+	CHECK_OK(mhp_listener_add(pool.m, announce_from_inside, pool.m, 0, &listener));
+	uint64_t before = last(&told)->seq;
+	CHECK_OK(test_online(pool.m, (struct mhp_blocks){ 1, 1 }, MHP_ZONE_NORMAL, NULL));
+	CHECK_EQ(last(&told)->kind, MHP_EV_ONLINE);
+	CHECK_EQ(last(&told)->seq, before + 1);
+	CHECK_OK(mhp_listener_remove(pool.m, listener));
+	CHECK_RET(mhp_listener_set_name(pool.m, listener, "gone"), MHP_ENOENT);
+	CHECK_RET(mhp_tier_announce(pool.m, MHP_NODES_MAX, 1, 0, "hot"), MHP_EINVAL);
+	CHECK_OK(mhp_tier_announce(pool.m, 0, 7, 0, "hot"));
+	CHECK_EQ(last(&told)->kind, MHP_EV_TIER);
+	CHECK_EQ(last(&told)->pages, 7);
+	CHECK_OK(mhp_fini(NULL));
+	test_pool_empty_and_close(&pool);
+}
+
 struct between {
 	struct test_pool *pool;
 	uint64_t last_seq;

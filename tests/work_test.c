@@ -13,6 +13,7 @@
 #include "ledger.h"
 #include "mover.h"
 #include "state/instance.h"
+#include "state/seal.h"
 
 #define SELF (MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE)
 #define MS UINT64_C(1000000)
@@ -283,6 +284,98 @@ TEST(work__deadline_of_an_online__keeps_time_to_take_it_back)
 	CHECK_EQ(test_block(&pool, 999).state, MHP_OFFLINE);
 	CHECK_OK(mhp_listener_remove(pool.m, listener));
 	test_pool_empty_and_close(&pool);
+}
+
+/* ---- the deadline passes at any reading of the clock ---- */
+
+static struct {
+	const struct mhp_port_ops *ops; /* below */
+	struct mhp_port_ops jumping;
+	struct mhp_sim *sim;
+	unsigned nr_readings, jump_at;
+} jump;
+
+static uint64_t
+jumping_clock(void *port)
+{
+	if (++jump.nr_readings == jump.jump_at)
+		mhp_sim_advance(jump.sim, 3600 * 1000 * MS);
+	return jump.ops->now_ns(port);
+}
+
+/* From here on an hour passes just before reading number `at`. */
+static void
+jump_at(struct test_pool *pool, unsigned at)
+{
+	jump.ops = pool->m->ops;
+	jump.jumping = *jump.ops;
+	jump.jumping.now_ns = jumping_clock;
+	jump.sim = pool->sim;
+	jump.nr_readings = 0;
+	jump.jump_at = at;
+	pool->m->ops = &jump.jumping;
+	pool->m->const_check = mhp__const_checksum(pool->m);
+}
+
+static void
+jump_no_more(struct test_pool *pool)
+{
+	pool->m->ops = jump.ops;
+	pool->m->const_check = mhp__const_checksum(pool->m);
+}
+
+/* Those of change(), and what has more to undo. */
+enum { EMPTY = CHANGES, SCRUB, COME_AND_GO, ALL_CHANGES };
+
+static int
+change_all(struct bed *bed, unsigned which, struct mhp_why *why)
+{
+	struct mhp *m = bed->pool.m;
+	struct mhp_offline_opts opts = { .scrub = which == SCRUB };
+	struct mhp_blocks all = { 0, 2 };
+	struct mhp_span span = test_blocks(&bed->pool, 0, 2);
+	struct mhp_step steps[] = {
+		{ .kind = MHP_STEP_ADD, .span = test_blocks(&bed->pool, 8, 2),
+		  .add = { .flags = SELF } },
+		{ .kind = MHP_STEP_ONLINE, .span = test_blocks(&bed->pool, 8, 2) },
+		{ .kind = MHP_STEP_REMOVE, .span = span },
+	};
+	struct mhp_plan_answer answer;
+	int err;
+	switch (which) {
+	case EMPTY: return mhp_empty(m, &all, 1, &opts, why);
+	case SCRUB: return mhp_remove(m, &span, 1, &opts, why);
+	case COME_AND_GO:
+		err = mhp_plan_commit(m, steps, 3, &opts, &answer);
+		*why = answer.why;
+		return err;
+	default: return change(bed, which, 0, why);
+	}
+}
+
+/* R29: it ends, everything is as before but for pages that have moved, and it can be done again. */
+TEST(work__deadline_at_any_reading__as_before_or_done)
+{
+	for (unsigned which = 0; which < ALL_CHANGES; which++) {
+		int err = MHP_EAGAIN;
+		for (unsigned at = 2; err != 0 && at < 40; at++) {
+			struct mhp_why why = { .cause = MHP_CAUSE_NONE };
+			struct bed bed;
+			test_at("change %u, reading %u", which, at);
+			open_for(&bed, which);
+			if (which == PREVIEW)
+				why.cause = MHP_CAUSE_DEADLINE;
+			jump_at(&bed.pool, at);
+			err = change_all(&bed, which, &why);
+			jump_no_more(&bed.pool);
+			test_pool_check(&bed.pool);
+			if (err != 0 && which != BAD)
+				CHECK_RET(err, MHP_EAGAIN);
+			if (err != 0 && which != BAD && which != COMPACT && which != ADD)
+				CHECK_EQ(why.cause, MHP_CAUSE_DEADLINE);
+			close_bed(&bed);
+		}
+	}
 }
 
 /* ---- zeroing what goes ---- */
