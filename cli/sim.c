@@ -13,6 +13,7 @@
 
 #include "../replay/scenario.h"
 #include "cli.h"
+#include "sim_from.h"
 #include "sim_svg.h"
 
 static void
@@ -113,10 +114,14 @@ cli_sim(struct cli *cli)
 {
 	static struct mhp__scenario scenario;
 	struct mhp__rehearsal rehearsal;
-	const char *svg = NULL;
+	const char *svg = NULL, *from = NULL;
 	int status = CLI_DONE;
-	if (!CLI_OPTIONS(cli, 1, 1, { "--svg", &svg, NULL }))
+	if (!CLI_OPTIONS(cli, 0, 1, { "--svg", &svg, NULL }, { "--from", &from, NULL }))
 		return CLI_USAGE;
+	if ((from != NULL) == (cli->argc != 0))
+		return cli_usage(cli, "either a scenario, or --from a folder");
+	if (from != NULL)
+		return sim_from(from);
 	if (!read_scenario(cli->argv[0], &scenario))
 		return CLI_REFUSED;
 	bool done = mhp__rehearse(&scenario, &rehearsal);

@@ -96,7 +96,33 @@ def test_broken():
     assert sim("add 1G", "--svg", "/no/such/file").returncode == 1
 
 
+def test_from(folder):
+    """A scenario from blocks that there are, which can be rehearsed as it is."""
+    blocks = {0: ("online", "Normal", 1 << 20), 1: ("online", "Normal", 3 << 20),
+              2: ("offline", "Normal Movable", None), 7: ("online", "Movable", 12345),
+              10: ("online", "Movable", None), 11: ("online", "none", None)}
+    root = pathlib.Path(folder, "blocks")
+    for number, (state, zones, used) in blocks.items():
+        place = root / f"memory{number}"
+        place.mkdir(parents=True)
+        (place / "state").write_text(state + "\n")
+        (place / "valid_zones").write_text(zones + "\n")
+        if used is not None:
+            (place / "used_bytes").write_text(f"{used}\n")
+    (root / "block_size_bytes").write_text("8000000\n")
+    (root / "memory_of_others").write_text("")
+    done = subprocess.run([MEMPLUG, "sim", "--from", root], capture_output=True, text=True)
+    steps = [line for line in done.stdout.splitlines() if not line.startswith("#")]
+    assert steps == ["host 2G", "block 128M", "add 256M kernel", "add 256M", "add 128M kernel",
+                     "use 4M kernel", "use 12345"], done
+    assert len(report(done.stdout + "remove 128M\n")["steps"]) == 6
+    for words in ["--from", "/no/such"], ["--from", folder]:
+        assert subprocess.run([MEMPLUG, "sim", *words], capture_output=True).returncode == 1
+    assert subprocess.run([MEMPLUG, "sim", "x", "--from", "y"], capture_output=True).returncode == 2
+
+
 with tempfile.TemporaryDirectory() as folder:
     test_examples(folder)
+    test_from(folder)
 test_sums()
 test_broken()

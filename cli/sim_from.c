@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sim_from.c - a scenario for memplug sim, made from a folder of memory blocks.
+ *
+ * The folder is a machine's /sys/devices/system/memory, a copy of it, or the tree of a pool
+ * (memplug mount), whose blocks also say how much of them is in use. Online blocks of the same kind
+ * that follow each other are one add; offline ones are left out. What shall happen then is for
+ * whoever wants to know it.
+ */
+#define _GNU_SOURCE
+#include "sim_from.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+struct blocks {
+	int folder;
+	uint64_t block_bytes;
+	size_t nr;
+	uint64_t *number;              /* of those that are there */
+	uint64_t used_bytes[2];        /* kernel: 1 */
+	uint64_t nr_online;
+};
+
+/* The first line of a file; false: there is none. */
+static bool
+read_line(const struct blocks *blocks, const char *path, char *text, size_t size)
+{
+	int fd = openat(blocks->folder, path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd >= 0 ? read(fd, text, size - 1) : -1;
+	if (fd >= 0)
+		close(fd);
+	text[got > 0 ? got : 0] = 0;
+	text[strcspn(text, "\n")] = 0;
+	return got > 0;
+}
+
+static bool
+read_of(const struct blocks *blocks, uint64_t number, const char *file, char *text, size_t size)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "memory%" PRIu64 "/%s", number, file);
+	return read_line(blocks, path, text, size);
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	uint64_t one = *(const uint64_t *)a, two = *(const uint64_t *)b;
+	return one < two ? -1 : one > two;
+}
+
+/* The numbers of all blocks, sorted; false: no memory. */
+static bool
+find_blocks(struct blocks *blocks, DIR *folder)
+{
+	for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+		char *end;
+		if (strncmp(entry->d_name, "memory", 6) != 0 || entry->d_name[6] == 0)
+			continue;
+		unsigned long long number = strtoull(entry->d_name + 6, &end, 10);
+		if (*end != 0)
+			continue;
+		if ((blocks->nr & (blocks->nr - 1)) == 0) {
+			size_t room = blocks->nr != 0 ? 2 * blocks->nr : 1;
+			void *more = realloc(blocks->number, room * sizeof(uint64_t));
+			if (more == NULL)
+				return false;
+			blocks->number = more;
+		}
+		blocks->number[blocks->nr++] = number;
+	}
+	qsort(blocks->number, blocks->nr, sizeof(uint64_t), compare);
+	return true;
+}
+
+static bool
+is_online(const struct blocks *blocks, uint64_t number)
+{
+	char text[64];
+	return read_of(blocks, number, "state", text, sizeof(text)) && strcmp(text, "online") == 0;
+}
+
+/* Is it for more than what can move? Its use is counted. */
+static bool
+is_kernel(struct blocks *blocks, uint64_t number)
+{
+	char text[64];
+	bool kernel = !read_of(blocks, number, "valid_zones", text, sizeof(text)) ||
+		      strncmp(text, "Movable", 7) != 0;
+	if (read_of(blocks, number, "used_bytes", text, sizeof(text)))
+		blocks->used_bytes[kernel] += strtoull(text, NULL, 10);
+	blocks->nr_online++;
+	return kernel;
+}
+
+/* A line with an exact size in its largest unit. */
+static void
+print_size(const char *step, uint64_t bytes, const char *rest)
+{
+	static const char *const units[] = { "", "K", "M", "G", "T" };
+	unsigned unit = 0;
+	for (; unit < 4 && bytes != 0 && bytes % 1024 == 0; unit++)
+		bytes /= 1024;
+	printf("%s %" PRIu64 "%s%s\n", step, bytes, units[unit], rest);
+}
+
+static void
+print_add(const struct blocks *blocks, uint64_t nr, bool kernel)
+{
+	if (nr != 0)
+		print_size("add", nr * blocks->block_bytes, kernel ? " kernel" : "");
+}
+
+static void
+print_adds(struct blocks *blocks)
+{
+	uint64_t nr = 0;
+	bool kind = false;
+	for (size_t i = 0; i < blocks->nr; i++) {
+		if (!is_online(blocks, blocks->number[i]))
+			continue;
+		bool kernel = is_kernel(blocks, blocks->number[i]);
+		if (kernel != kind) {
+			print_add(blocks, nr, kind);
+			nr = 0;
+		}
+		kind = kernel;
+		nr++;
+	}
+	print_add(blocks, nr, kind);
+}
+
+static void
+print_uses(const struct blocks *blocks)
+{
+	static const char *const words[] = { "", " kernel" };
+	for (int kernel = 1; kernel >= 0; kernel--)
+		if (blocks->used_bytes[kernel] != 0)
+			print_size("use", blocks->used_bytes[kernel], words[kernel]);
+	puts("# What then? For example: use 50%, free 20%, remove 10%, add 4G");
+}
+
+/* Twice what there is, at least. */
+static uint64_t
+host_bytes(const struct blocks *blocks)
+{
+	uint64_t bytes = blocks->block_bytes;
+	while (bytes < 2 * blocks->nr * blocks->block_bytes)
+		bytes *= 2;
+	return bytes;
+}
+
+int
+sim_from(const char *folder)
+{
+	DIR *opened = opendir(folder);
+	struct blocks blocks = { .folder = opened != NULL ? dirfd(opened) : -1 };
+	char text[64];
+	if (opened == NULL) {
+		fprintf(stderr, "memplug: cannot open %s: %s\n", folder, strerror(errno));
+		return CLI_REFUSED;
+	}
+	if (read_line(&blocks, "block_size_bytes", text, sizeof(text)))
+		blocks.block_bytes = strtoull(text, NULL, 16);
+	bool found = blocks.block_bytes != 0 && find_blocks(&blocks, opened) && blocks.nr != 0;
+	if (found) {
+		printf("# %zu blocks of %s\n", blocks.nr, folder);
+		print_size("host", host_bytes(&blocks), "");
+		print_size("block", blocks.block_bytes, "");
+		print_adds(&blocks);
+		print_uses(&blocks);
+	} else {
+		fprintf(stderr, "memplug: there are no memory blocks in %s\n", folder);
+	}
+	free(blocks.number);
+	closedir(opened);
+	return found ? CLI_DONE : CLI_REFUSED;
+}
