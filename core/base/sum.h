@@ -14,8 +14,8 @@
 
 #include "base/mem.h"
 
-/* 1 if an odd number of bits is set. Where no instruction does it, compilers call their own
- * library, which a kernel does not have; so fold by hand there. */
+/* 1 if an odd number of bits is set. Compilers call their own library on machines that have no
+ * instruction for it, and a kernel does not have that library; so fold by hand there. */
 static inline unsigned
 mhp__parity(uint64_t word)
 {

@@ -17,7 +17,7 @@
 /* The part of a block that may be used: all of it but the reserve at its start. */
 struct mhp__range mhp__block_part(const struct mhp *m, uint32_t block, uint32_t nr_vmemmap_pages,
 				  unsigned node);
-/* That of a block that is there, by its record, with its zone. */
+/* The usable part of a block that is there, by its record, with its zone. */
 struct mhp__range mhp__block_usable(const struct mhp *m, uint32_t block);
 void mhp__block_set_state(struct mhp *m, uint32_t block, enum mhp_block_state state);
 /* Was it there when the caller looked (struct mhp_offline_opts)? */

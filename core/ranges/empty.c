@@ -5,7 +5,7 @@
  * First room is taken for all that is in use, so that nothing moves unless all of it can; then what
  * is in use moves, pass after pass, until a pass finds nothing or a bound is reached. Isolation is
  * monotonic: a free frame stays free. So a pass that saw nothing is the proof of being empty, and
- * nobody looks again. Every walk polls the bounds, so that a cancel or the deadline ends it
+ * there is no second look. Every walk polls the bounds, so that a cancel or the deadline ends it
  * wherever it is.
  *
  * Must not know: what the ranges are emptied for, and what happens to them afterwards.

@@ -5,7 +5,7 @@
  * From online to offline a zone spans and has present exactly the pages of its ranges, and manages
  * those that the allocator got: present less frames with memory errors (R20). Node states follow
  * from which zones of a node have ranges. prepare asks everybody who may say no; commit only does
- * what cannot fail. What lies before the start of a range is unknown here, and stays so (R14).
+ * what cannot fail. Must not know: what lies before the start of a range (R14).
  */
 #include "ranges/ranges.h"
 

@@ -13,7 +13,8 @@
  * const_check. */
 uint32_t mhp__const_checksum(const struct mhp *m);
 
-/* That of the tables that only calls change: owners, listeners, policy, switch, bad frames. */
+/* The checksum of the tables that only calls change: owners, listeners, policy, switch, bad frames.
+ * */
 uint32_t mhp__tables_checksum(const struct mhp *m);
 static inline void
 mhp__tables_seal(struct mhp *m)
@@ -21,10 +22,10 @@ mhp__tables_seal(struct mhp *m)
 	m->tables_check = mhp__tables_checksum(m);
 }
 
-/* That of the number of the last add. */
+/* The checksum of the number of the last add. */
 uint32_t mhp__generation_checksum(const struct mhp *m);
 
-/* That of the slot of a block. */
+/* The checksum of the slot of a block. */
 uint32_t mhp__block_checksum(const struct mhp__block *slot);
 static inline void
 mhp__block_seal(struct mhp__block *slot)

@@ -6,7 +6,7 @@
  * two arrays of the instance that are as long as the address range. All-zero is "absent". Slots
  * never go away, so whoever holds a pfn can always look at its slots, whatever happens to the
  * block meanwhile (R32), and a block that is plugged but not used has touched none of its own
- * memory. What a slot points to, descriptors and bitmaps, lives and dies with the block.
+ * memory. Descriptors and bitmaps, to which a slot points, live and die with the block.
  *
  * An arena is up to 64 pageblocks of one block, so that a set of pageblocks is one word: the
  * smallest unit with a lock, and what the lists of a zone link. A block is one arena (128 MiB

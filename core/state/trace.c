@@ -4,7 +4,8 @@
  *
  * An event gets its number, its time and its place in the counters here and nowhere else, so that
  * numbers have no gaps and event_seq is the sum of event_counts. Events are built here, too: each
- * field that nobody fills in says "none". What is worth an event, the operations know.
+ * field that nobody fills in says "none". The operations decide what
+ * is worth an event.
  */
 #include "state/trace.h"
 

@@ -6,9 +6,9 @@
  * to MOVABLE when the node's MOVABLE zone spans around it and its NORMAL zone does not, else to
  * NORMAL, so never a MOVABLE range amid NORMAL ones. "auto-movable" goes by amounts, as Linux 7.3
  * does (R70): MOVABLE as long as MOVABLE : NORMAL stays within auto_movable_ratio, on the whole
- * and, when asked, on the node, where only boot memory counts as NORMAL. What came later may be
- * taken out again, so nothing may rely on it. What one add has brought goes alike: to MOVABLE if
- * the rest of it fits too, to NORMAL if some of it is there.
+ * and, when asked, on the node, where only boot memory counts as NORMAL: later memory may
+ * be taken out again, so nothing may rely on it. The blocks of one add go alike: to MOVABLE if the
+ * rest of them fits too, to NORMAL if some of them are there.
  *
  * Amounts are whole blocks, their own descriptors included, plus what the same call has decided
  * about already. Nothing here changes anything but m->policy.

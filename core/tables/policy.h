@@ -7,7 +7,7 @@
 
 #include "state/instance.h"
 
-/* What one add has brought, whole blocks in pages: all that is there, and what is in zones. */
+/* The memory of one add, whole blocks in pages: all of it, and the part that zones have. */
 struct mhp__group {
 	uint32_t generation;           /* 0: memory that no add has brought */
 	uint64_t pages, normal, movable;

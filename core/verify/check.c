@@ -4,7 +4,7 @@
  *
  * docs/INVARIANTS.md numbers what is checked and lists the fields that are exempt. Constants come
  * first, before the lock that is reached through them: with one of them wrong nothing else can be
- * looked at. What follows is a chain of stages as verify.h says. Fields that nothing else implies
+ * looked at. The other stages form a chain, as verify.h says. Fields that nothing else implies
  * (tables that callers fill, constants) are held against checksums, everything else against what
  * it was derived from. The verifier writes nothing but locks, and its cost is bounded by the size
  * of the instance and of what is online.

@@ -5,9 +5,10 @@
  * An arena is held against its block first (INV 6): what zone it is in, how many of its frames are
  * not the allocator's, which bits exist. Then its counters against its bitmaps (INV 7, 8), and
  * every descriptor of a pageblock whose descriptors mean something against the frames that it
- * claims (INV 9 to 11). What is taken and in no page is collected: that must be what the caches
- * hold. With other threads about, descriptors of taken frames change under nobody's lock and are
- * left out, as are those of wholly free pageblocks, which may be memory that was never touched.
+ * claims (INV 9 to 11). Frames that are taken and in no page are collected: the caches must hold
+ * exactly those. With other threads about, descriptors of taken frames change under nobody's lock
+ * and are left out, as are those of wholly free pageblocks, which may be memory that was never
+ * touched.
  */
 #include "base/bits.h"
 #include "base/sum.h"

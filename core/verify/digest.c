@@ -4,10 +4,10 @@
  *
  * Two instances that went through the same calls have the same digest, whatever port, memory model
  * or addresses they run with; so a digest says in 64 bits whether a failed call left everything as
- * it was. What counts is what a caller could see: blocks, zones, nodes, bad frames, and every page
- * by its first frame. A free frame contributes nothing, and neither does one in a cache, which is
- * taken without being part of a page: so what the caches happen to hold does not matter, nor do
- * the conditions of pageblocks. Absent ranges are skipped run by run, free pageblocks at a glance.
+ * it was. The digest covers everything that a caller can see: blocks, zones, nodes, bad frames, and
+ * every page by its first frame. A free frame contributes nothing, and neither does one in a cache,
+ * which is taken without being part of a page: so the contents of caches do not matter, nor do the
+ * conditions of pageblocks. Absent ranges are skipped run by run, free pageblocks at a glance.
  */
 #include <memplug/check.h>
 

@@ -24,7 +24,7 @@ struct mhp;
  * Note that the frame at @pfn is bad, and take it out of use.
  *
  * A free frame is taken at once. A page in use that can move is moved away first; one that cannot
- * move is remembered, and gone around when its block next comes online. A frame of a reserve is
+ * move is remembered, and skipped when its block next comes online. A frame of a reserve is
  * remembered too: the next add of that block does not put metadata there.
  *
  * A frame that was remembered and stayed in use is tried again.

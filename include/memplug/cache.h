@@ -51,9 +51,9 @@
 #define MHP_CACHE_SLOTS (MHP_CACHE_DEPTH_0 + (MHP_ORDERS - 1U) * MHP_CACHE_DEPTH_N)
 
 /**
- * One cache. All-zero is open and empty. Who has it closed owns all of it but @draining, which
- * keeps apart those who close caches from elsewhere: one at a time in the caches of a zone (that
- * of the zone's first cache counts).
+ * One cache. All-zero is open and empty. The thread that has closed it owns all of it but
+ * @draining, which keeps apart the threads that close caches from elsewhere: only one at a time
+ * does so in the caches of a zone, and it holds @draining of the zone's first cache.
  */
 struct mhp_cache {
 	_Atomic uint32_t closed;              /* 0 open, 1 closed locally, 2 from elsewhere */

@@ -28,10 +28,10 @@ struct mhp_heap_opts {
 /**
  * Have jemalloc take its memory from @pool, in all arenas that it has or will make by itself.
  *
- * What was allocated before stays where it is. Arenas that the program makes with arenas.create
- * stay outside. Call it once, before threads of the program allocate; it cannot be undone.
- * Return: 0, MHP_EBUSY (there is a heap already), MHP_EOPNOTSUPP (malloc is not jemalloc 5), or
- * what mhp_region_create() returns.
+ * Memory that was allocated before stays where it is. Arenas that the program makes with
+ * arenas.create stay outside. Call it once, before threads of the program allocate; it cannot be
+ * undone. Return: 0, MHP_EBUSY (there is a heap already), MHP_EOPNOTSUPP (malloc is not jemalloc
+ * 5), or what mhp_region_create() returns.
  */
 MHP_MUST_CHECK int mhp_heap_start(struct mhp_pool *pool, const struct mhp_heap_opts *opts,
 				  struct mhp_text *reterr);

@@ -302,7 +302,7 @@ int mhp_region_unpin(struct mhp_region *region, void *start, uint64_t size);
 /**
  * Have the memory of a range move to a node, by windows of 2 MiB, while it is in use.
  *
- * Pages that are there already stay. What goes to a device or comes from one is copied; RAM of
+ * Pages that are there already stay. Pages that go to a device or come from one are copied; RAM of
  * another NUMA node is moved by the kernel; all else only gets other numbers.
  *
  * @ret_moved: pages of 4 KiB that moved, also on error; may be NULL.

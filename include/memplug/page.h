@@ -115,9 +115,9 @@ MHP_MUST_CHECK int mhp_owner_unregister(struct mhp *m, uint16_t owner);
 const char *mhp_owner_name(const struct mhp *m, uint16_t owner);
 
 /**
- * What to allocate. Sixteen bytes, passed by value. Whoever allocates a lot builds it once: filled
- * in field by field right before the call, its bytes are still on their way to the cache when they
- * are read as words, and that wait (15 ns seen) is longer than the allocation.
+ * What to allocate. Sixteen bytes, passed by value. A caller who allocates a lot builds it once: if
+ * it is filled in field by field right before the call, its bytes are still on their way to the
+ * cache when they are read as words, and that wait (15 ns seen) is longer than the allocation.
  */
 struct mhp_page_req {
 	uint64_t cookie;           /* the owner's own number for this page, to MHP_COOKIE_MAX */
