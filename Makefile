@@ -48,6 +48,7 @@ check-full: deps-full proofs
 	@scripts/build $(BUILD)/ubsan gcc '-Dc_args=-fsanitize=undefined -fsanitize-undefined-trap-on-error'
 	@scripts/build $(BUILD)/aarch64 gcc --cross-file scripts/aarch64.ini
 	@scripts/install-deps --guest $(BUILD)/gcc/guest || :
+	@scripts/install-deps --guest $(BUILD)/gcc/guest-aarch64 aarch64 || :
 	@scripts/run-tests scripts/check-style --long $(BUILD)/gcc --normal $(BUILD)/asan $(BUILD)/tsan \
 		--quick $(BUILD)/aarch64 --normal --suite linux $(BUILD)/ubsan
 

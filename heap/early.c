@@ -10,6 +10,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/limits.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -69,7 +70,7 @@ static void
 start_again(char **argv, char **envp)
 {
 	char path[PATH_MAX];
-	long length = syscall(SYS_readlink, "/proc/self/exe", path, sizeof(path) - 1);
+	long length = syscall(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof(path) - 1);
 	if (length <= 0)
 		return;
 	path[length] = 0;

@@ -1,22 +1,24 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""guest.py DIR PROGRAM...: what this machine has not: DAX devices, NUMA, huge pages of 1 GiB.
+"""guest.py DIR PROGRAM...: what this machine lacks: DAX devices, NUMA, huge pages of 1 GiB, another processor.
 
 Boots a guest under QEMU on Debian's kernel, which scripts/install-deps --guest has put into DIR,
 with a file system in memory that is made here: busybox, our programs and the libraries that they
-need, and guest_init.sh, which runs the cases of guest_cases.sh and writes a line for each to the
-second serial port. Exit status 77: the kernel or QEMU is not there; the last line says which.
+need, and guest_init.sh, which runs the cases of the machine's file and writes a line for each to a
+serial port of its own. Exit status 77: the kernel or QEMU is not there; the last line says which.
 
 Invariants: nothing outside of DIR is written; QEMU ends with us, whatever ends us, and at the
 latest after --seconds. Must not know what a case does.
 
-Options, before DIR: --only PATTERN (cases), --seconds N (bound of all), --accel kvm|tcg, --verbose.
+Options, before DIR: --only PATTERN (cases), --seconds N (bound of all), --accel kvm|tcg, --verbose,
+--machine x86_64|aarch64, --kernel NAME (in DIR).
 """
 import argparse
 import ctypes
 import gzip
 import os
 import pathlib
+import platform
 import re
 import shutil
 import signal
@@ -26,17 +28,56 @@ import tempfile
 import threading
 
 HERE = pathlib.Path(__file__).resolve().parent
-MODULES = ["libnvdimm", "nd_btt", "nd_pmem", "device_dax", "dax_pmem", "nd_e820", "kmem"]
-QEMU = "qemu-system-x86_64"
 SKIPPED = 77
 PR_SET_PDEATHSIG = 1
-# Two nodes of 2 and 3 GiB, each of which gives up a range for a device; node 1 has a whole GiB that
-# is free of anything else. The guest touches little of it.
-MACHINE = ["-m", "5G", "-smp", "2",
-           "-object", "memory-backend-ram,id=m0,size=2G", "-numa", "node,memdev=m0,cpus=0",
-           "-object", "memory-backend-ram,id=m1,size=3G", "-numa", "node,memdev=m1,cpus=1"]
-APPEND = ("console=ttyS0 quiet panic=-1 memmap=256M!1G memmap=384M!2304M "
-          "hugepagesz=2M hugepages=256 hugepagesz=1G hugepages=1 hugepagesz=2M")
+
+
+class Pc:
+    """Two nodes of 2 and 3 GiB, each of which gives up a range for a device; node 1 has a whole GiB
+    that is free of anything else. The guest touches little of it."""
+    qemu = "qemu-system-x86_64"
+    modules = ["libnvdimm", "nd_btt", "nd_pmem", "device_dax", "dax_pmem", "nd_e820", "kmem"]
+    cases = "guest_cases.sh"
+    machine = ["-m", "5G", "-smp", "2",
+               "-object", "memory-backend-ram,id=m0,size=2G", "-numa", "node,memdev=m0,cpus=0",
+               "-object", "memory-backend-ram,id=m1,size=3G", "-numa", "node,memdev=m1,cpus=1"]
+    serial = ["-serial", "stdio"]
+    append = ("console=ttyS0 SAY=ttyS1 quiet panic=-1 memmap=256M!1G memmap=384M!2304M "
+              "hugepagesz=2M hugepages=256 hugepagesz=1G hugepages=1 hugepagesz=2M")
+
+    @staticmethod
+    def libraries(program, _folder):
+        """Where the dynamic linker finds what a program or library needs, by name in the guest."""
+        done = subprocess.run(["ldd", program], capture_output=True, text=True, check=False)
+        found = re.findall(r"(?:=> )?(/\S+) \(0x", done.stdout)
+        return {path: pathlib.Path(path) for path in found if path != str(program)}
+
+
+class Arm:
+    """Two processors. Its libraries are in the folder `root` of DIR, as Debian's packages have them."""
+    qemu = "qemu-system-aarch64"
+    modules = []
+    cases = "arm_cases.sh"
+    machine = ["-machine", "virt", "-m", "2G", "-smp", "2"]
+    serial = ["-chardev", "stdio,id=said", "-device", "pci-serial,chardev=said"]
+    append = "console=ttyAMA0 SAY=ttyS0 quiet panic=-1"
+    linker = "lib/ld-linux-aarch64.so.1"
+    places = ["lib/aarch64-linux-gnu", "usr/lib/aarch64-linux-gnu"]
+
+    @classmethod
+    def libraries(cls, program, folder):
+        root, found, programs = folder / "root", {}, [program]
+        while programs:
+            done = subprocess.run(["readelf", "-d", programs.pop()], capture_output=True, text=True, check=False)
+            for name in re.findall(r"\(NEEDED\).*\[(.*)\]", done.stdout):
+                place = next((place for place in cls.places if (root / place / name).exists()), None)
+                if place and f"{place}/{name}" not in found:
+                    found[f"{place}/{name}"] = root / place / name
+                    programs.append(root / place / name)
+        return found | {cls.linker: root / cls.places[0] / "ld-linux-aarch64.so.1"}
+
+
+MACHINES = {"x86_64": Pc, "aarch64": Arm}
 FILES = {"etc/passwd": "root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n",
          "etc/group": "root:x:0:\nuser:x:1000:\n"}
 
@@ -72,31 +113,25 @@ class Archive:
                 out.write(head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4))
 
 
-def libraries(program):
-    """Where the dynamic linker finds what a program or library needs; itself included."""
-    done = subprocess.run(["ldd", program], capture_output=True, text=True)
-    found = re.findall(r"(?:=> )?(/\S+) \(0x", done.stdout)
-    return [path for path in found if path != str(program)]
-
-
-def build_archive(folder, programs, path):
-    archive = Archive()
+def build_archive(args, path):
+    archive, folder, guest = Archive(), args.folder, MACHINES[args.machine]
     for name in ("proc", "sys", "dev", "tmp", "run"):
         archive.add_folder(name)
     archive.add_file("bin/busybox", (folder / "busybox").read_bytes(), 0o755)
     archive.add_file("bin/sh", (folder / "busybox").read_bytes(), 0o755)
     archive.add_file("init", (HERE / "guest_init.sh").read_bytes(), 0o755)
-    archive.add_file("guest_cases.sh", (HERE / "guest_cases.sh").read_bytes())
+    archive.add_file("cases.sh", (HERE / guest.cases).read_bytes())
+    archive.add_file("guest_words.sh", (HERE / "guest_words.sh").read_bytes())
     for name, text in FILES.items():
         archive.add_file(name, text.encode())
-    for module in MODULES:
+    for module in guest.modules:
         archive.add_file(f"modules/{module}.ko", (folder / f"{module}.ko").read_bytes())
-    needed = set()
-    for program in programs:
+    needed = {}
+    for program in args.programs:
         archive.add_file("bin/" + program.name, program.read_bytes(), 0o755)
-        needed.update(libraries(program))
-    for library in sorted(needed):
-        archive.add_file(library.lstrip("/"), pathlib.Path(library).read_bytes(), 0o755)
+        needed.update(guest.libraries(program, folder))
+    for name in sorted(needed):
+        archive.add_file(name.lstrip("/"), needed[name].read_bytes(), 0o755)
     archive.write(path)
 
 
@@ -113,14 +148,15 @@ def die_with_parent():
 class Guest:
     """The machine, from its start to its end, and what its cases said."""
 
-    def __init__(self, args, kernel, archive, console):
+    def __init__(self, args, archive, console):
         self.verbose = args.verbose
-        accel = args.accel or ("kvm" if has_kvm() else "tcg")
-        append = APPEND + (f" ONLY={args.only}" if args.only else "")
-        command = [QEMU, "-accel", accel, "-cpu", "max", *MACHINE, "-net", "none",
+        guest = MACHINES[args.machine]
+        accel = args.accel or ("kvm" if args.machine == platform.machine() and has_kvm() else "tcg")
+        append = guest.append + (f" ONLY={args.only}" if args.only else "")
+        command = [guest.qemu, "-accel", accel, "-cpu", "max", *guest.machine, "-net", "none",
                    "-display", "none", "-monitor", "none", "-no-reboot",
-                   "-serial", f"file:{console}", "-serial", "stdio",
-                   "-kernel", kernel, "-initrd", archive, "-append", append]
+                   "-serial", f"file:{console}", *guest.serial,
+                   "-kernel", args.folder / args.kernel, "-initrd", archive, "-append", append]
         self.passed, self.failed, self.done, self.lines = 0, 0, False, []
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
@@ -160,6 +196,8 @@ def parse():
     parser.add_argument("--seconds", type=int, default=3500)
     parser.add_argument("--accel", choices=["kvm", "tcg"])
     parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--machine", choices=MACHINES, default="x86_64")
+    parser.add_argument("--kernel", default="vmlinuz")
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("programs", type=pathlib.Path, nargs="+")
     return parser.parse_args()
@@ -167,17 +205,18 @@ def parse():
 
 def main():
     args = parse()
-    needed = ["vmlinuz", "busybox", *(f"{module}.ko" for module in MODULES)]
+    guest_kind = MACHINES[args.machine]
+    needed = [args.kernel, "busybox", *(f"{module}.ko" for module in guest_kind.modules)]
     missing = [name for name in needed if not (args.folder / name).is_file()]
     if missing:
         skip(f"needs file {args.folder / missing[0]}: "
-             f"scripts/install-deps --guest {args.folder} puts it there")
-    if shutil.which(QEMU) is None:
-        skip(f"needs program {QEMU}")
+             f"scripts/install-deps --guest {args.folder} {args.machine} puts it there")
+    if shutil.which(guest_kind.qemu) is None:
+        skip(f"needs program {guest_kind.qemu}")
     with tempfile.TemporaryDirectory(dir=args.folder) as temporary:
         archive, console = f"{temporary}/initramfs", f"{temporary}/console"
-        build_archive(args.folder, args.programs, archive)
-        guest = Guest(args, args.folder / "vmlinuz", archive, console)
+        build_archive(args, archive)
+        guest = Guest(args, archive, console)
         guest.run(args.seconds)
         if not guest.done:
             guest.failed += 1
@@ -189,7 +228,8 @@ def main():
     if guest.failed:
         print("\n".join([] if args.verbose and guest.done else guest.lines))
         only = re.search(r"^FAILED (\w+)$", "\n".join(guest.lines), re.M)
-        words = [sys.argv[0], "--verbose", *(["--only", only[1]] if only else []), args.folder]
+        words = [sys.argv[0], "--verbose", "--machine", args.machine, "--kernel", args.kernel,
+                 *(["--only", only[1]] if only else []), args.folder]
         print("replay:", *words, *args.programs)
     print(f"{guest.passed} passed, {guest.failed} failed")
     return guest.failed != 0

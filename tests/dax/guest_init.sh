@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# guest_init.sh - the first program of the guest: make two DAX devices, run the cases, power off.
+# guest_init.sh - the first program of a guest: make two DAX devices, where there are modules for them,
+# run the cases, power off.
 #
-# Everything it says goes to the second serial port, one line each, and guest.py reads it:
+# Everything it says goes to the serial port SAY, one line each, and guest.py reads it:
 #   ok NAME SECONDS
 #   FAILED NAME, then what the case said, each line behind "|"
 #   done
-# Cases are functions case__* of guest_cases.sh; ONLY in the environment (from the kernel's command
-# line) is a pattern of those that run. The devices are regions of memory that the kernel was told to
+# Cases are functions case__* of /cases.sh; ONLY in the environment (from the kernel's command
+# line, as SAY is) is a pattern of those that run. The devices are regions of memory that the kernel was told to
 # take for persistent memory: /dev/dax0.0 is mapped in pieces of 4 KiB, /dev/dax1.0 in pieces of
 # 2 MiB. Must not know what a case does.
 export PATH=/bin
@@ -19,7 +20,7 @@ mount -t devtmpfs dev /dev
 mkdir -p /tmp /run
 mount -t tmpfs tmp /tmp
 chmod 1777 /tmp
-exec 3>/dev/ttyS1
+exec 3>"/dev/$SAY"
 stty -opost <&3 2>/dev/null
 
 make_device() { # NUMBER ALIGN
@@ -35,14 +36,18 @@ make_device() { # NUMBER ALIGN
 	[ -c "/dev/dax$1.0" ]
 }
 
-for module in libnvdimm nd_btt nd_pmem device_dax dax_pmem nd_e820; do
-	insmod "/modules/$module.ko"
-done
-for _ in $(seq 50); do
-	[ -e /sys/bus/nd/devices/region1/dax1.0 ] && break
-	sleep 0.1
-done
-make_device 0 4096 && make_device 1 2097152 || echo "| there is no DAX device" >&3
+make_devices() {
+	for module in libnvdimm nd_btt nd_pmem device_dax dax_pmem nd_e820; do
+		insmod "/modules/$module.ko"
+	done
+	for _ in $(seq 50); do
+		[ -e /sys/bus/nd/devices/region1/dax1.0 ] && break
+		sleep 0.1
+	done
+	make_device 0 4096 && make_device 1 2097152 || echo "| there is no DAX device" >&3
+}
+
+[ ! -d /modules ] || make_devices
 
 # What the threads of the programs that a case has started are waiting for.
 show_stuck() {
@@ -58,7 +63,7 @@ show_stuck() {
 run_case() {
 	name=${1#case__}
 	start=$(cut -d. -f1 /proc/uptime)
-	setsid sh -c ". /guest_cases.sh; $1" >/tmp/said 2>&1 &
+	setsid sh -c ". /cases.sh; $1" >/tmp/said 2>&1 &
 	pid=$!
 	while kill -0 $pid 2>/dev/null; do
 		if [ "$(cut -d. -f1 /proc/uptime)" -gt $((start + LIMIT)) ]; then
@@ -80,7 +85,7 @@ run_case() {
 	rm -f /tmp/started
 }
 
-for case in $(sed -n 's/^\(case__[a-z0-9_]*\)().*/\1/p' /guest_cases.sh); do
+for case in $(sed -n 's/^\(case__[a-z0-9_]*\)().*/\1/p' /cases.sh); do
 	# shellcheck disable=SC2254
 	case ${case#case__} in
 	${ONLY:-*}) run_case "$case" ;;

@@ -297,7 +297,9 @@ offline__ordinary_memory__only_gets_other_numbers(void)
 	uint64_t before = sum_of_mappings(base, BLOCK);
 	long resident = resident_kb();
 	move_all(pool, 3);
-	CHECK(sum_of_mappings(base, BLOCK) == before && resident_kb() <= resident + 64);
+	CHECK(sum_of_mappings(base, BLOCK) == before);
+	/* The kernel counts in lots of 128 KiB for each CPU; a copy of all would be 1200. */
+	CHECK(resident_kb() <= resident + 768);
 	mhp_pool_get_stats(pool, &stats);
 	CHECK(stats.relabelled_pages >= 300 && stats.moved_pages == 0);
 	CHECK(mprotect(base + 16 * PAGE, PAGE, PROT_READ | PROT_WRITE) == 0);
