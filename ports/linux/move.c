@@ -29,12 +29,25 @@ find_entry(struct mhp_pool *pool, uint64_t pfn, uint64_t cookie, struct mhp_regi
 	return entry;
 }
 
+/* The first of the pages [page, end) that is on a device, or end. A page of the pool may be there
+ * in part: what of it was purged is ordinary memory. */
+static uint64_t
+find_settled(const struct mhp_region *region, uint64_t page, uint64_t end)
+{
+	while (page < end && (region->entry[page] & MHP__ENTRY_SETTLED) == 0)
+		page++;
+	return page;
+}
+
 /* Is the page pinned where it is? Ordinary memory stays where it is anyway. */
 static bool
-pinned(const struct mhp_pool *pool, mhp__entry entry, uintptr_t start)
+pinned(const struct mhp_pool *pool, const struct mhp_region *region, const mhp__entry *entry)
 {
-	uintptr_t end = start + (MHP__PAGE_BYTES << mhp__entry_order(entry));
-	return (entry & MHP__ENTRY_SETTLED) != 0 && mhp__pinned(&pool->pins, start, end);
+	uint64_t page = (uint64_t)(entry - region->entry);
+	uint64_t end = page + (UINT64_C(1) << mhp__entry_order(*entry));
+	return mhp__pinned(&pool->pins, mhp__page_address(region, page),
+			   mhp__page_address(region, end)) &&
+	       find_settled(region, page, end) < end;
 }
 
 static int
@@ -49,7 +62,7 @@ isolate(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 	if (entry == NULL || mhp__entry_order(*entry) != order ||
 	    (*entry & MHP__ENTRY_ISOLATED) != 0)
 		err = MHP_EAGAIN;
-	else if (pinned(pool, *entry, (uintptr_t)cookie))
+	else if (pinned(pool, region, entry))
 		err = MHP_EBUSY;
 	else
 		*entry |= MHP__ENTRY_ISOLATED;
@@ -79,7 +92,7 @@ describe(void *ctx, uint64_t pfn, uint64_t cookie, char *text, size_t size)
 	const mhp__entry *entry = find_entry(pool, pfn, cookie, &region);
 	if (entry == NULL)
 		snprintf(text, size, "a page that is changing hands");
-	else if (pinned(pool, *entry, (uintptr_t)cookie))
+	else if (pinned(pool, region, entry))
 		snprintf(text, size, "region %s at %#lx, pinned", region->name,
 			 (unsigned long)cookie);
 	else if (cookie >= pool->busy.start && cookie < pool->busy.end)
@@ -164,16 +177,6 @@ relabel_run(struct walk *walk, const struct mhp_move *move)
 	for (uint64_t at = 0; at < move->nr_pages;)
 		at += relabel(walk, move->src_pfn + at, move->dst_pfn + at);
 	walk->pool->stats.relabelled_pages += move->nr_pages;
-}
-
-/* The first of the pages [page, end) that is on a device, or end. A page of the pool may be there
- * in part: what of it was purged is ordinary memory. */
-static uint64_t
-find_settled(const struct mhp_region *region, uint64_t page, uint64_t end)
-{
-	while (page < end && (region->entry[page] & MHP__ENTRY_SETTLED) == 0)
-		page++;
-	return page;
 }
 
 /* Have what of the pages [page, end) is on a device come back. */

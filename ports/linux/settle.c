@@ -21,6 +21,10 @@
 #include "room.h"
 #include "settle.h"
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
 /* A run shorter than this is not worth its mapping. */
 #define RUN_MIN 16U
 #define LOOK_AGAIN_NS UINT64_C(50000000)
@@ -226,6 +230,35 @@ may_settle(struct mhp_pool *pool, const struct mhp_region *region, const struct 
 	       mhp__budget_fits(&pool->budget, mhp__regions_mappings(pool), 2);
 }
 
+/*
+ * Is the run a window, all of which is in memory, and its place one that a huge page fits? Tiering
+ * sees of a huge page only whether it is used.
+ */
+static bool
+is_full(const struct mhp_pool *pool, const struct mhp_region *region, const struct run *run)
+{
+	unsigned char present[MHP__HUGE_PAGES];
+	uint64_t place = (uintptr_t)mhp__frame_virt(region->space, run->pfn) | run->offset;
+	uint64_t nr = 0;
+	if (run->nr != MHP__HUGE_PAGES || run->file->granule != MHP__PAGE_BYTES ||
+	    ((mhp__page_address(region, run->page) | place) & (MHP__HUGE_BYTES - 1)) != 0 ||
+	    atomic_load(&pool->tiering.on) ||
+	    mincore((void *)mhp__page_address(region, run->page), MHP__HUGE_BYTES, present) != 0)
+		return false;
+	for (unsigned i = 0; i < MHP__HUGE_PAGES; i++)
+		nr += present[i] & 1;
+	return nr == MHP__HUGE_PAGES;
+}
+
+/* One huge page of the file for a whole window costs a tenth of 512 small ones, which writers would
+ * wait for besides. Where the kernel has none, small ones will do. */
+static void
+make_huge(volatile unsigned char *start)
+{
+	start[0] = 0; /* there has to be something to collapse */
+	(void)madvise((void *)(uintptr_t)start, MHP__HUGE_BYTES, MADV_COLLAPSE);
+}
+
 /* Is the memory as we made it, and the place ready for it? Nobody waits for that. */
 static bool
 prepare(struct mhp_pool *pool, const struct mhp_region *region, const struct run *run)
@@ -242,6 +275,8 @@ prepare(struct mhp_pool *pool, const struct mhp_region *region, const struct run
 		return false;
 	/* What the frames held before. */
 	madvise(mhp__frame_virt(region->space, run->pfn), size, MADV_REMOVE);
+	if (is_full(pool, region, run))
+		make_huge(mhp__frame_virt(region->space, run->pfn));
 	return true;
 }
 

@@ -652,6 +652,31 @@ device__large_page_purged_in_part__the_rest_comes_back(void)
 	end_pool(pool);
 }
 
+/* R54: what is pinned of such a page is still on the device. */
+static void
+device__large_page_purged_in_part__its_pins_hold(void)
+{
+	struct mhp_pool *pool;
+	struct mhp_region *region;
+	struct mhp_why why = { 0 };
+	struct mhp_blocks device = { 3, 4 };
+	struct mhp_offline_opts dry = { .dry_run = true };
+	bool can = make_device(&pool, &region);
+	char *base = mhp_region_base(region);
+	if (can) {
+		await_settled(pool, BLOCK);
+		CHECK(mhp_region_purge(region, base, 4 * PAGE) == 0);
+		CHECK(mhp_region_pin(region, base + 8 * PAGE, PAGE) == 0);
+		CHECK(mhp_offline(mhp_pool_engine(pool), &device, 1, &dry, NULL) == MHP_EBUSY);
+		CHECK(leave_device(pool, &why) == MHP_EBUSY);
+		CHECK(strstr(why.text, "pinned") != NULL);
+		CHECK(mhp_region_unpin(region, base + 8 * PAGE, PAGE) == 0);
+		CHECK(leave_device(pool, NULL) == 0);
+	}
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
 /* R36: the kernel says where the pages of the region must come from. */
 static void
 backing__bound_to_a_node__so_are_its_pages(void)
@@ -801,6 +826,7 @@ static const struct {
 	CASE(device__fork__child_has_its_own),
 	CASE(device__purge_and_decommit__read_as_zeros),
 	CASE(device__large_page_purged_in_part__the_rest_comes_back),
+	CASE(device__large_page_purged_in_part__its_pins_hold),
 	CASE(device__pinned__fork_leaves_it_there),
 	CASE(device__zeros_go_where_data_was__read_as_zeros),
 	CASE(backing__bound_to_a_node__so_are_its_pages),
