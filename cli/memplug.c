@@ -11,44 +11,54 @@
 
 #include "cli.h"
 
+/* Those with a help, and the ones before them without, are one line of the overview, which fits a
+ * terminal of 24 lines. */
 static const struct {
 	const char *name;
 	int (*fn)(struct cli *cli);
 	const char *help;
 } commands[] = {
 	{ "run", cli_run, "start a program on memory that can grow and shrink" },
-	{ "ps", cli_ps, "the pools that run" },
-	{ "status", cli_status, "is all well with a pool?" },
-	{ "list", cli_list, "the memory of a pool" },
-	{ "map", cli_map, "a picture of all blocks" },
-	{ "top", cli_top, "a live picture" },
-	{ "add", cli_add, "plug memory in" },
-	{ "online", cli_online, "put blocks into use" },
-	{ "offline", cli_offline, "take blocks out of use" },
-	{ "remove", cli_remove, "take blocks out and give their memory back" },
+	{ "ps", cli_ps, NULL },
+	{ "status", cli_status, "the pools that run; is all well with one?" },
+	{ "list", cli_list, NULL },
+	{ "map", cli_map, NULL },
+	{ "top", cli_top, "the memory of a pool: as text, as a picture, live" },
+	{ "add", cli_add, NULL },
+	{ "remove", cli_remove, "plug memory in; take blocks out" },
+	{ "online", cli_online, NULL },
+	{ "offline", cli_offline, "put blocks into use; take them out of use" },
 	{ "resize", cli_resize, "add or remove blocks until the pool has a size" },
-	{ "nodes", cli_nodes, "the nodes of a pool: RAM and devices" },
-	{ "move", cli_move, "move the pages of blocks to a node" },
-	{ "evacuate", cli_evacuate, "empty a node and give its memory back" },
-	{ "watch", cli_watch, "take devices in as they appear, and give them back when asked" },
 	{ "why", cli_why, "what keeps blocks from leaving" },
-	{ "get", cli_get, "read an attribute, or all" },
-	{ "set", cli_set, "change an attribute" },
+	{ "nodes", cli_nodes, NULL },
+	{ "move", cli_move, NULL },
+	{ "evacuate", cli_evacuate, "RAM and devices of a pool; move pages to one; empty one" },
+	{ "watch", cli_watch, "take devices in as they appear, and give them back" },
+	{ "get", cli_get, NULL },
+	{ "set", cli_set, "read an attribute, or all; change one" },
 	{ "poison", cli_poison, "pages with memory errors: list, take out of use, forget" },
-	{ "mount", cli_mount, "the pool as a tree like the kernel's, for lsmem and chmem" },
+	{ "mount", cli_mount, "the pool as files like the kernel's, for lsmem, chmem" },
 	{ "check", cli_check, "run the verifier in the live process" },
-	{ "monitor", cli_monitor, "events as they happen" },
-	{ "metrics", cli_metrics, "counters, gauges and histograms as OpenMetrics text" },
-	{ "sim", cli_sim, "rehearse on simulated memory, at any scale" },
-	{ "replay", cli_replay, "run a recording of monitor --json again, and compare" },
+	{ "monitor", cli_monitor, NULL },
+	{ "metrics", cli_metrics, "events as they happen; counters as OpenMetrics text" },
+	{ "sim", cli_sim, NULL },
+	{ "replay", cli_replay, "rehearse on simulated memory; run a recording again" },
 };
+#define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+#define NAMES_WIDTH 23
 
 static int
 help(FILE *to, int status)
 {
+	int width = 0;
 	fprintf(to, "usage: memplug [-p PID|NAME] [--json] COMMAND ...\n\n");
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].help);
+	for (size_t i = 0; i < NR_COMMANDS; i++) {
+		width += fprintf(to, "%s%s", width == 0 ? "  " : ", ", commands[i].name);
+		if (commands[i].help == NULL)
+			continue;
+		fprintf(to, "%*s%s\n", NAMES_WIDTH + 2 - width, "", commands[i].help);
+		width = 0;
+	}
 	fprintf(to, "\nmemplug help COMMAND says more. Exit status: 0 done, 1 refused or failed,\n"
 		    "2 usage, 3 no such pool.\n");
 	return status;
@@ -94,7 +104,7 @@ carry_out(struct cli *cli)
 		return help_about(cli->argc > 0 ? cli->argv[0] : NULL);
 	if (wants_help(cli, cli->name))
 		return help_about(cli->name);
-	for (size_t k = 0; k < sizeof(commands) / sizeof(commands[0]); k++)
+	for (size_t k = 0; k < NR_COMMANDS; k++)
 		if (strcmp(commands[k].name, cli->name) == 0)
 			return commands[k].fn(cli);
 	return help_about(cli->name);

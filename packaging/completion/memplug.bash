@@ -3,7 +3,7 @@
 # that run, attributes those that the pool has.
 
 _memplug_commands() {
-	memplug --help 2>/dev/null | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p'
+	memplug --help 2>/dev/null | sed -n 's/^  \([a-z, ]*[a-z]\)  .*/\1/p' | tr -d ,
 }
 
 _memplug_options() { # COMMAND

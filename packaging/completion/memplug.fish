@@ -25,7 +25,7 @@ end
 complete -c memplug -f
 complete -c memplug -s p -x -d 'which pool' -a "(memplug ps 2>/dev/null | awk 'NR > 1 { print \$1; print \$2 }')"
 complete -c memplug -n '__memplug_command ""' -a '--json --help --version'
-complete -c memplug -n '__memplug_command "" help' -a "(memplug --help 2>/dev/null | string match -rg '^  ([a-z]+) ')"
+complete -c memplug -n '__memplug_command "" help' -a "(memplug --help 2>/dev/null | string match -rg '^  ([a-z, ]*[a-z])  ' | string split ', ')"
 complete -c memplug -n 'not __memplug_command ""' \
 	-a "(memplug help (__memplug_words)[1] 2>/dev/null | string match -arg -- '(--[a-z-]+)' | sort -u)"
 complete -c memplug -n '__memplug_command get set' -a '(memplug (__memplug_pool) get 2>/dev/null | cut -d= -f1)'

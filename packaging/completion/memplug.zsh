@@ -25,7 +25,7 @@ _memplug() {
 	*)
 		case $command:$words[CURRENT] in
 		:-*) candidates=(-p --json --help --version) ;;
-		:* | help:*) candidates=(${(f)"$(memplug --help 2>/dev/null | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p')"}) ;;
+		:* | help:*) candidates=(${=$(memplug --help 2>/dev/null | sed -n 's/^  \([a-z, ]*[a-z]\)  .*/\1/p' | tr -d ,)}) ;;
 		run:[^-]*) _files && return ;;
 		*:-*) candidates=(${(f)"$(memplug help $command 2>/dev/null | grep -o -e '--[a-z-]*' | sort -u)"}) ;;
 		(get|set):*) candidates=(${(f)"$(memplug ${pool:+-p} ${pool:+$pool} get 2>/dev/null | cut -d= -f1)"}) ;;

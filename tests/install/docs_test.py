@@ -197,7 +197,8 @@ def page__what_it_names_in_sentences__exists(page):
                                          r"control|cli|bench|replay|include|lib|bindings)/[\w./*-]*)")
               if not any(TOP.glob(re.sub("[A-Z]+", "*", name.rstrip("./")) + "*"))]
     usage = subprocess.run([BUILD / "cli/memplug", "help"], capture_output=True, text=True).stdout
-    commands = {"help", *re.findall(r"^  ([a-z]+) ", usage, flags=re.M)}
+    lines = re.findall(r"^  ([a-z, ]*[a-z])  ", usage, re.M)
+    commands = {"help", *re.findall(r"[a-z]+", " ".join(lines))}
     wrong += [f"memplug {name}" for name in mentioned(text, r"memplug (?:-p \S+ )?([a-z]+)")
               if name not in commands]
     wrong += [link for link in re.findall(r"\]\(([\w./-]+)(?:#[\w-]*)?\)", text)

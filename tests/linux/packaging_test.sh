@@ -45,7 +45,7 @@ complete_words() {
 }
 
 complete_words ''
-for command in $("$build/cli/memplug" --help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
+for command in $("$build/cli/memplug" --help | sed -n 's/^  \([a-z, ]*[a-z]\)  .*/\1/p' | tr -d ,); do
 	grep -qx "$command" "$dir/out" || fail "completion does not know $command"
 done
 complete_words res
