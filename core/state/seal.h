@@ -13,8 +13,7 @@
  * const_check. */
 uint32_t mhp__const_checksum(const struct mhp *m);
 
-/* The checksum of the tables that only calls change: owners, listeners, policy, switch, bad frames.
- * */
+/* The checksum of what only calls change: owners, listeners, policy, switch, bad frames. */
 uint32_t mhp__tables_checksum(const struct mhp *m);
 static inline void
 mhp__tables_seal(struct mhp *m)

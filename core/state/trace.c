@@ -4,7 +4,7 @@
  *
  * An event gets its number, its time and its place in the counters here and nowhere else, so that
  * numbers have no gaps and event_seq is the sum of event_counts. Events are built here, too: each
- * field that nobody fills in says "none". The operations decide what
+ * field that nobody fills in says "none". Must not know: what
  * is worth an event.
  */
 #include "state/trace.h"

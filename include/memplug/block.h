@@ -57,8 +57,8 @@ struct mhp_add_opts {
 
 /**
  * The options that most callers want: metadata in the block itself, falling back to existing
- * memory, and the block online at once, for pages that can move. struct mhp_add_opts opts =
- * MHP_ADD_OPTS_DEFAULT.
+ * memory, and the block online at once, for pages that can move:
+ * struct mhp_add_opts opts = MHP_ADD_OPTS_DEFAULT.
  */
 #define MHP_ADD_OPTS_DEFAULT                                                                       \
 	{ .flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE }
