@@ -89,6 +89,7 @@ commit__twice__refused(void)
 	CHECK(mhp_region_commit(region, base, 2 * PAGE) == MHP_EEXIST);
 	CHECK(mhp_region_commit(region, base + 1, PAGE) == MHP_EINVAL);
 	CHECK(mhp_region_commit(region, base, 2 * BLOCK) == MHP_EINVAL);
+	CHECK(mhp_region_commit(region, base + 16 * PAGE, BLOCK) == MHP_EINVAL);
 	mhp_region_destroy(region);
 	end_pool(pool);
 }

@@ -24,6 +24,14 @@ try:
 except OSError as error:
     sys.exit(error.errno)
 """
+# Told by a signal that it handles: the errno of the write itself, which Python would not show.
+WRITE_AND_HEAR = """
+import ctypes, os, signal, sys
+signal.signal(signal.SIGUSR1, lambda *_: None)
+fd = os.open(sys.argv[1], os.O_WRONLY)
+libc = ctypes.CDLL(None, use_errno=True)
+sys.exit(ctypes.get_errno() if libc.write(fd, b"offline", 7) < 0 else 0)
+"""
 READ = """
 import sys
 try:
@@ -73,6 +81,16 @@ def interrupt(pool, tree, kind, number):
     await_leaving(tree)
     chmem.send_signal(number)
     check(ended(chmem, "chmem after", number.name) == -number, "chmem was not interrupted")
+    settled(pool, tree)
+
+
+def hear_a_signal(pool, tree):
+    """Whoever handles a signal is told EINTR, though it is by a cancel that the block stays."""
+    busy_block(pool, tree, "slow")
+    writer = spawn(WRITE_AND_HEAR, f"{tree}/memory32/state")
+    await_leaving(tree)
+    writer.send_signal(signal.SIGUSR1)
+    check(ended(writer, "a write that heard a signal") == tree_pool.errno.EINTR, "not EINTR")
     settled(pool, tree)
 
 
@@ -224,6 +242,7 @@ def test(pool, build):
     for kind in ("stubborn", "slow"):
         interrupt(pool, tree, kind, signal.SIGINT)
     interrupt(pool, tree, "stubborn", signal.SIGKILL)
+    hear_a_signal(pool, tree)
     look_meanwhile(pool, tree)
     # A machine that is starved may let the block leave before they all are there.
     check(any(crowd(pool, tree) for _ in range(5)), "so many may wait that none is left to cancel")
