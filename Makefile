@@ -7,7 +7,7 @@ OPS ?= 100000000
 SEED ?= 1
 SECONDS ?= 60
 
-.PHONY: help test check-full proofs mutants coverage fuzz soak bench run run-sim run-bare install clean deps-%
+.PHONY: help test docs check-full proofs mutants coverage fuzz soak bench run run-sim run-bare install clean deps-%
 
 help:
 	@echo 'make test          build with gcc and clang, run all tests: ends with "N passed, N failed"'
@@ -21,6 +21,7 @@ help:
 	@echo 'make run           an example: the memory of a busy program leaves from under it'
 	@echo 'make run-sim       the engine alone, on simulated memory, which any user can run'
 	@echo 'make run-bare      the same on bare metal: DIMMs come and go under QEMU, with pictures'
+	@echo 'make docs          the reference of the headers as HTML, below $(BUILD)/reference'
 	@echo 'make install       libraries, headers, the command and its manual below PREFIX=$(PREFIX)'
 	@echo 'make clean         remove $(BUILD)/'
 	@echo
@@ -83,6 +84,9 @@ run-bare: deps-bare
 	@TARGETS='ports/x86_64/memplug.elf tests/bare/bare' \
 		scripts/build $(BUILD)/bare gcc -Dbench=false -Dexamples=false
 	@$(BUILD)/bare/tests/bare/bare --show --image $(BUILD)/bare/ports/x86_64/memplug.elf tests/bare/tour.bare
+
+docs:
+	@scripts/api-html $(BUILD)/reference
 
 install: deps-build
 	@scripts/install $(BUILD)/install $(abspath $(PREFIX))

@@ -128,6 +128,18 @@ def manual__every_function__has_a_page(at):
     assert not vague, f"from where may they be called? {vague}"
 
 
+def reference__every_name__has_a_place_and_links_lead_there(at):
+    abi = load("check-abi")
+    names = set().union(*(abi.functions(text) for text in abi.public().values()))
+    pages = {path.name: path.read_text() for path in at.root.rglob("doc/memplug/reference/*.html")}
+    places = {name: set(re.findall(r'id="(\w+)"', text)) for name, text in pages.items()}
+    missing = names - set().union(*places.values())
+    assert not missing, missing
+    for page, text in pages.items():
+        for home, anchor in re.findall(r'href="([^"#]*)#?(\w*)"', text):
+            assert (home or page) in pages and (not anchor or anchor in places[home or page]), (page, home, anchor)
+
+
 def errors__on_linux__are_minus_errno(at):
     shutil.copy(HERE / "errors.c", at.home)
     at.shell("$CC errors.c -o errors $(pkg-config --cflags --libs memplug) && ./errors")
