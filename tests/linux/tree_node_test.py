@@ -57,6 +57,13 @@ def test_files(pool, nodes):
     check(read(f"{nodes}/has_normal_memory") == b"1\n", "a block for anything")
 
 
+def test_blocks(nodes):
+    """A block is in the folder of its node, and of no other."""
+    for node, own, other in ((0, "memory0", "memory4"), (1, "memory4", "memory0")):
+        check(read(f"{nodes}/node{node}/{own}/state") in (b"online\n", b"offline\n"), own)
+        check(read(f"{nodes}/node{node}/{other}/state") == "open:ENOENT", other, "of another node")
+
+
 def test_numactl(nodes):
     text = tool(nodes, NODE, "numactl", "-H")
     check("available: 2 nodes (0-1)" in text, text)
@@ -96,6 +103,7 @@ def test(pool, build):
     pool.command("add", "64M", "--backing", f"file:{pool.folder}/device")
     memory = pool.mount()
     pool.command("offline", "4")
+    test_blocks(f"{memory}/node")
     test_files(pool, f"{memory}/node")
     test_numactl(f"{memory}/node")
     test_numastat(f"{memory}/node")

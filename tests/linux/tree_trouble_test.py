@@ -84,9 +84,9 @@ def interrupt(pool, tree, kind, number):
     settled(pool, tree)
 
 
-def hear_a_signal(pool, tree):
+def hear_a_signal(pool, tree, kind):
     """Whoever handles a signal is told EINTR, though it is by a cancel that the block stays."""
-    busy_block(pool, tree, "slow")
+    busy_block(pool, tree, kind)
     writer = spawn(WRITE_AND_HEAR, f"{tree}/memory32/state")
     await_leaving(tree)
     writer.send_signal(signal.SIGUSR1)
@@ -241,8 +241,8 @@ def test(pool, build):
     pool.cover(tree)
     for kind in ("stubborn", "slow"):
         interrupt(pool, tree, kind, signal.SIGINT)
+        hear_a_signal(pool, tree, kind)
     interrupt(pool, tree, "stubborn", signal.SIGKILL)
-    hear_a_signal(pool, tree)
     look_meanwhile(pool, tree)
     # A machine that is starved may let the block leave before they all are there.
     check(any(crowd(pool, tree) for _ in range(5)), "so many may wait that none is left to cancel")

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * table_test.c - what the table of a region says of the kernel's mappings, and who holds a page.
+ *
+ * The table of the first case is made by hand, over a space of two files; nothing is mapped there.
+ */
+#define _GNU_SOURCE
+#include <memplug/block.h>
+#include <memplug/linux.h>
+
+#include "../../ports/linux/pool.h"
+#include "../test.h"
+
+#define PAGE UINT64_C(4096)
+#define BLOCK (UINT64_C(4) << 20)
+#define BLOCK_PAGES (BLOCK / PAGE)
+
+/* Mappings of two pages, one on each side of where block 1 begins. */
+static uint64_t
+runs_across(struct mhp__slot first, struct mhp__slot second)
+{
+	struct mhp__slot slot[2] = { first, second };
+	struct mhp__space space = { .block_bytes = BLOCK, .nr_blocks = 2, .slot = slot };
+	mhp__entry entry[3] = { 0 };
+	struct mhp_region region = { .space = &space, .nr_pages = 2, .entry = entry };
+	mhp__table_set(&region, 0, 2, mhp__entry_make(BLOCK_PAGES - 1, 0));
+	mhp__table_mark(&region, 0, 2, MHP__ENTRY_OPEN, true);
+	mhp__table_mark(&region, 0, 2, MHP__ENTRY_SETTLED, true);
+	mhp__table_recount(&region);
+	return region.nr_runs;
+}
+
+/* R39: frames that follow each other are one mapping only if they do so in one file. */
+TEST(runs__two_blocks__one_mapping_if_their_file_goes_on)
+{
+	struct mhp__slot at_0 = { .file1 = 1 }, at_1 = { .file1 = 1, .offset_blocks = 1 };
+	struct mhp__slot other = { .file1 = 2, .offset_blocks = 1 };
+	struct mhp__slot far = { .file1 = 1, .offset_blocks = 5 };
+	CHECK_EQ(runs_across(at_0, at_1), 1);
+	CHECK_EQ(runs_across(at_0, other), 2);
+	CHECK_EQ(runs_across(at_0, far), 2);
+}
+
+/* R73: whoever asks second for a page is told that it is on its way already. */
+TEST(isolate__a_page_that_is_isolated__later)
+{
+	struct mhp_pool_opts opts = { .max_bytes = 8 * BLOCK, .block_bytes = BLOCK };
+	struct mhp_backing ram = { .kind = MHP_BACKING_RAM };
+	struct mhp_pool *pool;
+	struct mhp_region *region;
+	struct mhp_span all = { { 0 }, 8 * BLOCK };
+	CHECK_EQ(mhp_pool_create(&opts, &pool, NULL), 0);
+	CHECK_EQ(mhp_pool_add(pool, &ram, BLOCK, NULL, NULL, NULL), 0);
+	CHECK_EQ(mhp_region_create(pool, "table", BLOCK, &region, NULL), 0);
+	CHECK_EQ(mhp_region_commit(region, mhp_region_base(region), PAGE), 0);
+	uint64_t pfn = mhp__entry_pfn(region->entry[0]), cookie = region->base;
+	unsigned order = mhp__entry_order(region->entry[0]);
+	CHECK_EQ(mhp__region_ops.isolate(pool, pfn, order, cookie), 0);
+	CHECK_EQ(mhp__region_ops.isolate(pool, pfn, order, cookie), MHP_EAGAIN);
+	mhp__region_ops.putback(pool, pfn, order, cookie);
+	CHECK_EQ(mhp__region_ops.isolate(pool, pfn, order, cookie), 0);
+	mhp__region_ops.putback(pool, pfn, order, cookie);
+	mhp_region_destroy(region);
+	CHECK_EQ(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL), 0);
+	CHECK_EQ(mhp_pool_destroy(pool), 0);
+}
