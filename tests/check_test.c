@@ -633,6 +633,12 @@ spoil(struct mhp *m, unsigned how)
 	case 10:
 		point_to(m, served, block_pages - m->block_meta_pages);
 		return 1;
+	case 11: /* of no add, and of one to come */
+		offline->generation = 0;
+		return 2;
+	case 12:
+		offline->generation = mhp_generation(m) + 1;
+		return 2;
 	default:
 		return -1;
 	}
@@ -661,7 +667,7 @@ TEST(check__slot_sealed_with_nonsense__reported)
 		if (block >= 0)
 			mhp__block_seal(&pool.m->blocks[block]);
 		uint64_t found = findings_of(pool.m);
-		CHECK_EQ((found & (1U << 2 | 1U << 21)) != 0, block >= 0);
+		CHECK_EQ((found & (1U << 2 | 1U << 4 | 1U << 21)) != 0, block >= 0);
 		memcpy(pool.m->blocks, before, sizeof(before));
 	}
 	check_holds(pool.m);

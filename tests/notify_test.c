@@ -394,6 +394,7 @@ TEST(notify__refusal_of_a_named_listener__says_its_name) /* R30 */
 	CHECK_RET(mhp_listener_set_name(pool.m, listener.id,
 					"a name that has thirty-two letters"), MHP_EINVAL);
 	CHECK_RET(mhp_listener_set_name(pool.m, MHP_LISTENERS_MAX, "nobody"), MHP_ENOENT);
+	CHECK_STR(mhp_listener_name(pool.m, MHP_LISTENERS_MAX), "?");
 	test_pool_check(&pool);
 
 	listener.kind = MHP_GOING_ONLINE_NOTICE;

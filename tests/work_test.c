@@ -378,6 +378,66 @@ TEST(work__deadline_at_any_reading__as_before_or_done)
 	}
 }
 
+/* ---- canceled at any poll ---- */
+
+/* In builds with assertions a poll asks who the caller is. */
+static struct {
+	const struct mhp_port_ops *ops;
+	struct mhp_port_ops canceling;
+	struct mhp *m;
+	unsigned nr_asked, cancel_at;
+} canceler;
+
+static uint64_t
+canceling_self(void *port)
+{
+	if (++canceler.nr_asked >= canceler.cancel_at)
+		(void)mhp_cancel(canceler.m, MHP_BLOCK_ANY);
+	return canceler.ops->self(port);
+}
+
+static void
+cancel_at(struct mhp *m, unsigned at)
+{
+	canceler.ops = m->ops;
+	canceler.canceling = *m->ops;
+	canceler.canceling.self = canceling_self;
+	canceler.m = m;
+	canceler.nr_asked = 0;
+	canceler.cancel_at = at;
+	m->ops = &canceler.canceling;
+	m->const_check = mhp__const_checksum(m);
+}
+
+static void
+cancel_no_more(struct mhp *m)
+{
+	m->ops = canceler.ops;
+	m->const_check = mhp__const_checksum(m);
+}
+
+/* R29: it ends, and everything is as before but for pages that have moved. */
+TEST(work__canceled_at_any_poll__as_before_or_done)
+{
+	for (unsigned which = 0; which < ALL_CHANGES; which++) {
+		int err = MHP_ECANCELED;
+		for (unsigned at = 1; err != 0 && at < 20000; at += 1 + at / 8) {
+			struct mhp_why why = { .cause = MHP_CAUSE_NONE };
+			struct bed bed;
+			test_at("change %u, look %u", which, at);
+			open_for(&bed, which);
+			cancel_at(bed.pool.m, at);
+			err = change_all(&bed, which, &why);
+			cancel_no_more(bed.pool.m);
+			test_pool_check(&bed.pool);
+			if (err != 0)
+				CHECK_RET(err, MHP_ECANCELED);
+			close_bed(&bed);
+		}
+		CHECK_OK(err);
+	}
+}
+
 /* ---- zeroing what goes ---- */
 
 /* R29 R34: a removal that is to zero what goes, and meets a bound while it does: all is online
@@ -421,6 +481,7 @@ read_it(void *ctx)
 	struct mhp_blocks blocks;
 	struct mhp_block_info info;
 	struct mhp_policy policy;
+	struct mhp_foresight foresight;
 	struct mhp_stats stats;
 	CHECK_OK(mhp_block_get(bed->pool.m, 1, &info));
 	CHECK_EQ(info.state, MHP_ONLINE);
@@ -431,6 +492,8 @@ read_it(void *ctx)
 	CHECK_OK(mhp_range_usage(bed->pool.m, (struct mhp_blocks){ 1, 2 }, &used_bytes,
 				 &free_bytes));
 	mhp_get_policy(bed->pool.m, &policy);
+	CHECK_OK(mhp_policy_foresee(bed->pool.m, 0, 8 * bed->pool.block_pages,
+				    bed->pool.block_pages, &foresight));
 	mhp_get_stats(bed->pool.m, &stats);
 	CHECK_EQ(stats.blocks_present, 4U);
 	(void)mhp_bad_count(bed->pool.m, 0, 16);
@@ -578,5 +641,20 @@ TEST(work__idle__nothing_to_stop)
 	for (unsigned work = 0; work < MHP_WORK_KINDS; work++)
 		CHECK(strcmp(mhp_work_name((enum mhp_work)work), "?") != 0);
 	CHECK(strcmp(mhp_work_name(MHP_WORK_KINDS), "?") == 0);
+	close_bed(&bed);
+}
+
+/* What a thread that died left under way is known to be cut, and nothing is under way then. */
+TEST(work__lock_lost__cut_only_if_something_was_under_way)
+{
+	struct bed bed;
+	open_bed(&bed, "small", 1, MHP_ZONE_NORMAL);
+	mhp_lock_lost(bed.pool.m);
+	CHECK_EQ(atomic_load(&bed.pool.m->cut), 0);
+	atomic_store(&bed.pool.m->work.kind, MHP_WORK_ONLINE);
+	mhp_lock_lost(bed.pool.m);
+	CHECK_EQ(atomic_load(&bed.pool.m->cut), 1);
+	CHECK_RET(mhp_cancel(bed.pool.m, MHP_BLOCK_ANY), MHP_ENOENT);
+	atomic_store(&bed.pool.m->cut, 0);
 	close_bed(&bed);
 }

@@ -31,7 +31,7 @@ mhp__rank_enter(enum mhp__rank rank)
 	if (!MHP_DEBUG)
 		return;
 	uint32_t *held = mhp_port_lock_ranks();
-	if (held == NULL)
+	if (held == NULL) /* Untaken: ports for bare metal keep no account, the simulator does. */
 		return;
 	MHP_ASSERT_DEBUG(*held < (1U << rank)); /* nothing of this rank or a later one is held */
 	*held |= 1U << rank;
@@ -43,7 +43,7 @@ mhp__rank_leave(enum mhp__rank rank)
 	if (!MHP_DEBUG)
 		return;
 	uint32_t *held = mhp_port_lock_ranks();
-	if (held == NULL)
+	if (held == NULL) /* Untaken: ports for bare metal keep no account, the simulator does. */
 		return;
 	MHP_ASSERT_DEBUG((*held & (1U << rank)) != 0);
 	*held &= ~(1U << rank);
@@ -56,6 +56,7 @@ mhp__rank_held(enum mhp__rank rank)
 {
 	const uint32_t *held = MHP_DEBUG ? mhp_port_lock_ranks() : NULL;
 
+	/* Untaken: only assertions ask, and the simulator keeps account. */
 	return held == NULL || (*held & (1U << rank)) != 0;
 }
 

@@ -77,11 +77,11 @@ orders_in(uint64_t bits)
 {
 	unsigned order = 0;
 
-	while (bits != 0 && order < 6) {
+	while (bits != 0 && order < 6) { /* Untaken: no caller has all bits set, but by damage. */
 		bits &= bits >> (1U << order);
 		bits &= aligned_starts[++order];
 	}
-	return bits != 0 ? order + 1 : order;
+	return bits != 0 ? order + 1 : order; /* Untaken: the same. */
 }
 
 /* Orders of the free pages in a pageblock that is not wholly free. */

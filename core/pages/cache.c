@@ -210,6 +210,7 @@ close_some(struct mhp *m, struct mhp__zone *zone, struct cpus *done)
 	if (m->ops->fence_cpus != NULL)
 		m->ops->fence_cpus(m->port);
 	for (unsigned cpu = 0; cpu < m->geo.nr_cpus; cpu++) {
+		/* Untaken: in the simulator a cache is closed in one step, and stays so. */
 		if (!cpu_test(&closed, cpu) || !mhp_port_cache_confirm(&caches[cpu]))
 			continue;
 		empty_cache(m, zone, &caches[cpu]);

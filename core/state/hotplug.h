@@ -97,6 +97,7 @@ mhp__reader_nest(struct mhp *m)
 	MHP_ASSERT_DEBUG(atomic_load(&m->between) != self);
 
 	/* Bound: the others here are readers, too, and wait for nobody. */
+	/* Untaken: mostly, since two threads have to meet within a few instructions. */
 	for (unsigned spins = 0; !atomic_compare_exchange_strong(&m->between, &nobody, self);
 	     spins++) {
 		nobody = 0;
