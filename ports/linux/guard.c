@@ -264,8 +264,7 @@ mhp__guard_is_hole(const struct mhp__guard *guard, uintptr_t start)
 void
 mhp__guard_reopen(struct mhp__guard *guard, uintptr_t start, uint64_t size)
 {
-	if (guard->open_start == guard->open_end)
-		guard->open_start = start;
+	guard->open_start = start;
 	guard->open_end = start + size;
 }
 

@@ -89,16 +89,32 @@ mhp__pool_moving(const struct mhp_pool *pool, const struct mhp_region *region, u
 }
 
 void
-mhp__pool_depart(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t nr,
-		 uint64_t pfn)
+mhp__pool_note(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t nr,
+	       uint64_t pfn, enum mhp__step step)
 {
 	struct mhp__journal *journal = &pool->journal;
+	MHP__ASSERT(atomic_load(&journal->step) == MHP__STILL);
+	journal->mover = mhp_companion_pid();
 	journal->region = region;
 	journal->page = page;
 	journal->nr = nr;
 	journal->pfn = pfn;
-	atomic_store(&journal->step, MHP__LOOKING);
+	atomic_store(&journal->step, step);
+}
+
+void
+mhp__pool_depart(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t nr,
+		 uint64_t pfn)
+{
+	mhp__pool_note(pool, region, page, nr, pfn, MHP__LOOKING);
 	pthread_mutex_unlock(&pool->mutex);
+}
+
+bool
+mhp__pool_torn(const struct mhp_pool *pool)
+{
+	return atomic_load(&pool->journal.step) != MHP__STILL &&
+	       pool->journal.mover != mhp_companion_pid();
 }
 
 void

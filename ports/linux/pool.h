@@ -60,6 +60,7 @@ enum mhp__step {
  */
 struct mhp__journal {
 	_Atomic int step;
+	int mover;                     /* the companion it is in */
 	struct mhp_region *region;
 	uint64_t page, nr;
 	uint64_t pfn;
@@ -124,11 +125,17 @@ void mhp__pool_lock_now(struct mhp_pool *pool);
 /* Is any of these pages in the window that is on its way? Region mutex held. */
 bool mhp__pool_moving(const struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
 		      uint64_t nr);
+/* For a mover: note what it is about to do to these pages. Region mutex held. */
+void mhp__pool_note(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t nr,
+		    uint64_t pfn, enum mhp__step step);
 /* For a mover: these pages are on their way from now on, without the mutex; and the end of it, with
  * the mutex. */
 void mhp__pool_depart(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t nr,
 		      uint64_t pfn);
 void mhp__pool_arrive(struct mhp_pool *pool);
+/* Is a window on its way whose mover was killed? Asked in the companion that came after it, where
+ * others move windows already. Region mutex held. */
+bool mhp__pool_torn(const struct mhp_pool *pool);
 /* Between windows: let go of the mutex, and let those have it who wait for it. */
 void mhp__pool_give_way(struct mhp_pool *pool);
 /* The hotplug mutex. A change that was cut so is the last one of the pool (mhp_lock_lost()). */

@@ -16,9 +16,11 @@ recover(struct mhp_pool *pool, bool fresh)
 	bool guarded = pool->guard.hole_fd >= 0;
 	if (fresh)
 		pool->guard.write_fd = pool->guard.hole_fd = -1;
-	if (!fresh || pool->journal.step == MHP__HEALING)
-		mhp__settle_finish(pool);
-	mhp__pool_arrive(pool);
+	if (mhp__pool_torn(pool)) {
+		if (!fresh || pool->journal.step == MHP__HEALING)
+			mhp__settle_finish(pool);
+		mhp__pool_arrive(pool);
+	}
 	pthread_mutex_unlock(&pool->mutex);
 	/* It may be that nobody asks for it soon, and the engine knows a holder who is dead. */
 	mhp__pool_look_hotplug(pool);

@@ -130,12 +130,7 @@ heal(struct mhp_region *region, uint64_t window)
 		mhp__frame_file(region->space, mhp__entry_pfn(region->entry[page]), &offset);
 	if (take_of_device(region, file, page, &pfn) != 0)
 		return;
-	struct mhp__journal *journal = &region->pool->journal;
-	journal->region = region;
-	journal->page = page;
-	journal->nr = MHP__HUGE_PAGES;
-	journal->pfn = pfn;
-	atomic_store(&journal->step, MHP__HEALING);
+	mhp__pool_note(region->pool, region, page, MHP__HUGE_PAGES, pfn, MHP__HEALING);
 	mhp__frames_split(region, page);
 	mhp__frames_split(region, page + MHP__HUGE_PAGES);
 	mhp__frames_give(region, page, MHP__HUGE_PAGES);
@@ -430,6 +425,7 @@ finish_unsettle(struct mhp_pool *pool, const struct mhp__journal *left)
 		mhp__table_mark(region, left->page, left->nr, MHP__ENTRY_SETTLED, false);
 	}
 	mhp__guard_filled(&pool->guard);
+	mhp__guard_close(&pool->guard);
 	mhp__guard_reopen(&pool->guard, start, size);
 	mhp__guard_close(&pool->guard);
 }

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <memplug/companion.h>
 #include <memplug/linux.h>
 #include <poll.h>
 #include <pthread.h>
@@ -26,6 +27,9 @@
 #define NR_RAM 3U
 #define NR_DEVICE 4U
 #define WAIT_MS 30000
+#define LOOK_MS 300               /* for what must not happen */
+
+extern void mhp__recover_all(void *fresh);
 
 static const char *case_name;
 
@@ -135,12 +139,41 @@ window__on_its_way__hooks_do_not_wait(void)
 	CHECK(mhp_check(mhp_pool_engine(pool), true, NULL, NULL) == 0);
 }
 
+static int
+recover(void *arg)
+{
+	mhp__recover_all(arg);
+	return 0;
+}
+
+/* R37: a companion moves windows before it has looked for what the last one left. */
+static void
+window__on_its_way__is_not_what_a_killed_mover_left(void)
+{
+	struct mhp_region *region;
+	struct mhp_pool *pool = set_up(&region);
+	pthread_t thread;
+	int fd = hold_device(pool);
+	CHECK(pthread_create(&thread, NULL, leave_ram, pool) == 0);
+	char *window = await_copy(pool, region, fd);
+	struct pollfd another = { .fd = fd, .events = POLLIN };
+	CHECK(mhp_companion_call(recover, NULL, NULL) == 0);
+	CHECK(poll(&another, 1, LOOK_MS) == 0); /* nobody copies a second window, or this again */
+	CHECK(mhp_region_purge(region, window, PAGE) == MHP_EAGAIN);
+	close(fd);
+	CHECK(pthread_join(thread, NULL) == 0);
+	CHECK(window[0] == 7 && mhp_region_purge(region, window, PAGE) == 0 && window[0] == 0);
+	mhp_region_destroy(region);
+	CHECK(mhp_check(mhp_pool_engine(pool), true, NULL, NULL) == 0);
+}
+
 static const struct {
 	const char *name;
 	void (*fn)(void);
 } cases[] = {
 #define CASE(fn) { #fn, fn }
 	CASE(window__on_its_way__hooks_do_not_wait),
+	CASE(window__on_its_way__is_not_what_a_killed_mover_left),
 };
 
 int
