@@ -8,9 +8,10 @@
  *
  * Ordinary memory: MADV_COLD clears the accessed bits of a range and does nothing else, unless
  * memory gets short. Where they are set again is told for whole mappings only (Referenced in
- * smaps). So each window is made a mapping of its own for the moment of the look, by marks that
- * mean nothing to anonymous memory (MADV_RANDOM, MADV_SEQUENTIAL in turns); when they are gone, the
- * kernel merges it with its neighbours. A program's own such marks are lost by that.
+ * smaps). So each window, or each piece of it, is made a mapping of its own for the moment of the
+ * look, by marks that mean nothing to anonymous memory (MADV_RANDOM, MADV_SEQUENTIAL in turns); when
+ * they are gone, the kernel merges it with its neighbours. A program's own such marks are lost by
+ * that. A large page would be mapped by many entries from then on: it is not cut.
  *
  * What else there is, and why not: clear_refs forgets the whole process; PAGEMAP_SCAN and
  * soft-dirty see writes only; idle page tracking and DAMON need root, and are not in every kernel.
@@ -18,7 +19,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -32,8 +33,8 @@
 #define PAGEMAP_PRESENT (UINT64_C(1) << 63)
 #define PAGEMAP_SWAPPED (UINT64_C(1) << 62)
 #define PAGEMAP_SHARED (UINT64_C(1) << 61)
-/* The kernel's fault-around. */
-#define AROUND 16U
+
+_Static_assert(MHP__PIECE_PAGES == 16, "a piece is what the kernel maps around a fault");
 
 /* PAGEMAP_SCAN of Linux 6.7. */
 struct scan {
@@ -54,15 +55,39 @@ now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 }
 
+static void *
+piece_address(const struct mhp__look *look, unsigned piece)
+{
+	return (void *)(look->start + piece * MHP__PIECE_BYTES);
+}
+
 /* ---- shared mappings ---- */
 
-static unsigned
-read_pagemap(int fd, const struct mhp__look *look, uint64_t *entry)
+static bool
+read_pagemap(int fd, const struct mhp__look *look, uint64_t entry[MHP__HUGE_PAGES])
 {
-	size_t bytes = (look->size >> MHP__PAGE_SHIFT) * sizeof(*entry);
+	size_t bytes = MHP__HUGE_PAGES * sizeof(*entry);
 	off_t at = (off_t)((look->start >> MHP__PAGE_SHIFT) * sizeof(*entry));
-	ssize_t got = look->size > MHP__HUGE_BYTES ? 0 : pread(fd, entry, bytes, at);
-	return got == (ssize_t)bytes ? (unsigned)(bytes / sizeof(*entry)) : 0;
+	return pread(fd, entry, bytes, at) == (ssize_t)bytes;
+}
+
+static bool
+is_used(const uint64_t *entry)
+{
+	bool used = false;
+	for (unsigned i = 0; i < MHP__PIECE_PAGES; i++)
+		used |= (entry[i] & PAGEMAP_PRESENT) != 0;
+	return used;
+}
+
+static bool
+is_safe(const uint64_t *entry)
+{
+	bool safe = true;
+	for (unsigned i = 0; i < MHP__PIECE_PAGES; i++)
+		safe &= (entry[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) == 0 ||
+			(entry[i] & PAGEMAP_SHARED) != 0;
+	return safe;
 }
 
 static bool
@@ -70,58 +95,87 @@ forget_shared(const struct mhp__look *look)
 {
 	uint64_t entry[MHP__HUGE_PAGES];
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	unsigned nr = fd < 0 ? 0 : read_pagemap(fd, look, entry);
-	bool safe = nr != 0;
-	for (unsigned i = 0; i < nr; i++)
-		safe &= (entry[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) == 0 ||
-			(entry[i] & PAGEMAP_SHARED) != 0;
+	bool safe = fd >= 0 && read_pagemap(fd, look, entry);
+	for (unsigned piece = 0; safe && piece < MHP__PIECES; piece++)
+		safe = (look->shared >> piece & 1) == 0 || is_safe(&entry[piece * MHP__PIECE_PAGES]);
 	if (fd >= 0)
 		close(fd);
-	return safe && madvise((void *)look->start, look->size, MADV_DONTNEED) == 0;
+	for (unsigned piece = 0, nr; safe && (nr = mhp__pieces_next(look->shared, &piece)) != 0;
+	     piece += nr)
+		safe = madvise(piece_address(look, piece), nr * MHP__PIECE_BYTES,
+			       MADV_DONTNEED) == 0;
+	return safe;
 }
 
-/* Is the window mapped by one entry? Then that was set by one use. True if it is not known. */
-static bool
-is_huge(int fd, const struct mhp__look *look)
+bool
+mhp__sample_is_huge(uintptr_t start)
 {
-	struct scan_range range;
+	struct scan_range range = { 0 };
 	struct scan scan = {
-		.size = sizeof(scan), .start = look->start, .end = look->start + look->size,
+		.size = sizeof(scan), .start = start, .end = start + MHP__HUGE_BYTES,
 		.found = (uintptr_t)&range, .found_len = 1,
 		.all_of = SCAN_IS_HUGE, .returned = SCAN_IS_HUGE,
 	};
-	return ioctl(fd, SCAN, &scan) != 0;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	bool huge = fd >= 0 && ioctl(fd, SCAN, &scan) > 0;
+	if (fd >= 0)
+		close(fd);
+	return huge;
 }
 
 static void
 see_shared(int fd, struct mhp__look *look)
 {
 	uint64_t entry[MHP__HUGE_PAGES];
-	unsigned nr = read_pagemap(fd, look, entry);
+	if (!read_pagemap(fd, look, entry))
+		return;
 	look->over_ns = now_ns() - look->forgot_ns;
-	for (unsigned page = 0; page < nr; page += AROUND) {
-		bool used = false;
-		for (unsigned i = page; i < nr && i < page + AROUND; i++)
-			used |= (entry[i] & PAGEMAP_PRESENT) != 0;
-		look->used += used;
-		look->parts++;
-	}
-	if (look->used == look->parts && look->parts > 1 && is_huge(fd, look))
+	for (unsigned piece = 0; piece < MHP__PIECES; piece++)
+		if ((look->shared >> piece & 1) != 0) {
+			look->parts++;
+			if (is_used(&entry[piece * MHP__PIECE_PAGES])) {
+				look->seen |= UINT32_C(1) << piece;
+				look->used++;
+			}
+		}
+	look->known |= look->shared;
+	/* One use set all entries of a large page: of its pieces nothing is known. */
+	if (look->used == MHP__PIECES && mhp__sample_is_huge(look->start)) {
 		look->used = look->parts = 1;
+		look->known = look->seen = 0;
+	}
 }
 
 /* ---- ordinary memory ---- */
 
-/* Make windows mappings of their own, or no longer. Neighbours differ. */
-static void
-mark(const struct mhp__look *look, unsigned nr, bool on)
+/* Neighbours have different marks, also where one window is told apart and the next is not: all end
+ * with the mark of the window, and the second piece has none. */
+static int
+mark_of(const struct mhp__look *look, unsigned piece)
 {
-	for (unsigned i = 0; i < nr; i++)
-		if (look[i].forgot_ns != 0 && !look[i].shared)
-			(void)madvise((void *)look[i].start, look[i].size,
-				      !on ? MADV_NORMAL :
-				      look[i].start / MHP__HUGE_BYTES % 2 == 0 ? MADV_RANDOM
-									       : MADV_SEQUENTIAL);
+	bool other = look->fine && piece != 0 && piece % 2 == 0;
+	if (look->fine && piece == 1)
+		return MADV_NORMAL;
+	return (look->start / MHP__HUGE_BYTES % 2 == 0) != other ? MADV_RANDOM : MADV_SEQUENTIAL;
+}
+
+static void
+mark_run(const struct mhp__look *look, unsigned piece, unsigned nr, bool on)
+{
+	unsigned step = on && look->fine ? 1 : nr;
+	for (unsigned end = piece + nr; piece < end; piece += step)
+		(void)madvise(piece_address(look, piece), step * MHP__PIECE_BYTES,
+			      on ? mark_of(look, piece) : MADV_NORMAL);
+}
+
+/* Make windows, or pieces, mappings of their own, or no longer. */
+static void
+mark(const struct mhp__look *look, unsigned nr_looks, bool on)
+{
+	for (unsigned i = 0; i < nr_looks; i++)
+		for (unsigned piece = 0, nr; look[i].forgot_ns != 0 &&
+		     (nr = mhp__pieces_next(look[i].ordinary, &piece)) != 0; piece += nr)
+			mark_run(&look[i], piece, nr, on);
 }
 
 /* What smaps says of a mapping, in KiB. */
@@ -130,78 +184,128 @@ struct mapping {
 	unsigned long resident, used, huge;
 };
 
+static void
+read_amount(const char *line, const char *name, unsigned long *ret)
+{
+	size_t length = strlen(name);
+	if (line[0] == name[0] && strncmp(line, name, length) == 0)
+		*ret = strtoul(line + length, NULL, 10);
+}
+
 /* The mapping whose first line this is. Leaves at the line with its flags, which is the last. */
 static bool
 read_mapping(struct mhp__lines *lines, const char *line, struct mapping *ret)
 {
-	*ret = (struct mapping){ 0 };
-	if (sscanf(line, "%lx-%lx", &ret->start, &ret->end) != 2)
+	char *end;
+	*ret = (struct mapping){ .start = strtoul(line, &end, 16) };
+	if (*end != '-')
 		return false;
+	ret->end = strtoul(end + 1, NULL, 16);
 	for (; line != NULL && strncmp(line, "VmFlags:", 8) != 0; line = mhp__lines_next(lines)) {
-		(void)sscanf(line, "Rss: %lu", &ret->resident);
-		(void)sscanf(line, "Referenced: %lu", &ret->used);
-		(void)sscanf(line, "AnonHugePages: %lu", &ret->huge);
+		read_amount(line, "Rss:", &ret->resident);
+		read_amount(line, "Referenced:", &ret->used);
+		read_amount(line, "AnonHugePages:", &ret->huge);
 	}
 	return true;
 }
 
-static void
-note_mapping(struct mhp__look *look, unsigned nr, const struct mapping *mapping)
+/* The look at the window that the address is in, searched from *at on, since both are in order
+ * mostly; nr: none. */
+static unsigned
+find_look(const struct mhp__look *look, unsigned nr, uintptr_t address, unsigned *at)
 {
 	for (unsigned i = 0; i < nr; i++) {
-		if (look[i].forgot_ns == 0 || look[i].shared ||
-		    mapping->start < look[i].start ||
-		    mapping->end > look[i].start + look[i].size)
-			continue;
-		look[i].over_ns = now_ns() - look[i].forgot_ns;
-		if (mapping->huge != 0) {
-			look[i].parts += 1;
-			look[i].used += mapping->used != 0;
-		} else {
-			look[i].parts += (unsigned)(mapping->resident >> 2);
-			look[i].used += (unsigned)(mapping->used >> 2);
-		}
+		unsigned found = (*at + i) % nr;
+		if (address - look[found].start < MHP__HUGE_BYTES)
+			return *at = found;
 	}
+	return nr;
 }
 
-/* The highest address of the ordinary windows; 0: there are none. */
+/* The pieces of a look that a mapping holds. */
+static uint32_t
+pieces_of(const struct mhp__look *look, const struct mapping *mapping)
+{
+	uint64_t first = (mapping->start - look->start) / MHP__PIECE_BYTES;
+	uint64_t nr = (mapping->end - mapping->start) / MHP__PIECE_BYTES;
+	uint64_t set = ((UINT64_C(1) << nr) - 1) << first;
+	return (uint32_t)set & look->ordinary;
+}
+
+static void
+note_mapping(struct mhp__look *look, const struct mapping *mapping)
+{
+	if (look->forgot_ns == 0 || look->ordinary == 0 ||
+	    mapping->end > look->start + MHP__HUGE_BYTES)
+		return;
+	uint32_t pieces = pieces_of(look, mapping);
+	if (pieces == 0)
+		return;
+	look->over_ns = now_ns() - look->forgot_ns;
+	if (mapping->huge != 0) {
+		look->parts += 1;
+		look->used += mapping->used != 0;
+		return;
+	}
+	look->parts += (unsigned)(mapping->resident >> 2);
+	look->used += (unsigned)(mapping->used >> 2);
+	/* Of several pieces that are one mapping it is not known which were used. */
+	if (mapping->used == 0 || (pieces & (pieces - 1)) == 0)
+		look->known |= pieces;
+	if (mapping->used != 0 && (pieces & (pieces - 1)) == 0)
+		look->seen |= pieces;
+}
+
+/* Where the last of the ordinary windows ends; 0: there are none. */
 static uintptr_t
-last_address(const struct mhp__look *look, unsigned nr)
+last_end(const struct mhp__look *look, unsigned nr)
 {
 	uintptr_t last = 0;
 	for (unsigned i = 0; i < nr; i++)
-		if (look[i].forgot_ns != 0 && !look[i].shared && look[i].start > last)
-			last = look[i].start;
+		if (look[i].forgot_ns != 0 && look[i].ordinary != 0 && look[i].start >= last)
+			last = look[i].start + MHP__HUGE_BYTES;
 	return last;
 }
 
 static void
 see_ordinary(struct mhp__look *look, unsigned nr)
 {
-	uintptr_t last = last_address(look, nr);
+	uintptr_t last = last_end(look, nr);
 	struct mhp__lines lines = { .fd = -1 };
 	struct mapping mapping = { 0 };
+	unsigned at = 0, found;
 	if (last != 0)
 		lines.fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
 	if (lines.fd < 0)
 		return;
 	mark(look, nr, true);
-	for (char *line; mapping.end <= last && (line = mhp__lines_next(&lines)) != NULL;)
-		if (read_mapping(&lines, line, &mapping))
-			note_mapping(look, nr, &mapping);
+	for (char *line; mapping.end < last && (line = mhp__lines_next(&lines)) != NULL;)
+		if (read_mapping(&lines, line, &mapping) &&
+		    (found = find_look(look, nr, mapping.start, &at)) != nr)
+			note_mapping(&look[found], &mapping);
 	mark(look, nr, false);
 	close(lines.fd);
 }
 
 /* ---- both ---- */
 
+static bool
+forget_ordinary(const struct mhp__look *look)
+{
+	bool done = true;
+	for (unsigned piece = 0, nr; done && (nr = mhp__pieces_next(look->ordinary, &piece)) != 0;
+	     piece += nr)
+		done = madvise(piece_address(look, piece), nr * MHP__PIECE_BYTES, MADV_COLD) == 0;
+	return done;
+}
+
 bool
 mhp__sample_forget(struct mhp__look *look)
 {
 	look->parts = look->used = 0;
+	look->known = look->seen = 0;
 	look->forgot_ns = now_ns();
-	if (!(look->shared ? forget_shared(look)
-			   : madvise((void *)look->start, look->size, MADV_COLD) == 0))
+	if ((look->shared != 0 && !forget_shared(look)) || !forget_ordinary(look))
 		look->forgot_ns = 0;
 	return look->forgot_ns != 0;
 }
@@ -211,7 +315,7 @@ mhp__sample_see(struct mhp__look *look, unsigned nr)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	for (unsigned i = 0; fd >= 0 && i < nr; i++)
-		if (look[i].forgot_ns != 0 && look[i].shared)
+		if (look[i].forgot_ns != 0 && look[i].shared != 0)
 			see_shared(fd, &look[i]);
 	if (fd >= 0)
 		close(fd);

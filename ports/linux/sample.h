@@ -11,19 +11,40 @@
 
 #include <memplug/linux.h>
 
-/* A window, which need not be whole, and what was seen of it. */
+/* A window of 2 MiB has 32 pieces of 64 KiB: bit n of a set of them is the piece n. */
+#define MHP__PIECES 32U
+#define MHP__PIECE_BYTES (MHP__HUGE_BYTES / MHP__PIECES)
+#define MHP__PIECE_PAGES (MHP__HUGE_PAGES / MHP__PIECES)
+
+/* A window, and what was seen of it. */
 struct mhp__look {
-	uintptr_t start;               /* set by the caller, like the next two */
-	uint64_t size;
-	bool shared;                   /* a shared mapping of a file or device; else ordinary */
+	uintptr_t start;               /* set by the caller, like the next three */
+	uint32_t ordinary;             /* the pieces to look at that are ordinary memory */
+	uint32_t shared;               /* those that are a shared mapping of a file or device */
+	bool fine;                     /* tell ordinary pieces apart, too: costs a mapping each */
 	uint64_t forgot_ns;            /* when; 0: it cannot be looked at */
 	uint64_t over_ns;              /* from then until it was looked at */
-	unsigned parts, used;          /* parts 0: nothing is known */
+	unsigned parts, used;          /* pages, pieces, or one large page; parts 0: nothing known */
+	uint32_t known, seen;          /* pieces: of which it is known; which were used */
 };
 
 /* Forget what is known of the uses of a window. False: the kernel does not let us. */
 bool mhp__sample_forget(struct mhp__look *look);
 /* What was used since. Those that were not forgotten, or are not what they were, have no parts. */
 void mhp__sample_see(struct mhp__look *look, unsigned nr);
+/* Is the window, all of it, mapped by one entry? */
+bool mhp__sample_is_huge(uintptr_t start);
+
+/* The next run of pieces of a set at or behind *piece; its length, or 0: there is none. */
+static inline unsigned
+mhp__pieces_next(uint32_t set, unsigned *piece)
+{
+	unsigned nr = 0;
+	while (*piece < MHP__PIECES && (set >> *piece & 1) == 0)
+		++*piece;
+	while (*piece + nr < MHP__PIECES && (set >> (*piece + nr) & 1) != 0)
+		nr++;
+	return nr;
+}
 
 #endif

@@ -391,9 +391,16 @@ int
 mhp__unsettle_window(struct mhp_pool *pool, struct mhp_region *region, uint64_t window,
 		     struct mhp_text *reterr)
 {
-	uint64_t end = window_end(region, window);
+	return mhp__unsettle_part(pool, region, window * MHP__HUGE_PAGES,
+				  window_end(region, window), reterr);
+}
+
+int
+mhp__unsettle_part(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t end,
+		   struct mhp_text *reterr)
+{
 	int err = 0;
-	for (uint64_t page = window * MHP__HUGE_PAGES, nr; page < end && err == 0; page += nr) {
+	for (uint64_t nr; page < end && err == 0; page += nr) {
 		nr = mhp__table_span(region, page, end - page, MHP__ENTRY_SETTLED);
 		if ((region->entry[page] & MHP__ENTRY_SETTLED) != 0)
 			err = unsettle_pages(pool, region, page, nr, reterr);

@@ -15,6 +15,9 @@ void mhp__settle_window(struct mhp_pool *pool, struct mhp_region *region, uint64
 /* Have what of it is on a device come back. MHP_EBUSY and a sentence, or MHP_ENOMEM. */
 MHP_MUST_CHECK int mhp__unsettle_window(struct mhp_pool *pool, struct mhp_region *region,
 					uint64_t window, struct mhp_text *reterr);
+/* The same of pages [page, end) of a window. */
+MHP_MUST_CHECK int mhp__unsettle_part(struct mhp_pool *pool, struct mhp_region *region,
+				      uint64_t page, uint64_t end, struct mhp_text *reterr);
 /* Everything comes back: before a fork. Takes the region mutex. arg is the pool. */
 int mhp__unsettle_all(void *arg);
 /* Bring to an end what a companion that was killed left half done. In the next one. */

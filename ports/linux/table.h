@@ -47,7 +47,7 @@ struct mhp_region {
 	bool live;
 	bool over;                     /* its memory is mapped by others: labels only */
 
-	struct mhp__heat *heat;        /* one for each window; NULL: tiering was never on */
+	struct mhp__heat *heat;        /* of windows and pieces; NULL: tiering was never on */
 	uint64_t nr_writable;          /* entries from here on are read-only memory: all-zero */
 	uint64_t top;                  /* no page from here on was ever committed */
 	uint64_t nr_committed;         /* pages */
@@ -86,11 +86,19 @@ mhp__page_address(const struct mhp_region *region, uint64_t page)
 	return region->base + (page << MHP__PAGE_SHIFT);
 }
 
+/* The heat of a window; behind it that of its pieces. */
+static inline struct mhp__heat *
+mhp__region_heat(const struct mhp_region *region, uint64_t window)
+{
+	return &region->heat[window * (1 + MHP__TIER_PIECES)];
+}
+
 /* The size of its heat. */
 static inline uint64_t
 mhp__region_heat_bytes(const struct mhp_region *region)
 {
-	return (region->nr_pages / MHP__HUGE_PAGES + 1) * sizeof(struct mhp__heat);
+	return (region->nr_pages / MHP__HUGE_PAGES + 1) * (1 + MHP__TIER_PIECES) *
+	       sizeof(struct mhp__heat);
 }
 
 /* Make entries below end writable. MHP_ENOMEM. */

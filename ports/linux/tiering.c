@@ -8,6 +8,7 @@
 #include <memplug/companion.h>
 
 #include "pool.h"
+#include "sample.h"
 
 #define LIMIT_BYTES (UINT64_C(64) << 20)
 #define LOOK_PERMILLE 15U
@@ -101,24 +102,37 @@ mhp_pool_get_tiering(struct mhp_pool *pool, struct mhp_tiering *ret_how)
 
 /* ---- what is known ---- */
 
+/* What is known of pages that are found or not found used together, and lie together. */
+static void
+add_heat_of(const struct mhp_region *region, const struct mhp__heat *heat, uint64_t page,
+	    uint64_t max, struct mhp_tiering_stats *stats)
+{
+	mhp__entry entry = region->entry[page];
+	if ((entry & MHP__ENTRY_COMMITTED) == 0 || heat->looks == 0)
+		return;
+	unsigned node = mhp__frame_node(region->space, mhp__entry_pfn(entry));
+	uint64_t bytes = mhp__table_span(region, page, max, MHP__ENTRY_COMMITTED)
+			 << MHP__PAGE_SHIFT;
+	if (heat->idle == 0)
+		stats->node[node].hot_bytes += bytes;
+	else
+		stats->node[node].cold_bytes += bytes;
+	stats->node[node].uses_per_s += (uint64_t)heat->rate;
+}
+
 static void
 add_heat(const struct mhp_region *region, struct mhp_tiering_stats *stats)
 {
 	for (uint64_t window = 0; window * MHP__HUGE_PAGES < region->top; window++) {
+		const struct mhp__heat *heat = mhp__region_heat(region, window);
 		uint64_t page = window * MHP__HUGE_PAGES;
-		const struct mhp__heat *heat = &region->heat[window];
-		mhp__entry entry = region->entry[page];
-		if ((entry & MHP__ENTRY_COMMITTED) == 0 || heat->looks == 0)
+		if (!mhp__tier_uneven(heat + 1)) {
+			add_heat_of(region, heat, page, MHP__HUGE_PAGES, stats);
 			continue;
-		unsigned node = mhp__frame_node(region->space, mhp__entry_pfn(entry));
-		uint64_t nr = mhp__table_span(region, page, MHP__HUGE_PAGES,
-					      MHP__ENTRY_COMMITTED);
-		uint64_t bytes = nr << MHP__PAGE_SHIFT;
-		if (heat->idle == 0)
-			stats->node[node].hot_bytes += bytes;
-		else
-			stats->node[node].cold_bytes += bytes;
-		stats->node[node].uses_per_s += (uint64_t)heat->rate;
+		}
+		for (unsigned piece = 0; piece < MHP__PIECES; piece++)
+			add_heat_of(region, &heat[1 + piece], page + piece * MHP__PIECE_PAGES,
+				    MHP__PIECE_PAGES, stats);
 	}
 }
 

@@ -198,13 +198,11 @@ relabel_all(const struct window *w, struct mhp_text *reterr)
 }
 
 int
-mhp__window_move(struct mhp_pool *pool, struct mhp_region *region, uint64_t window, unsigned node,
-		 uint64_t *moved, struct mhp_text *reterr)
+mhp__window_move(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t nr,
+		 unsigned node, uint64_t *moved, struct mhp_text *reterr)
 {
-	struct window w = { .pool = pool, .region = region, .node = node };
-	w.page = window * MHP__HUGE_PAGES;
-	w.end = w.page + MHP__HUGE_PAGES < region->nr_pages ? w.page + MHP__HUGE_PAGES
-							    : region->nr_pages;
+	struct window w = { .pool = pool, .region = region, .page = page, .node = node };
+	w.end = page + nr < region->nr_pages ? page + nr : region->nr_pages;
 	if (!leaves(&w, w.page) && span(&w, w.page) == w.end - w.page)
 		return 0;
 	int err = check(&w, reterr);
@@ -212,14 +210,16 @@ mhp__window_move(struct mhp_pool *pool, struct mhp_region *region, uint64_t wind
 		err = take_fresh(&w, reterr);
 	if (err != 0)
 		return err;
-	err = mhp__unsettle_window(pool, region, window, reterr);
+	mhp__frames_split(region, w.page);
+	mhp__frames_split(region, w.end);
+	err = mhp__unsettle_part(pool, region, w.page, w.end, reterr);
 	if (err == 0)
 		err = relabel_all(&w, reterr);
 	give_fresh(&w, w.end - w.page);
 	if (err == 0)
 		*moved += w.nr;
 	if (pool->guard.hole_fd >= 0) {
-		mhp__settle_window(pool, region, window);
+		mhp__settle_window(pool, region, page / MHP__HUGE_PAGES);
 		atomic_store(&pool->settle_wanted, true);
 	}
 	return err;
@@ -247,8 +247,9 @@ move_range(void *arg)
 			mhp__linux_ops.pause(pool, FORK_NS);
 		mhp__pool_lock(pool);
 		if (range->window * MHP__HUGE_PAGES < range->region->top)
-			err = mhp__window_move(pool, range->region, range->window, range->node,
-					       &range->moved, &range->why);
+			err = mhp__window_move(pool, range->region,
+					       range->window * MHP__HUGE_PAGES, MHP__HUGE_PAGES,
+					       range->node, &range->moved, &range->why);
 		else
 			range->window = range->end;
 		mhp__guard_close(&pool->guard);

@@ -11,11 +11,12 @@
 #include "pool.h"
 
 /*
- * Have what is committed of window of a region go to node, all of it or nothing. Pages that are
- * there already stay. *moved is added to. As mhp_region_move() returns.
+ * Have what is committed of pages [page, page + nr) of a region, which lie in one window, go to
+ * node, all of it or nothing. Pages that are there already stay. *moved is added to. As
+ * mhp_region_move() returns.
  */
-MHP_MUST_CHECK int mhp__window_move(struct mhp_pool *pool, struct mhp_region *region,
-				    uint64_t window, unsigned node, uint64_t *moved,
+MHP_MUST_CHECK int mhp__window_move(struct mhp_pool *pool, struct mhp_region *region, uint64_t page,
+				    uint64_t nr, unsigned node, uint64_t *moved,
 				    struct mhp_text *reterr);
 
 #endif

@@ -50,7 +50,8 @@ make_looks(struct mhp__look *look, const unsigned char *base, bool shared)
 {
 	for (unsigned i = 0; i < WINDOWS; i++)
 		look[i] = (struct mhp__look){ .start = (uintptr_t)base + i * WINDOW,
-					      .size = WINDOW, .shared = shared };
+					      .ordinary = shared ? 0 : UINT32_MAX,
+					      .shared = shared ? UINT32_MAX : 0 };
 }
 
 static unsigned
@@ -136,7 +137,8 @@ TEST(forget__locked_or_unmapped__refused)
 	if (mlock(base, PAGE) == 0)
 		CHECK(!mhp__sample_forget(&look[0]));
 	munmap(base + WINDOW, WINDOW);
-	look[1].shared = false;
+	look[1].shared = 0;
+	look[1].ordinary = UINT32_MAX;
 	CHECK(!mhp__sample_forget(&look[1]));
 }
 
@@ -158,4 +160,49 @@ TEST(see__ordinary_huge_page__one_part)
 		CHECK_EQ(look[i].used, i == 1);
 	}
 	check_memory(base);
+}
+
+/* R64: which pieces were used, of memory of both kinds in one window; no mapping stays. */
+TEST(see__fine__pieces_that_were_used_of_ordinary_and_shared_memory)
+{
+	unsigned char *base = make_memory(false);
+	struct mhp__look look[WINDOWS];
+	unsigned before = count_mappings();
+	make_looks(look, base, false);
+	for (unsigned i = 0; i < WINDOWS; i++)
+		look[i].fine = true;
+	/* Pieces 8 to 15 of window 2 are shared memory; page 512 * 2 + n is page n of the window. */
+	void *shared = mmap(base + 2 * WINDOW + 128 * PAGE, 128 * PAGE, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	CHECK(shared != MAP_FAILED);
+	for (uint64_t page = 1024 + 128; page < 1024 + 256; page++)
+		memset(base + page * PAGE, (int)page, PAGE);
+	look[2].shared = 0xff00;
+	look[2].ordinary = ~look[2].shared;
+	for (unsigned i = 0; i < WINDOWS; i++)
+		CHECK(mhp__sample_forget(&look[i]));
+	read_page(base, 1, 40);        /* piece 2 */
+	read_page(base, 1, 500);       /* piece 31 */
+	read_page(base, 2, 0);         /* piece 0 */
+	read_page(base, 2, 144);       /* piece 9, shared */
+	read_page(base, 2, 300);       /* piece 18 */
+	mhp__sample_see(look, WINDOWS);
+	for (unsigned i = 0; i < WINDOWS; i++) {
+		CHECK_EQ(look[i].known, UINT32_MAX);
+		CHECK_EQ(look[i].seen, i == 1 ? UINT32_C(0x80000004) :
+				       i == 2 ? UINT32_C(0x00040201) : 0);
+	}
+	CHECK_CMP(count_mappings(), <=, before + 2);
+	check_memory(base);
+}
+
+/* R64: it is one large page afterwards, too. */
+TEST(is_huge__large_page_and_small_ones__told_apart)
+{
+	unsigned char *base = make_memory(false);
+	CHECK(!mhp__sample_is_huge((uintptr_t)base));
+	madvise(base, WINDOWS * WINDOW, MADV_HUGEPAGE);
+	if (madvise(base, WINDOWS * WINDOW, MADV_COLLAPSE) != 0)
+		test_skip("needs collapse: the kernel makes no huge pages here");
+	CHECK(mhp__sample_is_huge((uintptr_t)base));
 }

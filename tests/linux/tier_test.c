@@ -147,7 +147,7 @@ look(struct world *w, const unsigned *batch, unsigned nr, unsigned draws)
 static void
 decide(struct world *w, const unsigned *batch, unsigned nr, uint64_t limit)
 {
-	struct mhp__tier_window seen[BATCH];
+	struct mhp__tier_unit seen[BATCH];
 	struct mhp__tier_move move[BATCH];
 	struct mhp__tier_node node[MHP__TIER_NODES] = {
 		{ 0, NEAR * PAGES, NEAR * PAGES },
@@ -156,10 +156,10 @@ decide(struct world *w, const unsigned *batch, unsigned nr, uint64_t limit)
 	for (unsigned i = 0; i < WINDOWS; i++)
 		node[w->node[i]].free_pages -= PAGES;
 	for (unsigned i = 0; i < nr; i++)
-		seen[i] = (struct mhp__tier_window){ &w->heat[batch[i]], PAGES, w->node[batch[i]] };
+		seen[i] = (struct mhp__tier_unit){ &w->heat[batch[i]], PAGES, w->node[batch[i]] };
 	unsigned nr_moves = mhp__tier_choose(seen, nr, node, limit, move);
 	for (unsigned i = 0; i < nr_moves; i++) {
-		unsigned window = batch[move[i].window];
+		unsigned window = batch[move[i].unit];
 		w->node[window] = move[i].node;
 		mhp__tier_moved(&w->heat[window]);
 		w->reasons[move[i].reason]++;
@@ -265,7 +265,7 @@ static unsigned
 choose_two(struct mhp__heat first, struct mhp__heat second, uint64_t near_free, uint64_t far_free,
 	   struct mhp__tier_move *move)
 {
-	struct mhp__tier_window window[2] = { { &first, PAGES, 0 }, { &second, PAGES, 1 } };
+	struct mhp__tier_unit window[2] = { { &first, PAGES, 0 }, { &second, PAGES, 1 } };
 	struct mhp__tier_node node[MHP__TIER_NODES] = { { 0, 64 * PAGES, near_free },
 							 { 1, 64 * PAGES, far_free } };
 	return mhp__tier_choose(window, 2, node, 64 * PAGES, move);
@@ -276,14 +276,14 @@ TEST(choose__far_one_is_used_more__they_change_places_the_one_with_room_first)
 {
 	struct mhp__tier_move move[2];
 	CHECK_EQ(choose_two(heat_of(10, 0), heat_of(20, 0), 0, PAGES, move), 2);
-	CHECK_EQ(move[0].window, 0);
+	CHECK_EQ(move[0].unit, 0);
 	CHECK_EQ(move[0].node, 1);
 	CHECK_EQ(move[0].reason, MHP__TIER_USED_LESS);
-	CHECK_EQ(move[1].window, 1);
+	CHECK_EQ(move[1].unit, 1);
 	CHECK_EQ(move[1].node, 0);
 	CHECK(move[1].follows && !move[0].follows);
 	CHECK_EQ(choose_two(heat_of(10, 0), heat_of(20, 0), PAGES, 0, move), 2);
-	CHECK_EQ(move[0].window, 1);
+	CHECK_EQ(move[0].unit, 1);
 	CHECK_EQ(choose_two(heat_of(10, 0), heat_of(20, 0), 0, 0, move), 0);
 }
 
@@ -299,7 +299,7 @@ TEST(choose__idle__goes_down_only_when_its_node_is_almost_full)
 {
 	struct mhp__tier_move move[2];
 	CHECK_EQ(choose_two(heat_of(0, 3), heat_of(0, 3), PAGES, PAGES, move), 1);
-	CHECK_EQ(move[0].window, 0);
+	CHECK_EQ(move[0].unit, 0);
 	CHECK_EQ(move[0].reason, MHP__TIER_IDLE);
 	CHECK_EQ(choose_two(heat_of(0, 2), heat_of(0, 3), PAGES, PAGES, move), 0);
 	CHECK_EQ(choose_two(heat_of(0, 3), heat_of(0, 3), 32 * PAGES, PAGES, move), 0);
@@ -311,7 +311,7 @@ TEST(choose__used_and_room_near__comes_up_by_itself_but_leaves_some_free)
 {
 	struct mhp__tier_move move[2];
 	CHECK_EQ(choose_two(heat_of(10, 0), heat_of(1, 0), 3 * PAGES, 0, move), 1);
-	CHECK_EQ(move[0].window, 1);
+	CHECK_EQ(move[0].unit, 1);
 	CHECK_EQ(move[0].reason, MHP__TIER_USED);
 	CHECK_EQ(choose_two(heat_of(10, 0), heat_of(1, 0), 2 * PAGES, 0, move), 0);
 }
@@ -366,7 +366,7 @@ TEST(note__parts_of_different_size__give_the_same_rate)
 TEST(wait__all_used_or_none__gets_shorter_or_longer_within_bounds)
 {
 	struct mhp__heat full = { .full = true }, idle = { .idle = 1 }, some = { 0 };
-	struct mhp__tier_window window = { &full, PAGES, 0 };
+	struct mhp__tier_unit window = { &full, PAGES, 0 };
 	CHECK_EQ(mhp__tier_wait(&window, 1, 8000000), 4000000);
 	CHECK_EQ(mhp__tier_wait(&window, 1, 1), MHP__TIER_WAIT_MIN_NS);
 	window.heat = &idle;

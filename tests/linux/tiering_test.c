@@ -195,10 +195,10 @@ TEST(tiering__off__nobody_looks_and_nothing_moves)
 	end();
 }
 
-/* R64: a limit below one window lets nothing move; it can be changed at any time. */
+/* R64: a limit below one piece of a window lets nothing move; it can be changed at any time. */
 TEST(tiering__limit_is_tiny__looks_and_does_not_move_until_it_is_raised)
 {
-	struct mhp_tiering how = { .on = true, .bytes_per_s = 1 << 20, .look_permille = 500 };
+	struct mhp_tiering how = { .on = true, .bytes_per_s = 1 << 15, .look_permille = 500 };
 	begin();
 	begin_use();
 	CHECK_OK(mhp_pool_set_tiering(world.pool, &how, NULL));
