@@ -22,9 +22,11 @@
 
 #define WINDOWS 512U
 #define PAGES (WINDOWS * 512U)
+#define PIECE 16U                      /* pages: tiering tells no smaller pieces apart */
+#define PIECES (PAGES / PIECE)
 #define NEAR_BLOCKS 2U
 #define FAR_BLOCKS 7U
-#define SECONDS 60U
+#define SECONDS 40U
 #define SHARED (UINT64_C(1) << 61)     /* in pagemap */
 
 struct trace {
@@ -32,7 +34,7 @@ struct trace {
 	uint32_t *page;                /* by rank */
 	double *sum;                   /* weights of ranks up to this one */
 	uint64_t nr_ranks;
-	double weight[WINDOWS];        /* share of the accesses */
+	double weight[PIECES];         /* share of the accesses */
 	atomic_bool stop;
 	_Atomic uint64_t accesses;
 };
@@ -80,8 +82,10 @@ lay_out(struct trace *trace, bool scattered, uint64_t seed)
 		trace->page[other] = held;
 	}
 	for (uint64_t i = 0; i < nr; i++)
-		trace->weight[trace->page[i] / 512] +=
-			(trace->sum[i] - (i > 0 ? trace->sum[i - 1] : 0)) / trace->sum[nr - 1];
+		for (uint64_t page = trace->page[i]; page < trace->page[i] + PAGES / nr; page++)
+			trace->weight[page / PIECE] +=
+				(trace->sum[i] - (i > 0 ? trace->sum[i - 1] : 0)) /
+				trace->sum[nr - 1] / (double)(PAGES / nr);
 }
 
 static uint64_t
@@ -119,23 +123,23 @@ use(void *arg)
 	return NULL;
 }
 
-/* The windows that are in ordinary memory: how many, and the share of accesses that they get. */
+/* The pieces that are in ordinary memory: how many, and the share of accesses that they get. */
 static double
 near_share(const struct trace *trace, unsigned *ret_near)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	double share = 0;
 	*ret_near = 0;
-	for (unsigned window = 0; window < WINDOWS; window++) {
+	for (unsigned piece = 0; piece < PIECES; piece++) {
 		uint64_t entry = SHARED;
-		const char *at = trace->base + window * BENCH_HUGE;
+		const char *at = trace->base + piece * PIECE * BENCH_PAGE;
 		(void)*(const volatile char *)at;
 		if (pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)at / BENCH_PAGE *
 							     sizeof(entry))) != sizeof(entry))
 			bench_die("pagemap");
 		if ((entry & SHARED) != 0)
 			continue;
-		share += trace->weight[window];
+		share += trace->weight[piece];
 		++*ret_near;
 	}
 	close(fd);
@@ -149,13 +153,18 @@ heavier(const void *a, const void *b)
 	return left < right ? 1 : left > right ? -1 : 0;
 }
 
+/* What one gets who knows all weights and has room for nr pieces near, moving `together` of them at
+ * a time. */
 static double
-oracle_share(const struct trace *trace, unsigned nr)
+oracle_share(const struct trace *trace, unsigned nr, unsigned together)
 {
-	double weight[WINDOWS], share = 0;
-	memcpy(weight, trace->weight, sizeof(weight));
-	qsort(weight, WINDOWS, sizeof(weight[0]), heavier);
-	for (unsigned i = 0; i < nr && i < WINDOWS; i++)
+	static double weight[PIECES];
+	double share = 0;
+	memset(weight, 0, sizeof(weight));
+	for (unsigned i = 0; i < PIECES; i++)
+		weight[i / together] += trace->weight[i];
+	qsort(weight, PIECES / together, sizeof(weight[0]), heavier);
+	for (unsigned i = 0; i < nr / together; i++)
 		share += weight[i];
 	return share;
 }
@@ -170,7 +179,9 @@ lru_share(const struct trace *trace, unsigned nr)
 	enum { TURNS = 90, ACCESSES = 20000 };
 	unsigned seen[WINDOWS] = { 0 };
 	uint64_t seed = 99;
-	double share = 0;
+	double share = 0, weight[WINDOWS] = { 0 };
+	for (unsigned i = 0; i < PIECES; i++)
+		weight[i / (PIECES / WINDOWS)] += trace->weight[i];
 	for (unsigned turn = 1; turn <= TURNS; turn++)
 		for (unsigned i = 0; i < ACCESSES; i++) {
 			double at = (double)(next_random(&seed) >> 11) / 9007199254740992.0;
@@ -182,7 +193,7 @@ lru_share(const struct trace *trace, unsigned nr)
 	for (unsigned turn = TURNS, left = nr; left > 0; turn--)
 		for (unsigned i = 0; i < WINDOWS && left > 0; i++)
 			if (seen[i * 4 % WINDOWS + i * 4 / WINDOWS] == turn) {
-				share += trace->weight[i * 4 % WINDOWS + i * 4 / WINDOWS];
+				share += weight[i * 4 % WINDOWS + i * 4 / WINDOWS];
 				left--;
 			}
 	return share;
@@ -235,11 +246,14 @@ report(struct mhp_pool *pool, const struct trace *trace, unsigned second)
 {
 	struct mhp_tiering_stats stats;
 	unsigned near;
-	double share = near_share(trace, &near), oracle = oracle_share(trace, near);
+	double share = near_share(trace, &near);
+	double windows = oracle_share(trace, near, PIECES / WINDOWS);
+	double pieces = oracle_share(trace, near, 1);
 	mhp_pool_get_tiering_stats(pool, &stats);
-	printf("  %3u s  near %.3f  oracle %.3f  of it %.3f   moved %5llu MiB  %5.2f GiB/s of CPU "
+	printf("  %3u s  near %.3f  oracle %.3f with windows of 2M, of it %.3f; %.3f with pieces of "
+	       "64K, of it %.3f   moved %5llu MiB  %5.2f GiB/s of CPU "
 	       "time  looking %.1f %%  moving %.1f %% of a CPU  refused %llu\n",
-	       second, share, oracle, share / oracle,
+	       second, share, windows, share / windows, pieces, share / pieces,
 	       (unsigned long long)(stats.moved_pages >> 8),
 	       stats.move_cpu_ns == 0 ? 0 : (double)(stats.moved_pages << 12) / 1.073741824 /
 					    (double)stats.move_cpu_ns,
@@ -277,8 +291,8 @@ measure(bool scattered, unsigned seconds)
 	}
 	unsigned near;
 	(void)near_share(&trace, &near);
-	printf("  LRU by sampling (a model) %.3f; %.1f million accesses a second\n",
-	       lru_share(&trace, near), (double)trace.accesses / 1e6 / seconds);
+	printf("  LRU by sampling windows (a model) %.3f; %.1f million accesses a second\n",
+	       lru_share(&trace, near / (PIECES / WINDOWS)), (double)trace.accesses / 1e6 / seconds);
 	bench_must(mhp_pool_set_tiering(pool, &off, &text), "tiering off", &text);
 	atomic_store(&trace.stop, true);
 	pthread_join(thread, NULL);

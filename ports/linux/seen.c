@@ -13,9 +13,9 @@
 #include "seen.h"
 
 #define SCAN_MAX 8192U                 /* windows that are gone through to find some */
-#define FINE_LOOKS 6U                  /* of a window that is new; then every FINE_EVERY-th */
+#define FINE_LOOKS 5U                  /* of a window that is new; then every FINE_EVERY-th */
 #define FINE_EVERY 8U
-#define FINE_MAX 128U                  /* windows at a time */
+#define FINE_MAX 64U                   /* windows at a time */
 
 static bool
 has_windows(const struct mhp_region *region)

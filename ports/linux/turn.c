@@ -19,6 +19,7 @@
 #include "window.h"
 
 #define TURN_NS UINT64_C(250000000)
+#define TURN_MAX_S 8U
 #define NAP_NS UINT64_C(20000000)      /* how soon it notices that it is to end */
 
 struct turn {
@@ -96,7 +97,7 @@ look(struct turn *turn)
 
 /* ---- moving ---- */
 
-/* How many pages may move now: what the limit gives for the time that has gone, up to a second. */
+/* Pages that may move now: what the limit gives for the time that has gone, of a second at most. */
 static uint64_t
 due_pages(struct mhp__tiering *tiering, uint64_t now_ns)
 {
@@ -104,8 +105,29 @@ due_pages(struct mhp__tiering *tiering, uint64_t now_ns)
 	uint64_t ms = (now_ns - tiering->paid_ns) / 1000000;
 	tiering->due_pages += limit * (ms < 1000 ? ms : 1000) / 1000;
 	tiering->due_pages = tiering->due_pages < limit ? tiering->due_pages : limit;
-	tiering->paid_ns = now_ns;
+	tiering->paid_ns += ms * 1000000;
 	return tiering->due_pages;
+}
+
+/* Pages that may move until the turn after the next: turns are far apart where looks cost much. */
+static uint64_t
+turn_pages(struct mhp__tiering *tiering, uint64_t now_ns)
+{
+	uint64_t limit = atomic_load(&tiering->limit_bytes) >> MHP__PAGE_SHIFT;
+	uint64_t seconds = tiering->turn_ns / 1000000000;
+	uint64_t due = due_pages(tiering, now_ns);
+	return seconds == 0 ? due : limit * (seconds < TURN_MAX_S ? seconds : TURN_MAX_S);
+}
+
+/* Wait until so many pages may move. */
+static void
+await_due(struct mhp_pool *pool, uint64_t pages)
+{
+	struct mhp__tiering *tiering = &pool->tiering;
+	while (atomic_load(&tiering->on) &&
+	       due_pages(tiering, mhp__linux_ops.now_ns(pool)) < pages &&
+	       tiering->due_pages < atomic_load(&tiering->limit_bytes) >> MHP__PAGE_SHIFT)
+		mhp__linux_ops.pause(pool, NAP_NS);
 }
 
 /* What came of the moves with one reason between two nodes. */
@@ -152,8 +174,9 @@ move_unit(struct turn *turn, const struct mhp__tier_move *move, struct outcome *
 {
 	struct mhp_pool *pool = turn->pool;
 	const struct mhp__seen_part *part = &turn->set.part[move->unit];
-	uint64_t moved = 0, started = cpu_ns();
 	int err = MHP_EAGAIN;
+	await_due(pool, turn->set.unit[move->unit].pages);
+	uint64_t moved = 0, started = cpu_ns();
 	mhp__pool_lock(pool);
 	if (mhp__seen_is_same(&turn->set, part->seen, part->pieces)) {
 		err = move_part(turn, part, move->node, &moved, &outcome->why);
@@ -230,7 +253,7 @@ take_turn(struct turn *turn)
 	look_at_nodes(turn);
 	look(turn);
 	unsigned nr_moves = mhp__tier_choose(turn->set.unit, turn->set.nr_units, turn->node,
-					     due_pages(tiering, mhp__linux_ops.now_ns(pool)),
+					     turn_pages(tiering, started),
 					     turn->move);
 	cpu = cpu_ns() - cpu;
 	mhp__pool_lock(pool);
@@ -239,6 +262,7 @@ take_turn(struct turn *turn)
 	move_all(turn, nr_moves);
 	uint64_t turn_ns = cpu * 1000 / (permille != 0 ? permille : 1);
 	uint64_t end = started + (turn_ns > TURN_NS ? turn_ns : TURN_NS);
+	tiering->turn_ns = end - started;
 	while (atomic_load(&tiering->on) && mhp__linux_ops.now_ns(pool) < end)
 		mhp__linux_ops.pause(pool, NAP_NS);
 }
