@@ -4,10 +4,11 @@
  *
  * A thread reads and writes 1 GiB by Zipf's law with exponent 0.99, once with the hot pages side by
  * side and once scattered. 256 MiB of `ram` are near, a file stands in for a far device. Beside
- * what tiering reaches stand an oracle that knows how often each window is used and may choose as
- * many windows as are near, what memory that is spread over both by turns gets, and a model of what
- * the windows get that such looks found used most recently (LRU by sampling). The share is
- * reckoned from where the windows are, by what the kernel says, and how often each is used.
+ * what tiering reaches stand oracles that know how often each window of 2 MiB, or each piece of
+ * 64 KiB, is used and may choose as many as are near, what memory that is spread over both by
+ * turns gets, and a model of what the windows get that such looks found used most recently (LRU by
+ * sampling). The share is reckoned from where the pieces are, by what the kernel says, and how
+ * often each is used.
  */
 #define _GNU_SOURCE
 #include "linux.h"
@@ -26,7 +27,7 @@
 #define PIECES (PAGES / PIECE)
 #define NEAR_BLOCKS 2U
 #define FAR_BLOCKS 7U
-#define SECONDS 40U
+#define SECONDS 60U
 #define SHARED (UINT64_C(1) << 61)     /* in pagemap */
 
 struct trace {
@@ -250,8 +251,8 @@ report(struct mhp_pool *pool, const struct trace *trace, unsigned second)
 	double windows = oracle_share(trace, near, PIECES / WINDOWS);
 	double pieces = oracle_share(trace, near, 1);
 	mhp_pool_get_tiering_stats(pool, &stats);
-	printf("  %3u s  near %.3f  oracle %.3f with windows of 2M, of it %.3f; %.3f with pieces of "
-	       "64K, of it %.3f   moved %5llu MiB  %5.2f GiB/s of CPU "
+	printf("  %3u s  near %.3f  oracle %.3f with windows of 2M, of it %.3f; %.3f with pieces "
+	       "of 64K, of it %.3f   moved %5llu MiB  %5.2f GiB/s of CPU "
 	       "time  looking %.1f %%  moving %.1f %% of a CPU  refused %llu\n",
 	       second, share, windows, share / windows, pieces, share / pieces,
 	       (unsigned long long)(stats.moved_pages >> 8),
@@ -292,7 +293,8 @@ measure(bool scattered, unsigned seconds)
 	unsigned near;
 	(void)near_share(&trace, &near);
 	printf("  LRU by sampling windows (a model) %.3f; %.1f million accesses a second\n",
-	       lru_share(&trace, near / (PIECES / WINDOWS)), (double)trace.accesses / 1e6 / seconds);
+	       lru_share(&trace, near / (PIECES / WINDOWS)),
+	       (double)trace.accesses / 1e6 / seconds);
 	bench_must(mhp_pool_set_tiering(pool, &off, &text), "tiering off", &text);
 	atomic_store(&trace.stop, true);
 	pthread_join(thread, NULL);

@@ -327,8 +327,9 @@ struct mhp_tiering {
  *
  * A look needs no privilege and holds nobody up. Windows change places when the far one is used
  * half as much again as the near one; they go down when they are not used at all and their node is
- * almost full. Regions whose policy is interleave or bind stay as they are; so do windows that may
- * not move, as with mhp_region_move(). Each decision is a TIER event with its reason.
+ * almost full. A window that is used in a few places goes in pieces of 64 KiB, where all nodes have
+ * pages of 4 KiB. Regions whose policy is interleave or bind stay as they are; so do windows that
+ * may not move, as with mhp_region_move(). Each decision is a TIER event with its reason.
  * Return: 0, MHP_EINVAL, or why there is no companion.
  */
 MHP_MUST_CHECK int mhp_pool_set_tiering(struct mhp_pool *pool, const struct mhp_tiering *how,

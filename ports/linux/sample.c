@@ -9,9 +9,9 @@
  * Ordinary memory: MADV_COLD clears the accessed bits of a range and does nothing else, unless
  * memory gets short. Where they are set again is told for whole mappings only (Referenced in
  * smaps). So each window, or each piece of it, is made a mapping of its own for the moment of the
- * look, by marks that mean nothing to anonymous memory (MADV_RANDOM, MADV_SEQUENTIAL in turns); when
- * they are gone, the kernel merges it with its neighbours. A program's own such marks are lost by
- * that. A large page would be mapped by many entries from then on: it is not cut.
+ * look, by marks that mean nothing to anonymous memory (MADV_RANDOM, MADV_SEQUENTIAL by turns);
+ * when they are gone, the kernel merges it with its neighbours. A program's own such marks are lost
+ * by that. A large page would be mapped by many entries from then on: it is not cut.
  *
  * What else there is, and why not: clear_refs forgets the whole process; PAGEMAP_SCAN and
  * soft-dirty see writes only; idle page tracking and DAMON need root, and are not in every kernel.
@@ -33,6 +33,8 @@
 #define PAGEMAP_PRESENT (UINT64_C(1) << 63)
 #define PAGEMAP_SWAPPED (UINT64_C(1) << 62)
 #define PAGEMAP_SHARED (UINT64_C(1) << 61)
+
+#define TOGETHER 16U                   /* shared windows that are forgotten before a wait */
 
 _Static_assert(MHP__PIECE_PAGES == 16, "a piece is what the kernel maps around a fault");
 
@@ -97,7 +99,8 @@ forget_shared(const struct mhp__look *look)
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	bool safe = fd >= 0 && read_pagemap(fd, look, entry);
 	for (unsigned piece = 0; safe && piece < MHP__PIECES; piece++)
-		safe = (look->shared >> piece & 1) == 0 || is_safe(&entry[piece * MHP__PIECE_PAGES]);
+		safe = (look->shared >> piece & 1) == 0 ||
+		       is_safe(&entry[piece * MHP__PIECE_PAGES]);
 	if (fd >= 0)
 		close(fd);
 	for (unsigned piece = 0, nr; safe && (nr = mhp__pieces_next(look->shared, &piece)) != 0;
@@ -129,7 +132,7 @@ see_shared(int fd, struct mhp__look *look)
 	uint64_t entry[MHP__HUGE_PAGES];
 	if (!read_pagemap(fd, look, entry))
 		return;
-	look->over_ns = now_ns() - look->forgot_ns;
+	look->over_shared_ns = now_ns() - look->forgot_ns;
 	for (unsigned piece = 0; piece < MHP__PIECES; piece++)
 		if ((look->shared >> piece & 1) != 0) {
 			look->parts++;
@@ -278,16 +281,12 @@ see_ordinary(struct mhp__look *look, unsigned nr)
 		lines.fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
 	if (lines.fd < 0)
 		return;
-	mark(look, nr, true);
 	for (char *line; mapping.end < last && (line = mhp__lines_next(&lines)) != NULL;)
 		if (read_mapping(&lines, line, &mapping) &&
 		    (found = find_look(look, nr, mapping.start, &at)) != nr)
 			note_mapping(&look[found], &mapping);
-	mark(look, nr, false);
 	close(lines.fd);
 }
-
-/* ---- both ---- */
 
 static bool
 forget_ordinary(const struct mhp__look *look)
@@ -299,25 +298,61 @@ forget_ordinary(const struct mhp__look *look)
 	return done;
 }
 
-bool
-mhp__sample_forget(struct mhp__look *look)
+/* ---- both ---- */
+
+/* Have windows of one kind forgotten. */
+static void
+forget(struct mhp__look *look, unsigned first, unsigned end, bool shared,
+       const struct mhp__sampler *sampler)
 {
-	look->parts = look->used = 0;
-	look->known = look->seen = 0;
-	look->forgot_ns = now_ns();
-	if ((look->shared != 0 && !forget_shared(look)) || !forget_ordinary(look))
-		look->forgot_ns = 0;
-	return look->forgot_ns != 0;
+	for (unsigned i = first; i < end; i++) {
+		look[i].forgot_ns = 0;
+		if ((shared ? look[i].shared : look[i].ordinary) == 0)
+			continue;
+		if (sampler->begin(sampler->ctx, i) &&
+		    (shared ? forget_shared(&look[i]) : forget_ordinary(&look[i])))
+			look[i].forgot_ns = now_ns();
+		sampler->end(sampler->ctx);
+	}
+}
+
+/* Few at a time: forgetting takes its time, and the first ones are in use meanwhile. */
+static void
+sample_shared(struct mhp__look *look, unsigned nr, const struct mhp__sampler *sampler)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	for (unsigned first = 0, end = 0; fd >= 0 && first < nr; first = end) {
+		for (unsigned some = 0; end < nr && some < TOGETHER; end++)
+			some += look[end].shared != 0;
+		forget(look, first, end, true, sampler);
+		sampler->wait(sampler->ctx);
+		for (unsigned i = first; i < end; i++)
+			if (look[i].forgot_ns != 0)
+				see_shared(fd, &look[i]);
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static void
+sample_ordinary(struct mhp__look *look, unsigned nr, const struct mhp__sampler *sampler)
+{
+	forget(look, 0, nr, false, sampler);
+	mark(look, nr, true);
+	forget(look, 0, nr, false, sampler);
+	sampler->wait(sampler->ctx);
+	see_ordinary(look, nr);
+	mark(look, nr, false);
 }
 
 void
-mhp__sample_see(struct mhp__look *look, unsigned nr)
+mhp__sample(struct mhp__look *look, unsigned nr, const struct mhp__sampler *sampler)
 {
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	for (unsigned i = 0; fd >= 0 && i < nr; i++)
-		if (look[i].forgot_ns != 0 && look[i].shared != 0)
-			see_shared(fd, &look[i]);
-	if (fd >= 0)
-		close(fd);
-	see_ordinary(look, nr);
+	for (unsigned i = 0; i < nr; i++) {
+		look[i].parts = look[i].used = 0;
+		look[i].known = look[i].seen = 0;
+		look[i].over_ns = look[i].over_shared_ns = 0;
+	}
+	sample_shared(look, nr, sampler);
+	sample_ordinary(look, nr, sampler);
 }

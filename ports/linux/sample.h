@@ -11,7 +11,7 @@
 
 #include <memplug/linux.h>
 
-/* A window of 2 MiB has 32 pieces of 64 KiB: bit n of a set of them is the piece n. */
+/* A window of 2 MiB has 32 pieces of 64 KiB: bit n of a set of them is piece n. */
 #define MHP__PIECES 32U
 #define MHP__PIECE_BYTES (MHP__HUGE_BYTES / MHP__PIECES)
 #define MHP__PIECE_PAGES (MHP__HUGE_PAGES / MHP__PIECES)
@@ -24,14 +24,23 @@ struct mhp__look {
 	bool fine;                     /* tell ordinary pieces apart, too: costs a mapping each */
 	uint64_t forgot_ns;            /* when; 0: it cannot be looked at */
 	uint64_t over_ns;              /* from then until it was looked at */
-	unsigned parts, used;          /* pages, pieces, or one large page; parts 0: nothing known */
+	uint64_t over_shared_ns;       /* the same of what is shared */
+	unsigned parts, used;          /* pages, pieces, or a large page; parts 0: nothing known */
 	uint32_t known, seen;          /* pieces: of which it is known; which were used */
 };
 
-/* Forget what is known of the uses of a window. False: the kernel does not let us. */
-bool mhp__sample_forget(struct mhp__look *look);
-/* What was used since. Those that were not forgotten, or are not what they were, have no parts. */
-void mhp__sample_see(struct mhp__look *look, unsigned nr);
+/*
+ * Have the kernel forget what it knows of the uses of some windows, wait, and see what was used
+ * since. Windows that it does not let us look at, or that are not what they were, have no parts.
+ * ask says, with its argument, whether window i still is what it was, and pause waits.
+ */
+struct mhp__sampler {
+	void *ctx;
+	bool (*begin)(void *ctx, unsigned i); /* true: it may be looked at; until end() it stays */
+	void (*end)(void *ctx);
+	void (*wait)(void *ctx);
+};
+void mhp__sample(struct mhp__look *look, unsigned nr, const struct mhp__sampler *sampler);
 /* Is the window, all of it, mapped by one entry? */
 bool mhp__sample_is_huge(uintptr_t start);
 

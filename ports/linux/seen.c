@@ -183,11 +183,14 @@ static void
 note_look(const struct mhp__seen *seen, const struct mhp__look *look)
 {
 	struct mhp__heat *heat = mhp__region_heat(seen->region, seen->window);
-	mhp__tier_note(heat, look->used, look->parts, look->over_ns);
+	uint64_t over_ns = look->over_ns > look->over_shared_ns ? look->over_ns
+								: look->over_shared_ns;
+	mhp__tier_note(heat, look->used, look->parts, over_ns);
 	for (unsigned piece = 0; piece < MHP__PIECES; piece++)
 		if ((look->known >> piece & 1) != 0)
 			mhp__tier_note(&heat[1 + piece], look->seen >> piece & 1, 1,
-				       look->over_ns);
+				       (look->shared >> piece & 1) != 0 ? look->over_shared_ns
+									: look->over_ns);
 }
 
 void
@@ -197,7 +200,7 @@ mhp__seen_note(struct mhp__seen_set *set, bool pieces)
 	set->nr_units = 0;
 	for (unsigned i = 0; i < set->nr; i++) {
 		const struct mhp__look *look = &set->look[i];
-		if (look->forgot_ns == 0 || look->over_ns == 0 ||
+		if (look->parts == 0 ||
 		    !mhp__seen_is_same(set, i, UINT32_MAX))
 			continue;
 		note_look(&set->seen[i], look);

@@ -2,7 +2,7 @@
 /*
  * seen.h - the windows that a turn of tiering looks at, and what of them can move.
  *
- * A window is whole, or is told apart in pieces of 64 KiB: where its pieces lie on several nodes, or
+ * A window is whole, or is told apart in pieces of 64 KiB, where its pieces lie on several nodes or
  * a few of them have most of the uses. What moves as a whole is a unit of the policy (tier.h).
  */
 #ifndef MHP_LINUX_SEEN_H

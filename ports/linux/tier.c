@@ -182,7 +182,7 @@ has_room(const struct choice *c, unsigned node, uint64_t pages, uint64_t keep)
 }
 
 static void
-add_move(struct choice *c, unsigned unit, unsigned to, enum mhp__tier_reason reason, bool follows)
+add_move(struct choice *c, unsigned unit, unsigned to, enum mhp__tier_reason reason)
 {
 	uint64_t pages = c->unit[unit].pages;
 	c->node[c->unit[unit].node].free_pages += pages;
@@ -190,7 +190,7 @@ add_move(struct choice *c, unsigned unit, unsigned to, enum mhp__tier_reason rea
 	c->pages_left -= pages < c->pages_left ? pages : c->pages_left;
 	c->chosen[unit] = true;
 	c->move[c->nr_moves++] = (struct mhp__tier_move){
-		.unit = unit, .node = (uint8_t)to, .reason = (uint8_t)reason, .follows = follows };
+		.unit = unit, .node = (uint8_t)to, .reason = (uint8_t)reason };
 }
 
 /* The nearest node that is nearer than this one and has room; MHP__TIER_NODES: none. */
@@ -291,16 +291,16 @@ exchange(struct choice *c, unsigned up)
 			return;
 		if (!has_room(c, from, c->unit[down].pages, 0))
 			break;
-		add_move(c, down, from, MHP__TIER_USED_LESS, false);
+		add_move(c, down, from, MHP__TIER_USED_LESS);
 		c->made[to] += c->unit[down].pages;
 	}
 	if (c->made[to] >= pages && has_room(c, to, pages, 0)) {
-		add_move(c, up, to, MHP__TIER_USED_MORE, true);
+		add_move(c, up, to, MHP__TIER_USED_MORE);
 		c->made[to] -= pages;
 	} else if (down != c->nr && has_room(c, to, pages, 0) &&
 		   c->unit[down].pages <= pages) {
-		add_move(c, up, to, MHP__TIER_USED_MORE, false);
-		add_move(c, down, from, MHP__TIER_USED_LESS, true);
+		add_move(c, up, to, MHP__TIER_USED_MORE);
+		add_move(c, down, from, MHP__TIER_USED_LESS);
 	}
 }
 
@@ -316,7 +316,7 @@ sink_idle(struct choice *c)
 			continue;
 		unsigned to = farther_with_room(c, unit->node, unit->pages);
 		if (to != MHP__TIER_NODES)
-			add_move(c, i, to, MHP__TIER_IDLE, false);
+			add_move(c, i, to, MHP__TIER_IDLE);
 	}
 }
 
@@ -339,7 +339,7 @@ mhp__tier_choose(const struct mhp__tier_unit *unit, unsigned nr,
 		if (to == MHP__TIER_NODES)
 			exchange(&c, up);
 		else if (c.pages_left >= unit[up].pages)
-			add_move(&c, up, to, MHP__TIER_USED, false);
+			add_move(&c, up, to, MHP__TIER_USED);
 	}
 	return c.nr_moves;
 }

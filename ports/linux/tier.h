@@ -19,7 +19,7 @@ struct mhp__heat {
 	uint8_t idle;                  /* looks in a row that found no use; saturates */
 	uint8_t refused;               /* times in a row that it could not move */
 	bool one;                      /* it has one part: used or not */
-	bool full;                     /* all of several parts were used: the rate is a lower bound */
+	bool full;                     /* all of several parts were used: rate is a lower bound */
 };
 
 /* A window has so many pieces, of as many pages as the kernel maps around a fault. */
@@ -52,7 +52,6 @@ struct mhp__tier_move {
 	unsigned unit;                 /* index of those compared */
 	uint8_t node;                  /* where to */
 	uint8_t reason;
-	bool follows;                  /* only if the last one that does not was made */
 };
 
 /* A look found used of nr parts used within over_ns. */

@@ -2,7 +2,7 @@
 /*
  * turn.c - the task that looks at windows, decides which of them move, and moves them.
  *
- * A turn takes some windows of the nearest node and as many of the others, round and round (seen.c);
+ * A turn takes some windows of the nearest node and some of the others, round and round (seen.c);
  * has the kernel forget what it knows of them, and asks again a moment later (sample.c); compares
  * them, or their pieces (tier.c); and moves what was chosen (window.c), one after the other. Turns
  * are as far apart as the share of a CPU that looking may cost demands, and moves stay within the
@@ -20,6 +20,7 @@
 
 #define TURN_NS UINT64_C(250000000)
 #define TURN_MAX_S 8U
+#define BATCH_PAGES 8192U              /* moved together, those that make room first */
 #define NAP_NS UINT64_C(20000000)      /* how soon it notices that it is to end */
 
 struct turn {
@@ -62,15 +63,27 @@ look_at_nodes(struct turn *turn)
 	}
 }
 
-static void
-forget(struct turn *turn)
+/* For the sampler: nothing happens to a window while it is forgotten. */
+static bool
+begin_look(void *ctx, unsigned i)
 {
-	for (unsigned i = 0; i < turn->set.nr; i++) {
-		mhp__pool_lock(turn->pool);
-		if (mhp__seen_is_same(&turn->set, i, UINT32_MAX))
-			(void)mhp__sample_forget(&turn->set.look[i]);
-		pthread_mutex_unlock(&turn->pool->mutex);
-	}
+	struct turn *turn = ctx;
+	mhp__pool_lock(turn->pool);
+	return mhp__seen_is_same(&turn->set, i, UINT32_MAX);
+}
+
+static void
+end_look(void *ctx)
+{
+	struct turn *turn = ctx;
+	pthread_mutex_unlock(&turn->pool->mutex);
+}
+
+static void
+wait(void *ctx)
+{
+	struct turn *turn = ctx;
+	mhp__linux_ops.pause(turn->pool, turn->pool->tiering.wait_ns);
 }
 
 static void
@@ -84,9 +97,8 @@ look(struct turn *turn)
 	mhp__seen_take(set, pool, &tiering->near, true, MHP__SEEN_WINDOWS / 2, turn->pieces);
 	mhp__seen_take(set, pool, &tiering->far, false, MHP__SEEN_WINDOWS - set->nr, turn->pieces);
 	pthread_mutex_unlock(&pool->mutex);
-	forget(turn);
-	mhp__linux_ops.pause(pool, tiering->wait_ns);
-	mhp__sample_see(set->look, set->nr);
+	mhp__sample(set->look, set->nr,
+		    &(struct mhp__sampler){ turn, begin_look, end_look, wait });
 	mhp__pool_lock(pool);
 	mhp__seen_note(set, turn->pieces);
 	if (set->nr_units != 0)
@@ -169,13 +181,12 @@ note_moved(struct turn *turn, const struct mhp__tier_move *move, uint64_t moved,
 	outcome->pages += moved;
 }
 
-static bool
+static void
 move_unit(struct turn *turn, const struct mhp__tier_move *move, struct outcome *outcome)
 {
 	struct mhp_pool *pool = turn->pool;
 	const struct mhp__seen_part *part = &turn->set.part[move->unit];
 	int err = MHP_EAGAIN;
-	await_due(pool, turn->set.unit[move->unit].pages);
 	uint64_t moved = 0, started = cpu_ns();
 	mhp__pool_lock(pool);
 	if (mhp__seen_is_same(&turn->set, part->seen, part->pieces)) {
@@ -184,7 +195,7 @@ move_unit(struct turn *turn, const struct mhp__tier_move *move, struct outcome *
 	}
 	if (err == 0) {
 		note_moved(turn, move, moved, outcome);
-	} else if (err != MHP_EAGAIN) {
+	} else if (err != MHP_EAGAIN && err != MHP_ENOMEM) {
 		pool->tiering.stats.refused++;
 		mhp__tier_refused(turn->set.unit[move->unit].heat);
 		outcome->error = err;
@@ -193,7 +204,6 @@ move_unit(struct turn *turn, const struct mhp__tier_move *move, struct outcome *
 	pthread_mutex_unlock(&pool->mutex);
 	pool->tiering.due_pages -= moved < pool->tiering.due_pages ? moved
 								   : pool->tiering.due_pages;
-	return err == 0;
 }
 
 static void
@@ -214,18 +224,53 @@ tell(struct mhp_pool *pool, const struct outcome *outcome)
 	}
 }
 
-/* Make the moves of a reason between two nodes that begin with move `first`; each has one event. */
+static uint64_t
+address_of(const struct turn *turn, const struct mhp__tier_move *move)
+{
+	const struct mhp__seen_part *part = &turn->set.part[move->unit];
+	unsigned piece = 0;
+	(void)mhp__pieces_next(part->pieces, &piece);
+	return turn->set.look[part->seen].start + piece * MHP__PIECE_BYTES;
+}
+
+static bool
+goes_down(const struct mhp__tier_move *move)
+{
+	return move->reason == MHP__TIER_USED_LESS || move->reason == MHP__TIER_IDLE;
+}
+
+/* Does a go before b? What makes room goes first; then by address, since a look at the kernel's
+ * list of mappings is good for what lies behind it. */
+static bool
+is_before(const struct turn *turn, const struct mhp__tier_move *a, const struct mhp__tier_move *b)
+{
+	if (goes_down(a) != goes_down(b))
+		return goes_down(a);
+	return address_of(turn, a) < address_of(turn, b);
+}
+
 static void
-move_all(struct turn *turn, unsigned nr_moves)
+sort_moves(const struct turn *turn, struct mhp__tier_move *move, unsigned nr)
+{
+	for (unsigned gap = nr / 2; gap > 0; gap /= 2)
+		for (unsigned i = gap; i < nr; i++) {
+			struct mhp__tier_move held = move[i];
+			unsigned at = i;
+			for (; at >= gap && is_before(turn, &held, &move[at - gap]); at -= gap)
+				move[at] = move[at - gap];
+			move[at] = held;
+		}
+}
+
+/* Make some moves; those with a reason between two nodes have one event. */
+static void
+move_some(struct turn *turn, const struct mhp__tier_move *moves, unsigned nr)
 {
 	struct outcome outcome[MHP__TIER_REASONS] = { 0 };
-	bool done = true;
-	for (unsigned i = 0; i < nr_moves && atomic_load(&turn->pool->tiering.on); i++) {
-		const struct mhp__tier_move *move = &turn->move[i];
+	for (unsigned i = 0; i < nr && atomic_load(&turn->pool->tiering.on); i++) {
+		const struct mhp__tier_move *move = &moves[i];
 		struct outcome *of = &outcome[move->reason];
 		unsigned from = turn->set.unit[move->unit].node;
-		if (move->follows && !done)
-			continue;
 		if (of->windows + of->pieces + (of->error != 0) != 0 &&
 		    (of->from != from || of->to != move->node)) {
 			tell(turn->pool, of);
@@ -234,11 +279,24 @@ move_all(struct turn *turn, unsigned nr_moves)
 		of->from = from;
 		of->to = move->node;
 		of->reason = move->reason;
-		bool moved = move_unit(turn, move, of);
-		done = move->follows ? done : moved;
+		move_unit(turn, move, of);
 	}
 	for (unsigned reason = 0; reason < MHP__TIER_REASONS; reason++)
 		tell(turn->pool, &outcome[reason]);
+}
+
+/* As many at a time as find room while what leaves and what comes are both there. */
+static void
+move_all(struct turn *turn, unsigned nr_moves)
+{
+	for (unsigned first = 0, nr; first < nr_moves; first += nr) {
+		uint64_t pages = 0;
+		for (nr = 0; first + nr < nr_moves && pages < BATCH_PAGES; nr++)
+			pages += turn->set.unit[turn->move[first + nr].unit].pages;
+		await_due(turn->pool, pages);
+		sort_moves(turn, &turn->move[first], nr);
+		move_some(turn, &turn->move[first], nr);
+	}
 }
 
 /* ---- turns ---- */

@@ -21,7 +21,7 @@
 #include "view.h"
 
 /* How much is looked at behind a range, and how long that holds. */
-#define BEHIND (UINT64_C(64) << 20)
+#define BEHIND (UINT64_C(1) << 30)
 #define HOLDS_NS UINT64_C(100000000)
 
 /* struct procmap_query of newer kernels. */

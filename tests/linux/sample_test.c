@@ -72,6 +72,50 @@ read_page(const unsigned char *base, unsigned window, unsigned page)
 	(void)*(const volatile unsigned char *)(base + window * WINDOW + page * PAGE);
 }
 
+/* What the program does between forgetting and looking. */
+struct program {
+	unsigned char *base;
+	void (*use)(unsigned char *base);
+};
+
+static bool
+begin_look(void *ctx, unsigned i)
+{
+	(void)ctx;
+	(void)i;
+	return true;
+}
+
+static void
+end_look(void *ctx)
+{
+	(void)ctx;
+}
+
+static void
+wait_for(void *ctx)
+{
+	struct program *program = ctx;
+	if (program->use != NULL)
+		program->use(program->base);
+}
+
+static void
+sample(struct mhp__look *look, unsigned char *base, void (*use)(unsigned char *base))
+{
+	struct program program = { base, use };
+	struct mhp__sampler sampler = { &program, begin_look, end_look, wait_for };
+	mhp__sample(look, WINDOWS, &sampler);
+}
+
+static void
+use_ordinary(unsigned char *base)
+{
+	for (unsigned i = 0; i < 40; i++)
+		read_page(base, 2, i * 11);
+	base[3 * WINDOW + 5 * PAGE] = base[3 * WINDOW];
+}
+
 /* R64: neighbours are told apart, reads are seen, no mapping and no byte changes. */
 TEST(see__ordinary_memory__pages_that_were_used_and_nothing_changes)
 {
@@ -79,12 +123,7 @@ TEST(see__ordinary_memory__pages_that_were_used_and_nothing_changes)
 	struct mhp__look look[WINDOWS];
 	make_looks(look, base, false);
 	unsigned before = count_mappings();
-	for (unsigned i = 0; i < WINDOWS; i++)
-		CHECK(mhp__sample_forget(&look[i]));
-	for (unsigned i = 0; i < 40; i++)
-		read_page(base, 2, i * 11);
-	base[3 * WINDOW + 5 * PAGE] = base[3 * WINDOW];
-	mhp__sample_see(look, WINDOWS);
+	sample(look, base, use_ordinary);
 	CHECK_EQ(count_mappings(), before);
 	for (unsigned i = 0; i < WINDOWS; i++) {
 		CHECK_EQ(look[i].parts, 512);
@@ -95,18 +134,21 @@ TEST(see__ordinary_memory__pages_that_were_used_and_nothing_changes)
 	check_memory(base);
 }
 
+static void
+use_shared(unsigned char *base)
+{
+	for (unsigned i = 0; i < 7; i++)
+		read_page(base, 2, i * 64 + 1);
+	base[3 * WINDOW] = base[3 * WINDOW + 1];
+}
+
 /* R64 */
 TEST(see__shared_mapping__parts_that_were_used_and_nothing_changes)
 {
 	unsigned char *base = make_memory(true);
 	struct mhp__look look[WINDOWS];
 	make_looks(look, base, true);
-	for (unsigned i = 0; i < WINDOWS; i++)
-		CHECK(mhp__sample_forget(&look[i]));
-	for (unsigned i = 0; i < 7; i++)
-		read_page(base, 2, i * 64 + 1);
-	base[3 * WINDOW] = base[3 * WINDOW + 1];
-	mhp__sample_see(look, WINDOWS);
+	sample(look, base, use_shared);
 	for (unsigned i = 0; i < WINDOWS; i++) {
 		CHECK_EQ(look[i].parts, 32);
 		CHECK_EQ(look[i].used, i == 2 ? 7 : i == 3 ? 1 : 0);
@@ -120,9 +162,7 @@ TEST(forget__private_memory_taken_for_shared__refused_and_data_stays)
 	unsigned char *base = make_memory(false);
 	struct mhp__look look[WINDOWS];
 	make_looks(look, base, true);
-	for (unsigned i = 0; i < WINDOWS; i++)
-		CHECK(!mhp__sample_forget(&look[i]));
-	mhp__sample_see(look, WINDOWS);
+	sample(look, base, NULL);
 	for (unsigned i = 0; i < WINDOWS; i++)
 		CHECK_EQ(look[i].parts, 0);
 	check_memory(base);
@@ -134,12 +174,20 @@ TEST(forget__locked_or_unmapped__refused)
 	unsigned char *base = make_memory(true);
 	struct mhp__look look[WINDOWS];
 	make_looks(look, base, true);
-	if (mlock(base, PAGE) == 0)
-		CHECK(!mhp__sample_forget(&look[0]));
+	bool locked = mlock(base, PAGE) == 0;
 	munmap(base + WINDOW, WINDOW);
 	look[1].shared = 0;
 	look[1].ordinary = UINT32_MAX;
-	CHECK(!mhp__sample_forget(&look[1]));
+	sample(look, base, NULL);
+	CHECK_EQ(look[0].parts, locked ? 0 : 32);
+	CHECK_EQ(look[1].parts, 0);
+	CHECK_EQ(look[2].parts, 32);
+}
+
+static void
+use_huge(unsigned char *base)
+{
+	read_page(base, 1, 100);
 }
 
 /* R64: one use sets a huge entry, so that a huge page has one part. */
@@ -151,15 +199,22 @@ TEST(see__ordinary_huge_page__one_part)
 	madvise(base, WINDOWS * WINDOW, MADV_HUGEPAGE);
 	if (madvise(base, WINDOWS * WINDOW, MADV_COLLAPSE) != 0)
 		test_skip("needs collapse: the kernel makes no huge pages here");
-	for (unsigned i = 0; i < WINDOWS; i++)
-		CHECK(mhp__sample_forget(&look[i]));
-	read_page(base, 1, 100);
-	mhp__sample_see(look, WINDOWS);
+	sample(look, base, use_huge);
 	for (unsigned i = 0; i < WINDOWS; i++) {
 		CHECK_EQ(look[i].parts, 1);
 		CHECK_EQ(look[i].used, i == 1);
 	}
 	check_memory(base);
+}
+
+static void
+use_pieces(unsigned char *base)
+{
+	read_page(base, 1, 40);        /* piece 2 */
+	read_page(base, 1, 500);       /* piece 31 */
+	read_page(base, 2, 0);         /* piece 0 */
+	read_page(base, 2, 144);       /* piece 9, shared */
+	read_page(base, 2, 300);       /* piece 18 */
 }
 
 /* R64: which pieces were used, of memory of both kinds in one window; no mapping stays. */
@@ -171,7 +226,7 @@ TEST(see__fine__pieces_that_were_used_of_ordinary_and_shared_memory)
 	make_looks(look, base, false);
 	for (unsigned i = 0; i < WINDOWS; i++)
 		look[i].fine = true;
-	/* Pieces 8 to 15 of window 2 are shared memory; page 512 * 2 + n is page n of the window. */
+	/* Pieces 8 to 15 of window 2 are shared memory; its first page is page 1024. */
 	void *shared = mmap(base + 2 * WINDOW + 128 * PAGE, 128 * PAGE, PROT_READ | PROT_WRITE,
 			    MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	CHECK(shared != MAP_FAILED);
@@ -179,14 +234,7 @@ TEST(see__fine__pieces_that_were_used_of_ordinary_and_shared_memory)
 		memset(base + page * PAGE, (int)page, PAGE);
 	look[2].shared = 0xff00;
 	look[2].ordinary = ~look[2].shared;
-	for (unsigned i = 0; i < WINDOWS; i++)
-		CHECK(mhp__sample_forget(&look[i]));
-	read_page(base, 1, 40);        /* piece 2 */
-	read_page(base, 1, 500);       /* piece 31 */
-	read_page(base, 2, 0);         /* piece 0 */
-	read_page(base, 2, 144);       /* piece 9, shared */
-	read_page(base, 2, 300);       /* piece 18 */
-	mhp__sample_see(look, WINDOWS);
+	sample(look, base, use_pieces);
 	for (unsigned i = 0; i < WINDOWS; i++) {
 		CHECK_EQ(look[i].known, UINT32_MAX);
 		CHECK_EQ(look[i].seen, i == 1 ? UINT32_C(0x80000004) :
