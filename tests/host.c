@@ -38,10 +38,10 @@ void
 host_start(void (*died)(const char *of_what))
 {
 	static unsigned char stack[ALT_STACK_BYTES];
-	static const int numbers[] = { SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE };
+	static const int numbers[] = { SIGABRT, SIGALRM, SIGSEGV, SIGBUS, SIGILL, SIGFPE };
 	stack_t alt = { .ss_sp = stack, .ss_size = sizeof(stack) };
 	struct sigaction action = { .sa_handler = crashed, .sa_flags = SA_ONSTACK };
-	size_t nr = TEST_ASAN || TEST_TSAN ? 1 : sizeof(numbers) / sizeof(numbers[0]);
+	size_t nr = TEST_ASAN || TEST_TSAN ? 2 : sizeof(numbers) / sizeof(numbers[0]);
 
 	main_thread = pthread_self();
 	tell = died;

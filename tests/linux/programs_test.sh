@@ -5,7 +5,7 @@
 #
 # usage: programs_test.sh BUILD_DIR. Programs that are not installed are left out.
 set -u
-build=$1
+build=$(cd "$1" && pwd)
 memplug="$build/cli/memplug"
 # shellcheck source=tests/linux/need.sh
 . "$(dirname "$0")/need.sh"

@@ -9,7 +9,6 @@ import os
 import select
 import stat
 import subprocess
-import sys
 
 import tree_pool
 from tree_pool import check, read, write
@@ -238,8 +237,8 @@ def test_departure(pool, tree):
     check(read(f"{tree}/memory0/state") == "open:ENOENT", "its state")
 
 
-def test(pool, build):
-    pool.machine(build)
+def test(pool):
+    pool.machine()
     tree, sysroot = pool.mount(), pool.mount("--sysroot")
     test_shape(pool, tree, sysroot)
     test_refusals(tree)
@@ -255,4 +254,4 @@ def test(pool, build):
 
 
 tree_pool.enter("unshare")
-tree_pool.run_test("tree_files", test, sys.argv[1], sys.argv[1])
+tree_pool.run_test("tree_files", test)

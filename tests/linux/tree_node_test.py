@@ -6,7 +6,6 @@ the tree over the machine's in a namespace of theirs (R48).
 import os
 import re
 import subprocess
-import sys
 
 import tree_pool
 from tree_pool import check, read
@@ -96,7 +95,7 @@ def test_udevadm(memory):
         check(line in text, text)
 
 
-def test(pool, build):
+def test(pool):
     pool.run("--boot", "64M", "--max", "512M", "--block-size", "16M", program=PROGRAM)
     with open(f"{pool.folder}/device", "wb") as device:
         os.posix_fallocate(device.fileno(), 0, 64 << 20)
@@ -114,4 +113,4 @@ def test(pool, build):
 
 
 tree_pool.enter("unshare", "numactl", "numastat", "udevadm")
-tree_pool.run_test("tree_node", test, sys.argv[1], sys.argv[1])
+tree_pool.run_test("tree_node", test)

@@ -72,7 +72,8 @@ class Pool:
     """A pool of a program, its tree, and its socket."""
 
     def __init__(self, build):
-        self.memplug = f"{build}/cli/memplug"
+        self.build = os.path.abspath(build)
+        self.memplug = f"{self.build}/cli/memplug"
         self.folder = tempfile.mkdtemp()
         self.name = f"tree-{os.getpid()}"
         self.mounts, self.processes = [], []
@@ -83,9 +84,9 @@ class Pool:
                                         text=True)
         self.processes.append(self.program)
 
-    def machine(self, build, what="machine"):
+    def machine(self, what="machine"):
         """The pool of tree_pool.c; ask() talks to it."""
-        self.start([f"{build}/tests/linux/tree-pool", self.name, str(what)])
+        self.start([f"{self.build}/tests/linux/tree-pool", self.name, str(what)])
         check(self.program.stdout.readline() == "ready\n", "tree-pool does not start")
 
     def run(self, *options, program):
@@ -212,9 +213,9 @@ def socket_ask(pool, request, **fields):
     return socket_answer(socket_send(pool, request, **fields))
 
 
-def run_test(name, test, build, *args):
-    """Run it with a pool; whatever happens, nothing of it is left."""
-    pool = Pool(build)
+def run_test(name, test, *args):
+    """Run it with a pool of the build that is named first; whatever happens, nothing of it is left."""
+    pool = Pool(sys.argv[1])
     try:
         test(pool, *args)
     except (Failure, AssertionError, OSError) as error:

@@ -123,8 +123,8 @@ class Session:
         self.knobs_agree()
 
 
-def test(pool, build, seed, nr_steps):
-    pool.machine(build)
+def test(pool, seed, nr_steps):
+    pool.machine()
     session = Session(pool, pool.mount(), seed)
     session.agree()
     changed = 0
@@ -142,6 +142,6 @@ def test(pool, build, seed, nr_steps):
 
 
 tree_pool.enter("unshare")
-tree_pool.run_test("tree_same", test, sys.argv[1], sys.argv[1],
+tree_pool.run_test("tree_same", test,
                    int(sys.argv[2]) if len(sys.argv) > 2 else 1,
                    int(sys.argv[3]) if len(sys.argv) > 3 else 100)

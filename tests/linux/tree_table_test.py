@@ -7,7 +7,6 @@ Where a kernel answers otherwise the row names the paragraph of docs/DEVIATIONS.
 import os
 import pathlib
 import stat
-import sys
 
 import tree_pool
 from tree_pool import check
@@ -84,8 +83,8 @@ class Table:
         return got, want
 
 
-def test(pool, build):
-    pool.machine(build)
+def test(pool):
+    pool.machine()
     root = pool.mount("--sysroot")
     table = Table(pool, root)
     explained = {line[4:].strip() for line in DEVIATIONS.read_text().splitlines()
@@ -109,4 +108,4 @@ def test(pool, build):
 
 
 tree_pool.enter("unshare")
-tree_pool.run_test("tree_table", test, sys.argv[1], sys.argv[1])
+tree_pool.run_test("tree_table", test)

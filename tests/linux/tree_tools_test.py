@@ -120,7 +120,7 @@ def test_stress(pool, seconds):
     check(moved > 0, "nothing has moved")
 
 
-def test(pool, build, seconds):
+def test(pool, seconds):
     pool.run("--boot", "256M", "--max", "256M", "--block-size", "16M", program=PROGRAM)
     sysroot = pool.mount("--sysroot")
     pool.cover(pool.mount())
@@ -135,5 +135,5 @@ def test(pool, build, seconds):
 
 
 tree_pool.enter("unshare", "lsmem", "chmem", "stress-ng")
-tree_pool.run_test("tree_tools", test, sys.argv[1], sys.argv[1],
+tree_pool.run_test("tree_tools", test,
                    int(sys.argv[2]) if len(sys.argv) > 2 else 30)

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import tree_pool
@@ -235,8 +234,8 @@ def kill_pool(pool, tree):
     check(subprocess.run(["umount", tree]).returncode == 0, "umount of a tree without a pool")
 
 
-def test(pool, build):
-    pool.machine(build)
+def test(pool):
+    pool.machine()
     tree = pool.mount()
     pool.cover(tree)
     for kind in ("stubborn", "slow"):
@@ -257,4 +256,4 @@ def test(pool, build):
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
 tree_pool.enter("unshare", "chmem")
-tree_pool.run_test("tree_trouble", test, sys.argv[1], sys.argv[1])
+tree_pool.run_test("tree_trouble", test)
