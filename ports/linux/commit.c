@@ -88,7 +88,8 @@ decommit_locked(struct mhp_region *region, uint64_t page, uint64_t nr)
 	uintptr_t address = mhp__page_address(region, page);
 	if (mhp__pinned(&pool->pins, address, address + (nr << MHP__PAGE_SHIFT)))
 		return MHP_EBUSY;
-	if (mhp__frames_held(region, page, nr) || mhp__pool_moving(pool, region, page, nr))
+	if (mhp__frames_held(region, page, nr) ||
+	    mhp__journal_names(&pool->journal, region, page, nr))
 		return MHP_EAGAIN;
 	if (!region->over && mhp__region_drop(region, page, nr, false) != 0)
 		return MHP_EBUSY;
@@ -111,7 +112,7 @@ purge_locked(struct mhp_region *region, uint64_t page, uint64_t nr)
 	if ((region->entry[page] & MHP__ENTRY_COMMITTED) == 0 ||
 	    mhp__table_span(region, page, nr, MHP__ENTRY_COMMITTED) != nr)
 		return MHP_EINVAL;
-	if (mhp__pool_moving(pool, region, page, nr))
+	if (mhp__journal_names(&pool->journal, region, page, nr))
 		return MHP_EAGAIN;
 	return mhp__region_drop(region, page, nr, true) == 0 ? 0 : MHP_EBUSY;
 }

@@ -10,15 +10,12 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <limits.h>
 #include <pthread.h>
 
 #include <memplug/companion.h>
 
 #include "pool.h"
-#include "task.h"
 
-#define WAIT_MS 1U
 #define CALL_EVERY 50U
 #define GIVE_WAY_NS UINT64_C(200000)
 
@@ -58,12 +55,10 @@ nothing(void *arg)
 static void
 wait_for_arrival(struct mhp_pool *pool, unsigned turn)
 {
-	int step = atomic_load(&pool->journal.step);
 	if (turn % CALL_EVERY == CALL_EVERY - 1)
 		(void)!mhp_companion_call(nothing, NULL, NULL);
 	atomic_store(&pool->wanted, true);
-	if (step != MHP__STILL)
-		mhp__futex_wait(&pool->journal.step, step, WAIT_MS);
+	mhp__journal_wait(&pool->journal);
 }
 
 void
@@ -71,57 +66,11 @@ mhp__pool_lock(struct mhp_pool *pool)
 {
 	for (unsigned turn = 0;; turn++) {
 		mhp__pool_lock_now(pool);
-		if (atomic_load(&pool->journal.step) == MHP__STILL)
+		if (mhp__journal_still(&pool->journal))
 			return;
 		pthread_mutex_unlock(&pool->mutex);
 		wait_for_arrival(pool, turn);
 	}
-}
-
-bool
-mhp__pool_moving(const struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
-		 uint64_t nr)
-{
-	const struct mhp__journal *journal = &pool->journal;
-	uint64_t first = journal->page / MHP__HUGE_PAGES * MHP__HUGE_PAGES;
-	return atomic_load(&journal->step) != MHP__STILL && journal->region == region &&
-	       page < first + MHP__HUGE_PAGES && page + nr > first;
-}
-
-void
-mhp__pool_note(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t nr,
-	       uint64_t pfn, enum mhp__step step)
-{
-	struct mhp__journal *journal = &pool->journal;
-	MHP__ASSERT(atomic_load(&journal->step) == MHP__STILL);
-	journal->mover = mhp_companion_pid();
-	journal->region = region;
-	journal->page = page;
-	journal->nr = nr;
-	journal->pfn = pfn;
-	atomic_store(&journal->step, step);
-}
-
-void
-mhp__pool_depart(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t nr,
-		 uint64_t pfn)
-{
-	mhp__pool_note(pool, region, page, nr, pfn, MHP__LOOKING);
-	pthread_mutex_unlock(&pool->mutex);
-}
-
-bool
-mhp__pool_torn(const struct mhp_pool *pool)
-{
-	return atomic_load(&pool->journal.step) != MHP__STILL &&
-	       pool->journal.mover != mhp_companion_pid();
-}
-
-void
-mhp__pool_arrive(struct mhp_pool *pool)
-{
-	atomic_store(&pool->journal.step, MHP__STILL);
-	mhp__futex_wake(&pool->journal.step, INT_MAX);
 }
 
 void

@@ -17,6 +17,7 @@
 
 #include "budget.h"
 #include "guard.h"
+#include "journal.h"
 #include "pins.h"
 #include "table.h"
 #include "tiering.h"
@@ -42,28 +43,6 @@ struct mhp__copy {
 	struct mhp__copy *next;
 	unsigned char *start;
 	uint64_t size;
-};
-
-enum mhp__step {
-	MHP__STILL,                    /* no window is on its way */
-	MHP__LOOKING,                  /* may it go? Nothing was done */
-	MHP__HEALING,                  /* it gets one large page, whose number is pfn */
-	MHP__COPYING,                  /* to a device: writers wait, nothing is mapped */
-	MHP__MAPPING,                  /* the copy is whole, and may be mapped already */
-	MHP__FILLING,                  /* back: the device is mapped, or a hole, in part full */
-};
-
-/*
- * A window on its way: what hooks leave alone meanwhile, and what is half done when its mover is
- * killed. Written with the region mutex held, but for `step` (enum mhp__step), which its mover
- * changes at any time.
- */
-struct mhp__journal {
-	_Atomic int step;
-	int mover;                     /* the companion it is in */
-	struct mhp_region *region;
-	uint64_t page, nr;
-	uint64_t pfn;
 };
 
 struct mhp_pool {
@@ -122,20 +101,6 @@ void mhp__pool_init_locks(struct mhp_pool *pool);
 void mhp__pool_lock(struct mhp_pool *pool);
 /* The same at once: for hooks, and for who brings a window to an end. */
 void mhp__pool_lock_now(struct mhp_pool *pool);
-/* Is any of these pages in the window that is on its way? Region mutex held. */
-bool mhp__pool_moving(const struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
-		      uint64_t nr);
-/* For a mover: note what it is about to do to these pages. Region mutex held. */
-void mhp__pool_note(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t nr,
-		    uint64_t pfn, enum mhp__step step);
-/* For a mover: these pages are on their way from now on, without the mutex; and the end of it, with
- * the mutex. */
-void mhp__pool_depart(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t nr,
-		      uint64_t pfn);
-void mhp__pool_arrive(struct mhp_pool *pool);
-/* Is a window on its way whose mover was killed? Asked in the companion that came after it, where
- * others move windows already. Region mutex held. */
-bool mhp__pool_torn(const struct mhp_pool *pool);
 /* Between windows: let go of the mutex, and let those have it who wait for it. */
 void mhp__pool_give_way(struct mhp_pool *pool);
 /* The hotplug mutex. A change that was cut so is the last one of the pool (mhp_lock_lost()). */

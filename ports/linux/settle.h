@@ -9,19 +9,38 @@
 #define MHP_LINUX_SETTLE_H
 
 #include "pool.h"
+#include "run.h"
+
+/* The end of a window of a region: of its pages. */
+uint64_t mhp__window_end(const struct mhp_region *region, uint64_t window);
+/* Count a move: nr pages, of which some had to be copied, and for how long somebody waited. */
+void mhp__settle_count(struct mhp_pool *pool, uint64_t nr, uint64_t copied, uint64_t stall_ns);
+
+/* ---- settle.c: to a device ---- */
 
 /* Have what is in window of a region, and may go to its device, go there. */
 void mhp__settle_window(struct mhp_pool *pool, struct mhp_region *region, uint64_t window);
-/* Have what of it is on a device come back. MHP_EBUSY and a sentence, or MHP_ENOMEM. */
+/* The copy of a run is whole: it takes the run's place, or everything is as before (false). Doing
+ * so once more changes nothing. */
+bool mhp__settle_finish(struct mhp_pool *pool, struct mhp_region *region,
+			const struct mhp__run *run);
+
+/* ---- unsettle.c: back ---- */
+
+/* Have what of a window is on a device come back. MHP_EBUSY and a sentence, or MHP_ENOMEM. */
 MHP_MUST_CHECK int mhp__unsettle_window(struct mhp_pool *pool, struct mhp_region *region,
 					uint64_t window, struct mhp_text *reterr);
 /* The same of pages [page, end) of a window. */
 MHP_MUST_CHECK int mhp__unsettle_part(struct mhp_pool *pool, struct mhp_region *region,
 				      uint64_t page, uint64_t end, struct mhp_text *reterr);
+/* Fill the hole that stands for pages which were settled; part of it may be full already. */
+void mhp__unsettle_fill(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
+			uint64_t nr);
+
+/* ---- settler.c ---- */
+
 /* Everything comes back: before a fork. Takes the region mutex. arg is the pool. */
 int mhp__unsettle_all(void *arg);
-/* Bring to an end what a companion that was killed left half done. In the next one. */
-void mhp__settle_finish(struct mhp_pool *pool);
 /* Start the settler, which looks again and again for what may go. arg is the pool. */
 int mhp__settler_start(void *arg);
 /* In a companion that comes after the one in which it ran. */

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run.c - runs: find them, copy them to their frames, map these instead.
+ *
+ * A run ends where the next frame is in another file or another place in it. The direct map is the
+ * way to a device's memory: it is mapped there already, so a copy needs no descriptor and a mapping
+ * of small pages doubles what is there (mremap), which keeps what the kernel knows of the file.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "run.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+/* A run shorter than this is not worth its mapping. */
+#define RUN_MIN 16U
+
+bool
+mhp__run_may_go(const struct mhp_region *region, mhp__entry entry)
+{
+	return (entry & MHP__ENTRY_COMMITTED) != 0 && (entry & MHP__ENTRY_SETTLED) == 0 &&
+	       mhp__frame_has_place(region->space, mhp__entry_pfn(entry));
+}
+
+struct mhp__run
+mhp__run_of(const struct mhp_region *region, uint64_t page, uint64_t nr)
+{
+	struct mhp__run run = { .page = page, .nr = nr };
+	run.pfn = mhp__entry_pfn(region->entry[page]);
+	run.file = mhp__frame_file(region->space, run.pfn, &run.offset);
+	return run;
+}
+
+bool
+mhp__run_next(const struct mhp_region *region, uint64_t page, uint64_t end,
+	      struct mhp__run *ret_run)
+{
+	while (page < end && !mhp__run_may_go(region, region->entry[page]))
+		page++;
+	if (page >= end)
+		return false;
+	*ret_run = mhp__run_of(region, page, 1);
+	for (; page + ret_run->nr < end; ret_run->nr++) {
+		mhp__entry entry = region->entry[page + ret_run->nr];
+		if (!mhp__run_may_go(region, entry) ||
+		    mhp__entry_pfn(entry) != ret_run->pfn + ret_run->nr ||
+		    !mhp__frames_adjoin(region->space, mhp__entry_pfn(entry) - 1))
+			break;
+	}
+	return true;
+}
+
+bool
+mhp__run_worth_it(const struct mhp_region *region, const struct mhp__run *run)
+{
+	uint64_t granule = run->file->granule, size = run->nr << MHP__PAGE_SHIFT;
+	uintptr_t start = mhp__page_address(region, run->page);
+	return run->nr >= RUN_MIN && ((start | run->offset | size) & (granule - 1)) == 0;
+}
+
+/* Is the run a window, all of which is in memory, and its place one that a huge page fits? */
+static bool
+is_full(const struct mhp_region *region, const struct mhp__run *run)
+{
+	unsigned char present[MHP__HUGE_PAGES];
+	uint64_t place = (uintptr_t)mhp__frame_virt(region->space, run->pfn) | run->offset;
+	uint64_t nr = 0;
+	if (run->nr != MHP__HUGE_PAGES || run->file->granule != MHP__PAGE_BYTES ||
+	    ((mhp__page_address(region, run->page) | place) & (MHP__HUGE_BYTES - 1)) != 0 ||
+	    mincore((void *)mhp__page_address(region, run->page), MHP__HUGE_BYTES, present) != 0)
+		return false;
+	for (unsigned i = 0; i < MHP__HUGE_PAGES; i++)
+		nr += present[i] & 1;
+	return nr == MHP__HUGE_PAGES;
+}
+
+/* One huge page of the file for a whole window costs a tenth of 512 small ones, which writers would
+ * wait for besides. Where the kernel has none, small ones will do. */
+static void
+make_huge(volatile unsigned char *start)
+{
+	start[0] = 0; /* there has to be something to collapse */
+	(void)madvise((void *)(uintptr_t)start, MHP__HUGE_BYTES, MADV_COLLAPSE);
+}
+
+void
+mhp__run_clear_place(const struct mhp_region *region, const struct mhp__run *run, bool huge)
+{
+	unsigned char *place = mhp__frame_virt(region->space, run->pfn);
+	if (!run->file->sparse)
+		return;
+	madvise(place, run->nr << MHP__PAGE_SHIFT, MADV_REMOVE);
+	if (huge && is_full(region, run))
+		make_huge(place);
+}
+
+static bool
+all_zeros(const uint64_t *words)
+{
+	for (size_t i = 0; i < MHP__PAGE_BYTES / sizeof(*words); i++)
+		if (words[i] != 0)
+			return false;
+	return true;
+}
+
+uint64_t
+mhp__run_copy(const struct mhp_region *region, const struct mhp__run *run)
+{
+	unsigned char *target = mhp__frame_virt(region->space, run->pfn);
+	const unsigned char *source = (const unsigned char *)mhp__page_address(region, run->page);
+	uint64_t copied = 0;
+	if (!run->file->sparse) {
+		memcpy(target, source, run->nr << MHP__PAGE_SHIFT);
+		return run->nr;
+	}
+	for (uint64_t i = 0; i < run->nr; i++) {
+		const void *page = source + (i << MHP__PAGE_SHIFT);
+		if (all_zeros(page))
+			continue;
+		memcpy(target + (i << MHP__PAGE_SHIFT), page, MHP__PAGE_BYTES);
+		copied++;
+	}
+	return copied;
+}
+
+int
+mhp__run_map(const struct mhp_region *region, const struct mhp__run *run)
+{
+	void *start = (void *)mhp__page_address(region, run->page);
+	uint64_t size = run->nr << MHP__PAGE_SHIFT;
+	bool huge = run->file->granule != MHP__PAGE_BYTES &&
+		    run->file->backing.kind != MHP_BACKING_DAX;
+	void *mapped;
+	if (huge) { /* the kernel does not double mappings of its huge pages */
+		mapped = mmap(start, size, PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_FIXED | MAP_NORESERVE, run->file->fd,
+			      (off_t)run->offset);
+		if (mapped != MAP_FAILED)
+			madvise(start, size, MADV_DONTFORK);
+	} else {
+		mapped = mremap(mhp__frame_virt(region->space, run->pfn), 0, size,
+				MREMAP_MAYMOVE | MREMAP_FIXED, start);
+		if (mapped != MAP_FAILED)
+			madvise(start, size, MADV_DODUMP);
+	}
+	return mapped != MAP_FAILED ? 0 : errno;
+}

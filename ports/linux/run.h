@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run.h - a run: pages of a window whose frames lie next to each other in one file.
+ *
+ * It is what goes to a device in one piece, and is one mapping there. Told a region; knows no pool
+ * and no lock: whoever moves a run sees to it that nobody writes to it meanwhile.
+ */
+#ifndef MHP_LINUX_RUN_H
+#define MHP_LINUX_RUN_H
+
+#include "table.h"
+
+struct mhp__run {
+	uint64_t page, nr;             /* pages of the region */
+	uint64_t pfn;
+	const struct mhp__file *file;
+	uint64_t offset;               /* of the first frame in the file */
+};
+
+/* May this page go to a device? */
+bool mhp__run_may_go(const struct mhp_region *region, mhp__entry entry);
+/* The next run at or behind page of pages that may go. False: none. */
+bool mhp__run_next(const struct mhp_region *region, uint64_t page, uint64_t end,
+		   struct mhp__run *ret_run);
+/* These pages, which are one run, as they were noted. */
+struct mhp__run mhp__run_of(const struct mhp_region *region, uint64_t page, uint64_t nr);
+/* Can the device's memory be mapped at these addresses, and is it worth it? */
+bool mhp__run_worth_it(const struct mhp_region *region, const struct mhp__run *run);
+
+/* Make its place ready: what the frames held before is gone. huge: a huge page of the file will
+ * do for a whole window. */
+void mhp__run_clear_place(const struct mhp_region *region, const struct mhp__run *run, bool huge);
+/* Copy it to its frames. Returns the pages that had to be: of zeros none, where there can be
+ * holes. */
+uint64_t mhp__run_copy(const struct mhp_region *region, const struct mhp__run *run);
+/* Map its frames at the pages' addresses; an errno, or 0. */
+MHP_MUST_CHECK int mhp__run_map(const struct mhp_region *region, const struct mhp__run *run);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * settler.c - the task that looks again and again for windows that may go to their device.
+ *
+ * Memory gets the number of a device's frame when it is committed, long before it is used, and goes
+ * there only in windows; so somebody has to look. Before a fork everything comes back, and nothing
+ * goes until it is over.
+ */
+#include <memplug/companion.h>
+
+#include "settle.h"
+
+#define LOOK_AGAIN_NS UINT64_C(50000000)
+
+/* Call fn for every window of every region, letting others in between; stop says when to end. */
+static void
+each_window(struct mhp_pool *pool, void (*fn)(struct mhp_pool *pool, struct mhp_region *region,
+					      uint64_t window), bool settling)
+{
+	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++) {
+		struct mhp_region *region = &pool->region[i];
+		mhp__pool_lock(pool);
+		for (uint64_t window = 0; region->live && !region->over &&
+					  window * MHP__HUGE_PAGES < region->top &&
+					  (settling ? !pool->forking : region->nr_settled != 0);
+		     window++) {
+			fn(pool, region, window);
+			mhp__pool_give_way(pool);
+		}
+		pthread_mutex_unlock(&pool->mutex);
+	}
+}
+
+static void
+unsettle(struct mhp_pool *pool, struct mhp_region *region, uint64_t window)
+{
+	(void)!mhp__unsettle_window(pool, region, window, NULL);
+}
+
+int
+mhp__unsettle_all(void *arg)
+{
+	struct mhp_pool *pool = arg;
+	each_window(pool, unsettle, false);
+	mhp__pool_lock(pool);
+	mhp__guard_close(&pool->guard);
+	pthread_mutex_unlock(&pool->mutex);
+	return 0;
+}
+
+/* In the companion, as long as it lives. */
+static void
+settler(void *arg)
+{
+	struct mhp_pool *pool = arg;
+	while (!atomic_load(&pool->settler_stop)) {
+		if (!atomic_load(&pool->forking) && atomic_exchange(&pool->settle_wanted, false))
+			each_window(pool, mhp__settle_window, true);
+		mhp__linux_ops.pause(pool, LOOK_AGAIN_NS);
+	}
+	atomic_store(&pool->settler_runs, false);
+}
+
+int
+mhp__settler_restart(struct mhp_pool *pool)
+{
+	atomic_store(&pool->settler_runs, false);
+	atomic_store(&pool->settle_wanted, true);
+	int err = pool->guard.hole_fd >= 0 ? mhp__guard_listen(&pool->guard) : 0;
+	return err != 0 ? err : mhp__settler_start(pool);
+}
+
+int
+mhp__settler_start(void *arg)
+{
+	struct mhp_pool *pool = arg;
+	int err = mhp__guard_start(&pool->guard);
+	if (err != 0 || atomic_exchange(&pool->settler_runs, true))
+		return err;
+	atomic_store(&pool->settler_stop, false);
+	err = mhp_companion_thread(settler, pool);
+	if (err != 0)
+		atomic_store(&pool->settler_runs, false);
+	return err;
+}
