@@ -194,12 +194,15 @@ def write(path, data, offset=0):
         os.close(fd)
 
 
+def socket_path(pool):
+    folder = "/run/memplug"
+    return folder + "/" + next(name for name in os.listdir(folder) if name.endswith(f"-{pool.name}.sock"))
+
+
 def socket_send(pool, request, **fields):
     """One request by the protocol itself; the connection that its answer comes over."""
-    folder = "/run/memplug"
-    name = next(name for name in os.listdir(folder) if name.endswith(f"-{pool.name}.sock"))
     connection = socket.socket(socket.AF_UNIX)
-    connection.connect(f"{folder}/{name}")
+    connection.connect(socket_path(pool))
     connection.sendall(json.dumps({"request": request, **fields}).encode() + b"\n")
     return connection
 

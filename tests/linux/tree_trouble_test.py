@@ -38,6 +38,28 @@ try:
 except OSError:
     sys.exit(2)
 """
+# A pool that forwards to another, until a block shall leave: then it dies, and a copy of it keeps the connection.
+RELAY = """
+import os, socket, sys, threading
+pool, at = sys.argv[1:]
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(at.replace("PID", str(os.getpid())))
+listener.listen(64)
+print("listening", flush=True)
+def forward(connection):
+    request = connection.recv(65536)
+    if b'"offline"' in request:
+        if os.fork() == 0:
+            sys.stdin.read()
+        os._exit(0)
+    with connection, socket.socket(socket.AF_UNIX) as there:
+        there.connect(pool)
+        there.sendall(request)
+        while answer := there.recv(65536):
+            connection.sendall(answer)
+while True:
+    threading.Thread(target=forward, args=listener.accept()[:1], daemon=True).start()
+"""
 
 
 def spawn(program, *words):
@@ -209,6 +231,22 @@ def stop_pool(pool, tree):
     check(ended(readers[0], "a reader of a pool that goes on") == 0, "it read something else")
 
 
+def outlive_pool(pool):
+    """The pool dies under somebody who waits, and its connection does not end with it."""
+    relay = tree_pool.Pool(pool.build)
+    relay.name = f"relay-{os.getpid()}"
+    try:
+        at = tree_pool.socket_path(pool)
+        relay.start([tree_pool.PYTHON, "-c", RELAY, at, f"{os.path.dirname(at)}/PID-{relay.name}.sock"])
+        check(relay.program.stdout.readline() == "listening\n", "the relay does not start")
+        writer = spawn(WRITE, f"{relay.mount()}/memory34/state")
+        check(ended(writer, "a write whose pool left a copy") == tree_pool.errno.ENODEV, "its errno")
+    finally:
+        os.unlink(tree_pool.socket_path(relay))
+        relay.program.stdin.close()
+        relay.end()
+
+
 def kill_pool(pool, tree):
     """The pool dies under the mount, and under somebody who waits."""
     busy_block(pool, tree, "stubborn")
@@ -251,6 +289,7 @@ def test(pool):
     stop_pool(pool, tree)
     list_while_stopped(pool, pool.mount("--sysroot"))
     pool.uncover()
+    outlive_pool(pool)
     kill_pool(pool, tree)
 
 
