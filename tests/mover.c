@@ -173,7 +173,7 @@ mover_migrate(void *ctx, const struct mhp_move *moves, unsigned nr_moves, unsign
 	}
 	for (unsigned i = 0; i < nr; i++)
 		move_run(mover, &moves[i]);
-	*ret_done = nr;
+	*ret_done = nr + mover->claims;
 	return error;
 }
 

@@ -45,6 +45,7 @@ struct test_mover {
 	int migrate_error;
 	uint64_t migrate_times;
 	unsigned migrate_runs;
+	unsigned claims;           /* migrate says that it has done so many moves more */
 	/* called at the start of each migrate and of each isolate */
 	void (*on_migrate)(void *ctx);
 	void *on_migrate_ctx;

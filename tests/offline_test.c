@@ -7,6 +7,7 @@
  * to a block that leaves too, none into or out of a reserve, and on failure everything is in use as
  * before. The clock is the simulator's, so bounds are exact.
  */
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 
@@ -182,6 +183,25 @@ TEST(offline__migrate_fails_part_way__the_rest_is_put_back)
 		CHECK_OK(mhp_block_offline(bed.pool.m, block, NULL, NULL));
 		CHECK_EQ(data_in(&bed, block), 0U);
 		CHECK_CMP(bed.mover.nr_putback, >, 0U);
+		test_mover_check(&bed.mover);
+		test_pool_check(&bed.pool);
+		close_bed(&bed);
+	}
+}
+
+/* R17: an owner that says that it has moved more than it was asked to. */
+TEST(offline__owner_claims_more_than_it_was_asked__what_it_was_asked_counts)
+{
+	static const unsigned claims[] = { 1, UINT_MAX / 2 };
+	for (unsigned i = 0; i < 2; i++) {
+		struct bed bed;
+		open_bed(&bed, "tiny8", 3);
+		fill_with_gaps(&bed);
+		bed.mover.claims = claims[i];
+		uint32_t block = fullest(&bed);
+		uint64_t nr = data_in(&bed, block);
+		CHECK_OK(mhp_block_offline(bed.pool.m, block, NULL, NULL));
+		CHECK_EQ(bed.mover.nr_frames_moved, nr);
 		test_mover_check(&bed.mover);
 		test_pool_check(&bed.pool);
 		close_bed(&bed);
