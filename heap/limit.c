@@ -22,45 +22,58 @@
 
 /* A file as a string; false: there is none. */
 static bool
-read_file(const char *path, char *text, size_t size)
+read_file(const char *path, uint64_t offset, char *text, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd >= 0 ? read(fd, text, size - 1) : -1;
+	ssize_t got = fd >= 0 ? pread(fd, text, size - 1, (off_t)offset) : -1;
 	if (fd >= 0)
 		close(fd);
 	text[got > 0 ? got : 0] = 0;
 	return got > 0;
 }
 
+/* A cgroup's folder, to which the names of its files are appended. A program may have little stack
+ * (ulimit -s), so there is one. */
+struct folder {
+	char path[PATH_MAX];
+	size_t length, root_length;
+};
+
+static bool
+append(struct folder *folder, size_t length, const char *text)
+{
+	int room = (int)(sizeof(folder->path) - length);
+	return snprintf(folder->path + length, (size_t)room, "%s", text) < room;
+}
+
+/* On to the one above it; false: this was the root. */
+static bool
+go_up(struct folder *folder)
+{
+	folder->path[folder->length] = 0;
+	char *slash = strrchr(folder->path, '/');
+	if (slash == NULL || folder->length <= folder->root_length)
+		return false;
+	folder->length = (size_t)(slash - folder->path);
+	return true;
+}
+
+static bool
+read_in(struct folder *folder, const char *file, char *text, size_t size)
+{
+	return append(folder, folder->length, file) && read_file(folder->path, 0, text, size);
+}
+
 /* What a file says; "max", no file and nonsense are no limit. */
 static uint64_t
-limit_in(const char *folder, const char *file)
+limit_in(struct folder *folder, const char *file)
 {
-	char path[PATH_MAX], text[64];
+	char text[64];
 	uint64_t bytes;
-	if (snprintf(path, sizeof(path), "%s/%s", folder, file) >= (int)sizeof(path) ||
-	    !read_file(path, text, sizeof(text)))
+	if (!read_in(folder, file, text, sizeof(text)))
 		return UINT64_MAX;
 	text[strcspn(text, "\n")] = 0;
 	return mhp_number_parse(text, UINT64_MAX, &bytes) == 0 ? bytes : UINT64_MAX;
-}
-
-/* The least limit from root/path up to root. Bound: the length of the path. */
-static uint64_t
-least_above(const char *root, const char *path, const char *file)
-{
-	char folder[PATH_MAX];
-	uint64_t least = UINT64_MAX;
-	if (snprintf(folder, sizeof(folder), "%s%s", root, path) >= (int)sizeof(folder))
-		return UINT64_MAX;
-	for (;;) {
-		uint64_t limit = limit_in(folder, file);
-		char *slash = strrchr(folder, '/');
-		least = limit < least ? limit : least;
-		if (slash == NULL || strlen(folder) <= strlen(root))
-			return least;
-		*slash = 0;
-	}
 }
 
 /* Is `name` one of the words of a list like "cpu,memory"? */
@@ -80,56 +93,61 @@ struct names {
 	const char *max, *high, *current, *inactive, *active;
 };
 static const struct names version_2 = {
-	"memory.max", "memory.high", "memory.current", "inactive_file ", "active_file ",
+	"/memory.max", "/memory.high", "/memory.current", "inactive_file ", "active_file ",
 };
 static const struct names version_1 = {
-	"memory.limit_in_bytes", NULL, "memory.usage_in_bytes", "total_inactive_file ",
+	"/memory.limit_in_bytes", NULL, "/memory.usage_in_bytes", "total_inactive_file ",
 	"total_active_file ",
 };
 
-/* A line, ID:CONTROLLERS:PATH, that says where memory is counted; else NULL. *ret_path: inside of
- * root, to which the folder of version 1 is added. */
+/* A line, ID:CONTROLLERS:PATH, that says where memory is counted, and that folder; else NULL. Of
+ * version 1 there is a folder for it below root. */
 static const struct names *
-names_of_line(char *line, char *root, size_t size, const char **ret_path)
+read_line(char *line, const char *root, struct folder *ret_folder)
 {
-	size_t used = strlen(root);
 	char *list = strchr(line, ':'), *path = list != NULL ? strchr(list + 1, ':') : NULL;
 	if (path == NULL)
 		return NULL;
 	*path++ = 0;
-	*ret_path = strcmp(path, "/") == 0 ? path + 1 : path;
-	if (*++list == 0)
-		return &version_2;
-	if (!lists(list, "memory") || used + sizeof("/memory") > size)
+	bool version2 = *++list == 0;
+	if (strcmp(path, "/") == 0)
+		path++;
+	if ((!version2 && !lists(list, "memory")) || !append(ret_folder, 0, root) ||
+	    !append(ret_folder, strlen(root), version2 ? "" : "/memory"))
 		return NULL;
-	strcpy(root + used, "/memory");
-	return &version_1;
+	ret_folder->root_length = strlen(ret_folder->path);
+	if (!append(ret_folder, ret_folder->root_length, path))
+		return NULL;
+	ret_folder->length = strlen(ret_folder->path);
+	return version2 ? &version_2 : &version_1;
 }
 
-typedef void level_fn(const struct names *names, const char *root, const char *path, void *ctx);
+typedef void level_fn(const struct names *names, struct folder *folder, void *ctx);
 
-/* For each line of `self` that counts memory. */
+/* For each cgroup that counts our memory, from the innermost. Bound: the lines of `self`, and the
+ * length of a path. */
 static void
-each_line(const char *self, const char *root, level_fn *fn, void *ctx)
+each_level(const char *self, const char *root, level_fn *fn, void *ctx)
 {
-	char text[FILE_BYTES], *rest = NULL;
-	if (!read_file(self, text, sizeof(text)))
-		return;
-	for (char *line = strtok_r(text, "\n", &rest); line != NULL;
-	     line = strtok_r(NULL, "\n", &rest)) {
-		char where[PATH_MAX];
-		const char *path;
-		snprintf(where, sizeof(where), "%s", root);
-		const struct names *names = names_of_line(line, where, sizeof(where), &path);
-		if (names != NULL)
-			fn(names, where, path, ctx);
+	char line[PATH_MAX];
+	struct folder folder;
+	for (uint64_t offset = 0; read_file(self, offset, line, sizeof(line));) {
+		size_t length = strcspn(line, "\n");
+		offset += length + 1;
+		line[length] = 0;
+		const struct names *names = read_line(line, root, &folder);
+		if (names == NULL)
+			continue;
+		do
+			fn(names, &folder, ctx);
+		while (go_up(&folder));
 	}
 }
 
 static void
-add_limit(const struct names *names, const char *root, const char *path, void *ctx)
+add_limit(const struct names *names, struct folder *folder, void *ctx)
 {
-	uint64_t *least = ctx, limit = least_above(root, path, names->max);
+	uint64_t *least = ctx, limit = limit_in(folder, names->max);
 	*least = limit < *least ? limit : *least;
 }
 
@@ -137,7 +155,7 @@ uint64_t
 mhp__cgroup_limit(const char *self, const char *root)
 {
 	uint64_t least = UINT64_MAX;
-	each_line(self, root, add_limit, &least);
+	each_level(self, root, add_limit, &least);
 	return least;
 }
 
@@ -158,33 +176,31 @@ number_behind(const char *text, const char *word)
 
 /* What a cgroup uses that the kernel cannot just drop; UINT64_MAX: it does not say. */
 static uint64_t
-used_in(const char *folder, const struct names *names)
+used_in(struct folder *folder, const struct names *names)
 {
-	char path[PATH_MAX], text[FILE_BYTES];
+	char text[FILE_BYTES];
 	uint64_t used = limit_in(folder, names->current), cache;
-	if (used == UINT64_MAX ||
-	    snprintf(path, sizeof(path), "%s/memory.stat", folder) >= (int)sizeof(path) ||
-	    !read_file(path, text, sizeof(text)))
+	if (used == UINT64_MAX || !read_in(folder, "/memory.stat", text, sizeof(text)))
 		return used;
 	cache = number_behind(text, names->inactive) + number_behind(text, names->active);
 	return used > cache ? used - cache : 0;
 }
 
 static uint32_t
-pressure_in(const char *folder)
+pressure_in(struct folder *folder)
 {
-	char path[PATH_MAX], text[256];
+	char text[256];
 	unsigned whole = 0, part = 0;
-	if (snprintf(path, sizeof(path), "%s/memory.pressure", folder) >= (int)sizeof(path) ||
-	    !read_file(path, text, sizeof(text)) ||
+	if (!read_in(folder, "/memory.pressure", text, sizeof(text)) ||
 	    sscanf(text, "some avg10=%u.%2u", &whole, &part) != 2)
 		return 0;
 	return whole * 100 + part;
 }
 
 static void
-add_level(struct mhp__room *room, const struct names *names, const char *folder)
+add_level(const struct names *names, struct folder *folder, void *ctx)
 {
+	struct mhp__room *room = ctx;
 	uint64_t limit = limit_in(folder, names->max), used = used_in(folder, names);
 	uint64_t high = names->high != NULL ? limit_in(folder, names->high) : UINT64_MAX;
 	limit = high < limit ? high : limit;
@@ -199,27 +215,11 @@ add_level(struct mhp__room *room, const struct names *names, const char *folder)
 	room->room_bytes = left < room->room_bytes ? left : room->room_bytes;
 }
 
-/* Bound: the length of the path. */
-static void
-add_levels(const struct names *names, const char *root, const char *path, void *ctx)
-{
-	char folder[PATH_MAX];
-	if (snprintf(folder, sizeof(folder), "%s%s", root, path) >= (int)sizeof(folder))
-		return;
-	for (;;) {
-		char *slash = strrchr(folder, '/');
-		add_level(ctx, names, folder);
-		if (slash == NULL || strlen(folder) <= strlen(root))
-			return;
-		*slash = 0;
-	}
-}
-
 void
 mhp__cgroup_room(const char *self, const char *root, struct mhp__room *ret_room)
 {
 	*ret_room = (struct mhp__room){ UINT64_MAX, UINT64_MAX, UINT64_MAX, 0 };
-	each_line(self, root, add_levels, ret_room);
+	each_level(self, root, add_level, ret_room);
 	if (ret_room->used_bytes == UINT64_MAX)
 		ret_room->used_bytes = 0;
 }

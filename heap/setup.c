@@ -114,10 +114,7 @@ plug(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t boot,
 	struct mhp_add_opts add = {
 		.flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE,
 	};
-	int err = mhp_pool_add(pool, backing, boot, &add, NULL, reterr);
-	if (err != 0)
-		(void)!mhp_pool_destroy(pool);
-	return err;
+	return mhp_pool_add(pool, backing, boot, &add, NULL, reterr);
 }
 
 /*
@@ -184,6 +181,16 @@ read_wish(struct wish *wish, struct mhp_text *reterr)
 	return err;
 }
 
+/* What was begun is undone: nobody has heard of the pool, and malloc has nothing of it. */
+static void
+undo(struct mhp_pool *pool, uint64_t boot)
+{
+	struct mhp_span plugged = { { 0 }, boot };
+	(void)!mhp_control_stop();
+	(void)!mhp_remove(mhp_pool_engine(pool), &plugged, 1, NULL, NULL);
+	(void)!mhp_pool_destroy(pool);
+}
+
 /* A pool with the memory that the program starts on. */
 static int
 make_pool(const struct wish *wish, struct mhp_heap_opts *heap, struct mhp_pool **ret_pool,
@@ -198,10 +205,13 @@ make_pool(const struct wish *wish, struct mhp_heap_opts *heap, struct mhp_pool *
 	int err = choose_addresses(&opts, heap, most, reterr);
 	if (err == 0)
 		err = mhp_pool_create(&opts, ret_pool, reterr);
-	if (err == 0)
-		err = plug(*ret_pool, &wish->backing, wish->boot, reterr);
+	if (err != 0)
+		return err;
+	err = plug(*ret_pool, &wish->backing, wish->boot, reterr);
 	if (err == 0)
 		err = mhp_pool_set_spread(*ret_pool, &wish->spread, reterr);
+	if (err != 0)
+		undo(*ret_pool, wish->boot);
 	return err;
 }
 
@@ -213,6 +223,31 @@ took(void)
 	mhp__follow_wake();
 }
 
+/* Serve the pool and put malloc on it, or neither. */
+static int
+start(const struct wish *wish, struct mhp_heap_opts *heap, const char *name,
+      struct mhp_text *ret_unserved, struct mhp_pool **ret_pool, struct mhp_text *reterr)
+{
+	struct mhp_control_opts control = {
+		.name = name, .backing = wish->backing,
+		.get_max = mhp_heap_get_max, .set_max = mhp__follow_set_max,
+		.set_follow = mhp__follow_set, .get_followed = mhp__follow_get,
+	};
+	int err = make_pool(wish, heap, ret_pool, reterr);
+	if (err != 0)
+		return err;
+	if (mhp_control_start(*ret_pool, &control, ret_unserved) == 0)
+		ret_unserved->text[0] = 0;
+	heap->backing = wish->backing;
+	heap->took = took;
+	heap->max_bytes = wish->grow ? wish->max : 0;
+	heap->no_huge = !wish->huge;
+	err = mhp_heap_start(*ret_pool, heap, reterr);
+	if (err != 0)
+		undo(*ret_pool, wish->boot);
+	return err;
+}
+
 int
 mhp__setup(const char *name, struct mhp_text *ret_unserved, struct mhp_text *reterr)
 {
@@ -221,21 +256,7 @@ mhp__setup(const char *name, struct mhp_text *ret_unserved, struct mhp_text *ret
 	struct mhp_heap_opts heap = { 0 };
 	int err = read_wish(&wish, reterr);
 	if (err == 0)
-		err = make_pool(&wish, &heap, &pool, reterr);
-	if (err == 0) {
-		struct mhp_control_opts control = {
-			.name = name, .backing = wish.backing,
-			.get_max = mhp_heap_get_max, .set_max = mhp__follow_set_max,
-			.set_follow = mhp__follow_set, .get_followed = mhp__follow_get,
-		};
-		if (mhp_control_start(pool, &control, ret_unserved) == 0)
-			ret_unserved->text[0] = 0;
-		heap.backing = wish.backing;
-		heap.took = took;
-		heap.max_bytes = wish.grow ? wish.max : 0;
-		heap.no_huge = !wish.huge;
-		err = mhp_heap_start(pool, &heap, reterr);
-	}
+		err = start(&wish, &heap, name, ret_unserved, &pool, reterr);
 	if (err == 0)
 		mhp__follow_start(wish.follow != NULL,
 				  wish.follow != NULL ? wish.follow : CGROUPS);

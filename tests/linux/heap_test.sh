@@ -89,6 +89,8 @@ in_pool $names
 truncate -s 64M "$dir/file"
 same "a file that one pool has" --backing "file:$dir/file" -- sh -c 'echo one; /bin/echo two'
 same "few addresses for a child" -- sh -c 'echo one; ulimit -v 100000; /bin/echo two'
+same "little data for a child" -- sh -c 'echo one; ulimit -d 196608; perl -e "print qq(two\\n)"; true'
+same "no files for a child" -- sh -c 'echo one; (ulimit -f 0; /bin/echo two) | cat'
 same "few addresses for the program" --max 64M -- sh -c 'echo one; exec /bin/echo two'
 if [ "$(id -u)" != 0 ]; then
 	part_needs root
@@ -138,6 +140,7 @@ chmod +x "$dir/script"
 (ulimit -v 4000000 && run --max 16G -- /bin/echo it ran)
 [ $? = 1 ] && grep -q "RLIMIT_AS" "$dir/err" || fail "a limit of addresses is not named"
 (ulimit -v 4000000 && same "a maximum that fits" --max 128M -- sh -c 'echo one; /bin/echo two'
-	ulimit -s 64 && same "small stacks" --max 128M -- sh -c 'echo one; /bin/echo two'
+	exit $failed) || failed=1
+(ulimit -s 32 && for _ in 1 2 3 4; do same "small stacks" -- sh -c 'echo one; /bin/echo two'; done
 	exit $failed) || failed=1
 exit $failed
