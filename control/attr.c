@@ -2,10 +2,10 @@
 /*
  * attr.c - requests about attributes: get and set, read and write, attrs.
  *
- * A name is that of an attribute of the pool, memoryN/NAME or nodeN/NAME. get and set speak as
- * people and programs do, read and write as the file of that name does, byte for byte. A block is
- * the one that was there when the client says it was (as_of): what came in its place since is
- * another.
+ * A name is that of an attribute of the pool, memoryN/NAME, nodeN/NAME or firmware/memoryN/NAME.
+ * get and set speak as people and programs do, read and write as the file of that name does, byte
+ * for byte. A block is the one that was there when the client says it was (as_of): what came in its
+ * place since is another.
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -16,8 +16,6 @@
 
 #include "attr.h"
 
-#define BLOCK_PREFIX "memory"
-#define NODE_PREFIX "node"
 #define NAME_MAX_BYTES 64U
 
 /* The attributes that a name stands for, and what they are asked about. */
@@ -25,14 +23,14 @@ struct named {
 	const struct mhp__attr *attrs;
 	size_t nr;
 	struct mhp__subject subject;
-	char prefix[24];               /* before the name of each */
+	char prefix[32];               /* before the name of each */
 };
 
 static const char *
 place_name(enum mhp__place place)
 {
 	static const char *const names[] = { "pool", "parameter", "block", "node", "nodes",
-					     "hwpoison", "vm", "actions" };
+					     "hwpoison", "vm", "actions", "firmware" };
 	return names[place];
 }
 
@@ -45,70 +43,105 @@ find(const struct mhp__attr *attrs, size_t nr, const char *name)
 	return NULL;
 }
 
-/* PREFIX and a number, to its end or to a slash; what is behind that, or NULL: no such name. */
-static const char *
-parse_number(const char *name, const char *prefix, uint32_t *ret_number)
+/* ---- what attributes are asked about: each answers the error itself ---- */
+
+static bool
+find_pool(struct mhp__out *out, const struct mhp__fields *fields, uint32_t number,
+	  struct mhp__subject *subject)
 {
-	char *end;
-	if (strncmp(name, prefix, strlen(prefix)) != 0)
-		return NULL;
-	name += strlen(prefix);
-	if (!isdigit((unsigned char)*name))
-		return NULL;
-	unsigned long long number = strtoull(name, &end, 10);
-	if ((*end != 0 && *end != '/') || (*name == '0' && end != name + 1))
-		return NULL;
-	*ret_number = number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
-	return *end == '/' ? end + 1 : end;
+	(void)out, (void)fields, (void)number, (void)subject;
+	return true;
 }
 
-/* Answers the error itself; so do those below. */
 static bool
-find_block(struct mhp__out *out, const struct mhp__fields *fields, uint32_t block,
-	   struct named *ret)
+find_block(struct mhp__out *out, const struct mhp__fields *fields, uint32_t number,
+	   struct mhp__subject *subject)
 {
-	ret->attrs = mhp__block_attrs;
-	ret->nr = mhp__nr_block_attrs;
-	snprintf(ret->prefix, sizeof(ret->prefix), BLOCK_PREFIX "%" PRIu32 "/", block);
-	if (mhp_block_get(mhp__control.m, block, &ret->subject.info) == 0 &&
-	    ret->subject.info.state != MHP_ABSENT &&
-	    ret->subject.info.generation <= mhp__number(fields, MHP__F_AS_OF))
+	if (mhp_block_get(mhp__control.m, number, &subject->info) == 0 &&
+	    subject->info.state != MHP_ABSENT &&
+	    subject->info.generation <= mhp__number(fields, MHP__F_AS_OF))
 		return true;
-	mhp__out_error(out, MHP_ENODEV, "there is no block %" PRIu32, block);
+	mhp__out_error(out, MHP_ENODEV, "there is no block %" PRIu32, number);
 	return false;
 }
 
 static bool
-find_node(struct mhp__out *out, uint32_t node, struct named *ret)
+find_node(struct mhp__out *out, const struct mhp__fields *fields, uint32_t number,
+	  struct mhp__subject *subject)
 {
 	struct mhp_node_info info;
-	ret->attrs = mhp__node_attrs;
-	ret->nr = mhp__nr_node_attrs;
-	ret->subject.node = node;
-	snprintf(ret->prefix, sizeof(ret->prefix), NODE_PREFIX "%" PRIu32 "/", node);
-	if (node < MHP_POOL_NODES && mhp_pool_node_get(mhp__control.pool, node, &info) == 0)
+	(void)fields;
+	subject->node = number;
+	if (number < MHP_POOL_NODES &&
+	    mhp_pool_node_get(mhp__control.pool, number, &info) == 0)
 		return true;
 	mhp__out_error(out, MHP_ENODEV, "the pool has no node %" PRIu32
-		       "; memplug nodes lists them", node);
+		       "; memplug nodes lists them", number);
 	return false;
+}
+
+/* Whether it is there or not. */
+static bool
+find_place(struct mhp__out *out, const struct mhp__fields *fields, uint32_t number,
+	   struct mhp__subject *subject)
+{
+	(void)fields;
+	if (number < mhp__firmware_blocks() &&
+	    mhp_block_get(mhp__control.m, number, &subject->info) == 0)
+		return true;
+	mhp__out_error(out, MHP_ENODEV, "the pool cannot have a block %" PRIu32, number);
+	return false;
+}
+
+/* Names begin with a prefix and a number; those of the pool's own attributes with neither. */
+static const struct kind {
+	const char *prefix;
+	const struct mhp__attr *attrs;
+	const size_t *nr;
+	bool (*find)(struct mhp__out *out, const struct mhp__fields *fields, uint32_t number,
+		     struct mhp__subject *subject);
+} kinds[] = {
+	{ "memory", mhp__block_attrs, &mhp__nr_block_attrs, find_block },
+	{ "node", mhp__node_attrs, &mhp__nr_node_attrs, find_node },
+	{ "firmware/memory", mhp__firmware_attrs, &mhp__nr_firmware_attrs, find_place },
+	{ "", mhp__pool_attrs, &mhp__nr_pool_attrs, find_pool },
+};
+#define NR_KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+/* Is it of this kind? Then *ret_rest is what follows the number and a slash. */
+static bool
+is_of(const struct kind *kind, const char *name, uint32_t *ret_number, const char **ret_rest)
+{
+	size_t length = strlen(kind->prefix);
+	char *end;
+	*ret_number = 0;
+	*ret_rest = name;
+	if (length == 0)
+		return true;
+	if (strncmp(name, kind->prefix, length) != 0 || !isdigit((unsigned char)name[length]))
+		return false;
+	unsigned long long number = strtoull(name + length, &end, 10);
+	if ((*end != 0 && *end != '/') || (name[length] == '0' && end != name + length + 1))
+		return false;
+	*ret_number = number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
+	*ret_rest = *end == '/' ? end + 1 : end;
+	return true;
 }
 
 static bool
 find_named(struct mhp__out *out, const struct mhp__fields *fields, struct named *ret)
 {
-	uint32_t number = 0;
 	const char *name = mhp__text(fields, MHP__F_ATTR), *rest;
-	*ret = (struct named){ .subject = { .client_fd = out->fd }, .attrs = mhp__pool_attrs,
-			       .nr = mhp__nr_pool_attrs };
-	if ((rest = parse_number(name, BLOCK_PREFIX, &number)) != NULL) {
-		if (!find_block(out, fields, number, ret))
-			return false;
-	} else if ((rest = parse_number(name, NODE_PREFIX, &number)) != NULL) {
-		if (!find_node(out, number, ret))
-			return false;
-	} else {
-		rest = name;
-	}
+	const struct kind *kind = kinds;
+	uint32_t number;
+	while (!is_of(kind, name, &number, &rest))
+		kind++; /* the last one takes all */
+	*ret = (struct named){ .subject = { .client_fd = out->fd }, .attrs = kind->attrs,
+			       .nr = *kind->nr };
+	if (!kind->find(out, fields, number, &ret->subject))
+		return false;
+	if (kind->prefix[0] != 0)
+		snprintf(ret->prefix, sizeof(ret->prefix), "%s%" PRIu32 "/", kind->prefix, number);
 	if (*rest == 0)
 		return true;
 	ret->attrs = find(ret->attrs, ret->nr, rest);
@@ -117,6 +150,8 @@ find_named(struct mhp__out *out, const struct mhp__fields *fields, struct named 
 		mhp__out_error(out, MHP_ENOENT, "there is no attribute '%s'", name);
 	return ret->attrs != NULL;
 }
+
+/* ---- get and read ---- */
 
 static int
 show(const struct mhp__attr *attr, const struct mhp__subject *subject, char *text, size_t size)
@@ -199,6 +234,8 @@ mhp__request_read(struct mhp__out *out, const struct mhp__fields *fields)
 	mhp__out(out, "}\n");
 }
 
+/* ---- set and write ---- */
+
 static void
 store(struct mhp__out *out, const struct mhp__fields *fields, bool as_file)
 {
@@ -244,23 +281,20 @@ mhp__request_write(struct mhp__out *out, const struct mhp__fields *fields)
 	store(out, fields, true);
 }
 
-static void
-list_attrs(struct mhp__out *out, const struct mhp__attr *attrs, size_t nr, const char *comma)
-{
-	for (size_t i = 0; i < nr; i++) {
-		mhp__out_string(out, i == 0 ? comma : ",{", "name", attrs[i].name);
-		mhp__out(out, ",\"place\":\"%s\",\"mode\":%u}", place_name(attrs[i].place),
-			 attrs[i].mode);
-	}
-}
-
 void
 mhp__request_attrs(struct mhp__out *out, const struct mhp__fields *fields)
 {
+	const char *comma = "{";
 	(void)fields;
 	mhp__out(out, "{\"attrs\":[");
-	list_attrs(out, mhp__pool_attrs, mhp__nr_pool_attrs, "{");
-	list_attrs(out, mhp__block_attrs, mhp__nr_block_attrs, ",{");
-	list_attrs(out, mhp__node_attrs, mhp__nr_node_attrs, ",{");
+	for (unsigned k = 0; k < NR_KINDS; k++) {
+		for (size_t i = 0; i < *kinds[k].nr; i++) {
+			const struct mhp__attr *attr = &kinds[k].attrs[i];
+			mhp__out_string(out, comma, "name", attr->name);
+			mhp__out(out, ",\"place\":\"%s\",\"mode\":%u}", place_name(attr->place),
+				 attr->mode);
+			comma = ",{";
+		}
+	}
 	mhp__out(out, "]}\n");
 }

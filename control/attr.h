@@ -2,9 +2,10 @@
 /*
  * attr.h - an attribute: a knob, a counter or an order that has a name, and who knows its value.
  *
- * The table is two arrays: of the pool (and of what the kernel keeps as module parameters), and of
- * each block. Names, modes, words, formats and errors are those of the kernel's memory blocks in
- * sysfs where it has such a file; what is ours has names that the kernel does not use.
+ * The table is four arrays: of the pool (and of what the kernel keeps as module parameters), of
+ * each block, of each node, and of each block that firmware has. Names, modes, words, formats and
+ * errors are those of the kernel's memory blocks in sysfs where it has such a file; what is ours
+ * has names that the kernel does not use.
  */
 #ifndef MHP_CONTROL_ATTR_H
 #define MHP_CONTROL_ATTR_H
@@ -21,11 +22,12 @@ enum mhp__place {
 	MHP__PLACE_HWPOISON,           /* where debugfs has it */
 	MHP__PLACE_VM,                 /* among the sysctls */
 	MHP__PLACE_ACTIONS,            /* where debugfs has errors on purpose */
+	MHP__PLACE_FIRMWARE,           /* where firmware has blocks, those that are absent, too */
 };
 
 /* What an attribute is asked about. */
 struct mhp__subject {
-	struct mhp_block_info info;    /* of a block */
+	struct mhp_block_info info;    /* of a block; firmware's may be absent */
 	unsigned node;                 /* a node that is there */
 	bool as_file;                  /* as the kernel writes and reads it, where that differs */
 	bool is_cut;                   /* more was written, behind a zero byte */
@@ -46,8 +48,16 @@ struct mhp__attr {
 	size_t offset;                 /* of a counter of struct mhp_pool_stats; show is NULL */
 };
 
-extern const struct mhp__attr mhp__pool_attrs[], mhp__block_attrs[], mhp__node_attrs[];
-extern const size_t mhp__nr_pool_attrs, mhp__nr_block_attrs, mhp__nr_node_attrs;
+extern const struct mhp__attr mhp__pool_attrs[], mhp__block_attrs[], mhp__node_attrs[],
+	mhp__firmware_attrs[];
+extern const size_t mhp__nr_pool_attrs, mhp__nr_block_attrs, mhp__nr_node_attrs,
+	mhp__nr_firmware_attrs;
+
+/* ---- blocks that the pool has or could have (firmware.c) ---- */
+
+/* How many: they begin at block 0. */
+uint32_t mhp__firmware_blocks(void);
+int mhp__show_firmware_blocks(const struct mhp__subject *subject, char *text, size_t size);
 
 /* ---- which nodes have what (attr_node.c): lists like 0-1,3 ---- */
 

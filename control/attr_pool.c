@@ -313,6 +313,7 @@ const struct mhp__attr mhp__pool_attrs[] = {
 	{ "auto_movable_strict", PARAMETER, 0644, show_strict, store_strict, 0 },
 	{ "auto_online_attempts", PARAMETER, 0644, show_attempts, store_attempts, 0 },
 	{ "max_bytes", POOL, 0644, show_max, store_max, 0 },
+	{ "firmware_blocks", POOL, 0444, mhp__show_firmware_blocks, NULL, 0 },
 	{ "placement", POOL, 0644, mhp__show_placement, mhp__store_placement, 0 },
 	{ "tiering", POOL, 0644, mhp__show_tiering, mhp__store_tiering, 0 },
 	{ "follow", POOL, 0644, show_follow, store_follow, 0 },

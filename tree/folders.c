@@ -46,6 +46,9 @@ static const struct {
 				       TREE_NOWHERE, "" },
 	[TREE_FIXED_ACTIONS] = { "actions", TREE_FIXED_INJECT_MEMORY, TREE_FIXED_INJECT_MEMORY,
 				 TREE_OF_ACTIONS, "" },
+	[TREE_FIXED_FIRMWARE] = { "firmware", TREE_FIXED_SYS, TREE_FIXED_MEMORY, TREE_NOWHERE, "" },
+	[TREE_FIXED_FIRMWARE_MEMORY] = { "memory", TREE_FIXED_FIRMWARE, TREE_FIXED_FIRMWARE,
+					 TREE_NOWHERE, "" },
 	[TREE_FIXED_PROC] = { "proc", TREE_FIXED_ROOT, NO_FOLDER, TREE_NOWHERE, "" },
 	[TREE_FIXED_PROC_SYS] = { "sys", TREE_FIXED_PROC, NO_FOLDER, TREE_NOWHERE, "" },
 	[TREE_FIXED_VM] = { "vm", TREE_FIXED_PROC_SYS, TREE_FIXED_MEMORY, TREE_OF_VM, "vm" },
@@ -101,6 +104,8 @@ tree_folder_attrs(const struct tree *tree, struct tree_node folder, char *within
 		return attr->place;
 	case TREE_NODE:
 		return TREE_OF_NODE;
+	case TREE_FIRMWARE:
+		return TREE_OF_FIRMWARE;
 	case TREE_BLOCK_FOLDER:
 		return TREE_BLOCK;
 	default:

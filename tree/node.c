@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * node.c - the shape of the tree: what an inode number means, what is in which folder.
+ * node.c - the shape of the tree: what an inode number means, and what has which name.
  *
  * A number is the kind, an index and a block; but the root has the number that the kernel wants. A
  * name is looked for among the folders that are always there (folders.c), in the pool's own list of
@@ -17,9 +17,7 @@
 #include "tree.h"
 
 #define ROOT_INO 1U
-#define BLOCK_PREFIX "memory"
-#define NODE_PREFIX "node"
-#define NODES_MAX 255U
+#define FIRMWARE_PREFIX "firmware/" TREE_BLOCK_PREFIX
 
 /* Of an inode number: kind, index, generation, block. */
 #define BLOCK_BITS 24U
@@ -71,14 +69,14 @@ tree_link(const struct tree *tree, struct tree_node node, char *text, size_t siz
 {
 	bool system = tree->opts.root == TREE_ROOT_SYSTEM;
 	if (node.kind == TREE_BLOCK_NODE)
-		snprintf(text, size, "../../node/" NODE_PREFIX "%u", node.index);
+		snprintf(text, size, "../../node/" TREE_NODE_PREFIX "%u", node.index);
 	else if (node.kind == TREE_BLOCK_SUBSYSTEM)
 		snprintf(text, size, "../../../../bus/memory");
 	else if (node.kind == TREE_NODE_BLOCK)
-		snprintf(text, size, "../../%s" BLOCK_PREFIX "%u", system ? "memory/" : "",
+		snprintf(text, size, "../../%s" TREE_BLOCK_PREFIX "%u", system ? "memory/" : "",
 			 node.block);
 	else
-		snprintf(text, size, "../../../devices/system/memory/" BLOCK_PREFIX "%u",
+		snprintf(text, size, "../../../devices/system/memory/" TREE_BLOCK_PREFIX "%u",
 			 node.block);
 }
 
@@ -87,12 +85,13 @@ tree_request(const struct tree *tree, struct tree_node node, const char *word,
 	     struct mhp__line *line)
 {
 	const struct tree_attr *attr = &tree->attrs[node.index % TREE_ATTRS_MAX];
+	const char *prefix = attr->place == TREE_BLOCK ? TREE_BLOCK_PREFIX
+			   : attr->place == TREE_OF_NODE ? TREE_NODE_PREFIX
+			   : attr->place == TREE_OF_FIRMWARE ? FIRMWARE_PREFIX : NULL;
 	char name[96];
 	mhp__line_begin(line, word);
-	if (attr->place == TREE_BLOCK || attr->place == TREE_OF_NODE)
-		snprintf(name, sizeof(name), "%s%u/%s",
-			 attr->place == TREE_BLOCK ? BLOCK_PREFIX : NODE_PREFIX, node.block,
-			 attr->path);
+	if (prefix != NULL)
+		snprintf(name, sizeof(name), "%s%u/%s", prefix, node.block, attr->path);
 	else
 		snprintf(name, sizeof(name), "%s", attr->path);
 	mhp__line_text(line, MHP__F_ATTR, name);
@@ -116,11 +115,10 @@ parse_name(const char *name, const char *prefix, uint32_t max, uint32_t *ret_num
 	return *end == 0 && number <= max;
 }
 
-enum number { GENERATION, NODE };
-
 /* From what is known already; 1: that has to be asked for. */
 static int
-known_number(struct tree_call *call, struct tree_node of, enum number which, uint32_t *ret_number)
+known_number(struct tree_call *call, struct tree_node of, enum tree_number which,
+	     uint32_t *ret_number)
 {
 	struct tree_picture *picture = tree_picture_get(call);
 	if (picture == NULL)
@@ -128,28 +126,22 @@ known_number(struct tree_call *call, struct tree_node of, enum number which, uin
 	const struct tree_run *run = tree_runs_find(tree_picture_runs(picture), of.block);
 	bool there = run != NULL && (of.generation == 0 || run->generation == of.generation);
 	if (there)
-		*ret_number = which == NODE ? run->node : run->generation;
+		*ret_number = which == TREE_NUMBER_NODE ? run->node : run->generation;
 	tree_picture_put(picture);
 	return there ? 0 : -ENOENT;
 }
 
-/* A number that the pool knows of the block of a node; -ENOENT: there is no such block. */
-static int
-block_number(struct tree_call *call, struct tree_node of, enum number which, uint32_t *ret_number)
+int
+tree_ask_number(struct tree_call *call, const char *name, uint32_t generation, uint32_t *ret_number)
 {
-	char name[64];
 	struct mhp__line line;
 	struct json_object *text;
 	bool answered;
-	int err = known_number(call, of, which, ret_number);
-	if (err <= 0)
-		return err;
-	snprintf(name, sizeof(name), BLOCK_PREFIX "%u/%s", of.block,
-		 which == NODE ? "node" : "generation");
+	int err;
 	mhp__line_begin(&line, "read");
 	mhp__line_text(&line, MHP__F_ATTR, name);
-	if (of.generation != 0)
-		mhp__line_number(&line, MHP__F_AS_OF, of.generation);
+	if (generation != 0)
+		mhp__line_number(&line, MHP__F_AS_OF, generation);
 	struct json_object *answer = tree_ask(call, &line, &err, &answered);
 	if (answer == NULL)
 		return answered ? -ENOENT : err;
@@ -157,6 +149,19 @@ block_number(struct tree_call *call, struct tree_node of, enum number which, uin
 		*ret_number = (uint32_t)strtoul(json_object_get_string(text), NULL, 10);
 	json_object_put(answer);
 	return 0;
+}
+
+int
+tree_block_number(struct tree_call *call, struct tree_node of, enum tree_number which,
+		  uint32_t *ret_number)
+{
+	char name[64];
+	int err = known_number(call, of, which, ret_number);
+	if (err <= 0)
+		return err;
+	snprintf(name, sizeof(name), TREE_BLOCK_PREFIX "%u/%s", of.block,
+		 which == TREE_NUMBER_NODE ? "node" : "generation");
+	return tree_ask_number(call, name, of.generation, ret_number);
 }
 
 static bool
@@ -180,15 +185,15 @@ lookup_block(struct tree_call *call, const char *name, struct tree_node parent,
 {
 	struct tree_node found = { .kind = TREE_BLOCK_FOLDER };
 	uint32_t node = 0;
-	if (!parse_name(name, BLOCK_PREFIX, (1U << BLOCK_BITS) - 1, &found.block))
+	if (!parse_name(name, TREE_BLOCK_PREFIX, (1U << BLOCK_BITS) - 1, &found.block))
 		return -ENOENT;
 	if (!tree_is(parent, TREE_FIXED_MEMORY)) {
-		int err = block_number(call, found, NODE, &node);
+		int err = tree_block_number(call, found, TREE_NUMBER_NODE, &node);
 		found.kind = parent.kind == TREE_NODE ? TREE_NODE_BLOCK : TREE_BUS_BLOCK;
 		*ret_node = found;
 		return err == 0 && parent.kind == TREE_NODE && node != parent.block ? -ENOENT : err;
 	}
-	int err = block_number(call, found, GENERATION, &found.generation);
+	int err = tree_block_number(call, found, TREE_NUMBER_GENERATION, &found.generation);
 	/* chmem and lsmem look for block 0 to learn whether there are zones at all. */
 	if (err == -ENOENT && found.block == 0) {
 		found.kind = TREE_NO_BLOCK;
@@ -204,16 +209,16 @@ lookup_in_block(struct tree_call *call, struct tree_node block, const char *name
 {
 	uint32_t asked, node = 0, generation;
 	/* The folder of a block that is gone has nothing in it. */
-	int err = block_number(call, block, GENERATION, &generation);
+	int err = tree_block_number(call, block, TREE_NUMBER_GENERATION, &generation);
 	if (err != 0 || find_attr(call->tree, TREE_BLOCK, "", name, block, ret_node))
 		return err;
 	if (strcmp(name, "subsystem") == 0) {
 		*ret_node = (struct tree_node){ TREE_BLOCK_SUBSYSTEM, 0, block.block, 0 };
 		return 0;
 	}
-	if (!parse_name(name, NODE_PREFIX, NODES_MAX, &asked))
+	if (!parse_name(name, TREE_NODE_PREFIX, TREE_NODES_MAX, &asked))
 		return -ENOENT;
-	err = block_number(call, block, NODE, &node);
+	err = tree_block_number(call, block, TREE_NUMBER_NODE, &node);
 	*ret_node = (struct tree_node){ TREE_BLOCK_NODE, node, block.block, 0 };
 	return err == 0 && node != asked ? -ENOENT : err;
 }
@@ -223,7 +228,7 @@ lookup_node(struct tree_call *call, const char *name, struct tree_node *ret_node
 {
 	struct tree_runs runs;
 	uint32_t node;
-	if (!parse_name(name, NODE_PREFIX, NODES_MAX, &node))
+	if (!parse_name(name, TREE_NODE_PREFIX, TREE_NODES_MAX, &node))
 		return -ENOENT;
 	int err = tree_runs_load(call, (int)node, &runs);
 	*ret_node = (struct tree_node){ .kind = TREE_NODE, .block = node };
@@ -231,6 +236,18 @@ lookup_node(struct tree_call *call, const char *name, struct tree_node *ret_node
 		err = -ENOENT;
 	tree_runs_free(&runs);
 	return err;
+}
+
+/* A block that firmware has, whether it is there or not. */
+static int
+lookup_firmware(struct tree_call *call, const char *name, struct tree_node *ret_node)
+{
+	uint32_t nr = 0;
+	*ret_node = (struct tree_node){ .kind = TREE_FIRMWARE };
+	if (!parse_name(name, TREE_BLOCK_PREFIX, (1U << BLOCK_BITS) - 1, &ret_node->block))
+		return -ENOENT;
+	int err = tree_ask_number(call, TREE_FIRMWARE_BLOCKS, 0, &nr);
+	return err == 0 && ret_node->block >= nr ? -ENOENT : err;
 }
 
 int
@@ -254,130 +271,9 @@ tree_lookup(struct tree_call *call, struct tree_node parent, const char *name,
 	}
 	if (tree_is(parent, TREE_FIXED_NODES))
 		return lookup_node(call, name, ret_node);
+	if (tree_is(parent, TREE_FIXED_FIRMWARE_MEMORY))
+		return lookup_firmware(call, name, ret_node);
 	return parent.kind == TREE_NODE || tree_is(parent, TREE_FIXED_MEMORY) ||
 			       tree_is(parent, TREE_FIXED_BUS_DEVICES)
 		       ? lookup_block(call, name, parent, ret_node) : -ENOENT;
-}
-
-/* ---- listings ---- */
-
-static void
-add_fixed(struct tree_listing *listing, const char *name, struct tree_node node)
-{
-	if (listing->nr_fixed == TREE_ATTRS_MAX)
-		return;
-	snprintf(listing->fixed[listing->nr_fixed].name, sizeof(listing->fixed[0].name), "%s",
-		 name);
-	listing->fixed[listing->nr_fixed++].node = node;
-}
-
-/* The attributes of the folder, and the folders that others of them lie in. */
-static void
-add_attrs(const struct tree *tree, struct tree_listing *listing)
-{
-	uint32_t block = listing->folder.block, generation = listing->folder.generation;
-	char folder[64], name[64];
-	enum tree_place place = tree_folder_attrs(tree, listing->folder, folder, sizeof(folder));
-	if (place == TREE_NOWHERE)
-		return;
-	for (unsigned i = 0; (i = tree_find(tree, place, folder, NULL, i)) < tree->nr_attrs; i++)
-		add_fixed(listing, tree_attr_name(&tree->attrs[i]),
-			  (struct tree_node){ TREE_ATTR, i, block, generation });
-	for (unsigned i = 0; *folder == 0 && i < tree->nr_attrs; i++) {
-		if (tree->attrs[i].place != place || !tree->attrs[i].opens_folder)
-			continue;
-		tree_attr_folder(&tree->attrs[i], name, sizeof(name));
-		add_fixed(listing, name, (struct tree_node){ TREE_FOLDER, i, block, generation });
-	}
-}
-
-static int
-list_block(struct tree_call *call, struct tree_listing *listing)
-{
-	uint32_t node = 0, block = listing->folder.block;
-	char name[32];
-	int err = block_number(call, listing->folder, NODE, &node);
-	if (err != 0)
-		return err;
-	add_attrs(call->tree, listing);
-	add_fixed(listing, "subsystem", (struct tree_node){ TREE_BLOCK_SUBSYSTEM, 0, block, 0 });
-	snprintf(name, sizeof(name), NODE_PREFIX "%u", node);
-	add_fixed(listing, name, (struct tree_node){ TREE_BLOCK_NODE, node, block, 0 });
-	return 0;
-}
-
-static int
-list_nodes(struct tree_call *call, struct tree_listing *listing)
-{
-	bool there[NODES_MAX + 1] = { false };
-	struct tree_runs runs;
-	char name[32];
-	int err = tree_runs_load(call, -1, &runs);
-	for (unsigned i = 0; err == 0 && i < runs.nr; i++)
-		there[runs.run[i].node & NODES_MAX] = true;
-	for (uint32_t node = 0; node <= NODES_MAX; node++) {
-		if (!there[node])
-			continue;
-		snprintf(name, sizeof(name), NODE_PREFIX "%u", node);
-		add_fixed(listing, name, (struct tree_node){ .kind = TREE_NODE, .block = node });
-	}
-	tree_runs_free(&runs);
-	return err;
-}
-
-static void
-add_folders(const struct tree *tree, struct tree_listing *listing)
-{
-	const char *name;
-	for (enum tree_fixed at = TREE_FIXED_NONE;
-	     (at = tree_fixed_next(tree, listing->folder, at, &name)) != TREE_FIXED_NONE;)
-		add_fixed(listing, name, (struct tree_node){ .kind = TREE_FIXED, .index = at });
-}
-
-int
-tree_list(struct tree_call *call, struct tree_node folder, struct tree_listing *listing)
-{
-	const struct tree *tree = call->tree;
-	tree_runs_free(&listing->runs);
-	listing->folder = folder;
-	listing->nr_fixed = 0;
-	if (folder.kind == TREE_BLOCK_FOLDER)
-		return list_block(call, listing);
-	add_folders(tree, listing);
-	add_attrs(tree, listing);
-	if (folder.kind == TREE_NO_BLOCK)
-		add_fixed(listing, "valid_zones", (struct tree_node){ .kind = TREE_NO_ZONES });
-	if (tree_is(folder, TREE_FIXED_NODES))
-		return list_nodes(call, listing);
-	if (folder.kind == TREE_NODE)
-		return tree_runs_load(call, (int)folder.block, &listing->runs);
-	return tree_is(folder, TREE_FIXED_MEMORY) || tree_is(folder, TREE_FIXED_BUS_DEVICES)
-		       ? tree_runs_load(call, -1, &listing->runs) : 0;
-}
-
-/* What a block is in a listing of blocks. */
-static enum tree_kind
-entry_kind(struct tree_node folder)
-{
-	if (folder.kind == TREE_NODE)
-		return TREE_NODE_BLOCK;
-	return tree_is(folder, TREE_FIXED_MEMORY) ? TREE_BLOCK_FOLDER : TREE_BUS_BLOCK;
-}
-
-bool
-tree_listing_at(const struct tree_listing *listing, uint64_t at, char *name, size_t size,
-		struct tree_node *ret_node)
-{
-	uint32_t block;
-	if (at < listing->nr_fixed) {
-		snprintf(name, size, "%s", listing->fixed[at].name);
-		*ret_node = listing->fixed[at].node;
-		return true;
-	}
-	const struct tree_run *run = tree_runs_at(&listing->runs, at - listing->nr_fixed, &block);
-	if (run == NULL)
-		return false;
-	snprintf(name, size, BLOCK_PREFIX "%u", block);
-	*ret_node = (struct tree_node){ .kind = entry_kind(listing->folder), .block = block };
-	return true;
 }

@@ -43,6 +43,17 @@ tree_runs_read(struct json_object *ranges, int node, struct tree_runs *runs)
 	return runs->run != NULL ? 0 : -ENOMEM;
 }
 
+int
+tree_runs_all(uint32_t nr_blocks, struct tree_runs *runs)
+{
+	*runs = (struct tree_runs){ .nr = 1, .nr_blocks = nr_blocks,
+				    .run = calloc(1, sizeof(runs->run[0])) };
+	if (runs->run == NULL)
+		return -ENOMEM;
+	runs->run[0] = (struct tree_run){ .count = nr_blocks };
+	return 0;
+}
+
 /* Those of a node, from what is known already. */
 static int
 copy(const struct tree_runs *all, int node, struct tree_runs *runs)

@@ -20,7 +20,7 @@ place_of(const char *word)
 		[TREE_POOL] = "pool", [TREE_PARAMETER] = "parameter", [TREE_BLOCK] = "block",
 		[TREE_OF_NODE] = "node", [TREE_OF_NODES] = "nodes",
 		[TREE_OF_HWPOISON] = "hwpoison", [TREE_OF_VM] = "vm",
-		[TREE_OF_ACTIONS] = "actions",
+		[TREE_OF_ACTIONS] = "actions", [TREE_OF_FIRMWARE] = "firmware",
 	};
 	for (unsigned i = TREE_POOL; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(words[i], word) == 0)

@@ -49,6 +49,7 @@ enum tree_place {
 	TREE_OF_HWPOISON,
 	TREE_OF_VM,
 	TREE_OF_ACTIONS,
+	TREE_OF_FIRMWARE,              /* of a block that is there or could be */
 };
 
 struct tree_attr {
@@ -129,6 +130,8 @@ struct tree_runs {
 
 /* 0 or a negative errno. node: of this node only; negative: all. */
 int tree_runs_load(struct tree_call *call, int node, struct tree_runs *runs);
+/* All of that many blocks, on no node. */
+int tree_runs_all(uint32_t nr_blocks, struct tree_runs *runs);
 /* The same from an answer. */
 int tree_runs_read(struct json_object *ranges, int node, struct tree_runs *runs);
 void tree_runs_free(struct tree_runs *runs);
@@ -162,6 +165,7 @@ enum tree_kind {
 	TREE_BLOCK_FOLDER,
 	TREE_NO_BLOCK,                 /* stands for block 0 when it is absent */
 	TREE_NODE,                     /* block: the number of the node */
+	TREE_FIRMWARE,                 /* of a block that may be absent */
 	/* files */
 	TREE_ATTR,                     /* index; block: the block or the node, if of one */
 	TREE_NO_ZONES,
@@ -190,7 +194,7 @@ enum tree_fixed {
 	TREE_FIXED_BUS_DEVICES, TREE_FIXED_MODULE_MEMORY, TREE_FIXED_PARAMETERS,
 	TREE_FIXED_KERNEL, TREE_FIXED_DEBUG, TREE_FIXED_HWPOISON, TREE_FIXED_PROC,
 	TREE_FIXED_PROC_SYS, TREE_FIXED_VM, TREE_FIXED_INJECT, TREE_FIXED_INJECT_MEMORY,
-	TREE_FIXED_ACTIONS,
+	TREE_FIXED_ACTIONS, TREE_FIXED_FIRMWARE, TREE_FIXED_FIRMWARE_MEMORY,
 	TREE_FIXED_FOLDERS
 };
 
@@ -206,6 +210,12 @@ enum tree_place tree_folder_attrs(const struct tree *tree, struct tree_node fold
 				  size_t size);
 
 /* ---- node.c again ---- */
+
+#define TREE_BLOCK_PREFIX "memory"
+#define TREE_NODE_PREFIX "node"
+#define TREE_NODES_MAX 255U
+/* The attribute that says how many blocks firmware has. */
+#define TREE_FIRMWARE_BLOCKS "firmware_blocks"
 
 static inline bool
 tree_is(struct tree_node node, enum tree_fixed folder)
@@ -224,9 +234,19 @@ void tree_link(const struct tree *tree, struct tree_node node, char *text, size_
 /* Begin a request about an attribute: `read` or `write`. */
 void tree_request(const struct tree *tree, struct tree_node node, const char *word,
 		  struct mhp__line *line);
+/* A number in an attribute; -ENOENT: the pool refuses to say it. */
+int tree_ask_number(struct tree_call *call, const char *name, uint32_t generation,
+		    uint32_t *ret_number);
+
+/* A number that the pool knows of the block of a node; -ENOENT: there is no such block. */
+enum tree_number { TREE_NUMBER_GENERATION, TREE_NUMBER_NODE };
+int tree_block_number(struct tree_call *call, struct tree_node of, enum tree_number which,
+		      uint32_t *ret_number);
 /* Find `name` in a folder; 0, -ENOENT, or the pool is gone. */
 int tree_lookup(struct tree_call *call, struct tree_node parent, const char *name,
 		struct tree_node *ret_node);
+
+/* ---- listing.c ---- */
 
 /* A folder as it was when it was opened. */
 struct tree_listing {

@@ -26,7 +26,8 @@ def refused(what, *args, **options):
 def test_shape(pool, tree, sysroot):
     memory = sysroot + tree_pool.MEMORY
     here, there = set(os.listdir(tree)), set(os.listdir(memory))
-    check(here - there == {"node", "parameters", "hwpoison", "vm", "notifier-error-inject"} and
+    check(here - there == {"node", "parameters", "hwpoison", "vm", "firmware",
+                            "notifier-error-inject"} and
           there < here, "what the two trees have")
     check({f"memory{n}" for n in (0, 1, 2, 3, *range(32, 38))} ==
           {name for name in here if name.startswith("memory")}, "the blocks", here)

@@ -19,7 +19,7 @@ FLAGS = {"RDONLY": os.O_RDONLY, "WRONLY": os.O_WRONLY, "RDWR": os.O_RDWR,
 
 # Folders that are not among the blocks.
 ELSEWHERE = {"parameters": "/sys/module/memory_hotplug", "node": "/sys/devices/system",
-             "hwpoison": "/sys/kernel/debug", "vm": "/proc/sys"}
+             "hwpoison": "/sys/kernel/debug", "vm": "/proc/sys", "firmware": "/sys"}
 
 
 def plain(text):

@@ -4,6 +4,7 @@
 program that works meanwhile, with the tree bound over the machine's memory blocks (R48).
 """
 import json
+import os
 import subprocess
 import sys
 
@@ -113,6 +114,48 @@ def test_chmem(pool):
     pool.command("add", "16M")
 
 
+def configure(firmware, block, on, memmap=None):
+    """As chmem -c, -g and -m of util-linux 2.42, which is not in Debian, do. An error, or "done"."""
+    files = f"{firmware}/memory/memory{block}"
+    there = int(tree_pool.read(f"{files}/config"))
+    if memmap is not None and not there:
+        said = tree_pool.write(f"{files}/memmap_on_memory", f"{memmap}".encode())
+        if said != "1":
+            return said
+    if not there and not on:
+        return "already deconfigured"
+    said = tree_pool.write(f"{files}/config", f"{on}".encode())
+    return "done" if said == "1" else said
+
+
+def test_firmware(pool, tree):
+    """chmem -c adds blocks, -g removes them, -m says where their descriptors go."""
+    firmware = f"{tree}/firmware"
+    names = os.listdir(f"{firmware}/memory")
+    check(len(names) == 16, "as many as --max lets the pool have", names)
+    pool.command("set", "max_bytes", "320M")
+    check(len(os.listdir(f"{firmware}/memory")) == 20, "max_bytes")
+    before = blocks(pool)
+    check(configure(firmware, 17, 1, memmap=0) == "done", "-c -m 0")
+    check(configure(firmware, 18, 1) == "done", "-c")
+    have = blocks(pool)
+    check(set(have) - set(before) == {17, 18}, "-c adds", set(have) - set(before))
+    check([have[block]["memmap"] for block in (17, 18)] == ["external", "self"], "-m")
+    check({have[block]["state"] for block in (17, 18)} == {"offline"}, "what firmware adds is offline")
+    lsmem_agrees(pool)
+    tool("chmem", "-e", "-b", "17-18")
+    check(state(pool, 17, 18) == {"online"}, "chmem -e")
+    check(configure(firmware, 17, 0) == "EBUSY" and set(blocks(pool)) == set(have), "-g of what is online")
+    check(configure(firmware, 17, 1) == "done" and set(blocks(pool)) == set(have), "-c again")
+    tool("chmem", "-d", "-b", "17-18")
+    for block in (17, 18):
+        check(configure(firmware, block, 0) == "done", "-g")
+        check(configure(firmware, block, 0) == "already deconfigured", "-g again")
+    check(set(blocks(pool)) == set(before), "-g removes")
+    check(pool.command("get", "firmware/memory17/memmap_on_memory") == "0\n", "what -m said stays")
+    pool.command("set", "max_bytes", "256M")
+
+
 def test_stress(pool, seconds):
     tool("stress-ng", "--memhotplug", "1", "-t", str(seconds))
     lsmem_agrees(pool)
@@ -123,9 +166,11 @@ def test_stress(pool, seconds):
 def test(pool, seconds):
     pool.run("--boot", "256M", "--max", "256M", "--block-size", "16M", program=PROGRAM)
     sysroot = pool.mount("--sysroot")
-    pool.cover(pool.mount())
+    tree = pool.mount()
+    pool.cover(tree)
     test_lsmem(pool, sysroot)
     test_chmem(pool)
+    test_firmware(pool, tree)
     test_stress(pool, seconds)
     pool.command("check")
     pool.program.stdin.close()
