@@ -71,13 +71,17 @@ mhp__frames_split(struct mhp_region *region, uint64_t page)
 	uint64_t pfn = mhp__entry_pfn(entry) - mhp__entry_offset(entry);
 	unsigned order = mhp__entry_order(entry);
 
-	int err = mhp_page_split(m, pfn, 0, NULL);
-	MHP__ASSERT(err == 0);
-	for (uint64_t i = 0; i < UINT64_C(1) << order; i++) {
-		region->entry[first + i] &= ~(UINT64_C(0xf) << MHP__ENTRY_ORDER_SHIFT);
-		if (i != 0)
-			(void)!mhp_page_set_cookie(m, pfn + i,
-						   mhp__page_address(region, first + i));
+	if (mhp_frame_peek(m, pfn).order == order) { /* else whoever did so was killed */
+		int err = mhp_page_split(m, pfn, 0, NULL);
+		MHP__ASSERT(err == 0);
+	}
+	/* The page itself comes last: it tells whether all is done. */
+	for (uint64_t left = UINT64_C(1) << order, at = page - first; left > 0; left--) {
+		at = (at + 1) & ((UINT64_C(1) << order) - 1);
+		if (at != 0)
+			(void)!mhp_page_set_cookie(m, pfn + at,
+						   mhp__page_address(region, first + at));
+		region->entry[first + at] &= ~(UINT64_C(0xf) << MHP__ENTRY_ORDER_SHIFT);
 	}
 }
 

@@ -4,7 +4,8 @@
  *
  * Ordinary memory that goes to a device is write-protected while it is copied. Memory that comes
  * back is replaced in one step by empty ordinary memory (mremap) whose pages are missing, so that
- * whoever touches it waits until the page is filled. What came back stays registered until the
+ * whoever touches it waits until the page is filled; who writes, until all of it is: so a hole that
+ * cannot be filled is undone, and nothing was lost. What came back stays registered until the
  * stretch ends: a piece beside a neighbour with the same registration becomes one mapping with it.
  * Only a full userfaultfd will do: one that is restricted to faults of user mode makes system calls
  * fail with EFAULT instead of waiting.
@@ -19,6 +20,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <memplug/companion.h>
@@ -32,6 +34,10 @@
 #ifndef USERFAULTFD_IOC_NEW
 #define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
 #endif
+
+/* The kernel has tried hard to find a page before it says that there is none. */
+#define FILL_TRIES 100U
+#define FILL_AGAIN_NS 1000000L
 
 bool mhp__test_no_protect;
 
@@ -105,7 +111,8 @@ open_both(int *ret_write_fd, int *ret_hole_fd, struct mhp_text *reterr)
 				false, reterr);
 	if (*ret_write_fd < 0)
 		return MHP_EPERM;
-	*ret_hole_fd = open_fd(UFFD_FEATURE_EVENT_REMAP, true, reterr);
+	*ret_hole_fd = open_fd(UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_PAGEFAULT_FLAG_WP, true,
+			       reterr);
 	if (*ret_hole_fd >= 0)
 		return 0;
 	close(*ret_write_fd);
@@ -126,6 +133,13 @@ mhp__guard_check(struct mhp__guard *guard)
 	return 0;
 }
 
+static int
+hear(struct mhp__guard *guard)
+{
+	return mhp_companion_thread(read_events, guard) == 0 ? 0
+		: mhp__say(&guard->why, MHP_EPERM, "the companion has too much to do");
+}
+
 int
 mhp__guard_start(struct mhp__guard *guard)
 {
@@ -133,17 +147,20 @@ mhp__guard_start(struct mhp__guard *guard)
 		return 0;
 	if (open_both(&guard->write_fd, &guard->hole_fd, &guard->why) != 0)
 		return MHP_EPERM;
-	int err = mhp__guard_listen(guard);
+	int err = hear(guard);
 	if (err != 0)
 		mhp__guard_stop(guard);
 	return err;
 }
 
 int
-mhp__guard_listen(struct mhp__guard *guard)
+mhp__guard_restart(struct mhp__guard *guard, bool fresh)
 {
-	return mhp_companion_thread(read_events, guard) == 0 ? 0
-		: mhp__say(&guard->why, MHP_EPERM, "the companion has too much to do");
+	if (!fresh)
+		return hear(guard);
+	guard->write_fd = guard->hole_fd = -1;
+	guard->open_start = guard->open_end = 0;
+	return mhp__guard_start(guard);
 }
 
 void
@@ -189,6 +206,37 @@ mhp__guard_wake(const struct mhp__guard *guard, uintptr_t start, uint64_t size, 
 	ioctl(guard->write_fd, UFFDIO_WAKE, &range);
 }
 
+/* [start, start + size) is registered, and will be filled. */
+static void
+note_hole(struct mhp__guard *guard, uintptr_t start, uint64_t size)
+{
+	atomic_store(&guard->hole_start, start);
+	atomic_store(&guard->hole_end, start + size);
+}
+
+/* The hole belongs to the stretch that is open, which ends in front of it or with it. */
+static void
+note_open(struct mhp__guard *guard)
+{
+	uintptr_t start = atomic_load(&guard->hole_start), end = atomic_load(&guard->hole_end);
+	MHP__ASSERT(guard->open_start == guard->open_end || guard->open_end == start ||
+		    guard->open_end == end);
+	if (guard->open_start == guard->open_end)
+		guard->open_start = start;
+	guard->open_end = end;
+}
+
+/* Who touches it waits; who writes there waits until the hole is full. */
+static int
+register_hole(const struct mhp__guard *guard, uintptr_t start, uint64_t size)
+{
+	struct uffdio_register reg = {
+		.range = { start, size },
+		.mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP,
+	};
+	return ioctl(guard->hole_fd, UFFDIO_REGISTER, &reg);
+}
+
 int
 mhp__guard_hole(struct mhp__guard *guard, uintptr_t start, uint64_t size)
 {
@@ -198,74 +246,89 @@ mhp__guard_hole(struct mhp__guard *guard, uintptr_t start, uint64_t size)
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (empty == MAP_FAILED)
 		return errno;
-	struct uffdio_register reg = {
-		.range = { (uintptr_t)empty, size }, .mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
 	munlock(empty, size); /* mlockall(MCL_FUTURE) filled it: it must be empty */
 	madvise(empty, size, MADV_DONTNEED);
-	if (ioctl(guard->hole_fd, UFFDIO_REGISTER, &reg) != 0)
+	if (register_hole(guard, (uintptr_t)empty, size) != 0)
 		goto failed;
-	atomic_store(&guard->hole_start, start);
-	atomic_store(&guard->hole_end, start + size);
+	note_hole(guard, start, size);
 	if (mremap(empty, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)start) == MAP_FAILED)
 		goto failed;
-	if (guard->open_start == guard->open_end)
-		guard->open_start = start;
-	guard->open_end = start + size;
+	note_open(guard);
 	return 0;
 failed:;
 	int error = errno;
 	munmap(empty, size);
-	mhp__guard_filled(guard);
+	note_hole(guard, 0, 0);
 	return error;
 }
 
 void
+mhp__guard_adopt(struct mhp__guard *guard, uintptr_t start, uint64_t size)
+{
+	if (guard->open_end != start && guard->open_end != start + size)
+		mhp__guard_close(guard);
+	(void)register_hole(guard, start, size);
+	note_hole(guard, start, size);
+	note_open(guard);
+}
+
+/* Fill what is empty of it; returns how much is filled now, from the start on, or -1 and errno. */
+static int64_t
+copy_some(const struct mhp__guard *guard, uintptr_t start, uintptr_t source, uint64_t size)
+{
+	struct uffdio_copy copy = { .dst = start, .src = source, .len = size,
+				    .mode = UFFDIO_COPY_MODE_WP };
+	if (ioctl(guard->hole_fd, UFFDIO_COPY, &copy) == 0 || copy.copy > 0)
+		return copy.copy;
+	return errno == EEXIST ? 4096 : -1; /* a mover that was killed has filled this page */
+}
+
+int
 mhp__guard_fill(const struct mhp__guard *guard, uintptr_t start, const void *source, uint64_t size)
 {
-	struct uffdio_copy copy = { .dst = start, .src = (uintptr_t)source, .len = size };
-	while (copy.len != 0) {
-		copy.copy = 0;
-		int failed = ioctl(guard->hole_fd, UFFDIO_COPY, &copy);
-		if (failed && errno != EAGAIN && errno != EINTR && errno != ENOMEM &&
-		    errno != EEXIST)
-			return; /* the program unmapped it: it is gone */
-		uint64_t done = copy.copy > 0 ? (uint64_t)copy.copy : 0;
-		if (failed && errno == EEXIST && done == 0)
-			done = 4096;
-		if (done == 0)
-			sched_yield(); /* the kernel will have a page, or kill somebody */
-		copy.dst += done;
-		copy.src += done;
-		copy.len -= done;
+	const struct timespec again = { 0, FILL_AGAIN_NS };
+	MHP__ASSERT(start >= guard->hole_start && start + size <= guard->hole_end);
+	for (unsigned tries = 0; size != 0;) {
+		int64_t done = copy_some(guard, start, (uintptr_t)source, size);
+		if (done < 0 && errno == ENOENT)
+			return 0; /* the program unmapped it: it is gone */
+		if (done < 0 && errno != EAGAIN && errno != EINTR &&
+		    (errno != ENOMEM || ++tries == FILL_TRIES))
+			return mhp__errno(errno);
+		if (done < 0 && errno == ENOMEM)
+			nanosleep(&again, NULL);
+		else if (done < 0) /* mappings are changing: bounded by who changes them */
+			sched_yield();
+		done = done > 0 ? done : 0;
+		start += (uint64_t)done;
+		source = (const char *)source + done;
+		size -= (uint64_t)done;
 	}
+	return 0;
 }
 
 void
 mhp__guard_filled(struct mhp__guard *guard)
 {
-	atomic_store(&guard->hole_start, 0);
-	atomic_store(&guard->hole_end, 0);
-}
-
-/* It is asked to copy what cannot be read, which is found out later than that there is no hole. */
-bool
-mhp__guard_is_hole(const struct mhp__guard *guard, uintptr_t start)
-{
-	void *nothing = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct uffdio_copy copy = { .dst = start, .src = (uintptr_t)nothing, .len = 4096 };
-	if (nothing == MAP_FAILED)
-		return false;
-	bool hole = ioctl(guard->hole_fd, UFFDIO_COPY, &copy) != 0 && errno != ENOENT;
-	munmap(nothing, 4096);
-	return hole;
+	struct uffdio_range range = { guard->hole_start, guard->hole_end - guard->hole_start };
+	struct uffdio_writeprotect wp = { .range = range };
+	int failed;
+	note_hole(guard, 0, 0);
+	while ((failed = ioctl(guard->hole_fd, UFFDIO_WRITEPROTECT, &wp)) != 0 && errno == EAGAIN)
+		sched_yield();
+	if (failed != 0) /* part of it was unmapped: let go of the rest */
+		ioctl(guard->hole_fd, UFFDIO_UNREGISTER, &range);
+	ioctl(guard->hole_fd, UFFDIO_WAKE, &range);
 }
 
 void
-mhp__guard_reopen(struct mhp__guard *guard, uintptr_t start, uint64_t size)
+mhp__guard_undone(struct mhp__guard *guard)
 {
-	guard->open_start = start;
-	guard->open_end = start + size;
+	struct uffdio_range range = { guard->hole_start, guard->hole_end - guard->hole_start };
+	MHP__ASSERT(range.len != 0 && guard->open_end == guard->hole_end);
+	guard->open_end = guard->open_start < range.start ? range.start : guard->open_start;
+	note_hole(guard, 0, 0);
+	ioctl(guard->hole_fd, UFFDIO_WAKE, &range);
 }
 
 void

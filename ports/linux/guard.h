@@ -24,8 +24,8 @@ extern bool mhp__test_no_protect;
 MHP_MUST_CHECK int mhp__guard_start(struct mhp__guard *guard);
 /* Could there be? The same answers; nothing is kept. */
 MHP_MUST_CHECK int mhp__guard_check(struct mhp__guard *guard);
-/* Have somebody read the events again, who was killed. MHP_EPERM and guard->why. */
-MHP_MUST_CHECK int mhp__guard_listen(struct mhp__guard *guard);
+/* In a companion that comes after another: the same again. fresh: both descriptors are closed. */
+MHP_MUST_CHECK int mhp__guard_restart(struct mhp__guard *guard, bool fresh);
 void mhp__guard_stop(struct mhp__guard *guard);
 
 /* Nobody can write to [start, start + size), which is ordinary memory, until the wake. */
@@ -37,15 +37,17 @@ void mhp__guard_wake(const struct mhp__guard *guard, uintptr_t start, uint64_t s
 /* Whatever is mapped at [start, start + size) is replaced by empty ordinary memory: who touches it
  * waits until mhp__guard_fill(). An errno, and nothing has changed, or 0. */
 MHP_MUST_CHECK int mhp__guard_hole(struct mhp__guard *guard, uintptr_t start, uint64_t size);
-/* Fill a part of the hole with a copy of source. */
-void mhp__guard_fill(const struct mhp__guard *guard, uintptr_t start, const void *source,
-		     uint64_t size);
-/* The hole is full. */
+/* Fill a part of the hole with a copy of source, which can be read then, but not written to before
+ * the hole is full. MHP_ENOMEM: the kernel had no memory for it for a while; or another error. */
+MHP_MUST_CHECK int mhp__guard_fill(const struct mhp__guard *guard, uintptr_t start,
+				   const void *source, uint64_t size);
+/* The hole is full: everybody goes on. */
 void mhp__guard_filled(struct mhp__guard *guard);
-/* Is there a hole at start, of whoever made it? */
-bool mhp__guard_is_hole(const struct mhp__guard *guard, uintptr_t start);
-/* What came back last, which may not have been noted before its mover was killed. */
-void mhp__guard_reopen(struct mhp__guard *guard, uintptr_t start, uint64_t size);
+/* What was there is mapped again instead of the hole, in which nobody has written: everybody goes
+ * on with that. */
+void mhp__guard_undone(struct mhp__guard *guard);
+/* There is a hole of a mover that was killed: fill it as if it were ours. */
+void mhp__guard_adopt(struct mhp__guard *guard, uintptr_t start, uint64_t size);
 /* What came back is plain memory from now on: one mapping if it came back in order. */
 void mhp__guard_close(struct mhp__guard *guard);
 

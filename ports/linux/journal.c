@@ -38,7 +38,7 @@ mhp__journal_torn(const struct mhp__journal *journal)
 
 void
 mhp__journal_begin(struct mhp__journal *journal, struct mhp_region *region, uint64_t page,
-		   uint64_t nr, uint64_t pfn, enum mhp__step step)
+		   uint64_t nr, enum mhp__step step)
 {
 	MHP__ASSERT(mhp__journal_still(journal) && step != MHP__STILL);
 	MHP__ASSERT(nr != 0 && page / MHP__HUGE_PAGES == (page + nr - 1) / MHP__HUGE_PAGES);
@@ -46,7 +46,6 @@ mhp__journal_begin(struct mhp__journal *journal, struct mhp_region *region, uint
 	journal->region = region;
 	journal->page = page;
 	journal->nr = nr;
-	journal->pfn = pfn;
 	atomic_store(&journal->step, step);
 }
 

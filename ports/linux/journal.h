@@ -14,9 +14,8 @@
 enum mhp__step {
 	MHP__STILL,                    /* no window is on its way */
 	MHP__LOOKING,                  /* may it go? Nothing was done */
-	MHP__HEALING,                  /* it gets one large page, whose number is pfn */
-	MHP__COPYING,                  /* to a device: writers wait, nothing is mapped */
-	MHP__MAPPING,                  /* the copy is whole, and may be mapped already */
+	MHP__RELABELLING,              /* its pages get new numbers (labels.h) */
+	MHP__COPYING,                  /* to a device: writers wait, or it is mapped there */
 	MHP__FILLING,                  /* back: the device is mapped, or a hole, in part full */
 };
 
@@ -26,7 +25,6 @@ struct mhp__journal {
 	int mover;                     /* the companion it is in */
 	struct mhp_region *region;
 	uint64_t page, nr;
-	uint64_t pfn;
 };
 
 /* Is no window on its way? */
@@ -40,7 +38,7 @@ bool mhp__journal_torn(const struct mhp__journal *journal);
 
 /* For a mover: note what it is about to do to these pages. */
 void mhp__journal_begin(struct mhp__journal *journal, struct mhp_region *region, uint64_t page,
-			uint64_t nr, uint64_t pfn, enum mhp__step step);
+			uint64_t nr, enum mhp__step step);
 /* How far it is: a kill finds either this step or the one before. */
 void mhp__journal_step(struct mhp__journal *journal, enum mhp__step step);
 /* They have arrived, or are as before. */

@@ -18,6 +18,7 @@
 #include "budget.h"
 #include "guard.h"
 #include "journal.h"
+#include "labels.h"
 #include "pins.h"
 #include "table.h"
 #include "tiering.h"
@@ -68,13 +69,12 @@ struct mhp_pool {
 	pthread_mutex_t mutex;         /* the region mutex */
 	struct mhp_region region[MHP__REGIONS_MAX];
 	struct mhp_spread spread;
-	mhp__entry fresh[MHP__HUGE_PAGES]; /* labels for the window that moves (window.c) */
+	struct mhp__labels labels;     /* of the window that moves */
 	struct mhp__pins pins;
 	struct mhp__budget budget;
 	struct mhp__guard guard;
 	struct mhp__view view;
 	struct mhp__journal journal;
-	mhp__entry moving[MHP__HUGE_PAGES]; /* what comes back just now, as it was in its table */
 	atomic_bool wanted;            /* somebody waits for the region mutex */
 	struct {                       /* why the last window did not come back */
 		uintptr_t start, end;

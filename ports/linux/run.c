@@ -36,23 +36,39 @@ mhp__run_of(const struct mhp_region *region, uint64_t page, uint64_t nr)
 	return run;
 }
 
+/* Does the frame of this page lie behind that of the page before it? */
+static bool
+goes_on(const struct mhp_region *region, uint64_t page)
+{
+	uint64_t before = mhp__entry_pfn(region->entry[page - 1]);
+	return mhp__entry_pfn(region->entry[page]) == before + 1 &&
+	       mhp__frames_adjoin(region->space, before);
+}
+
 bool
 mhp__run_next(const struct mhp_region *region, uint64_t page, uint64_t end,
 	      struct mhp__run *ret_run)
 {
+	uint64_t nr = 1;
 	while (page < end && !mhp__run_may_go(region, region->entry[page]))
 		page++;
 	if (page >= end)
 		return false;
-	*ret_run = mhp__run_of(region, page, 1);
-	for (; page + ret_run->nr < end; ret_run->nr++) {
-		mhp__entry entry = region->entry[page + ret_run->nr];
-		if (!mhp__run_may_go(region, entry) ||
-		    mhp__entry_pfn(entry) != ret_run->pfn + ret_run->nr ||
-		    !mhp__frames_adjoin(region->space, mhp__entry_pfn(entry) - 1))
-			break;
-	}
+	while (page + nr < end && mhp__run_may_go(region, region->entry[page + nr]) &&
+	       goes_on(region, page + nr))
+		nr++;
+	*ret_run = mhp__run_of(region, page, nr);
 	return true;
+}
+
+struct mhp__run
+mhp__run_settled(const struct mhp_region *region, uint64_t page, uint64_t end)
+{
+	uint64_t nr = 1;
+	MHP__ASSERT(page < end && (region->entry[page] & MHP__ENTRY_SETTLED) != 0);
+	while (page + nr < end && goes_on(region, page + nr))
+		nr++;
+	return mhp__run_of(region, page, nr);
 }
 
 bool

@@ -22,8 +22,10 @@ bool mhp__run_may_go(const struct mhp_region *region, mhp__entry entry);
 /* The next run at or behind page of pages that may go. False: none. */
 bool mhp__run_next(const struct mhp_region *region, uint64_t page, uint64_t end,
 		   struct mhp__run *ret_run);
-/* These pages, which are one run, as they were noted. */
+/* These pages, which are one run. */
 struct mhp__run mhp__run_of(const struct mhp_region *region, uint64_t page, uint64_t nr);
+/* The run of pages on a device that begins at page. */
+struct mhp__run mhp__run_settled(const struct mhp_region *region, uint64_t page, uint64_t end);
 /* Can the device's memory be mapped at these addresses, and is it worth it? */
 bool mhp__run_worth_it(const struct mhp_region *region, const struct mhp__run *run);
 

@@ -76,20 +76,16 @@ take_of_device(struct mhp_region *region, const struct mhp__file *file, uint64_t
 
 /* Give a window one large page of its device, if there is one. */
 static void
-heal(struct mhp_region *region, uint64_t window)
+heal(struct mhp_pool *pool, struct mhp_region *region, uint64_t window)
 {
 	uint64_t page = window * MHP__HUGE_PAGES, pfn, offset;
 	const struct mhp__file *file =
 		mhp__frame_file(region->space, mhp__entry_pfn(region->entry[page]), &offset);
 	if (take_of_device(region, file, page, &pfn) != 0)
 		return;
-	mhp__journal_begin(&region->pool->journal, region, page, MHP__HUGE_PAGES, pfn,
-			   MHP__HEALING);
-	mhp__frames_split(region, page);
-	mhp__frames_split(region, page + MHP__HUGE_PAGES);
-	mhp__frames_give(region, page, MHP__HUGE_PAGES);
-	mhp__table_set(region, page, MHP__HUGE_PAGES, mhp__entry_make(pfn, MHP__HUGE_ORDER));
-	mhp__journal_end(&region->pool->journal);
+	mhp__labels_begin(&pool->labels, region, window);
+	mhp__labels_add(&pool->labels, page, MHP__HUGE_PAGES, pfn, MHP__HUGE_ORDER);
+	mhp__labels_use(&pool->labels, &pool->journal, page, MHP__HUGE_PAGES);
 }
 
 /* ---- a run goes ---- */
@@ -124,32 +120,23 @@ prepare(struct mhp_pool *pool, const struct mhp_region *region, const struct mhp
 	return true;
 }
 
-bool
-mhp__settle_finish(struct mhp_pool *pool, struct mhp_region *region, const struct mhp__run *run)
-{
-	bool mapped = mhp__run_map(region, run) == 0;
-	mhp__guard_wake(&pool->guard, mhp__page_address(region, run->page),
-			run->nr << MHP__PAGE_SHIFT, !mapped);
-	return mapped;
-}
-
 /* Without the region mutex. False: it has not moved. */
 static bool
 move_run(struct mhp_pool *pool, struct mhp_region *region, const struct mhp__run *run,
 	 uint64_t *ret_copied, uint64_t *ret_stall)
 {
-	uint64_t started = mhp__linux_ops.now_ns(pool);
+	uint64_t started = mhp__linux_ops.now_ns(pool), size = run->nr << MHP__PAGE_SHIFT;
+	uintptr_t start = mhp__page_address(region, run->page);
 	mhp__journal_step(&pool->journal, MHP__COPYING);
-	if (mhp__guard_protect(&pool->guard, mhp__page_address(region, run->page),
-			       run->nr << MHP__PAGE_SHIFT) != 0)
+	if (mhp__guard_protect(&pool->guard, start, size) != 0)
 		return false;
 	*ret_copied = mhp__run_copy(region, run);
 	if (mhp__test_no_protect)
 		mhp__linux_ops.pause(pool, 1000000); /* so that losses are sure */
-	mhp__journal_step(&pool->journal, MHP__MAPPING);
-	bool moved = mhp__settle_finish(pool, region, run);
+	bool mapped = mhp__run_map(region, run) == 0;
+	mhp__guard_wake(&pool->guard, start, size, !mapped);
 	*ret_stall = mhp__linux_ops.now_ns(pool) - started;
-	return moved;
+	return mapped;
 }
 
 /* Region mutex held, but not meanwhile. */
@@ -159,7 +146,7 @@ settle_run(struct mhp_pool *pool, struct mhp_region *region, const struct mhp__r
 	uint64_t copied = 0, stall = 0;
 	if (!may_settle(pool, region, run))
 		return;
-	mhp__journal_begin(&pool->journal, region, run->page, run->nr, run->pfn, MHP__LOOKING);
+	mhp__journal_begin(&pool->journal, region, run->page, run->nr, MHP__LOOKING);
 	pthread_mutex_unlock(&pool->mutex);
 	bool moved = prepare(pool, region, run) && move_run(pool, region, run, &copied, &stall);
 	mhp__pool_lock_now(pool);
@@ -178,7 +165,7 @@ mhp__settle_window(struct mhp_pool *pool, struct mhp_region *region, uint64_t wi
 	if (pool->guard.hole_fd < 0 || region->over)
 		return;
 	if (is_scattered(region, window, end))
-		heal(region, window);
+		heal(pool, region, window);
 	for (uint64_t page = window * MHP__HUGE_PAGES; mhp__run_next(region, page, end, &run);
 	     page = run.page + run.nr)
 		if (mhp__run_worth_it(region, &run))

@@ -20,10 +20,6 @@ void mhp__settle_count(struct mhp_pool *pool, uint64_t nr, uint64_t copied, uint
 
 /* Have what is in window of a region, and may go to its device, go there. */
 void mhp__settle_window(struct mhp_pool *pool, struct mhp_region *region, uint64_t window);
-/* The copy of a run is whole: it takes the run's place, or everything is as before (false). Doing
- * so once more changes nothing. */
-bool mhp__settle_finish(struct mhp_pool *pool, struct mhp_region *region,
-			const struct mhp__run *run);
 
 /* ---- unsettle.c: back ---- */
 
@@ -33,9 +29,10 @@ MHP_MUST_CHECK int mhp__unsettle_window(struct mhp_pool *pool, struct mhp_region
 /* The same of pages [page, end) of a window. */
 MHP_MUST_CHECK int mhp__unsettle_part(struct mhp_pool *pool, struct mhp_region *region,
 				      uint64_t page, uint64_t end, struct mhp_text *reterr);
-/* Fill the hole that stands for pages which were settled; part of it may be full already. */
-void mhp__unsettle_fill(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
-			uint64_t nr);
+/* Fill the hole that stands for pages which are noted as settled; part of it may be full already.
+ * On an error the device is mapped there again. */
+MHP_MUST_CHECK int mhp__unsettle_fill(struct mhp_pool *pool, const struct mhp_region *region,
+				      uint64_t page, uint64_t nr);
 
 /* ---- settler.c ---- */
 

@@ -62,15 +62,6 @@ settler(void *arg)
 }
 
 int
-mhp__settler_restart(struct mhp_pool *pool)
-{
-	atomic_store(&pool->settler_runs, false);
-	atomic_store(&pool->settle_wanted, true);
-	int err = pool->guard.hole_fd >= 0 ? mhp__guard_listen(&pool->guard) : 0;
-	return err != 0 ? err : mhp__settler_start(pool);
-}
-
-int
 mhp__settler_start(void *arg)
 {
 	struct mhp_pool *pool = arg;
@@ -82,4 +73,12 @@ mhp__settler_start(void *arg)
 	if (err != 0)
 		atomic_store(&pool->settler_runs, false);
 	return err;
+}
+
+int
+mhp__settler_restart(struct mhp_pool *pool)
+{
+	atomic_store(&pool->settler_runs, false);
+	atomic_store(&pool->settle_wanted, true);
+	return mhp__settler_start(pool);
 }

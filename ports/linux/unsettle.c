@@ -3,8 +3,10 @@
  * unsettle.c - windows come back from a device while the program runs.
  *
  * The window is replaced in one step by empty memory that everybody waits for, which is filled from
- * the direct map. Its labels stay; whoever wants them changed does that afterwards (move.c,
- * window.c). What is pinned, or is not as we made it, stays where it is.
+ * the direct map; if that fails, the device is mapped there again, which has all the data still.
+ * Its labels stay; whoever wants them changed does that afterwards (move.c, window.c). What is
+ * pinned, or is not as we made it, stays where it is. While a window is on its way its entries do
+ * not change, so they are read without the mutex.
  */
 #include <string.h>
 
@@ -13,18 +15,39 @@
 #include "room.h"
 #include "settle.h"
 
-void
+#define AGAIN_NS UINT64_C(1000000)
+
+/* There is no memory for what should come back: the device takes the hole's place again. Bound:
+ * the kernel has memory for a mapping as soon as it has any, and nobody can go on before that. */
+static void
+put_back(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page, uint64_t end)
+{
+	struct mhp__run run;
+	for (; page < end; page = run.page + run.nr) {
+		run = mhp__run_settled(region, page, end);
+		while (mhp__run_map(region, &run) != 0)
+			mhp__linux_ops.pause(pool, AGAIN_NS);
+	}
+	mhp__guard_undone(&pool->guard);
+}
+
+int
 mhp__unsettle_fill(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
 		   uint64_t nr)
 {
-	for (uint64_t i = 0, run; i < nr; i += run) {
-		uint64_t pfn = mhp__entry_pfn(pool->moving[i]);
-		for (run = 1; i + run < nr && mhp__entry_pfn(pool->moving[i + run]) == pfn + run;)
-			run++;
-		mhp__guard_fill(&pool->guard, mhp__page_address(region, page + i),
-				mhp__frame_virt(region->space, pfn), run << MHP__PAGE_SHIFT);
+	struct mhp__run run;
+	int err = 0;
+	for (uint64_t at = page; at < page + nr && err == 0; at = run.page + run.nr) {
+		run = mhp__run_settled(region, at, page + nr);
+		err = mhp__guard_fill(&pool->guard, mhp__page_address(region, run.page),
+				      mhp__frame_virt(region->space, run.pfn),
+				      run.nr << MHP__PAGE_SHIFT);
 	}
-	mhp__guard_filled(&pool->guard);
+	if (err == 0)
+		mhp__guard_filled(&pool->guard);
+	else
+		put_back(pool, region, page, page + nr);
+	return err;
 }
 
 /* Without the region mutex. */
@@ -46,9 +69,11 @@ move_back(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
 	int error = mhp__guard_hole(&pool->guard, start, size);
 	if (error != 0)
 		return mhp__say(reterr, mhp__errno(error), "no mapping: %s", strerror(error));
-	mhp__unsettle_fill(pool, region, page, nr);
+	err = mhp__unsettle_fill(pool, region, page, nr);
 	*ret_stall = mhp__linux_ops.now_ns(pool) - started;
-	return 0;
+	return err == 0 ? 0
+			: mhp__say(reterr, err, "the kernel cannot fill the window: %s",
+				   mhp_error_text(err));
 }
 
 /* Region mutex held, but not meanwhile. */
@@ -60,8 +85,7 @@ unsettle_pages(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, 
 	uint64_t stall = 0;
 	if (mhp__pinned(&pool->pins, start, start + (nr << MHP__PAGE_SHIFT)))
 		return mhp__say(reterr, MHP_EBUSY, "pinned");
-	memcpy(pool->moving, &region->entry[page], nr * sizeof(pool->moving[0]));
-	mhp__journal_begin(&pool->journal, region, page, nr, 0, MHP__LOOKING);
+	mhp__journal_begin(&pool->journal, region, page, nr, MHP__LOOKING);
 	pthread_mutex_unlock(&pool->mutex);
 	int err = move_back(pool, region, page, nr, &stall, reterr);
 	mhp__pool_lock_now(pool);

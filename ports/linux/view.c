@@ -132,3 +132,16 @@ mhp__view_plain(struct mhp__view *view, uintptr_t start, uintptr_t end, uint64_t
 		return 0;
 	return mhp__say(reterr, MHP_EBUSY, "%s", strange != NULL ? strange : "unmapped");
 }
+
+bool
+mhp__view_shared(uintptr_t address)
+{
+	struct mhp__lines lines = { .fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC) };
+	unsigned long from = 0, to = 0;
+	char rights[8] = "";
+	for (char *line; to <= address && (line = mhp__lines_next(&lines)) != NULL;)
+		(void)!sscanf(line, "%lx-%lx %7s", &from, &to, rights);
+	if (lines.fd >= 0)
+		close(lines.fd);
+	return from <= address && to > address && rights[3] == 's';
+}

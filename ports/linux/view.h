@@ -20,4 +20,7 @@ struct mhp__view {
 MHP_MUST_CHECK int mhp__view_plain(struct mhp__view *view, uintptr_t start, uintptr_t end,
 				   uint64_t now_ns, struct mhp_text *reterr);
 
+/* Does this address map a file, rather than ordinary memory? Reads /proc, too. */
+bool mhp__view_shared(uintptr_t address);
+
 #endif

@@ -8,7 +8,6 @@
  * engine may meet it, and finds that no entry has it yet.
  */
 #define _GNU_SOURCE
-#include <string.h>
 #include <sys/mman.h>
 
 #include <memplug/companion.h>
@@ -47,26 +46,12 @@ span(const struct window *w, uint64_t page)
 	return nr;
 }
 
-static void
-give_fresh(const struct window *w, uint64_t nr)
-{
-	const mhp__entry *fresh = w->pool->fresh;
-	for (uint64_t i = 0; i < nr;) {
-		if (fresh[i] == 0) {
-			i++;
-			continue;
-		}
-		(void)mhp_page_free(w->region->m, mhp__entry_pfn(fresh[i]));
-		i += UINT64_C(1) << mhp__entry_order(fresh[i]);
-	}
-}
-
 /* A label on the node for each page that leaves, or for none. */
 static int
-take_fresh(struct window *w, struct mhp_text *reterr)
+take_labels(struct window *w, struct mhp_text *reterr)
 {
-	mhp__entry *fresh = w->pool->fresh;
-	memset(fresh, 0, sizeof(w->pool->fresh));
+	struct mhp__labels *labels = &w->pool->labels;
+	mhp__labels_begin(labels, w->region, w->page / MHP__HUGE_PAGES);
 	for (uint64_t page = w->page, nr; page < w->end; page += nr) {
 		uint64_t pfn;
 		unsigned order;
@@ -74,11 +59,10 @@ take_fresh(struct window *w, struct mhp_text *reterr)
 		if (!leaves(w, page))
 			continue;
 		if (!mhp__frames_take(w->region, page, nr, w->node, &pfn, &nr, &order)) {
-			give_fresh(w, page - w->page);
+			mhp__labels_drop(labels);
 			return mhp__say(reterr, MHP_ENOMEM, "node %u has no room for it", w->node);
 		}
-		for (uint64_t i = 0; i < nr; i++)
-			fresh[page - w->page + i] = mhp__entry_make(pfn + i, order);
+		mhp__labels_add(labels, page, nr, pfn, order);
 		w->nr += nr;
 	}
 	return 0;
@@ -129,11 +113,12 @@ check(const struct window *w, struct mhp_text *reterr)
 
 /* How many pages from page on get consecutive numbers. */
 static uint64_t
-fresh_run(const struct window *w, uint64_t page)
+label_run(const struct window *w, uint64_t page, uint64_t end)
 {
-	const mhp__entry *first = &w->pool->fresh[page - w->page];
+	const struct mhp__labels *labels = &w->pool->labels;
 	uint64_t nr = 1;
-	while (page + nr < w->end && first[nr] == first[0] + nr)
+	while (page + nr < end &&
+	       mhp__labels_get(labels, page + nr) == mhp__labels_get(labels, page) + nr)
 		nr++;
 	return nr;
 }
@@ -142,7 +127,7 @@ fresh_run(const struct window *w, uint64_t page)
 static int
 move_ram(const struct window *w, uint64_t page, uint64_t nr, struct mhp_text *reterr)
 {
-	uint64_t pfn = mhp__entry_pfn(w->pool->fresh[page - w->page]);
+	uint64_t pfn = mhp__entry_pfn(mhp__labels_get(&w->pool->labels, page));
 	int numa = mhp__node_of(w->region->space, pfn);
 	if (!w->pool->space.has_nodes || w->region->over ||
 	    mhp__nodes_move(w->region, page, nr, numa) == 0)
@@ -153,11 +138,12 @@ move_ram(const struct window *w, uint64_t page, uint64_t nr, struct mhp_text *re
 /* How many pages from page on have got a new number, or (none) have not: other than those that
  * leave, since some may have been committed meanwhile. */
 static uint64_t
-fresh_span(const struct window *w, uint64_t page)
+label_span(const struct window *w, uint64_t page)
 {
-	const mhp__entry *first = &w->pool->fresh[page - w->page];
+	const struct mhp__labels *labels = &w->pool->labels;
 	uint64_t nr = 1;
-	while (page + nr < w->end && (first[nr] != 0) == (first[0] != 0))
+	while (page + nr < w->end && (mhp__labels_get(labels, page + nr) != 0) ==
+					     (mhp__labels_get(labels, page) != 0))
 		nr++;
 	return nr;
 }
@@ -166,21 +152,15 @@ fresh_span(const struct window *w, uint64_t page)
 static int
 relabel(const struct window *w, uint64_t page, uint64_t nr, struct mhp_text *reterr)
 {
-	mhp__entry *fresh = &w->pool->fresh[page - w->page];
 	uint64_t end = page + nr, run;
 	int err = 0;
 	for (uint64_t at = page; at < end && err == 0; at += run) {
-		run = fresh_run(w, at);
+		run = label_run(w, at, end);
 		err = move_ram(w, at, run, reterr);
 	}
 	if (err != 0)
 		return err;
-	mhp__frames_give(w->region, page, nr);
-	for (uint64_t at = page; at < end; at += run) {
-		run = fresh_run(w, at);
-		mhp__table_set(w->region, at, run, fresh[at - page]);
-	}
-	memset(fresh, 0, nr * sizeof(*fresh));
+	mhp__labels_use(&w->pool->labels, &w->pool->journal, page, nr);
 	w->pool->stats.relabelled_pages += nr;
 	return 0;
 }
@@ -190,8 +170,8 @@ relabel_all(const struct window *w, struct mhp_text *reterr)
 {
 	int err = 0;
 	for (uint64_t page = w->page, nr; page < w->end && err == 0; page += nr) {
-		nr = fresh_span(w, page);
-		if (w->pool->fresh[page - w->page] != 0)
+		nr = label_span(w, page);
+		if (mhp__labels_get(&w->pool->labels, page) != 0)
 			err = relabel(w, page, nr, reterr);
 	}
 	return err;
@@ -207,15 +187,13 @@ mhp__window_move(struct mhp_pool *pool, struct mhp_region *region, uint64_t page
 		return 0;
 	int err = check(&w, reterr);
 	if (err == 0)
-		err = take_fresh(&w, reterr);
+		err = take_labels(&w, reterr);
 	if (err != 0)
 		return err;
-	mhp__frames_split(region, w.page);
-	mhp__frames_split(region, w.end);
 	err = mhp__unsettle_part(pool, region, w.page, w.end, reterr);
 	if (err == 0)
 		err = relabel_all(&w, reterr);
-	give_fresh(&w, w.end - w.page);
+	mhp__labels_drop(&pool->labels);
 	if (err == 0)
 		*moved += w.nr;
 	if (pool->guard.hole_fd >= 0) {

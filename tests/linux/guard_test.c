@@ -41,9 +41,9 @@ make_and_fill(void *arg)
 		return MHP_EPERM;
 	hole.error = mhp__guard_hole(&guard, start, NR * PAGE);
 	if (hole.error == 0) {
-		mhp__guard_fill(&guard, start + hole.first * PAGE,
-				hole.source + hole.first * PAGE, PAGE);
-		mhp__guard_fill(&guard, start, hole.source, NR * PAGE);
+		hole.error = mhp__guard_fill(&guard, start + hole.first * PAGE,
+					     hole.source + hole.first * PAGE, PAGE);
+		hole.error |= mhp__guard_fill(&guard, start, hole.source, NR * PAGE);
 		mhp__guard_filled(&guard);
 		mhp__guard_close(&guard);
 	}

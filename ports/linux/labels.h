@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * labels.h - new numbers for a window that moves, from when they are taken until its pages bear
+ * them.
+ *
+ * Region mutex held. A mover may be killed at any point: what it took is noted here, and the next
+ * one uses it or gives it back. Knows no pool.
+ */
+#ifndef MHP_LINUX_LABELS_H
+#define MHP_LINUX_LABELS_H
+
+#include "journal.h"
+
+/* All-zero: none. */
+struct mhp__labels {
+	struct mhp_region *region;
+	uint64_t first;                    /* the page that entry[0] is for */
+	mhp__entry entry[MHP__HUGE_PAGES]; /* 0: the page keeps its number */
+};
+
+/* Begin with none, for a window of a region. */
+void mhp__labels_begin(struct mhp__labels *labels, struct mhp_region *region, uint64_t window);
+/* Frames from pfn on, in pages of this order, were taken for pages [page, page + nr). */
+void mhp__labels_add(struct mhp__labels *labels, uint64_t page, uint64_t nr, uint64_t pfn,
+		     unsigned order);
+/* What was taken for this page; 0: nothing. */
+static inline mhp__entry
+mhp__labels_get(const struct mhp__labels *labels, uint64_t page)
+{
+	return labels->entry[page - labels->first];
+}
+/* Pages [page, page + nr), all of which were given new numbers, bear them from now on; the old ones
+ * go back to the pool. Once more with the rest of them, should it be cut. */
+void mhp__labels_use(struct mhp__labels *labels, struct mhp__journal *journal, uint64_t page,
+		     uint64_t nr);
+void mhp__labels_finish(struct mhp__labels *labels, uint64_t page, uint64_t nr);
+/* Give back what no page bears. */
+void mhp__labels_drop(struct mhp__labels *labels);
+
+#endif

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cut_test.c - windows whose move fails or is cut, step by step (R37, R55).
+ *
+ * Some functions are wrapped: a mover stops in front of one of them or behind it, and there its
+ * companion is killed, or the standby with it, or the kernel has no memory. A writer adds to every
+ * page all the time; nothing that it wrote may be lost, no frame either, and the window moves
+ * again afterwards. The device is a file in memory.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/userfaultfd.h>
+#include <memplug/companion.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../../ports/linux/task.h"
+#include "../test.h"
+
+#define PAGE UINT64_C(4096)
+#define WINDOW (UINT64_C(2) << 20)
+#define BLOCK (UINT64_C(8) << 20)
+#define PIECE (WINDOW / 8)
+#define NR (WINDOW / PAGE)
+#define PATIENCE_S 60U
+#define STANDBY 2U                     /* its place in the state that companion.c begins with */
+
+enum step { NOWHERE, PROTECT, MAP, MAPPED, HOLE, HOLED, FILL, FILLED_HALF, GIVEN };
+
+static _Atomic int cut_at;
+static _Atomic bool there, no_memory;
+
+/* ---- what a mover meets ---- */
+
+/* The first who comes here in the companion stays until it is killed. */
+static void
+pass(enum step step)
+{
+	int wanted = (int)step;
+	if (!mhp_companion_here() ||
+	    !atomic_compare_exchange_strong(&cut_at, &wanted, NOWHERE))
+		return;
+	atomic_store(&there, true);
+	while (pause() != 0)
+		;
+}
+
+int __real_ioctl(int fd, unsigned long request, void *arg);
+int __wrap_ioctl(int fd, unsigned long request, void *arg);
+
+static int
+fill(int fd, struct uffdio_copy *copy)
+{
+	uint64_t len = copy->len;
+	if (len > PAGE && (cut_at == FILLED_HALF || no_memory)) {
+		copy->len = len / 2;
+		int failed = __real_ioctl(fd, UFFDIO_COPY, copy);
+		copy->len = len;
+		pass(FILLED_HALF);
+		errno = failed ? errno : EAGAIN;
+		return -1;
+	}
+	return __real_ioctl(fd, UFFDIO_COPY, copy);
+}
+
+int
+__wrap_ioctl(int fd, unsigned long request, void *arg)
+{
+	static _Atomic unsigned fills;
+	if (request == UFFDIO_WRITEPROTECT)
+		pass(PROTECT);
+	if (request != UFFDIO_COPY)
+		return __real_ioctl(fd, request, arg);
+	pass(FILL);
+	if (no_memory && atomic_fetch_add(&fills, 1) != 0) {
+		errno = ENOMEM;
+		return -1;
+	}
+	return fill(fd, arg);
+}
+
+void *__real_mremap(void *old, size_t old_size, size_t size, int flags, void *at);
+void *__wrap_mremap(void *old, size_t old_size, size_t size, int flags, ...);
+
+/* A size of 0 doubles the device's mapping; else a hole is put in its place. */
+void *
+__wrap_mremap(void *old, size_t old_size, size_t size, int flags, ...)
+{
+	va_list more;
+	va_start(more, flags);
+	void *at = (flags & MREMAP_FIXED) != 0 ? va_arg(more, void *) : NULL;
+	va_end(more);
+	pass(old_size == 0 ? MAP : HOLE);
+	void *mapped = __real_mremap(old, old_size, size, flags, at);
+	pass(old_size == 0 ? MAPPED : HOLED);
+	return mapped;
+}
+
+int __real_mhp_page_free(struct mhp *m, uint64_t pfn);
+int __wrap_mhp_page_free(struct mhp *m, uint64_t pfn);
+
+int
+__wrap_mhp_page_free(struct mhp *m, uint64_t pfn)
+{
+	int err = __real_mhp_page_free(m, pfn);
+	pass(GIVEN);
+	return err;
+}
+
+/* ---- a window in use ---- */
+
+static struct {
+	struct mhp_pool *pool;
+	struct mhp_region *region;
+	char *base;                    /* of the one window */
+	unsigned device;               /* the node */
+	unsigned to;                   /* where it is sent */
+	_Atomic bool stop;
+	uint64_t rounds;               /* what the writer has added to each page */
+	pthread_t writer;
+} used;
+
+static _Atomic uint64_t *
+word_of(uint64_t page)
+{
+	return (_Atomic uint64_t *)(used.base + page * PAGE);
+}
+
+static void *
+write_on(void *arg)
+{
+	(void)arg;
+	while (!atomic_load(&used.stop)) {
+		for (uint64_t page = 0; page < NR; page++)
+			atomic_fetch_add(word_of(page), 1);
+		used.rounds++;
+	}
+	return NULL;
+}
+
+static void
+add_device(void)
+{
+	struct mhp_backing device;
+	struct mhp_block_info block;
+	char words[64], path[] = "/dev/shm/cut.XXXXXX";
+	int fd = mkstemp(path);
+	CHECK(fd >= 0 && ftruncate(fd, (off_t)BLOCK) == 0);
+	snprintf(words, sizeof(words), "file:%s", path);
+	CHECK_OK(mhp_backing_parse(words, &device, NULL));
+	CHECK_OK(mhp_pool_add(used.pool, &device, BLOCK, NULL, NULL, NULL));
+	close(fd);
+	unlink(path);
+	CHECK_OK(mhp_block_get(mhp_pool_engine(used.pool), 1, &block));
+	used.device = block.node;
+}
+
+static void
+begin(bool writer)
+{
+	struct mhp_pool_opts opts = { .max_bytes = 16 * BLOCK, .block_bytes = BLOCK };
+	memset(&used, 0, sizeof(used));
+	CHECK_OK(mhp_pool_create(&opts, &used.pool, NULL));
+	if (!mhp_pool_can_move(used.pool, NULL)) {
+		CHECK_OK(mhp_pool_destroy(used.pool));
+		test_skip("needs userfaultfd");
+	}
+	alarm(PATIENCE_S); /* for a writer that waits for ever */
+	CHECK_OK(mhp_pool_add(used.pool, NULL, BLOCK, NULL, NULL, NULL));
+	add_device();
+	CHECK_OK(mhp_region_create(used.pool, "cut", 2 * WINDOW, &used.region, NULL));
+	used.base = mhp_region_base(used.region);
+	for (uint64_t at = 0; at < WINDOW; at += PIECE) /* numbers of eight pages */
+		CHECK_OK(mhp_region_commit(used.region, used.base + at, PIECE));
+	memset(used.base, 0, WINDOW);
+	for (uint64_t page = 0; page < NR; page++)
+		word_of(page)[1] = page;
+	if (writer)
+		CHECK_EQ(pthread_create(&used.writer, NULL, write_on, NULL), 0);
+}
+
+static int
+send(unsigned node)
+{
+	return mhp_region_move(used.region, used.base, WINDOW, node, NULL, NULL);
+}
+
+static uint64_t
+settled_bytes(void)
+{
+	struct mhp_pool_stats stats;
+	mhp_pool_get_stats(used.pool, &stats);
+	return stats.settled_bytes;
+}
+
+/* Every page is right, no frame is lost, and the window goes and comes as before. */
+static void
+end(void)
+{
+	struct mhp_span all = { { 0 }, 16 * BLOCK };
+	struct mhp_node_info ram, device;
+	if (used.writer != 0) {
+		atomic_store(&used.stop, true);
+		CHECK_EQ(pthread_join(used.writer, NULL), 0);
+	}
+	CHECK_OK(send(used.device));
+	while (settled_bytes() != WINDOW) /* it may have had its numbers already */
+		usleep(1000);
+	CHECK_OK(send(0));
+	CHECK_EQ(settled_bytes(), 0);
+	for (uint64_t page = 0; page < NR; page++) {
+		CHECK_EQ(*word_of(page), used.rounds);
+		CHECK_EQ(word_of(page)[1], page);
+	}
+	mhp_drain_caches(mhp_pool_engine(used.pool));
+	CHECK_OK(mhp_pool_node_get(used.pool, 0, &ram));
+	CHECK_OK(mhp_pool_node_get(used.pool, used.device, &device));
+	CHECK_EQ(ram.used_bytes, WINDOW);
+	CHECK_EQ(device.used_bytes, 0);
+	CHECK_OK(mhp_check(mhp_pool_engine(used.pool), true, NULL, NULL));
+	mhp_region_destroy(used.region);
+	CHECK_OK(mhp_remove(mhp_pool_engine(used.pool), &all, 1, NULL, NULL));
+	CHECK_OK(mhp_pool_destroy(used.pool));
+	alarm(0);
+}
+
+/* ---- kills ---- */
+
+static void *
+send_it(void *arg)
+{
+	*(int *)arg = send(used.to);
+	return NULL;
+}
+
+/* Nobody moves a finger between the first kill and the last. */
+static void
+kill_companion(bool standby)
+{
+	int leader = mhp_companion_pid(), other = ((_Atomic int *)mhp__task_state())[STANDBY];
+	CHECK(leader > 0 && other > 0);
+	if (standby) {
+		CHECK_EQ(kill(leader, SIGSTOP), 0);
+		CHECK_EQ(kill(other, SIGSTOP), 0);
+		CHECK_EQ(kill(other, SIGKILL), 0);
+	}
+	CHECK_EQ(kill(leader, SIGKILL), 0);
+}
+
+static void
+cut(enum step step, bool to_device, bool standby)
+{
+	pthread_t mover;
+	int err = 0;
+	test_at("step %d, %s", (int)step, standby ? "both" : "one");
+	begin(!standby);
+	if (!to_device)
+		CHECK_OK(send(used.device));
+	used.to = to_device ? used.device : 0;
+	atomic_store(&there, false);
+	atomic_store(&cut_at, (int)step);
+	CHECK_EQ(pthread_create(&mover, NULL, send_it, &err), 0);
+	while (!atomic_load(&there))
+		usleep(100);
+	kill_companion(standby);
+	CHECK_EQ(pthread_join(mover, NULL), 0);
+	CHECK_EQ(err, MHP_EIO); /* its mover was killed */
+	end();
+}
+
+TEST(killed__on_the_way_to_a_device__nothing_is_lost)
+{
+	cut(PROTECT, true, false);
+	cut(MAP, true, false);
+	cut(MAPPED, true, false);
+}
+
+TEST(killed__on_the_way_back__nothing_is_lost)
+{
+	cut(HOLE, false, false);
+	cut(HOLED, false, false);
+	cut(FILL, false, false);
+	cut(FILLED_HALF, false, false);
+}
+
+TEST(killed__between_numbers__no_frame_is_lost)
+{
+	cut(GIVEN, true, false);
+	cut(GIVEN, false, false);
+}
+
+/* Who waits goes on at once then; here nobody does. */
+TEST(both_killed__on_the_way_to_a_device__nothing_is_lost)
+{
+	cut(PROTECT, true, true);
+	cut(MAP, true, true);
+	cut(MAPPED, true, true);
+}
+
+TEST(both_killed__on_the_way_back__nothing_is_lost)
+{
+	cut(HOLE, false, true);
+	cut(HOLED, false, true);
+	cut(FILL, false, true);
+	cut(FILLED_HALF, false, true);
+}
+
+TEST(both_killed__between_numbers__no_frame_is_lost)
+{
+	cut(GIVEN, true, true);
+	cut(GIVEN, false, true);
+}
+
+/* ---- no memory ---- */
+
+TEST(no_memory__on_the_way_back__the_window_stays)
+{
+	begin(true);
+	CHECK_OK(send(used.device));
+	atomic_store(&no_memory, true);
+	CHECK_RET(send(0), MHP_ENOMEM);
+	CHECK_EQ(settled_bytes(), WINDOW);
+	atomic_store(&no_memory, false);
+	end();
+}
