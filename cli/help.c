@@ -19,7 +19,7 @@ static const struct {
 	"  --boot SIZE        memory to start on; 128M\n"
 	"  --max SIZE         how far the heap grows the pool; the cgroup's limit, or\n"
 	"                     all memory of the machine\n"
-	"  --block-size SIZE  a power of two from 4M to 4T; 128M\n"
+	"  --block-size SIZE  4M to 4T; 128M, or an eighth of a smaller limit\n"
 	"  --backing KIND     ram, memfd, hugetlb:2M, dax:DEVICE or file:PATH, with\n"
 	"                     ,node=N and ,rank=N if wanted; ram\n"
 	"  --grow none        not at all: the program gets an error when memory is full\n"

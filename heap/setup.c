@@ -26,7 +26,10 @@
 #define BALLOON_REPORTING 5U
 #define BALLOONS_MAX 32U
 #define CGROUPS "/sys/fs/cgroup"
-#define BLOCK_BYTES (UINT64_C(128) << 20) /* unless the environment says otherwise */
+/* Unless the environment says otherwise: of a small limit, what is no whole block would be lost. */
+#define BLOCK_BYTES (UINT64_C(128) << 20)
+#define BLOCK_BYTES_MIN (UINT64_C(4) << 20)
+#define BLOCKS_LEAST 8
 
 #define RANGE_MIN (UINT64_C(16) << 40) /* of physical addresses */
 #define RANGE_MAX (UINT64_C(64) << 40)
@@ -139,6 +142,15 @@ host_takes_back(void)
 	return false;
 }
 
+static uint64_t
+usual_block(uint64_t limit)
+{
+	uint64_t block = BLOCK_BYTES;
+	while (block > BLOCK_BYTES_MIN && limit / BLOCKS_LEAST < block)
+		block /= 2;
+	return block;
+}
+
 /* What the environment asks for. */
 struct wish {
 	uint64_t block, boot, max;
@@ -156,8 +168,8 @@ read_wish(struct wish *wish, struct mhp_text *reterr)
 	const char *words = getenv("MEMPLUG_BACKING"), *grow = getenv("MEMPLUG_GROW");
 	const char *huge = getenv("MEMPLUG_HUGE"), *placement = getenv("MEMPLUG_PLACEMENT");
 	const char *tiering = getenv("MEMPLUG_TIERING");
-	*wish = (struct wish){ .block = BLOCK_BYTES, .max = mhp__memory_limit(),
-			       .follow = getenv("MEMPLUG_FOLLOW") };
+	*wish = (struct wish){ .max = mhp__memory_limit(), .follow = getenv("MEMPLUG_FOLLOW") };
+	wish->block = usual_block(wish->max);
 	if (wish->follow != NULL && *wish->follow == 0)
 		wish->follow = NULL;
 	int err = size_from("MEMPLUG_BLOCK_SIZE", &wish->block, reterr);

@@ -290,7 +290,7 @@ for place in "/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)" \
 done
 if [ -n "$group" ]; then
 	trap 'kill -KILL "$program" 2>/dev/null; wait 2>/dev/null; rmdir "$group"; rm -rf "$dir"' EXIT
-	sh -c 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"' - "$group" "$memplug" run --block-size 64M \
+	sh -c 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"' - "$group" "$memplug" run \
 		--boot 64M -- /bin/sleep 600 2>"$dir/err" &
 	program=$!
 	for _ in $(seq 2400); do
@@ -298,6 +298,8 @@ if [ -n "$group" ]; then
 		sleep 0.05
 	done
 	[ "$(cat "$dir/out")" = 671088640 ] || fail "the default of --max is not the limit of the cgroup"
+	# An eighth of the limit, rounded down; of blocks of 128M a program in 200M would get one.
+	[ "$("$memplug" -p "$program" get block_size_bytes)" = 67108864 ] || fail "a block is not an eighth of the limit"
 	kill -KILL "$program"
 	wait "$program" 2>/dev/null
 else
