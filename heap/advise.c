@@ -15,8 +15,6 @@
 
 #include "heap.h"
 
-#define PAGE_MASK UINT64_C(4095)
-
 int __wrap_madvise(void *start, size_t size, int advice);
 __attribute__((visibility("default"))) int mhp__madvise(void *start, size_t size,
 							int advice) __asm__("madvise");
@@ -37,9 +35,9 @@ in_heap(uintptr_t start, uintptr_t size)
 int
 mhp__madvise(void *start, size_t size, int advice)
 {
-	uintptr_t at = (uintptr_t)start, pages = (size + PAGE_MASK) & ~PAGE_MASK;
+	uintptr_t at = (uintptr_t)start, pages = mhp__whole_pages(size);
 	bool gives_up = advice == MADV_DONTNEED || advice == MADV_FREE;
-	if (!gives_up || size == 0 || (at & PAGE_MASK) != 0 || !in_heap(at, pages) ||
+	if (!gives_up || size == 0 || !mhp__at_page(at) || !in_heap(at, pages) ||
 	    (advice == MADV_FREE && __wrap_madvise(start, size, advice) == 0))
 		return __wrap_madvise(start, size, advice);
 	int err = mhp_region_purge(mhp__heap.region, start, pages);

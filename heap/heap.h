@@ -10,6 +10,7 @@
 
 #include <memplug/heap.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include "jemalloc.h"
 
@@ -26,6 +27,20 @@ struct mhp__heap {
 
 extern struct mhp__heap mhp__heap;
 extern extent_hooks_t mhp__heap_hooks;
+
+/* What calls of the kernel mean by an address and a size: whole pages of its own. */
+static inline bool
+mhp__at_page(uintptr_t address)
+{
+	return address % (uintptr_t)sysconf(_SC_PAGESIZE) == 0;
+}
+
+static inline uintptr_t
+mhp__whole_pages(size_t size)
+{
+	uintptr_t mask = (uintptr_t)sysconf(_SC_PAGESIZE) - 1;
+	return (size + mask) & ~mask;
+}
 
 /* Plug memory for bytes more. MHP_EAGAIN: not without waiting; MHP_ENOMEM: the bound is reached. */
 int mhp__heap_grow(uint64_t bytes);

@@ -15,10 +15,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "heap.h"
 #include "maps.h"
 
 #define PUBLIC __attribute__((visibility("default")))
-#define PAGE_MASK UINT64_C(4095)
 
 void *__wrap_mmap(void *start, size_t size, int protection, int flags, int fd, off_t offset);
 void *__wrap_mmap64(void *start, size_t size, int protection, int flags, int fd, off_t offset);
@@ -58,12 +58,6 @@ __wrap_mprotect(void *start, size_t size, int protection)
 	return (int)syscall(SYS_mprotect, start, size, protection);
 }
 
-static uintptr_t
-whole_pages(size_t size)
-{
-	return (size + PAGE_MASK) & ~PAGE_MASK;
-}
-
 /* Does the pool refuse memory that is to be writable? What asks for no reserve may stay outside. */
 static bool
 refused(uintptr_t start, uintptr_t size, int protection, int flags)
@@ -83,10 +77,10 @@ no_room(void)
 static void *
 map_fixed(void *start, size_t size, int protection, int flags, int fd, off_t offset)
 {
-	uintptr_t at = (uintptr_t)start, pages = whole_pages(size);
+	uintptr_t at = (uintptr_t)start, pages = mhp__whole_pages(size);
 	bool ours = mhp__maps_kind(protection, flags, fd) &&
 		    (mhp__maps_large(pages) || mhp__maps_all(at, pages));
-	if (((at | (uintptr_t)offset) & PAGE_MASK) != 0 || size == 0)
+	if (!mhp__at_page(at | (uintptr_t)offset) || size == 0)
 		return __wrap_mmap(start, size, protection, flags, fd, offset);
 	if (ours)
 		mhp__maps_add(at, pages);
@@ -100,7 +94,7 @@ map_fixed(void *start, size_t size, int protection, int flags, int fd, off_t off
 void *
 mhp__mmap(void *start, size_t size, int protection, int flags, int fd, off_t offset)
 {
-	uintptr_t pages = whole_pages(size);
+	uintptr_t pages = mhp__whole_pages(size);
 	bool fixed = (flags & MAP_FIXED) != 0;
 	if (fixed && (mhp__maps_large(pages) || mhp__maps_any((uintptr_t)start, pages)))
 		return map_fixed(start, size, protection, flags, fd, offset);
@@ -126,8 +120,8 @@ int
 mhp__munmap(void *start, size_t size)
 {
 	uintptr_t at = (uintptr_t)start;
-	if (mhp__maps_any(at, whole_pages(size)) && (at & PAGE_MASK) == 0)
-		mhp__maps_drop(at, whole_pages(size), false);
+	if (mhp__maps_any(at, mhp__whole_pages(size)) && mhp__at_page(at))
+		mhp__maps_drop(at, mhp__whole_pages(size), false);
 	return __wrap_munmap(start, size);
 }
 
@@ -135,8 +129,8 @@ int
 mhp__mprotect(void *start, size_t size, int protection)
 {
 	uintptr_t at = (uintptr_t)start;
-	if ((at & PAGE_MASK) == 0 && mhp__maps_any(at, whole_pages(size)) &&
-	    refused(at, whole_pages(size), protection, 0)) {
+	if (mhp__at_page(at) && mhp__maps_any(at, mhp__whole_pages(size)) &&
+	    refused(at, mhp__whole_pages(size), protection, 0)) {
 		errno = ENOMEM;
 		return -1;
 	}
@@ -151,7 +145,7 @@ mhp__mprotect(void *start, size_t size, int protection)
 static void *
 remap_ours(void *start, size_t size, size_t new_size, int flags, void *to)
 {
-	uintptr_t old = whole_pages(size), new = whole_pages(new_size);
+	uintptr_t old = mhp__whole_pages(size), new = mhp__whole_pages(new_size);
 	struct mhp__charge charge = { .start = (uintptr_t)start, .size = old };
 	mhp__maps_lift(&charge);
 	if ((flags & MREMAP_FIXED) != 0)
@@ -175,11 +169,11 @@ mhp__mremap(void *start, size_t size, size_t new_size, int flags, ...)
 	va_start(args, flags);
 	void *to = (flags & MREMAP_FIXED) != 0 ? va_arg(args, void *) : NULL;
 	va_end(args);
-	if (((uintptr_t)start & PAGE_MASK) == 0 && size != 0 &&
-	    mhp__maps_any((uintptr_t)start, whole_pages(size)) &&
-	    mhp__maps_all((uintptr_t)start, whole_pages(size)))
+	if (mhp__at_page((uintptr_t)start) && size != 0 &&
+	    mhp__maps_any((uintptr_t)start, mhp__whole_pages(size)) &&
+	    mhp__maps_all((uintptr_t)start, mhp__whole_pages(size)))
 		return remap_ours(start, size, new_size, flags, to);
-	if ((flags & MREMAP_FIXED) != 0 && mhp__maps_any((uintptr_t)to, whole_pages(new_size)))
-		mhp__maps_drop((uintptr_t)to, whole_pages(new_size), false);
+	if ((flags & MREMAP_FIXED) != 0 && mhp__maps_any((uintptr_t)to, mhp__whole_pages(new_size)))
+		mhp__maps_drop((uintptr_t)to, mhp__whole_pages(new_size), false);
 	return (void *)syscall(SYS_mremap, start, size, new_size, flags, to);
 }

@@ -63,8 +63,8 @@ MHP_MUST_CHECK int mhp_backing_parse(const char *words, struct mhp_backing *ret_
 				     struct mhp_text *reterr);
 
 /**
- * The pages that a pool needs for @backing, as for mhp_pool_opts: 4 KiB or 2 MiB. A DAX device that
- * is not there needs 4 KiB; adding it says the rest.
+ * The pages that a pool needs for @backing, as for mhp_pool_opts: those of the kernel, or 2 MiB.
+ * Of a DAX device that is not there the former; adding it says the rest.
  */
 uint64_t mhp_backing_page_bytes(const struct mhp_backing *backing);
 
@@ -75,7 +75,8 @@ const char *mhp_backing_name(enum mhp_backing_kind kind);
 struct mhp_pool_opts {
 	uint64_t max_bytes;        /* size of the physical address range; 0: 1 TiB */
 	uint64_t block_bytes;      /* power of two, 4 MiB or more; 0: 128 MiB */
-	uint64_t page_bytes;       /* 4 KiB (0) or 2 MiB, as mhp_backing_page_bytes() says */
+	uint64_t page_bytes;       /* granule of regions: power of two, a page of the kernel (0) to
+	                            * 2 MiB, as mhp_backing_page_bytes() says */
 	uint16_t nr_nodes;         /* nodes of the engine; 0: MHP_POOL_NODES */
 	uint32_t nr_bad_pages;     /* memory errors to remember; 0: 1024 */
 	void (*trace)(void *trace_ctx, const struct mhp_event *event);
@@ -327,8 +328,8 @@ struct mhp_tiering {
  *
  * A look needs no privilege and holds nobody up. Windows change places when the far one is used
  * half as much again as the near one; they go down when they are not used at all and their node is
- * almost full. A window that is used in a few places goes in pieces of 64 KiB, where all nodes have
- * pages of 4 KiB. Regions whose policy is interleave or bind stay as they are; so do windows that
+ * almost full. A window that is used in a few places goes in pieces of 64 KiB, where no node has
+ * larger pages. Regions whose policy is interleave or bind stay as they are; so do windows that
  * may not move, as with mhp_region_move(). Each decision is a TIER event with its reason.
  * Return: 0, MHP_EINVAL, or why there is no companion.
  */

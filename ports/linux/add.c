@@ -61,7 +61,7 @@ place(void *arg)
 				"%s has %llu MiB, which is not enough for this", job->backing.path,
 				(unsigned long long)(file->size >> 20));
 	err = mhp__space_map(space, first, job->count, &job->text);
-	if (err == 0 && file->by_address && file->granule != MHP__PAGE_BYTES)
+	if (err == 0 && file->by_address && file->granule >= MHP__HUGE_BYTES)
 		err = populate_huge(pool, first, job->count, &job->text);
 	if (err != 0)
 		mhp__space_unmap(space, first, job->count);

@@ -66,7 +66,7 @@ commit_locked(struct mhp_region *region, uint64_t page, uint64_t nr)
 	uint64_t cost = region->over ? 0 : mhp__region_open_cost(region, page, nr);
 	if (cost != 0 && !mhp__budget_fits(&pool->budget, mhp__regions_mappings(pool), cost))
 		return MHP_ENOSPC;
-	int err = mhp__table_grow(region, page + nr + 1);
+	int err = mhp__table_grow(region, page + nr + mhp__pages_behind());
 	if (err == 0)
 		err = take_labels(region, page, nr);
 	if (err == 0 && !region->over && pool->guard.hole_fd >= 0)

@@ -70,7 +70,7 @@ open_anonymous(const struct mhp__space *space, struct mhp__file *file, struct mh
 	unsigned flags = MFD_CLOEXEC;
 	int err;
 
-	file->granule = MHP__PAGE_BYTES;
+	file->granule = mhp__kernel_page();
 	if (kind != MHP_BACKING_MEMFD) {
 		bool giant = kind == MHP_BACKING_HUGETLB_1G;
 		err = check_huge_pages(kind, reterr);
@@ -122,8 +122,8 @@ mhp_backing_page_bytes(const struct mhp_backing *backing)
 	bool huge = backing->kind == MHP_BACKING_HUGETLB_2M ||
 		    backing->kind == MHP_BACKING_HUGETLB_1G;
 	if (backing->kind == MHP_BACKING_DAX && stat(backing->path, &st) == 0)
-		huge = dax_number(&st, "align") > MHP__PAGE_BYTES;
-	return huge ? MHP__HUGE_BYTES : MHP__PAGE_BYTES;
+		huge = dax_number(&st, "align") > mhp__kernel_page();
+	return huge ? MHP__HUGE_BYTES : mhp__kernel_page();
 }
 
 static int
@@ -145,7 +145,7 @@ open_path(struct mhp__file *file, struct mhp_text *reterr)
 	if (!S_ISREG(st.st_mode))
 		return mhp__say(reterr, MHP_EINVAL, "%s is not a regular file", path);
 	file->size = (uint64_t)st.st_size;
-	file->granule = MHP__PAGE_BYTES;
+	file->granule = mhp__kernel_page();
 	file->sparse = fstatfs(file->fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC_NUMBER;
 	file->can_punch = file->sparse;
 	return 0;
@@ -203,7 +203,8 @@ mhp__file_open(struct mhp__space *space, const struct mhp_backing *backing, uint
 				MHP__FILES_MAX);
 	*file = (struct mhp__file){
 		.live = true, .fd = -1, .backing = *backing, .size = UINT64_MAX,
-		.granule = MHP__PAGE_BYTES, .by_address = true, .can_punch = true, .sparse = true,
+		.granule = mhp__kernel_page(), .by_address = true, .can_punch = true,
+		.sparse = true,
 	};
 	space->has_nodes |= backing->kind == MHP_BACKING_RAM && backing->bind;
 	if (backing->kind != MHP_BACKING_RAM) {

@@ -50,12 +50,12 @@ bring_back(struct mhp_pool *pool)
 static void
 add_copy(struct mhp_pool *pool, unsigned char *start, uint64_t size)
 {
-	struct mhp__copy *copy = mmap(NULL, size + MHP__PAGE_BYTES, PROT_READ | PROT_WRITE,
+	struct mhp__copy *copy = mmap(NULL, size + mhp__kernel_page(), PROT_READ | PROT_WRITE,
 				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (copy == MAP_FAILED)
 		return;
 	*copy = (struct mhp__copy){ pool->copies, start, size };
-	memcpy((unsigned char *)copy + MHP__PAGE_BYTES, start, size);
+	memcpy((unsigned char *)copy + mhp__kernel_page(), start, size);
 	pool->copies = copy;
 }
 
@@ -98,12 +98,13 @@ put_copy(unsigned char *start, unsigned char *data, uint64_t size)
 static void
 use_copies(struct mhp_pool *pool, bool child)
 {
+	const uint64_t head = mhp__kernel_page();
 	for (struct mhp__copy *copy = pool->copies, *next; copy != NULL; copy = next) {
-		unsigned char *data = (unsigned char *)copy + MHP__PAGE_BYTES;
+		unsigned char *data = (unsigned char *)copy + head;
 		next = copy->next;
 		if (child)
 			put_copy(copy->start, data, copy->size);
-		munmap(copy, child ? MHP__PAGE_BYTES : copy->size + MHP__PAGE_BYTES);
+		munmap(copy, child ? head : copy->size + head);
 	}
 	pool->copies = NULL;
 }

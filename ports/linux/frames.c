@@ -20,6 +20,14 @@ request(const struct mhp_region *region, uint64_t page, unsigned node, unsigned 
 	};
 }
 
+/* No page of the pool is smaller than what the region is cut in: so a page of the kernel, or what a
+ * device maps as a whole, lies on frames in one piece. */
+static unsigned
+lowest_order(const struct mhp_region *region)
+{
+	return (unsigned)__builtin_ctzll(region->granule) - MHP__PAGE_SHIFT;
+}
+
 /* Many huge pages in one piece; each gets its own cookie. */
 static bool
 take_long(struct mhp_region *region, uint64_t page, uint64_t nr, unsigned node, uint64_t *ret_pfn)
@@ -39,8 +47,7 @@ mhp__frames_take(struct mhp_region *region, uint64_t page, uint64_t nr, unsigned
 		 uint64_t *ret_pfn, uint64_t *ret_nr, unsigned *ret_order)
 {
 	uint64_t huge = MHP__HUGE_PAGES;
-	unsigned lowest = region->granule == MHP__PAGE_BYTES ? 0 : MHP__HUGE_ORDER;
-	unsigned order = MHP__HUGE_ORDER;
+	unsigned lowest = lowest_order(region), order = MHP__HUGE_ORDER;
 
 	*ret_order = order;
 	*ret_nr = nr & ~(huge - 1);
@@ -69,19 +76,20 @@ mhp__frames_split(struct mhp_region *region, uint64_t page)
 	mhp__entry entry = region->entry[page];
 	uint64_t first = page - mhp__entry_offset(entry);
 	uint64_t pfn = mhp__entry_pfn(entry) - mhp__entry_offset(entry);
-	unsigned order = mhp__entry_order(entry);
+	unsigned order = mhp__entry_order(entry), part = lowest_order(region);
 
 	if (mhp_frame_peek(m, pfn).order == order) { /* else whoever did so was killed */
-		int err = mhp_page_split(m, pfn, 0, NULL);
+		int err = mhp_page_split(m, pfn, part, NULL);
 		MHP__ASSERT(err == 0);
 	}
 	/* The page itself comes last: it tells whether all is done. */
 	for (uint64_t left = UINT64_C(1) << order, at = page - first; left > 0; left--) {
 		at = (at + 1) & ((UINT64_C(1) << order) - 1);
-		if (at != 0)
+		if (at != 0 && at % (UINT64_C(1) << part) == 0)
 			(void)!mhp_page_set_cookie(m, pfn + at,
 						   mhp__page_address(region, first + at));
 		region->entry[first + at] &= ~(UINT64_C(0xf) << MHP__ENTRY_ORDER_SHIFT);
+		region->entry[first + at] |= (uint64_t)part << MHP__ENTRY_ORDER_SHIFT;
 	}
 }
 

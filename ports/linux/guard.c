@@ -88,17 +88,18 @@ read_events(void *arg)
 {
 	struct mhp__guard *guard = arg;
 	struct uffd_msg message;
+	const uint64_t size = mhp__kernel_page();
 	for (;;) {
 		ssize_t got = read(guard->hole_fd, &message, sizeof(message));
 		if (got < 0 && errno != EINTR && errno != EAGAIN)
 			return;
 		if (got <= 0 || message.event != UFFD_EVENT_PAGEFAULT)
 			continue;
-		uintptr_t page = (uintptr_t)message.arg.pagefault.address & ~(uintptr_t)4095;
+		uintptr_t page = (uintptr_t)message.arg.pagefault.address & ~(size - 1);
 		if (page >= atomic_load(&guard->hole_start) && page < atomic_load(&guard->hole_end))
 			continue; /* it will be filled */
-		struct uffdio_zeropage zero = { .range = { page, 4096 } };
-		struct uffdio_range range = { page, 4096 };
+		struct uffdio_zeropage zero = { .range = { page, size } };
+		struct uffdio_range range = { page, size };
 		if (ioctl(guard->hole_fd, UFFDIO_ZEROPAGE, &zero) != 0)
 			ioctl(guard->hole_fd, UFFDIO_WAKE, &range);
 	}
@@ -280,7 +281,8 @@ copy_some(const struct mhp__guard *guard, uintptr_t start, uintptr_t source, uin
 				    .mode = UFFDIO_COPY_MODE_WP };
 	if (ioctl(guard->hole_fd, UFFDIO_COPY, &copy) == 0 || copy.copy > 0)
 		return copy.copy;
-	return errno == EEXIST ? 4096 : -1; /* a mover that was killed has filled this page */
+	/* A mover that was killed has filled this page. */
+	return errno == EEXIST ? (int64_t)mhp__kernel_page() : -1;
 }
 
 int

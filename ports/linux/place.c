@@ -133,7 +133,7 @@ mhp__place_kind(const struct mhp__space *space, unsigned node)
 uint64_t
 mhp__place_granule(const struct mhp__space *space, unsigned node)
 {
-	uint64_t granule = MHP__PAGE_BYTES;
+	uint64_t granule = mhp__kernel_page();
 	const struct mhp__file *file;
 	for (unsigned at = 0; (file = next_file(space, node, &at)) != NULL;)
 		if (file->granule > granule)

@@ -45,7 +45,7 @@ check_opts(struct mhp_pool_opts *opts, struct mhp_text *reterr)
 	if (opts->max_bytes == 0)
 		opts->max_bytes = UINT64_C(1) << 40;
 	if (opts->page_bytes == 0)
-		opts->page_bytes = MHP__PAGE_BYTES;
+		opts->page_bytes = mhp__kernel_page();
 	if (opts->nr_nodes == 0)
 		opts->nr_nodes = MHP_POOL_NODES;
 	if (opts->nr_bad_pages == 0)
@@ -59,8 +59,11 @@ check_opts(struct mhp_pool_opts *opts, struct mhp_text *reterr)
 		return mhp__say(
 			reterr, MHP_EINVAL,
 			"the address range is too long: at most 64 TiB and 16 million blocks");
-	if (opts->page_bytes != MHP__PAGE_BYTES && opts->page_bytes != MHP__HUGE_BYTES)
-		return mhp__say(reterr, MHP_EINVAL, "pages of a pool are 4 KiB or 2 MiB");
+	uint64_t page = opts->page_bytes;
+	if ((page & (page - 1)) != 0 || page < mhp__kernel_page() || page > MHP__HUGE_BYTES)
+		return mhp__say(reterr, MHP_EINVAL, "pages of a pool are a power of two from the "
+				"kernel's, which are %llu KiB, to 2 MiB",
+				(unsigned long long)(mhp__kernel_page() >> 10));
 	opts->max_bytes = (opts->max_bytes + block - 1) / block * block;
 	return 0;
 }

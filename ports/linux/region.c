@@ -4,9 +4,9 @@
  *
  * A region is a reservation and a table. What is committed is opened: made readable and writable,
  * once; it stays open when it is decommitted, so that giving memory back and taking it again costs
- * no mapping. Each open stretch is one page longer than what was ever committed of it, and that
- * page is never handed out. So whatever a program does to its memory by mprotect, mlock or madvise
- * ends inside a stretch, and shows as a mapping that the kernel has cut (view.c).
+ * no mapping. Each open stretch is one page of the kernel longer than what was ever committed of
+ * it, and that page is never handed out. So whatever a program does to its memory by mprotect,
+ * mlock or madvise ends inside a stretch, and shows as a mapping that the kernel has cut (view.c).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -29,7 +29,7 @@ take_addresses(uint64_t size)
 		return 0;
 	uintptr_t base =
 		((uintptr_t)start + MHP__HUGE_BYTES - 1) & ~(uintptr_t)(MHP__HUGE_BYTES - 1);
-	uint64_t kept = size + MHP__PAGE_BYTES;
+	uint64_t kept = size + mhp__kernel_page();
 	if (base != (uintptr_t)start)
 		munmap(start, base - (uintptr_t)start);
 	munmap((char *)base + kept, (uintptr_t)start + whole - base - kept);
@@ -39,7 +39,7 @@ take_addresses(uint64_t size)
 static uint64_t
 table_bytes(const struct mhp_region *region)
 {
-	return (region->nr_pages + 1) * sizeof(mhp__entry);
+	return (region->nr_pages + mhp__pages_behind()) * sizeof(mhp__entry);
 }
 
 /* A page of the table stands for 2 MiB of addresses, so few of them are touched: a huge page for
@@ -73,7 +73,7 @@ mhp__region_build_over(struct mhp_region *region, struct mhp_text *reterr)
 {
 	region->over = true;
 	region->nr_pages = ADDRESS_END >> MHP__PAGE_SHIFT;
-	region->nr_writable = region->nr_pages + 1;
+	region->nr_writable = region->nr_pages + mhp__pages_behind();
 	region->entry = map_table(region, PROT_READ | PROT_WRITE);
 	if (region->entry != NULL)
 		return 0;
@@ -86,7 +86,7 @@ mhp__region_free(struct mhp_region *region)
 {
 	if (region->base != 0)
 		munmap((void *)region->base,
-		       (region->nr_pages << MHP__PAGE_SHIFT) + MHP__PAGE_BYTES);
+		       (region->nr_pages << MHP__PAGE_SHIFT) + mhp__kernel_page());
 	if (region->entry != NULL)
 		munmap(region->entry, table_bytes(region));
 	if (region->heat != NULL)
@@ -96,17 +96,18 @@ mhp__region_free(struct mhp_region *region)
 uint64_t
 mhp__region_open_cost(const struct mhp_region *region, uint64_t page, uint64_t nr)
 {
-	return mhp__table_span(region, page, nr + 1, MHP__ENTRY_OPEN) == nr + 1 &&
+	nr += mhp__pages_behind();
+	return mhp__table_span(region, page, nr, MHP__ENTRY_OPEN) == nr &&
 	       (region->entry[page] & MHP__ENTRY_OPEN) != 0 ? 0 : 2;
 }
 
 int
 mhp__region_open(struct mhp_region *region, uint64_t page, uint64_t nr)
 {
-	/* The last page of the table is the one behind the region. */
-	uint64_t end = page + nr + 1;
+	/* The last entries of the table are of what is behind the region. */
+	uint64_t end = page + nr + mhp__pages_behind();
 	for (uint64_t run; page < end; page += run) {
-		run = 1;
+		run = end - page;
 		if (page < region->nr_pages)
 			run = mhp__table_span(region, page, end - page, MHP__ENTRY_OPEN);
 		if ((region->entry[page] & MHP__ENTRY_OPEN) != 0)

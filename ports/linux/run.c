@@ -85,14 +85,15 @@ is_full(const struct mhp_region *region, const struct mhp__run *run)
 {
 	unsigned char present[MHP__HUGE_PAGES];
 	uint64_t place = (uintptr_t)mhp__frame_virt(region->space, run->pfn) | run->offset;
+	const uint64_t all = MHP__HUGE_BYTES / mhp__kernel_page();
 	uint64_t nr = 0;
-	if (run->nr != MHP__HUGE_PAGES || run->file->granule != MHP__PAGE_BYTES ||
+	if (run->nr != MHP__HUGE_PAGES || run->file->granule >= MHP__HUGE_BYTES ||
 	    ((mhp__page_address(region, run->page) | place) & (MHP__HUGE_BYTES - 1)) != 0 ||
 	    mincore((void *)mhp__page_address(region, run->page), MHP__HUGE_BYTES, present) != 0)
 		return false;
-	for (unsigned i = 0; i < MHP__HUGE_PAGES; i++)
+	for (uint64_t i = 0; i < all; i++)
 		nr += present[i] & 1;
-	return nr == MHP__HUGE_PAGES;
+	return nr == all;
 }
 
 /* One huge page of the file for a whole window costs a tenth of 512 small ones, which writers would
@@ -149,7 +150,7 @@ mhp__run_map(const struct mhp_region *region, const struct mhp__run *run)
 {
 	void *start = (void *)mhp__page_address(region, run->page);
 	uint64_t size = run->nr << MHP__PAGE_SHIFT;
-	bool huge = run->file->granule != MHP__PAGE_BYTES &&
+	bool huge = run->file->granule >= MHP__HUGE_BYTES &&
 		    run->file->backing.kind != MHP_BACKING_DAX;
 	void *mapped;
 	if (huge) { /* the kernel does not double mappings of its huge pages */

@@ -3,7 +3,7 @@
  * sample.c - two ways to ask the page tables who used what.
  *
  * Shared mappings: MADV_DONTNEED drops the entries and keeps the data; pagemap says which came
- * back. For reads the kernel maps 16 pages around a fault, so that is one part. A page that is the
+ * back. For reads the kernel maps 64 KiB around a fault, so that is one part. A page that is the
  * program's own (private, anonymous) would be lost: pagemap is asked first that there is none.
  *
  * Ordinary memory: MADV_COLD clears the accessed bits of a range and does nothing else, unless
@@ -36,7 +36,7 @@
 
 #define TOGETHER 16U                   /* shared windows that are forgotten before a wait */
 
-_Static_assert(MHP__PIECE_PAGES == 16, "a piece is what the kernel maps around a fault");
+_Static_assert(MHP__PIECE_BYTES == 65536, "a piece is what the kernel maps around a fault");
 
 /* PAGEMAP_SCAN of Linux 6.7. */
 struct scan {
@@ -68,16 +68,23 @@ piece_address(const struct mhp__look *look, unsigned piece)
 static bool
 read_pagemap(int fd, const struct mhp__look *look, uint64_t entry[MHP__HUGE_PAGES])
 {
-	size_t bytes = MHP__HUGE_PAGES * sizeof(*entry);
-	off_t at = (off_t)((look->start >> MHP__PAGE_SHIFT) * sizeof(*entry));
+	size_t bytes = MHP__HUGE_BYTES / mhp__kernel_page() * sizeof(*entry);
+	off_t at = (off_t)(look->start / mhp__kernel_page() * sizeof(*entry));
 	return pread(fd, entry, bytes, at) == (ssize_t)bytes;
+}
+
+/* Of pagemap: one for each page of the kernel. */
+static unsigned
+entries_of_piece(void)
+{
+	return (unsigned)(MHP__PIECE_BYTES / mhp__kernel_page());
 }
 
 static bool
 is_used(const uint64_t *entry)
 {
 	bool used = false;
-	for (unsigned i = 0; i < MHP__PIECE_PAGES; i++)
+	for (unsigned i = 0; i < entries_of_piece(); i++)
 		used |= (entry[i] & PAGEMAP_PRESENT) != 0;
 	return used;
 }
@@ -86,7 +93,7 @@ static bool
 is_safe(const uint64_t *entry)
 {
 	bool safe = true;
-	for (unsigned i = 0; i < MHP__PIECE_PAGES; i++)
+	for (unsigned i = 0; i < entries_of_piece(); i++)
 		safe &= (entry[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) == 0 ||
 			(entry[i] & PAGEMAP_SHARED) != 0;
 	return safe;
@@ -100,7 +107,7 @@ forget_shared(const struct mhp__look *look)
 	bool safe = fd >= 0 && read_pagemap(fd, look, entry);
 	for (unsigned piece = 0; safe && piece < MHP__PIECES; piece++)
 		safe = (look->shared >> piece & 1) == 0 ||
-		       is_safe(&entry[piece * MHP__PIECE_PAGES]);
+		       is_safe(&entry[piece * entries_of_piece()]);
 	if (fd >= 0)
 		close(fd);
 	for (unsigned piece = 0, nr; safe && (nr = mhp__pieces_next(look->shared, &piece)) != 0;
@@ -136,7 +143,7 @@ see_shared(int fd, struct mhp__look *look)
 	for (unsigned piece = 0; piece < MHP__PIECES; piece++)
 		if ((look->shared >> piece & 1) != 0) {
 			look->parts++;
-			if (is_used(&entry[piece * MHP__PIECE_PAGES])) {
+			if (is_used(&entry[piece * entries_of_piece()])) {
 				look->seen |= UINT32_C(1) << piece;
 				look->used++;
 			}
@@ -250,8 +257,8 @@ note_mapping(struct mhp__look *look, const struct mapping *mapping)
 		look->used += mapping->used != 0;
 		return;
 	}
-	look->parts += (unsigned)(mapping->resident >> 2);
-	look->used += (unsigned)(mapping->used >> 2);
+	look->parts += (unsigned)(mapping->resident / (mhp__kernel_page() >> 10));
+	look->used += (unsigned)(mapping->used / (mhp__kernel_page() >> 10));
 	/* Of several pieces that are one mapping it is not known which were used. */
 	if (mapping->used == 0 || (pieces & (pieces - 1)) == 0)
 		look->known |= pieces;

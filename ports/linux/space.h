@@ -14,6 +14,7 @@
 
 #include "text.h"
 
+/* Of a frame, which the engine counts in: a page of the kernel is one of them or more. */
 #define MHP__PAGE_SHIFT 12U
 #define MHP__PAGE_BYTES (UINT64_C(1) << MHP__PAGE_SHIFT)
 #define MHP__HUGE_ORDER 9U
@@ -35,7 +36,8 @@ struct mhp__file {
 	uint8_t node;                  /* of the pool */
 	int numa;                      /* NUMA node that it is on or near; -1: not known */
 	uint64_t size;                 /* DAX and FILE: bytes it has; else UINT64_MAX */
-	uint64_t granule;              /* bytes; offsets and lengths of mappings are multiples */
+	uint64_t granule;              /* bytes; offsets and lengths of mappings are multiples of
+	                                * it: 2 MiB or more, or the page of the kernel */
 	uint32_t nr_blocks;            /* blocks in use */
 	uint64_t *used;                /* DAX and FILE: a bit for each block of the file */
 };

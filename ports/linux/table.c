@@ -20,8 +20,8 @@ mhp__table_grow(struct mhp_region *region, uint64_t end)
 	if (end <= region->nr_writable)
 		return 0;
 	end = (end + GROW_ENTRIES - 1) & ~(GROW_ENTRIES - 1);
-	if (end > region->nr_pages + 1)
-		end = region->nr_pages + 1;
+	if (end > region->nr_pages + mhp__pages_behind())
+		end = region->nr_pages + mhp__pages_behind();
 	if (mprotect(region->entry, end * sizeof(mhp__entry), PROT_READ | PROT_WRITE) != 0)
 		return MHP_ENOMEM;
 	region->nr_writable = end;

@@ -39,10 +39,10 @@ struct mhp_region {
 	const struct mhp_spread *spread; /* the region's own, or its pool's */
 	struct mhp_spread own_spread;
 	uint16_t owner;
-	uint64_t granule;              /* bytes */
+	uint64_t granule;              /* bytes: what a page of the pool has here at least */
 	uintptr_t base;
-	uint64_t nr_pages;
-	mhp__entry *entry;             /* one for each page, and one more */
+	uint64_t nr_pages;             /* frames, as everywhere here */
+	mhp__entry *entry;             /* one for each, and mhp__pages_behind() */
 	char name[32];
 	bool live;
 	bool over;                     /* its memory is mapped by others: labels only */
@@ -84,6 +84,13 @@ static inline uintptr_t
 mhp__page_address(const struct mhp_region *region, uint64_t page)
 {
 	return region->base + (page << MHP__PAGE_SHIFT);
+}
+
+/* Behind a region there is a page of the kernel, which nobody uses. */
+static inline uint64_t
+mhp__pages_behind(void)
+{
+	return mhp__kernel_page() >> MHP__PAGE_SHIFT;
 }
 
 /* The heat of a window; behind it that of its pieces. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * text.c - sentences for people, and errno in the engine's words.
+ * text.c - sentences for people, errno in the engine's words, and small questions to the kernel.
  *
  * A sentence names what is missing and how to give it. It is formatted into the caller's buffer:
  * nothing is allocated, nothing is printed.
@@ -55,6 +55,12 @@ mhp__errno(int error)
 	default:
 		return MHP_EINVAL;
 	}
+}
+
+uint64_t
+mhp__kernel_page(void)
+{
+	return (uint64_t)sysconf(_SC_PAGESIZE); /* the C library has it: no system call */
 }
 
 uint64_t

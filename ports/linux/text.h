@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * text.h - sentences for people, errno in the engine's words, and the port's assertion.
+ * text.h - sentences for people, errno in the engine's words, what the kernel is asked everywhere,
+ * and the port's assertion.
  *
  * Knows no pool. Everything else of the port may include this file.
  */
@@ -21,6 +22,8 @@ int mhp__say(struct mhp_text *text, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 /* MHP_E* for an errno. */
 int mhp__errno(int error);
+/* The size of a page of this kernel, in bytes: what its calls take multiples of. */
+uint64_t mhp__kernel_page(void);
 /* Read a number from a small file; 0 when it cannot be read. */
 uint64_t mhp__read_number(const char *path);
 

@@ -47,7 +47,8 @@ static void
 look_at_nodes(struct turn *turn)
 {
 	struct mhp_pool *pool = turn->pool;
-	turn->pieces = mhp__budget_fits(&pool->budget, mhp__regions_mappings(pool),
+	turn->pieces = pool->granule <= MHP__PIECE_BYTES &&
+		       mhp__budget_fits(&pool->budget, mhp__regions_mappings(pool),
 					pool->budget.limit / 2);
 	for (unsigned node = 0; node < MHP_POOL_NODES; node++) {
 		struct mhp_node_info info;
@@ -55,7 +56,7 @@ look_at_nodes(struct turn *turn)
 		if (mhp_node_states(pool->m, node) == 0 ||
 		    mhp_pool_node_get(pool, node, &info) != 0)
 			continue;
-		turn->pieces &= info.granule_bytes <= MHP__PAGE_BYTES;
+		turn->pieces &= info.granule_bytes <= MHP__PIECE_BYTES;
 		turn->node[node] = (struct mhp__tier_node){
 			.rank = info.rank,
 			.pages = (info.used_bytes + info.free_bytes) >> MHP__PAGE_SHIFT,

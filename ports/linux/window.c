@@ -105,7 +105,7 @@ check(const struct window *w, struct mhp_text *reterr)
 	for (uint64_t page = w->page; page < w->end; page++)
 		whole &= (w->region->entry[page] & MHP__ENTRY_COMMITTED) != 0;
 	whole &= w->end - w->page == MHP__HUGE_PAGES;
-	if (!whole && mhp__place_granule(&pool->space, w->node) > MHP__PAGE_BYTES)
+	if (!whole && mhp__place_granule(&pool->space, w->node) >= MHP__HUGE_BYTES)
 		return mhp__say(reterr, MHP_EBUSY, "node %u takes whole windows of 2 MiB, and only "
 				"part of this one is in use", w->node);
 	return view_used(w, reterr);

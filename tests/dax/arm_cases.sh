@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # arm_cases.sh - what is tried in the AArch64 guest, a function each; sourced by guest_init.sh (R80).
 #
-# The cases of programs also run on a kernel with pages of 16 KiB; the others are for pages of 4 KiB, which
-# the Linux port is made for. A file in memory stands for a device. Programs come from Debian; what they print is known.
+# On kernels with pages of 4 and of 16 KiB. A file in memory stands for a device. Programs come from Debian;
+# what they print is known.
 # shellcheck source=tests/dax/guest_words.sh
 . /guest_words.sh
 device=/tmp/device
@@ -43,7 +43,8 @@ case__program_goes_to_a_device_and_back() {
 
 # R37
 case__no_write_is_lost() {
-	write-loss --unit 4k --units 1000 && write-loss --unit 64k --units 100
+	page=$(sed -n 's/^KernelPageSize: *\([0-9]*\) kB/\1k/p' /proc/self/smaps | head -n 1)
+	write-loss --unit "$page" --units 1000 && write-loss --unit 64k --units 100
 }
 
 # R38

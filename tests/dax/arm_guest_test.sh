@@ -3,10 +3,10 @@
 # arm_guest_test.sh - the Linux port, the heap and the command in an AArch64 guest with Debian's kernel (R80):
 # cross-compiled here with Debian's libraries, run by guest.py (cases: arm_cases.sh).
 #
-# usage: arm_guest_test.sh SOURCE_DIR FOLDER KERNEL CASES. FOLDER is what scripts/install-deps --guest FOLDER
+# usage: arm_guest_test.sh SOURCE_DIR FOLDER KERNEL [CASES]. FOLDER is what scripts/install-deps --guest FOLDER
 # aarch64 has filled; the build is kept in it.
 set -u
-source=$1 folder=$2 kernel=$3 cases=$4
+source=$1 folder=$2 kernel=$3 cases=${4-*}
 [ -s "$folder/done" ] || {
 	echo "needs file $folder/done: scripts/install-deps --guest $folder aarch64 puts it there"
 	exit 77

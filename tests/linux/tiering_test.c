@@ -144,7 +144,8 @@ end(void)
 		CHECK_EQ(words[0], at);
 		CHECK_EQ(words[1], at < (WINDOWS - HOT) * WINDOW ? 0 : world.rounds);
 	}
-	CHECK_OK(mhp_check(mhp_pool_engine(world.pool), true, NULL, NULL));
+	/* The companion moves windows meanwhile. */
+	CHECK_OK(mhp_check(mhp_pool_engine(world.pool), false, NULL, NULL));
 	mhp_region_destroy(world.region);
 	CHECK_OK(mhp_remove(mhp_pool_engine(world.pool), &all, 1, NULL, NULL));
 	CHECK_OK(mhp_pool_destroy(world.pool));

@@ -9,9 +9,9 @@
  * the end every word must hold what its writer wrote last.
  *
  * Negative control (--control): the protection is left out (mhp__test_no_protect in the port); then
- * the checker must find losses, else it could not find any. --unit 4k, 64k, 2m is the size of what
- * is contiguous at first; --units N how many of them must have moved, within --seconds; --kill
- * kills the companion all the time meanwhile.
+ * the checker must find losses, else it could not find any. --unit 4k, 64k, 2m (16k on a kernel
+ * with such pages) is the size of what is contiguous at first; --units N how many of them must have
+ * moved, within --seconds; --kill kills the companion all the time meanwhile.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -267,7 +267,9 @@ commit_units(struct mhp_region *region)
 static uint64_t
 parse_unit(const char *text)
 {
-	return strcmp(text, "2m") == 0 ? 2UL << 20 : strcmp(text, "64k") == 0 ? 64UL << 10 : PAGE;
+	char *unit;
+	uint64_t number = strtoull(text, &unit, 10);
+	return number << (*unit == 'm' ? 20 : 10);
 }
 
 struct options {
