@@ -188,6 +188,7 @@ tree_ask(struct tree_call *call, struct mhp__line *line, int *ret_err, bool *ret
 		return NULL;
 	}
 	call->used = 0;
+	call->tree->will_wait();
 	*ret_err = tree_is_dead(call->tree) ? -ENODEV : be_wakeable(call);
 	if (*ret_err == 0)
 		*ret_err = connect_to_pool(call);

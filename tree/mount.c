@@ -2,8 +2,8 @@
 /*
  * mount.c - mount the tree of a pool and serve it until it is unmounted or we are told to end.
  *
- * Many threads, made as they are needed: each request that waits for the pool has one, and there
- * must be another to hear that it is interrupted.
+ * The tree of a process is one, and so is its session: signal handlers have no argument. Whatever
+ * ends it, the mount is gone afterwards, unless the process is killed.
  */
 #define _GNU_SOURCE
 #include "ops.h"
@@ -16,9 +16,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define THREADS_MAX 512U
-#define THREADS_IDLE 8U
-
 static struct fuse_session *session;   /* one a process, as its signal handlers are */
 
 static bool
@@ -30,17 +27,9 @@ is_ending(void)
 static int
 serve(const struct tree_opts *opts)
 {
-	struct fuse_loop_config *config = fuse_loop_cfg_create();
-	int err = config == NULL ? -ENOMEM : 0;
-	if (err == 0 && fuse_daemonize(opts->foreground) != 0)
-		err = -errno;
-	if (err == 0) {
-		fuse_loop_cfg_set_max_threads(config, THREADS_MAX);
-		fuse_loop_cfg_set_idle_threads(config, THREADS_IDLE);
-		err = fuse_session_loop_mt(session, config);
-	}
-	fuse_loop_cfg_destroy(config);
-	return err < 0 ? -1 : 0; /* positive: the signal that ended it */
+	if (fuse_daemonize(opts->foreground) != 0)
+		return -1;
+	return tree_loop(session) == 0 ? 0 : -1;
 }
 
 static int
@@ -62,7 +51,8 @@ mount_and_serve(const struct tree *tree, const char *folder)
 static int
 prepare(struct tree *tree, const struct mhp__peer *peer, const struct tree_opts *opts)
 {
-	*tree = (struct tree){ .peer = *peer, .opts = *opts, .is_ending = is_ending };
+	*tree = (struct tree){ .peer = *peer, .opts = *opts, .is_ending = is_ending,
+				.will_wait = tree_loop_will_wait };
 	clock_gettime(CLOCK_REALTIME_COARSE, &tree->mounted);
 	tree->uid = getuid();
 	tree->gid = getgid();

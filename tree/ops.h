@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ops.h - what the two halves of the file system share: names (ops.c) and contents (file.c).
+ * ops.h - what the parts of the file system share: names (ops.c), contents (file.c), and the
+ * threads that serve it (loop.c).
  *
  * Each operation gets the tree as the session's data, and answers exactly once, whatever happens.
  */
@@ -20,6 +21,12 @@ void tree_op_begin(struct tree_call *call, fuse_req_t req, long block);
 void tree_op_done(fuse_req_t req);
 /* What stat says of a node. */
 void tree_stat(const struct tree *tree, struct tree_node node, struct stat *ret_stat);
+
+/* Serve the session until it ends, by itself or by a signal that was told to (loop.c). Returns 0 or
+ * a negative errno. */
+int tree_loop(struct fuse_session *session);
+/* The calling thread, if it is one of those, may wait from now on: another one reads on. */
+void tree_loop_will_wait(void);
 
 extern const struct fuse_lowlevel_ops tree_ops;
 

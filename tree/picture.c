@@ -192,6 +192,7 @@ tree_picture_get(struct tree_call *call)
 		picture = all->last;
 	} else if (is_due(all)) {
 		all->asked = 0;
+		tree->will_wait();
 		if (!counted)
 			watch(tree);
 		if (all->counter == NULL)

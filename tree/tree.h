@@ -69,6 +69,7 @@ struct tree {
 	struct timespec mounted;
 	unsigned uid, gid;             /* of those who mounted it */
 	bool (*is_ending)(void);       /* shall those who wait give up? */
+	void (*will_wait)(void);       /* told before somebody waits */
 	struct tree_pictures *pictures;
 	unsigned nr_attrs;
 	struct tree_attr attrs[TREE_ATTRS_MAX];

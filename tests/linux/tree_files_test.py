@@ -148,6 +148,28 @@ def test_uevents(pool, tree):
           "more than an event keeps")
 
 
+def switches(process):
+    """How often each thread has gone to sleep."""
+    found = {}
+    for thread in os.listdir(f"/proc/{process}/task"):
+        with open(f"/proc/{process}/task/{thread}/status", encoding="ascii") as file:
+            found[thread] = next(int(line.split()[1]) for line in file if line.startswith("voluntary"))
+    return found
+
+
+def test_turns(pool):
+    """What is known already is answered by one thread, however many there are."""
+    at, daemon = pool.mount_foreground()
+    files = [f"{at}/memory{block}/removable" for block in range(4)]
+    for file in files * 3:
+        read(file)
+    before = switches(daemon.pid)
+    check(all(read(file) == b"1\n" for file in files * 100), "what is read")
+    after = switches(daemon.pid)
+    slept = sorted(after[thread] - before.get(thread, 0) for thread in after)
+    check(sum(slept[:-1]) * 4 < slept[-1], "who has answered", slept)
+
+
 def test_reserve(pool, tree):
     """No page of a block's own reserve can be taken out of use."""
     block = json.loads(pool.command("add", "128M", "--memmap", "self", "--json"))["first"]
@@ -247,6 +269,7 @@ def test(pool):
     test_calls(tree)
     test_changes(pool, tree)
     test_uevents(pool, tree)
+    test_turns(pool)
     test_reserve(pool, tree)
     test_ours(pool, tree)
     test_injection(pool, sysroot)
