@@ -5,16 +5,17 @@
  *
  * The window has two words. Memory is what the kernel makes of it: a write happens at once where the
  * address is mapped, and waits while the window is protected or its page is missing. Movers let go of
- * the region mutex while a window is on its way, and the journal says how far it is. When they are
- * killed, the next companion shares their userfaultfds and ends what the journal names, while tasks
- * of its own may have begun already. A fork bars new settling, has the window brought back by a task
- * of the companion, and takes the mutex as everybody does.
+ * the region mutex while a window is on its way; the journal says which way. Either way can fail: the
+ * kernel may have no mapping, or no memory, left. When movers are killed, the next companion shares
+ * their userfaultfds, asks the kernel what is mapped, and ends what the journal names, while tasks of
+ * its own may have begun already. A fork bars new settling, has the window brought back by a task of
+ * the companion, and takes the mutex as everybody does.
  * Shown: each write finds what the last one left; a child is given whole ordinary memory; nobody
  * waits for ever; and the table is right about where the window is whenever none is on its way.
  *
  * PLANT=n makes it wrong in one place, which must be found:
  *   1 the window is not protected while it is copied    2 it is mapped before the copy is whole
- *   3 the step is told after the mapping, not before    4 it still is told when mapping has failed
+ *   3 recovery goes by the journal, not by the mapping  4 a hole is written before it is full
  *   5 recovery fills pages that were filled before      6 recovery takes what a living mover began
  *   7 a fork takes the mutex though a window is on its way
  *   8 the window is read before everybody waits for it  9 a window settles while a fork is on
@@ -26,7 +27,7 @@
 #define MOVES 2
 
 mtype = { RAM, HOLE, DEVICE };                               /* mappings */
-mtype = { STILL, LOOKING, COPYING, MAPPING, FILLING };       /* steps */
+mtype = { STILL, LOOKING, COPYING, FILLING };       /* steps */
 
 mtype mapping = RAM;
 bool protected;
@@ -38,7 +39,7 @@ bool locked;
 byte holder;                           /* whose companion has the region mutex */
 mtype step = STILL;
 byte mover;                            /* whose companion wrote the journal */
-bool forking, killed;
+bool forking, killed, refused;         /* refused: memory for what comes back */
 
 #define ALIVE(me) ((me) == 1 || !killed)
 /* A step of a task of companion me (0 may be killed before any step; 1 comes afterwards). */
@@ -46,8 +47,7 @@ bool forking, killed;
 	if :: atomic { ALIVE(me) && (guard) -> what } :: !ALIVE(me) -> goto dead fi
 #define STEP(me, what) WHEN(me, true, what)
 
-#define WRITABLE(w) (mapping == DEVICE || (mapping == RAM && !protected) || \
-		     (mapping == HOLE && present[w]))
+#define WRITABLE(w) (!protected && (mapping != HOLE || present[w]))
 #define VISIBLE(w) (mapping == DEVICE -> device[w] : ram[w])
 
 inline store(w)
@@ -115,26 +115,29 @@ inline settle(me)
 	fi;
 	STEP(me, device[1] = ram[1]);
 	if
-	:: PLANT != 3 -> STEP(me, step = MAPPING)
-	:: else
-	fi;
-	if
 	:: mapping == RAM -> map(me)
-	:: mapping == RAM ->           /* the kernel has no mapping left */
-		if
-		:: PLANT != 4 -> STEP(me, step = COPYING)
-		:: else
-		fi;
-		STEP(me, protected = false)
+	:: mapping == RAM -> STEP(me, protected = false)  /* the kernel has no mapping left */
 	:: mapping == DEVICE
-	fi;
-	if
-	:: PLANT == 3 -> STEP(me, step = MAPPING)
-	:: else
 	fi;
 	lock_now(me);
 	STEP(me, settled = (mapping == DEVICE));
 	arrive(me)
+}
+
+inline put_back(me) { STEP(me, refused = true; mapping = DEVICE; protected = false) }
+
+/* Or the kernel has no memory left, and the device is mapped as before. */
+inline fill_all(me, again)
+{
+	if
+	:: fill(me, 0, again);
+		if
+		:: fill(me, 1, again);
+			STEP(me, protected = false)
+		:: !present[1] -> put_back(me)
+		fi
+	:: !present[0] -> put_back(me)
+	fi
 }
 
 inline unsettle(me)
@@ -146,12 +149,12 @@ inline unsettle(me)
 		STEP(me, ram[0] = device[0]; ram[1] = device[1]);
 		STEP(me, mapping = HOLE; present[0] = true; present[1] = true)
 	:: else ->
-		STEP(me, mapping = HOLE; present[0] = false; present[1] = false)
+		STEP(me, mapping = HOLE; present[0] = false; present[1] = false;
+		     protected = (PLANT != 4))
 	fi;
-	fill(me, 0, false);
-	fill(me, 1, false);
+	fill_all(me, false);
 	lock_now(me);
-	STEP(me, settled = false; mapping = RAM);
+	STEP(me, settled = (mapping == DEVICE); mapping = (mapping == DEVICE -> DEVICE : RAM));
 	arrive(me)
 }
 
@@ -186,15 +189,12 @@ dead:	done!0
 inline end_window(me)
 {
 	if
-	:: step == COPYING -> STEP(me, protected = false)
-	:: step == MAPPING ->
-		STEP(me, mapping = DEVICE; protected = false);
-		STEP(me, settled = true)
+	:: step == COPYING && (mapping != DEVICE || PLANT == 3) -> STEP(me, protected = false)
+	:: step == COPYING && mapping == DEVICE && PLANT != 3 -> STEP(me, settled = true)
 	:: step == FILLING && mapping == HOLE ->
-		fill(me, 0, PLANT == 5);
-		fill(me, 1, PLANT == 5);
-		STEP(me, settled = false; mapping = RAM)
-	:: step == FILLING && mapping != HOLE
+		fill_all(me, PLANT == 5);
+		STEP(me, settled = (mapping == DEVICE); mapping = (settled -> DEVICE : RAM))
+	:: step == FILLING && mapping != HOLE -> STEP(me, settled = (mapping == DEVICE))
 	:: step == STILL || step == LOOKING
 	fi
 }
@@ -239,8 +239,8 @@ active proctype forker()
 	fi;
 	atomic {
 		assert(mapping != HOLE && settled == (mapping == DEVICE));
-		/* Unless its mover was killed: then the child is given a copy. */
-		assert(mapping == RAM || killed);
+		/* Otherwise the child is given a copy. */
+		assert(mapping == RAM || killed || refused);
 		assert(VISIBLE(0) == last[0] && VISIBLE(1) == last[1])
 	}
 	forking = false;
