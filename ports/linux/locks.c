@@ -89,6 +89,7 @@ take_hotplug(struct mhp_pool *pool, int error)
 		return;
 	pthread_mutex_consistent(&pool->hotplug);
 	mhp_lock_lost(pool->m);
+	atomic_store(&pool->change_lost, true);
 }
 
 void

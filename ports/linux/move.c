@@ -84,6 +84,32 @@ putback(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 }
 
 static void
+release_block(struct mhp_pool *pool, uint32_t block)
+{
+	const uint64_t frames = pool->space.block_bytes >> MHP__PAGE_SHIFT;
+	for (uint64_t pfn = block * frames; pfn < (block + 1) * frames; pfn++) {
+		struct mhp_frame frame = mhp_frame_peek(pool->m, pfn);
+		struct mhp_region *region;
+		if (frame.state != MHP_FRAME_USED || frame.owner != pool->owner)
+			continue;
+		mhp__entry *entry = find_entry(pool, pfn, frame.cookie, &region);
+		if (entry != NULL)
+			*entry &= ~MHP__ENTRY_ISOLATED;
+	}
+}
+
+/* By frames: the table of a region may be far larger than the pool. */
+void
+mhp__region_release_held(struct mhp_pool *pool)
+{
+	mhp__pool_lock(pool);
+	for (uint32_t block = 0; block < pool->space.nr_blocks; block++)
+		if (pool->space.slot[block].file1 != 0)
+			release_block(pool, block);
+	pthread_mutex_unlock(&pool->mutex);
+}
+
+static void
 describe(void *ctx, uint64_t pfn, uint64_t cookie, char *text, size_t size)
 {
 	struct mhp_pool *pool = ctx;

@@ -60,6 +60,7 @@ struct mhp_pool {
 
 	pthread_mutex_t hotplug;
 	_Atomic uint64_t hotplug_holder; /* the thread that the engine has it locked for; 0: none */
+	atomic_bool change_lost;       /* its holder was killed, and may have held pages */
 	struct mhp__space space;
 	uint64_t gone_start, gone_end; /* blocks that left, to be unmapped as one piece */
 	struct mhp__job job;
@@ -128,6 +129,8 @@ uint64_t mhp__regions_mappings(const struct mhp_pool *pool);
 /* ---- move.c ---- */
 
 extern const struct mhp_movable_ops mhp__region_ops;
+/* Pages that the engine held for a change which was cut are not held any more. */
+void mhp__region_release_held(struct mhp_pool *pool);
 
 /* ---- fork.c ---- */
 

@@ -81,6 +81,8 @@ recover(struct mhp_pool *pool, bool fresh)
 	pthread_mutex_unlock(&pool->mutex);
 	/* It may be that nobody asks for it soon, and the engine knows a holder who is dead. */
 	mhp__pool_look_hotplug(pool);
+	if (atomic_exchange(&pool->change_lost, false))
+		mhp__region_release_held(pool);
 	if (guarded)
 		(void)!mhp__settler_restart(pool);
 }

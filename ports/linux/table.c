@@ -85,13 +85,14 @@ mhp__table_mark(struct mhp_region *region, uint64_t page, uint64_t nr, mhp__entr
 void
 mhp__table_recount(struct mhp_region *region)
 {
+	if (region->over)
+		return;
 	region->nr_committed = region->nr_settled = 0;
 	for (uint64_t page = 0; page < region->top; page++) {
 		region->nr_committed += (region->entry[page] & MHP__ENTRY_COMMITTED) != 0;
 		region->nr_settled += (region->entry[page] & MHP__ENTRY_SETTLED) != 0;
 	}
-	if (!region->over)
-		region->nr_runs = count_begins(region, 0, region->top + 1);
+	region->nr_runs = count_begins(region, 0, region->top + 1);
 }
 
 uint64_t

@@ -116,7 +116,8 @@ void mhp__table_set(struct mhp_region *region, uint64_t page, uint64_t nr, mhp__
 /* Set or clear one of the bits settled and open of [page, page + nr). */
 void mhp__table_mark(struct mhp_region *region, uint64_t page, uint64_t nr, mhp__entry bit,
 		     bool on);
-/* Count everything that is counted from the entries. */
+/* Count everything that is counted from the entries; but not in a table of all addresses, which has
+ * more pages than there is memory: it may be wrong by the page that was being changed. */
 void mhp__table_recount(struct mhp_region *region);
 /* How many entries from page on, up to max, have this bit as the first of them has it. */
 uint64_t mhp__table_span(const struct mhp_region *region, uint64_t page, uint64_t max,

@@ -5,7 +5,8 @@
  * Some functions are wrapped: a mover stops in front of one of them or behind it, and there its
  * companion is killed, or the standby with it, or the kernel has no memory. A writer adds to every
  * page all the time; nothing that it wrote may be lost, no frame either, and the window moves
- * again afterwards. The device is a file in memory.
+ * again afterwards. What is not repaired, a change of blocks, is shown as well. The device is a
+ * file in memory.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -31,7 +32,7 @@
 #define PATIENCE_S 60U
 #define STANDBY 2U                     /* its place in the state that companion.c begins with */
 
-enum step { NOWHERE, PROTECT, MAP, MAPPED, HOLE, HOLED, FILL, FILLED_HALF, GIVEN };
+enum step { NOWHERE, PROTECT, MAP, MAPPED, HOLE, HOLED, FILL, FILLED_HALF, GIVEN, TOLD };
 
 static _Atomic int cut_at;
 static _Atomic bool there, no_memory;
@@ -185,6 +186,20 @@ begin(bool writer)
 		CHECK_EQ(pthread_create(&used.writer, NULL, write_on, NULL), 0);
 }
 
+/* KiB that the kernel's page tables for this process take. */
+static unsigned long
+page_table_kib(void)
+{
+	FILE *file = fopen("/proc/self/status", "r");
+	unsigned long kib = 0;
+	char line[256];
+	CHECK(file != NULL);
+	while (fgets(line, sizeof(line), file) != NULL)
+		sscanf(line, "VmPTE: %lu", &kib);
+	fclose(file);
+	return kib;
+}
+
 static int
 send(unsigned node)
 {
@@ -197,6 +212,15 @@ settled_bytes(void)
 	struct mhp_pool_stats stats;
 	mhp_pool_get_stats(used.pool, &stats);
 	return stats.settled_bytes;
+}
+
+static void
+check_pages(void)
+{
+	for (uint64_t page = 0; page < NR; page++) {
+		CHECK_EQ(*word_of(page), used.rounds);
+		CHECK_EQ(word_of(page)[1], page);
+	}
 }
 
 /* Every page is right, no frame is lost, and the window goes and comes as before. */
@@ -214,10 +238,7 @@ end(void)
 		usleep(1000);
 	CHECK_OK(send(0));
 	CHECK_EQ(settled_bytes(), 0);
-	for (uint64_t page = 0; page < NR; page++) {
-		CHECK_EQ(*word_of(page), used.rounds);
-		CHECK_EQ(word_of(page)[1], page);
-	}
+	check_pages();
 	mhp_drain_caches(mhp_pool_engine(used.pool));
 	CHECK_OK(mhp_pool_node_get(used.pool, 0, &ram));
 	CHECK_OK(mhp_pool_node_get(used.pool, used.device, &device));
@@ -253,16 +274,13 @@ kill_companion(bool standby)
 	CHECK_EQ(kill(leader, SIGKILL), 0);
 }
 
+/* Kill who sends the window to a node, at this step. */
 static void
-cut(enum step step, bool to_device, bool standby)
+cut_in_use(enum step step, unsigned node, bool standby)
 {
 	pthread_t mover;
 	int err = 0;
-	test_at("step %d, %s", (int)step, standby ? "both" : "one");
-	begin(!standby);
-	if (!to_device)
-		CHECK_OK(send(used.device));
-	used.to = to_device ? used.device : 0;
+	used.to = node;
 	atomic_store(&there, false);
 	atomic_store(&cut_at, (int)step);
 	CHECK_EQ(pthread_create(&mover, NULL, send_it, &err), 0);
@@ -270,7 +288,17 @@ cut(enum step step, bool to_device, bool standby)
 		usleep(100);
 	kill_companion(standby);
 	CHECK_EQ(pthread_join(mover, NULL), 0);
-	CHECK_EQ(err, MHP_EIO); /* its mover was killed */
+	CHECK_EQ(err, MHP_EIO);
+}
+
+static void
+cut(enum step step, bool to_device, bool standby)
+{
+	test_at("step %d, %s", (int)step, standby ? "both" : "one");
+	begin(!standby);
+	if (!to_device)
+		CHECK_OK(send(used.device));
+	cut_in_use(step, to_device ? used.device : 0, standby);
 	end();
 }
 
@@ -295,6 +323,24 @@ TEST(killed__between_numbers__no_frame_is_lost)
 	cut(GIVEN, false, false);
 }
 
+/* R39: a table of all addresses is not walked for that: it would take half a GiB to do so. */
+TEST(killed__between_numbers__a_table_of_all_addresses_is_left_alone)
+{
+	struct mhp_region *over;
+	unsigned long before;
+	char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(page != MAP_FAILED);
+	begin(true);
+	CHECK_OK(mhp_region_create_over(used.pool, "over", &over, NULL));
+	CHECK_OK(mhp_region_commit(over, page, PAGE));
+	before = page_table_kib();
+	cut_in_use(GIVEN, used.device, false);
+	CHECK_CMP(page_table_kib(), <, before + 16384);
+	CHECK_OK(mhp_region_decommit(over, page, PAGE));
+	mhp_region_destroy(over);
+	end();
+}
+
 /* Who waits goes on at once then; here nobody does. */
 TEST(both_killed__on_the_way_to_a_device__nothing_is_lost)
 {
@@ -315,6 +361,72 @@ TEST(both_killed__between_numbers__no_frame_is_lost)
 {
 	cut(GIVEN, true, true);
 	cut(GIVEN, false, true);
+}
+
+/* ---- a change of blocks ---- */
+
+static int
+stay(void *ctx, const struct mhp_notice *notice)
+{
+	(void)ctx;
+	if (notice->kind == MHP_GOING_OFFLINE_NOTICE)
+		pass(TOLD);
+	return 0;
+}
+
+static int
+take_out(void *arg)
+{
+	struct mhp_blocks block = { *(uint32_t *)arg, 1 };
+	return mhp_offline(mhp_pool_engine(used.pool), &block, 1, NULL, NULL);
+}
+
+static void *
+ask_to_take_out(void *arg)
+{
+	static uint32_t block;
+	block = *(uint32_t *)arg;
+	CHECK_RET(mhp_companion_call(take_out, &block, NULL), MHP_EIO);
+	return NULL;
+}
+
+static void
+cut_change(enum step step, uint32_t number)
+{
+	struct mhp_block_info block;
+	pthread_t mover;
+	uint16_t id;
+	test_at("step %d, block %u", (int)step, number);
+	begin(true);
+	CHECK_OK(send(number == 0 ? 0 : used.device));
+	CHECK_OK(mhp_listener_add(mhp_pool_engine(used.pool), stay, NULL, 0, &id));
+	atomic_store(&there, false);
+	atomic_store(&cut_at, (int)step);
+	CHECK_EQ(pthread_create(&mover, NULL, ask_to_take_out, &number), 0);
+	while (!atomic_load(&there))
+		usleep(100);
+	kill_companion(false);
+	CHECK_EQ(pthread_join(mover, NULL), 0);
+	CHECK_RET(take_out(&number), MHP_EOWNERDEAD);
+	CHECK_RET(mhp_companion_call(take_out, &number, NULL), MHP_EOWNERDEAD);
+	CHECK_RET(mhp_pool_add(used.pool, NULL, BLOCK, NULL, NULL, NULL), MHP_EOWNERDEAD);
+	CHECK_OK(mhp_block_get(mhp_pool_engine(used.pool), number, &block));
+	CHECK_EQ(block.state, MHP_GOING_OFFLINE);
+	CHECK_OK(send(number == 0 ? used.device : 0));
+	atomic_store(&used.stop, true);
+	CHECK_EQ(pthread_join(used.writer, NULL), 0);
+	check_pages();
+	CHECK_OK(mhp_region_commit(used.region, used.base + WINDOW, WINDOW));
+	memset(used.base + WINDOW, 1, WINDOW);
+	CHECK_OK(mhp_region_decommit(used.region, used.base, 2 * WINDOW));
+	alarm(0);
+}
+
+/* R37: as docs/CAVEATS.md has it: the pool takes no other change, and all else works. */
+TEST(killed__in_a_change_of_blocks__memory_goes_on)
+{
+	cut_change(TOLD, 0);
+	cut_change(HOLE, 1);
 }
 
 /* ---- no memory ---- */
