@@ -136,7 +136,7 @@ static const struct {
 	"OpenMetrics text. --json has those of one pool, as the pool tells them.\n\n"
 	"  --listen ADDRESS   serve them at http://ADDRESS/metrics until interrupted:\n"
 	"                     PORT, which this machine alone can reach, or HOST:PORT\n" },
-	{ "sim", "sim SCENARIO [--svg FILE] [--json]   or   sim --from FOLDER",
+	{ "sim", "sim SCENARIO [--svg FILE] [--json]   or   sim --from PLACE",
 	"Rehearse on simulated memory what a file says, and report how many blocks could\n"
 	"leave, what was moved for that, the metadata and how scattered memory is. No\n"
 	"pool is asked. A scenario has a step a line:\n\n"
@@ -150,8 +150,8 @@ static const struct {
 	"  remove N           take blocks out, the least used first\n"
 	"  repeat N ... end   the steps between them N times\n\n"
 	"  --svg FILE         write a picture of it over time to FILE\n"
-	"  --from FOLDER      print a scenario that begins with the online blocks there:\n"
-	"                     /sys/devices/system/memory, a copy, or a mounted pool\n" },
+	"  --from PLACE       print a scenario made of /sys/devices/system/memory or a\n"
+	"                     copy, a mounted pool, or a file of memplug monitor --json\n" },
 	{ "replay", "replay FILE [--json]",
 	"Run a recording of memplug monitor --json again, on simulated memory, and say\n"
 	"where the engine does something else than it did. It needs no pool.\n" },

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "../replay/scenario.h"
 #include "cli.h"
@@ -109,6 +110,13 @@ read_scenario(const char *path, struct mhp__scenario *scenario)
 	return good;
 }
 
+static bool
+is_folder(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 int
 cli_sim(struct cli *cli)
 {
@@ -119,9 +127,9 @@ cli_sim(struct cli *cli)
 	if (!CLI_OPTIONS(cli, 0, 1, { "--svg", &svg, NULL }, { "--from", &from, NULL }))
 		return CLI_USAGE;
 	if ((from != NULL) == (cli->argc != 0))
-		return cli_usage(cli, "either a scenario, or --from a folder");
+		return cli_usage(cli, "either a scenario, or --from a folder or a recording");
 	if (from != NULL)
-		return sim_from(from);
+		return is_folder(from) ? sim_from(from) : sim_from_recording(from);
 	if (!read_scenario(cli->argv[0], &scenario))
 		return CLI_REFUSED;
 	bool done = mhp__rehearse(&scenario, &rehearsal);

@@ -103,9 +103,8 @@ is_kernel(struct blocks *blocks, uint64_t number)
 	return kernel;
 }
 
-/* A line with an exact size in its largest unit. */
-static void
-print_size(const char *step, uint64_t bytes, const char *rest)
+void
+sim_print_size(const char *step, uint64_t bytes, const char *rest)
 {
 	static const char *const units[] = { "", "K", "M", "G", "T" };
 	unsigned unit = 0;
@@ -118,7 +117,7 @@ static void
 print_add(const struct blocks *blocks, uint64_t nr, bool kernel)
 {
 	if (nr != 0)
-		print_size("add", nr * blocks->block_bytes, kernel ? " kernel" : "");
+		sim_print_size("add", nr * blocks->block_bytes, kernel ? " kernel" : "");
 }
 
 static void
@@ -146,7 +145,7 @@ print_uses(const struct blocks *blocks)
 	static const char *const words[] = { "", " kernel" };
 	for (int kernel = 1; kernel >= 0; kernel--)
 		if (blocks->used_bytes[kernel] != 0)
-			print_size("use", blocks->used_bytes[kernel], words[kernel]);
+			sim_print_size("use", blocks->used_bytes[kernel], words[kernel]);
 	puts("# What then? For example: use 50%, free 20%, remove 10%, add 4G");
 }
 
@@ -175,8 +174,8 @@ sim_from(const char *folder)
 	bool found = blocks.block_bytes != 0 && find_blocks(&blocks, opened) && blocks.nr != 0;
 	if (found) {
 		printf("# %zu blocks of %s\n", blocks.nr, folder);
-		print_size("host", host_bytes(&blocks), "");
-		print_size("block", blocks.block_bytes, "");
+		sim_print_size("host", host_bytes(&blocks), "");
+		sim_print_size("block", blocks.block_bytes, "");
 		print_adds(&blocks);
 		print_uses(&blocks);
 	} else {

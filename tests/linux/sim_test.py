@@ -4,11 +4,13 @@
 scenarios that are broken, each told by its line; none may do more than be refused.
 """
 import json
+import os
 import pathlib
 import random
 import subprocess
 import sys
 import tempfile
+import time
 import xml.etree.ElementTree
 
 MEMPLUG = f"{sys.argv[1]}/cli/memplug"
@@ -121,7 +123,54 @@ def test_from(folder):
     assert subprocess.run([MEMPLUG, "sim", "x", "--from", "y"], capture_output=True).returncode == 2
 
 
+def test_from_recording(folder):
+    """What came and what left, as a scenario, which can be rehearsed with what was in use."""
+    name, recording = f"sim-{os.getpid()}", pathlib.Path(folder, "recording")
+    env = {**os.environ, "MEMPLUG_RUNTIME_DIR": folder}
+
+    def memplug(*words, status=0):
+        done = subprocess.run([MEMPLUG, "-p", name, *words], env=env, capture_output=True, text=True)
+        assert done.returncode == status, (words, done)
+        return done.stdout
+
+    program = subprocess.Popen([MEMPLUG, "run", "--name", name, "--boot", "64M", "--block-size", "16M", "--grow",
+                                "none", "--", "/usr/bin/python3", "-c",
+                                "x = bytes(40 << 20); print('up', flush=True); input()"],
+                               env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert program.stdout.readline() == "up\n"
+        with open(recording, "w", encoding="ascii") as out, subprocess.Popen(
+                [MEMPLUG, "-p", name, "monitor", "--json"], env=env, stdout=out) as monitor:
+            while not recording.stat().st_size:
+                assert monitor.poll() is None
+                time.sleep(0.05)
+            memplug("add", "32M", "--zone", "kernel")
+            memplug("add", "64M")
+            memplug("offline", "8")
+            memplug("remove", "9")
+            memplug("remove", "0-3,6-7", status=1)
+            while b"offline-failed" not in recording.read_bytes():
+                time.sleep(0.05)
+            monitor.terminate()
+    finally:
+        program.kill()
+        program.communicate()
+    done = subprocess.run([MEMPLUG, "sim", "--from", recording], capture_output=True, text=True)
+    steps = [line for line in done.stdout.splitlines() if not line.startswith("#")]
+    assert steps[1:] == ["block 16M", "add 64M", "add 32M kernel", "add 64M", "remove 32M",
+                         "remove 64M # was refused"], done
+    text = recording.read_text(encoding="ascii")
+    assert sim(text, "--from", "-").returncode == 2
+    again = subprocess.run([MEMPLUG, "sim", "--from", "-"], input=text, capture_output=True, text=True)
+    assert again.stdout == done.stdout
+    assert report(done.stdout.replace("\nadd 32M", "\nuse 40M\nadd 32M"))["steps"][-1]["asked_blocks"] == 6
+    for broken in "", "{}\n", text.replace('"count":2', '"count":-2'), text[:-20]:
+        done = subprocess.run([MEMPLUG, "sim", "--from", "-"], input=broken, capture_output=True, text=True)
+        assert done.returncode == 1 and "line " in done.stderr, (broken[-100:], done)
+
+
 with tempfile.TemporaryDirectory() as folder:
+    test_from_recording(folder)
     test_examples(folder)
     test_from(folder)
 test_sums()
