@@ -89,7 +89,7 @@ struct mhp_pool {
 	atomic_bool forking;           /* nothing may, and nobody begins a change */
 };
 
-/* ---- companion.c ---- */
+/* ---- leader.c ---- */
 
 /* The process that the companion is beside. In the companion. */
 int mhp__companion_program(void);

@@ -5,7 +5,7 @@
  * The journal names the window that was on its way, and how far it was; each step can be done once
  * more, or taken back, from what the table and the kernel say.
  *
- * As a rule it has the last one's descriptors (companion.c): who waits for a window that was on its
+ * As a rule it has the last one's descriptors (leader.c): who waits for a window that was on its
  * way waits still, and goes on with the right data once that is brought to an end. Where even those
  * are gone, waiters have gone on. A change of blocks that was cut cannot be taken up again by
  * somebody else: the engine then takes no other (locks.c).

@@ -289,7 +289,14 @@ mhp__task_visit(unsigned stack, int (*fn)(void *arg), void *arg)
 	return 0;
 }
 
-/* ---- futexes ---- */
+/* ---- waiting ---- */
+
+void
+mhp__task_pause(long ns)
+{
+	struct timespec pause = { 0, ns };
+	syscall(SYS_nanosleep, &pause, NULL);
+}
 
 void
 mhp__futex_wait(_Atomic int *word, int value, unsigned timeout_ms)

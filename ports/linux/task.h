@@ -39,6 +39,7 @@ MHP_MUST_CHECK int mhp__task_start(unsigned stack, int flags, void (*fn)(void *a
 /* Run fn(arg) on a stack in a process that shares our memory, while this thread waits. An errno. */
 MHP_MUST_CHECK int mhp__task_visit(unsigned stack, int (*fn)(void *arg), void *arg);
 
+void mhp__task_pause(long ns);
 /* Sleep until *word is not `value` any more, somebody wakes us, or the time is over. */
 void mhp__futex_wait(_Atomic int *word, int value, unsigned timeout_ms);
 void mhp__futex_wake(_Atomic int *word, int nr);

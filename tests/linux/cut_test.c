@@ -21,7 +21,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../../ports/linux/task.h"
+#include "../../ports/linux/leader.h"
 #include "../test.h"
 
 #define PAGE UINT64_C(4096)
@@ -30,7 +30,6 @@
 #define PIECE (WINDOW / 8)
 #define NR (WINDOW / PAGE)
 #define PATIENCE_S 60U
-#define STANDBY 2U                     /* its place in the state that companion.c begins with */
 
 enum step { NOWHERE, PROTECT, MAP, MAPPED, HOLE, HOLED, FILL, FILLED_HALF, GIVEN, TOLD };
 
@@ -264,7 +263,7 @@ send_it(void *arg)
 static void
 kill_companion(bool standby)
 {
-	int leader = mhp_companion_pid(), other = ((_Atomic int *)mhp__task_state())[STANDBY];
+	int leader = mhp_companion_pid(), other = ((_Atomic int *)mhp__task_state())[MHP__STANDBY];
 	CHECK(leader > 0 && other > 0);
 	if (standby) {
 		CHECK_EQ(kill(leader, SIGSTOP), 0);
