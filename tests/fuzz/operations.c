@@ -79,7 +79,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(mhp_check(m, true, found, NULL) == 0);
 	replay_close(&replay);
 	if (replay.broken != NULL)
-		fprintf(stderr, "%s, pfn %llu\n", replay.broken, (unsigned long long)replay.broken_at);
+		fprintf(stderr, "%s, pfn %llu\n", replay.broken,
+			(unsigned long long)replay.broken_at);
 	FUZZ_CHECK(replay.broken == NULL);
 	remove_all(m);
 	mhp_sim_destroy(sim);
