@@ -131,11 +131,13 @@ begin_use(void)
 	CHECK_EQ(pthread_create(&world.thread, NULL, use, NULL), 0);
 }
 
-/* The data is right; nothing is left. */
+/* The data is right; nothing is left. Windows may move until tiering is off, and settle until they
+ * are gone: only then is nobody else in the engine. */
 static void
 end(void)
 {
 	struct mhp_span all = { { 0 }, 64 * BLOCK };
+	struct mhp_tiering off = { .on = false };
 	atomic_store(&world.stop, true);
 	pthread_join(world.thread, NULL);
 	for (uint64_t at = 0; at < WINDOWS * WINDOW; at += PAGE) {
@@ -144,9 +146,10 @@ end(void)
 		CHECK_EQ(words[0], at);
 		CHECK_EQ(words[1], at < (WINDOWS - HOT) * WINDOW ? 0 : world.rounds);
 	}
-	/* The companion moves windows meanwhile. */
 	CHECK_OK(mhp_check(mhp_pool_engine(world.pool), false, NULL, NULL));
+	CHECK_OK(mhp_pool_set_tiering(world.pool, &off, NULL));
 	mhp_region_destroy(world.region);
+	CHECK_OK(mhp_check(mhp_pool_engine(world.pool), true, NULL, NULL));
 	CHECK_OK(mhp_remove(mhp_pool_engine(world.pool), &all, 1, NULL, NULL));
 	CHECK_OK(mhp_pool_destroy(world.pool));
 }
