@@ -5,6 +5,7 @@
  * Shared mappings: MADV_DONTNEED drops the entries and keeps the data; pagemap says which came
  * back. For reads the kernel maps 64 KiB around a fault, so that is one part. A page that is the
  * program's own (private, anonymous) would be lost: pagemap is asked first that there is none.
+ * Where pieces are to be told apart, huge pages of the file are not mapped as such meanwhile.
  *
  * Ordinary memory: MADV_COLD clears the accessed bits of a range and does nothing else, unless
  * memory gets short. Where they are set again is told for whole mappings only (Referenced in
@@ -35,6 +36,7 @@
 #define PAGEMAP_SHARED (UINT64_C(1) << 61)
 
 #define TOGETHER 16U                   /* shared windows that are forgotten before a wait */
+#define TOGETHER_ORDINARY 8U
 
 _Static_assert(MHP__PIECE_BYTES == 65536, "a piece is what the kernel maps around a fault");
 
@@ -99,6 +101,16 @@ is_safe(const uint64_t *entry)
 	return safe;
 }
 
+/* Let a use map a huge page of the file as a whole, or only what lies around it. */
+static void
+set_huge(const struct mhp__look *look, bool huge)
+{
+	for (unsigned piece = 0, nr; (nr = mhp__pieces_next(look->shared, &piece)) != 0;
+	     piece += nr)
+		(void)madvise(piece_address(look, piece), nr * MHP__PIECE_BYTES,
+			      huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
 static bool
 forget_shared(const struct mhp__look *look)
 {
@@ -110,10 +122,14 @@ forget_shared(const struct mhp__look *look)
 		       is_safe(&entry[piece * entries_of_piece()]);
 	if (fd >= 0)
 		close(fd);
+	if (safe && look->fine)
+		set_huge(look, false);
 	for (unsigned piece = 0, nr; safe && (nr = mhp__pieces_next(look->shared, &piece)) != 0;
 	     piece += nr)
 		safe = madvise(piece_address(look, piece), nr * MHP__PIECE_BYTES,
 			       MADV_DONTNEED) == 0;
+	if (!safe && look->fine)
+		set_huge(look, true);
 	return safe;
 }
 
@@ -178,14 +194,13 @@ mark_run(const struct mhp__look *look, unsigned piece, unsigned nr, bool on)
 			      on ? mark_of(look, piece) : MADV_NORMAL);
 }
 
-/* Make windows, or pieces, mappings of their own, or no longer. */
+/* Make a window, or its pieces, mappings of their own, or no longer. */
 static void
-mark(const struct mhp__look *look, unsigned nr_looks, bool on)
+mark(const struct mhp__look *look, bool on)
 {
-	for (unsigned i = 0; i < nr_looks; i++)
-		for (unsigned piece = 0, nr; look[i].forgot_ns != 0 &&
-		     (nr = mhp__pieces_next(look[i].ordinary, &piece)) != 0; piece += nr)
-			mark_run(&look[i], piece, nr, on);
+	for (unsigned piece = 0, nr; (nr = mhp__pieces_next(look->ordinary, &piece)) != 0;
+	     piece += nr)
+		mark_run(look, piece, nr, on);
 }
 
 /* What smaps says of a mapping, in KiB. */
@@ -266,42 +281,44 @@ note_mapping(struct mhp__look *look, const struct mapping *mapping)
 		look->seen |= pieces;
 }
 
-/* Where the last of the ordinary windows ends; 0: there are none. */
+/* Where the last of some ordinary windows ends; 0: there are none. */
 static uintptr_t
-last_end(const struct mhp__look *look, unsigned nr)
+last_end(const struct mhp__look *look, unsigned first, unsigned end)
 {
-	uintptr_t last = 0;
-	for (unsigned i = 0; i < nr; i++)
-		if (look[i].forgot_ns != 0 && look[i].ordinary != 0 && look[i].start >= last)
-			last = look[i].start + MHP__HUGE_BYTES;
-	return last;
+	for (unsigned i = end; i > first; i--)
+		if (look[i - 1].forgot_ns != 0 && look[i - 1].ordinary != 0)
+			return look[i - 1].start + MHP__HUGE_BYTES;
+	return 0;
 }
 
+/* A walk through the kernel's list of mappings. */
+struct reader {
+	struct mhp__lines lines;
+	struct mapping mapping;        /* the last one that was read */
+	unsigned at;                   /* the look that it was found for */
+};
+
 static void
-see_ordinary(struct mhp__look *look, unsigned nr)
+see_until(struct reader *reader, struct mhp__look *look, unsigned nr, uintptr_t end)
 {
-	uintptr_t last = last_end(look, nr);
-	struct mhp__lines lines = { .fd = -1 };
-	struct mapping mapping = { 0 };
-	unsigned at = 0, found;
-	if (last != 0)
-		lines.fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
-	if (lines.fd < 0)
-		return;
-	for (char *line; mapping.end < last && (line = mhp__lines_next(&lines)) != NULL;)
-		if (read_mapping(&lines, line, &mapping) &&
-		    (found = find_look(look, nr, mapping.start, &at)) != nr)
-			note_mapping(&look[found], &mapping);
-	close(lines.fd);
+	unsigned found;
+	for (char *line; reader->mapping.end < end &&
+			 (line = mhp__lines_next(&reader->lines)) != NULL;)
+		if (read_mapping(&reader->lines, line, &reader->mapping) &&
+		    (found = find_look(look, nr, reader->mapping.start, &reader->at)) != nr)
+			note_mapping(&look[found], &reader->mapping);
 }
 
 static bool
 forget_ordinary(const struct mhp__look *look)
 {
 	bool done = true;
+	mark(look, true);
 	for (unsigned piece = 0, nr; done && (nr = mhp__pieces_next(look->ordinary, &piece)) != 0;
 	     piece += nr)
 		done = madvise(piece_address(look, piece), nr * MHP__PIECE_BYTES, MADV_COLD) == 0;
+	if (!done)
+		mark(look, false);
 	return done;
 }
 
@@ -323,33 +340,78 @@ forget(struct mhp__look *look, unsigned first, unsigned end, bool shared,
 	}
 }
 
-/* Few at a time: forgetting takes its time, and the first ones are in use meanwhile. */
+/* Where those end that are looked at together with the first: forgetting takes its time, and is
+ * soon outdated where a program does much. */
+static unsigned
+group_end(const struct mhp__look *look, unsigned first, unsigned nr, bool shared)
+{
+	unsigned most = shared ? TOGETHER : TOGETHER_ORDINARY;
+	for (unsigned some = 0; first < nr && some < most; first++)
+		some += (shared ? look[first].shared : look[first].ordinary) != 0;
+	return first;
+}
+
+static void
+allow_huge(struct mhp__look *look, unsigned first, unsigned end,
+	   const struct mhp__sampler *sampler)
+{
+	for (unsigned i = first; i < end; i++) {
+		if (look[i].forgot_ns == 0 || look[i].shared == 0 || !look[i].fine)
+			continue;
+		if (sampler->begin(sampler->ctx, i))
+			set_huge(&look[i], true);
+		sampler->end(sampler->ctx);
+	}
+}
+
 static void
 sample_shared(struct mhp__look *look, unsigned nr, const struct mhp__sampler *sampler)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	for (unsigned first = 0, end = 0; fd >= 0 && first < nr; first = end) {
-		for (unsigned some = 0; end < nr && some < TOGETHER; end++)
-			some += look[end].shared != 0;
+	for (unsigned first = 0, end; fd >= 0 && first < nr; first = end) {
+		end = group_end(look, first, nr, true);
 		forget(look, first, end, true, sampler);
 		sampler->wait(sampler->ctx);
 		for (unsigned i = first; i < end; i++)
 			if (look[i].forgot_ns != 0)
 				see_shared(fd, &look[i]);
+		allow_huge(look, first, end, sampler);
 	}
 	if (fd >= 0)
 		close(fd);
 }
 
 static void
+unmark(const struct mhp__look *look, unsigned first, unsigned end)
+{
+	for (unsigned i = first; i < end; i++)
+		if (look[i].forgot_ns != 0)
+			mark(&look[i], false);
+}
+
+/* The list is read once, since that is what costs most: windows are forgotten just before it comes
+ * to them, and a group early, since a read takes in some mappings at once. What is behind is
+ * unmarked a group later, so that nothing merges with what is read. */
+static void
 sample_ordinary(struct mhp__look *look, unsigned nr, const struct mhp__sampler *sampler)
 {
-	forget(look, 0, nr, false, sampler);
-	mark(look, nr, true);
-	forget(look, 0, nr, false, sampler);
-	sampler->wait(sampler->ctx);
-	see_ordinary(look, nr);
-	mark(look, nr, false);
+	struct reader reader = { .lines.fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC) };
+	unsigned before = 0, first = 0, end = group_end(look, 0, nr, false);
+	if (reader.lines.fd < 0)
+		return;
+	forget(look, 0, end, false, sampler);
+	while (first < nr) {
+		unsigned next = group_end(look, end, nr, false);
+		forget(look, end, next, false, sampler);
+		sampler->wait(sampler->ctx);
+		see_until(&reader, look, nr, last_end(look, first, end));
+		unmark(look, before, first);
+		before = first;
+		first = end;
+		end = next;
+	}
+	unmark(look, before, nr);
+	close(reader.lines.fd);
 }
 
 void

@@ -21,7 +21,8 @@ struct mhp__look {
 	uintptr_t start;               /* set by the caller, like the next three */
 	uint32_t ordinary;             /* the pieces to look at that are ordinary memory */
 	uint32_t shared;               /* those that are a shared mapping of a file or device */
-	bool fine;                     /* tell ordinary pieces apart, too: costs a mapping each */
+	bool fine;                     /* tell pieces of ordinary memory and huge pages of files
+					* apart, too: costs mappings meanwhile */
 	uint64_t forgot_ns;            /* when; 0: it cannot be looked at */
 	uint64_t over_ns;              /* from then until it was looked at */
 	uint64_t over_shared_ns;       /* the same of what is shared */
@@ -30,9 +31,9 @@ struct mhp__look {
 };
 
 /*
- * Have the kernel forget what it knows of the uses of some windows, wait, and see what was used
- * since. Windows that it does not let us look at, or that are not what they were, have no parts.
- * ask says, with its argument, whether window i still is what it was, and pause waits.
+ * Have the kernel forget what it knows of the uses of some windows, which are in the order of their
+ * addresses, wait, and see what was used since. Windows that it does not let us look at, or that
+ * are not what they were, have no parts. begin says whether window i still is what it was.
  */
 struct mhp__sampler {
 	void *ctx;

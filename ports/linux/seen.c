@@ -15,7 +15,6 @@
 #define SCAN_MAX 8192U                 /* windows that are gone through to find some */
 #define FINE_LOOKS 5U                  /* of a window that is new; then every FINE_EVERY-th */
 #define FINE_EVERY 8U
-#define FINE_MAX 64U                   /* windows at a time */
 
 static bool
 has_windows(const struct mhp_region *region)
@@ -37,6 +36,12 @@ has_heat(struct mhp_region *region)
 	return region->heat != NULL;
 }
 
+static struct mhp__heat_book *
+book_of(const struct mhp__seen *seen)
+{
+	return &seen->region->pool->tiering.book;
+}
+
 static bool
 is_split(const struct mhp__seen *seen)
 {
@@ -46,7 +51,7 @@ is_split(const struct mhp__seen *seen)
 	for (unsigned piece = first; piece < MHP__PIECES; piece++)
 		if ((seen->pieces >> piece & 1) != 0 && seen->node[piece] != seen->node[first])
 			return true;
-	return mhp__tier_uneven(heat + 1);
+	return mhp__heat_uneven(book_of(seen), heat + 1);
 }
 
 /* ---- taking ---- */
@@ -98,13 +103,11 @@ is_on(const struct mhp__seen *seen, unsigned node)
 	return false;
 }
 
-/* Shall ordinary pieces be told apart in this look? */
+/* Shall all pieces be told apart in this look? */
 static bool
 is_fine(const struct mhp__seen *seen, const struct mhp__look *look)
 {
 	const struct mhp__heat *heat = mhp__region_heat(seen->region, seen->window);
-	if (look->ordinary == 0)
-		return false;
 	if (heat->looks >= FINE_LOOKS && heat->looks % FINE_EVERY != 0 && !is_split(seen))
 		return false;
 	return look->ordinary != UINT32_MAX || !mhp__sample_is_huge(look->start);
@@ -124,12 +127,13 @@ advance(struct mhp_pool *pool, struct mhp__tier_cursor *at, unsigned *scanned)
 	return false;
 }
 
-void
-mhp__seen_take(struct mhp__seen_set *set, struct mhp_pool *pool, struct mhp__tier_cursor *at,
-	       bool near, unsigned max, bool pieces)
+/* Take up to max windows of which something is on the nearest node, or those of which nothing is,
+ * from *at on, each once. */
+static void
+take(struct mhp__seen_set *set, struct mhp_pool *pool, struct mhp__tier_cursor *at, bool near,
+     unsigned max, bool pieces)
 {
 	unsigned nearest = atomic_load(&pool->space.order) & 0xf, scanned = 0, first = set->nr;
-	unsigned fine = 0;
 	while (set->nr - first < max && scanned < SCAN_MAX) {
 		if (!advance(pool, at, &scanned))
 			continue;
@@ -142,10 +146,37 @@ mhp__seen_take(struct mhp__seen_set *set, struct mhp_pool *pool, struct mhp__tie
 		lay_out(region, at->window++, seen, look);
 		if (seen->pieces == 0 || is_on(seen, nearest) != near)
 			continue;
-		look->fine = pieces && fine < FINE_MAX && is_fine(seen, look);
-		fine += look->fine;
+		look->fine = pieces && is_fine(seen, look);
 		set->nr++;
 	}
+}
+
+/* By address. They were taken in that order, but by two cursors, which start anywhere. */
+static void
+sort(struct mhp__seen_set *set)
+{
+	for (unsigned gap = set->nr / 2; gap > 0; gap /= 2)
+		for (unsigned i = gap; i < set->nr; i++) {
+			struct mhp__seen seen = set->seen[i];
+			struct mhp__look look = set->look[i];
+			unsigned at = i;
+			for (; at >= gap && set->look[at - gap].start > look.start; at -= gap) {
+				set->seen[at] = set->seen[at - gap];
+				set->look[at] = set->look[at - gap];
+			}
+			set->seen[at] = seen;
+			set->look[at] = look;
+		}
+}
+
+void
+mhp__seen_take(struct mhp__seen_set *set, struct mhp_pool *pool, bool pieces)
+{
+	struct mhp__tiering *tiering = &pool->tiering;
+	set->nr = 0;
+	take(set, pool, &tiering->near, true, MHP__SEEN_WINDOWS / 2, pieces);
+	take(set, pool, &tiering->far, false, MHP__SEEN_WINDOWS - set->nr, pieces);
+	sort(set);
 }
 
 bool
@@ -167,7 +198,8 @@ mhp__seen_is_same(const struct mhp__seen_set *set, unsigned index, uint32_t piec
 /* ---- noting ---- */
 
 static void
-add_unit(struct mhp__seen_set *set, unsigned index, uint32_t pieces, struct mhp__heat *heat)
+add_unit(struct mhp__seen_set *set, unsigned index, uint32_t pieces, struct mhp__heat *heat,
+	 float rate, float variance)
 {
 	unsigned first = 0, nr = 0;
 	(void)mhp__pieces_next(pieces, &first);
@@ -175,8 +207,26 @@ add_unit(struct mhp__seen_set *set, unsigned index, uint32_t pieces, struct mhp_
 		nr++;
 	set->part[set->nr_units] = (struct mhp__seen_part){ index, pieces };
 	set->unit[set->nr_units++] = (struct mhp__tier_unit){
-		.heat = heat, .pages = nr * MHP__PIECE_PAGES,
+		.heat = heat, .rate = rate, .variance = variance, .pages = nr * MHP__PIECE_PAGES,
+		.start = set->look[index].start + first * MHP__PIECE_BYTES,
 		.node = set->seen[index].node[first] };
+}
+
+static void
+add_units(struct mhp__seen_set *set, unsigned index, bool pieces)
+{
+	const struct mhp__seen *seen = &set->seen[index];
+	struct mhp__heat *heat = mhp__region_heat(seen->region, seen->window);
+	if (!pieces || !is_split(seen)) {
+		add_unit(set, index, seen->pieces, heat, mhp__heat_rate(heat),
+			 mhp__heat_variance(heat));
+		return;
+	}
+	float mean = mhp__heat_mean(heat + 1);
+	for (unsigned piece = 0; piece < MHP__PIECES; piece++)
+		if ((seen->pieces >> piece & 1) != 0)
+			add_unit(set, index, UINT32_C(1) << piece, &heat[1 + piece],
+				 mhp__heat_expect(book_of(seen), &heat[1 + piece], mean), 0);
 }
 
 static void
@@ -185,12 +235,14 @@ note_look(const struct mhp__seen *seen, const struct mhp__look *look)
 	struct mhp__heat *heat = mhp__region_heat(seen->region, seen->window);
 	uint64_t over_ns = look->over_ns > look->over_shared_ns ? look->over_ns
 								: look->over_shared_ns;
-	mhp__tier_note(heat, look->used, look->parts, over_ns);
+	float mean = mhp__heat_mean(heat + 1);
+	mhp__heat_note(heat, look->used, look->parts, over_ns);
 	for (unsigned piece = 0; piece < MHP__PIECES; piece++)
 		if ((look->known >> piece & 1) != 0)
-			mhp__tier_note(&heat[1 + piece], look->seen >> piece & 1, 1,
-				       (look->shared >> piece & 1) != 0 ? look->over_shared_ns
-									: look->over_ns);
+			mhp__heat_learn(book_of(seen), &heat[1 + piece], mean,
+					(look->seen >> piece & 1) != 0,
+					(look->shared >> piece & 1) != 0 ? look->over_shared_ns
+									 : look->over_ns);
 }
 
 void
@@ -206,15 +258,7 @@ mhp__seen_note(struct mhp__seen_set *set, bool pieces)
 		note_look(&set->seen[i], look);
 		set->look[kept] = *look;
 		set->seen[kept] = set->seen[i];
-		const struct mhp__seen *seen = &set->seen[kept];
-		struct mhp__heat *heat = mhp__region_heat(seen->region, seen->window);
-		if (pieces && is_split(seen)) {
-			for (unsigned piece = 0; piece < MHP__PIECES; piece++)
-				if ((seen->pieces >> piece & 1) != 0)
-					add_unit(set, kept, UINT32_C(1) << piece, &heat[1 + piece]);
-		} else {
-			add_unit(set, kept, seen->pieces, heat);
-		}
+		add_units(set, kept, pieces);
 		kept++;
 	}
 	set->nr = kept;

@@ -14,7 +14,7 @@
 /* How many windows are looked at together. */
 #define MHP__SEEN_WINDOWS 512U
 
-_Static_assert(MHP__TIER_PIECES == MHP__PIECES, "the policy knows all pieces of a window");
+_Static_assert(MHP__HEAT_PIECES == MHP__PIECES, "the policy knows all pieces of a window");
 _Static_assert(MHP__SEEN_WINDOWS * MHP__PIECES <= MHP__TIER_UNITS, "all of them can be compared");
 
 /* What a turn knows of a window; its pieces are those that are in use, all of each alike. */
@@ -40,10 +40,9 @@ struct mhp__seen_set {
 	struct mhp__seen_part part[MHP__TIER_UNITS]; /* what each unit is */
 };
 
-/* Take up to max windows of which something is on the nearest node, or those of which nothing is,
- * from *at on, each once. pieces: they may be told apart. Region mutex held. */
-void mhp__seen_take(struct mhp__seen_set *set, struct mhp_pool *pool, struct mhp__tier_cursor *at,
-		    bool near, unsigned max, bool pieces);
+/* Take windows, half of them such that have something on the nearest node, round and round, in the
+ * order of their addresses. pieces: they may be told apart. Region mutex held. */
+void mhp__seen_take(struct mhp__seen_set *set, struct mhp_pool *pool, bool pieces);
 /* Are these pieces of a window still what they were? Region mutex held. */
 bool mhp__seen_is_same(const struct mhp__seen_set *set, unsigned seen, uint32_t pieces);
 /* Note what the looks saw, drop windows of which nothing is known, and make the units of the rest.

@@ -97,14 +97,14 @@ mhp__pages_behind(void)
 static inline struct mhp__heat *
 mhp__region_heat(const struct mhp_region *region, uint64_t window)
 {
-	return &region->heat[window * (1 + MHP__TIER_PIECES)];
+	return &region->heat[window * (1 + MHP__HEAT_PIECES)];
 }
 
 /* The size of its heat. */
 static inline uint64_t
 mhp__region_heat_bytes(const struct mhp_region *region)
 {
-	return (region->nr_pages / MHP__HUGE_PAGES + 1) * (1 + MHP__TIER_PIECES) *
+	return (region->nr_pages / MHP__HUGE_PAGES + 1) * (1 + MHP__HEAT_PIECES) *
 	       sizeof(struct mhp__heat);
 }
 

@@ -2,138 +2,41 @@
 /*
  * tier.c - the policy of tiering.
  *
- * From the parts that a look found used follows how often a window was used: drawing from nr parts
- * until `used` different ones were seen takes nr/nr + nr/(nr-1) + ... draws. So windows can be
- * compared that are seen in parts of different size. Rates are smoothed over the last looks.
- *
- * Of what has one part (a piece of a window, a huge page) a look says only whether it was used at
- * all. Its rate is what makes the looks least surprising: a use that was not expected raises it, a
- * use that was expected and did not come lowers it, by as much as it was.
- *
- * Against moving to and fro: a window moves only after two looks where it is, changes places only
- * with one that is used a third less, and leaves for being idle only after several idle looks and
- * only when its node is almost full. A window that was found used all over has an unknown rate, and
- * does not go down. The same holds for pieces.
+ * Moves cost the program something, and what was found of a unit may be chance or be over soon. So
+ * a unit moves only after two looks where it is; changes places only with one that is used a third
+ * less, and only if the uses that find their page near by that, as long as places can be expected
+ * to last, are worth the pages that move; and leaves for being idle only after several idle looks
+ * and only when its node is almost full. A window that was found used all over has an unknown rate,
+ * and does not go down.
  */
 #include "tier.h"
 
 #define LOOKS_MIN 2U
-#define REFUSED_MAX 10U                /* then it is tried again after 2048 looks */
-#define LOOKS_SMOOTH 4U                /* a rate is a mean over about that many */
 #define IDLE_LOOKS 3U
 #define MORE_BY 1.5F
+#define SURE 16.0F                     /* the square of standard deviations */
+/* Moving a page costs as much as so many uses of a far one, and places last so long. */
+#define MOVE_USES 4.0F
+#define LASTS_S 300.0F
 /* A node keeps this share free: below the first, what is used comes up no more by itself; below the
  * second, what is idle goes down. */
 #define KEEP_SHARE 32U
 #define DRAIN_SHARE 16U
-/* Pieces that are known from so many looks are uneven when those above UNEVEN_FROM times the mean
- * have, beyond that, this share of all uses. */
-#define UNEVEN_LOOKS 4U
-#define UNEVEN_FROM 1.5F
-#define UNEVEN_SHARE 0.15F
-
-/* Uses a second, from how many parts were used. */
-static void
-note_parts(struct mhp__heat *heat, unsigned used, unsigned nr, float over_s)
-{
-	float draws = 0;
-	for (unsigned i = 0; i < used && i < nr; i++)
-		draws += (float)nr / (float)(nr - i);
-	float rate = draws / over_s;
-	unsigned weight = heat->looks < LOOKS_SMOOTH ? heat->looks : LOOKS_SMOOTH;
-	heat->full = used >= nr;
-	if (!heat->full || rate > heat->rate)
-		heat->rate += (rate - heat->rate) / (float)weight;
-}
-
-/* That no use comes where this many are expected: e^-x. */
-static float
-none_of(float expected)
-{
-	float none = 1 - expected / 32;
-	if (none <= 0)
-		return 0;
-	for (unsigned i = 0; i < 5; i++)
-		none *= none;
-	return none;
-}
-
-static void
-note_one(struct mhp__heat *heat, bool used, float over_s)
-{
-	float gain = heat->looks <= 2 ? 1 : heat->looks < 8 ? 2.0F / (float)heat->looks : 0.25F;
-	if (heat->looks == 1 && heat->rate == 0)
-		heat->rate = 0.7F / over_s;
-	float expected = 1 - none_of(heat->rate * over_s);
-	heat->rate *= 1 + gain * ((used ? 1 : 0) - expected);
-	heat->full = false;
-}
-
-void
-mhp__tier_note(struct mhp__heat *heat, unsigned used, unsigned nr, uint64_t over_ns)
-{
-	float over_s = (float)(over_ns != 0 ? over_ns : 1) / 1e9F;
-	if (heat->looks < UINT16_MAX)
-		heat->looks++;
-	heat->one = nr == 1;
-	if (heat->one)
-		note_one(heat, used != 0, over_s);
-	else
-		note_parts(heat, used, nr, over_s);
-	if (used != 0)
-		heat->idle = 0;
-	else if (heat->idle < UINT8_MAX)
-		heat->idle++;
-}
-
-void
-mhp__tier_moved(struct mhp__heat *heat)
-{
-	heat->looks = 0;
-	heat->idle = 0;
-	heat->refused = 0;
-}
-
-void
-mhp__tier_refused(struct mhp__heat *heat)
-{
-	heat->looks = 0;
-	if (heat->refused < REFUSED_MAX)
-		heat->refused++;
-}
+#define PIECE_PAGES 16.0F
+#define USES_AIM 0.5F                  /* of a piece at the boundary, in a look */
+#define BATCH_PAGES 8192U              /* moved together, those that make room first */
 
 uint64_t
-mhp__tier_wait(const struct mhp__tier_unit *unit, unsigned nr, uint64_t over_ns)
+mhp__tier_wait(float boundary, uint64_t over_ns)
 {
-	unsigned full = 0, unused = 0, used_one = 0;
-	for (unsigned i = 0; i < nr; i++) {
-		const struct mhp__heat *heat = unit[i].heat;
-		full += heat->full;
-		unused += heat->idle != 0;
-		used_one += heat->one && heat->idle == 0;
-	}
-	if (full * 4 > nr || used_one * 4 > nr * 3)
-		over_ns /= 2;
-	else if (unused * 4 > nr * 3)
-		over_ns *= 2;
-	if (over_ns < MHP__TIER_WAIT_MIN_NS)
-		return MHP__TIER_WAIT_MIN_NS;
-	return over_ns < MHP__TIER_WAIT_MAX_NS ? over_ns : MHP__TIER_WAIT_MAX_NS;
-}
-
-bool
-mhp__tier_uneven(const struct mhp__heat piece[MHP__TIER_PIECES])
-{
-	float sum = 0, above = 0;
-	unsigned known = 0;
-	for (unsigned i = 0; i < MHP__TIER_PIECES; i++) {
-		known += piece[i].looks >= UNEVEN_LOOKS;
-		sum += piece[i].rate;
-	}
-	float from = UNEVEN_FROM * sum / MHP__TIER_PIECES;
-	for (unsigned i = 0; i < MHP__TIER_PIECES; i++)
-		above += piece[i].rate > from ? piece[i].rate - from : 0;
-	return known == MHP__TIER_PIECES && above > sum * UNEVEN_SHARE;
+	uint64_t least = over_ns / 2, most = over_ns * 2;
+	uint64_t aim_ns = boundary > 1 ? (uint64_t)(USES_AIM * 1e9F / boundary)
+				       : MHP__TIER_WAIT_MAX_NS;
+	if (most > MHP__TIER_WAIT_MAX_NS)
+		most = MHP__TIER_WAIT_MAX_NS;
+	if (least < MHP__TIER_WAIT_MIN_NS)
+		least = MHP__TIER_WAIT_MIN_NS;
+	return aim_ns < least ? least : aim_ns < most ? aim_ns : most;
 }
 
 /* ---- choosing ---- */
@@ -155,7 +58,7 @@ struct choice {
 static float
 density(const struct mhp__tier_unit *unit)
 {
-	return unit->heat->rate / (float)unit->pages;
+	return unit->rate / (float)unit->pages;
 }
 
 static void
@@ -172,6 +75,28 @@ sort(struct choice *c)
 				c->order[at] = c->order[at - gap];
 			c->order[at] = held;
 		}
+}
+
+/* What is used less than this has no room on the nearest node, if all that is used more is there:
+ * uses a second of a piece. */
+static float
+find_boundary(const struct choice *c)
+{
+	unsigned nearest = MHP__TIER_NODES;
+	for (unsigned i = 0; i < MHP__TIER_NODES; i++)
+		if (c->node[i].pages != 0 && (nearest == MHP__TIER_NODES ||
+					      c->node[i].rank < c->node[nearest].rank))
+			nearest = i;
+	uint64_t left = nearest != MHP__TIER_NODES ? c->node[nearest].free_pages : 0;
+	for (unsigned i = 0; i < c->nr; i++)
+		left += c->unit[i].node == nearest ? c->unit[i].pages : 0;
+	for (unsigned i = 0; i < c->nr; i++) {
+		const struct mhp__tier_unit *unit = &c->unit[c->order[i]];
+		if (unit->pages > left)
+			return density(unit) * PIECE_PAGES;
+		left -= unit->pages;
+	}
+	return 0;
 }
 
 /* Is there room for the pages on the node, beside what it keeps free? */
@@ -268,12 +193,25 @@ coldest_above(struct choice *c, unsigned node)
 	return best;
 }
 
+/* Is it no chance that one was seen to be used so much more than the other? */
+static bool
+is_sure(const struct choice *c, unsigned up, unsigned down)
+{
+	const struct mhp__tier_unit *hot = &c->unit[up], *cold = &c->unit[down];
+	float share = (float)hot->pages / (float)cold->pages;
+	float more = hot->rate - cold->rate * share;
+	return more * more > SURE * (hot->variance + cold->variance * share * share);
+}
+
 /* May this one make room for that one? */
 static bool
 may_give_way(const struct choice *c, unsigned down, unsigned up)
 {
-	return down != c->nr &&
-	       density(&c->unit[up]) > density(&c->unit[down]) * MORE_BY &&
+	if (down == c->nr)
+		return false;
+	float hot = density(&c->unit[up]), cold = density(&c->unit[down]);
+	return hot > cold * MORE_BY && (hot - cold) * LASTS_S > 2 * MOVE_USES &&
+	       is_sure(c, up, down) &&
 	       c->pages_left >= c->unit[up].pages + c->unit[down].pages;
 }
 
@@ -323,11 +261,12 @@ sink_idle(struct choice *c)
 unsigned
 mhp__tier_choose(const struct mhp__tier_unit *unit, unsigned nr,
 		 struct mhp__tier_node node[MHP__TIER_NODES], uint64_t max_pages,
-		 struct mhp__tier_move *move)
+		 struct mhp__tier_move *move, float *ret_boundary)
 {
 	struct choice c = { .unit = unit, .nr = nr, .node = node, .pages_left = max_pages,
 			    .move = move };
 	sort(&c);
+	*ret_boundary = find_boundary(&c);
 	for (unsigned i = 0; i < MHP__TIER_NODES; i++)
 		c.cold[i] = nr;
 	sink_idle(&c);
@@ -342,6 +281,44 @@ mhp__tier_choose(const struct mhp__tier_unit *unit, unsigned nr,
 			add_move(&c, up, to, MHP__TIER_USED);
 	}
 	return c.nr_moves;
+}
+
+/* ---- the order of moves ---- */
+
+static bool
+goes_down(const struct mhp__tier_move *move)
+{
+	return move->reason == MHP__TIER_USED_LESS || move->reason == MHP__TIER_IDLE;
+}
+
+/* Does a go before b? What makes room goes first; then by address, since a look at the kernel's
+ * list of mappings is good for what lies behind it. */
+static bool
+is_before(const struct mhp__tier_unit *unit, const struct mhp__tier_move *a,
+	  const struct mhp__tier_move *b)
+{
+	if (goes_down(a) != goes_down(b))
+		return goes_down(a);
+	return unit[a->unit].start < unit[b->unit].start;
+}
+
+unsigned
+mhp__tier_batch(const struct mhp__tier_unit *unit, struct mhp__tier_move *move, unsigned nr,
+		uint64_t *ret_pages)
+{
+	unsigned first = 0;
+	*ret_pages = 0;
+	while (first < nr && *ret_pages < BATCH_PAGES)
+		*ret_pages += unit[move[first++].unit].pages;
+	for (unsigned gap = first / 2; gap > 0; gap /= 2)
+		for (unsigned i = gap; i < first; i++) {
+			struct mhp__tier_move held = move[i];
+			unsigned at = i;
+			for (; at >= gap && is_before(unit, &held, &move[at - gap]); at -= gap)
+				move[at] = move[at - gap];
+			move[at] = held;
+		}
+	return first;
 }
 
 const char *

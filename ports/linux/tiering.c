@@ -117,7 +117,7 @@ add_heat_of(const struct mhp_region *region, const struct mhp__heat *heat, uint6
 		stats->node[node].hot_bytes += bytes;
 	else
 		stats->node[node].cold_bytes += bytes;
-	stats->node[node].uses_per_s += (uint64_t)heat->rate;
+	stats->node[node].uses_per_s += (uint64_t)mhp__heat_rate(heat);
 }
 
 static void
@@ -126,7 +126,7 @@ add_heat(const struct mhp_region *region, struct mhp_tiering_stats *stats)
 	for (uint64_t window = 0; window * MHP__HUGE_PAGES < region->top; window++) {
 		const struct mhp__heat *heat = mhp__region_heat(region, window);
 		uint64_t page = window * MHP__HUGE_PAGES;
-		if (!mhp__tier_uneven(heat + 1)) {
+		if (!mhp__heat_uneven(&region->pool->tiering.book, heat + 1)) {
 			add_heat_of(region, heat, page, MHP__HUGE_PAGES, stats);
 			continue;
 		}

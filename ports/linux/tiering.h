@@ -25,6 +25,7 @@ struct mhp__tiering {
 	_Atomic uint64_t limit_bytes;  /* that may move in a second */
 	_Atomic uint32_t look_permille; /* of one CPU */
 	struct mhp__tier_cursor near, far;
+	struct mhp__heat_book book;    /* region mutex */
 	uint64_t wait_ns;              /* between forgetting and looking */
 	uint64_t turn_ns;              /* how long the last turn was to take */
 	uint64_t due_pages, paid_ns;   /* pages that may move, reckoned up to then */

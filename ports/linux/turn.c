@@ -20,7 +20,6 @@
 
 #define TURN_NS UINT64_C(250000000)
 #define TURN_MAX_S 8U
-#define BATCH_PAGES 8192U              /* moved together, those that make room first */
 #define NAP_NS UINT64_C(20000000)      /* how soon it notices that it is to end */
 
 struct turn {
@@ -94,16 +93,12 @@ look(struct turn *turn)
 	struct mhp__seen_set *set = &turn->set;
 	struct mhp__tiering *tiering = &pool->tiering;
 	mhp__pool_lock(pool);
-	set->nr = 0;
-	mhp__seen_take(set, pool, &tiering->near, true, MHP__SEEN_WINDOWS / 2, turn->pieces);
-	mhp__seen_take(set, pool, &tiering->far, false, MHP__SEEN_WINDOWS - set->nr, turn->pieces);
+	mhp__seen_take(set, pool, turn->pieces);
 	pthread_mutex_unlock(&pool->mutex);
 	mhp__sample(set->look, set->nr,
 		    &(struct mhp__sampler){ turn, begin_look, end_look, wait });
 	mhp__pool_lock(pool);
 	mhp__seen_note(set, turn->pieces);
-	if (set->nr_units != 0)
-		tiering->wait_ns = mhp__tier_wait(set->unit, set->nr_units, tiering->wait_ns);
 	tiering->stats.looks += set->nr;
 	pthread_mutex_unlock(&pool->mutex);
 }
@@ -175,7 +170,7 @@ note_moved(struct turn *turn, const struct mhp__tier_move *move, uint64_t moved,
 {
 	const struct mhp__seen_part *part = &turn->set.part[move->unit];
 	bool whole = part->pieces == turn->set.seen[part->seen].pieces;
-	mhp__tier_moved(turn->set.unit[move->unit].heat);
+	mhp__heat_moved(turn->set.unit[move->unit].heat);
 	turn->pool->tiering.stats.moved_pages += moved;
 	outcome->windows += whole;
 	outcome->pieces += !whole;
@@ -198,7 +193,7 @@ move_unit(struct turn *turn, const struct mhp__tier_move *move, struct outcome *
 		note_moved(turn, move, moved, outcome);
 	} else if (err != MHP_EAGAIN && err != MHP_ENOMEM) {
 		pool->tiering.stats.refused++;
-		mhp__tier_refused(turn->set.unit[move->unit].heat);
+		mhp__heat_refused(turn->set.unit[move->unit].heat);
 		outcome->error = err;
 	}
 	pool->tiering.stats.move_cpu_ns += cpu_ns() - started;
@@ -223,44 +218,6 @@ tell(struct mhp_pool *pool, const struct outcome *outcome)
 			 outcome->why.text);
 		(void)!mhp_tier_announce(pool->m, outcome->to, 0, outcome->error, text.text);
 	}
-}
-
-static uint64_t
-address_of(const struct turn *turn, const struct mhp__tier_move *move)
-{
-	const struct mhp__seen_part *part = &turn->set.part[move->unit];
-	unsigned piece = 0;
-	(void)mhp__pieces_next(part->pieces, &piece);
-	return turn->set.look[part->seen].start + piece * MHP__PIECE_BYTES;
-}
-
-static bool
-goes_down(const struct mhp__tier_move *move)
-{
-	return move->reason == MHP__TIER_USED_LESS || move->reason == MHP__TIER_IDLE;
-}
-
-/* Does a go before b? What makes room goes first; then by address, since a look at the kernel's
- * list of mappings is good for what lies behind it. */
-static bool
-is_before(const struct turn *turn, const struct mhp__tier_move *a, const struct mhp__tier_move *b)
-{
-	if (goes_down(a) != goes_down(b))
-		return goes_down(a);
-	return address_of(turn, a) < address_of(turn, b);
-}
-
-static void
-sort_moves(const struct turn *turn, struct mhp__tier_move *move, unsigned nr)
-{
-	for (unsigned gap = nr / 2; gap > 0; gap /= 2)
-		for (unsigned i = gap; i < nr; i++) {
-			struct mhp__tier_move held = move[i];
-			unsigned at = i;
-			for (; at >= gap && is_before(turn, &held, &move[at - gap]); at -= gap)
-				move[at] = move[at - gap];
-			move[at] = held;
-		}
 }
 
 /* Make some moves; those with a reason between two nodes have one event. */
@@ -291,12 +248,11 @@ static void
 move_all(struct turn *turn, unsigned nr_moves)
 {
 	for (unsigned first = 0, nr; first < nr_moves; first += nr) {
-		uint64_t pages = 0;
-		for (nr = 0; first + nr < nr_moves && pages < BATCH_PAGES; nr++)
-			pages += turn->set.unit[turn->move[first + nr].unit].pages;
+		struct mhp__tier_move *moves = &turn->move[first];
+		uint64_t pages;
+		nr = mhp__tier_batch(turn->set.unit, moves, nr_moves - first, &pages);
 		await_due(turn->pool, pages);
-		sort_moves(turn, &turn->move[first], nr);
-		move_some(turn, &turn->move[first], nr);
+		move_some(turn, moves, nr);
 	}
 }
 
@@ -309,11 +265,14 @@ take_turn(struct turn *turn)
 	struct mhp__tiering *tiering = &pool->tiering;
 	uint64_t started = mhp__linux_ops.now_ns(pool), cpu = cpu_ns();
 	uint32_t permille = atomic_load(&tiering->look_permille);
+	float boundary;
 	look_at_nodes(turn);
 	look(turn);
 	unsigned nr_moves = mhp__tier_choose(turn->set.unit, turn->set.nr_units, turn->node,
-					     turn_pages(tiering, started),
-					     turn->move);
+					     turn_pages(tiering, started), turn->move,
+					     &boundary);
+	if (turn->set.nr_units != 0)
+		tiering->wait_ns = mhp__tier_wait(boundary, tiering->wait_ns);
 	cpu = cpu_ns() - cpu;
 	mhp__pool_lock(pool);
 	tiering->stats.look_cpu_ns += cpu;

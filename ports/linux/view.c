@@ -6,15 +6,18 @@
  * itself are let through, on a device or not; any other was set by the program (locked, not for
  * forked children, wiped there, mergeable, watched by a userfaultfd of its own), and would be
  * forgotten if something else were mapped there. Reading that costs as much as there is memory in
- * front of the range, so a look takes in what lies behind it, too, and holds for a moment; in that
- * moment the kernel is asked for the one mapping (PROCMAP_QUERY, Linux 6.11), whose edges and
- * rights show what was done since to a part of the range.
+ * front of the range, so a look takes in what lies behind it, too, and holds for a moment, the
+ * longer the longer it took: where memory is large or the machine busy, nothing else would be done.
+ * In that moment the kernel is asked for the one mapping (PROCMAP_QUERY, Linux 6.11), whose edges
+ * and rights show what was done since to a part of the range, and for the amount of locked memory.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lines.h"
@@ -23,6 +26,8 @@
 /* How much is looked at behind a range, and how long that holds. */
 #define BEHIND (UINT64_C(1) << 30)
 #define HOLDS_NS UINT64_C(100000000)
+#define HOLDS_TIMES 8U                 /* as long as it took */
+#define HOLDS_MAX_NS UINT64_C(1000000000)
 
 /* struct procmap_query of newer kernels. */
 struct query {
@@ -60,8 +65,10 @@ strange_flag(const char *flags)
 			i++;
 		if (i == sizeof(known) / sizeof(known[0]))
 			return "marked in a way that we do not know";
-		/* What lies on a device is shared, and hidden from children by us. */
-		bool ours = strncmp(flags, "dc", 2) == 0 && shared;
+		/* What lies on a device is shared, hidden from children by us, and in small pages
+		 * while sample.c looks at it. */
+		bool ours = shared && (strncmp(flags, "dc", 2) == 0 ||
+				       strncmp(flags, "nh", 2) == 0);
 		if (known[i].words != NULL && !ours)
 			return known[i].words;
 	}
@@ -117,17 +124,44 @@ is_one_mapping(uintptr_t start, uintptr_t end)
 	       (query.rights & (RIGHTS_READ_WRITE | RIGHTS_EXEC)) == RIGHTS_READ_WRITE;
 }
 
+/* Memory of the process that is locked; it changes with every mlock() and munlock(). */
+static uint64_t
+locked_kib(void)
+{
+	struct mhp__lines lines = { .fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC) };
+	uint64_t locked = UINT64_MAX;
+	if (lines.fd < 0)
+		return locked;
+	for (char *line; locked == UINT64_MAX && (line = mhp__lines_next(&lines)) != NULL;)
+		if (strncmp(line, "VmLck:", 6) == 0)
+			locked = strtoull(line + 6, NULL, 10);
+	close(lines.fd);
+	return locked;
+}
+
+static uint64_t
+clock_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
 int
 mhp__view_plain(struct mhp__view *view, uintptr_t start, uintptr_t end, uint64_t now_ns,
 		struct mhp_text *reterr)
 {
 	const char *strange;
-	if (now_ns - view->looked_ns < HOLDS_NS && start >= view->start && end <= view->end &&
-	    is_one_mapping(start, end))
+	if (now_ns < view->until_ns && start >= view->start && end <= view->end &&
+	    is_one_mapping(start, end) && locked_kib() == view->locked_kib)
 		return 0;
+	uint64_t began_ns = clock_ns();
+	view->locked_kib = locked_kib();
 	view->start = start;
 	view->end = look(start, end + BEHIND, &strange);
-	view->looked_ns = now_ns;
+	uint64_t took_ns = clock_ns() - began_ns, holds_ns = took_ns * HOLDS_TIMES;
+	holds_ns = holds_ns < HOLDS_NS ? HOLDS_NS : holds_ns;
+	view->until_ns = now_ns + took_ns + (holds_ns < HOLDS_MAX_NS ? holds_ns : HOLDS_MAX_NS);
 	if (view->end >= end)
 		return 0;
 	return mhp__say(reterr, MHP_EBUSY, "%s", strange != NULL ? strange : "unmapped");

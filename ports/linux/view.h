@@ -7,10 +7,10 @@
 
 #include "text.h"
 
-/* A range that was looked at in full, and when. */
+/* A range that was looked at in full, until when that holds, and how much was locked then. */
 struct mhp__view {
 	uintptr_t start, end;
-	uint64_t looked_ns;
+	uint64_t until_ns, locked_kib;
 };
 
 /*

@@ -4,8 +4,8 @@
  *
  * 512 windows, a quarter of them near at first. Accesses are drawn by Zipf's law with exponent 0.99
  * over their pages, which lie in random order: a piece of 16 pages is known by whether it was used.
- * A window that is uneven, or in part near, is compared piece by piece, as turn.c does. Drawn from
- * a fixed seed; no memory moves.
+ * A window that is uneven, or in part near, is compared piece by piece, as turn.c does. No memory
+ * moves. Thresholds were chosen with seeds 1 to 9, so these are others.
  */
 #include <stdlib.h>
 
@@ -13,7 +13,7 @@
 #include "../test.h"
 
 #define WINDOWS 512U
-#define PIECES MHP__TIER_PIECES
+#define PIECES MHP__HEAT_PIECES
 #define PAGES 512U                     /* of a window */
 #define PIECE (PAGES / PIECES)
 #define NEAR (WINDOWS / 4)             /* windows that have room near */
@@ -21,6 +21,7 @@
 #define DRAWS 16000U                   /* accesses within a look */
 #define LOOK_NS UINT64_C(8000000)
 #define MINUTE 14U                     /* looks at everything */
+#define SEED (UINT64_C(1000) * test_seed()) /* --seed draws others */
 #define LIMIT (128U * PAGES)           /* pages that may move after a look */
 
 struct world {
@@ -30,6 +31,7 @@ struct world {
 	double weight[WINDOWS][PIECES];
 	bool far[WINDOWS][PIECES];
 	struct mhp__heat window[WINDOWS], piece[WINDOWS][PIECES];
+	struct mhp__heat_book book;
 	uint64_t moved_pages;
 };
 
@@ -135,11 +137,12 @@ look(struct world *w)
 	}
 	for (unsigned i = 0; i < WINDOWS; i++) {
 		unsigned seen = 0;
+		float mean = mhp__heat_mean(w->piece[i]);
 		for (unsigned k = 0; k < PIECES; k++) {
-			mhp__tier_note(&w->piece[i][k], used[i][k], 1, LOOK_NS);
+			mhp__heat_learn(&w->book, &w->piece[i][k], mean, used[i][k], LOOK_NS);
 			seen += used[i][k];
 		}
-		mhp__tier_note(&w->window[i], seen, PIECES, LOOK_NS);
+		mhp__heat_note(&w->window[i], seen, PIECES, LOOK_NS);
 	}
 }
 
@@ -149,7 +152,7 @@ is_split(const struct world *w, unsigned window)
 	for (unsigned k = 1; k < PIECES; k++)
 		if (w->far[window][k] != w->far[window][0])
 			return true;
-	return mhp__tier_uneven(w->piece[window]);
+	return mhp__heat_uneven(&w->book, w->piece[window]);
 }
 
 /* Everything that can move; where[] says what it is: a window, or the piece of one. */
@@ -159,11 +162,15 @@ make_units(struct world *w, struct mhp__tier_unit *unit, uint32_t *where)
 	unsigned nr = 0;
 	for (unsigned i = 0; i < WINDOWS; i++) {
 		bool split = is_split(w, i);
+		float mean = mhp__heat_mean(w->piece[i]);
 		for (unsigned k = 0; k < (split ? PIECES : 1); k++) {
+			struct mhp__heat *heat = split ? &w->piece[i][k] : &w->window[i];
 			where[nr] = i * PIECES + k;
 			unit[nr++] = (struct mhp__tier_unit){
-				split ? &w->piece[i][k] : &w->window[i],
-				split ? PIECE : PAGES, w->far[i][k] };
+				.heat = heat, .pages = split ? PIECE : PAGES, .node = w->far[i][k],
+				.rate = split ? mhp__heat_expect(&w->book, heat, mean)
+					      : mhp__heat_rate(heat),
+				.variance = split ? 0 : mhp__heat_variance(heat) };
 		}
 	}
 	return nr;
@@ -175,18 +182,19 @@ decide(struct world *w)
 	static struct mhp__tier_unit unit[MHP__TIER_UNITS];
 	static struct mhp__tier_move move[MHP__TIER_UNITS];
 	static uint32_t where[MHP__TIER_UNITS];
+	float boundary;
 	struct mhp__tier_node node[MHP__TIER_NODES] = {
 		{ 0, NEAR * PAGES, NEAR * PAGES },
 		{ 1, (WINDOWS - NEAR + SPARE) * PAGES, (WINDOWS - NEAR + SPARE) * PAGES } };
 	for (unsigned i = 0; i < WINDOWS * PIECES; i++)
 		node[w->far[i / PIECES][i % PIECES]].free_pages -= PIECE;
 	unsigned nr = make_units(w, unit, where);
-	unsigned nr_moves = mhp__tier_choose(unit, nr, node, LIMIT, move);
+	unsigned nr_moves = mhp__tier_choose(unit, nr, node, LIMIT, move, &boundary);
 	for (unsigned i = 0; i < nr_moves; i++) {
 		const struct mhp__tier_unit *moved = &unit[move[i].unit];
 		bool *far = &w->far[0][where[move[i].unit]];
 		memset(far, move[i].node, moved->pages / PIECE);
-		mhp__tier_moved(moved->heat);
+		mhp__heat_moved(moved->heat);
 		w->moved_pages += moved->pages;
 	}
 }
@@ -203,24 +211,39 @@ run(struct world *w, unsigned looks)
 /* R64 */
 TEST(choose__hot_pages_scattered__pieces_come_near_nearly_as_an_oracle_would)
 {
-	for (uint64_t seed = 1; seed <= 2; seed++) {
+	for (uint64_t seed = SEED; seed < SEED + 2; seed++) {
 		struct world *w = begin(seed, false);
 		run(w, MINUTE);
-		CHECK(near_share(w) >= 0.95 * oracle_share(w, false));
-		CHECK(near_share(w) >= 0.92 * oracle_share(w, true));
+		CHECK(near_share(w) >= 0.95 * oracle_share(w, true));
 		free(w);
 	}
 }
 
-/* R64: what would be cut up for nothing stays whole. */
+/* R64: what would be cut up and moved for nothing stays whole, and where it is. */
 TEST(choose__pages_used_alike__windows_stay_whole_and_where_they_are)
 {
-	struct world *w = begin(3, true);
-	unsigned split = 0;
-	run(w, MINUTE);
-	for (unsigned i = 0; i < WINDOWS; i++)
-		split += is_split(w, i);
-	CHECK_CMP(split, <=, WINDOWS / 20);
-	CHECK_CMP(w->moved_pages, <=, WINDOWS / 2 * PAGES);
+	for (uint64_t seed = SEED; seed < SEED + 2; seed++) {
+		struct world *w = begin(seed, true);
+		unsigned split = 0;
+		run(w, MINUTE);
+		for (unsigned i = 0; i < WINDOWS; i++)
+			split += is_split(w, i);
+		CHECK_CMP(split, <=, WINDOWS / 50);
+		CHECK_CMP(w->moved_pages, <=, NEAR / 4 * PAGES);
+		free(w);
+	}
+}
+
+/* R64: looks of very different length agree, so that neither node's pieces seem to be used less. */
+TEST(learn__looks_that_find_nearly_all_used__leave_the_rate_as_it_is)
+{
+	struct world *w = begin(SEED, true);
+	for (unsigned i = 0; i < 8; i++)
+		look(w);
+	float before = mhp__heat_mean(w->piece[0]);
+	for (unsigned i = 0; i < 8; i++)
+		for (unsigned k = 0; k < PIECES; k++)
+			mhp__heat_learn(&w->book, &w->piece[0][k], before, true, 20 * LOOK_NS);
+	CHECK(mhp__heat_mean(w->piece[0]) > 0.7F * before);
 	free(w);
 }

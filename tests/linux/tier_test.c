@@ -140,7 +140,7 @@ look(struct world *w, const unsigned *batch, unsigned nr, unsigned draws)
 				any |= used[batch[i]][part * (PAGES / parts) + p];
 			seen += any;
 		}
-		mhp__tier_note(&w->heat[batch[i]], seen, parts, LOOK_NS);
+		mhp__heat_note(&w->heat[batch[i]], seen, parts, LOOK_NS);
 	}
 }
 
@@ -149,6 +149,7 @@ decide(struct world *w, const unsigned *batch, unsigned nr, uint64_t limit)
 {
 	struct mhp__tier_unit seen[BATCH];
 	struct mhp__tier_move move[BATCH];
+	float boundary;
 	struct mhp__tier_node node[MHP__TIER_NODES] = {
 		{ 0, NEAR * PAGES, NEAR * PAGES },
 		{ 1, (WINDOWS - NEAR + SPARE) * PAGES, (WINDOWS - NEAR + SPARE) * PAGES } };
@@ -156,12 +157,15 @@ decide(struct world *w, const unsigned *batch, unsigned nr, uint64_t limit)
 	for (unsigned i = 0; i < WINDOWS; i++)
 		node[w->node[i]].free_pages -= PAGES;
 	for (unsigned i = 0; i < nr; i++)
-		seen[i] = (struct mhp__tier_unit){ &w->heat[batch[i]], PAGES, w->node[batch[i]] };
-	unsigned nr_moves = mhp__tier_choose(seen, nr, node, limit, move);
+		seen[i] = (struct mhp__tier_unit){ .heat = &w->heat[batch[i]],
+			.rate = mhp__heat_rate(&w->heat[batch[i]]),
+			.variance = mhp__heat_variance(&w->heat[batch[i]]), .pages = PAGES,
+			.node = w->node[batch[i]] };
+	unsigned nr_moves = mhp__tier_choose(seen, nr, node, limit, move, &boundary);
 	for (unsigned i = 0; i < nr_moves; i++) {
 		unsigned window = batch[move[i].unit];
 		w->node[window] = move[i].node;
-		mhp__tier_moved(&w->heat[window]);
+		mhp__heat_moved(&w->heat[window]);
 		w->reasons[move[i].reason]++;
 		pages += PAGES;
 	}
@@ -257,7 +261,7 @@ TEST(choose__limit__never_more_moves_than_it_allows)
 static struct mhp__heat
 heat_of(float rate, uint8_t idle)
 {
-	return (struct mhp__heat){ .rate = rate, .looks = 4, .idle = idle };
+	return (struct mhp__heat){ .uses = rate, .over_s = 1, .looks = 4, .idle = idle };
 }
 
 /* Two windows, the first of them near, on nodes with this much free. */
@@ -265,32 +269,35 @@ static unsigned
 choose_two(struct mhp__heat first, struct mhp__heat second, uint64_t near_free, uint64_t far_free,
 	   struct mhp__tier_move *move)
 {
-	struct mhp__tier_unit window[2] = { { &first, PAGES, 0 }, { &second, PAGES, 1 } };
+	struct mhp__tier_unit window[2] = {
+		{ &first, mhp__heat_rate(&first), 0, 0, PAGES, 0 },
+		{ &second, mhp__heat_rate(&second), 0, 0, PAGES, 1 } };
 	struct mhp__tier_node node[MHP__TIER_NODES] = { { 0, 64 * PAGES, near_free },
 							 { 1, 64 * PAGES, far_free } };
-	return mhp__tier_choose(window, 2, node, 64 * PAGES, move);
+	float boundary;
+	return mhp__tier_choose(window, 2, node, 64 * PAGES, move, &boundary);
 }
 
 /* R64 */
 TEST(choose__far_one_is_used_more__they_change_places_the_one_with_room_first)
 {
 	struct mhp__tier_move move[2];
-	CHECK_EQ(choose_two(heat_of(10, 0), heat_of(20, 0), 0, PAGES, move), 2);
+	CHECK_EQ(choose_two(heat_of(100, 0), heat_of(200, 0), 0, PAGES, move), 2);
 	CHECK_EQ(move[0].unit, 0);
 	CHECK_EQ(move[0].node, 1);
 	CHECK_EQ(move[0].reason, MHP__TIER_USED_LESS);
 	CHECK_EQ(move[1].unit, 1);
 	CHECK_EQ(move[1].node, 0);
-	CHECK_EQ(choose_two(heat_of(10, 0), heat_of(20, 0), PAGES, 0, move), 2);
+	CHECK_EQ(choose_two(heat_of(100, 0), heat_of(200, 0), PAGES, 0, move), 2);
 	CHECK_EQ(move[0].unit, 1);
-	CHECK_EQ(choose_two(heat_of(10, 0), heat_of(20, 0), 0, 0, move), 0);
+	CHECK_EQ(choose_two(heat_of(100, 0), heat_of(200, 0), 0, 0, move), 0);
 }
 
 /* R64 */
 TEST(choose__far_one_is_hardly_used_more__both_stay)
 {
 	struct mhp__tier_move move[2];
-	CHECK_EQ(choose_two(heat_of(10, 0), heat_of(12, 0), 0, PAGES, move), 0);
+	CHECK_EQ(choose_two(heat_of(100, 0), heat_of(120, 0), 0, PAGES, move), 0);
 }
 
 /* R64 */
@@ -329,11 +336,11 @@ TEST(choose__came_just_now__stays_until_it_was_looked_at_twice)
 {
 	struct mhp__tier_move move[2];
 	struct mhp__heat cold = heat_of(0, 0), hot = heat_of(1000, 0);
-	mhp__tier_moved(&cold);
+	mhp__heat_moved(&cold);
 	CHECK_EQ(choose_two(cold, hot, 0, PAGES, move), 0);
-	mhp__tier_note(&cold, 0, PAGES, LOOK_NS);
+	mhp__heat_note(&cold, 0, PAGES, LOOK_NS);
 	CHECK_EQ(choose_two(cold, hot, 0, PAGES, move), 0);
-	mhp__tier_note(&cold, 0, PAGES, LOOK_NS);
+	mhp__heat_note(&cold, 0, PAGES, LOOK_NS);
 	CHECK_EQ(choose_two(cold, hot, 0, PAGES, move), 2);
 }
 
@@ -343,34 +350,57 @@ TEST(choose__could_not_move__is_left_alone_for_longer_each_time)
 	struct mhp__tier_move move[2];
 	struct mhp__heat cold = heat_of(0, 0), hot = heat_of(1000, 0);
 	for (unsigned time = 1; time <= 4; time++) {
-		mhp__tier_refused(&cold);
+		mhp__heat_refused(&cold);
 		for (unsigned i = 0; i < 2U << time; i++) {
 			CHECK_EQ(choose_two(cold, hot, 0, PAGES, move), 0);
-			mhp__tier_note(&cold, 1, PAGES, LOOK_NS);
+			mhp__heat_note(&cold, 1, PAGES, LOOK_NS);
 		}
 		CHECK_EQ(choose_two(cold, hot, 0, PAGES, move), 2);
 	}
 }
 
+/* R64: near and far are moved in the order in which there is room, each by address. */
+TEST(batch__moves_up_and_down__those_that_make_room_first_each_by_address)
+{
+	struct mhp__tier_unit unit[4];
+	struct mhp__tier_move move[4];
+	uint64_t pages;
+	for (unsigned i = 0; i < 4; i++) {
+		unit[i] = (struct mhp__tier_unit){ .start = 100 - i, .pages = 4000 };
+		move[i] = (struct mhp__tier_move){ .unit = i, .reason = i % 2 != 0 ?
+				MHP__TIER_USED_LESS : MHP__TIER_USED_MORE };
+	}
+	CHECK_EQ(mhp__tier_batch(unit, move, 4, &pages), 3); /* as many as make 32 MiB */
+	CHECK_EQ(pages, 12000);
+	CHECK_EQ(move[0].unit, 1);
+	CHECK_EQ(move[1].unit, 2);
+	CHECK_EQ(move[2].unit, 0);
+	CHECK_EQ(mhp__tier_batch(unit, move + 3, 1, &pages), 1);
+}
+
+/* R64: a swap that saves few uses for as long as places last is not worth its moves. */
+TEST(choose__hardly_used_at_all__nothing_changes_places)
+{
+	struct mhp__tier_move move[2];
+	CHECK_EQ(choose_two(heat_of(1, 0), heat_of(10, 0), 0, PAGES, move), 0);
+	CHECK_EQ(choose_two(heat_of(1, 0), heat_of(20, 0), 0, PAGES, move), 2);
+}
+
 TEST(note__parts_of_different_size__give_the_same_rate)
 {
 	struct mhp__heat small = { 0 }, large = { 0 };
-	mhp__tier_note(&small, 60, 512, 1000000); /* 64 draws hit about 60 of 512 parts */
-	mhp__tier_note(&large, 28, 32, 1000000);  /* and about 28 of 32 */
-	CHECK(small.rate > 60000 && small.rate < 68000);
-	CHECK(large.rate > 60000 && large.rate < 68000);
+	mhp__heat_note(&small, 60, 512, 1000000); /* 64 draws hit about 60 of 512 parts */
+	mhp__heat_note(&large, 28, 32, 1000000);  /* and about 28 of 32 */
+	CHECK(mhp__heat_rate(&small) > 60000 && mhp__heat_rate(&small) < 68000);
+	CHECK(mhp__heat_rate(&large) > 60000 && mhp__heat_rate(&large) < 68000);
 }
 
-/* The wait follows how much the program does, within bounds. */
-TEST(wait__all_used_or_none__gets_shorter_or_longer_within_bounds)
+/* R64: longer looks would find nearly all used; changes are small, within bounds. */
+TEST(wait__uses_at_the_boundary__every_second_piece_is_used_or_as_near_as_bounds_allow)
 {
-	struct mhp__heat full = { .full = true }, idle = { .idle = 1 }, some = { 0 };
-	struct mhp__tier_unit window = { &full, PAGES, 0 };
-	CHECK_EQ(mhp__tier_wait(&window, 1, 8000000), 4000000);
-	CHECK_EQ(mhp__tier_wait(&window, 1, 1), MHP__TIER_WAIT_MIN_NS);
-	window.heat = &idle;
-	CHECK_EQ(mhp__tier_wait(&window, 1, 8000000), 16000000);
-	CHECK_EQ(mhp__tier_wait(&window, 1, MHP__TIER_WAIT_MAX_NS), MHP__TIER_WAIT_MAX_NS);
-	window.heat = &some;
-	CHECK_EQ(mhp__tier_wait(&window, 1, 8000000), 8000000);
+	CHECK_EQ(mhp__tier_wait(50, 8000000), 10000000);
+	CHECK_EQ(mhp__tier_wait(1000, 8000000), 4000000);
+	CHECK_EQ(mhp__tier_wait(1e6F, 1), MHP__TIER_WAIT_MIN_NS);
+	CHECK_EQ(mhp__tier_wait(20, 8000000), 16000000);
+	CHECK_EQ(mhp__tier_wait(0, MHP__TIER_WAIT_MAX_NS), MHP__TIER_WAIT_MAX_NS);
 }
