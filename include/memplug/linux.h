@@ -283,9 +283,11 @@ MHP_MUST_CHECK int mhp_region_commit(struct mhp_region *region, void *start, uin
 MHP_MUST_CHECK int mhp_region_decommit(struct mhp_region *region, void *start, uint64_t size);
 
 /**
- * Give the memory of a committed range back but keep its pages: it reads as zeros.
- * Return: 0, MHP_EINVAL, MHP_EBUSY (pinned, or locked by mlock), MHP_EAGAIN (its window is on its
- * way to a device or back just now). Never waits.
+ * Give the memory of a committed range back but keep its pages: it reads as zeros. What is on a
+ * device stays there, and is zeroed where the device cannot take memory back.
+ * Return: 0, MHP_EINVAL, MHP_EBUSY (pinned, or ordinary memory that is locked by mlock), MHP_EAGAIN
+ * (its window is on its way to a device or back just now); on error a part may be zeros. Never
+ * waits.
  */
 MHP_MUST_CHECK int mhp_region_purge(struct mhp_region *region, void *start, uint64_t size);
 

@@ -13,6 +13,9 @@
 #include "region.h"
 #include "spread.h"
 
+/* It takes a while to zero a device's memory, and others want the mutex. */
+#define PURGE_BYTES (UINT64_C(8) << 20)
+
 static bool
 range_valid(const struct mhp_region *region, const void *start, uint64_t size, uint64_t *ret_page,
 	    uint64_t *ret_nr)
@@ -91,10 +94,12 @@ decommit_locked(struct mhp_region *region, uint64_t page, uint64_t nr)
 	if (mhp__frames_held(region, page, nr) ||
 	    mhp__journal_names(&pool->journal, region, page, nr))
 		return MHP_EAGAIN;
-	if (!region->over && mhp__region_drop(region, page, nr, false) != 0)
+	if (!mhp__region_can_cut(region, page, nr))
 		return MHP_EBUSY;
 	mhp__frames_split(region, page);
 	mhp__frames_split(region, page + nr);
+	if (!region->over && mhp__region_drop(region, page, nr) != 0)
+		return MHP_EBUSY;
 	mhp__frames_give(region, page, nr);
 	if (page < region->nr_writable)
 		mhp__table_set(region, page, nr < region->nr_writable - page ?
@@ -114,7 +119,7 @@ purge_locked(struct mhp_region *region, uint64_t page, uint64_t nr)
 		return MHP_EINVAL;
 	if (mhp__journal_names(&pool->journal, region, page, nr))
 		return MHP_EAGAIN;
-	return mhp__region_drop(region, page, nr, true) == 0 ? 0 : MHP_EBUSY;
+	return mhp__region_zero(region, page, nr) == 0 ? 0 : MHP_EBUSY;
 }
 
 static int
@@ -145,5 +150,12 @@ mhp_region_decommit(struct mhp_region *region, void *start, uint64_t size)
 int
 mhp_region_purge(struct mhp_region *region, void *start, uint64_t size)
 {
-	return with_mutex(region, start, size, purge_locked);
+	int err;
+	do {
+		uint64_t part = size < PURGE_BYTES ? size : PURGE_BYTES;
+		err = with_mutex(region, start, part, purge_locked);
+		start = (char *)start + part;
+		size -= part;
+	} while (err == 0 && size != 0);
+	return err;
 }

@@ -14,6 +14,7 @@
 enum mhp__step {
 	MHP__STILL,                    /* no window is on its way */
 	MHP__LOOKING,                  /* may it go? Nothing was done */
+	MHP__CUTTING,                  /* pages over its edges become single frames */
 	MHP__RELABELLING,              /* its pages get new numbers (labels.h) */
 	MHP__COPYING,                  /* to a device: writers wait, or it is mapped there */
 	MHP__FILLING,                  /* back: the device is mapped, or a hole, in part full */

@@ -54,13 +54,19 @@ mhp__labels_add(struct mhp__labels *labels, uint64_t page, uint64_t nr, uint64_t
 }
 
 void
+mhp__labels_cut(struct mhp__journal *journal, struct mhp_region *region, uint64_t page, uint64_t nr)
+{
+	mhp__journal_begin(journal, region, page, nr, MHP__CUTTING);
+	mhp__frames_split(region, page);
+	mhp__frames_split(region, page + nr);
+	mhp__journal_end(journal);
+}
+
+void
 mhp__labels_finish(struct mhp__labels *labels, uint64_t page, uint64_t nr)
 {
 	struct mhp_region *region = labels->region;
-	uint64_t end = page + nr;
-	mhp__frames_split(region, page);
-	mhp__frames_split(region, end);
-	for (; page < end; page++) {
+	for (uint64_t end = page + nr; page < end; page++) {
 		mhp__entry *label = &labels->entry[page - labels->first];
 		uint64_t old = mhp__entry_pfn(region->entry[page]);
 		if (*label == 0)

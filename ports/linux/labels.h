@@ -29,6 +29,9 @@ mhp__labels_get(const struct mhp__labels *labels, uint64_t page)
 {
 	return labels->entry[page - labels->first];
 }
+/* Cut pages of the pool that reach over the edges of [page, page + nr), which lie in one window. */
+void mhp__labels_cut(struct mhp__journal *journal, struct mhp_region *region, uint64_t page,
+		     uint64_t nr);
 /* Pages [page, page + nr), all of which were given new numbers, bear them from now on; the old ones
  * go back to the pool. Once more with the rest of them, should it be cut. */
 void mhp__labels_use(struct mhp__labels *labels, struct mhp__journal *journal, uint64_t page,

@@ -29,14 +29,15 @@ find_entry(struct mhp_pool *pool, uint64_t pfn, uint64_t cookie, struct mhp_regi
 	return entry;
 }
 
-/* The first of the pages [page, end) that is on a device, or end. A page of the pool may be there
- * in part: what of it was purged is ordinary memory. */
-static uint64_t
-find_settled(const struct mhp_region *region, uint64_t page, uint64_t end)
+/* Is a page on a device? All of its frames are, or none. */
+static bool
+is_settled(const struct mhp_region *region, const mhp__entry *entry)
 {
-	while (page < end && (region->entry[page] & MHP__ENTRY_SETTLED) == 0)
-		page++;
-	return page;
+	uint64_t nr = UINT64_C(1) << mhp__entry_order(*entry);
+	uint64_t page = (uint64_t)(entry - region->entry);
+	MHP__ASSERT(mhp__entry_offset(*entry) == 0);
+	MHP__ASSERT(mhp__table_span(region, page, nr, MHP__ENTRY_SETTLED) == nr);
+	return (*entry & MHP__ENTRY_SETTLED) != 0;
 }
 
 /* Is the page pinned where it is? Ordinary memory stays where it is anyway. */
@@ -47,7 +48,7 @@ pinned(const struct mhp_pool *pool, const struct mhp_region *region, const mhp__
 	uint64_t end = page + (UINT64_C(1) << mhp__entry_order(*entry));
 	return mhp__pinned(&pool->pins, mhp__page_address(region, page),
 			   mhp__page_address(region, end)) &&
-	       find_settled(region, page, end) < end;
+	       is_settled(region, entry);
 }
 
 static int
@@ -205,42 +206,41 @@ relabel_run(struct walk *walk, const struct mhp_move *move)
 	walk->pool->stats.relabelled_pages += move->nr_pages;
 }
 
-/* Have what of the pages [page, end) is on a device come back. */
+/* Have the window that a page is in come back. */
 static int
-bring_back(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, uint64_t end)
+bring_back(struct mhp_pool *pool, struct mhp_region *region, uint64_t page)
 {
-	while ((page = find_settled(region, page, end)) < end) {
-		uint64_t window = page / MHP__HUGE_PAGES;
-		int err = mhp__unsettle_window(pool, region, window, &pool->busy.why);
-		if (err == MHP_ENOMEM) /* so nothing comes back, wherever it is */
-			return note_busy(pool, 0, UINT64_MAX, err);
-		if (err != 0)
-			return note_busy(pool,
-					 mhp__page_address(region, window * MHP__HUGE_PAGES),
-					 MHP__HUGE_BYTES, err);
-		atomic_store(&pool->settle_wanted, true); /* what need not leave */
-	}
+	uint64_t window = page / MHP__HUGE_PAGES;
+	int err = mhp__unsettle_window(pool, region, window, &pool->busy.why);
+	if (err == MHP_ENOMEM) /* so nothing comes back, wherever it is */
+		return note_busy(pool, 0, UINT64_MAX, err);
+	if (err != 0)
+		return note_busy(pool, mhp__page_address(region, window * MHP__HUGE_PAGES),
+				 MHP__HUGE_BYTES, err);
+	atomic_store(&pool->settle_wanted, true); /* what need not leave */
 	return 0;
 }
 
-/* The next page of a run; returns its frames, and in *ret_page where it begins. */
+/* The next page of a run; returns its frames. */
 static uint64_t
-next_page(struct walk *walk, uint64_t src, uint64_t *ret_page)
+next_page(struct walk *walk, uint64_t src, mhp__entry **ret_entry)
 {
-	mhp__entry *entry = next_entry(walk, src);
-	uint64_t nr = UINT64_C(1) << mhp__entry_order(*entry);
-	*ret_page = (uint64_t)(entry - walk->region->entry);
-	walk->page = *ret_page + nr;
+	*ret_entry = next_entry(walk, src);
+	uint64_t nr = UINT64_C(1) << mhp__entry_order(**ret_entry);
+	walk->page = (uint64_t)(*ret_entry - walk->region->entry) + nr;
 	return nr;
 }
 
 static int
 unsettle_run(struct walk *walk, const struct mhp_move *move)
 {
+	mhp__entry *entry;
 	int err = 0;
-	for (uint64_t at = 0, page, nr; err == 0 && at < move->nr_pages; at += nr) {
-		nr = next_page(walk, move->src_pfn + at, &page);
-		err = bring_back(walk->pool, walk->region, page, page + nr);
+	for (uint64_t at = 0; err == 0 && at < move->nr_pages;) {
+		at += next_page(walk, move->src_pfn + at, &entry);
+		if (is_settled(walk->region, entry))
+			err = bring_back(walk->pool, walk->region,
+					 (uint64_t)(entry - walk->region->entry));
 	}
 	return err;
 }
@@ -289,11 +289,12 @@ settle_job(void *arg)
 
 /* Is any of it on a device (again)? */
 static bool
-is_settled(struct walk walk, const struct mhp_move *move)
+any_settled(struct walk walk, const struct mhp_move *move)
 {
-	for (uint64_t at = 0, page, nr; at < move->nr_pages; at += nr) {
-		nr = next_page(&walk, move->src_pfn + at, &page);
-		if (find_settled(walk.region, page, page + nr) < page + nr)
+	mhp__entry *entry;
+	for (uint64_t at = 0; at < move->nr_pages;) {
+		at += next_page(&walk, move->src_pfn + at, &entry);
+		if (is_settled(walk.region, entry))
 			return true;
 	}
 	return false;
@@ -309,7 +310,7 @@ relabel_all(struct mhp_pool *pool, const struct mhp_move *moves, unsigned nr_mov
 	int err = 0;
 	mhp__pool_lock(pool);
 	for (*ret_done = 0; *ret_done < nr_moves; ++*ret_done) {
-		if (pool->guard.hole_fd >= 0 && is_settled(walk, &moves[*ret_done]))
+		if (pool->guard.hole_fd >= 0 && any_settled(walk, &moves[*ret_done]))
 			err = MHP_EAGAIN;
 		else if (pool->space.has_nodes)
 			err = move_nodes(&walk, &moves[*ret_done]);

@@ -10,6 +10,7 @@
  * are gone, waiters have gone on. A change of blocks that was cut cannot be taken up again by
  * somebody else: the engine then takes no other (locks.c).
  */
+#include "frames.h"
 #include "settle.h"
 
 /* Writers are held, if they are, by descriptors that are open still. */
@@ -51,6 +52,10 @@ finish(struct mhp_pool *pool)
 	switch (atomic_load(&left->step)) {
 	case MHP__COPYING:
 		finish_settle(pool, left);
+		break;
+	case MHP__CUTTING:
+		mhp__frames_split(left->region, left->page);
+		mhp__frames_split(left->region, left->page + left->nr);
 		break;
 	case MHP__RELABELLING:
 		mhp__labels_finish(&pool->labels, left->page, left->nr);

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 
 #include "region.h"
+#include "run.h"
 
 /* Of what the kernel gives to programs that do not ask for more. */
 #define ADDRESS_END (UINT64_C(1) << 47)
@@ -139,33 +140,62 @@ drop_ordinary(const struct mhp_region *region, uint64_t page, uint64_t nr)
 	return madvise(start, nr << MHP__PAGE_SHIFT, MADV_DONTNEED) == 0 ? 0 : errno;
 }
 
-/* Is a run part of a frame that the kernel maps as a whole or not at all? */
+/* Is the edge in front of this page inside of a frame that the kernel maps as a whole only? */
 static bool
-is_part(const struct mhp_region *region, uint64_t page, uint64_t nr)
+is_inside(const struct mhp_region *region, uint64_t page)
 {
 	uint64_t offset;
+	if (page >= region->nr_pages || (region->entry[page] & MHP__ENTRY_SETTLED) == 0)
+		return false;
 	const struct mhp__file *file = mhp__frame_file(
 		region->space, mhp__entry_pfn(region->entry[page]), &offset);
-	return ((page | nr) << MHP__PAGE_SHIFT & (file->granule - 1)) != 0;
+	return (page << MHP__PAGE_SHIFT & (file->granule - 1)) != 0;
 }
 
-static int
-drop_settled(struct mhp_region *region, uint64_t page, uint64_t nr, bool keep)
+bool
+mhp__region_can_cut(const struct mhp_region *region, uint64_t page, uint64_t nr)
 {
-	if (!keep || !is_part(region, page, nr))
-		return unsettle_empty(region, page, nr);
-	memset((void *)mhp__page_address(region, page), 0, nr << MHP__PAGE_SHIFT);
-	return 0;
+	return !is_inside(region, page) && !is_inside(region, page + nr);
 }
 
 int
-mhp__region_drop(struct mhp_region *region, uint64_t page, uint64_t nr, bool keep)
+mhp__region_drop(struct mhp_region *region, uint64_t page, uint64_t nr)
 {
 	for (uint64_t end = page + nr, run; page < end; page += run) {
 		run = mhp__table_span(region, page, end - page, MHP__ENTRY_SETTLED);
 		int error = (region->entry[page] & MHP__ENTRY_SETTLED) != 0
-			? drop_settled(region, page, run, keep)
+			? unsettle_empty(region, page, run)
 			: drop_ordinary(region, page, run);
+		if (error != 0)
+			return error;
+	}
+	return 0;
+}
+
+/* By the direct map, whatever the program did to its own. */
+static void
+zero_settled(const struct mhp_region *region, uint64_t page, uint64_t end)
+{
+	struct mhp__run run;
+	for (; page < end; page = run.page + run.nr) {
+		run = mhp__run_settled(region, page, end);
+		void *place = mhp__frame_virt(region->space, run.pfn);
+		uint64_t size = run.nr << MHP__PAGE_SHIFT;
+		if (!run.file->sparse || madvise(place, size, MADV_REMOVE) != 0)
+			memset(place, 0, size);
+	}
+}
+
+int
+mhp__region_zero(struct mhp_region *region, uint64_t page, uint64_t nr)
+{
+	for (uint64_t end = page + nr, run; page < end; page += run) {
+		int error = 0;
+		run = mhp__table_span(region, page, end - page, MHP__ENTRY_SETTLED);
+		if ((region->entry[page] & MHP__ENTRY_SETTLED) != 0)
+			zero_settled(region, page, page + run);
+		else
+			error = drop_ordinary(region, page, run);
 		if (error != 0)
 			return error;
 	}

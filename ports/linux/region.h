@@ -20,10 +20,13 @@ void mhp__region_free(struct mhp_region *region);
 MHP_MUST_CHECK int mhp__region_open(struct mhp_region *region, uint64_t page, uint64_t nr);
 /* How many mappings opening [page, page + nr) may add. */
 uint64_t mhp__region_open_cost(const struct mhp_region *region, uint64_t page, uint64_t nr);
-/* Give the memory of pages back: they read as zeros, and are ordinary. Errno, or 0; what is locked
- * stays, and so does part of a large frame. keep: the pages stay committed; such a part is zeroed
- * then. */
-MHP_MUST_CHECK int mhp__region_drop(struct mhp_region *region, uint64_t page, uint64_t nr,
-				    bool keep);
+/* Could [page, page + nr) be dropped, or are its edges inside of large frames of a device? */
+bool mhp__region_can_cut(const struct mhp_region *region, uint64_t page, uint64_t nr);
+/* Give the memory of pages back: they are ordinary, and read as zeros. Errno, or 0; what is locked
+ * stays. */
+MHP_MUST_CHECK int mhp__region_drop(struct mhp_region *region, uint64_t page, uint64_t nr);
+/* Have pages read as zeros, and give their memory back where that can be done; they stay where they
+ * are. Errno, or 0; ordinary memory that is locked stays. */
+MHP_MUST_CHECK int mhp__region_zero(struct mhp_region *region, uint64_t page, uint64_t nr);
 
 #endif

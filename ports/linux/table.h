@@ -13,8 +13,9 @@
  * bit  42     settled
  * bit  43     open: the address is readable and writable; stays when the page is decommitted
  *
- * The frames of a page of order k are at k consecutive entries, the head at the entry whose pfn is
- * a multiple of 1 << k. The region mutex of the pool guards all of it. Knows no pool.
+ * The frames of a page of order k are at 1 << k consecutive entries, the head at the entry whose
+ * pfn is a multiple of 1 << k, and all at one location. The region mutex of the pool guards all of
+ * it. Knows no pool.
  */
 #ifndef MHP_LINUX_TABLE_H
 #define MHP_LINUX_TABLE_H

@@ -190,6 +190,7 @@ mhp__window_move(struct mhp_pool *pool, struct mhp_region *region, uint64_t page
 		err = take_labels(&w, reterr);
 	if (err != 0)
 		return err;
+	mhp__labels_cut(&pool->journal, region, w.page, w.end - w.page);
 	err = mhp__unsettle_part(pool, region, w.page, w.end, reterr);
 	if (err == 0)
 		err = relabel_all(&w, reterr);

@@ -679,7 +679,48 @@ device__purge_and_decommit__read_as_zeros(void)
 	end_pool(pool);
 }
 
-/* R37: a large page whose first pages were purged is on the device in part only. */
+static long
+locked_kb(void)
+{
+	FILE *file = fopen("/proc/self/status", "r");
+	char line[256];
+	long kb = -1;
+	CHECK(file != NULL);
+	while (fgets(line, sizeof(line), file) != NULL)
+		sscanf(line, "VmLck: %ld", &kb);
+	fclose(file);
+	return kb;
+}
+
+/* R54, R55: what is purged stays where it is, in one mapping, and locked if it was; the device has
+ * less of it. */
+static void
+device__purged__stays_there_and_locked(void)
+{
+	struct mhp_pool *pool;
+	struct mhp_region *region;
+	struct mhp_pool_stats stats;
+	bool can = make_device(&pool, &region);
+	char *base = mhp_region_base(region);
+	if (can) {
+		await_settled(pool, BLOCK);
+		mhp_pool_get_stats(pool, &stats);
+		uint64_t mappings = stats.mappings;
+		CHECK(mlock(base + 5 * PAGE, PAGE) == 0);
+		long locked = locked_kb(), resident = resident_kb();
+		CHECK(mhp_region_purge(region, base, BLOCK / 2) == 0);
+		CHECK(locked_kb() == locked && locked > 0);
+		CHECK(resident - resident_kb() > (long)(BLOCK >> 10) / 4);
+		mhp_pool_get_stats(pool, &stats);
+		CHECK(stats.settled_bytes == BLOCK && stats.mappings == mappings);
+		for (uint64_t i = 0; i < BLOCK / PAGE; i++)
+			CHECK(base[i * PAGE + i] == (char)(i * PAGE < BLOCK / 2 ? 0 : i % 100 + 1));
+	}
+	mhp_region_destroy(region);
+	end_pool(pool);
+}
+
+/* R37: a large page whose first pages were purged is on the device as before. */
 static void
 device__large_page_purged_in_part__the_rest_comes_back(void)
 {
@@ -897,6 +938,7 @@ static const struct {
 	CASE(device__advised_memory__does_not_go),
 	CASE(device__fork__child_has_its_own),
 	CASE(device__purge_and_decommit__read_as_zeros),
+	CASE(device__purged__stays_there_and_locked),
 	CASE(device__large_page_purged_in_part__the_rest_comes_back),
 	CASE(device__every_second_page__goes_as_pages_of_the_pool),
 	CASE(device__large_page_purged_in_part__its_pins_hold),
