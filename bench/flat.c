@@ -117,7 +117,7 @@ row(uint32_t nr_blocks)
 	bench_pool_close(&pool);
 	printf("%8u", nr_blocks);
 	for (unsigned column = 0; column < COLUMNS; column++)
-		printf("%12.0f", bench_median(ns[column], ROUNDS));
+		printf("%13.0f", bench_median(ns[column], ROUNDS));
 	printf("\n");
 }
 
@@ -155,7 +155,7 @@ broken_row(uint32_t nr_blocks)
 		else
 			ns[i - 1] = took;
 	}
-	printf("%8u%12.0f%12.0f\n", nr_blocks, first, bench_median(ns, ROUNDS));
+	printf("%8u%13.0f%13.0f\n", nr_blocks, first, bench_median(ns, ROUNDS));
 	bench_pool_close(&pool);
 }
 
@@ -167,11 +167,11 @@ bench_flat(void)
 
 	measure_overhead();
 	printf("\none more page or block: ns of CPU time, median of %u\n", ROUNDS);
-	printf("%8s%12s%12s%12s%12s\n", "blocks", "page", "add, online", "remove", "on-node add");
+	printf("%8s%13s%13s%13s%13s\n", "blocks", "page", "add, online", "remove", "on-node add");
 	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		row(all[i]);
 	printf("\nmetadata to a node whose blocks are in pieces: ns, the first add and the next\n");
-	printf("%8s%12s%12s\n", "blocks", "first", "next");
+	printf("%8s%13s%13s\n", "blocks", "first", "next");
 	for (unsigned i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
 		broken_row(broken[i]);
 }
