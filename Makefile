@@ -7,7 +7,7 @@ OPS ?= 100000000
 SEED ?= 1
 SECONDS ?= 60
 
-.PHONY: help test docs check-full proofs mutants coverage fuzz soak bench run run-sim run-bare install clean deps-%
+.PHONY: help test docs check-full proofs mutants coverage fuzz soak bench run run-sim run-bare run-bare-aarch64 install clean deps-%
 
 help:
 	@echo 'make test          build with gcc and clang, run all tests: ends with "N passed, N failed"'
@@ -21,8 +21,10 @@ help:
 	@echo 'make run           an example: the memory of a busy program leaves from under it'
 	@echo 'make run-sim       the engine alone, on simulated memory, which any user can run'
 	@echo 'make run-bare      the same on bare metal: DIMMs come and go under QEMU, with pictures'
+	@echo 'make run-bare-aarch64  the same on bare AArch64'
 	@echo 'make docs          the reference of the headers as HTML, below $(BUILD)/reference'
-	@echo 'make install       libraries, headers, the command and its manual below PREFIX=$(PREFIX)'
+	@echo 'make install       libraries, headers, the command and its manual below PREFIX=$(PREFIX);'
+	@echo '                   with CROSS=scripts/aarch64.ini for that machine'
 	@echo 'make clean         remove $(BUILD)/'
 	@echo
 	@echo 'Each installs the packages that it needs with apt-get when you are root (scripts/install-deps).'
@@ -50,6 +52,7 @@ check-full: deps-full proofs
 	@scripts/build $(BUILD)/aarch64 gcc --cross-file scripts/aarch64.ini
 	@scripts/install-deps --guest $(BUILD)/gcc/guest || :
 	@scripts/install-deps --guest $(BUILD)/gcc/guest-aarch64 aarch64 || :
+	@scripts/install-deps --base $(BUILD)/gcc/walk || :
 	@scripts/run-tests scripts/check-style --long $(BUILD)/gcc --normal $(BUILD)/asan $(BUILD)/tsan \
 		--quick $(BUILD)/aarch64 --normal --suite linux $(BUILD)/ubsan
 
@@ -65,12 +68,7 @@ soak: deps-test
 
 bench: deps-bench
 	@scripts/build $(BUILD)/release gcc -Dbuildtype=release -Dtests=false
-	@test -x $(BUILD)/release/bench/bench || { echo 'bench/ is not there yet.'; exit 1; }
-	@$(BUILD)/release/bench/bench
-	@$(BUILD)/release/bench/bench-linux
-	@bench/linux_programs.py $(BUILD)/release
-	@bench/ten_programs.py $(BUILD)/release
-	@bench/tree.py $(BUILD)/release
+	@bench/run $(BUILD)/release
 
 run: deps-run
 	@scripts/build $(BUILD)/release gcc -Dbuildtype=release -Dtests=false
@@ -85,11 +83,17 @@ run-bare: deps-bare
 		scripts/build $(BUILD)/bare gcc -Dbench=false -Dexamples=false
 	@$(BUILD)/bare/tests/bare/bare --show --image $(BUILD)/bare/ports/x86_64/memplug.elf tests/bare/tour.bare
 
+run-bare-aarch64: deps-bare-aarch64
+	@TARGETS='ports/aarch64/memplug-aarch64-4k.bin tests/bare/bare' \
+		scripts/build $(BUILD)/bare gcc -Dbench=false -Dexamples=false
+	@$(BUILD)/bare/tests/bare/bare --show --machine virt --image $(BUILD)/bare/ports/aarch64/memplug-aarch64-4k.bin \
+		tests/bare/virt_tour.bare
+
 docs:
 	@scripts/api-html $(BUILD)/reference
 
-install: deps-build
-	@scripts/install $(BUILD)/install $(abspath $(PREFIX))
+install: deps-build $(CROSS:%=deps-cross)
+	@scripts/install $(BUILD)/install $(abspath $(PREFIX)) $(CROSS)
 
 clean:
 	rm -rf $(BUILD)

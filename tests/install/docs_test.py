@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""docs_test.py BUILD_DIR [CASE]: the commands of README and docs, run as they stand there (R81).
+"""docs_test.py BUILD_DIR | --fresh [CASE]: the commands of README and docs, run as they stand there (R81).
 
 A fenced block whose first line begins with "$ " is a transcript: what its commands say must be what
 is shown. In any other block of commands (```sh) each must succeed. All blocks of a page run in one
 shell, in order. It begins in a folder that looks like a clone, and `make install` installs this
-build. NOT_RUN lists what is left out, and why. What only stands in a sentence must at least exist.
+build; with --fresh the tree itself is the clone, and `make install` builds it. NOT_RUN lists what is left out, and why. What only stands in a sentence must at least exist.
 
 Measured values may differ: times, process numbers, amounts in use. "..." stands for anything.
 """
@@ -20,13 +20,15 @@ import threading
 import traceback
 import unittest
 
+FRESH = sys.argv[1] == "--fresh"
 BUILD = pathlib.Path(sys.argv[1]).resolve()
 TOP = pathlib.Path(__file__).resolve().parents[2]
 PAGES = sorted([*TOP.glob("*.md"), *TOP.glob("docs/*.md")])
-PATIENCE = 60       # seconds after which a command hangs
+PATIENCE = 1800 if FRESH else 60    # seconds after which a command hangs
 
 NOT_RUN = {
     r"git clone": "it needs a network",
+    r"apt-get install": "it changes the machine",
     r"make (run|test|run-sim|run-bare|bench|check-full)": "it takes minutes, and builds this build",
     r"scripts/install-deps": "it changes the machine; this test runs because it ran",
     r"scripts/build build/gcc gcc": "it takes minutes; it made this build",
@@ -106,17 +108,22 @@ class Shell:
 
     def __init__(self, home):
         self.said, self.news = "", threading.Condition()
-        options = {option["name"]: option["value"] for option in json.loads(subprocess.run(
-            ["meson", "introspect", "--buildoptions", BUILD], capture_output=True, check=True).stdout)}
-        env = {"PATH": os.environ["PATH"], "HOME": str(home), "LC_ALL": "C.UTF-8", "BUILD": str(BUILD),
-               "XDG_RUNTIME_DIR": str(home), "BELOW": options["prefix"],
-               "MULTIARCH": options["libdir"].removeprefix("lib").strip("/") or "-"}
-        self.process = subprocess.Popen(["bash"], cwd=home / "memplug", env=env, text=True,
+        env = {"PATH": os.environ["PATH"], "HOME": str(home), "LC_ALL": "C.UTF-8", "XDG_RUNTIME_DIR": str(home)}
+        self.process = subprocess.Popen(["bash"], cwd=TOP if FRESH else home / "memplug",
+                                        env=env if FRESH else env | self.of_build(), text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT)
         threading.Thread(target=self.read, daemon=True).start()
-        self.type(PRELUDE)
+        self.type("" if FRESH else PRELUDE)
         self.wait_for(self.MARK.search)
+
+    @staticmethod
+    def of_build():
+        """What the prelude must know."""
+        options = {option["name"]: option["value"] for option in json.loads(subprocess.run(
+            ["meson", "introspect", "--buildoptions", BUILD], capture_output=True, check=True).stdout)}
+        return {"BUILD": str(BUILD), "BELOW": options["prefix"],
+                "MULTIARCH": options["libdir"].removeprefix("lib").strip("/") or "-"}
 
     def read(self):
         for line in self.process.stdout:
@@ -169,7 +176,8 @@ def page__its_blocks_of_commands__do_what_it_shows(page):
     blocks = [(line, text) for line, language, text in fences(page)
               if language in ("sh", "console") or text.startswith("$ ")]
     with tempfile.TemporaryDirectory() as folder:
-        like_a_clone(pathlib.Path(folder))
+        if not FRESH:
+            like_a_clone(pathlib.Path(folder))
         shell = Shell(pathlib.Path(folder))
         try:
             for line, text in blocks:
@@ -191,8 +199,8 @@ def mentioned(text, words):
 
 def page__what_it_names_in_sentences__exists(page):
     text = page.read_text()
-    targets = set(re.findall(r"^([a-z-]+):", (TOP / "Makefile").read_text(), flags=re.M))
-    wrong = [f"make {name}" for name in mentioned(text, r"make ([a-z-]+)") if name not in targets]
+    targets = set(re.findall(r"^([a-z0-9-]+):", (TOP / "Makefile").read_text(), flags=re.M))
+    wrong = [f"make {name}" for name in mentioned(text, r"make ([a-z][a-z0-9-]*)") if name not in targets]
     wrong += [name for name in mentioned(text, r"((?:scripts|docs|examples|packaging|core|ports|tests|tree|heap|"
                                          r"control|cli|bench|replay|include|lib|bindings)/[\w./*-]*)")
               if not any(TOP.glob(re.sub("[A-Z]+", "*", name.rstrip("./")) + "*"))]
