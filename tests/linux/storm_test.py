@@ -1,0 +1,417 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""storm_test.py BUILD_DIR PROGRAM [SECONDS [SEED]]: a program in a pool that is changed at random (R38 R40).
+
+PROGRAM is one of the classes below. While it works, blocks come and go, as ordinary memory and on
+a stand-in for a device, pages move between nodes, policies change, tools are killed in the middle,
+and so are the companion and the mount. The program must answer as it does without a pool, the
+verifier must be content, and no tool may end but with the status that help names. What is chosen
+follows from SEED, which a failure prints together with what was done last.
+"""
+import hashlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+BUILD = os.path.abspath(sys.argv[1])
+SECONDS = float(sys.argv[3]) if len(sys.argv) > 3 else 20
+SEED = int(sys.argv[4]) if len(sys.argv) > 4 else random.SystemRandom().randrange(1 << 32)
+MEMPLUG = f"{BUILD}/cli/memplug"
+FOLDER = tempfile.mkdtemp()
+POOL = f"storm-{os.getpid()}"
+BOUND = 120
+RUN = [MEMPLUG, "run", "--name", POOL, "--boot", "64M", "--block-size", "16M", "--max", "3G"]
+done_last = []
+
+
+def say(text):
+    print(f"storm_test: {text}", file=sys.stderr)
+
+
+class Failed(Exception):
+    """What was expected and did not happen."""
+
+
+def check(true, text):
+    if not true:
+        raise Failed(text)
+
+
+# ---- programs ----
+
+class Batch:
+    """Runs to its end again and again, each time with the same output."""
+    options = []
+
+    def __init__(self):
+        self.plain = self.output([])
+        check(self.plain, "the plain program says nothing")
+
+    def output(self, prefix):
+        work = tempfile.mkdtemp(dir=FOLDER)
+        done = subprocess.run(prefix + self.command(), cwd=work, capture_output=True, check=False,
+                              timeout=BOUND + 2 * SECONDS, stdin=subprocess.DEVNULL)
+        check(done.returncode == 0, f"status {done.returncode}: {done.stderr.decode()[-400:]}")
+        result = done.stdout + b"".join(
+            hashlib.sha256(open(f"{work}/{name}", "rb").read()).digest()
+            for name in sorted(os.listdir(work)))
+        shutil.rmtree(work)
+        return result
+
+    def work(self, until):
+        rounds = 0
+        while rounds == 0 or time.monotonic() < until:
+            check(self.output(RUN + self.options + ["--"]) == self.plain, "the output differs")
+            rounds += 1
+        return f"{rounds} runs"
+
+
+class Python(Batch):
+    """Lists, dictionaries, threads, and children that read what their parent built."""
+    text = """
+import hashlib, os, threading
+total = hashlib.sha256()
+for turn in range(12):
+    table = {i: str(i) * (i % 50 + 1) for i in range(60000)}
+    some = [bytes([i % 251]) * (i % 30000) for i in range(3000)]
+    threads = [threading.Thread(target=lambda: sorted(table.values())) for _ in range(3)]
+    [t.start() for t in threads]
+    pid = os.fork()
+    if pid == 0:
+        os._exit(sum(len(s) for s in some) % 251)
+    [t.join() for t in threads]
+    total.update(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
+    total.update("".join(table[i] for i in range(0, 60000, 7)).encode())
+print(total.hexdigest())
+"""
+
+    def command(self):
+        return ["/usr/bin/python3", "-c", self.text]
+
+
+class Compiler(Batch):
+    """g++ and what it starts, each with a pool of its own."""
+
+    def __init__(self):
+        self.source = f"{FOLDER}/source.cc"
+        with open(self.source, "w", encoding="utf-8") as file:
+            file.write("#include <map>\n#include <string>\n#include <vector>\n#include <iostream>\n")
+            for i in range(60):
+                file.write(f"struct t{i} {{ std::map<std::string, std::vector<int>> m; "
+                           f"int f(int n) {{ m[std::to_string(n)].push_back(n * {i}); "
+                           "return (int)m.size(); } };\n")
+        super().__init__()
+
+    def command(self):
+        return ["g++", "-O2", "-c", self.source, "-o", "out.o"]
+
+
+class Java(Batch):
+    """A collector's heap that the pool has because it takes what programs map themselves."""
+    options = ["--mmap"]
+
+    def __init__(self):
+        self.source = f"{FOLDER}/Storm.java"
+        with open(self.source, "w", encoding="utf-8") as file:
+            file.write("""import java.util.*;
+class Storm {
+    public static void main(String[] none) {
+        long sum = 0;
+        Map<Integer, byte[]> map = new HashMap<>();
+        for (int i = 0; i < 400000; i++) {
+            map.put(i % 5000, new byte[i % 3000]);
+            byte[] old = map.get((i * 7) % 5000);
+            sum += old == null ? 1 : old.length;
+        }
+        System.out.println(sum);
+    }
+}
+""")
+        super().__init__()
+
+    def command(self):
+        return ["java", "-Xmx256m", self.source]
+
+
+class Node(Batch):
+    """V8's own heap."""
+    options = ["--mmap"]
+
+    def command(self):
+        return ["node", "-e", "let m = new Map(), s = 0; for (let i = 0; i < 2e6; i++) { "
+                "m.set(i % 50000, 'x'.repeat(i % 70) + i); s += (m.get((i * 7) % 50000) || '').length; } "
+                "console.log(s)"]
+
+
+class Server:
+    """A server and a client that knows what must be in it."""
+    options = []
+
+    def __init__(self):
+        self.path = f"{FOLDER}/server.sock"
+        self.log = open(f"{FOLDER}/server.log", "wb")
+        self.random = random.Random(SEED)
+        self.process = None
+
+    def connect(self):
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(BOUND)
+        client.connect(self.path)
+        return client.makefile("rwb")
+
+    def start(self):
+        self.process = subprocess.Popen(RUN + self.options + ["--"] + self.command(), stdout=self.log,
+                                        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        end = time.monotonic() + BOUND
+        while True:
+            try:
+                return self.connect()
+            except OSError:
+                check(self.process.poll() is None, "the server ended")
+                check(time.monotonic() < end, "the server does not answer")
+                time.sleep(0.05)
+
+    def work(self, until):
+        stream = self.start()
+        try:
+            return self.talk(stream, until)
+        finally:
+            self.process.kill()
+            self.process.wait()
+
+    def talk(self, stream, until):
+        there, nr = {}, 0
+        while time.monotonic() < until:
+            for _ in range(200):
+                key, size = self.random.randrange(8000), self.random.randrange(1, 12000)
+                if self.random.randrange(3) != 0:
+                    there[key] = (self.random.randrange(256), size)
+                    self.put(stream, key, bytes([there[key][0]]) * size)
+                else:
+                    want = bytes([there[key][0]]) * there[key][1] if key in there else None
+                    check(self.get(stream, key) == want, f"key {key} is wrong")
+                nr += 1
+        for key, (byte, size) in there.items():
+            check(self.get(stream, key) == bytes([byte]) * size, f"key {key} is wrong at the end")
+        check(self.process.poll() is None, "the server ended")
+        return f"{nr} operations, {len(there)} keys"
+
+
+class Redis(Server):
+    """With children that write snapshots."""
+
+    def command(self):
+        return ["redis-server", "--port", "0", "--unixsocket", self.path, "--dir", FOLDER,
+                "--save", "2 100"]
+
+    @staticmethod
+    def send(stream, *words):
+        words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+        stream.write(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
+        stream.flush()
+
+    def put(self, stream, key, value):
+        self.send(stream, "SET", key, value)
+        check(stream.readline() == b"+OK\r\n", "SET was refused")
+
+    def get(self, stream, key):
+        self.send(stream, "GET", key)
+        size = int(stream.readline()[1:])
+        return stream.read(size + 2)[:-2] if size >= 0 else None
+
+
+class Memcached(Server):
+    """Threads, and slabs that it never gives back."""
+
+    def command(self):
+        return ["memcached", "-s", self.path, "-u", "root", "-m", "400", "-t", "4"]
+
+    def put(self, stream, key, value):
+        stream.write(b"set %d 0 0 %d\r\n%s\r\n" % (key, len(value), value))
+        stream.flush()
+        check(stream.readline() == b"STORED\r\n", "set was refused")
+
+    def get(self, stream, key):
+        stream.write(b"get %d\r\n" % key)
+        stream.flush()
+        head = stream.readline()
+        if head == b"END\r\n":
+            return None
+        value = stream.read(int(head.split()[3]) + 2)[:-2]
+        check(stream.readline() == b"END\r\n", "get has no end")
+        return value
+
+
+# ---- the storm ----
+
+def server_of(path):
+    """Who listens there."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(path)
+        return int.from_bytes(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4],
+                              sys.byteorder)
+
+
+class Storm:
+    """Changes the pool until told to stop; what went wrong is raised by join()."""
+
+    def __init__(self):
+        self.random = random.Random(SEED)
+        self.stop = threading.Event()
+        self.error = None
+        self.counts = {}
+        self.mounted = None
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        try:
+            while not self.stop.is_set():
+                self.step()
+                time.sleep(self.random.random() * 0.05)
+        except Failed as error:
+            self.error = error
+        self.unmount()
+
+    def join(self):
+        self.stop.set()
+        self.thread.join()
+        if self.error is not None:
+            raise self.error
+
+    def tool(self, *words, killed_after=None):
+        """Refusals are fine: somebody else may have been faster, or there is no room."""
+        process = subprocess.Popen([MEMPLUG, "-p", POOL, *words], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        try:
+            out, err = process.communicate(timeout=killed_after or BOUND)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            check(killed_after is not None, f"memplug {' '.join(words)} does not end")
+            done_last.append(f"{' '.join(words)}: killed")
+            return ""
+        done_last.append(f"{' '.join(words)}: {process.returncode} {err.decode().strip()}")
+        del done_last[:-25]
+        self.counts[words[0], process.returncode] = self.counts.get((words[0], process.returncode), 0) + 1
+        check(process.returncode in (0, 1, 3), f"memplug {' '.join(words)}: status {process.returncode}")
+        check(words[0] != "check" or process.returncode != 1 or b"not answering" in err or
+              b"gone" in err or b"ended" in err or b"closed" in err, f"the verifier: {out} {err}")
+        return out.decode()
+
+    def some_blocks(self):
+        lines = self.tool("list", "--json").split('"index":')[1:]
+        blocks = [line.split(",")[0] for line in lines]
+        return ",".join(self.random.sample(blocks, min(len(blocks), self.random.randrange(1, 4)))) or "0"
+
+    def device(self):
+        return ["--backing", f"file:{FOLDER}/card{self.random.randrange(2)},node=1"]
+
+    def mount(self):
+        self.unmount()
+        folder = tempfile.mkdtemp(dir=FOLDER)
+        process = subprocess.Popen([MEMPLUG, "-p", POOL, "mount", "-f", folder], stderr=subprocess.DEVNULL)
+        self.mounted = (folder, process)
+
+    def unmount(self):
+        if self.mounted is None:
+            return
+        folder, process = self.mounted
+        try:
+            os.listdir(folder)
+        except OSError:
+            pass  # it was quicker than the mount
+        process.kill()
+        process.wait()
+        subprocess.run(["fusermount3", "-uzq", folder], check=False, stderr=subprocess.DEVNULL)
+        self.mounted = None
+
+    def kill_companion(self):
+        for name in os.listdir(FOLDER):
+            if name.endswith(f"-{POOL}.sock"):
+                try:
+                    os.kill(server_of(f"{FOLDER}/{name}"), signal.SIGKILL)
+                    done_last.append("killed the companion")
+                except OSError:
+                    pass  # nobody is there just now
+
+    def step(self):
+        draw = self.random.randrange(100)
+        if draw < 20:
+            self.tool("add", f"{16 * self.random.randrange(1, 9)}M")
+        elif draw < 30:
+            self.tool("add", f"{16 * self.random.randrange(1, 9)}M", *self.device())
+        elif draw < 50:
+            self.tool("remove", self.some_blocks(), "--deadline", "2")
+        elif draw < 58:
+            self.tool("resize", f"{self.random.randrange(100, 900)}M", "--deadline", "3")
+        elif draw < 64:
+            self.tool("move", self.some_blocks(), "--to", str(self.random.randrange(2)), "--deadline", "2")
+        elif draw < 68:
+            self.tool("evacuate", "1", "--deadline", "5")
+        elif draw < 72:
+            self.tool("offline", self.some_blocks(), "--deadline", "1")
+        elif draw < 76:
+            self.tool("online", self.some_blocks())
+        elif draw < 80:
+            self.tool("set", "placement", self.random.choice(["local", "prefer 1", "interleave 0=2,1"]))
+        elif draw < 83:
+            self.tool("set", "tiering", self.random.choice(["on", "off"]))
+        elif draw < 87:
+            self.tool("check")
+        elif draw < 93:
+            words = self.random.choice([["resize", "200M"], ["add", "64M"], ["evacuate", "1"], ["list"]])
+            self.tool(*words, killed_after=self.random.random() * 0.1)
+        elif draw < 96:
+            self.mount()
+        elif draw < 98:
+            self.unmount()
+        else:
+            self.kill_companion()
+
+
+def main():
+    os.environ["MEMPLUG_RUNTIME_DIR"] = FOLDER
+    for i in range(2):
+        with open(f"{FOLDER}/card{i}", "wb") as card:
+            card.truncate(512 << 20)
+    programs = {each.__name__.lower(): each for each in
+                (Python, Compiler, Java, Node, Redis, Memcached)}
+    program = programs[sys.argv[2]]()
+    storm = Storm()
+    try:
+        worked = program.work(time.monotonic() + SECONDS)
+    finally:
+        storm.join()
+    ok = sum(nr for (_, status), nr in storm.counts.items() if status == 0)
+    print(f"{sys.argv[2]}: {worked}; {ok} of {sum(storm.counts.values())} requests were granted")
+    check(ok > 0, "nothing was granted")
+
+
+def start():
+    needs = {"compiler": "g++", "redis": "redis-server", "python": "python3"}
+    program = needs.get(sys.argv[2], sys.argv[2])
+    if shutil.which(program) is None:
+        say(f"needs program {program}")
+        return 77
+    try:
+        main()
+    except (Failed, OSError, ValueError, subprocess.TimeoutExpired) as error:
+        say(f"{sys.argv[2]}: {error}")
+        say("done last:\n    " + "\n    ".join(done_last))
+        say(f"replay: python3 {sys.argv[0]} {BUILD} {sys.argv[2]} {SECONDS:g} {SEED}")
+        return 1
+    finally:
+        shutil.rmtree(FOLDER, ignore_errors=True)
+    return 0
+
+
+sys.exit(start())
