@@ -701,7 +701,7 @@ keep_token(void *ctx)
 TEST(offline__cancel_that_comes_too_late__hits_no_other)
 {
 	struct bed bed;
-	open_bed(&bed, "tiny2", 3);
+	open_bed(&bed, "small", 3);
 	CHECK(test_mover_fill(&bed.mover, usable(&bed), 0, 0));
 	struct canceler canceler = { .bed = &bed };
 	struct mhp_blocks block = { fullest(&bed), 1 };
@@ -710,6 +710,7 @@ TEST(offline__cancel_that_comes_too_late__hits_no_other)
 	CHECK_OK(mhp_offline(bed.pool.m, &block, 1, NULL, NULL));
 	CHECK_NE(canceler.at, 0U);
 	CHECK_OK(test_online(bed.pool.m, block, MHP_ZONE_MOVABLE, NULL));
+	test_mover_thin_out(&bed.mover, 50); /* several batches: it is looked at after the first */
 	bed.mover.on_migrate = cancel_as_of_before;
 	block.first = fullest(&bed);
 	CHECK_OK(mhp_offline(bed.pool.m, &block, 1, NULL, NULL));
