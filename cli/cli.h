@@ -84,8 +84,10 @@ int cli_print_json(struct json_object *answer);
 
 #define CLI_POOLS_MAX 1024U
 
-/* All pools, with clean names, in a static array; says which folder is not trusted. */
+/* All pools, with clean names, in a static array; says why there may be others. */
 unsigned cli_pools(struct mhp__peer **ret_pools);
+/* False: there may be others. */
+bool cli_saw_all_pools(void);
 /* The pool of the options; false: there is none, or not one only, and that was printed. */
 bool cli_choose(const struct cli *cli, struct mhp__peer *ret_pool);
 /* Ask one pool that answers at once, if at all, within so many milliseconds; NULL: it does not. */

@@ -14,22 +14,30 @@
 
 #include "cli.h"
 
-static bool is_distrusted;             /* our folder; that was said, and explains all */
+static bool is_blind;                  /* there may be others; that was said, and explains all */
 
 unsigned
 cli_pools(struct mhp__peer **ret_pools)
 {
 	static struct mhp__peer pools[CLI_POOLS_MAX];
-	const char *distrusted;
-	unsigned nr = mhp__peers(pools, CLI_POOLS_MAX, &distrusted);
-	is_distrusted = distrusted != NULL;
-	if (is_distrusted)
+	struct mhp__unseen unseen;
+	unsigned nr = mhp__peers(pools, CLI_POOLS_MAX, &unseen);
+	is_blind = unseen.distrusted != NULL || unseen.error != 0;
+	if (unseen.distrusted != NULL)
 		fprintf(stderr, "memplug: %s is not trusted: it is no folder that only this user "
-			"can write to\n", distrusted);
+			"can write to\n", unseen.distrusted);
+	else if (unseen.error != 0)
+		fprintf(stderr, "memplug: cannot look for all pools: %s\n", strerror(unseen.error));
 	for (unsigned i = 0; i < nr; i++)
 		cli_clean(pools[i].name);
 	*ret_pools = pools;
 	return nr;
+}
+
+bool
+cli_saw_all_pools(void)
+{
+	return !is_blind;
 }
 
 bool
@@ -48,7 +56,7 @@ cli_choose(const struct cli *cli, struct mhp__peer *ret_pool)
 	}
 	if (found == 1)
 		return true;
-	if (found == 0 && is_distrusted)
+	if (found == 0 && is_blind)
 		return false;
 	if (found == 0 && cli->pool != NULL)
 		fprintf(stderr, "memplug: no pool '%s' runs; see memplug ps\n", cli->pool);

@@ -143,14 +143,15 @@ cli_ps(struct cli *cli)
 	if (cli->json) {
 		struct json_object *answer = json_object_new_object();
 		json_object_object_add(answer, "pools", all);
-		return cli_print_json(answer);
+		cli_print_json(answer);
+		return cli_saw_all_pools() ? CLI_DONE : CLI_REFUSED;
 	}
 	printf("%7s %-16s %-8s %6s %8s %8s %8s %8s\n", "PID", "NAME", "USER", "BLOCKS", "SIZE",
 	       "USED", "RESIDENT", "MAX");
 	for (size_t i = 0; i < cli_length(all); i++)
 		print_pool(cli_at(all, i));
 	json_object_put(all);
-	return CLI_DONE;
+	return cli_saw_all_pools() ? CLI_DONE : CLI_REFUSED;
 }
 
 /* ---- status ---- */

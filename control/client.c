@@ -39,13 +39,15 @@ mhp__now_ms(void)
 
 /* ---- connections ---- */
 
-/* Is it the user of the folder who listens? The kernel remembers who that was. */
-static bool
-is_served_by(int fd, unsigned uid)
+/* 0 if it is the user of the folder who listens; the kernel remembers who that was. Else an errno. */
+static int
+check_server(int fd, unsigned uid)
 {
 	struct ucred server;
 	socklen_t size = sizeof(server);
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &server, &size) == 0 && server.uid == uid;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &server, &size) != 0)
+		return errno;
+	return server.uid == uid ? 0 : EACCES;
 }
 
 int
@@ -58,15 +60,16 @@ mhp__connect(const struct mhp__peer *peer)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	int error = connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : errno;
-	if (error == 0 && is_served_by(fd, peer->uid))
+	bool connected = connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+	int error = connected ? check_server(fd, peer->uid) : errno;
+	if (error == 0)
 		return fd;
 	close(fd);
 	if (error == ECONNREFUSED && peer->uid == geteuid())
 		unlink(peer->path);
 	if (error == ECONNREFUSED || error == ENOENT)
 		return -ENODEV;
-	return error != 0 ? -error : -EACCES;
+	return -error;
 }
 
 static int
@@ -180,7 +183,16 @@ mhp__send_cancel(const struct mhp__peer *peer, long block)
 struct finding {
 	struct mhp__peer *peers;
 	unsigned nr, max;
+	int error;                     /* the first that hid something */
 };
+
+/* A folder that is not there, or is not for us, has nothing for us. */
+static void
+note(struct finding *finding, int error)
+{
+	if (finding->error == 0 && error != ENOENT && error != ENOTDIR && error != EACCES)
+		finding->error = error;
+}
 
 /* PID-NAME.sock */
 static bool
@@ -198,11 +210,12 @@ parse_name(const char *file, struct mhp__peer *peer)
 	return true;
 }
 
-/* A folder that nobody but its owner can put sockets into. */
+/* A folder that nobody but its owner can put sockets into; errno is set if that is not known. */
 static bool
 is_trusted(const char *path, unsigned *ret_uid)
 {
 	struct stat st;
+	errno = 0;
 	if (lstat(path, &st) != 0)
 		return false;
 	*ret_uid = st.st_uid;
@@ -215,8 +228,10 @@ find_in(const char *path, struct finding *finding)
 {
 	unsigned uid;
 	DIR *dir = is_trusted(path, &uid) ? opendir(path) : NULL;
-	if (dir == NULL)
+	if (dir == NULL) {
+		note(finding, errno);
 		return;
+	}
 	for (struct dirent *entry; finding->nr < finding->max && (entry = readdir(dir)) != NULL;) {
 		struct mhp__peer *peer = &finding->peers[finding->nr];
 		size_t room = sizeof(peer->path);
@@ -229,8 +244,20 @@ find_in(const char *path, struct finding *finding)
 			close(fd);
 		if (fd >= 0 || fd == -EAGAIN) /* -EAGAIN: too many wait for it to say a word */
 			finding->nr++;
+		else if (fd != -ENODEV)
+			note(finding, -fd);
 	}
 	closedir(dir);
+}
+
+static int glob_error;
+
+static int
+note_glob_error(const char *path, int error)
+{
+	(void)path;
+	glob_error = error;
+	return 0; /* go on */
 }
 
 /* What others have: services, and users who are logged in or not. */
@@ -240,7 +267,10 @@ find_all(struct finding *finding)
 	static const char *const places[] = MHP_PROTOCOL_DIRS_ALL;
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		glob_t found;
-		if (glob(places[i], GLOB_NOSORT, NULL, &found) != 0)
+		glob_error = 0;
+		int err = glob(places[i], GLOB_NOSORT, note_glob_error, &found);
+		note(finding, err == GLOB_NOSPACE ? ENOMEM : glob_error);
+		if (err != 0)
 			continue;
 		for (size_t k = 0; k < found.gl_pathc; k++)
 			find_in(found.gl_pathv[k], finding);
@@ -249,16 +279,17 @@ find_all(struct finding *finding)
 }
 
 unsigned
-mhp__peers(struct mhp__peer *peers, unsigned max, const char **ret_distrusted)
+mhp__peers(struct mhp__peer *peers, unsigned max, struct mhp__unseen *ret_unseen)
 {
 	static char own[80];
-	struct finding finding = { peers, 0, max };
+	struct finding finding = { .peers = peers, .max = max };
 	struct stat st;
 	unsigned uid;
 	mhp__socket_directory(own, sizeof(own));
-	*ret_distrusted = lstat(own, &st) == 0 && !is_trusted(own, &uid) ? own : NULL;
+	bool is_distrusted = lstat(own, &st) == 0 && !is_trusted(own, &uid);
 	find_in(own, &finding);
 	if (geteuid() == 0 && getenv(MHP_PROTOCOL_DIR_VARIABLE) == NULL)
 		find_all(&finding);
+	*ret_unseen = (struct mhp__unseen){ is_distrusted ? own : NULL, finding.error };
 	return finding.nr;
 }

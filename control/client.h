@@ -29,12 +29,17 @@ struct mhp__peer {
 /* Where this user's sockets are (where.c); the server asks, too. */
 void mhp__socket_directory(char *path, size_t size);
 
+/* Why a search for pools may not have found all. */
+struct mhp__unseen {
+	const char *distrusted;        /* a folder of ours that may be somebody else's, or NULL; static */
+	int error;                     /* what a folder or a pool could not be looked at for, or 0 */
+};
+
 /*
  * All pools of this user, for root of all users; removes sockets of this user that nobody listens
- * to. Returns how many. *ret_distrusted: a folder of ours that may be somebody else's and was left
- * out, in a static buffer, or NULL.
+ * to. Returns how many.
  */
-unsigned mhp__peers(struct mhp__peer *peers, unsigned max, const char **ret_distrusted);
+unsigned mhp__peers(struct mhp__peer *peers, unsigned max, struct mhp__unseen *ret_unseen);
 
 /* A clock for bounds: milliseconds. */
 uint64_t mhp__now_ms(void);

@@ -84,7 +84,8 @@ await(const struct tree_call *call, bool interruptible, int timeout_ms)
 		{ .fd = call->tree->pidfd, .events = POLLIN },
 		{ .fd = interruptible ? call->wake : -1, .events = POLLIN },
 	};
-	(void)!poll(all, 3, timeout_ms);
+	if (poll(all, 3, timeout_ms) < 0 && errno != EINTR)
+		return -errno;
 	if (all[0].revents != 0)
 		return 0;
 	if (all[1].revents != 0)
@@ -151,11 +152,12 @@ await_answer(struct tree_call *call)
 		int err = await(call, true, LOOK_MS);
 		if (err == 0 && read_on(call, &err))
 			return err;
-		if (err == -EINTR && call->block < 0)
-			hang_up(call);
-		else if (err == -EINTR && cancel(call, CANCELS_AWAITED, &err))
+		bool leaves = err == -EINTR && call->block >= 0;
+		if (leaves && cancel(call, CANCELS_AWAITED, &err))
 			return err;
-		if (err == -EINTR || err == -ENODEV)
+		if (!leaves && err != -EAGAIN)
+			hang_up(call);
+		if (err != -EAGAIN)
 			return err;
 	}
 }

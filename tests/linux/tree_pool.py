@@ -148,9 +148,19 @@ class Pool:
         for at in reversed(self.mounts):
             subprocess.run(["umount", "-l", at], stderr=subprocess.DEVNULL)
         for process in self.processes:
-            process.kill()
-            process.wait()
+            end_process(process)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def end_process(process):
+    """At the end of its input, or, if that is no word for it, by force."""
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def is_fuse(path):
