@@ -39,7 +39,7 @@ mhp__now_ms(void)
 
 /* ---- connections ---- */
 
-/* 0 if it is the user of the folder who listens; the kernel remembers who that was. Else an errno. */
+/* 0 if the user of the folder listens, as the kernel remembers who that was; else an errno. */
 static int
 check_server(int fd, unsigned uid)
 {

@@ -31,8 +31,8 @@ void mhp__socket_directory(char *path, size_t size);
 
 /* Why a search for pools may not have found all. */
 struct mhp__unseen {
-	const char *distrusted;        /* a folder of ours that may be somebody else's, or NULL; static */
-	int error;                     /* what a folder or a pool could not be looked at for, or 0 */
+	const char *distrusted;        /* a folder that may be somebody else's, or NULL; static */
+	int error;                     /* errno of the first look that failed, or 0 */
 };
 
 /*

@@ -2,13 +2,13 @@
 /*
  * fail_calls.c - run a program one of whose system calls fails (R74).
  *
- * usage: fail-calls once|ever|signal NUMBER NAMES LOG PROGRAM [ARG...]. The kernel asks us about each
- * system call of the table that the program, its libraries, threads and children make
+ * usage: fail-calls once|ever|signal NUMBER NAMES LOG PROGRAM [ARG...]. The kernel asks us about
+ * each system call of the table that the program, its libraries, threads and children make
  * (SECCOMP_RET_USER_NOTIF). Those of NAMES ("all", or with commas) are numbered from the end of the
- * dynamic linker's work on, and their names go to LOG, a line each. Call NUMBER fails as such a call fails on a machine that is
- * short of something; with "ever" so does each later call of its name, with "signal" only waits
- * are counted, and this one ends as if a signal had come. The exit status is the program's, or
- * 128 and the signal that ended it.
+ * dynamic linker's work on, and their names go to LOG, a line each. Call NUMBER fails as such a
+ * call fails on a machine that is short of something; with "ever" so does each later call of its
+ * name; with "signal" only waits are counted, and this one ends as if a signal had come. The exit
+ * status is the program's, or 128 and the signal that ended it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -38,8 +38,9 @@ static const struct known {
 #define CALL(name, error, waits) { SYS_##name, #name, error, waits }
 	CALL(openat, EMFILE, true), CALL(read, EIO, true), CALL(pread64, EIO, false),
 	CALL(write, ENOSPC, true), CALL(writev, EIO, true), CALL(socket, EMFILE, false),
-	CALL(connect, ENOMEM, true), CALL(bind, EADDRINUSE, false), CALL(listen, EADDRINUSE, false),
-	CALL(accept4, EMFILE, true), CALL(sendto, EPIPE, true), CALL(recvfrom, ECONNRESET, true),
+	CALL(connect, ENOMEM, true), CALL(bind, EADDRINUSE, false),
+	CALL(listen, EADDRINUSE, false), CALL(accept4, EMFILE, true),
+	CALL(sendto, EPIPE, true), CALL(recvfrom, ECONNRESET, true),
 	CALL(getsockopt, ENOBUFS, false), CALL(setsockopt, ENOBUFS, false),
 	CALL(ppoll, ENOMEM, true), CALL(wait4, ECHILD, true), CALL(ioctl, ENOMEM, true),
 	CALL(mmap, ENOMEM, false), CALL(mprotect, ENOMEM, false), CALL(munmap, ENOMEM, false),
@@ -50,7 +51,8 @@ static const struct known {
 	CALL(fcntl, EMFILE, false), CALL(unlinkat, EROFS, false), CALL(mkdirat, ENOSPC, false),
 	CALL(mount, EPERM, false), CALL(umount2, EBUSY, false), CALL(chdir, EACCES, false),
 	CALL(setsid, EPERM, false), CALL(execve, ENOMEM, false), CALL(uname, EFAULT, false),
-	CALL(clock_nanosleep, 0, true), CALL(splice, EIO, true), CALL(timerfd_create, EMFILE, false),
+	CALL(clock_nanosleep, 0, true), CALL(splice, EIO, true),
+	CALL(timerfd_create, EMFILE, false),
 	CALL(signalfd4, EMFILE, false), CALL(epoll_create1, EMFILE, false),
 #ifdef SYS_open /* not on machines that came later */
 	CALL(open, EMFILE, true), CALL(poll, ENOMEM, true), CALL(stat, EIO, false),
@@ -80,17 +82,22 @@ give_up(const char *what)
 static int
 watch_calls(void)
 {
+	const struct sock_filter load = BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+						 offsetof(struct seccomp_data, nr));
+	const struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	const struct sock_filter ask = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF);
 	struct sock_filter code[NR_CALLS + 3];
 	struct sock_fprog program = { .len = NR_CALLS + 3, .filter = code };
-	code[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	code[0] = load;
 	for (unsigned i = 0; i < NR_CALLS; i++)
-		code[i + 1] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)calls[i].nr,
-							   (unsigned char)(NR_CALLS - i), 0);
-	code[NR_CALLS + 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	code[NR_CALLS + 2] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF);
+		code[i + 1] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+			(unsigned)calls[i].nr, (unsigned char)(NR_CALLS - i), 0);
+	code[NR_CALLS + 1] = allow;
+	code[NR_CALLS + 2] = ask;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		give_up("no new privileges");
-	long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+	long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+			  &program);
 	if (fd < 0)
 		give_up("seccomp");
 	return (int)fd;
@@ -106,12 +113,13 @@ pass(int socket, int fd)
 				  .msg_controllen = sizeof(room) };
 	struct cmsghdr *control = CMSG_FIRSTHDR(&message);
 	if (fd >= 0) {
-		*control = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET,
-					     .cmsg_type = SCM_RIGHTS };
+		*control = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)),
+					     .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
 		memcpy(CMSG_DATA(control), &fd, sizeof(fd));
 		return sendmsg(socket, &message, 0) == 1 ? fd : -1;
 	}
-	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1 || message.msg_controllen < sizeof(room))
+	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1 ||
+	    message.msg_controllen < sizeof(room))
 		return -1;
 	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
 	return fd;
