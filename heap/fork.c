@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fork.c - libc's fork, for a program whose memory may lie on a device.
+ * fork.c - libc's fork, daemon and forkpty, for a program whose memory may lie on a device.
  *
  * A fork brings that memory back first. Where there is no room for it, handlers of pthread_atfork()
  * come too late to say so; this says it in time, as fork may: ENOMEM, and nothing has happened.
- * vfork and posix_spawn need no room and do not come here.
+ * daemon and forkpty fork inside of libc, by a name that nobody can replace. vfork and posix_spawn
+ * need no room and do not come here.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
+#include <pty.h>
 #include <unistd.h>
 
 #include <memplug/linux.h>
@@ -15,11 +18,33 @@
 __attribute__((visibility("default"))) pid_t mhp__fork(void) __asm__("fork");
 pid_t __fork(void); /* the name that libc keeps for who replaces the other */
 
+static bool
+has_room(void)
+{
+	if (mhp_fork_room(NULL) == 0)
+		return true;
+	errno = ENOMEM;
+	return false;
+}
+
 pid_t
 mhp__fork(void)
 {
-	if (mhp_fork_room(NULL) == 0)
-		return __fork();
-	errno = ENOMEM;
-	return -1;
+	return has_room() ? __fork() : -1;
+}
+
+__attribute__((visibility("default"))) int
+daemon(int nochdir, int noclose)
+{
+	int (*next)(int, int) = (int (*)(int, int))dlsym(RTLD_NEXT, "daemon");
+	return has_room() ? next(nochdir, noclose) : -1;
+}
+
+__attribute__((visibility("default"))) pid_t
+forkpty(int *master, char *name, const struct termios *modes, const struct winsize *size)
+{
+	pid_t (*next)(int *, char *, const struct termios *, const struct winsize *) =
+		(pid_t (*)(int *, char *, const struct termios *, const struct winsize *))
+			dlsym(RTLD_NEXT, "forkpty");
+	return has_room() ? next(master, name, modes, size) : -1;
 }

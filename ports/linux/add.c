@@ -83,13 +83,14 @@ place_device(void *arg)
 	return err;
 }
 
-/* The engine said no: forget the slots that it did not forget itself. */
+/* The engine said no: forget the slots that it did not forget itself. Somebody else may have added
+ * a block there, since the lock was free for a moment. */
 static void
 displace(struct mhp_pool *pool, uint32_t first, uint32_t count)
 {
 	mhp__pool_lock_hotplug(pool);
 	for (uint32_t block = first; block < first + count; block++)
-		if (pool->space.slot[block].file1 != 0)
+		if (pool->space.slot[block].file1 != 0 && !pool->space.slot[block].taken)
 			mhp__space_unmap(&pool->space, block, 1);
 	mhp__pool_close_unused(pool);
 	pthread_mutex_unlock(&pool->hotplug);

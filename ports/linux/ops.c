@@ -56,9 +56,11 @@ op_map(void *port, struct mhp_phys start, uint64_t size, unsigned node)
 	if (start.addr >= pool->gone_start && start.addr < pool->gone_end)
 		give_back(pool);
 	int err = pool->space.slot[block].file1 != 0 ? 0 : take_ram(&pool->space, block);
-	if (err == 0)
-		pool->space.slot[block].node = (uint16_t)node;
-	return err;
+	if (err != 0)
+		return err;
+	pool->space.slot[block].node = (uint8_t)node;
+	pool->space.slot[block].taken = true;
+	return 0;
 }
 
 static void

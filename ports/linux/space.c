@@ -113,7 +113,8 @@ mhp__space_fill(struct mhp__space *space, uint16_t index, uint32_t first, uint32
 		}
 		file->nr_blocks++;
 		space->slot[first + i] = (struct mhp__slot){
-			offset, (uint16_t)(index + 1), file->node };
+			.offset_blocks = offset, .file1 = (uint16_t)(index + 1),
+			.node = file->node };
 	}
 	return true;
 }

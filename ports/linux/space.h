@@ -46,7 +46,8 @@ struct mhp__file {
 struct mhp__slot {
 	uint32_t offset_blocks;        /* offset in the file, in blocks */
 	uint16_t file1;                /* file index + 1 */
-	uint16_t node;                 /* as the engine has it */
+	uint8_t node;                  /* as the engine has it */
+	bool taken;                    /* the engine has the block, or is adding it */
 };
 
 struct mhp__space {

@@ -113,6 +113,23 @@ __wrap_mhp_page_free(struct mhp *m, uint64_t pfn)
 	return err;
 }
 
+int __real_mhp_add(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
+		   struct mhp_add_answer *ret_answer);
+int __wrap_mhp_add(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
+		   struct mhp_add_answer *ret_answer);
+static bool overtake;
+
+/* Somebody adds the first block of this range before us. */
+int
+__wrap_mhp_add(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
+	       struct mhp_add_answer *ret_answer)
+{
+	struct mhp_span first = { span.start, BLOCK };
+	if (overtake)
+		CHECK_OK(__real_mhp_add(m, first, opts, NULL));
+	return __real_mhp_add(m, span, opts, ret_answer);
+}
+
 /* ---- a window in use ---- */
 
 static struct {
@@ -438,5 +455,24 @@ TEST(no_memory__on_the_way_back__the_window_stays)
 	CHECK_RET(send(0), MHP_ENOMEM);
 	CHECK_EQ(settled_bytes(), WINDOW);
 	atomic_store(&no_memory, false);
+	end();
+}
+
+/* ---- an add that comes too late ---- */
+
+/* R17: the addresses were free when they were chosen; what somebody has there now is his. */
+TEST(add__somebody_takes_its_addresses__keeps_his_block)
+{
+	struct mhp_block_info block;
+	begin(false);
+	overtake = true;
+	CHECK_RET(mhp_pool_add(used.pool, NULL, 2 * BLOCK, NULL, NULL, NULL), MHP_EEXIST);
+	overtake = false;
+	CHECK_OK(mhp_block_get(mhp_pool_engine(used.pool), 2, &block));
+	CHECK_EQ(block.state, MHP_ONLINE);
+	CHECK_OK(mhp_block_get(mhp_pool_engine(used.pool), 3, &block));
+	CHECK_EQ(block.state, MHP_ABSENT);
+	CHECK_OK(mhp_check(mhp_pool_engine(used.pool), true, NULL, NULL));
+	CHECK_OK(mhp_pool_add(used.pool, NULL, BLOCK, NULL, NULL, NULL));
 	end();
 }

@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
+#include <pty.h>
 #include <pwd.h>
 #include <semaphore.h>
 #include <setjmp.h>
@@ -374,6 +375,7 @@ device_memory__fork_without_room__fails_with_enomem(void)
 	struct rlimit before, low;
 	unsigned char *memory = fill_device();
 	char line[256];
+	int terminal;
 	FILE *status = fopen("/proc/self/status", "r");
 	CHECK(getrlimit(RLIMIT_DATA, &before) == 0 && status != NULL);
 	low = before;
@@ -388,6 +390,11 @@ device_memory__fork_without_room__fails_with_enomem(void)
 	if (pid == 0)
 		_exit(0);
 	CHECK(pid == -1 && errno == ENOMEM);
+	pid = forkpty(&terminal, NULL, NULL, NULL);
+	if (pid == 0)
+		_exit(0);
+	CHECK(pid == -1 && errno == ENOMEM);
+	CHECK(daemon(1, 1) == -1 && errno == ENOMEM);
 	CHECK(setrlimit(RLIMIT_DATA, &before) == 0);
 	CHECK(fork_and_wait() == 0 && memory[5 * MIB] == 7);
 }
