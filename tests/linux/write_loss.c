@@ -196,7 +196,9 @@ static int
 empty(struct mhp *m, uint32_t first, uint32_t count)
 {
 	struct mhp_blocks set = { first, count };
-	int err = mhp_offline(m, &set, 1, NULL, NULL);
+	/* An emulated machine may be slow; the test as a whole has its bound. */
+	struct mhp_offline_opts patient = { .deadline_ms = 600000 };
+	int err = mhp_offline(m, &set, 1, &patient, NULL);
 	if (err == MHP_EIO && atomic_load(&kills) != 0)
 		return 0; /* nothing has changed; next time */
 	if (err == 0)
