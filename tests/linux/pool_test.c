@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -246,6 +247,57 @@ add__device_of_large_pieces__refused_with_both_sizes(void)
 	CHECK(WEXITSTATUS(status) == 0);
 }
 
+/* All addresses of a pool can be had: no failed add keeps any. */
+static void
+check_all_addresses(struct mhp_pool *pool, uint64_t bytes)
+{
+	struct mhp_span all = { { 0 }, bytes };
+	CHECK(mhp_pool_add(pool, NULL, bytes, NULL, NULL, NULL) == 0);
+	CHECK(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL) == 0);
+	CHECK(mhp_pool_destroy(pool) == 0);
+}
+
+static void
+add__size_in_between__refused_with_the_block_size(void)
+{
+	struct mhp_pool *pool = make_pool();
+	static const uint64_t sizes[] = { BLOCK / 2, BLOCK + 1, 3 * BLOCK / 2 };
+	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct mhp_text why = { "" };
+		CHECK(mhp_pool_add(pool, NULL, sizes[i], NULL, NULL, &why) == MHP_EINVAL);
+		CHECK(strstr(why.text, "multiple of the block size, 4 MiB") != NULL);
+	}
+	check_all_addresses(pool, 64 * BLOCK);
+}
+
+/* R17: what the engine refuses leaves no address behind that nobody can use. */
+static void
+add__engine_says_no__addresses_are_free_again(void)
+{
+	struct mhp_pool *pool = make_pool();
+	struct mhp_add_opts opts = { .node = 255 };
+	struct mhp_text why = { "" };
+	CHECK(mhp_pool_add(pool, NULL, 64 * BLOCK, &opts, NULL, &why) != 0);
+	CHECK(strstr(why.text, "the engine refused") != NULL);
+	check_all_addresses(pool, 64 * BLOCK);
+}
+
+/* R58: a limit of the program, and no memory of its own may be mapped for writing. */
+static void
+add__cannot_be_mapped__addresses_are_free_again(void)
+{
+	struct mhp_pool *pool = make_pool();
+	struct mhp_text why = { "" };
+	struct rlimit before, none;
+	CHECK(getrlimit(RLIMIT_DATA, &before) == 0);
+	none = (struct rlimit){ 1, before.rlim_max };
+	CHECK(setrlimit(RLIMIT_DATA, &none) == 0);
+	CHECK(mhp_pool_add(pool, NULL, 64 * BLOCK, NULL, NULL, &why) == MHP_ENOMEM);
+	CHECK(setrlimit(RLIMIT_DATA, &before) == 0);
+	CHECK(why.text[0] != 0);
+	check_all_addresses(pool, 64 * BLOCK);
+}
+
 static void
 destroy__of_nothing__does_nothing(void)
 {
@@ -265,6 +317,9 @@ static const struct {
 	CASE(plan__with_an_add__does_what_its_preview_says),
 	CASE(add__from_a_listener__edeadlk),
 	CASE(add__device_of_large_pieces__refused_with_both_sizes),
+	CASE(add__size_in_between__refused_with_the_block_size),
+	CASE(add__engine_says_no__addresses_are_free_again),
+	CASE(add__cannot_be_mapped__addresses_are_free_again),
 	CASE(destroy__of_nothing__does_nothing),
 };
 
