@@ -6,10 +6,18 @@
  * maps from now on (mlockall) run in a child.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
 #include <memplug/companion.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +31,7 @@
 #define BLOCK (UINT64_C(4) << 20)
 #define WINDOW (UINT64_C(2) << 20)
 #define PATIENCE_MS 30000U
+#define LOOK_MS 1000U                 /* for what must not happen */
 
 static struct {
 	char *at;                      /* NR pages that get a hole */
@@ -189,6 +198,41 @@ make_leaving(void)
 	CHECK_OK(mhp_pool_add(leaving.pool, &device, 2 * BLOCK, NULL, NULL, NULL));
 	CHECK_OK(mhp_offline(leaving.m, &ram, 1, NULL, NULL));
 	CHECK_OK(test_online(leaving.m, ram, MHP_ZONE_MOVABLE, NULL));
+}
+
+/* The companion is made later, and has the filter, too. */
+static bool
+refuse_protection(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)UFFDIO_WRITEPROTECT, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOMEM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = { sizeof(code) / sizeof(code[0]), code };
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+/* R37: whoever writes to what is copied and not protected loses what he wrote. */
+TEST(settle__kernel_protects_nothing__memory_stays_where_it_is)
+{
+	int status = 0;
+	pid_t child = fork();
+	CHECK(child >= 0);
+	if (child == 0) {
+		if (!refuse_protection())
+			_exit(2);
+		make_leaving();
+		CHECK_EQ(munlock(leaving.base, 2 * WINDOW), 0);
+		usleep(LOOK_MS * 1000);
+		_exit(settled_bytes() == 0 ? 0 : 1);
+	}
+	CHECK_EQ(waitpid(child, &status, 0), child);
+	CHECK_EQ(status, 0);
 }
 
 /* R55: else it would come back at once, with everybody who uses it waiting twice. */

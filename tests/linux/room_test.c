@@ -318,6 +318,26 @@ limit_of_data__fork_and_leaving__say_so(void)
 	check_data();
 }
 
+/* R37: the first window has come back when the second one is refused. */
+static void
+limit_of_data__room_for_half__nothing_is_lost(void)
+{
+	struct rlimit before, low;
+	build(true);
+	CHECK(getrlimit(RLIMIT_DATA, &before) == 0);
+	low = before;
+	low.rlim_cur = status_bytes("VmData:") + BLOCK * 3 / 4;
+	CHECK(setrlimit(RLIMIT_DATA, &low) == 0);
+	CHECK(leave_device(NULL) == MHP_ENOMEM);
+	CHECK(settled() == BLOCK / 2);
+	CHECK(mhp_check(mhp_pool_engine(pool), true, NULL, NULL) == 0);
+	check_data();
+	CHECK(setrlimit(RLIMIT_DATA, &before) == 0);
+	CHECK(leave_device(NULL) == 0);
+	CHECK(mhp_check(mhp_pool_engine(pool), true, NULL, NULL) == 0);
+	check_data();
+}
+
 static void
 limit_of_addresses__copies_for_a_fork__say_so(void)
 {
@@ -416,6 +436,7 @@ static const struct {
 	CASE(fork__no_descriptor_left__as_before, true),
 	CASE(fork__in_a_listener__both_go_on_with_the_change, true),
 	CASE(limit_of_data__fork_and_leaving__say_so, false),
+	CASE(limit_of_data__room_for_half__nothing_is_lost, false),
 	CASE(limit_of_addresses__copies_for_a_fork__say_so, false),
 	CASE(memory_cgroup__fork_and_leaving__say_so_and_nobody_is_killed, false),
 };
