@@ -62,6 +62,7 @@ mhp__labels_cut(struct mhp__journal *journal, struct mhp_region *region, uint64_
 	mhp__journal_end(journal);
 }
 
+/* A page at a time: the old frames of some have gone back, and some bear their new numbers. */
 void
 mhp__labels_finish(struct mhp__labels *labels, uint64_t page, uint64_t nr)
 {
@@ -78,11 +79,19 @@ mhp__labels_finish(struct mhp__labels *labels, uint64_t page, uint64_t nr)
 	}
 }
 
+/* Few calls of the engine: a kill within one of them is not repaired. */
 void
 mhp__labels_use(struct mhp__labels *labels, struct mhp__journal *journal, uint64_t page,
 		uint64_t nr)
 {
-	mhp__journal_begin(journal, labels->region, page, nr, MHP__RELABELLING);
-	mhp__labels_finish(labels, page, nr);
+	struct mhp_region *region = labels->region;
+	mhp__entry *label = &labels->entry[page - labels->first];
+	mhp__journal_begin(journal, region, page, nr, MHP__RELABELLING);
+	mhp__frames_give(region, page, nr);
+	for (uint64_t i = 0; i < nr; i++) {
+		MHP__ASSERT(label[i] != 0);
+		mhp__table_set(region, page + i, 1, label[i]);
+		label[i] = 0;
+	}
 	mhp__journal_end(journal);
 }

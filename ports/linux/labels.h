@@ -33,9 +33,10 @@ mhp__labels_get(const struct mhp__labels *labels, uint64_t page)
 void mhp__labels_cut(struct mhp__journal *journal, struct mhp_region *region, uint64_t page,
 		     uint64_t nr);
 /* Pages [page, page + nr), all of which were given new numbers, bear them from now on; the old ones
- * go back to the pool. Once more with the rest of them, should it be cut. */
+ * go back to the pool. */
 void mhp__labels_use(struct mhp__labels *labels, struct mhp__journal *journal, uint64_t page,
 		     uint64_t nr);
+/* The rest of that, when whoever did it was killed. */
 void mhp__labels_finish(struct mhp__labels *labels, uint64_t page, uint64_t nr);
 /* Give back what no page bears. */
 void mhp__labels_drop(struct mhp__labels *labels);

@@ -102,13 +102,13 @@ __wrap_mremap(void *old, size_t old_size, size_t size, int flags, ...)
 	return mapped;
 }
 
-int __real_mhp_page_free(struct mhp *m, uint64_t pfn);
-int __wrap_mhp_page_free(struct mhp *m, uint64_t pfn);
+int __real_mhp_pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr);
+int __wrap_mhp_pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr);
 
 int
-__wrap_mhp_page_free(struct mhp *m, uint64_t pfn)
+__wrap_mhp_pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr)
 {
-	int err = __real_mhp_page_free(m, pfn);
+	int err = __real_mhp_pages_free_contig(m, pfn, nr);
 	pass(GIVEN);
 	return err;
 }
