@@ -25,7 +25,7 @@ reserve() {
 }
 end() {
 	for one in $load $server; do
-		kill -KILL "$one" 2>/dev/null
+		kill "$one" 2>/dev/null
 	done
 	[ $extra = 0 ] || reserve -$extra
 	rm -rf "$dir"

@@ -83,7 +83,7 @@ class Program:
         return self.process.stdout.readline().strip()
 
     def end(self):
-        self.process.kill()
+        self.process.terminate()
         self.process.communicate()
 
 

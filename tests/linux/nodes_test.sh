@@ -192,6 +192,6 @@ goes_on
 echo 67108864 >"$dir/bus/dax9.0/size" && saw "not-added dax9.0"
 grep -q "cannot open /dev/dax9.0" "$dir/why" || fail "watch does not say what it cannot open"
 rm "$dir/bus/new" && saw "gone-in-use new"
-kill -KILL "$program"
+kill "$program"
 wait "$watcher" || fail "watch ended with $?"
 program=''

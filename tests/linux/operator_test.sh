@@ -209,7 +209,7 @@ with urllib.request.urlopen(url, timeout=60) as answer: assert answer.status == 
 END
 expect 1 "cannot listen" metrics --listen 256.0.0.1:1
 expect 1 "cannot listen" metrics --listen here
-kill -KILL "$program" "$exporter"
+kill "$program" "$exporter"
 wait "$program" "$exporter" 2>/dev/null
 exporter=
 
@@ -237,7 +237,7 @@ expect 0 "" resize 32M
 blocks_are "online 0 online 4"
 expect 1 "block 4: a listener refused" resize 16M
 blocks_are "online 0 online 4"
-kill -KILL "$program"
+kill "$program"
 wait "$program" 2>/dev/null
 exec 3>&-
 
@@ -270,7 +270,7 @@ assert pool["name"] == "a_b_[31m_?\u00e4", pool
 assert json.load(open(sys.argv[1] + "/name", encoding="utf-8"))["pool_name"].startswith("a_b_[31m_")
 assert all(c == 10 or c >= 32 and c != 127 for c in open(sys.argv[1] + "/out", "rb").read())
 END
-kill -KILL "$program"
+kill "$program"
 wait "$program" 2>/dev/null
 program=
 
@@ -300,7 +300,7 @@ if [ -n "$group" ]; then
 	[ "$(cat "$dir/out")" = 671088640 ] || fail "the default of --max is not the limit of the cgroup"
 	# An eighth of the limit, rounded down; of blocks of 128M a program in 200M would get one.
 	[ "$("$memplug" -p "$program" get block_size_bytes)" = 67108864 ] || fail "a block is not an eighth of the limit"
-	kill -KILL "$program"
+	kill "$program"
 	wait "$program" 2>/dev/null
 else
 	part_needs memory-cgroup

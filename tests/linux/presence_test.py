@@ -120,7 +120,7 @@ class Program:
         return self
 
     def __exit__(self, *_):
-        self.process.kill()
+        self.process.terminate()
         self.process.wait()
 
     def run(self, line):

@@ -85,5 +85,5 @@ with tempfile.TemporaryDirectory() as folder:
         test_help()
         test_day(f"{folder}/scenario")
     finally:
-        program.kill()
+        program.terminate()
         program.communicate()
