@@ -102,6 +102,8 @@ print_follow(const struct pool *pool, struct json_object *line)
 	else
 		printf(" the limit is %s;", cli_size(limit_pages * pool->page_bytes));
 	printf(" safe to lower to %s", cli_size(cli_number(line, "pages") * pool->page_bytes));
+	if (*cli_string(line, "reason") != 0)
+		printf("; %s", cli_string(line, "reason"));
 }
 
 static void

@@ -88,6 +88,14 @@ out_failure(struct mhp__out *out, const struct mhp__record *record)
 }
 
 static void
+out_follow(struct mhp__out *out, const struct mhp__record *record)
+{
+	mhp__out(out, ",\"limit_pages\":%" PRIu64, record->event.pfn);
+	if (record->text[0] != 0)
+		mhp__out_string(out, ",", "reason", record->text);
+}
+
+static void
 out_times(struct mhp__out *out, const struct mhp_event *event)
 {
 	const char *before = ",\"phases\":{";
@@ -158,9 +166,7 @@ mhp__event_line(struct mhp__out *out, const struct mhp__record *record)
 		mhp__out_string(out, ",", "reason", record->text);
 	}
 	if (event->kind == MHP_EV_FOLLOW)
-		mhp__out(out, ",\"limit_pages\":%" PRIu64, event->pfn);
-	if (event->kind == MHP_EV_ANNOUNCE)
-		mhp__announced_members(out, record->text);
+		out_follow(out, record);
 	if (event->kind == MHP_EV_POLICY && record->has_policy) {
 		mhp__out(out, ",");
 		mhp__event_policy(out, &record->policy, record->memmap_switch);

@@ -33,7 +33,8 @@ mhp_block_announce(struct mhp *m, uint32_t block, uint32_t action)
 
 /* An event about no block. */
 static int
-announce_bytes(struct mhp *m, enum mhp_event_kind kind, uint64_t bytes, uint64_t other_bytes)
+announce_bytes(struct mhp *m, enum mhp_event_kind kind, uint64_t bytes, uint64_t other_bytes,
+	       const char *text)
 {
 	struct mhp_event event;
 	int err = mhp__hotplug_lock(m);
@@ -44,6 +45,7 @@ announce_bytes(struct mhp *m, enum mhp_event_kind kind, uint64_t bytes, uint64_t
 	event.pages = bytes >> m->geo.page_shift;
 	if (other_bytes != 0)
 		event.pfn = other_bytes >> m->geo.page_shift;
+	event.text = text;
 	mhp__trace(m, &event, 0);
 	mhp__hotplug_unlock(m);
 	return 0;
@@ -70,13 +72,13 @@ mhp_tier_announce(struct mhp *m, unsigned node, uint64_t pages, int error, const
 int
 mhp_limit_announce(struct mhp *m, uint64_t max_bytes)
 {
-	return announce_bytes(m, MHP_EV_LIMIT, max_bytes, 0);
+	return announce_bytes(m, MHP_EV_LIMIT, max_bytes, 0, NULL);
 }
 
 int
-mhp_follow_announce(struct mhp *m, uint64_t limit_bytes, uint64_t safe_bytes)
+mhp_follow_announce(struct mhp *m, uint64_t limit_bytes, uint64_t safe_bytes, const char *text)
 {
-	return announce_bytes(m, MHP_EV_FOLLOW, safe_bytes, limit_bytes);
+	return announce_bytes(m, MHP_EV_FOLLOW, safe_bytes, limit_bytes, text);
 }
 
 int

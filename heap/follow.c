@@ -130,20 +130,23 @@ find_least(struct mhp *m, struct mhp_block_info *ret_info)
 	return found;
 }
 
-/* Take out blocks until the bound holds, or one cannot leave: then the next look tries again. */
-static void
+/* Take out blocks until the bound holds, or one cannot leave: then the next look tries again.
+ * Returns how many have left. */
+static unsigned
 shrink(struct mhp *m, uint64_t plugged, uint64_t bound)
 {
 	struct mhp_offline_opts opts = { .deadline_ms = DEADLINE_MS };
 	uint64_t block = block_bytes(m);
-	for (unsigned i = 0; i < LEAVE_MAX && plugged > bound; i++) {
+	unsigned nr = 0;
+	for (; nr < LEAVE_MAX && plugged > bound; nr++) {
 		struct mhp_block_info info;
 		if (plugged <= block || mhp_progress(m).blocks.count != 0 ||
 		    !find_least(m, &info) ||
 		    mhp_remove(m, &info.span, 1, &opts, NULL) != 0)
-			return;
+			break;
 		plugged -= block;
 	}
+	return nr;
 }
 
 /* ---- the thread ---- */
@@ -153,7 +156,23 @@ static void
 tell(struct mhp *m, uint64_t limit, uint64_t safe)
 {
 	if (atomic_exchange(&follow.limit_bytes, limit) != limit)
-		(void)!mhp_follow_announce(m, limit, safe);
+		(void)!mhp_follow_announce(m, limit, safe, NULL);
+}
+
+/* An event that says why blocks have left. */
+static void
+tell_left(struct mhp *m, unsigned nr, const struct mhp__room *room, uint64_t safe)
+{
+	char text[96];
+	const char *why = "the limit is near";
+	if (nr == 0)
+		return;
+	if (follow.told > 0)
+		why = "memory is said to be short";
+	else if (room->pressure >= PRESSED)
+		why = "others wait for memory";
+	snprintf(text, sizeof(text), "%u block%s left: %s", nr, nr != 1 ? "s have" : " has", why);
+	(void)!mhp_follow_announce(m, room->limit_bytes, safe, text);
 }
 
 static void
@@ -179,7 +198,7 @@ look(struct mhp *m)
 	mhp_heap_set_max(bound < asked ? bound : asked);
 	tell(m, room.limit_bytes, safe);
 	if (plugged > bound)
-		shrink(m, plugged, bound);
+		tell_left(m, shrink(m, plugged, bound), &room, safe);
 }
 
 static void

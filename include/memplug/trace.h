@@ -32,7 +32,7 @@ enum mhp_event_kind {
 	MHP_EV_GOOD_PAGE,          /* mhp_bad_remove() */
 	MHP_EV_ANNOUNCE,           /* mhp_block_announce(): nothing has changed */
 	MHP_EV_LIMIT,              /* mhp_limit_announce(): it is as large as it may get */
-	MHP_EV_FOLLOW,             /* mhp_follow_announce(): there is another limit to follow */
+	MHP_EV_FOLLOW,             /* mhp_follow_announce(): another limit, or blocks left for it */
 	MHP_EV_MOVE,               /* mhp_empty(): the blocks stay, their pages have left */
 	MHP_EV_MOVE_FAILED,
 	MHP_EV_TIER,               /* mhp_tier_announce(): pages went to a node, or could not */
@@ -119,14 +119,16 @@ MHP_MUST_CHECK int mhp_block_announce(struct mhp *m, uint32_t block, uint32_t ac
 MHP_MUST_CHECK int mhp_limit_announce(struct mhp *m, uint64_t max_bytes);
 
 /**
- * Tell that the limit which a pool follows is another one: a FOLLOW event.
+ * Tell that the limit which a pool follows is another one, or what was done for it: a FOLLOW event.
  *
  * @limit_bytes: the new limit; UINT64_MAX: there is none.
  * @safe_bytes:  what it could be lowered to.
+ * @text:        what was done and why, for people; NULL: the limit is another one.
  * Context: takes the hotplug lock.
  * Return: 0, or MHP_EDEADLK.
  */
-MHP_MUST_CHECK int mhp_follow_announce(struct mhp *m, uint64_t limit_bytes, uint64_t safe_bytes);
+MHP_MUST_CHECK int mhp_follow_announce(struct mhp *m, uint64_t limit_bytes, uint64_t safe_bytes,
+				       const char *text);
 
 /**
  * Tell that whoever sorts pages by their use had some go to @node, or could not: a TIER event.

@@ -7,10 +7,13 @@ of our own, whose limit falls to just above the live data, step by step: the dat
 malloc that goes too far fails. Without --follow the same steps end otherwise: the kernel refuses the
 limit, or the program is killed.
 """
+import base64
 import json
 import os
 import pathlib
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +21,8 @@ import time
 
 PYTHON = "/usr/bin/python3"
 MIB = 1 << 20
+TRIGGER = b"some 200000 2000000\0"
+TRIGGER_BASE64 = base64.b64encode(TRIGGER).decode()
 # Keeps every third of its pieces, and churns; reads a word a line: "check" or "grow MIB".
 PROGRAM = """
 import sys
@@ -41,6 +46,18 @@ def status_of(program):
     """Whatever it says of the rest."""
     return subprocess.run([program.memplug, "-p", program.name, "status"], capture_output=True,
                           text=True).stdout
+
+
+def companions_open(program, path):
+    """Has a process with the program's command line, which is not the program, this file?"""
+    for place in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if place.name != str(program.process.pid) and PROGRAM.encode() in (place / "cmdline").read_bytes():
+                if any(os.readlink(file) == str(path) for file in (place / "fd").iterdir()):
+                    return True
+        except OSError:
+            continue  # it has ended
+    return False
 
 
 def retry(what, seconds=60):
@@ -136,6 +153,8 @@ def test_files(build, folder):
         events = subprocess.run(["timeout", "2", program.memplug, "-p", program.name, "monitor",
                                  "--since", "1"], capture_output=True, text=True).stdout
         assert "the limit is 264M; safe to lower to" in events, events
+        for why in "the limit is near", "others wait for memory", "memory is said to be short":
+            assert re.search(f"follow .*; [0-9]+ blocks? ha(s|ve) left: {why}", events), (why, events)
         program.command("set", "follow", "off")
         retry(lambda: program.get("max_bytes") == str(2048 * MIB))
         status = status_of(program)
@@ -143,6 +162,48 @@ def test_files(build, folder):
         assert json.loads(program.command("check", "--json"))["count"] == 0
     finally:
         program.end()
+
+
+def told(build, root, watch, tell):
+    """Somebody says by what MEMORY_PRESSURE_WATCH names that memory is short: blocks leave, for a while."""
+    program = Program(build, f"follow-{os.getpid()}", f"--follow={root}", "--max", "2G",
+                      env={"MEMORY_PRESSURE_WATCH": str(watch), "MEMORY_PRESSURE_WRITE": TRIGGER_BASE64})
+    try:
+        retry(lambda: program.get("max_bytes") == str(2048 * MIB))
+        tell(program)
+    finally:
+        program.end()
+
+
+def test_told(build, folder):
+    """The other forms: a socket, and one of the kernel's files, which are written to first."""
+    root = folder / "no-cgroup"
+    root.mkdir()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(f"{folder}/socket")
+    listener.listen()
+    listener.settimeout(60)
+
+    def by_socket(program):
+        with listener.accept()[0] as link:
+            link.settimeout(60)
+            assert link.recv(100) == TRIGGER
+            link.sendall(b"short")
+            retry(lambda: int(program.get("max_bytes")) < 400 * MIB)
+        retry(lambda: program.get("max_bytes") == str(2048 * MIB))
+        assert program.do(0) == "ok"
+
+    with listener:
+        told(build, root, f"{folder}/socket", by_socket)
+    # What has no file behind it, and what is not there, is as if nobody had said anything.
+    told(build, root, f"{folder}/socket", lambda program: None)
+    told(build, root, "/dev/null", lambda program: None)
+    plain = folder / "memory.pressure"
+    plain.write_bytes(b"")
+    told(build, root, plain, lambda program: retry(lambda: plain.read_bytes() == TRIGGER))
+    kernels = pathlib.Path("/proc/pressure/memory")
+    if kernels.exists():
+        told(build, root, kernels, lambda program: retry(lambda: companions_open(program, kernels)))
 
 
 def make_group():
@@ -201,6 +262,7 @@ def main():
     folder = pathlib.Path(tempfile.mkdtemp())
     try:
         test_files(build, folder)
+        test_told(build, folder)
     finally:
         shutil.rmtree(folder)
     made = make_group()

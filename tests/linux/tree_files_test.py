@@ -141,7 +141,9 @@ def test_uevents(pool, tree):
         check(write(f"{tree}/memory32/uevent", word.encode()) == str(len(word)), word)
     got = []
     for _ in range(3):
-        got.append(json.loads(said.stdout.readline()))
+        line = said.stdout.readline()
+        check(line.count('"synth_uuid"') == 1, "a member twice", line)
+        got.append(json.loads(line))
     check([(line["action"], line["synth_uuid"], line["synth_args"]) for line in got] ==
           [("change", uuid, {"A": "1", "Bc": "d2"}), ("add", uuid, {}), ("bind", "0", {})], got)
     check(write(f"{tree}/memory32/uevent", f"add {uuid} A={'x' * 300}".encode()) == "ENOMEM",
