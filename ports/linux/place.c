@@ -22,7 +22,7 @@
 
 #define DISTANCE_LOCAL 10
 #define NUMA_MAX 1024
-#define NODES_PATH "/sys/devices/system/node/node"
+#define NODES_PATH "devices/system/node/node"
 
 _Static_assert(MHP_POOL_NODES * 4 == 64, "the order of all nodes is one word");
 
@@ -42,7 +42,10 @@ numa_exists(int numa)
 {
 	char path[64];
 	snprintf(path, sizeof(path), NODES_PATH "%d", numa);
-	return numa >= 0 && access(path, F_OK) == 0;
+	int fd = numa < 0 ? -1 : mhp__open_sysfs(path, O_PATH);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
 }
 
 /* A number that may be negative, as those of nodes are; -1: there is none. */
@@ -50,7 +53,7 @@ static int
 read_node(const char *path)
 {
 	char text[16] = "";
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = mhp__open_sysfs(path, O_RDONLY);
 	ssize_t got = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
 	if (fd >= 0)
 		close(fd);
@@ -63,7 +66,7 @@ distance(int from, int to)
 {
 	char path[64], row[1024] = "", *next = row;
 	snprintf(path, sizeof(path), NODES_PATH "%d/distance", from);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = mhp__open_sysfs(path, O_RDONLY);
 	ssize_t got = fd < 0 ? 0 : read(fd, row, sizeof(row) - 1);
 	if (fd >= 0)
 		close(fd);
@@ -86,10 +89,10 @@ device_node(const struct mhp__file *file, const char *attribute)
 	if (fstat(file->fd, &st) != 0)
 		return -1;
 	if (file->backing.kind == MHP_BACKING_DAX)
-		snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/%s", major(st.st_rdev),
+		snprintf(path, sizeof(path), "dev/char/%u:%u/%s", major(st.st_rdev),
 			 minor(st.st_rdev), attribute);
 	else
-		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/device/%s", major(st.st_dev),
+		snprintf(path, sizeof(path), "dev/block/%u:%u/device/%s", major(st.st_dev),
 			 minor(st.st_dev), attribute);
 	return read_node(path);
 }

@@ -9,8 +9,10 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "text.h"
@@ -61,6 +63,22 @@ uint64_t
 mhp__kernel_page(void)
 {
 	return (uint64_t)sysconf(_SC_PAGESIZE); /* the C library has it: no system call */
+}
+
+int
+mhp__open_sysfs(const char *path, int flags)
+{
+	struct open_how how = { .flags = (unsigned)(flags | O_CLOEXEC),
+				.resolve = RESOLVE_NO_XDEV };
+	int sys = open("/sys", O_PATH | O_CLOEXEC);
+	if (sys < 0)
+		return -1;
+	long fd = syscall(SYS_openat2, sys, path, &how, sizeof(how));
+	/* Before Linux 5.6, or in a sandbox. */
+	if (fd < 0 && (errno == ENOSYS || errno == EPERM))
+		fd = openat(sys, path, flags | O_CLOEXEC);
+	close(sys);
+	return (int)fd;
 }
 
 uint64_t

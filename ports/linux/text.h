@@ -26,5 +26,10 @@ int mhp__errno(int error);
 uint64_t mhp__kernel_page(void);
 /* Read a number from a small file; 0 when it cannot be read. */
 uint64_t mhp__read_number(const char *path);
+/*
+ * Open what is at a path below /sys; -1: there is nothing. Not through a mount: what somebody has
+ * put over the machine's files may be a tree of this very pool, which would ask us, and wait.
+ */
+int mhp__open_sysfs(const char *path, int flags);
 
 #endif

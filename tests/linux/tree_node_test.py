@@ -5,6 +5,7 @@ the tree over the machine's in a namespace of theirs (R48).
 """
 import os
 import re
+import signal
 import subprocess
 
 import tree_pool
@@ -95,6 +96,20 @@ def test_udevadm(memory):
         check(line in text, text)
 
 
+def test_covered(pool):
+    """What covers the machine's nodes, such as a tree whose server stands still, is not asked."""
+    at, daemon = pool.mount_foreground()
+    with open(f"{pool.folder}/other", "wb") as device:
+        os.posix_fallocate(device.fileno(), 0, 16 << 20)
+    subprocess.run(["mount", "--bind", f"{at}/node", NODE], check=True)
+    pool.mounts.append(NODE)
+    daemon.send_signal(signal.SIGSTOP)
+    done = subprocess.run(["timeout", "-s", "KILL", "30", pool.memplug, "-p", pool.name, "add", "16M",
+                           "--backing", f"file:{pool.folder}/other"], capture_output=True, text=True)
+    daemon.send_signal(signal.SIGCONT)
+    check(done.returncode == 0, "add:", done)
+
+
 def test(pool):
     pool.run("--boot", "64M", "--max", "512M", "--block-size", "16M", program=PROGRAM)
     with open(f"{pool.folder}/device", "wb") as device:
@@ -109,6 +124,7 @@ def test(pool):
     test_udevadm(memory)
     check("MemTotal" in pool.command("get", "node1/meminfo"), "get")
     check(len(pool.command("get", "node1").splitlines()) > 6, "get of a node")
+    test_covered(pool)
     pool.command("check")
 
 
