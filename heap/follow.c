@@ -32,6 +32,7 @@
 #define PRESSED 1000U                  /* hundredths of a per cent of the time, over ten seconds */
 #define DEADLINE_MS 200U
 #define LEAVE_MAX 64U                  /* blocks a look */
+#define REST_MAX 64U                   /* looks, after refusals */
 #define FADES 64U                      /* a fall is half as much after so many looks * ln 2 */
 
 static struct {
@@ -42,6 +43,7 @@ static struct {
 	_Atomic uint32_t pressure;
 	uint64_t limit_before, fall_bytes; /* of the thread alone, like the next */
 	unsigned told;                 /* looks left */
+	unsigned refused, rest;        /* looks to rest after a refusal, and how many are left */
 	char self[32];
 	char root[128];
 } follow;
@@ -130,8 +132,7 @@ find_least(struct mhp *m, struct mhp_block_info *ret_info)
 	return found;
 }
 
-/* Take out blocks until the bound holds, or one cannot leave: then the next look tries again.
- * Returns how many have left. */
+/* Take out blocks until the bound holds, or one cannot leave. Returns how many have left. */
 static unsigned
 shrink(struct mhp *m, uint64_t plugged, uint64_t bound)
 {
@@ -175,6 +176,26 @@ tell_left(struct mhp *m, unsigned nr, const struct mhp__room *room, uint64_t saf
 	(void)!mhp_follow_announce(m, room->limit_bytes, safe, text);
 }
 
+/* Where nothing could leave, the next try comes after twice as many looks: each is two events. */
+static void
+hold_bound(struct mhp *m, uint64_t plugged, uint64_t bound, const struct mhp__room *room,
+	   uint64_t safe)
+{
+	if (plugged <= bound || room->limit_bytes != follow.limit_before)
+		follow.refused = follow.rest = 0;
+	if (plugged <= bound)
+		return;
+	if (follow.rest > 0) {
+		follow.rest--;
+		return;
+	}
+	unsigned nr = shrink(m, plugged, bound);
+	follow.refused = nr != 0 ? 0 : 2 * follow.refused + 1;
+	follow.rest = follow.refused < REST_MAX ? follow.refused : REST_MAX;
+	follow.refused = follow.rest;
+	tell_left(m, nr, room, safe);
+}
+
 static void
 look(struct mhp *m)
 {
@@ -183,7 +204,6 @@ look(struct mhp *m)
 	mhp__cgroup_room(follow.self, follow.root, &room);
 	follow.fall_bytes = mhp__follow_fall(follow.fall_bytes, follow.limit_before,
 					     room.limit_bytes);
-	follow.limit_before = room.limit_bytes;
 	struct mhp__follow_facts facts = {
 		.block_bytes = block_bytes(m), .used_bytes = pool_used(m, &plugged),
 		.limit_bytes = room.limit_bytes, .room_bytes = room.room_bytes,
@@ -197,8 +217,8 @@ look(struct mhp *m)
 	atomic_store(&follow.pressure, room.pressure);
 	mhp_heap_set_max(bound < asked ? bound : asked);
 	tell(m, room.limit_bytes, safe);
-	if (plugged > bound)
-		tell_left(m, shrink(m, plugged, bound), &room, safe);
+	hold_bound(m, plugged, bound, &room, safe);
+	follow.limit_before = room.limit_bytes;
 }
 
 static void
@@ -206,7 +226,7 @@ follow_thread(void *arg)
 {
 	(void)arg;
 	follow.limit_before = UINT64_MAX;
-	follow.fall_bytes = follow.told = 0;
+	follow.fall_bytes = follow.told = follow.refused = follow.rest = 0;
 	mhp__pressure_open();
 	while (atomic_load(&follow.on)) {
 		look(mhp_pool_engine(mhp__heap.pool));
