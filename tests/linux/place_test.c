@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define PAGE 4096UL
@@ -385,6 +386,52 @@ empty__ram_block_to_device__and_back(void)
 	end_pool(pool, region);
 }
 
+/* Bytes that the process may map for itself: what it has, and some more. */
+static void
+limit_data(struct rlimit limit, uint64_t more)
+{
+	char line[256];
+	unsigned long kb = 0;
+	FILE *file = fopen("/proc/self/status", "r");
+	CHECK(file != NULL);
+	while (kb == 0 && fgets(line, sizeof(line), file) != NULL)
+		(void)sscanf(line, "VmData: %lu kB", &kb);
+	fclose(file);
+	CHECK(kb != 0);
+	limit.rlim_cur = kb * 1024 + more;
+	CHECK(setrlimit(RLIMIT_DATA, &limit) == 0);
+}
+
+/* R37: of three windows that leave one block, one has come back when the next is refused. */
+static void
+empty__room_for_a_part__each_page_is_where_it_is_said_to_be(void)
+{
+	struct mhp_pool *pool = make_pool(2);
+	struct mhp_backing file = file_backing('a', 1, ",node=4");
+	struct mhp_offline_opts to = { .to_nodes = UINT64_C(1) << 4 };
+	struct mhp_blocks ram = { 0, 2 }, device = { 2, 1 };
+	struct rlimit before;
+	may_move_or_skip(pool);
+	add(pool, &file, 1);
+	struct mhp_region *region = make_region(pool, 2 * BLOCK);
+	char *base = mhp_region_base(region);
+	CHECK(mhp_region_commit(region, base, 3 * HUGE) == 0);
+	write_all(base, 3 * HUGE);
+	CHECK(mhp_empty(mhp_pool_engine(pool), &ram, 1, &to, NULL) == 0);
+	CHECK(settled(pool) == 3 * HUGE);
+	CHECK(getrlimit(RLIMIT_DATA, &before) == 0);
+	to.to_nodes = 1;
+	limit_data(before, HUGE * 3 / 2);
+	CHECK(mhp_empty(mhp_pool_engine(pool), &device, 1, &to, NULL) == MHP_ENOMEM);
+	CHECK(setrlimit(RLIMIT_DATA, &before) == 0);
+	CHECK(settled(pool) == used_on(pool, 4));
+	check_all(base, 3 * HUGE);
+	CHECK(mhp_empty(mhp_pool_engine(pool), &device, 1, &to, NULL) == 0);
+	CHECK(settled(pool) == 0 && used_on(pool, 4) == 0);
+	check_all(base, 3 * HUGE);
+	end_pool(pool, region);
+}
+
 /* ---- two sizes of pages ---- */
 
 #define RESERVED "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
@@ -546,6 +593,7 @@ static const struct {
 	CASE(move__window_under_writer__goes_and_comes_back),
 	CASE(move__that_cannot_be__refused_with_a_sentence),
 	CASE(empty__ram_block_to_device__and_back),
+	CASE(empty__room_for_a_part__each_page_is_where_it_is_said_to_be),
 	CASE(granule__two_in_a_pool__windows_move_as_a_whole),
 	CASE(granule__purge_inside_a_large_frame__zeros_and_the_rest_stays),
 	CASE(granule__half_a_window__refused_with_a_sentence),
