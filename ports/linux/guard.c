@@ -241,6 +241,7 @@ register_hole(const struct mhp__guard *guard, uintptr_t start, uint64_t size)
 int
 mhp__guard_hole(struct mhp__guard *guard, uintptr_t start, uint64_t size)
 {
+	MHP__ASSERT(guard->hole_start == 0 && size != 0); /* the last one is full, or undone */
 	if (start != guard->open_end)
 		mhp__guard_close(guard);
 	void *empty = mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -315,6 +316,7 @@ mhp__guard_filled(struct mhp__guard *guard)
 	struct uffdio_range range = { guard->hole_start, guard->hole_end - guard->hole_start };
 	struct uffdio_writeprotect wp = { .range = range };
 	int failed;
+	MHP__ASSERT(range.len != 0);
 	note_hole(guard, 0, 0);
 	while ((failed = ioctl(guard->hole_fd, UFFDIO_WRITEPROTECT, &wp)) != 0 && errno == EAGAIN)
 		sched_yield();
@@ -342,4 +344,5 @@ mhp__guard_close(struct mhp__guard *guard)
 		ioctl(guard->hole_fd, UFFDIO_WAKE, &range);
 	}
 	guard->open_start = guard->open_end = 0;
+	note_hole(guard, 0, 0); /* of a mover that was killed before it made it */
 }

@@ -36,6 +36,7 @@ mhp__labels_drop(struct mhp__labels *labels)
 void
 mhp__labels_begin(struct mhp__labels *labels, struct mhp_region *region, uint64_t window)
 {
+	MHP__ASSERT(window * MHP__HUGE_PAGES < region->nr_pages);
 	mhp__labels_drop(labels);
 	labels->region = region;
 	labels->first = window * MHP__HUGE_PAGES;
@@ -67,6 +68,7 @@ void
 mhp__labels_finish(struct mhp__labels *labels, uint64_t page, uint64_t nr)
 {
 	struct mhp_region *region = labels->region;
+	MHP__ASSERT(page >= labels->first && page - labels->first + nr <= MHP__HUGE_PAGES);
 	for (uint64_t end = page + nr; page < end; page++) {
 		mhp__entry *label = &labels->entry[page - labels->first];
 		uint64_t old = mhp__entry_pfn(region->entry[page]);

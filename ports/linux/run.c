@@ -31,6 +31,7 @@ struct mhp__run
 mhp__run_of(const struct mhp_region *region, uint64_t page, uint64_t nr)
 {
 	struct mhp__run run = { .page = page, .nr = nr };
+	MHP__ASSERT(nr != 0 && (region->entry[page] & MHP__ENTRY_COMMITTED) != 0);
 	run.pfn = mhp__entry_pfn(region->entry[page]);
 	run.file = mhp__frame_file(region->space, run.pfn, &run.offset);
 	return run;
@@ -109,6 +110,7 @@ void
 mhp__run_clear_place(const struct mhp_region *region, const struct mhp__run *run, bool huge)
 {
 	unsigned char *place = mhp__frame_virt(region->space, run->pfn);
+	MHP__ASSERT((region->entry[run->page] & MHP__ENTRY_SETTLED) == 0); /* else it is in use */
 	if (!run->file->sparse)
 		return;
 	madvise(place, run->nr << MHP__PAGE_SHIFT, MADV_REMOVE);
@@ -131,6 +133,7 @@ mhp__run_copy(const struct mhp_region *region, const struct mhp__run *run)
 	unsigned char *target = mhp__frame_virt(region->space, run->pfn);
 	const unsigned char *source = (const unsigned char *)mhp__page_address(region, run->page);
 	uint64_t copied = 0;
+	MHP__ASSERT((region->entry[run->page] & MHP__ENTRY_SETTLED) == 0);
 	if (!run->file->sparse) {
 		memcpy(target, source, run->nr << MHP__PAGE_SHIFT);
 		return run->nr;
@@ -153,6 +156,7 @@ mhp__run_map(const struct mhp_region *region, const struct mhp__run *run)
 	bool huge = run->file->granule >= MHP__HUGE_BYTES &&
 		    run->file->backing.kind != MHP_BACKING_DAX;
 	void *mapped;
+	MHP__ASSERT((((uintptr_t)start | run->offset | size) & (run->file->granule - 1)) == 0);
 	if (huge) { /* the kernel does not double mappings of its huge pages */
 		mapped = mmap(start, size, PROT_READ | PROT_WRITE,
 			      MAP_SHARED | MAP_FIXED | MAP_NORESERVE, run->file->fd,

@@ -81,6 +81,7 @@ heal(struct mhp_pool *pool, struct mhp_region *region, uint64_t window)
 	uint64_t page = window * MHP__HUGE_PAGES, pfn, offset;
 	const struct mhp__file *file =
 		mhp__frame_file(region->space, mhp__entry_pfn(region->entry[page]), &offset);
+	MHP__ASSERT(file->has_place);
 	if (take_of_device(region, file, page, &pfn) != 0)
 		return;
 	mhp__labels_begin(&pool->labels, region, window);
@@ -144,6 +145,7 @@ static void
 settle_run(struct mhp_pool *pool, struct mhp_region *region, const struct mhp__run *run)
 {
 	uint64_t copied = 0, stall = 0;
+	MHP__ASSERT(mhp__journal_still(&pool->journal)); /* one window at a time */
 	if (!may_settle(pool, region, run))
 		return;
 	mhp__journal_begin(&pool->journal, region, run->page, run->nr, MHP__LOOKING);

@@ -37,6 +37,7 @@ mhp__unsettle_fill(struct mhp_pool *pool, const struct mhp_region *region, uint6
 {
 	struct mhp__run run;
 	int err = 0;
+	MHP__ASSERT(atomic_load(&pool->journal.step) == MHP__FILLING);
 	for (uint64_t at = page; at < page + nr && err == 0; at = run.page + run.nr) {
 		run = mhp__run_settled(region, at, page + nr);
 		err = mhp__guard_fill(&pool->guard, mhp__page_address(region, run.page),
@@ -83,6 +84,7 @@ unsettle_pages(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, 
 {
 	uintptr_t start = mhp__page_address(region, page);
 	uint64_t stall = 0;
+	MHP__ASSERT(mhp__journal_still(&pool->journal) && !region->over);
 	if (mhp__pinned(&pool->pins, start, start + (nr << MHP__PAGE_SHIFT)))
 		return mhp__say(reterr, MHP_EBUSY, "pinned");
 	mhp__journal_begin(&pool->journal, region, page, nr, MHP__LOOKING);
@@ -110,6 +112,7 @@ mhp__unsettle_part(struct mhp_pool *pool, struct mhp_region *region, uint64_t pa
 		   struct mhp_text *reterr)
 {
 	int err = 0;
+	MHP__ASSERT(page < end && page / MHP__HUGE_PAGES == (end - 1) / MHP__HUGE_PAGES);
 	for (uint64_t nr; page < end && err == 0; page += nr) {
 		nr = mhp__table_span(region, page, end - page, MHP__ENTRY_SETTLED);
 		if ((region->entry[page] & MHP__ENTRY_SETTLED) != 0)
