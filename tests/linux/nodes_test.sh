@@ -6,32 +6,10 @@
 # usage: nodes_test.sh BUILD_DIR
 set -u
 build=$1
-memplug="$build/cli/memplug"
-python=$(PATH=/usr/bin:/bin command -v python3) || { echo "needs file /usr/bin/python3" >&2; exit 77; }
-dir=$(mktemp -d)
-mkdir -m 700 "$dir/run"
-export MEMPLUG_RUNTIME_DIR="$dir/run"
+# shellcheck source=tests/linux/day.sh
+. "$(dirname "$0")/day.sh"
 name=nodes-test
-program=''
-trap '[ -z "$program" ] || kill -KILL "$program" 2>/dev/null; rm -rf "$dir"' EXIT
-
-fail() {
-	echo "nodes_test: $*" >&2
-	head -c 2000 "$dir/out" "$dir/err" | cat -v >&2
-	echo "replay: sh $0 $build" >&2
-	exit 1
-}
-
-# expect STATUS WORDS COMMAND...: exit status, and words on standard error.
-expect() {
-	want=$1 words=$2
-	shift 2
-	timeout -s KILL 120 "$memplug" -p "$name" "$@" >"$dir/out" 2>"$dir/err"
-	got=$?
-	[ $got = "$want" ] || fail "memplug $*: exit status $got, not $want"
-	[ -z "$words" ] || grep -q -- "$words" "$dir/err" || fail "memplug $*: no word of '$words'"
-	[ -n "$words" ] || [ ! -s "$dir/err" ] || fail "memplug $*: something on standard error"
-}
+pool=$name
 
 # node NUMBER MEMBER: as memplug nodes --json has it; nothing when there is no such node.
 node() {
@@ -57,10 +35,7 @@ while True:
         file.write("%d\n" % turns)
     time.sleep(0.01)' "$dir/turns" 2>"$dir/program" &
 program=$!
-for _ in $(seq 1200); do
-	[ -s "$dir/turns" ] && break
-	sleep 0.05
-done
+exists "$dir/turns"
 
 # The program has looked at all of its data since now.
 goes_on() {

@@ -7,36 +7,12 @@
 # usage: operator_test.sh BUILD_DIR
 set -u
 build=$1
-memplug="$build/cli/memplug"
 source=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=tests/linux/day.sh
+. "$(dirname "$0")/day.sh"
 # shellcheck source=tests/linux/need.sh
 . "$(dirname "$0")/need.sh"
-python=$(PATH=/usr/bin:/bin command -v python3) || { echo "needs file /usr/bin/python3" >&2; exit 77; }
-dir=$(mktemp -d)
-mkdir -m 700 "$dir/run"
-export MEMPLUG_RUNTIME_DIR="$dir/run"
 name='a "q" \ day'
-program=''
-exporter=''
-trap 'for one in $program $exporter; do kill -KILL "$one" 2>/dev/null; done; rm -rf "$dir"' EXIT
-
-fail() {
-	echo "operator_test: $*" >&2
-	head -c 2000 "$dir/out" "$dir/err" | cat -v >&2
-	echo "replay: sh $0 $build" >&2
-	exit 1
-}
-
-# expect STATUS WORDS COMMAND...: exit status, and words on standard error.
-expect() {
-	want=$1 words=$2
-	shift 2
-	timeout -s KILL 120 "$memplug" -p "$program" "$@" >"$dir/out" 2>"$dir/err"
-	got=$?
-	[ $got = "$want" ] || fail "memplug $*: exit status $got, not $want"
-	[ -z "$words" ] || grep -q -- "$words" "$dir/err" || fail "memplug $*: no word of '$words'"
-	[ -n "$words" ] || [ ! -s "$dir/err" ] || fail "memplug $*: something on standard error"
-}
 
 blocks_are() {
 	expect 0 "" list
@@ -47,13 +23,10 @@ blocks_are() {
 "$memplug" run --name "$name" --boot 64M --max 1G --block-size 16M --grow none -- "$python" -c '
 import sys, time
 x = [b"%d" % i * 100 for i in range(30000)]
-open(sys.argv[1], "w")
+open(sys.argv[1], "w").write("up")
 time.sleep(600)' "$dir/started" 2>"$dir/err" &
 program=$!
-for _ in $(seq 2400); do
-	[ -e "$dir/started" ] && break
-	sleep 0.05
-done
+exists "$dir/started"
 expect 0 "" add 80M
 blocks_are "online 0-8"
 
@@ -113,6 +86,21 @@ for _ in 1 2 3; do
 	timeout -k 10 2 "$memplug" -p "$program" add 16M >/dev/null 2>&1 && done_adds=$((done_adds + 1))
 done
 kill -CONT "$program"
+# Nobody answers while the companion and the one that stands by are stopped, too: nothing is done later.
+before=$done_adds
+echo "$dir/started" >"$dir/words"
+stopped=$(grep -lzFx -f "$dir/words" /proc/[0-9]*/cmdline 2>/dev/null | cut -d / -f 3)
+[ "$(echo "$stopped" | wc -l)" -ge 3 ] || fail "there is no companion: $stopped"
+# shellcheck disable=SC2086
+kill -STOP $stopped
+for _ in 1 2; do
+	timeout -k 10 2 "$memplug" -p "$program" add 16M >/dev/null 2>&1 && done_adds=$((done_adds + 1))
+done
+timeout -s KILL 60 "$memplug" ps >"$dir/out" || fail "ps with a pool that is stopped"
+grep -q "not answering" "$dir/out" || fail "ps does not say that a stopped pool is not answering"
+# shellcheck disable=SC2086
+kill -CONT $stopped
+[ $done_adds = "$before" ] || fail "a stopped pool has answered"
 expect 0 "" status
 expect 0 "" list --json
 [ "$(grep -o '"index"' "$dir/out" | wc -l)" = $((9 + done_adds)) ] ||
@@ -183,10 +171,7 @@ expect 1 "no folder" mount "$dir/file"
 
 "$memplug" metrics --listen 0 >"$dir/exporter" 2>"$dir/err" &
 exporter=$!
-for _ in $(seq 2400); do
-	[ -s "$dir/exporter" ] && break
-	sleep 0.05
-done
+exists "$dir/exporter"
 "$python" - "$dir/exporter" <<'END' 2>"$dir/err" || fail "metrics --listen"
 import socket, sys, urllib.error, urllib.request
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -309,13 +294,10 @@ fi
 import sys, time
 try: x = [bytes(1 << 20) for i in range(200)]
 except MemoryError: x = None
-open(sys.argv[1], "w")
+open(sys.argv[1], "w").write("up")
 time.sleep(600)' "$dir/full" 2>"$dir/err" &
 program=$!
-for _ in $(seq 2400); do
-	[ -e "$dir/full" ] && break
-	sleep 0.05
-done
+exists "$dir/full"
 expect 0 "" metrics
 grep -q '^memplug_events_total{.*event="limit"} 1$' "$dir/out" || fail "reaching --max is no event"
 timeout 5 "$memplug" -p "$program" monitor --since 1 >"$dir/out" 2>"$dir/err"
