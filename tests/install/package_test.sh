@@ -29,6 +29,7 @@ has libmemplug-dev man3/mhp_pool_add.3
 has memplug bin/memplug
 has memplug memplug/libmemplug-heap.so
 has memplug-doc PORTING.md
+has memplug-doc picture.svg
 has memplug-doc examples/buffers.c
 has memplug zsh/site-functions/_memplug
 has memplug fish/vendor_completions.d/memplug.fish

@@ -67,6 +67,19 @@ step first root prepare <<'END'
 cd /home/visitor/memplug
 apt-get update
 apt-get install -y --no-install-recommends make pkg-config
+scripts/install-deps build
+END
+# A compiler and meson are enough for the libraries; the rest is left out by name.
+step first visitor libraries <<'END'
+cd /home/visitor/memplug
+make install PREFIX=$HOME/only | tee said
+grep 'Left out' said
+export PKG_CONFIG_PATH=$HOME/only/lib/pkgconfig LD_LIBRARY_PATH=$HOME/only/lib
+cc examples/region.c -o region $(pkg-config --cflags --libs memplug)
+./region
+END
+step first root packages_to_run <<'END'
+cd /home/visitor/memplug
 scripts/install-deps run
 END
 # Its commands one by one, make install among them, and what it shows of the tour.
