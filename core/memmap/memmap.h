@@ -72,7 +72,7 @@ _Static_assert(MHP_OWNERS_MAX <= 1U << MHP_WORD_ORDER && MHP_ORDERS <= 16U &&
 static inline uint64_t
 mhp__page_word(const struct mhp__page *page)
 {
-	/* Acquire pairs with the release of mhp__page_begin(): whatever was written before the page
+	/* Acquire pairs with the release of mhp__page_write(): whatever was written before the page
 	 * began, its frame's memory and the owner's entry among it, is seen by a walker that finds
 	 * the page. */
 	return atomic_load_explicit(&page->word, memory_order_acquire);
@@ -96,9 +96,9 @@ mhp__word_cookie(uint64_t word)
 	return word >> MHP_WORD_COOKIE;
 }
 
-/* Make page the first frame of an allocated page. */
-static inline void
-mhp__page_begin(struct mhp__page *page, unsigned owner, unsigned order, uint64_t cookie)
+/* The descriptor of an allocated page. */
+static inline uint64_t
+mhp__word_make(unsigned owner, unsigned order, uint64_t cookie)
 {
 	uint64_t word = cookie << MHP_WORD_COOKIE | (uint64_t)order << MHP_WORD_ORDER | owner;
 
@@ -107,9 +107,22 @@ mhp__page_begin(struct mhp__page *page, unsigned owner, unsigned order, uint64_t
 	MHP_ASSERT_DEBUG(order < MHP_ORDERS);
 	MHP_ASSERT_DEBUG(cookie <= MHP_COOKIE_MAX);
 	/* Without a branch: the parity of cookies is as good as random. */
-	word |= (uint64_t)(mhp__parity(word) ^ 1U) * MHP_WORD_PARITY;
+	return word | (uint64_t)(mhp__parity(word) ^ 1U) * MHP_WORD_PARITY;
+}
+
+/* Make page the first frame of an allocated page. */
+static inline void
+mhp__page_write(struct mhp__page *page, uint64_t word)
+{
+	MHP_ASSERT_DEBUG(mhp__word_owner(word) != MHP_OWNER_NONE);
 	MHP_ASSERT_DEBUG(mhp__parity(word) == 1); /* INV 10 */
 	atomic_store_explicit(&page->word, word, memory_order_release);
+}
+
+static inline void
+mhp__page_begin(struct mhp__page *page, unsigned owner, unsigned order, uint64_t cookie)
+{
+	mhp__page_write(page, mhp__word_make(owner, order, cookie));
 }
 
 /* Make it nobody's again. */

@@ -206,7 +206,7 @@ mhp_port_cache_pop(struct mhp_cache *caches, unsigned nr_cpus, unsigned order, u
 			MHP_RSEQ_POP(MHP_RSEQ_COUNT_0, "movl %k[count], %k[slot]\n\t",
 				     MHP_RSEQ_SLOT_0)
 			: [cache] "=&r"(cache), [count] "=&r"(count), [slot] "=&r"(slot)
-			: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "r"(nr_cpus),
+			: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "rm"(nr_cpus),
 			  MHP_RSEQ_PLACES
 			: "memory", "cc");
 	} else {
@@ -215,7 +215,7 @@ mhp_port_cache_pop(struct mhp_cache *caches, unsigned nr_cpus, unsigned order, u
 			MHP_RSEQ_POP(MHP_RSEQ_COUNT_N, "leaq (%[bottom], %[count]), %[slot]\n\t",
 				     MHP_RSEQ_SLOT_N)
 			: [cache] "=&r"(cache), [count] "=&r"(count), [slot] "=&r"(slot)
-			: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "r"(nr_cpus),
+			: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "rm"(nr_cpus),
 			  [order] "r"((uint64_t)order), [bottom] "r"(bottom), MHP_RSEQ_PLACES
 			: "memory", "cc");
 	}
@@ -233,7 +233,7 @@ mhp_port_cache_push(struct mhp_cache *caches, unsigned nr_cpus, unsigned order, 
 		__asm__ volatile(
 			MHP_RSEQ_PUSH(MHP_RSEQ_COUNT_0, "", MHP_RSEQ_SLOT_0)
 			: [cache] "=&r"(cache), [slot] "=&r"(slot), [done] "=&r"(done)
-			: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "r"(nr_cpus),
+			: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "rm"(nr_cpus),
 			  [pfn] "r"(pfn), [depth] "i"(MHP_CACHE_DEPTH_0),
 			  [isolated] "r"(isolated), [mask] "r"(mask), MHP_RSEQ_PLACES
 			: "memory", "cc");
@@ -243,7 +243,7 @@ mhp_port_cache_push(struct mhp_cache *caches, unsigned nr_cpus, unsigned order, 
 			MHP_RSEQ_PUSH(MHP_RSEQ_COUNT_N, "addq %[bottom], %[slot]\n\t",
 				      MHP_RSEQ_SLOT_N)
 			: [cache] "=&r"(cache), [slot] "=&r"(slot), [done] "=&r"(done)
-			: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "r"(nr_cpus),
+			: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "rm"(nr_cpus),
 			  [order] "r"((uint64_t)order), [bottom] "r"(bottom), [pfn] "r"(pfn),
 			  [depth] "i"(MHP_CACHE_DEPTH_N), [isolated] "r"(isolated),
 			  [mask] "r"(mask), MHP_RSEQ_PLACES
@@ -267,7 +267,7 @@ mhp_port_cache_close_local(struct mhp_cache *caches, unsigned nr_cpus)
 		"movl $1, (%[cache])\n"
 		"3:\n"
 		: [cache] "=&r"(cache), [done] "=&r"(done)
-		: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "r"(nr_cpus),
+		: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "rm"(nr_cpus),
 		  [stride] "i"(sizeof(struct mhp_cache))
 		: "memory", "cc");
 	return (struct mhp_cache *)done;
