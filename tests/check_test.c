@@ -217,11 +217,12 @@ scene_close(struct scene *s)
 /* What kind of memory a region is. */
 enum kind {
 	INSTANCE, ZONE, CACHE, BLOCK, ARENA, ZONELIST, BAD, BITSET, CPU_NODE, BITMAP, DESCRIPTORS,
+	HEADS,
 };
 
 static const char *const kind_names[] = {
 	"instance", "zone", "cache", "block slot", "arena slot", "zonelist", "bad", "bitset",
-	"cpu_node", "bitmap of block", "descriptors of block",
+	"cpu_node", "bitmap of block", "descriptors of block", "heads of block",
 };
 
 struct region {
@@ -358,6 +359,15 @@ frame_arena(const struct mhp *m, uint64_t pfn, uint64_t *ret_bit)
 	return &m->arenas[mhp__pfn_arena(m, pfn)];
 }
 
+/* In the array of all, the descriptor of a pageblock's first frame is not used. */
+static bool
+is_place_of_head(const struct mhp *m, uint64_t at)
+{
+	uint64_t pageblock = at >> MHP_PAGEBLOCK_ORDER(m) << MHP_PAGEBLOCK_ORDER(m);
+
+	return mhp__pfn_place(m, pageblock) == at;
+}
+
 static enum exemption
 exempt_metadata(const struct mhp *m, const struct region *region, size_t at)
 {
@@ -370,8 +380,13 @@ exempt_metadata(const struct mhp *m, const struct region *region, size_t at)
 		arena = frame_arena(m, pfn, &bit);
 		return (arena->mixed & bit) == 0 ? UNUSED_BITMAP : NONE;
 	}
-	pfn += at / sizeof(struct mhp__page);
-	if (at % sizeof(struct mhp__page) >= 8)
+	if (region->kind == HEADS) /* the last pageblock's is the first */
+		pfn += mhp__block_pages(m) -
+		       ((at / sizeof(struct mhp__page) + 1) << MHP_PAGEBLOCK_ORDER(m));
+	else
+		pfn += at / sizeof(struct mhp__page);
+	if (at % sizeof(struct mhp__page) >= 8 ||
+	    (region->kind == DESCRIPTORS && is_place_of_head(m, pfn)))
 		return UNUSED_DESCRIPTOR;
 	if (slot->state == MHP_OFFLINE)
 		return (slot->flags & MHP_BLOCK_ZEROED) == 0 ? UNUSED_DESCRIPTOR : NONE;
@@ -398,6 +413,7 @@ exempt(const struct mhp *m, const struct region *region, size_t at, unsigned bit
 		return m->cpu_node[at] < m->geo.nr_nodes ? CPU_NODES : NONE;
 	case BITMAP:
 	case DESCRIPTORS:
+	case HEADS:
 		return exempt_metadata(m, region, at);
 	default:
 		return NONE;
@@ -487,11 +503,14 @@ flip_metadata(struct flips *flips, unsigned step)
 					 nr_pageblocks * 8 << m->pageblock_words_shift };
 		struct region pages = { DESCRIPTORS, block, (unsigned char *)slot->pages,
 					mhp__block_pages(m) * sizeof(struct mhp__page) };
+		struct region heads = { HEADS, block, NULL, mhp__heads_bytes(m) };
 
 		if (slot->state == MHP_ABSENT)
 			continue;
+		heads.start = bitmap.start - heads.size;
 		flip_region(flips, &bitmap, step);
 		flip_region(flips, &pages, step);
+		flip_region(flips, &heads, step);
 	}
 }
 
@@ -586,7 +605,8 @@ point_to(struct mhp *m, struct mhp__block *slot, uint64_t pfn)
 	unsigned char *virt = m->direct_map + (pfn << m->geo.page_shift);
 
 	slot->meta_addr = pfn << m->geo.page_shift;
-	slot->bitmap = (uint64_t *)(void *)(virt + mhp__block_pages(m) * sizeof(struct mhp__page));
+	slot->bitmap = (uint64_t *)(void *)(virt + mhp__heads_bytes(m) +
+					    mhp__block_pages(m) * sizeof(struct mhp__page));
 	if (!MHP_VMEMMAP)
 		slot->pages = (struct mhp__page *)(void *)virt;
 }

@@ -52,7 +52,7 @@ check_predicate(const struct mhp_memmap_shape *shape)
 	uint64_t pages = UINT64_C(1) << shape->block_order;
 	uint64_t pageblock = UINT64_C(1) << shape->pageblock_order;
 	uint64_t words = pages / pageblock * pages_for(pageblock, 64);
-	uint64_t bytes = pages * shape->descriptor_bytes + words * 8;
+	uint64_t bytes = (pages + pages / pageblock) * shape->descriptor_bytes + words * 8;
 	uint64_t granule = UINT64_C(1) << shape->caps.granule_shift;
 	uint64_t reserve = pages_for(bytes, page_bytes);
 	uint64_t waste = reserve * page_bytes - bytes;

@@ -75,7 +75,8 @@ init_metadata(struct model *model, const struct mhp_config *config)
 	uint64_t pageblock = UINT64_C(1) << model->geo.pageblock_order;
 	uint64_t bitmap_bytes = model->block_pages / pageblock * 8 *
 				(pageblock <= 64 ? 1 : pageblock / 64);
-	uint64_t bytes = model->block_pages * MHP_PAGE_BYTES + bitmap_bytes;
+	uint64_t heads = model->block_pages / pageblock; /* their descriptors stand apart */
+	uint64_t bytes = (model->block_pages + heads) * MHP_PAGE_BYTES + bitmap_bytes;
 
 	model->metadata_pages = (uint32_t)((bytes + model->page_bytes - 1) / model->page_bytes);
 	model->waste_bytes = (uint32_t)(model->metadata_pages * model->page_bytes - bytes);

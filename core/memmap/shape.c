@@ -50,8 +50,9 @@ orders_fit(const struct mhp_memmap_shape *shape)
 static void
 measure(const struct mhp_memmap_shape *shape, struct mhp_memmap_answer *answer)
 {
-	uint64_t bytes = ((uint64_t)shape->descriptor_bytes << shape->block_order) +
-			 bitmap_bytes(shape);
+	uint64_t frames = UINT64_C(1) << shape->block_order;
+	uint64_t heads = frames >> shape->pageblock_order; /* memmap.h: they stand apart */
+	uint64_t bytes = (frames + heads) * shape->descriptor_bytes + bitmap_bytes(shape);
 	uint64_t pages = div_up(bytes, shape->page_shift);
 
 	MHP_ASSERT_DEBUG(pages << shape->page_shift >= bytes);

@@ -257,8 +257,9 @@ is_plain(const struct mhp *m, uint64_t tail, uint64_t cookie, unsigned order_max
 	uint64_t live = atomic_load_explicit(&m->owners_live, memory_order_relaxed);
 	uint64_t tail_max = (uint64_t)order_max << 16 | (MHP_OWNERS_MAX - 1U);
 
-	return m->geo.nr_nodes == 1 && tail <= tail_max && tail_owner(tail) < MHP_OWNERS_MAX &&
-	       (live >> tail_owner(tail) & 1) != 0 && cookie <= MHP_COOKIE_MAX;
+	return tail <= tail_max && tail_owner(tail) < MHP_OWNERS_MAX &&
+	       (live >> tail_owner(tail) & 1) != 0 && cookie <= MHP_COOKIE_MAX &&
+	       m->geo.nr_nodes == 1;
 }
 
 /* Requests that name a node, are wrong, or come to an instance of several nodes. */

@@ -20,7 +20,6 @@
 #include "pages/arena.h"
 
 #include "base/bits.h"
-#include "base/mem.h"
 #include "memmap/memmap.h"
 #include "pages/scan.h"
 #include "pages/words.h"
@@ -153,7 +152,7 @@ clear_descriptors(struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 		return;
 	MHP_ASSERT_DEBUG(((arena->full | arena->mixed) & bit) == 0); /* nobody has used it */
 	uint64_t pfn = mhp__arena_start(m, arena) + ((uint64_t)pageblock << MHP_PAGEBLOCK_ORDER(m));
-	memset(mhp__pageblock_pages(m, pfn), 0, sizeof(struct mhp__page) << MHP_PAGEBLOCK_ORDER(m));
+	mhp__pageblock_clear(m, pfn);
 	atomic_store_explicit(&arena->virgin, virgin & ~bit, memory_order_relaxed);
 }
 

@@ -2,15 +2,16 @@
 /*
  * metadata.c - the metadata of a block: where it goes, and the mapping that reaches it.
  *
- * The metadata of a block is one piece: descriptors first, then the bitmaps, to a page boundary;
- * page-table pages that the port needs for this block's slice follow. Descriptors come first so
- * that they are as aligned as the block is, which is what large mappings want. The same piece, at
- * the same offsets, lies in the block itself, on another node, or in memory of the port's.
+ * The metadata of a block is one piece: descriptors first, then once more those of the first frames
+ * of pageblocks, which are used there (memmap.h), then the bitmaps, to a page boundary; page-table
+ * pages that the port needs for this block's slice follow. Descriptors come first so that they are
+ * as aligned as the block is, which is what large mappings want. The same piece, at the same
+ * offsets, lies in the block itself, on another node, or in memory of the port's.
  *
  * Nothing here writes to the metadata: all-zero bits in the slots say that it has never been used.
  * Descriptors that lie in section s describe section s or a later one, since a descriptor is no
  * larger than its frame. So teardown from the last section to the first never reads one whose
- * backing is gone (R27).
+ * backing is gone (R27), as long as it leaves alone those that stand apart.
  */
 #include "base/mem.h"
 #include "memmap/memmap.h"
@@ -25,6 +26,13 @@ static uint64_t
 descriptor_bytes(const struct mhp *m)
 {
 	return mhp__block_pages(m) * sizeof(struct mhp__page);
+}
+
+/* From the start of the piece to the bitmaps. */
+static uint64_t
+bitmap_offset(const struct mhp *m)
+{
+	return descriptor_bytes(m) + mhp__heads_bytes(m);
 }
 
 static unsigned char *
@@ -182,7 +190,7 @@ give_external(struct mhp *m, const struct mhp__block *slot)
 	MHP_ASSERT_DEBUG(slot->placement == MHP_PLACE_EXTERNAL);
 	MHP_ASSERT_DEBUG(slot->bitmap != NULL);
 	memset(&meta, 0, sizeof(meta));
-	meta.virt = (unsigned char *)slot->bitmap - descriptor_bytes(m);
+	meta.virt = (unsigned char *)slot->bitmap - bitmap_offset(m);
 	meta.phys.addr = slot->meta_addr;
 	meta.size = (uint64_t)slot->meta_pages << m->geo.page_shift;
 	meta.node = slot->meta_node;
@@ -223,7 +231,7 @@ mhp__memmap_create(struct mhp *m, uint32_t block)
 	if (err != 0)
 		return err;
 
-	slot->bitmap = (uint64_t *)(void *)((unsigned char *)virt + descriptor_bytes(m));
+	slot->bitmap = (uint64_t *)(void *)((unsigned char *)virt + bitmap_offset(m));
 	slot->pages = MHP_VMEMMAP ? m->vmemmap + mhp__block_start(m, block) : virt;
 	MHP_ASSERT_DEBUG(slot->meta_pages >= m->block_meta_pages);
 	err = MHP_VMEMMAP ? slice_map(m, slot, block) : 0;
@@ -247,7 +255,8 @@ mhp__memmap_retire_section(struct mhp *m, uint32_t block, uint32_t section)
 	if (!MHP_DEBUG || (m->blocks[block].flags & MHP_BLOCK_ZEROED) == 0)
 		return;
 	for (uint64_t pfn = start; pfn < start + nr; pfn++)
-		MHP_ASSERT(mhp__page_word(mhp__pfn_to_page(m, pfn)) == 0);
+		MHP_ASSERT((pfn & ((UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m)) - 1)) == 0 ||
+			   mhp__page_word(mhp__pfn_to_page(m, pfn)) == 0);
 }
 
 void

@@ -56,7 +56,8 @@ check_pointers(struct mhp__check *c, uint32_t block)
 	const struct mhp *m = c->m;
 	const struct mhp__block *slot = &m->blocks[block];
 	uint64_t descriptor_bytes = mhp__block_pages(m) * sizeof(struct mhp__page);
-	uint64_t virt = (uint64_t)(uintptr_t)slot->bitmap - descriptor_bytes;
+	uint64_t virt =
+		(uint64_t)(uintptr_t)slot->bitmap - mhp__heads_bytes(m) - descriptor_bytes;
 	uint64_t pages = virt;
 
 	if (slot->placement != MHP_PLACE_EXTERNAL)

@@ -47,7 +47,7 @@
 
 /** Depth of the stacks: pages of order 0, and of each higher order. */
 #define MHP_CACHE_DEPTH_0 256U
-#define MHP_CACHE_DEPTH_N 16U
+#define MHP_CACHE_DEPTH_N 64U
 #define MHP_CACHE_SLOTS (MHP_CACHE_DEPTH_0 + (MHP_ORDERS - 1U) * MHP_CACHE_DEPTH_N)
 
 /**
@@ -71,11 +71,11 @@ mhp_cache_depth(unsigned order)
 	return order == 0 ? MHP_CACHE_DEPTH_0 : MHP_CACHE_DEPTH_N;
 }
 
-/** Index of the bottom of a stack in slot[]: the largest order first, so no case is special. */
+/** Index of the bottom of a stack in slot[]. */
 static inline unsigned
 mhp_cache_bottom(unsigned order)
 {
-	return (MHP_ORDERS - 1U - order) * MHP_CACHE_DEPTH_N;
+	return order == 0 ? 0 : MHP_CACHE_DEPTH_0 + (order - 1U) * MHP_CACHE_DEPTH_N;
 }
 
 #endif

@@ -161,11 +161,18 @@ _Static_assert(sizeof(((struct mhp_cache *)0)->count[0]) == 4, "see MHP_RSEQ_COU
 #define MHP_RSEQ_COUNT_0 "%c[count_0](%[cache])"
 #define MHP_RSEQ_COUNT_N "%c[count_0](%[cache], %[order], 4)"
 #define MHP_RSEQ_SLOT_0 "%c[slot_0](%[cache], %[slot], 8)"
-#define MHP_RSEQ_SLOT_N "%c[slot_n](%[cache], %[slot], 8)"
+#define MHP_RSEQ_SLOT_N(INDEX) "%c[slot_n](%[cache], %[" INDEX "], 8)"
+/* Stacks of larger pages follow each other, so which one it is is the order's bits. */
+#define MHP_RSEQ_INDEX_N(INDEX, COUNT)                                                             \
+	"movl %k[order], %k[" INDEX "]\n\t"                                                        \
+	"shll $6, %k[" INDEX "]\n\t"                                                               \
+	"addl %k[" COUNT "], %k[" INDEX "]\n\t"
+_Static_assert(MHP_CACHE_DEPTH_N == 1U << 6, "see MHP_RSEQ_INDEX_N");
 #define MHP_RSEQ_PLACES                                                                            \
 	[stride] "i"(sizeof(struct mhp_cache)), [count_0] "i"(offsetof(struct mhp_cache, count)),  \
 	[slot_0] "i"(offsetof(struct mhp_cache, slot) + 8 * mhp_cache_bottom(0)),                  \
-	[slot_n] "i"(offsetof(struct mhp_cache, slot))
+	[slot_n] "i"(offsetof(struct mhp_cache, slot) +                                            \
+		     8 * (mhp_cache_bottom(1) - MHP_CACHE_DEPTH_N))
 
 /* Body and end of a pop: slot is then the page, or all ones. */
 #define MHP_RSEQ_POP(COUNT, TO_INDEX, SLOT)                                                        \
@@ -190,9 +197,9 @@ _Static_assert(sizeof(((struct mhp_cache *)0)->count[0]) == 4, "see MHP_RSEQ_COU
 	"movl " COUNT ", %k[slot]\n\t"                                                             \
 	"cmpl %[depth], %k[slot]\n\t"                                                              \
 	"jae 3f\n\t"                                                                               \
-	"leal 1(%[slot]), %k[done]\n\t"                                                            \
 	TO_INDEX                                                                                   \
 	"movq %[pfn], " SLOT "\n\t"                                                                \
+	"leal 1(%[slot]), %k[done]\n\t"                                                            \
 	"movl %k[done], " COUNT "\n"                                                               \
 	"3:\n"
 
@@ -210,13 +217,12 @@ mhp_port_cache_pop(struct mhp_cache *caches, unsigned nr_cpus, unsigned order, u
 			  MHP_RSEQ_PLACES
 			: "memory", "cc");
 	} else {
-		uint64_t bottom = mhp_cache_bottom(order);
 		__asm__ volatile(
-			MHP_RSEQ_POP(MHP_RSEQ_COUNT_N, "leaq (%[bottom], %[count]), %[slot]\n\t",
-				     MHP_RSEQ_SLOT_N)
+			MHP_RSEQ_POP(MHP_RSEQ_COUNT_N, MHP_RSEQ_INDEX_N("slot", "count"),
+				     MHP_RSEQ_SLOT_N("slot"))
 			: [cache] "=&r"(cache), [count] "=&r"(count), [slot] "=&r"(slot)
 			: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "rm"(nr_cpus),
-			  [order] "r"((uint64_t)order), [bottom] "r"(bottom), MHP_RSEQ_PLACES
+			  [order] "r"((uint64_t)order), MHP_RSEQ_PLACES
 			: "memory", "cc");
 	}
 	*ret_pfn = slot;
@@ -238,13 +244,12 @@ mhp_port_cache_push(struct mhp_cache *caches, unsigned nr_cpus, unsigned order, 
 			  [isolated] "r"(isolated), [mask] "r"(mask), MHP_RSEQ_PLACES
 			: "memory", "cc");
 	} else {
-		uint64_t bottom = mhp_cache_bottom(order);
 		__asm__ volatile(
-			MHP_RSEQ_PUSH(MHP_RSEQ_COUNT_N, "addq %[bottom], %[slot]\n\t",
-				      MHP_RSEQ_SLOT_N)
+			MHP_RSEQ_PUSH(MHP_RSEQ_COUNT_N, MHP_RSEQ_INDEX_N("done", "slot"),
+				      MHP_RSEQ_SLOT_N("done"))
 			: [cache] "=&r"(cache), [slot] "=&r"(slot), [done] "=&r"(done)
 			: [area] "r"(__rseq_offset), [caches] "r"(caches), [nr_cpus] "rm"(nr_cpus),
-			  [order] "r"((uint64_t)order), [bottom] "r"(bottom), [pfn] "r"(pfn),
+			  [order] "r"((uint64_t)order), [pfn] "r"(pfn),
 			  [depth] "i"(MHP_CACHE_DEPTH_N), [isolated] "r"(isolated),
 			  [mask] "r"(mask), MHP_RSEQ_PLACES
 			: "memory", "cc");
