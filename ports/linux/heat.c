@@ -9,9 +9,10 @@
  * where there is at least one.
  *
  * The book sorts pieces by from how many looks they are known and by their share of the uses of
- * their window. Where all pieces are used alike, those that happen to have been seen more are seen
- * no more than others later: the book says so, and nothing is told apart. Where a few are hot, they
- * stay so. Nobody has to say beforehand how uses are distributed.
+ * their window, and counts how many of them the next look finds used beside the others of the same
+ * window, which it looks at for as long. Where all are used alike, those that happen to have been
+ * seen more are found used no more often than others later: the book says so, and nothing is told
+ * apart. Where a few are hot, they stay so. Nobody has to say beforehand how uses are distributed.
  */
 #include "heat.h"
 
@@ -21,11 +22,11 @@
 /* The book: shares from the first to the last of its edges, a quarter and eight times the mean. */
 #define FIRST_EDGE 0.25F
 #define EDGE_STEP 1.41421356F
-#define PRIOR 16.0F                    /* so many uses as if all were alike */
-#define FULL_BOOK 65536.0F             /* then what it has counts half */
-#define USELESS 3.0F                   /* uses expected, which come anyhow: nothing is learnt */
+#define PRIOR 16.0F                    /* so many used as if all were alike */
+#define FULL_BOOK 262144.0F            /* looks; then what it has counts half */
+#define USEFUL 8U                      /* pieces of a window looked at: fewer say nothing */
 /* Pieces are uneven when those above the mean have, beyond it, this share of all uses. */
-#define UNEVEN_SHARE 0.08F
+#define UNEVEN_SHARE 0.05F
 
 /* That no use comes where this many are expected: e^-x. */
 static float
@@ -139,7 +140,7 @@ mhp__heat_expect(const struct mhp__heat_book *book, const struct mhp__heat *piec
 	float these = 1;
 	for (unsigned i = 0; i <= class; i++) /* where a class has little, the one before counts */
 		these = (book->uses[i][share] + PRIOR * these) / (book->alike[i][share] + PRIOR);
-	return mean * these * (book->alike_all + PRIOR) / (book->uses_all + PRIOR);
+	return mean * these;
 }
 
 static void
@@ -150,8 +151,7 @@ forget_half(struct mhp__heat_book *book)
 			book->uses[class][share] /= 2;
 			book->alike[class][share] /= 2;
 		}
-	book->uses_all /= 2;
-	book->alike_all /= 2;
+	book->all /= 2;
 	book->usual_uses /= 2;
 	book->usual_s /= 2;
 }
@@ -163,25 +163,44 @@ usual_rate(const struct mhp__heat_book *book)
 	return book->usual_s > 0 ? book->usual_uses / book->usual_s : 0;
 }
 
-void
-mhp__heat_learn(struct mhp__heat_book *book, struct mhp__heat *piece, float mean, bool used,
-		uint64_t over_ns)
+/* What the look says of pieces as they were known before it, beside the others of their window. */
+static void
+write_down(struct mhp__heat_book *book, const struct mhp__heat piece[MHP__HEAT_PIECES],
+	   uint32_t looked, uint32_t used, float mean)
 {
-	float over_s = (float)over_ns / 1e9F, alike = mean * over_s, usual = usual_rate(book);
-	if (piece->known >= KNOWN_MIN && alike > 0 && alike < USELESS) {
-		float uses = used ? at_least_one(mhp__heat_expect(book, piece, mean) * over_s) : 0;
+	unsigned nr = (unsigned)__builtin_popcount(looked);
+	unsigned nr_used = (unsigned)__builtin_popcount(used);
+	if (nr < USEFUL || nr_used == 0 || nr_used == nr)
+		return;
+	for (unsigned i = 0; i < MHP__HEAT_PIECES; i++) {
 		unsigned class, share;
-		find(piece, mean, &class, &share);
-		book->uses[class][share] += uses;
-		book->alike[class][share] += alike;
-		book->uses_all += uses;
-		book->alike_all += alike;
+		if ((looked >> i & 1) == 0 || piece[i].known < KNOWN_MIN)
+			continue;
+		find(&piece[i], mean, &class, &share);
+		book->uses[class][share] += (float)(used >> i & 1);
+		book->alike[class][share] += (float)nr_used / (float)nr;
+		book->all += 1;
 	}
-	book->usual_uses += used ? at_least_one(usual * over_s) : 0;
-	book->usual_s += over_s;
-	if (book->alike_all > FULL_BOOK || book->usual_uses > FULL_BOOK)
+}
+
+void
+mhp__heat_learn(struct mhp__heat_book *book, struct mhp__heat piece[MHP__HEAT_PIECES],
+		uint32_t looked, uint32_t used, uint64_t over_ns)
+{
+	float mean = mhp__heat_mean(piece), usual = usual_rate(book);
+	float over_s = (float)over_ns / 1e9F;
+	used &= looked;
+	write_down(book, piece, looked, used, mean);
+	for (unsigned i = 0; i < MHP__HEAT_PIECES; i++) {
+		if ((looked >> i & 1) == 0)
+			continue;
+		book->usual_uses += (used >> i & 1) != 0 ? at_least_one(usual * over_s) : 0;
+		book->usual_s += over_s;
+		note(&piece[i], used >> i & 1, 1, over_ns,
+		     piece[i].known >= KNOWN_MIN ? mean : usual);
+	}
+	if (book->all > FULL_BOOK)
 		forget_half(book);
-	note(piece, used, 1, over_ns, usual);
 }
 
 bool

@@ -30,13 +30,13 @@ struct mhp__heat {
 #define MHP__HEAT_CLASSES 3U           /* of pieces: known from 2, 4 or 8 looks */
 #define MHP__HEAT_SHARES 12U           /* by how much of the uses of its window a piece had */
 
-/* What was seen of pieces of a class, and what would have been if those of a window were used
- * alike. All-zero: nothing was learnt. */
+/* How many pieces of a class were found used, and how many would have been if those of a window
+ * were used alike. All-zero: nothing was learnt. */
 struct mhp__heat_book {
 	float uses[MHP__HEAT_CLASSES][MHP__HEAT_SHARES];
 	float alike[MHP__HEAT_CLASSES][MHP__HEAT_SHARES];
-	float uses_all, alike_all;
-	float usual_uses, usual_s;     /* of all pieces, in so many seconds */
+	float all;                     /* pieces looked at, of both */
+	float usual_uses, usual_s;     /* of any piece, in so many seconds */
 };
 
 /* A look found used of nr parts used within over_ns, of a window. */
@@ -65,9 +65,10 @@ float mhp__heat_mean(const struct mhp__heat piece[MHP__HEAT_PIECES]);
 /* Uses a second that a piece will have, by what is known of it and the mean of its window. */
 float mhp__heat_expect(const struct mhp__heat_book *book, const struct mhp__heat *piece,
 		       float mean);
-/* Note a look at a piece, and learn from it. mean: that of its window before the look. */
-void mhp__heat_learn(struct mhp__heat_book *book, struct mhp__heat *piece, float mean, bool used,
-		     uint64_t over_ns);
+/* Note a look at some pieces of a window, bit by bit, that found some of them used within over_ns,
+ * and learn from it. */
+void mhp__heat_learn(struct mhp__heat_book *book, struct mhp__heat piece[MHP__HEAT_PIECES],
+		     uint32_t looked, uint32_t used, uint64_t over_ns);
 /* Will a few pieces of a window have more of its uses than they would by chance? */
 bool mhp__heat_uneven(const struct mhp__heat_book *book,
 		      const struct mhp__heat piece[MHP__HEAT_PIECES]);

@@ -5,7 +5,6 @@
  * Shared mappings: MADV_DONTNEED drops the entries and keeps the data; pagemap says which came
  * back. For reads the kernel maps 64 KiB around a fault, so that is one part. A page that is the
  * program's own (private, anonymous) would be lost: pagemap is asked first that there is none.
- * Where pieces are to be told apart, huge pages of the file are not mapped as such meanwhile.
  *
  * Ordinary memory: MADV_COLD clears the accessed bits of a range and does nothing else, unless
  * memory gets short. Where they are set again is told for whole mappings only (Referenced in
@@ -101,16 +100,6 @@ is_safe(const uint64_t *entry)
 	return safe;
 }
 
-/* Let a use map a huge page of the file as a whole, or only what lies around it. */
-static void
-set_huge(const struct mhp__look *look, bool huge)
-{
-	for (unsigned piece = 0, nr; (nr = mhp__pieces_next(look->shared, &piece)) != 0;
-	     piece += nr)
-		(void)madvise(piece_address(look, piece), nr * MHP__PIECE_BYTES,
-			      huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-}
-
 static bool
 forget_shared(const struct mhp__look *look)
 {
@@ -122,14 +111,10 @@ forget_shared(const struct mhp__look *look)
 		       is_safe(&entry[piece * entries_of_piece()]);
 	if (fd >= 0)
 		close(fd);
-	if (safe && look->fine)
-		set_huge(look, false);
 	for (unsigned piece = 0, nr; safe && (nr = mhp__pieces_next(look->shared, &piece)) != 0;
 	     piece += nr)
 		safe = madvise(piece_address(look, piece), nr * MHP__PIECE_BYTES,
 			       MADV_DONTNEED) == 0;
-	if (!safe && look->fine)
-		set_huge(look, true);
 	return safe;
 }
 
@@ -352,19 +337,6 @@ group_end(const struct mhp__look *look, unsigned first, unsigned nr, bool shared
 }
 
 static void
-allow_huge(struct mhp__look *look, unsigned first, unsigned end,
-	   const struct mhp__sampler *sampler)
-{
-	for (unsigned i = first; i < end; i++) {
-		if (look[i].forgot_ns == 0 || look[i].shared == 0 || !look[i].fine)
-			continue;
-		if (sampler->begin(sampler->ctx, i))
-			set_huge(&look[i], true);
-		sampler->end(sampler->ctx);
-	}
-}
-
-static void
 sample_shared(struct mhp__look *look, unsigned nr, const struct mhp__sampler *sampler)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
@@ -375,7 +347,6 @@ sample_shared(struct mhp__look *look, unsigned nr, const struct mhp__sampler *sa
 		for (unsigned i = first; i < end; i++)
 			if (look[i].forgot_ns != 0)
 				see_shared(fd, &look[i]);
-		allow_huge(look, first, end, sampler);
 	}
 	if (fd >= 0)
 		close(fd);
@@ -402,8 +373,8 @@ sample_ordinary(struct mhp__look *look, unsigned nr, const struct mhp__sampler *
 	forget(look, 0, end, false, sampler);
 	while (first < nr) {
 		unsigned next = group_end(look, end, nr, false);
-		forget(look, end, next, false, sampler);
 		sampler->wait(sampler->ctx);
+		forget(look, end, next, false, sampler);
 		see_until(&reader, look, nr, last_end(look, first, end));
 		unmark(look, before, first);
 		before = first;

@@ -21,8 +21,7 @@ struct mhp__look {
 	uintptr_t start;               /* set by the caller, like the next three */
 	uint32_t ordinary;             /* the pieces to look at that are ordinary memory */
 	uint32_t shared;               /* those that are a shared mapping of a file or device */
-	bool fine;                     /* tell pieces of ordinary memory and huge pages of files
-					* apart, too: costs mappings meanwhile */
+	bool fine;                     /* tell ordinary pieces apart, too: costs a mapping each */
 	uint64_t forgot_ns;            /* when; 0: it cannot be looked at */
 	uint64_t over_ns;              /* from then until it was looked at */
 	uint64_t over_shared_ns;       /* the same of what is shared */

@@ -103,11 +103,13 @@ is_on(const struct mhp__seen *seen, unsigned node)
 	return false;
 }
 
-/* Shall all pieces be told apart in this look? */
+/* Shall ordinary pieces be told apart in this look? */
 static bool
 is_fine(const struct mhp__seen *seen, const struct mhp__look *look)
 {
 	const struct mhp__heat *heat = mhp__region_heat(seen->region, seen->window);
+	if (look->ordinary == 0)
+		return false;
 	if (heat->looks >= FINE_LOOKS && heat->looks % FINE_EVERY != 0 && !is_split(seen))
 		return false;
 	return look->ordinary != UINT32_MAX || !mhp__sample_is_huge(look->start);
@@ -235,14 +237,16 @@ note_look(const struct mhp__seen *seen, const struct mhp__look *look)
 	struct mhp__heat *heat = mhp__region_heat(seen->region, seen->window);
 	uint64_t over_ns = look->over_ns > look->over_shared_ns ? look->over_ns
 								: look->over_shared_ns;
-	float mean = mhp__heat_mean(heat + 1);
-	mhp__heat_note(heat, look->used, look->parts, over_ns);
-	for (unsigned piece = 0; piece < MHP__PIECES; piece++)
-		if ((look->known >> piece & 1) != 0)
-			mhp__heat_learn(book_of(seen), &heat[1 + piece], mean,
-					(look->seen >> piece & 1) != 0,
-					(look->shared >> piece & 1) != 0 ? look->over_shared_ns
-									 : look->over_ns);
+	uint32_t known = look->known & seen->pieces;
+	if (known == seen->pieces) /* near and far are seen in the same parts */
+		mhp__heat_note(heat, (unsigned)__builtin_popcount(look->seen & known),
+			       (unsigned)__builtin_popcount(known), over_ns);
+	else
+		mhp__heat_note(heat, look->used, look->parts, over_ns);
+	mhp__heat_learn(book_of(seen), heat + 1, look->known & look->ordinary, look->seen,
+			look->over_ns);
+	mhp__heat_learn(book_of(seen), heat + 1, look->known & look->shared, look->seen,
+			look->over_shared_ns);
 }
 
 void

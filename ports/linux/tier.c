@@ -23,7 +23,7 @@
 #define KEEP_SHARE 32U
 #define DRAIN_SHARE 16U
 #define PIECE_PAGES 16.0F
-#define USES_AIM 0.5F                  /* of a piece at the boundary, in a look */
+#define USES_AIM 0.4F                  /* of a piece at the boundary, in a look */
 #define BATCH_PAGES 8192U              /* moved together, those that make room first */
 
 uint64_t

@@ -46,7 +46,7 @@ struct mhp__tier_move {
 };
 
 /* How long the next look shall wait between forgetting and looking, after one that waited over_ns:
- * until about every second piece at the boundary between near and far is used, since more could not
+ * until about every third piece at the boundary between near and far is used, since more could not
  * be told from each other. */
 uint64_t mhp__tier_wait(float boundary, uint64_t over_ns);
 

@@ -65,10 +65,8 @@ strange_flag(const char *flags)
 			i++;
 		if (i == sizeof(known) / sizeof(known[0]))
 			return "marked in a way that we do not know";
-		/* What lies on a device is shared, hidden from children by us, and in small pages
-		 * while sample.c looks at it. */
-		bool ours = shared && (strncmp(flags, "dc", 2) == 0 ||
-				       strncmp(flags, "nh", 2) == 0);
+		/* What lies on a device is shared, and hidden from children by us. */
+		bool ours = strncmp(flags, "dc", 2) == 0 && shared;
 		if (known[i].words != NULL && !ours)
 			return known[i].words;
 	}

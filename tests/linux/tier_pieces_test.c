@@ -137,11 +137,12 @@ look(struct world *w)
 	}
 	for (unsigned i = 0; i < WINDOWS; i++) {
 		unsigned seen = 0;
-		float mean = mhp__heat_mean(w->piece[i]);
+		uint32_t pieces = 0;
 		for (unsigned k = 0; k < PIECES; k++) {
-			mhp__heat_learn(&w->book, &w->piece[i][k], mean, used[i][k], LOOK_NS);
+			pieces |= (uint32_t)used[i][k] << k;
 			seen += used[i][k];
 		}
+		mhp__heat_learn(&w->book, w->piece[i], UINT32_MAX, pieces, LOOK_NS);
 		mhp__heat_note(&w->window[i], seen, PIECES, LOOK_NS);
 	}
 }
@@ -242,8 +243,7 @@ TEST(learn__looks_that_find_nearly_all_used__leave_the_rate_as_it_is)
 		look(w);
 	float before = mhp__heat_mean(w->piece[0]);
 	for (unsigned i = 0; i < 8; i++)
-		for (unsigned k = 0; k < PIECES; k++)
-			mhp__heat_learn(&w->book, &w->piece[0][k], before, true, 20 * LOOK_NS);
+		mhp__heat_learn(&w->book, w->piece[0], UINT32_MAX, UINT32_MAX, 20 * LOOK_NS);
 	CHECK(mhp__heat_mean(w->piece[0]) > 0.7F * before);
 	free(w);
 }

@@ -396,9 +396,9 @@ TEST(note__parts_of_different_size__give_the_same_rate)
 }
 
 /* R64: longer looks would find nearly all used; changes are small, within bounds. */
-TEST(wait__uses_at_the_boundary__every_second_piece_is_used_or_as_near_as_bounds_allow)
+TEST(wait__uses_at_the_boundary__every_third_piece_is_used_or_as_near_as_bounds_allow)
 {
-	CHECK_EQ(mhp__tier_wait(50, 8000000), 10000000);
+	CHECK_EQ(mhp__tier_wait(40, 8000000), 10000000);
 	CHECK_EQ(mhp__tier_wait(1000, 8000000), 4000000);
 	CHECK_EQ(mhp__tier_wait(1e6F, 1), MHP__TIER_WAIT_MIN_NS);
 	CHECK_EQ(mhp__tier_wait(20, 8000000), 16000000);
