@@ -59,12 +59,12 @@ cli_choose(const struct cli *cli, struct mhp__peer *ret_pool)
 	if (found == 0 && is_blind)
 		return false;
 	if (found == 0 && cli->pool != NULL)
-		fprintf(stderr, "memplug: no pool '%s' runs; see memplug ps\n", cli->pool);
+		fprintf(stderr, "memplug: no pool '%s' is running; see memplug ps\n", cli->pool);
 	else if (found == 0)
-		fprintf(stderr, "memplug: no pool runs; start a program with memplug run\n");
+		fprintf(stderr, "memplug: no pool is running; start a program with memplug run\n");
 	else
-		fprintf(stderr, "memplug: %u pools run; say which one with -p (see memplug ps)\n",
-			found);
+		fprintf(stderr, "memplug: %u pools are running; "
+			"choose one with -p (see memplug ps)\n", found);
 	return false;
 }
 
@@ -100,7 +100,7 @@ print_failure(const struct mhp__peer *pool, int err)
 		fprintf(stderr, "memplug: pool '%s' (%d) does not answer; is the program stopped? "
 			"What it has not begun by now, it will not do\n", pool->name, pool->pid);
 	else if (err == -EMSGSIZE)
-		fprintf(stderr, "memplug: pool '%s' (%d) does not come to the end of its answer\n",
+		fprintf(stderr, "memplug: the answer of pool '%s' (%d) does not end\n",
 			pool->name, pool->pid);
 	else if (err == -EACCES)
 		fprintf(stderr, "memplug: another user has the socket of pool '%s' (%d)\n",

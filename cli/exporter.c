@@ -188,7 +188,7 @@ serve(const struct cli *cli, const char *address)
 {
 	int fd = open_listener(address);
 	if (fd < 0) {
-		fprintf(stderr, "memplug: cannot listen to %s: %s\n", address, strerror(errno));
+		fprintf(stderr, "memplug: cannot listen on %s: %s\n", address, strerror(errno));
 		return CLI_REFUSED;
 	}
 	announce(fd);
@@ -221,7 +221,7 @@ print_metrics(const struct cli *cli)
 		fprintf(stderr, "memplug: %s\n", nr == 1 ? "the pool does not answer"
 							: "no pool answers");
 	else if (cli->pool == NULL)
-		fprintf(stderr, "memplug: no pool runs; start a program with memplug run\n");
+		fprintf(stderr, "memplug: no pool is running; start a program with memplug run\n");
 	free(text);
 	return answered != 0 ? CLI_DONE : nr != 0 ? CLI_REFUSED : CLI_NO_POOL;
 }

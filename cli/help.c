@@ -22,27 +22,27 @@ static const struct {
 	"  --block-size SIZE  4M to 4T; 128M, or an eighth of a smaller limit\n"
 	"  --backing KIND     ram, memfd, hugetlb:2M, dax:DEVICE or file:PATH, with\n"
 	"                     ,node=N and ,rank=N if wanted; ram\n"
-	"  --grow none        not at all: the program gets an error when memory is full\n"
+	"  --grow none        do not grow: a full pool gives the program an error\n"
 	"  --follow[=DIR]     shrink and grow with the memory limit of the cgroup; blocks\n"
 	"                     of 16M then. DIR is where the cgroups are: /sys/fs/cgroup\n"
-	"  --mmap[=SIZE]      what the program maps itself from SIZE on, too; 256K\n"
+	"  --mmap[=SIZE]      take in what the program maps itself, from SIZE on; 256K\n"
 	"  --children none    what the program starts has no pool; by default it has one\n"
 	"                     of its own, NAME.PID, where that is possible\n"
 	"  --huge WHEN        huge pages for large allocations: large, none, auto (none\n"
 	"                     where the host takes free memory back)\n"
 	"  --placement WORDS  which node fresh pages come from: local, 'prefer 1',\n"
 	"                     'interleave 0=3,1' or 'bind 1'; local\n"
-	"  --tier[=SIZE]      bring what is used near, the rest far, SIZE a second; 64M\n" },
+	"  --tier[=SIZE]      move what is used near and the rest far, SIZE a second; 64M\n" },
 	{ "ps", "ps [--json]",
 	"List the pools of this user; for root, of all users. USED is what is not free in\n"
-	"the blocks, RESIDENT what the process has in memory. The pool of a stopped\n"
-	"program is not answering.\n" },
+	"the blocks, RESIDENT what the process has in memory. A pool that does\n"
+	"not answer, such as that of a stopped program, is listed as not answering.\n" },
 	{ "status", "status [--json]",
-	"Show on one screen how a pool is: its size, what is used, how much of the\n"
+	"Show the state of a pool on one screen: its size, what is used, how much of the\n"
 	"program is in it, and what needs attention. The status is 1 when something does.\n" },
 	{ "list", "list [--all] [--json]",
-	"List the memory of a pool by ranges of like blocks. USED counts pages that\n"
-	"belong to the program or wait in caches.\n\n"
+	"List the memory of a pool, blocks that are alike in one range. USED counts pages\n"
+	"that belong to the program or wait in caches.\n\n"
 	"  --all              each block on a line of its own\n"
 	"  --json             every block as JSON\n" },
 	{ "map", "map [--svg FILE] [--json]",
@@ -67,13 +67,13 @@ static const struct {
 	{ "offline", "offline BLOCKS [--deadline SECONDS] [--dry-run]",
 	"Take blocks out of use, all or none: their data moves to other blocks. They stay\n"
 	"plugged in.\n\n"
-	"  --deadline SECONDS give up then; 30\n"
+	"  --deadline SECONDS give up after that time; 30\n"
 	"  --dry-run          only say whether it would work, and if not, why\n"
 	"An interrupt (Ctrl-C) cancels; the pool is as before then.\n" },
 	{ "remove", "remove BLOCKS [--deadline SECONDS] [--dry-run]",
 	"Take blocks out and give their memory back, all or none. Online blocks go\n"
 	"offline first.\n\n"
-	"  --deadline SECONDS give up then; 30\n"
+	"  --deadline SECONDS give up after that time; 30\n"
 	"  --dry-run          only say whether it would work, and if not, why\n"
 	"An interrupt (Ctrl-C) cancels; the pool is as before then.\n" },
 	{ "resize", "resize SIZE [--deadline SECONDS] [--dry-run]",
@@ -81,7 +81,7 @@ static const struct {
 	"or not, their metadata included; all or nothing. Offline blocks are removed\n"
 	"first, then empty ones, then those with the least in them, the highest first;\n"
 	"blocks that cannot leave are skipped.\n\n"
-	"  --deadline SECONDS give up then; 30\n"
+	"  --deadline SECONDS give up after that time; 30\n"
 	"  --dry-run          only say which blocks would come or go, or why not\n"
 	"An interrupt (Ctrl-C) cancels; the pool is as before then.\n" },
 	{ "nodes", "nodes [--json]",
@@ -91,29 +91,29 @@ static const struct {
 	{ "move", "move BLOCKS --to NODE [--deadline SECONDS] [--dry-run]",
 	"Move all pages of BLOCKS to other blocks, on NODE. The blocks stay in use.\n\n"
 	"  --to NODE          a number that memplug nodes lists\n"
-	"  --deadline SECONDS give up then; 30\n"
+	"  --deadline SECONDS give up after that time; 30\n"
 	"  --dry-run          only say whether it would work, and how long it may take\n"
 	"An interrupt (Ctrl-C) cancels; what has moved by then stays there.\n" },
 	{ "evacuate", "evacuate NODE [--to NODE] [--deadline SECONDS] [--dry-run]",
 	"Remove all blocks of NODE, all or none, their pages going to other nodes, and\n"
-	"close its devices: others can have them then.\n\n"
+	"close its devices, so that others can use them.\n\n"
 	"  --to NODE          only this node takes the pages\n"
-	"  --deadline SECONDS give up then; 30\n"
+	"  --deadline SECONDS give up after that time; 30\n"
 	"  --dry-run          only say whether it would work, and how long it may take\n"
 	"An interrupt (Ctrl-C) cancels; all blocks are in use then.\n" },
 	{ "watch", "watch FOLDER [--policy add|say] [--requests FOLDER]\n"
 	"                   [--devices FOLDER] [--deadline SECONDS] [--json]",
 	"Watch FOLDER for devices until the program ends: files, or the entries of a DAX\n"
-	"bus (/sys/bus/dax/devices). Who wants a device back makes a file NAME.release;\n"
+	"bus (/sys/bus/dax/devices). To ask for a device back, make a file NAME.release;\n"
 	"it is renamed to NAME.released when the device is empty and closed, else to\n"
-	"NAME.refused. As long as NAME.released is there, the device is left alone.\n\n"
-	"  --policy add       add what appears to the pool; by default it is only said\n"
+	"NAME.refused. While NAME.released exists, the device is left alone.\n\n"
+	"  --policy add       add what appears to the pool; say, the default: report it\n"
 	"  --requests FOLDER  where NAME.release is; FOLDER itself\n"
 	"  --devices FOLDER   where the devices of a bus are; /dev\n"
 	"  --deadline SECONDS how long emptying a device may take; 30\n" },
 	{ "why", "why BLOCKS... [--json]",
-	"Say for each block, taken alone, what keeps it from leaving; and for several,\n"
-	"what keeps all of them together.\n" },
+	"Say what keeps each block from leaving by itself and, where there are several,\n"
+	"what keeps them from leaving together.\n" },
 	{ "get", "get [ATTR] [--json]",
 	"Print an attribute of the pool (max_bytes), of a block (memory3/state) or of a\n"
 	"node (node1/meminfo), or all of the pool, a block (memory3) or a node (node1).\n" },
@@ -129,17 +129,18 @@ static const struct {
 	"status is 1 when it finds something.\n" },
 	{ "monitor", "monitor [--since NUMBER] [--json]",
 	"Print events as they happen, numbered, with the reason of each refusal and where\n"
-	"the time went. With --json a line of JSON each, which memplug replay reads.\n\n"
+	"the time went. With --json each event is a line of JSON, which memplug\n"
+	"replay and memplug sim --from read.\n\n"
 	"  --since NUMBER     begin with this event; the pool remembers the last 4096\n" },
 	{ "metrics", "metrics [--listen ADDRESS] [--json]",
 	"Print counters, gauges and histograms of all pools of this user, or of one, as\n"
-	"OpenMetrics text. --json has those of one pool, as the pool tells them.\n\n"
+	"OpenMetrics text. With --json print those of one pool as the pool reports them.\n\n"
 	"  --listen ADDRESS   serve them at http://ADDRESS/metrics until interrupted:\n"
 	"                     PORT, which this machine alone can reach, or HOST:PORT\n" },
 	{ "sim", "sim SCENARIO [--svg FILE] [--json]   or   sim --from PLACE",
 	"Rehearse on simulated memory what a file says, and report how many blocks could\n"
 	"leave, what was moved for that, the metadata and how scattered memory is. No\n"
-	"pool is asked. A scenario has a step a line:\n\n"
+	"pool is needed. A scenario has one step a line:\n\n"
 	"  host SIZE          addresses for memory; 1T       block SIZE   128M\n"
 	"  memmap external    descriptors in memory of others; self\n"
 	"  seed N             which pages are freed; 1\n"
@@ -153,11 +154,11 @@ static const struct {
 	"  --from PLACE       print a scenario made of /sys/devices/system/memory or a\n"
 	"                     copy, a mounted pool, or a file of memplug monitor --json\n" },
 	{ "replay", "replay FILE [--json]",
-	"Run a recording of memplug monitor --json again, on simulated memory, and say\n"
-	"where the engine does something else than it did. It needs no pool.\n" },
+	"Run a recording of memplug monitor --json again on simulated memory, and report\n"
+	"where the engine now does something different. No pool is needed.\n" },
 	{ "mount", "mount [--sysroot] [-f|--foreground] DIR",
 	"Show the pool in DIR as a tree of files like /sys/devices/system/memory, for\n"
-	"lsmem, chmem and whatever else reads that. fusermount3 -u DIR takes it away.\n\n"
+	"lsmem, chmem and other tools that read it. fusermount3 -u DIR unmounts it.\n\n"
 	"  --sysroot          DIR is a root, with sys/devices/system/memory below it\n"
 	"  -f, --foreground   stay in the foreground\n" },
 };

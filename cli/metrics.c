@@ -92,15 +92,15 @@ static const struct single singles[] = {
 	{ "", "offlining_blocks", "offlining_blocks", "gauge", "",
 	  "Blocks in the first run that is being taken offline now." },
 	{ "", "offlining_left_pages", "offlining_left_pages", "gauge", "pages",
-	  "Pages that have still to leave them." },
+	  "Pages that still have to leave them." },
 	{ "engine", "footprint_bytes", "footprint_bytes", "gauge", "bytes",
-	  "Memory that the engine has outside of blocks." },
+	  "Memory that the engine uses outside of blocks." },
 	{ "engine", "waste_bytes", "waste_bytes", "gauge", "bytes",
 	  "Memory in reserves that nothing uses." },
 	{ "engine", "bad_pages", "bad_pages", "gauge", "pages",
 	  "Pages with memory errors that are remembered." },
 	{ "engine", "auto_online_retries", "auto_online_retries", "counter", "",
-	  "Attempts to bring blocks online by themselves that were repeated." },
+	  "Repeated attempts to bring blocks online automatically." },
 	{ "port", "committed_bytes", "committed_bytes", "gauge", "bytes",
 	  "Memory of the pool that the program has." },
 	{ "port", "settled_bytes", "settled_bytes", "gauge", "bytes",
@@ -114,7 +114,7 @@ static const struct single singles[] = {
 	{ "port", "move_batches", "stalls", "counter", "",
 	  "Times that writers to some pages had to wait for a move." },
 	{ "port", "map_retries", "map_retries", "counter", "",
-	  "Times that the kernel refused a mapping to a move at first." },
+	  "Times that the kernel at first refused a move its mapping." },
 	{ "port", "mappings", "mappings", "gauge", "", "Kernel mappings that the heap takes." },
 	{ "port", "mappings_max", "mappings_max", "gauge", "",
 	  "The kernel's limit of mappings for the process." },
@@ -298,7 +298,7 @@ print_all(void)
 	print_zones();
 	print_histograms("took", "operation_seconds", "How long operations on blocks took.");
 	print_histograms("phases", "phase_seconds",
-			 "What the time of operations on blocks went to.");
+			 "Where the time of operations on blocks went.");
 	fputs("# EOF\n", to);
 }
 

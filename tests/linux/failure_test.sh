@@ -246,7 +246,7 @@ appear "$name-2"
 what="memplug list with two pools"
 "$memplug" list >"$dir/out" 2>"$dir/err"
 got=$?
-says 3 "[0-9]* pools run; say which one with -p"
+says 3 "[0-9]* pools are running; choose one with -p"
 kill "$other"
 wait "$other" 2>/dev/null
 other=
