@@ -113,7 +113,7 @@ says 127 "cannot run /no/such/program"
 what="memplug list without a pool"
 "$memplug" -p "$name" list >"$dir/out" 2>"$dir/err"
 got=$?
-says 3 "no pool '$name' runs"
+says 3 "no pool '$name' is running"
 
 # ---- words
 
@@ -273,7 +273,7 @@ for _ in $(seq 600); do
 	[ "$got" -ne 1 ] && break # its companion may end a moment later, and answers nothing
 	sleep 0.05
 done
-says 3 "no pool '$name' runs"
+says 3 "no pool '$name' is running"
 
 # ---- pinned pages, and no room elsewhere (R41)
 

@@ -135,6 +135,21 @@ printf '#!%s\n' "$dir/static" >"$dir/script"
 chmod +x "$dir/script"
 [ -e "$dir/static" ] && outside "is linked statically" "$dir/script"
 
+printf 'void *malloc(unsigned long size) { static char all[65536]; static unsigned long used;\n' >"$dir/own.c"
+printf 'used += size + 15 & -16ul; return all + used - (size + 15 & -16ul); }\nvoid free(void *at) { (void)at; }\n' >>"$dir/own.c"
+build own cc "$dir/own.c" -fno-builtin -rdynamic && outside "has a malloc of its own" "$binary"
+# No compiler is needed to look like Go: its programs have a section of this name.
+if build plain cc; then
+	echo buildinfo >"$dir/buildinfo"
+	objcopy --add-section ".go.buildinfo=$dir/buildinfo" "$dir/plain" "$dir/go" && outside "is written in Go" "$dir/go"
+	if [ "$(id -u)" = 0 ]; then
+		chown 65534 "$dir/plain" && chmod 4755 "$dir/plain" "$dir" &&
+			outside "runs with other privileges than yours" "$dir/plain"
+	else
+		part_needs root
+	fi
+fi
+
 # ---- limits have names
 
 (ulimit -v 4000000 && run --max 16G -- /bin/echo it ran)
