@@ -31,7 +31,7 @@
 #define NR (WINDOW / PAGE)
 #define PATIENCE_S 60U
 
-enum step { NOWHERE, PROTECT, MAP, MAPPED, HOLE, HOLED, FILL, FILLED_HALF, GIVEN, TOLD };
+enum step { NOWHERE, PROTECT, MAP, MAPPED, HOLE, HOLED, FILL, FILLED_HALF, GIVE, GIVEN, TOLD };
 
 static _Atomic int cut_at;
 static _Atomic bool there, no_memory;
@@ -108,6 +108,7 @@ int __wrap_mhp_pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr);
 int
 __wrap_mhp_pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr)
 {
+	pass(GIVE);
 	int err = __real_mhp_pages_free_contig(m, pfn, nr);
 	pass(GIVEN);
 	return err;
@@ -335,7 +336,9 @@ TEST(killed__on_the_way_back__nothing_is_lost)
 
 TEST(killed__between_numbers__no_frame_is_lost)
 {
+	cut(GIVE, true, false);
 	cut(GIVEN, true, false);
+	cut(GIVE, false, false);
 	cut(GIVEN, false, false);
 }
 
