@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """walk_test.py BUILD_DIR: a newcomer's day on a terminal of 80x24, with nothing but `memplug help`.
 
-Start a program, look, grow, shrink, find out why not, script it, alert on it, rehearse it. What is
+Start a program, look, watch, grow, shrink, find out why not, script it, alert on it, rehearse it. What is
 a table or a help fits 80 columns; what is refused says why in a sentence, and what else there is.
 """
 import json
@@ -20,9 +20,10 @@ NAME = "a-service-whose-name-is-long"
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
 
-def on_terminal(*words, status=0, fits=True):
-    """What it shows on a terminal of 80x24."""
-    line = f"stty cols 80 rows 24; exec {MEMPLUG} {' '.join(words)}"
+def on_terminal(*words, status=0, fits=True, seconds=None):
+    """What it shows on a terminal of 80x24; a command that does not end gets an interrupt."""
+    bound = f"timeout -s INT {seconds} " if seconds else ""
+    line = f"stty cols 80 rows 24; exec {bound}{MEMPLUG} {' '.join(words)}"
     done = subprocess.run(["script", "-qec", line, "/dev/null"], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True)
     shown = ESCAPE.sub("", done.stdout)
@@ -70,6 +71,12 @@ def test_day(scenario):
     assert len(blocks) == 3
     assert "memplug_used_bytes" in on_terminal("metrics", fits=False)
     assert "unplug" in on_terminal("sim", scenario)
+    events = on_terminal("monitor", "--since", "1", status=124, fits=False, seconds=3)
+    assert "remove         block 4" in events, events
+    recorded = on_terminal("monitor", "--json", "--since", "1", status=124, fits=False, seconds=3)
+    with open(f"{scenario}.recorded", "w", encoding="utf-8") as file:
+        file.write(recorded)
+    assert "add 640M" in on_terminal("sim", "--from", f"{scenario}.recorded", fits=False)
     assert "no pool" in on_terminal("-p", "nobody", "list", status=3)
 
 
