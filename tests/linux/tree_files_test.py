@@ -150,6 +150,17 @@ def test_uevents(pool, tree):
           "more than an event keeps")
 
 
+def test_others(pool, tree):
+    """Another user sees nothing of it, whatever the folder that it is mounted on lets."""
+    os.chmod(pool.folder, 0o755)
+    for words in ["ls", tree], ["cat", f"{tree}/block_size_bytes"]:
+        done = subprocess.run(words, user=65534, group=65534, extra_groups=[], capture_output=True, text=True)
+        check(done.returncode != 0 and "Permission denied" in done.stderr, words, done)
+    done = subprocess.run(["ls", pool.folder], user=65534, group=65534, extra_groups=[], capture_output=True)
+    check(done.returncode == 0, "the folder around it", done)
+    os.chmod(pool.folder, 0o700)
+
+
 def switches(process):
     """How often each thread has gone to sleep."""
     found = {}
@@ -271,6 +282,7 @@ def test(pool):
     test_calls(tree)
     test_changes(pool, tree)
     test_uevents(pool, tree)
+    test_others(pool, tree)
     test_turns(pool)
     test_reserve(pool, tree)
     test_ours(pool, tree)
