@@ -20,6 +20,7 @@ struct layout {
 	size_t zones, caches, blocks, arenas, zonelist, bad, runs, leaving, removing, cpu_node, end;
 };
 
+/* An arena has 64 pageblocks, so that a set of them is one word, or what a smaller block has. */
 static unsigned
 arena_order(const struct mhp_geometry *geo)
 {
@@ -48,7 +49,7 @@ orders_fit(const struct mhp_geometry *geo)
 		return false;
 	if (geo->pageblock_order < 1 || geo->pageblock_order > MHP_PAGEBLOCK_ORDER_MAX)
 		return false;
-#ifdef MHP_PORT_PAGEBLOCK_ORDER
+#ifdef MHP_PORT_PAGEBLOCK_ORDER /* the hot path was compiled for this one */
 	if (geo->pageblock_order != MHP_PORT_PAGEBLOCK_ORDER)
 		return false;
 #endif
@@ -117,6 +118,7 @@ mhp_footprint(const struct mhp_geometry *geometry, size_t *ret_bytes)
 	return 0;
 }
 
+/* What is optional is asked for where it is used; without these there is no engine. */
 static bool
 config_complete(const struct mhp_config *config)
 {
@@ -143,6 +145,8 @@ sort_nodes(const struct mhp *m, unsigned node, const uint8_t *distances,
 
 	MHP_ASSERT_DEBUG(node < nr);
 	MHP_ASSERT_DEBUG(nr <= MHP_NODES_MAX);
+	/* Insertion keeps nodes of the same distance in the order of the ring, and node itself
+	 * first, whatever the port says that its own distance is. */
 	for (unsigned i = 0; i < nr; i++) {
 		unsigned next = (node + i) % nr, at = i;
 		const uint8_t *row = distances != NULL ? distances + node * nr : NULL;
@@ -162,6 +166,8 @@ fill_zonelist(struct mhp *m, unsigned node, const uint8_t nodes[MHP_NODES_MAX], 
 
 	for (unsigned i = 0; i < m->geo.nr_nodes; i++) {
 		const struct mhp__zone *normal = mhp__zone(m, nodes[i], MHP_ZONE_NORMAL);
+		/* What can move goes to MOVABLE first: it is no obstacle there. What cannot must
+		 * never come there. */
 		if (movable)
 			list[at++] = (uint8_t)mhp__zone_id(m, normal + 1);
 		list[at++] = (uint8_t)mhp__zone_id(m, normal);
@@ -273,6 +279,9 @@ mhp_fini(struct mhp *m)
 	return err;
 }
 
+/* The holder of the hotplug lock has died, and the port gave the lock to another thread. What the
+ * holder had begun may be half done, and only it knew which half, so no change follows; readers and
+ * the allocator, which never needed the lock, go on. */
 void
 mhp_lock_lost(struct mhp *m)
 {
@@ -285,6 +294,7 @@ mhp_lock_lost(struct mhp *m)
 	atomic_store(&m->lock_owner, 0);
 }
 
+/* In the child of a fork: the threads that read or waited are the parent's. */
 void
 mhp_forked(struct mhp *m)
 {

@@ -5,6 +5,10 @@
  * A caller marks blocks, prepares (everything that can fail, for all of them), commits (what
  * cannot) and clears the marks. The range layer empties the usable parts of all marked blocks
  * together. A block that holds the metadata of other blocks is committed after they were removed.
+ *
+ * The marks are two sets of the instance, and not a list of the caller's, because a call may name
+ * any number of spans, the range layer walks them several times, and there is no memory to be had
+ * for a copy. Both are empty between calls. Must not know: what is in the way of a page.
  */
 #include "base/mem.h"
 #include "blocks/block.h"
@@ -39,6 +43,7 @@ mhp__leaving_clear(struct mhp *m)
 	MHP_ASSERT_DEBUG(mhp__bitset_next(&m->removing, 0) == m->geo.nr_blocks);
 }
 
+/* A mark says that the call names the block twice. */
 static int
 may_leave(const struct mhp *m, uint32_t block, bool remove, uint64_t as_of, struct mhp_why *why)
 {
@@ -123,6 +128,8 @@ first_leaving(const struct mhp *m)
 	return blocks;
 }
 
+/* The states change before anything else does, so whoever looks at a block sees that it is about to
+ * go. */
 static int
 begin_leaving(struct mhp *m, struct mhp_why *why)
 {
@@ -232,6 +239,8 @@ empty_leaving(struct mhp *m, const struct mhp_offline_opts *opts, struct mhp_why
 	int err;
 
 	MHP_ASSERT_DEBUG(anything_online(m));
+	/* States are set with readers shut out; from then on nothing that they see changes until
+	 * the commit, so they are let in while pages move. */
 	mhp__work_undoable(m, true);
 	err = begin_leaving(m, why);
 	mhp__work_undoable(m, false);
@@ -239,6 +248,7 @@ empty_leaving(struct mhp *m, const struct mhp_offline_opts *opts, struct mhp_why
 		return err;
 	mhp__still_begin(m);
 	err = mhp__offline_pages_prepare(m, &leaving_ranges, opts, why);
+	/* Before the commit, as it takes long and so may be stopped; isolated frames stay zero. */
 	if (err == 0 && opts->scrub) {
 		err = scrub_empty(m, why);
 		if (err != 0)

@@ -15,6 +15,7 @@
 #include "state/runs.h"
 #include "tables/bad.h"
 
+/* Waste is a property of the shape, the same for each block: the predicate says it again. */
 static void
 fill_metadata(const struct mhp *m, const struct mhp__block *slot, struct mhp_block_info *info)
 {
@@ -42,6 +43,7 @@ fill_info(struct mhp *m, uint32_t block, struct mhp_block_info *info)
 	const struct mhp__block *slot = &m->blocks[block];
 	struct mhp__range range;
 
+	/* Each state has all that the one before it has, so what is known ends with the state. */
 	info->state = (enum mhp_block_state)slot->state;
 	if (info->state == MHP_ABSENT)
 		return;
@@ -123,6 +125,7 @@ count_pages(struct mhp *m, struct mhp_blocks blocks, uint64_t *ret_usable, uint6
 	for (; block < end; block = run_end) {
 		run_end = mhp__run_end(m, block);
 		run_end = run_end < end ? run_end : end;
+		/* Blocks of a run are alike, so one that is not in use ends the look at its run. */
 		for (uint32_t b = block; in_use(m, block) && b < run_end; b++) {
 			struct mhp__range range = mhp__block_usable(m, b);
 			*ret_usable += range.nr_pages;

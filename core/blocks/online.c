@@ -5,6 +5,10 @@
  * Several blocks come as one: everything that can fail (the policy's choice of a zone, the range
  * layer's preparation, with the listeners' veto) is done for all of them before anything is
  * committed, and the commit cannot fail. A failure takes the prepared blocks back in reverse order.
+ * A block is GOING_ONLINE between the two, so that a call which names it twice is noticed.
+ *
+ * This is where a range is cut: what goes to the range layer begins behind the block's reserve, and
+ * that layer never hears why. Must not know: how pages come into use, what a policy weighs.
  */
 #include "blocks/block.h"
 #include "state/hotplug.h"
@@ -20,6 +24,8 @@ mhp__online_check(const struct mhp *m, struct mhp_blocks blocks, uint64_t as_of,
 
 	if (err != 0)
 		return err;
+	/* In this order: a block that is gone, one that is another block than was meant, and only
+	 * then its state, which says nothing to a caller who meant another block. */
 	for (uint32_t i = 0; i < blocks.count; i++) {
 		uint32_t block = blocks.first + i;
 		if (m->blocks[block].state == MHP_ABSENT)
@@ -60,6 +66,7 @@ choose_zone(struct mhp *m, uint32_t block, struct mhp__range *range, unsigned zo
 	return err;
 }
 
+/* What a plan's dry run asks: the same choice, for a block that may not be there yet. */
 int
 mhp__online_foresee(struct mhp *m, uint32_t block, const struct mhp__coming *coming, unsigned zone,
 		    struct mhp__planned_pages *planned, struct mhp_why *why)
@@ -85,6 +92,7 @@ online_prepare_one(struct mhp *m, uint32_t block, unsigned zone, struct mhp__pla
 	MHP_ASSERT_DEBUG(slot->zone == MHP_ZONE_DEFAULT);
 	if (err != 0)
 		return err;
+	/* Before the listeners are asked: they may look at the block. */
 	slot->zone = range.zone;
 	mhp__block_set_state(m, block, MHP_GOING_ONLINE);
 	err = mhp__online_pages_prepare(m, &range, why);
@@ -116,6 +124,7 @@ online_prepare_all(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
 	int err = 0;
 
 	mhp__work_about(m, blocks);
+	/* The time that taking it all back would need is kept free before the deadline. */
 	mhp__work_undoable(m, true);
 	while (nr < blocks.count && err == 0) {
 		err = mhp__work_stop_at(m, nr);
@@ -149,6 +158,7 @@ mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
 		return 0;
 	event = mhp__event_failed(MHP_EV_ONLINE_FAILED, blocks, err, why);
 	event.asked_zone = (uint8_t)zone;
+	/* Whoever replays this must know that the policy decided for several sets as one. */
 	if (why->cause == MHP_CAUSE_POLICY && arrival->planned.together)
 		event.asked_zone = MHP_ZONE_TOGETHER;
 	mhp__trace(m, &event, arrival->started_ns);
@@ -197,6 +207,7 @@ mhp__online_commit(struct mhp *m, struct mhp_blocks blocks, unsigned zone, uint6
 {
 	uint32_t end = blocks.first + blocks.count, run_end;
 
+	/* The policy split what was asked for as one, so a replay must ask for it as one, too. */
 	if (zone == MHP_ZONE_DEFAULT && zone_run_end(m, blocks.first, end) != end)
 		zone = MHP_ZONE_TOGETHER;
 	for (uint32_t b = blocks.first; b < end; b = run_end) {

@@ -7,6 +7,11 @@
  * add by removing what it added, coming online and leaving by the abort half of their layer. Blocks
  * that the plan adds come into use only after everything that leaves is empty, so they are never
  * room for it.
+ *
+ * A preview answers for the same steps without a change that others see. It asks each layer's
+ * "foresee", which is the first half of what a commit does, and holds the pages that metadata on a
+ * node would take, so that a later step does not count them as room. Must not know: how blocks come
+ * and leave.
  */
 #include <memplug/plan.h>
 
@@ -30,7 +35,7 @@ struct run {
 	uint64_t held_pfn;         /* preview: the last of the pages that it holds */
 };
 
-/* Do fn for each step of a kind; on error say which, and how many were done. */
+/* What a phase does with a step. */
 typedef int step_fn(struct run *run, const struct mhp_step *step);
 
 #define KIND(kind) (1U << (kind))
@@ -44,6 +49,8 @@ is_of(const struct mhp_step *step, unsigned kinds)
 	return kinds == KINDS_ALL || (kinds >> step->kind & 1U) != 0;
 }
 
+/* Do fn for each step of these kinds; on error say which step it was, and how many come before it:
+ * those are what for_each_back() takes back. */
 static int
 for_each(struct run *run, unsigned kinds, step_fn *fn, unsigned *ret_done)
 {
@@ -109,6 +116,7 @@ check_step(struct run *run, const struct mhp_step *step)
 	struct mhp_blocks blocks;
 	int err = mhp__span_blocks(run->m, step->span, &blocks);
 
+	/* An add that brings its blocks online itself would do so before the others had a say. */
 	if (err == 0 && ((unsigned)step->kind > MHP_STEP_REMOVE ||
 			 (step->add.flags & MHP_ADD_ONLINE) != 0))
 		err = MHP_EINVAL;
@@ -187,6 +195,7 @@ commit_online(struct run *run, const struct mhp_step *step)
 	return 0;
 }
 
+/* Leaving is prepared for all steps at once, so the step that failed is told by the block. */
 static unsigned
 blame_leaving(struct run *run)
 {
@@ -309,6 +318,8 @@ added_by(const struct run *run, uint32_t block)
 	return NULL;
 }
 
+/* A block that an earlier step adds is not there to be asked, so what it would be is made up here:
+ * its reserve, its node, and its add's number, which groups blocks for the policy. */
 static int
 foresee_zone(struct run *run, uint32_t block, unsigned zone)
 {
@@ -333,6 +344,15 @@ foresee_zone(struct run *run, uint32_t block, unsigned zone)
 	return mhp__online_foresee(run->m, block, &coming, zone, &run->arrival.planned, why);
 }
 
+/* Is it time to stop? Then block is where the preview has come to. */
+static int
+stop_at(struct run *run, uint32_t block, uint32_t turn)
+{
+	int err = mhp__work_stop_at(run->m, turn);
+
+	return err != 0 ? mhp__why_bound(&run->answer->why, block, err) : 0;
+}
+
 static int
 foresee_online(struct run *run, const struct mhp_step *step)
 {
@@ -340,13 +360,13 @@ foresee_online(struct run *run, const struct mhp_step *step)
 	int err = 0;
 
 	for (uint32_t i = 0; i < blocks.count && err == 0; i++) {
-		err = mhp__work_stop_at(run->m, i);
+		err = stop_at(run, blocks.first + i, i);
 		if (err == 0 && added_by(run, blocks.first + i) == NULL)
 			err = mhp__online_check(run->m, (struct mhp_blocks){ blocks.first + i, 1 },
 						0, &run->answer->why);
 	}
 	for (uint32_t i = 0; i < blocks.count && err == 0; i++) {
-		err = mhp__work_stop_at(run->m, i);
+		err = stop_at(run, blocks.first + i, i);
 		if (err == 0)
 			err = foresee_zone(run, blocks.first + i, step->zone);
 	}

@@ -4,8 +4,11 @@
  *
  * An event gets its number, its time and its place in the counters here and nowhere else, so that
  * numbers have no gaps and event_seq is the sum of event_counts. Events are built here, too: each
- * field that nobody fills in says "none". Must not know: what
- * is worth an event.
+ * field that nobody fills in says "none". The clock is read only while somebody listens, and no
+ * decision depends on it, so a run with a listener and one without do the same.
+ *
+ * The words at the end are what the command, the tree and recordings show, and what a recording is
+ * read by, so a word stays what it is. Must not know: what is worth an event.
  */
 #include "state/trace.h"
 
@@ -64,6 +67,8 @@ mhp__trace(struct mhp *m, struct mhp_event *event, uint64_t started_ns)
 	_Static_assert(sizeof(event->phase_ns) == sizeof(m->phase_ns), "the same phases");
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m)); /* so numbers have no gaps */
 	MHP_ASSERT((unsigned)event->kind < MHP_EV_KINDS);
+	/* Counted and numbered even when nobody listens: a listener that comes later sees by the
+	 * number what it missed. */
 	m->event_counts[event->kind]++;
 	event->seq = ++m->event_seq;
 	if (m->trace == NULL)
@@ -81,6 +86,7 @@ mhp__trace(struct mhp *m, struct mhp_event *event, uint64_t started_ns)
 	}
 }
 
+/* It is about no block: the index behind the last one says so. */
 void
 mhp__trace_policy(struct mhp *m)
 {

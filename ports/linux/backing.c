@@ -2,7 +2,8 @@
 /*
  * backing.c - the words for backings: what a user types, and what a listing shows.
  *
- * Only words: whether the machine has such a thing is found out when a file of it is opened.
+ * KIND[:PATH][,node=N][,rank=N]. Only words: whether the machine has such a thing is found out when
+ * a file of it is opened. The place is cut off the end first, so a path may have commas in it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 
 #include "text.h"
 
+/* `hugetlb` alone means the size that works. */
 static const struct {
 	const char *word;
 	enum mhp_backing_kind kind;

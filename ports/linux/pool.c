@@ -5,6 +5,10 @@
  * A pool is some reservations of address space and one instance of the engine. Everything is
  * mapped without reserving memory, so its size says nothing about its cost. Nothing of it is hidden
  * from a forked child, which has a copy of the whole.
+ *
+ * A pool is found by its slot in mhp__pools, since fork handlers and the companion have no other
+ * way to it; it is there only while it is whole. What was opened for it is open in the companion,
+ * so that is where it is closed. Must not know: what a region or a backing is made of.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -37,6 +41,7 @@ log2_of(uint64_t value)
 	return 63U - (unsigned)__builtin_clzll(value);
 }
 
+/* Zeros become the defaults, and the length of the range whole blocks. */
 static int
 check_opts(struct mhp_pool_opts *opts, struct mhp_text *reterr)
 {
@@ -112,6 +117,7 @@ free_pool(struct mhp_pool *pool)
 	munmap(pool, sizeof(*pool));
 }
 
+/* What each block keeps for itself, the same for all: what a fork copies of a block of a device. */
 static void
 learn_reserve(struct mhp_pool *pool)
 {
@@ -166,12 +172,13 @@ mhp_pool_create(const struct mhp_pool_opts *opts, struct mhp_pool **ret_pool,
 		free_pool(pool);
 		return err;
 	}
-	mhp__pools[index] = pool;
+	mhp__pools[index] = pool; /* from here on a fork sees it */
 	mhp_fork_init();
 	*ret_pool = pool;
 	return 0;
 }
 
+/* Has the companion anything open for it? A pool of ordinary memory never needs one. */
 static bool
 has_devices(const struct mhp_pool *pool)
 {
@@ -208,6 +215,7 @@ mhp_pool_destroy(struct mhp_pool *pool)
 	int err = mhp_fini(pool->m);
 	if (err != 0)
 		return err;
+	/* No fork handler looks at it any more. */
 	mhp__pools[pool->index] = NULL;
 	if (has_devices(pool))
 		(void)!mhp_companion_call(close_devices, pool, NULL);

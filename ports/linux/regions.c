@@ -2,7 +2,10 @@
 /*
  * regions.c - the regions of a pool: their life, and which of their memory is pinned.
  *
- * A region ends only when the engine holds none of its pages, which it does for a batch at most.
+ * Regions are slots of the pool: the mover of the engine's pages has an address as its cookie, and
+ * finds the region by it. One may lie over all addresses (what programs map themselves); a region
+ * with addresses of its own is found before it. A region ends only when the engine holds none of
+ * its pages, which it does for a batch at most. Must not know: how pages are committed or moved.
  */
 #include <string.h>
 
@@ -10,6 +13,7 @@
 #include "pool.h"
 #include "region.h"
 
+/* The region of an address, or NULL. */
 struct mhp_region *
 mhp__region_find(struct mhp_pool *pool, uintptr_t address)
 {
@@ -26,6 +30,7 @@ mhp__region_find(struct mhp_pool *pool, uintptr_t address)
 	return over;
 }
 
+/* Mappings that all regions have, of the number that the kernel allows a process. */
 uint64_t
 mhp__regions_mappings(const struct mhp_pool *pool)
 {
