@@ -197,6 +197,7 @@ close_devices(void *arg)
 	while (atomic_load(&pool->settler_runs)) /* bound: it looks every few milliseconds */
 		mhp__linux_ops.pause(pool, 1000000);
 	mhp__guard_stop(&pool->guard);
+	mhp__stage_free(&pool->stage);
 	mhp__file_put_unused(&pool->space);
 	return 0;
 }

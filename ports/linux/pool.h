@@ -20,6 +20,7 @@
 #include "journal.h"
 #include "labels.h"
 #include "pins.h"
+#include "stage.h"
 #include "table.h"
 #include "tiering.h"
 #include "view.h"
@@ -74,6 +75,7 @@ struct mhp_pool {
 	struct mhp__pins pins;
 	struct mhp__budget budget;
 	struct mhp__guard guard;
+	struct mhp__stage stage;       /* of the mover */
 	struct mhp__view view;
 	struct mhp__journal journal;
 	atomic_bool wanted;            /* somebody waits for the region mutex */

@@ -27,7 +27,8 @@ finish_settle(struct mhp_pool *pool, const struct mhp__journal *left)
 	mhp__guard_wake(&pool->guard, start, left->nr << MHP__PAGE_SHIFT, !mapped);
 }
 
-/* Run by run there is the device, before or again, or a hole. */
+/* Run by run there is the device, before or again, or a hole, or what came at once and is in use:
+ * what is in the device then is old. */
 static void
 finish_unsettle(struct mhp_pool *pool, const struct mhp__journal *left)
 {
@@ -39,8 +40,12 @@ finish_unsettle(struct mhp_pool *pool, const struct mhp__journal *left)
 		run = mhp__run_settled(region, page, end);
 		if (mhp__view_shared(start))
 			continue;
-		mhp__guard_adopt(&pool->guard, start, run.nr << MHP__PAGE_SHIFT);
-		if (mhp__unsettle_fill(pool, region, page, run.nr) == 0)
+		uint64_t size = run.nr << MHP__PAGE_SHIFT;
+		bool full = mhp__view_filled(start, start + size);
+		mhp__guard_adopt(&pool->guard, start, size);
+		if (full)
+			mhp__guard_filled(&pool->guard);
+		if (full || mhp__unsettle_fill(pool, region, page, run.nr) == 0)
 			mhp__table_mark(region, page, run.nr, MHP__ENTRY_SETTLED, false);
 	}
 }

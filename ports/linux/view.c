@@ -39,6 +39,11 @@ struct query {
 #define RIGHTS_READ_WRITE 3U
 #define RIGHTS_EXEC 4U
 
+/* Of an entry of pagemap. */
+#define ENTRY_PRESENT (UINT64_C(1) << 63)
+#define ENTRY_SWAPPED (UINT64_C(1) << 62)
+#define ENTRY_PROTECTED (UINT64_C(1) << 57)
+
 /* The first flag that we did not set, in words; NULL: there is none. */
 static const char *
 strange_flag(const char *flags)
@@ -176,4 +181,20 @@ mhp__view_shared(uintptr_t address)
 	if (lines.fd >= 0)
 		close(lines.fd);
 	return from <= address && to > address && rights[3] == 's';
+}
+
+bool
+mhp__view_filled(uintptr_t start, uintptr_t end)
+{
+	const uintptr_t page = mhp__kernel_page();
+	bool filled = true;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	for (uint64_t entry; start < end && filled; start += page)
+		filled = pread(fd, &entry, sizeof(entry), (off_t)(start / page * sizeof(entry))) ==
+				 sizeof(entry) &&
+			 (entry & (ENTRY_PRESENT | ENTRY_SWAPPED)) != 0 &&
+			 (entry & ENTRY_PROTECTED) == 0;
+	if (fd >= 0)
+		close(fd);
+	return filled;
 }

@@ -30,11 +30,21 @@
 #define PIECE (WINDOW / 8)
 #define NR (WINDOW / PAGE)
 #define PATIENCE_S 60U
+#ifndef UFFDIO_MOVE /* Linux 6.8 */
+struct uffdio_move {
+	uint64_t dst, src, len, mode;
+	int64_t move;
+};
+#define UFFDIO_MOVE _IOWR(UFFDIO, 0x05, struct uffdio_move)
+#endif
 
-enum step { NOWHERE, PROTECT, MAP, MAPPED, HOLE, HOLED, FILL, FILLED_HALF, GIVE, GIVEN, TOLD };
+enum step { NOWHERE, PROTECT, MAP, MAPPED, HOLE, HOLED, FILL, FILLED_HALF, MOVE, MOVED,
+	    GIVE, GIVEN, TOLD };
 
 static _Atomic int cut_at;
 static _Atomic bool there, no_memory;
+static _Atomic bool moves;             /* the kernel may move pages into holes */
+static _Atomic unsigned nr_moved;
 
 /* ---- what a mover meets ---- */
 
@@ -69,10 +79,27 @@ fill(int fd, struct uffdio_copy *copy)
 	return __real_ioctl(fd, UFFDIO_COPY, copy);
 }
 
+static int
+move(int fd, struct uffdio_move *move)
+{
+	if (!moves) {
+		errno = EBUSY;
+		return -1;
+	}
+	pass(MOVE);
+	int failed = __real_ioctl(fd, UFFDIO_MOVE, move);
+	if (!failed)
+		nr_moved++;
+	pass(MOVED);
+	return failed;
+}
+
 int
 __wrap_ioctl(int fd, unsigned long request, void *arg)
 {
 	static _Atomic unsigned fills;
+	if (request == UFFDIO_MOVE)
+		return move(fd, arg);
 	if (request == UFFDIO_WRITEPROTECT)
 		pass(PROTECT);
 	if (request != UFFDIO_COPY)
@@ -358,6 +385,26 @@ TEST(killed__between_numbers__a_table_of_all_addresses_is_left_alone)
 	CHECK_OK(mhp_region_decommit(over, page, PAGE));
 	mhp_region_destroy(over);
 	end();
+}
+
+/* The kernel has moved a huge page there, in which a writer goes on before anybody else notices. */
+TEST(killed__on_the_way_back_at_once__nothing_is_lost)
+{
+	atomic_store(&moves, true);
+	begin(true);
+	CHECK_OK(send(used.device));
+	CHECK_OK(send(0));
+	end();
+	if (nr_moved == 0)
+		test_skip("needs Linux 6.8 and huge pages");
+	cut(MOVE, false, false);
+	cut(MOVED, false, false);
+	cut(MOVE, false, true);
+	cut(MOVED, false, true);
+	atomic_store(&no_memory, true); /* what the device has is old: it must not come back */
+	cut(MOVED, false, false);
+	atomic_store(&no_memory, false);
+	atomic_store(&moves, false);
 }
 
 /* Who waits goes on at once then; here nobody does. */
