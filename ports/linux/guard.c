@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -38,6 +39,8 @@
 /* The kernel has tried hard to find a page before it says that there is none. */
 #define FILL_TRIES 100U
 #define FILL_AGAIN_NS 1000000L
+/* How soon whoever reads the events notices its end. */
+#define LISTEN_MS 50
 
 bool mhp__test_no_protect;
 
@@ -55,10 +58,10 @@ open_by_device(int flags)
 }
 
 static int
-open_fd(uint64_t features, bool blocking, struct mhp_text *reterr)
+open_fd(uint64_t features, struct mhp_text *reterr)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = features };
-	int flags = blocking ? O_CLOEXEC : O_CLOEXEC | O_NONBLOCK;
+	int flags = O_CLOEXEC | O_NONBLOCK;
 	int fd = (int)syscall(SYS_userfaultfd, flags);
 	if (fd < 0)
 		fd = open_by_device(flags);
@@ -87,12 +90,15 @@ static void
 read_events(void *arg)
 {
 	struct mhp__guard *guard = arg;
+	struct pollfd ready = { .fd = guard->hole_fd, .events = POLLIN };
 	struct uffd_msg message;
 	const uint64_t size = mhp__kernel_page();
-	for (;;) {
+	/* Closing the descriptor would not wake who waits for it in read(). */
+	while (!atomic_load(&guard->stopping)) {
+		poll(&ready, 1, LISTEN_MS);
 		ssize_t got = read(guard->hole_fd, &message, sizeof(message));
 		if (got < 0 && errno != EINTR && errno != EAGAIN)
-			return;
+			break;
 		if (got <= 0 || message.event != UFFD_EVENT_PAGEFAULT)
 			continue;
 		uintptr_t page = (uintptr_t)message.arg.pagefault.address & ~(size - 1);
@@ -103,17 +109,17 @@ read_events(void *arg)
 		if (ioctl(guard->hole_fd, UFFDIO_ZEROPAGE, &zero) != 0)
 			ioctl(guard->hole_fd, UFFDIO_WAKE, &range);
 	}
+	atomic_store(&guard->listening, false);
 }
 
 static int
 open_both(int *ret_write_fd, int *ret_hole_fd, struct mhp_text *reterr)
 {
 	*ret_write_fd = open_fd(UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_UNPOPULATED,
-				false, reterr);
+				reterr);
 	if (*ret_write_fd < 0)
 		return MHP_EPERM;
-	*ret_hole_fd = open_fd(UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_PAGEFAULT_FLAG_WP, true,
-			       reterr);
+	*ret_hole_fd = open_fd(UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_PAGEFAULT_FLAG_WP, reterr);
 	if (*ret_hole_fd >= 0)
 		return 0;
 	close(*ret_write_fd);
@@ -137,8 +143,12 @@ mhp__guard_check(struct mhp__guard *guard)
 static int
 hear(struct mhp__guard *guard)
 {
-	return mhp_companion_thread(read_events, guard) == 0 ? 0
-		: mhp__say(&guard->why, MHP_EPERM, "the companion has too much to do");
+	atomic_store(&guard->stopping, false);
+	atomic_store(&guard->listening, true);
+	if (mhp_companion_thread(read_events, guard) == 0)
+		return 0;
+	atomic_store(&guard->listening, false);
+	return mhp__say(&guard->why, MHP_EPERM, "the companion has too much to do");
 }
 
 int
@@ -167,6 +177,12 @@ mhp__guard_restart(struct mhp__guard *guard, bool fresh)
 void
 mhp__guard_stop(struct mhp__guard *guard)
 {
+	const struct timespec moment = { 0, 1000000 };
+	atomic_store(&guard->stopping, true);
+	bool there = guard->hole_fd >= 0;
+	/* Bound: it looks every LISTEN_MS. */
+	for (unsigned ms = 0; there && atomic_load(&guard->listening) && ms < 1000; ms++)
+		nanosleep(&moment, NULL);
 	if (guard->write_fd >= 0)
 		close(guard->write_fd);
 	if (guard->hole_fd >= 0)

@@ -14,6 +14,7 @@ struct mhp__guard {
 	int hole_fd;                   /* holds up everybody; -1: not there */
 	uintptr_t open_start, open_end; /* what came back and is registered still */
 	_Atomic uintptr_t hole_start, hole_end; /* on its way back just now */
+	_Atomic bool stopping, listening; /* of whoever reads the events */
 	struct mhp_text why;           /* why they are not there */
 };
 
