@@ -32,7 +32,7 @@ mtype = { STILL, LOOKING, COPYING, FILLING };       /* steps */
 mtype mapping = RAM;
 bool protected;
 bool present[2];                       /* pages of a hole */
-byte ram[2], device[2], last[2];
+byte ram[2], device[2], stage[2], last[2];
 
 bool settled;                          /* what the table says */
 bool locked;
@@ -126,8 +126,8 @@ inline settle(me)
 
 inline put_back(me) { STEP(me, refused = true; mapping = DEVICE; protected = false) }
 
-/* Or the kernel has no memory left, and the device is mapped as before. */
-inline fill_all(me, again)
+/* Page by page; or the kernel has no memory left, and the device is mapped as before. */
+inline fill_each(me, again)
 {
 	if
 	:: fill(me, 0, again);
@@ -138,6 +138,15 @@ inline fill_all(me, again)
 		fi
 	:: !present[0] -> put_back(me)
 	fi
+}
+
+/* Both pages are copied aside and take their places together; writers go on at once. */
+inline fill_at_once(me)
+{
+	STEP(me, stage[0] = device[0]);
+	STEP(me, stage[1] = device[1]);
+	STEP(me, ram[0] = stage[0]; ram[1] = stage[1]; present[0] = true; present[1] = true;
+	     protected = false)
 }
 
 inline unsettle(me)
@@ -152,7 +161,10 @@ inline unsettle(me)
 		STEP(me, mapping = HOLE; present[0] = false; present[1] = false;
 		     protected = (PLANT != 4))
 	fi;
-	fill_all(me, false);
+	if
+	:: fill_each(me, false)
+	:: PLANT != 8 -> fill_at_once(me)
+	fi;
 	lock_now(me);
 	STEP(me, settled = (mapping == DEVICE); mapping = (mapping == DEVICE -> DEVICE : RAM));
 	arrive(me)
@@ -192,7 +204,7 @@ inline end_window(me)
 	:: step == COPYING && (mapping != DEVICE || PLANT == 3) -> STEP(me, protected = false)
 	:: step == COPYING && mapping == DEVICE && PLANT != 3 -> STEP(me, settled = true)
 	:: step == FILLING && mapping == HOLE ->
-		fill_all(me, PLANT == 5);
+		fill_each(me, PLANT == 5);
 		STEP(me, settled = (mapping == DEVICE); mapping = (settled -> DEVICE : RAM))
 	:: step == FILLING && mapping != HOLE -> STEP(me, settled = (mapping == DEVICE))
 	:: step == STILL || step == LOOKING
