@@ -298,8 +298,14 @@ copy_some(const struct mhp__guard *guard, uintptr_t start, uintptr_t source, uin
 				    .mode = UFFDIO_COPY_MODE_WP };
 	if (ioctl(guard->hole_fd, UFFDIO_COPY, &copy) == 0 || copy.copy > 0)
 		return copy.copy;
-	/* A mover that was killed has filled this page. */
-	return errno == EEXIST ? (int64_t)mhp__kernel_page() : -1;
+	if (errno == ENOENT && size > mhp__kernel_page()) { /* more than one mapping by now */
+		copy.len = mhp__kernel_page();
+		copy.copy = 0;
+		if (ioctl(guard->hole_fd, UFFDIO_COPY, &copy) == 0)
+			return copy.copy;
+	}
+	/* A mover that was killed has filled this page, or the program unmapped it: it is gone. */
+	return errno == EEXIST || errno == ENOENT ? (int64_t)mhp__kernel_page() : -1;
 }
 
 int
@@ -309,8 +315,6 @@ mhp__guard_fill(const struct mhp__guard *guard, uintptr_t start, const void *sou
 	MHP__ASSERT(start >= guard->hole_start && start + size <= guard->hole_end);
 	for (unsigned tries = 0; size != 0;) {
 		int64_t done = copy_some(guard, start, (uintptr_t)source, size);
-		if (done < 0 && errno == ENOENT)
-			return 0; /* the program unmapped it: it is gone */
 		if (done < 0 && errno != EAGAIN && errno != EINTR &&
 		    (errno != ENOMEM || ++tries == FILL_TRIES))
 			return mhp__errno(errno);

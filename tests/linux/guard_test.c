@@ -37,31 +37,36 @@ static struct {
 	char *at;                      /* NR pages that get a hole */
 	const char *source;            /* NR pages of data */
 	unsigned first;                /* this page is filled before the others */
+	int (*meanwhile)(char *page);  /* what the program does to the page before it is filled */
 	int error;
-} hole;
+	struct mhp__guard guard;       /* the companion reads its events as long as it lives */
+} hole = { .guard = { .write_fd = -1, .hole_fd = -1 } };
 
 static int
 make_and_fill(void *arg)
 {
-	struct mhp__guard guard = { .write_fd = -1, .hole_fd = -1 };
+	struct mhp__guard *guard = &hole.guard;
 	uintptr_t start = (uintptr_t)hole.at;
 	(void)arg;
-	if (mhp__guard_start(&guard) != 0)
+	if (mhp__guard_start(guard) != 0)
 		return MHP_EPERM;
-	hole.error = mhp__guard_hole(&guard, start, NR * PAGE);
+	hole.error = mhp__guard_hole(guard, start, NR * PAGE);
 	if (hole.error == 0) {
-		hole.error = mhp__guard_fill(&guard, start + hole.first * PAGE,
-					     hole.source + hole.first * PAGE, PAGE);
-		hole.error |= mhp__guard_fill(&guard, start, hole.source, NR * PAGE);
-		mhp__guard_filled(&guard);
-		mhp__guard_close(&guard);
+		if (hole.meanwhile != NULL)
+			hole.error = hole.meanwhile(hole.at + hole.first * PAGE);
+		else
+			hole.error = mhp__guard_fill(guard, start + hole.first * PAGE,
+						     hole.source + hole.first * PAGE, PAGE);
+		hole.error |= mhp__guard_fill(guard, start, hole.source, NR * PAGE);
+		mhp__guard_filled(guard);
+		mhp__guard_close(guard);
 	}
 	return 0;
 }
 
-/* Page i of what is copied is full of i + 1. */
+/* Page i of what is copied is full of i + 1. The page that the program changes may be gone. */
 static void
-fill_a_hole(unsigned first)
+fill_a_hole(unsigned first, int (*meanwhile)(char *page))
 {
 	char *source = mmap(NULL, NR * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			    -1, 0);
@@ -71,11 +76,14 @@ fill_a_hole(unsigned first)
 		memset(source + i * PAGE, (int)i + 1, PAGE);
 	hole.source = source;
 	hole.first = first;
+	hole.meanwhile = meanwhile;
 	alarm(PATIENCE_MS / 1000); /* for a touch of the hole that nobody fills */
 	if (mhp_companion_call(make_and_fill, NULL, NULL) == MHP_EPERM)
 		test_skip("needs userfaultfd");
 	CHECK_EQ(hole.error, 0);
-	CHECK_EQ(memcmp(hole.at, source, NR * PAGE), 0);
+	for (unsigned i = 0; i < NR; i++)
+		CHECK((i == first && meanwhile != NULL) ||
+		      memcmp(hole.at + i * PAGE, source + i * PAGE, PAGE) == 0);
 	alarm(0);
 	munmap(source, NR * PAGE);
 	munmap(hole.at, NR * PAGE);
@@ -85,7 +93,40 @@ fill_a_hole(unsigned first)
 TEST(hole__filled_in_part__the_rest_is_filled)
 {
 	for (unsigned first = 0; first < NR; first++)
-		fill_a_hole(first);
+		fill_a_hole(first, NULL);
+}
+
+static int
+protect(char *page)
+{
+	return mprotect(page, PAGE, PROT_READ);
+}
+
+static int
+lock(char *page)
+{
+	return mlock2(page, PAGE, MLOCK_ONFAULT);
+}
+
+static int
+advise(char *page)
+{
+	return madvise(page, PAGE, MADV_DONTFORK);
+}
+
+static int
+unmap(char *page)
+{
+	return munmap(page, PAGE);
+}
+
+/* R37 R55: the kernel fills nothing in one call of what is several mappings by then. */
+TEST(hole__program_changes_a_page_of_it__the_others_are_filled)
+{
+	int (*const meanwhile[])(char *page) = { protect, lock, advise, unmap };
+	for (unsigned i = 0; i < sizeof(meanwhile) / sizeof(meanwhile[0]); i++)
+		for (unsigned page = 0; page < NR; page += NR / 2 - 1)
+			fill_a_hole(page, meanwhile[i]);
 }
 
 /* R54: the kernel fills whatever is mapped then; what waits to be copied there must not be lost. */
@@ -97,7 +138,8 @@ TEST(hole__all_memory_is_locked__is_a_hole_even_so)
 	if (child == 0) {
 		if (mlockall(MCL_FUTURE) != 0)
 			_exit(77);
-		fill_a_hole(0);
+		hole.guard.write_fd = hole.guard.hole_fd = -1; /* the parent's */
+		fill_a_hole(0, NULL);
 		_exit(0);
 	}
 	CHECK_EQ(waitpid(child, &status, 0), child);
