@@ -40,7 +40,11 @@ def main():
             if not right:
                 failed += 1
                 print(f"FAILED {name}: status {done.returncode}\n{done.stdout}{done.stderr}")
-    print(f"{len(CASES) - failed} passed, {failed} failed")
+    done = subprocess.run([TOP / "scripts/run-tests", "--lost", "/nowhere"], capture_output=True, text=True, check=False)
+    if done.returncode != 1 or "--lost" not in done.stderr:
+        failed += 1
+        print(f"FAILED option__that_is_none__refused: status {done.returncode}\n{done.stdout}{done.stderr}")
+    print(f"{len(CASES) + 1 - failed} passed, {failed} failed")
     return failed != 0
 
 
