@@ -107,6 +107,16 @@ print_follow(const struct pool *pool, struct json_object *line)
 }
 
 static void
+print_limit(const struct pool *pool, struct json_object *line)
+{
+	if (cli_has(line, "reason"))
+		printf(" the program got no more memory: %s", cli_string(line, "reason"));
+	else
+		printf(" the program wanted more than the %s that it may have",
+		       cli_size(cli_number(line, "pages") * pool->page_bytes));
+}
+
+static void
 print_event(const struct pool *pool, struct json_object *line)
 {
 	const char *event = cli_string(line, "event"), *action = cli_string(line, "action");
@@ -122,8 +132,7 @@ print_event(const struct pool *pool, struct json_object *line)
 	if (strcmp(event, "offline") == 0 || strcmp(event, "compact") == 0)
 		printf(", %" PRIu64 " pages moved", cli_number(line, "pages"));
 	if (strcmp(event, "limit") == 0)
-		printf(" the program wanted more than the %s that it may have",
-		       cli_size(cli_number(line, "pages") * pool->page_bytes));
+		print_limit(pool, line);
 	if (strcmp(event, "tier") == 0)
 		printf(" %s to node %u, %s", cli_size(cli_number(line, "pages") * pool->page_bytes),
 		       (unsigned)cli_number(line, "node"), cli_string(line, "reason"));

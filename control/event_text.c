@@ -88,11 +88,17 @@ out_failure(struct mhp__out *out, const struct mhp__record *record)
 }
 
 static void
+out_reason(struct mhp__out *out, const struct mhp__record *record)
+{
+	if (record->text[0] != 0)
+		mhp__out_string(out, ",", "reason", record->text);
+}
+
+static void
 out_follow(struct mhp__out *out, const struct mhp__record *record)
 {
 	mhp__out(out, ",\"limit_pages\":%" PRIu64, record->event.pfn);
-	if (record->text[0] != 0)
-		mhp__out_string(out, ",", "reason", record->text);
+	out_reason(out, record);
 }
 
 static void
@@ -165,6 +171,8 @@ mhp__event_line(struct mhp__out *out, const struct mhp__record *record)
 		mhp__out(out, ",\"error\":%d", event->error);
 		mhp__out_string(out, ",", "reason", record->text);
 	}
+	if (event->kind == MHP_EV_LIMIT)
+		out_reason(out, record);
 	if (event->kind == MHP_EV_FOLLOW)
 		out_follow(out, record);
 	if (event->kind == MHP_EV_POLICY && record->has_policy) {

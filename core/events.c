@@ -70,9 +70,9 @@ mhp_tier_announce(struct mhp *m, unsigned node, uint64_t pages, int error, const
 }
 
 int
-mhp_limit_announce(struct mhp *m, uint64_t max_bytes)
+mhp_limit_announce(struct mhp *m, uint64_t max_bytes, const char *text)
 {
-	return announce_bytes(m, MHP_EV_LIMIT, max_bytes, 0, NULL);
+	return announce_bytes(m, MHP_EV_LIMIT, max_bytes, 0, text);
 }
 
 int

@@ -37,11 +37,43 @@ mhp__heap_grow_in_child(void)
 	growing = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 }
 
-/* Plug memory for bytes more, as far as the bound lets us. */
-static int
-grow_locked(uint64_t bytes, uint64_t max, bool *ret_tell)
+/* What the pool's events are to say of a growth that failed. */
+struct refusal {
+	bool tell;
+	struct mhp_text text;          /* empty: the bound was reached */
+};
+
+/* Once for each bound, not for each malloc that fails by it. */
+static bool
+is_first_at(uint64_t max)
 {
 	static uint64_t told_max;
+	bool first = told_max != max;
+	told_max = max;
+	return first;
+}
+
+/* Once for each placement and size of the pool. */
+static void
+refuse_full(uint64_t have, const struct mhp_text *why, struct refusal *ret_refusal)
+{
+	static char told[MHP_SPREAD_TEXT];
+	static uint64_t told_have;
+	char words[MHP_SPREAD_TEXT];
+	struct mhp_spread spread;
+	mhp_pool_get_spread(mhp__heap.pool, &spread);
+	mhp_spread_text(&spread, words);
+	ret_refusal->tell = told_have != have || strcmp(told, words) != 0;
+	told_have = have;
+	memcpy(told, words, sizeof(told));
+	(void)!snprintf(ret_refusal->text.text, sizeof(ret_refusal->text.text),
+			"'%s' leaves no room: %s", words, why->text);
+}
+
+/* Plug memory for bytes more, as far as the bound lets us. */
+static int
+grow_locked(uint64_t bytes, uint64_t max, struct refusal *ret_refusal)
+{
 	struct mhp_pool *pool = mhp__heap.pool;
 	const struct mhp_geometry *geo = mhp_get_geometry(mhp_pool_engine(pool));
 	uint64_t block = UINT64_C(1) << (geo->block_order + geo->page_shift);
@@ -50,17 +82,16 @@ grow_locked(uint64_t bytes, uint64_t max, bool *ret_tell)
 	};
 	uint64_t add = (bytes + block - 1) / block * block, have = plugged_bytes(pool);
 	uint64_t room = max > have ? (max - have) / block * block : 0;
-	/* Once for each bound, not for each malloc that fails by it. */
-	*ret_tell = max != 0 && room == 0 && told_max != max;
-	if (*ret_tell)
-		told_max = max;
 	if (add > room)
 		add = room;
-	if (add == 0)
-		return MHP_ENOMEM;
 	struct mhp_backing backing = mhp__heap.backing;
 	bool bound = mhp_region_wants(mhp__heap.region, &backing);
-	int err = mhp_pool_add(pool, &backing, add, &opts, NULL, NULL);
+	struct mhp_text why = { "the pool does not grow" };
+	int err = add != 0 ? mhp_pool_add(pool, &backing, add, &opts, NULL, &why) : MHP_ENOMEM;
+	if (max != 0 && room == 0)
+		ret_refusal->tell = is_first_at(max);
+	else if (bound && err != 0)
+		refuse_full(have, &why, ret_refusal);
 	/* Bound to a node that is full: memory of another one would be of no use. */
 	return bound && err != 0 ? MHP_ENOMEM : err;
 }
@@ -70,15 +101,16 @@ mhp__heap_grow(uint64_t bytes)
 {
 	struct mhp *m = mhp_pool_engine(mhp__heap.pool);
 	uint64_t max = atomic_load(&mhp__heap.max_bytes);
-	bool tell;
+	struct refusal refusal = { 0 };
 	/* Who takes blocks out has the hotplug lock until that is through. */
 	if (mhp_progress(m).blocks.count != 0)
 		return MHP_EAGAIN;
 	pthread_mutex_lock(&growing);
-	int err = grow_locked(bytes, max, &tell);
+	int err = grow_locked(bytes, max, &refusal);
 	pthread_mutex_unlock(&growing);
-	if (tell)
-		(void)!mhp_limit_announce(m, max);
+	if (refusal.tell)
+		(void)!mhp_limit_announce(m, max, refusal.text.text[0] != 0 ? refusal.text.text
+									    : NULL);
 	return err;
 }
 

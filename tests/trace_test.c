@@ -238,7 +238,7 @@ TEST(trace__pages_and_announcements__told)
 	CHECK_EQ(last(&told)->kind, MHP_EV_ANNOUNCE);
 	CHECK_EQ(last(&told)->flags, 5);
 	CHECK_EQ(last(&told)->seq, before + 1);
-	CHECK_OK(mhp_limit_announce(pool.m, 64 << 20));
+	CHECK_OK(mhp_limit_announce(pool.m, 64 << 20, NULL));
 	CHECK_EQ(last(&told)->kind, MHP_EV_LIMIT);
 	CHECK_EQ(last(&told)->pages << mhp_get_geometry(pool.m)->page_shift, 64 << 20);
 	CHECK_OK(mhp_follow_announce(pool.m, 64 << 20, 32 << 20, NULL));
@@ -255,7 +255,7 @@ announce_from_inside(void *ctx, const struct mhp_notice *notice)
 
 	(void)notice;
 	CHECK_RET(mhp_block_announce(m, 1, 1), MHP_EDEADLK);
-	CHECK_RET(mhp_limit_announce(m, 4096), MHP_EDEADLK);
+	CHECK_RET(mhp_limit_announce(m, 4096, NULL), MHP_EDEADLK);
 	CHECK_RET(mhp_follow_announce(m, 4096, 4096, "one left"), MHP_EDEADLK);
 	CHECK_RET(mhp_tier_announce(m, 0, 1, 0, "hot"), MHP_EDEADLK);
 	CHECK_RET(mhp_listener_set_name(m, 0, "inside"), MHP_EDEADLK);

@@ -31,7 +31,7 @@ enum mhp_event_kind {
 	MHP_EV_POLICY,             /* a knob was changed: mhp_get_policy(), or memmap_on_memory */
 	MHP_EV_GOOD_PAGE,          /* mhp_bad_remove() */
 	MHP_EV_ANNOUNCE,           /* mhp_block_announce(): nothing has changed */
-	MHP_EV_LIMIT,              /* mhp_limit_announce(): it is as large as it may get */
+	MHP_EV_LIMIT,              /* mhp_limit_announce(): it cannot get any larger */
 	MHP_EV_FOLLOW,             /* mhp_follow_announce(): another limit, or blocks left for it */
 	MHP_EV_MOVE,               /* mhp_empty(): the blocks stay, their pages have left */
 	MHP_EV_MOVE_FAILED,
@@ -114,9 +114,10 @@ MHP_MUST_CHECK int mhp_block_announce(struct mhp *m, uint32_t block, uint32_t ac
  * Tell that whoever adds memory as it is needed wanted more than it may have: a LIMIT event.
  *
  * @max_bytes: how much it may have.
+ * @text:      what else is in the way, for people; NULL: it has that much.
  * Return: 0, or MHP_EDEADLK.
  */
-MHP_MUST_CHECK int mhp_limit_announce(struct mhp *m, uint64_t max_bytes);
+MHP_MUST_CHECK int mhp_limit_announce(struct mhp *m, uint64_t max_bytes, const char *text);
 
 /**
  * Tell that the limit which a pool follows is another one, or what was done for it: a FOLLOW event.

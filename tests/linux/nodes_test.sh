@@ -170,3 +170,33 @@ rm "$dir/bus/new" && saw "gone-in-use new"
 kill "$program"
 wait "$watcher" || fail "watch ended with $?"
 program=''
+
+# ---- R62: what a program does not get because of its placement, an event says, once
+
+truncate -s 16M "$dir/small"
+for grow in auto none; do
+	rm -f "$dir/up" "$dir/go" "$dir/full"
+	"$memplug" run --name "$name" --boot 64M --max 1G --block-size 16M --grow $grow -- "$python" -c '
+import os, sys, time
+open(sys.argv[1], "w").write("up")
+while not os.path.exists(sys.argv[2]):
+    time.sleep(0.05)
+for _ in range(3):
+    try: x = [bytes(1 << 20) for i in range(100)]
+    except MemoryError: x = None
+open(sys.argv[3], "w").write("full")
+time.sleep(600)' "$dir/up" "$dir/go" "$dir/full" 2>"$dir/program" &
+	program=$!
+	exists "$dir/up"
+	expect 0 "" add 16M --backing "file:$dir/small,node=3"
+	expect 0 "" set placement "bind 3"
+	: >"$dir/go"
+	exists "$dir/full"
+	timeout 5 "$memplug" -p "$name" monitor --since 1 >"$dir/out" 2>"$dir/err"
+	[ "$(grep -c " limit .*got no more memory: 'bind 3' leaves no room: ." "$dir/out")" = 1 ] ||
+		fail "monitor does not say once why the program got no memory"
+	expect 0 "" check
+	kill "$program"
+	wait "$program" 2>/dev/null
+done
+program=''
