@@ -4,7 +4,10 @@
  *
  * There the memory is shared with the device, and what MADV_DONTNEED drops is the mapping, not the
  * data; MADV_FREE is refused. In ordinary memory both give it up: it reads as zeros (with MADV_FREE
- * now or later). So what a program gives up inside of the heap goes back to ordinary memory, empty.
+ * now or later). So what a program gives up inside of the heap is made zeros where it is. A window
+ * that is on its way just now is waited for, as whoever touches it waits: no program expects "try
+ * again", and one that counts on zeros may not even look at the answer.
+ *
  * Our own library, jemalloc in it, does not come here (__wrap_...).
  */
 #define _GNU_SOURCE
@@ -32,6 +35,16 @@ in_heap(uintptr_t start, uintptr_t size)
 	return start >= mhp__heap.start && start < mhp__heap.end && size <= mhp__heap.end - start;
 }
 
+static int
+give_up(void *start, uintptr_t size)
+{
+	struct mhp_pool_stats stats;
+	int err;
+	while ((err = mhp_region_purge(mhp__heap.region, start, size)) == MHP_EAGAIN)
+		mhp_pool_get_stats(mhp__heap.pool, &stats); /* waits until it has arrived */
+	return err;
+}
+
 int
 mhp__madvise(void *start, size_t size, int advice)
 {
@@ -40,7 +53,7 @@ mhp__madvise(void *start, size_t size, int advice)
 	if (!gives_up || size == 0 || !mhp__at_page(at) || !in_heap(at, pages) ||
 	    (advice == MADV_FREE && __wrap_madvise(start, size, advice) == 0))
 		return __wrap_madvise(start, size, advice);
-	int err = mhp_region_purge(mhp__heap.region, start, pages);
+	int err = give_up(start, pages);
 	if (err == MHP_EINVAL) /* not all of it is memory */
 		return __wrap_madvise(start, size, advice);
 	errno = err == 0 ? errno : EINVAL; /* as for memory that is locked */

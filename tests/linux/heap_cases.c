@@ -368,6 +368,34 @@ device_memory_is_given_up__reads_as_zeros(void)
 	CHECK(fork_and_wait() == 0 && memory[MIB] == 8 && memory[8 * MIB - 1] == 8);
 }
 
+static void *
+fork_again_and_again(void *done)
+{
+	for (int i = 0; i < 30; i++) {
+		CHECK(fork_and_wait() == 0);
+		usleep(20000); /* it goes to the device again */
+	}
+	atomic_store((atomic_bool *)done, true);
+	return NULL;
+}
+
+/* R54: no program expects madvise to fail for what it may give up. */
+static void
+device_memory_is_on_its_way__is_given_up_even_so(void)
+{
+	unsigned char *memory = fill_device();
+	atomic_bool done = false;
+	pthread_t thread;
+	if (memory == NULL)
+		return;
+	CHECK(pthread_create(&thread, NULL, fork_again_and_again, &done) == 0);
+	for (size_t at = 0; !atomic_load(&done); at = (at + 2 * MIB) % (8 * MIB)) {
+		memory[at] = 7;
+		CHECK(madvise(memory + at, 4096, MADV_DONTNEED) == 0 && memory[at] == 0);
+	}
+	CHECK(pthread_join(thread, NULL) == 0);
+}
+
 /* R58: what lies there must come back for a fork. */
 static void
 device_memory__fork_without_room__fails_with_enomem(void)
@@ -540,6 +568,7 @@ static const struct {
 #define CASE(fn) { #fn, fn }
 	CASE(device_memory__fork_without_room__fails_with_enomem),
 	CASE(device_memory_is_given_up__reads_as_zeros),
+	CASE(device_memory_is_on_its_way__is_given_up_even_so),
 	CASE(library__is_loaded_deepbind__frees_what_others_allocate),
 	CASE(file_is_locked__fork__has_one_holder),
 	CASE(large_array__grows__stays_in_place),
