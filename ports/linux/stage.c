@@ -4,7 +4,7 @@
  *
  * One huge page costs a third of the 512 small ones that UFFDIO_COPY takes one by one, and whoever
  * waits for the hole waits for the copy alone. The stage is two MiB of addresses, which stay, and
- * memory only from take() until it is moved or dropped. It is nobody's but the mover's: a forked
+ * memory only from take() until it is dropped. It is nobody's but the mover's: a forked
  * child that got a share of it makes the kernel refuse the move, and a mover that was killed leaves
  * what the next one overwrites.
  */
@@ -86,30 +86,24 @@ mhp__stage_copy(unsigned char *to, void *from, uint64_t size)
 	return process_vm_writev(getpid(), &source, 1, &target, 1, 0) == (ssize_t)size;
 }
 
-/* It moves as a whole. If the kernel has cut it meanwhile, then whoever got a part may have written
- * there already, so the rest follows. Bound: it moves a page that nobody else holds, and nobody
- * knows of these. */
-int
+uint64_t
 mhp__stage_move(struct mhp__stage *stage, int hole_fd, uintptr_t start)
 {
 	struct uffdio_move move = { .dst = start, .src = (uintptr_t)stage->start,
 				    .len = MHP__STAGE_BYTES };
 	int error = 0;
-	while (move.len != 0 && error == 0) {
+	while (move.len != 0 && (error == 0 || error == EAGAIN)) {
+		move.move = 0;
 		error = ioctl(hole_fd, UFFDIO_MOVE, &move) != 0 ? errno : 0;
 		uint64_t done = move.move > 0 ? (uint64_t)move.move : 0;
-		bool begun = done != 0 || move.len != MHP__STAGE_BYTES;
-		/* The program may have unmapped it: then that part is gone. */
-		if (error == EAGAIN || (begun && error != ENOENT && error != ESRCH))
-			error = 0;
 		if (done == 0)
-			sched_yield();
+			sched_yield(); /* mappings are changing: bounded by who changes them */
 		move.dst += done;
 		move.src += done;
 		move.len -= done;
-		move.move = 0;
 	}
-	stage->cannot |= error == EINVAL || error == ENOTTY;
-	mhp__stage_drop(stage);
-	return error == 0 || move.len != MHP__STAGE_BYTES ? 0 : MHP_EBUSY;
+	stage->can |= move.len != MHP__STAGE_BYTES;
+	/* A kernel that knows it says EINVAL, too, when the program has changed the hole meanwhile. */
+	stage->cannot |= !stage->can && (error == EINVAL || error == ENOTTY);
+	return MHP__STAGE_BYTES - move.len;
 }

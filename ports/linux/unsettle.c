@@ -79,10 +79,16 @@ fill_at_once(struct mhp_pool *pool, const struct mhp_region *region, uint64_t pa
 					 mhp__frame_virt(region->space, run.pfn),
 					 run.nr << MHP__PAGE_SHIFT);
 	}
-	if (!copied)
-		mhp__stage_drop(&pool->stage);
-	if (!copied || mhp__stage_move(&pool->stage, pool->guard.hole_fd,
-				       mhp__page_address(region, page)) != 0)
+	uintptr_t start = mhp__page_address(region, page);
+	uint64_t there = copied ? mhp__stage_move(&pool->stage, pool->guard.hole_fd, start) : 0;
+	/* Whoever has got a part may have written there: there is no way back. Bound: the kernel will
+	 * have memory, or kill somebody. */
+	while (there != 0 && there < MHP__STAGE_BYTES &&
+	       mhp__guard_fill(&pool->guard, start + there, stage + there,
+			       MHP__STAGE_BYTES - there) == MHP_ENOMEM)
+		mhp__linux_ops.pause(pool, AGAIN_NS);
+	mhp__stage_drop(&pool->stage);
+	if (there == 0)
 		return false;
 	mhp__guard_filled(&pool->guard);
 	return true;

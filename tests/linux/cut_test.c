@@ -45,6 +45,7 @@ static _Atomic int cut_at;
 static _Atomic bool there, no_memory;
 static _Atomic bool moves;             /* the kernel may move pages into holes */
 static _Atomic unsigned nr_moved;
+static _Atomic bool halves;            /* it moves half a window, and nothing more after that */
 
 /* ---- what a mover meets ---- */
 
@@ -79,9 +80,27 @@ fill(int fd, struct uffdio_copy *copy)
 	return __real_ioctl(fd, UFFDIO_COPY, copy);
 }
 
+/* As when the program has changed a page of the second half meanwhile. */
+static int
+move_half(int fd, struct uffdio_move *move)
+{
+	uint64_t len = move->len;
+	errno = EINVAL;
+	if (len != WINDOW)
+		return -1;
+	move->len = len / 2;
+	int failed = __real_ioctl(fd, UFFDIO_MOVE, move);
+	move->len = len;
+	nr_moved += !failed;
+	errno = failed ? errno : EAGAIN;
+	return -1;
+}
+
 static int
 move(int fd, struct uffdio_move *move)
 {
+	if (halves)
+		return move_half(fd, move);
 	if (!moves) {
 		errno = EBUSY;
 		return -1;
@@ -505,6 +524,22 @@ TEST(no_memory__on_the_way_back__the_window_stays)
 	CHECK_RET(send(0), MHP_ENOMEM);
 	CHECK_EQ(settled_bytes(), WINDOW);
 	atomic_store(&no_memory, false);
+	end();
+}
+
+/* ---- half a window ---- */
+
+/* Whoever got the first half goes on there, so the rest has to follow. */
+TEST(moved_in_part__the_kernel_moves_no_more__the_rest_is_filled)
+{
+	begin(true);
+	CHECK_OK(send(used.device));
+	nr_moved = 0;
+	atomic_store(&halves, true);
+	CHECK_OK(send(0));
+	atomic_store(&halves, false);
+	if (nr_moved == 0)
+		test_say("this kernel moves no pages into holes");
 	end();
 }
 
