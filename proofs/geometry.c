@@ -53,7 +53,8 @@ predict(const struct mhp_memmap_shape *shape)
 	wide frames = (wide)1 << shape->block_order, page = (wide)1 << shape->page_shift;
 	wide pageblock = (wide)1 << shape->pageblock_order;
 	wide descriptors = frames * shape->descriptor_bytes;
-	wide bytes = descriptors + frames / pageblock * up(pageblock, 64) * 8;
+	wide heads = frames / pageblock * shape->descriptor_bytes;
+	wide bytes = descriptors + heads + frames / pageblock * up(pageblock, 64) * 8;
 	wide pages = up(bytes, page) + (shape->vmemmap ? shape->caps.tables_per_block : 0);
 	unsigned shift = shape->caps.granule_shift;
 	bool ours = !shape->vmemmap ||

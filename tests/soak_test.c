@@ -785,8 +785,8 @@ open_epoch(uint64_t epoch)
 	soak.small = bytes <= UINT64_C(1) << 24;
 	/* Nothing but metadata is garbage in a large machine. */
 	opts.garbage_bytes = soak.small ? 0 : 1 << 20;
-	/* Descriptors, a bitmap of a word a pageblock at most, and what is lost to whole pages. */
-	opts.meta_bytes = (((MHP_PAGE_BYTES + UINT64_C(8)) << geo.block_order) +
+	/* Descriptors, two of a pageblock at most, its word, and what is lost to whole pages. */
+	opts.meta_bytes = (((2 * MHP_PAGE_BYTES + UINT64_C(8)) << geo.block_order) +
 			   (UINT64_C(1) << geo.page_shift)) * geo.nr_blocks;
 	test_pool_open(&soak.pool, &opts);
 	soak.model = malloc(model_bytes(&geo));

@@ -264,32 +264,43 @@ commit_locked(struct run *run, const struct mhp_offline_opts *opts)
 
 /* ---- the preview ---- */
 
-/* Take the pages that metadata on a node would take, so that later steps find them in use. They are
- * linked through their first word, which nobody else uses. */
+/* What a preview notes in pages that it holds, which nobody else uses. */
+struct held {
+	uint64_t pfn;                  /* held before; MHP_PFN_NONE: none */
+	uint64_t node;
+	struct mhp__contig_hints hints; /* before these were taken */
+};
+_Static_assert(sizeof(struct held) <= 64, "the smallest page has room for it");
+
+/* Take the pages that metadata on a node would take, so that later steps find them in use. */
 static int
 hold_metadata(struct run *run, struct mhp_blocks blocks, unsigned node)
 {
 	MHP_ASSERT_DEBUG(node < run->m->geo.nr_nodes);
 	for (uint32_t i = 0; i < blocks.count; i++) {
-		uint64_t pfn;
-		int err = mhp__memmap_take_pages(run->m, blocks.first + i, node, &pfn);
-		if (err != 0)
+		struct held held = { run->held_pfn, node, mhp__contig_hints(run->m, node) };
+		int err = mhp__memmap_take_pages(run->m, blocks.first + i, node, &run->held_pfn);
+		if (err != 0) {
+			run->held_pfn = held.pfn;
 			return err;
-		*(uint64_t *)mhp_pfn_to_virt(run->m, pfn) = run->held_pfn;
-		run->held_pfn = pfn;
+		}
+		memcpy(mhp_pfn_to_virt(run->m, run->held_pfn), &held, sizeof(held));
 	}
 	return 0;
 }
 
+/* The commit has to find the same pages. */
 static void
 let_go_of_metadata(struct run *run)
 {
 	while (run->held_pfn != MHP_PFN_NONE) {
 		uint64_t pfn = run->held_pfn;
-		run->held_pfn = *(const uint64_t *)mhp_pfn_to_virt(run->m, pfn);
-		MHP_ASSERT_DEBUG(run->held_pfn == MHP_PFN_NONE ||
-				 run->held_pfn < mhp__max_pfn(run->m));
+		struct held held;
+		memcpy(&held, mhp_pfn_to_virt(run->m, pfn), sizeof(held));
+		MHP_ASSERT_DEBUG(held.pfn == MHP_PFN_NONE || held.pfn < mhp__max_pfn(run->m));
 		mhp__pages_free_contig(run->m, pfn, run->m->block_meta_pages);
+		mhp__contig_hints_set(run->m, (unsigned)held.node, held.hints);
+		run->held_pfn = held.pfn;
 	}
 }
 

@@ -251,6 +251,25 @@ mhp__pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
 	MHP_ASSERT_DEBUG(pfn == end); /* whole pages */
 }
 
+struct mhp__contig_hints
+mhp__contig_hints(const struct mhp *m, unsigned node)
+{
+	struct mhp__contig_hints hints;
+
+	for (unsigned i = 0; i < MHP_NODE_ZONES; i++)
+		hints.next_pfn[i] = atomic_load_explicit(
+			&mhp__zone(m, node, MHP_ZONE_NORMAL + i)->next_pfn, memory_order_relaxed);
+	return hints;
+}
+
+void
+mhp__contig_hints_set(struct mhp *m, unsigned node, struct mhp__contig_hints hints)
+{
+	for (unsigned i = 0; i < MHP_NODE_ZONES; i++)
+		atomic_store_explicit(&mhp__zone(m, node, MHP_ZONE_NORMAL + i)->next_pfn,
+				      hints.next_pfn[i], memory_order_relaxed);
+}
+
 int
 mhp_pages_alloc_contig(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages,
 		       uint64_t *ret_pfn)

@@ -13,7 +13,15 @@
 MHP_MUST_CHECK int mhp__pages_alloc_by_address(struct mhp *m, struct mhp_page_req req,
 					       uint64_t nr_pages, uint64_t *ret_pfn);
 /* Ranges that are given back in the opposite order leave the zone's hint where it would find the
- * first of them again. */
+ * first of them again, if each was found behind the one before it. */
 void mhp__pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr_pages);
+
+/* Where the zones of a node are searched first. A preview puts it back as it was. */
+struct mhp__contig_hints {
+	uint64_t next_pfn[MHP_NODE_ZONES];
+};
+
+struct mhp__contig_hints mhp__contig_hints(const struct mhp *m, unsigned node);
+void mhp__contig_hints_set(struct mhp *m, unsigned node, struct mhp__contig_hints hints);
 
 #endif

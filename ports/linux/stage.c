@@ -103,7 +103,7 @@ mhp__stage_move(struct mhp__stage *stage, int hole_fd, uintptr_t start)
 		move.len -= done;
 	}
 	stage->can |= move.len != MHP__STAGE_BYTES;
-	/* A kernel that knows it says EINVAL, too, when the program has changed the hole meanwhile. */
+	/* One that can says EINVAL, too, when the program has changed the hole meanwhile. */
 	stage->cannot |= !stage->can && (error == EINVAL || error == ENOTTY);
 	return MHP__STAGE_BYTES - move.len;
 }

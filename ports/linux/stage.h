@@ -20,9 +20,9 @@ struct mhp__stage {
 unsigned char *mhp__stage_take(struct mhp__stage *stage);
 /* Copy to where take() said, or a place behind it. False: the source cannot be read. */
 MHP_MUST_CHECK bool mhp__stage_copy(unsigned char *to, void *from, uint64_t size);
-/* The page becomes what is in the hole that begins at start, of a userfaultfd: as a whole, unless the
- * kernel or the program has cut one of them meanwhile. Returns how many bytes are there, and in use,
- * from the start on; the rest stays in the stage. */
+/* The page becomes what is in the hole that begins at start, of a userfaultfd: as a whole, unless
+ * the kernel or the program has cut one of them meanwhile. Returns how many bytes are there, and in
+ * use, from the start on; the rest stays in the stage. */
 uint64_t mhp__stage_move(struct mhp__stage *stage, int hole_fd, uintptr_t start);
 /* What it has, if anything, is not wanted any more. */
 void mhp__stage_drop(const struct mhp__stage *stage);

@@ -81,8 +81,8 @@ fill_at_once(struct mhp_pool *pool, const struct mhp_region *region, uint64_t pa
 	}
 	uintptr_t start = mhp__page_address(region, page);
 	uint64_t there = copied ? mhp__stage_move(&pool->stage, pool->guard.hole_fd, start) : 0;
-	/* Whoever has got a part may have written there: there is no way back. Bound: the kernel will
-	 * have memory, or kill somebody. */
+	/* Whoever has got a part may have written there: there is no way back. Bound: the kernel
+	 * will have memory, or kill somebody. */
 	while (there != 0 && there < MHP__STAGE_BYTES &&
 	       mhp__guard_fill(&pool->guard, start + there, stage + there,
 			       MHP__STAGE_BYTES - there) == MHP_ENOMEM)
