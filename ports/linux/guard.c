@@ -140,14 +140,15 @@ mhp__guard_check(struct mhp__guard *guard)
 	return 0;
 }
 
-static int
-hear(struct mhp__guard *guard)
+int
+mhp__guard_listen(struct mhp__guard *guard)
 {
 	atomic_store(&guard->stopping, false);
 	atomic_store(&guard->listening, true);
 	if (mhp_companion_thread(read_events, guard) == 0)
 		return 0;
 	atomic_store(&guard->listening, false);
+	mhp__guard_stop(guard);
 	return mhp__say(&guard->why, MHP_EPERM, "the companion has too much to do");
 }
 
@@ -158,20 +159,15 @@ mhp__guard_start(struct mhp__guard *guard)
 		return 0;
 	if (open_both(&guard->write_fd, &guard->hole_fd, &guard->why) != 0)
 		return MHP_EPERM;
-	int err = hear(guard);
-	if (err != 0)
-		mhp__guard_stop(guard);
-	return err;
+	return mhp__guard_listen(guard);
 }
 
 int
-mhp__guard_restart(struct mhp__guard *guard, bool fresh)
+mhp__guard_reopen(struct mhp__guard *guard)
 {
-	if (!fresh)
-		return hear(guard);
 	guard->write_fd = guard->hole_fd = -1;
 	guard->open_start = guard->open_end = 0;
-	return mhp__guard_start(guard);
+	return open_both(&guard->write_fd, &guard->hole_fd, &guard->why);
 }
 
 void

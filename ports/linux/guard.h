@@ -25,8 +25,11 @@ extern bool mhp__test_no_protect;
 MHP_MUST_CHECK int mhp__guard_start(struct mhp__guard *guard);
 /* Could there be? The same answers; nothing is kept. */
 MHP_MUST_CHECK int mhp__guard_check(struct mhp__guard *guard);
-/* In a companion that comes after another: the same again. fresh: both descriptors are closed. */
-MHP_MUST_CHECK int mhp__guard_restart(struct mhp__guard *guard, bool fresh);
+/* In a companion that comes after another and has not got its descriptors: both anew. */
+MHP_MUST_CHECK int mhp__guard_reopen(struct mhp__guard *guard);
+/* Somebody who reads the events, once every hole is noted or full: whoever waits in another gets
+ * zeros. MHP_EPERM and guard->why: then there are no descriptors either. */
+MHP_MUST_CHECK int mhp__guard_listen(struct mhp__guard *guard);
 void mhp__guard_stop(struct mhp__guard *guard);
 
 /* Nobody can write to [start, start + size), which is ordinary memory, until the wake. */

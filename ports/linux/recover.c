@@ -78,8 +78,8 @@ recover(struct mhp_pool *pool, bool fresh)
 {
 	mhp__pool_lock_now(pool);
 	bool guarded = pool->guard.hole_fd >= 0;
-	if (guarded)
-		(void)!mhp__guard_restart(&pool->guard, fresh);
+	if (guarded && fresh)
+		(void)!mhp__guard_reopen(&pool->guard);
 	if (mhp__journal_torn(&pool->journal)) {
 		finish(pool);
 		mhp__journal_end(&pool->journal);
@@ -88,6 +88,9 @@ recover(struct mhp_pool *pool, bool fresh)
 		mhp__labels_drop(&pool->labels);
 		mhp__guard_close(&pool->guard);
 	}
+	/* Only now: while a hole is found and noted again, whoever waits in it is to wait on. */
+	if (pool->guard.hole_fd >= 0)
+		(void)!mhp__guard_listen(&pool->guard);
 	pthread_mutex_unlock(&pool->mutex);
 	/* It may be that nobody asks for it soon, and the engine knows a holder who is dead. */
 	mhp__pool_look_hotplug(pool);
