@@ -108,16 +108,6 @@ complete(const struct mhp__peer *pool, struct json_object *info)
 	return info;
 }
 
-/* "0:64M 3:16M": the size of each. */
-static void
-print_nodes(struct json_object *nodes)
-{
-	for (size_t i = 0; i < cli_length(nodes); i++)
-		printf(" %u:%s", (unsigned)cli_number(cli_at(nodes, i), "node"),
-		       cli_size(cli_number(cli_at(nodes, i), "size_bytes")));
-	putchar('\n');
-}
-
 static void
 print_pool(struct json_object *info)
 {
@@ -126,16 +116,14 @@ print_pool(struct json_object *info)
 	int width = isatty(STDOUT_FILENO) ? NAME_WIDTH : INT_MAX;
 	printf("%7d %-*.*s %-8.8s ", (int)cli_number(info, "pid"), NAME_WIDTH, width,
 	       cli_string(info, "name"), user_name((unsigned)cli_number(info, "uid")));
-	if (!cli_true(info, "answers")) {
+	if (cli_true(info, "answers"))
+		printf("%6u %8s %8s %8s %8s\n", (unsigned)blocks,
+		       cli_size(blocks * cli_number(info, "block_size_bytes")),
+		       cli_size(cli_number(info, "used_bytes")),
+		       cli_size(cli_number(info, "resident_bytes")),
+		       cli_size(cli_number(info, "max_bytes")));
+	else
 		printf("not answering\n");
-		return;
-	}
-	printf("%6u %8s %8s %8s %8s ", (unsigned)blocks,
-	       cli_size(blocks * cli_number(info, "block_size_bytes")),
-	       cli_size(cli_number(info, "used_bytes")),
-	       cli_size(cli_number(info, "resident_bytes")),
-	       cli_size(cli_number(info, "max_bytes")));
-	print_nodes(cli_array(info, "nodes"));
 }
 
 int
@@ -158,8 +146,8 @@ cli_ps(struct cli *cli)
 		cli_print_json(answer);
 		return cli_saw_all_pools() ? CLI_DONE : CLI_REFUSED;
 	}
-	printf("%7s %-16s %-8s %6s %8s %8s %8s %8s  %s\n", "PID", "NAME", "USER", "BLOCKS", "SIZE",
-	       "USED", "RESIDENT", "MAX", "NODES");
+	printf("%7s %-16s %-8s %6s %8s %8s %8s %8s\n", "PID", "NAME", "USER", "BLOCKS", "SIZE",
+	       "USED", "RESIDENT", "MAX");
 	for (size_t i = 0; i < cli_length(all); i++)
 		print_pool(cli_at(all, i));
 	json_object_put(all);
