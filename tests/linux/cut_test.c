@@ -475,6 +475,16 @@ ask_to_take_out(void *arg)
 	return NULL;
 }
 
+/* The settler sends what was committed to its block: a window on its way is asked for again. */
+static int
+decommit(void *start, uint64_t size)
+{
+	int err;
+	while ((err = mhp_region_decommit(used.region, start, size)) == MHP_EAGAIN)
+		usleep(1000); /* bounded by the alarm */
+	return err;
+}
+
 static void
 cut_change(enum step step, uint32_t number)
 {
@@ -503,7 +513,7 @@ cut_change(enum step step, uint32_t number)
 	check_pages();
 	CHECK_OK(mhp_region_commit(used.region, used.base + WINDOW, WINDOW));
 	memset(used.base + WINDOW, 1, WINDOW);
-	CHECK_OK(mhp_region_decommit(used.region, used.base, 2 * WINDOW));
+	CHECK_OK(decommit(used.base, 2 * WINDOW));
 	alarm(0);
 }
 
