@@ -35,8 +35,9 @@ static const struct {
 	"  --tier[=SIZE]      move what is used near and the rest far, SIZE a second; 64M\n" },
 	{ "ps", "ps [--json]",
 	"List the pools of this user; for root, of all users. USED is what is not free in\n"
-	"the blocks, RESIDENT what the process has in memory. A pool that does\n"
-	"not answer, such as that of a stopped program, is listed as not answering.\n" },
+	"the blocks, RESIDENT what the process has in memory, NODES the numbers of its\n"
+	"nodes (memplug nodes says what they are). A pool that does not answer, such as\n"
+	"that of a stopped program, is listed as not answering.\n" },
 	{ "status", "status [--json]",
 	"Show the state of a pool on one screen: its size, what is used, how much of the\n"
 	"program is in it, and what needs attention. The status is 1 when something does.\n" },

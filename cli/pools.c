@@ -20,6 +20,8 @@
 #include "cli.h"
 
 #define NAME_WIDTH 16
+#define NODES_WIDTH 5
+#define NODES_TEXT 64                  /* bytes that hold the numbers of all nodes */
 #define BATCH 128U                     /* connections at a time */
 
 /* ---- what the system knows ---- */
@@ -108,22 +110,45 @@ complete(const struct mhp__peer *pool, struct json_object *info)
 	return info;
 }
 
+/* The numbers of a pool's nodes: "0", "0,3-5". The text ends in two dots where it is cut. */
+static void
+nodes_text(struct json_object *nodes, size_t width, char text[NODES_TEXT])
+{
+	size_t nr = cli_length(nodes), used = 0;
+	text[0] = 0;
+	for (size_t i = 0, last; i < nr && used < NODES_TEXT; i = last + 1) {
+		uint64_t first = cli_number(cli_at(nodes, i), "node");
+		for (last = i; last + 1 < nr; last++)
+			if (cli_number(cli_at(nodes, last + 1), "node") != first + (last + 1 - i))
+				break;
+		used += (size_t)snprintf(text + used, NODES_TEXT - used,
+					 last == i ? "%s%u" : "%s%u-%u", i == 0 ? "" : ",",
+					 (unsigned)first, (unsigned)(first + (last - i)));
+	}
+	if (strlen(text) > width)
+		memcpy(text + width - 2, "..", 3);
+}
+
 static void
 print_pool(struct json_object *info)
 {
 	uint64_t blocks = cli_number(info, "blocks");
+	char nodes[NODES_TEXT];
 	/* In a pipe it is whole, for those who read it; on a terminal the columns stand. */
-	int width = isatty(STDOUT_FILENO) ? NAME_WIDTH : INT_MAX;
-	printf("%7d %-*.*s %-8.8s ", (int)cli_number(info, "pid"), NAME_WIDTH, width,
-	       cli_string(info, "name"), user_name((unsigned)cli_number(info, "uid")));
-	if (cli_true(info, "answers"))
-		printf("%6u %8s %8s %8s %8s\n", (unsigned)blocks,
-		       cli_size(blocks * cli_number(info, "block_size_bytes")),
-		       cli_size(cli_number(info, "used_bytes")),
-		       cli_size(cli_number(info, "resident_bytes")),
-		       cli_size(cli_number(info, "max_bytes")));
-	else
+	bool narrow = isatty(STDOUT_FILENO);
+	printf("%7d %-*.*s %-8.8s ", (int)cli_number(info, "pid"), NAME_WIDTH,
+	       narrow ? NAME_WIDTH : INT_MAX, cli_string(info, "name"),
+	       user_name((unsigned)cli_number(info, "uid")));
+	if (!cli_true(info, "answers")) {
 		printf("not answering\n");
+		return;
+	}
+	nodes_text(cli_array(info, "nodes"), narrow ? NODES_WIDTH : NODES_TEXT, nodes);
+	printf("%6u %7s %7s %8s %7s %s\n", (unsigned)blocks,
+	       cli_size(blocks * cli_number(info, "block_size_bytes")),
+	       cli_size(cli_number(info, "used_bytes")),
+	       cli_size(cli_number(info, "resident_bytes")),
+	       cli_size(cli_number(info, "max_bytes")), nodes);
 }
 
 int
@@ -146,8 +171,8 @@ cli_ps(struct cli *cli)
 		cli_print_json(answer);
 		return cli_saw_all_pools() ? CLI_DONE : CLI_REFUSED;
 	}
-	printf("%7s %-16s %-8s %6s %8s %8s %8s %8s\n", "PID", "NAME", "USER", "BLOCKS", "SIZE",
-	       "USED", "RESIDENT", "MAX");
+	printf("%7s %-16s %-8s %6s %7s %7s %8s %7s %s\n", "PID", "NAME", "USER", "BLOCKS", "SIZE",
+	       "USED", "RESIDENT", "MAX", "NODES");
 	for (size_t i = 0; i < cli_length(all); i++)
 		print_pool(cli_at(all, i));
 	json_object_put(all);

@@ -137,6 +137,22 @@ mhp__followed(void)
 	return now;
 }
 
+/* What each node has, in short; the request nodes says the rest. */
+static void
+out_nodes(struct mhp__out *out)
+{
+	const char *comma = "";
+	for (unsigned node = 0; node < MHP_POOL_NODES; node++) {
+		struct mhp_node_info info;
+		if (mhp_pool_node_get(mhp__control.pool, node, &info) != 0)
+			continue;
+		mhp__out(out, "%s{\"node\":%u,\"size_bytes\":%llu,\"used_bytes\":%llu}", comma,
+			 node, (unsigned long long)info.size_bytes,
+			 (unsigned long long)info.used_bytes);
+		comma = ",";
+	}
+}
+
 void
 mhp__request_info(struct mhp__out *out, const struct mhp__fields *fields)
 {
@@ -153,13 +169,15 @@ mhp__request_info(struct mhp__out *out, const struct mhp__fields *fields)
 	mhp__out(out, ",\"block_size_bytes\":%llu,\"blocks\":%u,\"blocks_online\":%u,"
 		 "\"max_bytes\":%llu,\"used_bytes\":%llu,\"free_bytes\":%llu,"
 		 "\"metadata_bytes\":%llu,\"bad_pages\":%u,\"limit_bytes\":%llu,"
-		 "\"safe_bytes\":%llu}\n",
+		 "\"safe_bytes\":%llu,\"nodes\":[",
 		 (unsigned long long)mhp__block_bytes(), stats.blocks_present, stats.blocks_online,
 		 (unsigned long long)(control->opts.get_max != NULL ? control->opts.get_max() : 0),
 		 (unsigned long long)used_bytes, (unsigned long long)free_bytes,
 		 (unsigned long long)stats.metadata_bytes, stats.bad_pages,
 		 (unsigned long long)followed.limit_bytes,
 		 (unsigned long long)followed.safe_bytes);
+	out_nodes(out);
+	mhp__out(out, "]}\n");
 }
 
 static void

@@ -59,6 +59,16 @@ grep -q "^ *3  device  *4  *4 .* file:$dir/device$" "$dir/out" || fail "nodes ha
 grep -qx "placement: local, tiering: off" "$dir/out" || fail "nodes does not say how pages are placed"
 expect 0 "" list
 awk '$NF && /file/ { print $5 }' "$dir/out" | grep -qx 3 || fail "list shows another node"
+expect 0 "" ps
+grep -q "^ *[0-9]* $name .* 0,3$" "$dir/out" || fail "ps does not show the nodes"
+expect 0 "" ps --json
+"$python" -c '
+import json, sys
+pool, = json.load(sys.stdin)["pools"]
+nodes = [(node["node"], node["size_bytes"] >> 20) for node in pool["nodes"]]
+assert nodes == [(0, 64), (3, 64)], nodes
+assert sum(node["used_bytes"] for node in pool["nodes"]) > 0, pool' <"$dir/out" ||
+	fail "ps --json does not have the nodes"
 expect 0 "" metrics
 grep -q 'memplug_blocks{.*node="3",state="online"' "$dir/out" || fail "metrics do not have node 3"
 grep -q 'node="2"' "$dir/out" && fail "metrics have nodes that are not there"
