@@ -223,6 +223,16 @@ is_trusted(const char *path, unsigned *ret_uid)
 	       (geteuid() == 0 || st.st_uid == geteuid());
 }
 
+static struct dirent *
+next_entry(DIR *dir, struct finding *finding)
+{
+	errno = 0;
+	struct dirent *entry = readdir(dir);
+	if (entry == NULL)
+		note(finding, errno); /* 0 at the end */
+	return entry;
+}
+
 static void
 find_in(const char *path, struct finding *finding)
 {
@@ -232,7 +242,8 @@ find_in(const char *path, struct finding *finding)
 		note(finding, errno);
 		return;
 	}
-	for (struct dirent *entry; finding->nr < finding->max && (entry = readdir(dir)) != NULL;) {
+	struct dirent *entry;
+	while (finding->nr < finding->max && (entry = next_entry(dir, finding)) != NULL) {
 		struct mhp__peer *peer = &finding->peers[finding->nr];
 		size_t room = sizeof(peer->path);
 		peer->uid = uid;

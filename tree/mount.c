@@ -29,7 +29,10 @@ serve(const struct tree_opts *opts)
 {
 	if (fuse_daemonize(opts->foreground) != 0)
 		return -1;
-	return tree_loop(session) == 0 ? 0 : -1;
+	int err = tree_loop(session);
+	if (err != 0)
+		fprintf(stderr, "memplug: cannot serve the tree: %s\n", strerror(-err));
+	return err;
 }
 
 static int

@@ -7,8 +7,9 @@
  * (SECCOMP_RET_USER_NOTIF). Those of NAMES ("all", or with commas) are numbered from the end of the
  * dynamic linker's work on, and their names go to LOG, a line each. Call NUMBER fails as such a
  * call fails on a machine that is short of something; with "ever" so does each later call of its
- * name; with "signal" only waits are counted, and this one ends as if a signal had come. The exit
- * status is the program's, or 128 and the signal that ended it.
+ * name; with "signal" only waits are counted, and this one ends as if a signal had come. A brk()
+ * that fails gives no error but a break that is not what was asked for; one that only asks never
+ * fails. The exit status is the program's, or 128 and the signal that ended it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -139,13 +140,14 @@ is_asked_for(const char *name)
 
 /* The error of this call, or 0. */
 static int
-judge(int nr)
+judge(const struct seccomp_data *data)
 {
 	const struct known *call = calls;
-	while (call->nr != nr)
+	bool asks = data->nr == SYS_brk && data->args[0] == 0;
+	while (call->nr != data->nr)
 		call++;
-	if (!begun || (interrupts ? !call->waits : call->error == 0)) {
-		begun = begun || nr == SYS_prlimit64;
+	if (!begun || asks || (interrupts ? !call->waits : call->error == 0)) {
+		begun = begun || data->nr == SYS_prlimit64;
 		return 0;
 	}
 	if (!is_asked_for(call->name))
@@ -170,8 +172,9 @@ answer(int fd)
 			return;
 		if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &call) != 0)
 			continue; /* it was killed, or heard a signal, meanwhile */
-		int error = judge(call.data.nr);
-		struct seccomp_notif_resp reply = { .id = call.id, .error = -error,
+		int error = judge(&call.data);
+		struct seccomp_notif_resp reply = { .id = call.id,
+			.error = call.data.nr == SYS_brk ? 0 : -error,
 			.flags = error == 0 ? SECCOMP_USER_NOTIF_FLAG_CONTINUE : 0 };
 		(void)ioctl(fd, SECCOMP_IOCTL_NOTIF_SEND, &reply);
 	}
