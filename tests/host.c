@@ -21,6 +21,7 @@
 #define ALT_STACK_BYTES 65536
 
 static pthread_t main_thread;
+static pid_t main_process;
 static void (*tell)(const char *of_what);
 
 /* Not what a handler may do by the book, but the program ends here, and a word helps. */
@@ -44,6 +45,7 @@ host_start(void (*died)(const char *of_what))
 	size_t nr = TEST_ASAN || TEST_TSAN ? 2 : sizeof(numbers) / sizeof(numbers[0]);
 
 	main_thread = pthread_self();
+	main_process = getpid();
 	tell = died;
 	sigaltstack(&alt, NULL);
 	for (size_t i = 0; i < nr; i++)
@@ -53,7 +55,7 @@ host_start(void (*died)(const char *of_what))
 bool
 host_is_main_thread(void)
 {
-	return pthread_equal(pthread_self(), main_thread);
+	return pthread_equal(pthread_self(), main_thread) && getpid() == main_process;
 }
 
 void

@@ -13,7 +13,7 @@
 /** Call died("signal 11 (Segmentation fault)") when the program does; it does not return. The
  *  caller is the main thread. */
 void host_start(void (*died)(const char *of_what));
-/** Only the main thread can jump out of a case. */
+/** Only the main thread can jump out of a case; that of a forked child is none. */
 bool host_is_main_thread(void);
 /** End the program at once, whoever else runs. */
 _Noreturn void host_end(int status);

@@ -5,8 +5,8 @@
  * A program is a file of TEST(module__condition__result) { ... } cases; main() is in test.c. It is
  * silent but for test_say(), and ends with the line "P passed, F failed" (and ", S skipped" where
  * some cannot run) that scripts/run-tests adds up. A failed check prints where, what it saw and
- * the one command that replays the case, and leaves the case; from a thread of its own it ends the
- * program, like a crash.
+ * the one command that replays the case, and leaves the case; in a thread or child of its own it
+ * ends the program, like a crash.
  *
  *     program [--seed N] [--ops N] [--quick | --long] [--list] [CASE ...]
  *

@@ -18,23 +18,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "fixture.h"
+
 #define PAGE 4096UL
 #define HUGE (2UL << 20)
 #define BLOCK (8UL << 20)
-#define SKIP 77
 
-static const char *case_name;
-
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond)) {                                                                     \
-			fprintf(stderr, "%s: line %d: %s\nreplay: place-test %s\n", case_name,     \
-				__LINE__, #cond, case_name);                                       \
-			exit(1);                                                                   \
-		}                                                                                  \
-	} while (0)
-
-static char folder[64];
+static char folder[] = "./place-test.XXXXXX";
+static bool made_folder;
 
 static void
 forget_folder(void)
@@ -53,6 +44,11 @@ file_backing(char letter, unsigned blocks, const char *more)
 {
 	char name[96], words[160];
 	struct mhp_backing backing;
+	if (!made_folder) {
+		CHECK(mkdtemp(folder) != NULL);
+		made_folder = true;
+		atexit(forget_folder);
+	}
 	snprintf(name, sizeof(name), "%s/%c", folder, letter);
 	int fd = open(name, O_RDWR | O_CREAT, 0600);
 	CHECK(fd >= 0 && ftruncate(fd, (off_t)(blocks * BLOCK)) == 0);
@@ -76,28 +72,15 @@ static struct mhp_pool *
 make_pool(unsigned ram_blocks)
 {
 	struct mhp_pool_opts opts = { .max_bytes = 64 * BLOCK, .block_bytes = BLOCK };
-	struct mhp_pool *pool;
-	CHECK(mhp_pool_create(&opts, &pool, NULL) == 0);
-	add(pool, NULL, ram_blocks);
+	struct mhp_pool *pool = fixture_pool(&opts);
+	fixture_add(pool, NULL, ram_blocks * BLOCK, NULL);
 	return pool;
 }
 
 static void
 end_pool(struct mhp_pool *pool, struct mhp_region *region)
 {
-	struct mhp_span all = { { 0 }, 64 * BLOCK };
-	CHECK(mhp_check(mhp_pool_engine(pool), true, NULL, NULL) == 0);
-	mhp_region_destroy(region);
-	CHECK(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL) == 0);
-	CHECK(mhp_pool_destroy(pool) == 0);
-}
-
-static struct mhp_region *
-make_region(struct mhp_pool *pool, uint64_t size)
-{
-	struct mhp_region *region;
-	CHECK(mhp_region_create(pool, "test", size, &region, NULL) == 0);
-	return region;
+	fixture_end(pool, region, 64 * BLOCK);
 }
 
 static uint64_t
@@ -131,21 +114,10 @@ check_all(const char *base, uint64_t size)
 		CHECK(memcmp(base + at, &at, sizeof(at)) == 0);
 }
 
-static void
-may_move_or_skip(struct mhp_pool *pool)
-{
-	struct mhp_text why = { "" };
-	if (mhp_pool_can_move(pool, &why))
-		return;
-	fprintf(stderr, "skip: %s\n", why.text);
-	exit(SKIP);
-}
-
 /* ---- what is where ---- */
 
 /* R60: a file gets a node of its own, behind RAM; what is told counts. */
-static void
-node__of_files__their_own_or_told(void)
+TEST(node__of_files__their_own_or_told)
 {
 	struct mhp_pool *pool = make_pool(1);
 	struct mhp_backing own = file_backing('a', 1, ""), told = file_backing('b', 2,
@@ -168,8 +140,7 @@ node__of_files__their_own_or_told(void)
 }
 
 /* R60: RAM and devices share no node, a file stays on its own; each refusal is a sentence. */
-static void
-node__that_does_not_fit__refused(void)
+TEST(node__that_does_not_fit__refused)
 {
 	struct mhp_pool *pool = make_pool(1);
 	struct mhp_backing on_ram = file_backing('a', 2, ",node=0");
@@ -200,13 +171,12 @@ set(struct mhp_pool *pool, const char *words)
 }
 
 /* R62: each policy takes pages from where it says, and changes while the pool runs. */
-static void
-placement__each_policy__decides_for_fresh_pages(void)
+TEST(placement__each_policy__decides_for_fresh_pages)
 {
 	struct mhp_pool *pool = make_pool(2);
 	struct mhp_backing file = file_backing('a', 2, ",node=3");
 	add(pool, &file, 2);
-	struct mhp_region *region = make_region(pool, 16 * BLOCK);
+	struct mhp_region *region = fixture_region(pool, 16 * BLOCK);
 	char *base = mhp_region_base(region);
 	CHECK(mhp_region_commit(region, base, 2 * HUGE) == 0);
 	CHECK(used_on(pool, 0) == 2 * HUGE && used_on(pool, 3) == 0);
@@ -225,13 +195,12 @@ placement__each_policy__decides_for_fresh_pages(void)
 }
 
 /* R62: a full node refuses what is bound to it and passes on what only prefers it. */
-static void
-placement__node_full__bind_refuses_prefer_goes_on(void)
+TEST(placement__node_full__bind_refuses_prefer_goes_on)
 {
 	struct mhp_pool *pool = make_pool(3);
 	struct mhp_backing file = file_backing('a', 1, ",node=3"), wanted;
 	add(pool, &file, 1);
-	struct mhp_region *region = make_region(pool, 16 * BLOCK);
+	struct mhp_region *region = fixture_region(pool, 16 * BLOCK);
 	char *base = mhp_region_base(region);
 	set(pool, "bind 3");
 	CHECK(mhp_region_commit(region, base, BLOCK) == MHP_ENOMEM);
@@ -245,8 +214,7 @@ placement__node_full__bind_refuses_prefer_goes_on(void)
 }
 
 /* R62: words that are read are written the same; others are refused. */
-static void
-placement__words__read_and_written(void)
+TEST(placement__words__read_and_written)
 {
 	static const char *const good[] = { "local", "prefer 1", "interleave 0=3,1", "bind 1,2" };
 	static const char *const bad[] = { "", "near", "prefer", "prefer 16", "prefer 1=2",
@@ -290,16 +258,15 @@ write_on(void *arg)
 }
 
 /* R61 R63: windows go to a device and back under a writer; nothing is lost, all of it is there. */
-static void
-move__window_under_writer__goes_and_comes_back(void)
+TEST(move__window_under_writer__goes_and_comes_back)
 {
 	struct mhp_pool *pool = make_pool(3);
 	struct mhp_backing file = file_backing('a', 3, "");
 	struct mhp_block_info block;
-	may_move_or_skip(pool);
+	fixture_needs_moves(pool);
 	add(pool, &file, 3);
 	CHECK(mhp_block_get(mhp_pool_engine(pool), 3, &block) == 0);
-	struct mhp_region *region = make_region(pool, BLOCK);
+	struct mhp_region *region = fixture_region(pool, BLOCK);
 	char *base = mhp_region_base(region);
 	CHECK(mhp_region_commit(region, base, 2 * HUGE) == 0);
 	write_all(base, 2 * HUGE);
@@ -329,15 +296,14 @@ move__window_under_writer__goes_and_comes_back(void)
 }
 
 /* R63: what cannot go says why, and is as it was. */
-static void
-move__that_cannot_be__refused_with_a_sentence(void)
+TEST(move__that_cannot_be__refused_with_a_sentence)
 {
 	struct mhp_pool *pool = make_pool(3);
 	struct mhp_backing file = file_backing('a', 1, ",node=4");
 	struct mhp_text why;
-	may_move_or_skip(pool);
+	fixture_needs_moves(pool);
 	add(pool, &file, 1);
-	struct mhp_region *region = make_region(pool, 2 * BLOCK);
+	struct mhp_region *region = fixture_region(pool, 2 * BLOCK);
 	char *base = mhp_region_base(region);
 	CHECK(mhp_region_commit(region, base, 2 * BLOCK) == 0);
 	write_all(base, 2 * BLOCK);
@@ -363,23 +329,35 @@ move__that_cannot_be__refused_with_a_sentence(void)
 	end_pool(pool, region);
 }
 
-/* R63: the engine's way, by blocks: pages leave for the node that is named, the block stays. */
-static void
-empty__ram_block_to_device__and_back(void)
+/* Data leaves two blocks of RAM for node 4, so many blocks of a file; returns where it is. */
+static char *
+leave_ram(struct mhp_pool **ret_pool, struct mhp_region **ret_region, unsigned blocks,
+	  uint64_t size)
 {
-	struct mhp_pool *pool = make_pool(2);
-	struct mhp_backing file = file_backing('a', 2, ",node=4");
+	struct mhp_pool *pool = *ret_pool = make_pool(2);
+	struct mhp_backing file = file_backing('a', blocks, ",node=4");
 	struct mhp_offline_opts to = { .to_nodes = UINT64_C(1) << 4 };
-	struct mhp_blocks ram = { 0, 2 }, device = { 2, 2 };
-	may_move_or_skip(pool);
-	add(pool, &file, 2);
-	struct mhp_region *region = make_region(pool, 2 * BLOCK);
+	struct mhp_blocks ram = { 0, 2 };
+	fixture_needs_moves(pool);
+	add(pool, &file, blocks);
+	struct mhp_region *region = *ret_region = fixture_region(pool, 2 * BLOCK);
 	char *base = mhp_region_base(region);
-	CHECK(mhp_region_commit(region, base, 2 * HUGE) == 0);
-	write_all(base, 2 * HUGE);
-	CHECK(mhp_empty(mhp_pool_engine(pool), &ram, 1, &to, NULL) == 0);
-	CHECK(used_on(pool, 0) == 0 && used_on(pool, 4) == 2 * HUGE && settled(pool) == 2 * HUGE);
-	to.to_nodes = 1;
+	CHECK_OK(mhp_region_commit(region, base, size));
+	write_all(base, size);
+	CHECK_OK(mhp_empty(mhp_pool_engine(pool), &ram, 1, &to, NULL));
+	CHECK_EQ(settled(pool), size);
+	return base;
+}
+
+/* R63: the engine's way, by blocks: pages leave for the node that is named, the block stays. */
+TEST(empty__ram_block_to_device__and_back)
+{
+	struct mhp_pool *pool;
+	struct mhp_region *region;
+	struct mhp_offline_opts to = { .to_nodes = 1 };
+	struct mhp_blocks device = { 2, 2 };
+	char *base = leave_ram(&pool, &region, 2, 2 * HUGE);
+	CHECK(used_on(pool, 0) == 0 && used_on(pool, 4) == 2 * HUGE);
 	CHECK(mhp_empty(mhp_pool_engine(pool), &device, 1, &to, NULL) == 0);
 	CHECK(used_on(pool, 0) == 2 * HUGE && used_on(pool, 4) == 0 && settled(pool) == 0);
 	check_all(base, 2 * HUGE);
@@ -390,37 +368,20 @@ empty__ram_block_to_device__and_back(void)
 static void
 limit_data(struct rlimit limit, uint64_t more)
 {
-	char line[256];
-	unsigned long kb = 0;
-	FILE *file = fopen("/proc/self/status", "r");
-	CHECK(file != NULL);
-	while (kb == 0 && fgets(line, sizeof(line), file) != NULL)
-		(void)sscanf(line, "VmData: %lu kB", &kb);
-	fclose(file);
-	CHECK(kb != 0);
-	limit.rlim_cur = kb * 1024 + more;
-	CHECK(setrlimit(RLIMIT_DATA, &limit) == 0);
+	limit.rlim_cur = fixture_status_kib("VmData") * 1024 + more;
+	CHECK(limit.rlim_cur != more && setrlimit(RLIMIT_DATA, &limit) == 0);
 }
 
 /* R37: of three windows that leave one block, one has come back when the next is refused. */
-static void
-empty__room_for_a_part__each_page_is_where_it_is_said_to_be(void)
+TEST(empty__room_for_a_part__each_page_is_where_it_is_said_to_be)
 {
-	struct mhp_pool *pool = make_pool(2);
-	struct mhp_backing file = file_backing('a', 1, ",node=4");
-	struct mhp_offline_opts to = { .to_nodes = UINT64_C(1) << 4 };
-	struct mhp_blocks ram = { 0, 2 }, device = { 2, 1 };
+	struct mhp_pool *pool;
+	struct mhp_region *region;
+	struct mhp_offline_opts to = { .to_nodes = 1 };
+	struct mhp_blocks device = { 2, 1 };
 	struct rlimit before;
-	may_move_or_skip(pool);
-	add(pool, &file, 1);
-	struct mhp_region *region = make_region(pool, 2 * BLOCK);
-	char *base = mhp_region_base(region);
-	CHECK(mhp_region_commit(region, base, 3 * HUGE) == 0);
-	write_all(base, 3 * HUGE);
-	CHECK(mhp_empty(mhp_pool_engine(pool), &ram, 1, &to, NULL) == 0);
-	CHECK(settled(pool) == 3 * HUGE);
+	char *base = leave_ram(&pool, &region, 1, 3 * HUGE);
 	CHECK(getrlimit(RLIMIT_DATA, &before) == 0);
-	to.to_nodes = 1;
 	limit_data(before, HUGE * 3 / 2);
 	CHECK(mhp_empty(mhp_pool_engine(pool), &device, 1, &to, NULL) == MHP_ENOMEM);
 	CHECK(setrlimit(RLIMIT_DATA, &before) == 0);
@@ -450,10 +411,10 @@ reserve(long pages)
 	rewind(file);
 	fprintf(file, "%ld\n", before + pages);
 	fclose(file);
-	taken += pages;
 	file = fopen(RESERVED, "r");
 	CHECK(file != NULL && fscanf(file, "%ld", &now) == 1);
 	fclose(file);
+	taken += now - before;
 	return now >= before + pages;
 }
 
@@ -465,13 +426,11 @@ give_back(void)
 }
 
 static void
-reserve_or_skip(long pages)
+needs_huge_pages(void)
 {
 	atexit(give_back);
-	if (reserve(pages))
-		return;
-	fprintf(stderr, "skip: the machine gives no %ld huge pages\n", pages);
-	exit(SKIP);
+	if (!reserve(BLOCK / HUGE))
+		test_skip("needs huge-pages 4");
 }
 
 struct mixed {
@@ -489,15 +448,15 @@ make_mixed(void)
 	struct mhp_backing huge;
 	struct mhp_block_info block;
 	struct mhp_node_info info;
-	may_move_or_skip(mixed.pool);
-	reserve_or_skip(BLOCK / HUGE);
+	fixture_needs_moves(mixed.pool);
+	needs_huge_pages();
 	CHECK(mhp_backing_parse("hugetlb:2M", &huge, NULL) == 0);
 	add(mixed.pool, &huge, 1);
 	CHECK(mhp_block_get(mhp_pool_engine(mixed.pool), 2, &block) == 0);
 	mixed.huge = block.node;
 	CHECK(mhp_pool_node_get(mixed.pool, mixed.huge, &info) == 0);
 	CHECK(info.granule_bytes == HUGE && info.device);
-	mixed.region = make_region(mixed.pool, BLOCK);
+	mixed.region = fixture_region(mixed.pool, BLOCK);
 	mixed.base = mhp_region_base(mixed.region);
 	CHECK(mhp_region_granule(mixed.region) == PAGE);
 	CHECK(mhp_region_commit(mixed.region, mixed.base, 3 * HUGE) == 0);
@@ -518,8 +477,7 @@ move(const struct mixed *mixed, uint64_t size, unsigned node)
 
 /* R61: a pool of 4 KiB pages that has huge ones, too: windows go there as a whole and come back,
  * also those made of single pages. */
-static void
-granule__two_in_a_pool__windows_move_as_a_whole(void)
+TEST(granule__two_in_a_pool__windows_move_as_a_whole)
 {
 	struct mixed mixed = make_mixed();
 	for (unsigned turn = 0; turn < 3; turn++) {
@@ -541,8 +499,7 @@ granule__two_in_a_pool__windows_move_as_a_whole(void)
 
 /* R61: part of a window that lies on one huge page is not given back, at once and with nothing
  * changed; it can be zeroed. A whole window can go. */
-static void
-granule__purge_inside_a_large_frame__zeros_and_the_rest_stays(void)
+TEST(granule__purge_inside_a_large_frame__zeros_and_the_rest_stays)
 {
 	struct mixed mixed = make_mixed();
 	char *base = mixed.base;
@@ -568,8 +525,7 @@ granule__purge_inside_a_large_frame__zeros_and_the_rest_stays(void)
 }
 
 /* R61: half a window stays away from huge pages, and says so. */
-static void
-granule__half_a_window__refused_with_a_sentence(void)
+TEST(granule__half_a_window__refused_with_a_sentence)
 {
 	struct mixed mixed = make_mixed();
 	struct mhp_text why = { "" };
@@ -578,39 +534,4 @@ granule__half_a_window__refused_with_a_sentence(void)
 	CHECK(strstr(why.text, "whole windows") != NULL);
 	CHECK(settled(mixed.pool) == 0 && used_on(mixed.pool, mixed.huge) == 0);
 	end_pool(mixed.pool, mixed.region);
-}
-
-static const struct {
-	const char *name;
-	void (*fn)(void);
-} cases[] = {
-#define CASE(name) { #name, name }
-	CASE(node__of_files__their_own_or_told),
-	CASE(node__that_does_not_fit__refused),
-	CASE(placement__each_policy__decides_for_fresh_pages),
-	CASE(placement__node_full__bind_refuses_prefer_goes_on),
-	CASE(placement__words__read_and_written),
-	CASE(move__window_under_writer__goes_and_comes_back),
-	CASE(move__that_cannot_be__refused_with_a_sentence),
-	CASE(empty__ram_block_to_device__and_back),
-	CASE(empty__room_for_a_part__each_page_is_where_it_is_said_to_be),
-	CASE(granule__two_in_a_pool__windows_move_as_a_whole),
-	CASE(granule__purge_inside_a_large_frame__zeros_and_the_rest_stays),
-	CASE(granule__half_a_window__refused_with_a_sentence),
-};
-
-int
-main(int argc, char **argv)
-{
-	snprintf(folder, sizeof(folder), "./place-test.XXXXXX");
-	if (mkdtemp(folder) == NULL)
-		return 1;
-	atexit(forget_folder);
-	const char *prefix = argc > 1 ? argv[1] : "";
-	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		case_name = cases[i].name;
-		if (strncmp(case_name, prefix, strlen(prefix)) == 0)
-			cases[i].fn();
-	}
-	return 0;
 }

@@ -17,36 +17,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fixture.h"
+
 #define BLOCK (4UL << 20)
-
-static const char *case_name;
-static unsigned nr_skipped;
-
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond)) {                                                                     \
-			printf("FAILED %s: line %d: %s\n    replay: pool-test %s\n", case_name,    \
-			       __LINE__, #cond, case_name);                                        \
-			exit(1);                                                                   \
-		}                                                                                  \
-	} while (0)
 
 static struct mhp_pool *
 make_pool(void)
 {
 	struct mhp_pool_opts opts = { .max_bytes = 64 * BLOCK, .block_bytes = BLOCK };
-	struct mhp_pool *pool;
-	CHECK(mhp_pool_create(&opts, &pool, NULL) == 0);
-	return pool;
+	return fixture_pool(&opts);
 }
 
 static void
 end_pool(struct mhp_pool *pool)
 {
-	struct mhp_span all = { { 0 }, 64 * BLOCK };
-	CHECK(mhp_check(mhp_pool_engine(pool), true, NULL, NULL) == 0);
-	CHECK(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL) == 0);
-	CHECK(mhp_pool_destroy(pool) == 0);
+	fixture_end(pool, NULL, 64 * BLOCK);
 }
 
 static const char *
@@ -78,8 +63,7 @@ is_marked(const void *address, const char *flag)
 }
 
 /* R7: where the kernel gives huge pages to all, a reserve of some pages would take one. */
-static void
-add__direct_map__takes_no_huge_pages(void)
+TEST(add__direct_map__takes_no_huge_pages)
 {
 	struct mhp_pool *pool = make_pool();
 	CHECK(mhp_pool_add(pool, NULL, 2 * BLOCK, NULL, NULL, NULL) == 0);
@@ -92,8 +76,7 @@ add__direct_map__takes_no_huge_pages(void)
 }
 
 /* R7 R36 */
-static void
-add__without_a_word__self_hosted_online_movable_and_not_bound(void)
+TEST(add__without_a_word__self_hosted_online_movable_and_not_bound)
 {
 	struct mhp_pool *pool = make_pool();
 	struct mhp_backing zeroed = { 0 };
@@ -125,8 +108,7 @@ use_a_page(struct mhp *m, uint32_t block)
 }
 
 /* R2 R17 */
-static void
-add__by_the_engine__brings_ordinary_memory(void)
+TEST(add__by_the_engine__brings_ordinary_memory)
 {
 	struct mhp_pool *pool = make_pool();
 	struct mhp *m = mhp_pool_engine(pool);
@@ -146,8 +128,7 @@ add__by_the_engine__brings_ordinary_memory(void)
 }
 
 /* R31 */
-static void
-plan__with_an_add__does_what_its_preview_says(void)
+TEST(plan__with_an_add__does_what_its_preview_says)
 {
 	struct mhp_pool *pool = make_pool();
 	struct mhp *m = mhp_pool_engine(pool);
@@ -177,8 +158,7 @@ add_in_listener(void *ctx, const struct mhp_notice *notice)
 }
 
 /* R24: it hung. */
-static void
-add__from_a_listener__edeadlk(void)
+TEST(add__from_a_listener__edeadlk)
 {
 	struct mhp_pool *pool = make_pool();
 	uint16_t listener;
@@ -223,8 +203,7 @@ add_large_pieces(void)
 }
 
 /* R36 */
-static void
-add__device_of_large_pieces__refused_with_both_sizes(void)
+TEST(add__device_of_large_pieces__refused_with_both_sizes)
 {
 	enum { CANNOT = 77 };
 	int status = 0;
@@ -238,12 +217,8 @@ add__device_of_large_pieces__refused_with_both_sizes(void)
 		_exit(0);
 	}
 	CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
-	if (WEXITSTATUS(status) == CANNOT) {
-		printf("SKIPPED %s: needs %s\n", case_name,
-		       geteuid() != 0 ? "root" : "mount-namespaces");
-		nr_skipped++;
-		return;
-	}
+	if (WEXITSTATUS(status) == CANNOT)
+		test_skip(geteuid() != 0 ? "needs root" : "needs mount-namespaces");
 	CHECK(WEXITSTATUS(status) == 0);
 }
 
@@ -257,8 +232,7 @@ check_all_addresses(struct mhp_pool *pool, uint64_t bytes)
 	CHECK(mhp_pool_destroy(pool) == 0);
 }
 
-static void
-add__size_in_between__refused_with_the_block_size(void)
+TEST(add__size_in_between__refused_with_the_block_size)
 {
 	struct mhp_pool *pool = make_pool();
 	static const uint64_t sizes[] = { BLOCK / 2, BLOCK + 1, 3 * BLOCK / 2 };
@@ -271,8 +245,7 @@ add__size_in_between__refused_with_the_block_size(void)
 }
 
 /* R17: what the engine refuses leaves no address behind that nobody can use. */
-static void
-add__engine_says_no__addresses_are_free_again(void)
+TEST(add__engine_says_no__addresses_are_free_again)
 {
 	struct mhp_pool *pool = make_pool();
 	struct mhp_add_opts opts = { .node = 255 };
@@ -283,8 +256,7 @@ add__engine_says_no__addresses_are_free_again(void)
 }
 
 /* R58: a limit of the program, and no memory of its own may be mapped for writing. */
-static void
-add__cannot_be_mapped__addresses_are_free_again(void)
+TEST(add__cannot_be_mapped__addresses_are_free_again)
 {
 	struct mhp_pool *pool = make_pool();
 	struct mhp_text why = { "" };
@@ -298,42 +270,9 @@ add__cannot_be_mapped__addresses_are_free_again(void)
 	check_all_addresses(pool, 64 * BLOCK);
 }
 
-static void
-destroy__of_nothing__does_nothing(void)
+TEST(destroy__of_nothing__does_nothing)
 {
 	CHECK(mhp_pool_destroy(NULL) == 0);
 	mhp_region_destroy(NULL);
 	CHECK(mhp_fini(NULL) == 0);
-}
-
-static const struct {
-	const char *name;
-	void (*fn)(void);
-} cases[] = {
-#define CASE(fn) { #fn, fn }
-	CASE(add__without_a_word__self_hosted_online_movable_and_not_bound),
-	CASE(add__direct_map__takes_no_huge_pages),
-	CASE(add__by_the_engine__brings_ordinary_memory),
-	CASE(plan__with_an_add__does_what_its_preview_says),
-	CASE(add__from_a_listener__edeadlk),
-	CASE(add__device_of_large_pieces__refused_with_both_sizes),
-	CASE(add__size_in_between__refused_with_the_block_size),
-	CASE(add__engine_says_no__addresses_are_free_again),
-	CASE(add__cannot_be_mapped__addresses_are_free_again),
-	CASE(destroy__of_nothing__does_nothing),
-};
-
-int
-main(int argc, char **argv)
-{
-	unsigned passed = 0;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		case_name = cases[i].name;
-		if (argc >= 2 && strcmp(argv[1], case_name) != 0)
-			continue;
-		cases[i].fn();
-		passed++;
-	}
-	printf("%u passed, 0 failed, %u skipped\n", passed - nr_skipped, nr_skipped);
-	return passed == 0;
 }

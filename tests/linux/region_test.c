@@ -5,8 +5,8 @@
  * Each case makes a pool of its own and ends it, so that a leak of a frame, a block or a mapping
  * shows as a pool that cannot be destroyed.
  *
- * usage: region-test [--pages BYTES] [CASE]. Pools have the kernel's pages, or larger ones, which
- * stand for a kernel that has such (R80).
+ * Pools have the kernel's pages, or with TEST_PAGE_BYTES larger ones, which stand for a kernel that
+ * has such (R80).
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -24,47 +24,38 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../online.h"
+#include "fixture.h"
 
+#ifndef TEST_PAGE_BYTES
+#define TEST_PAGE_BYTES 0              /* the kernel's */
+#endif
 #define PAGE page_bytes
 #define BLOCK (1024 * PAGE)
 #define WINDOW (2UL << 20)
 
-static unsigned long page_bytes;
-static uint64_t wanted_bytes;          /* for pools; 0: not said */
-static const char *case_name;
-static unsigned nr_skipped;
+static unsigned long page_bytes = TEST_PAGE_BYTES;
 
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond)) {                                                                     \
-			fprintf(stderr, "%s: line %d: %s\nreplay: region-test --pages %lu %s\n",   \
-				case_name, __LINE__, #cond, PAGE, case_name);                      \
-			exit(1);                                                                   \
-		}                                                                                  \
-	} while (0)
+__attribute__((constructor)) static void
+ask_page_size(void)
+{
+	if (page_bytes == 0)
+		page_bytes = (unsigned long)sysconf(_SC_PAGESIZE);
+}
 
 static struct mhp_pool *
 make_pool(uint64_t blocks)
 {
 	struct mhp_pool_opts opts = { .max_bytes = 64 * BLOCK, .block_bytes = BLOCK,
-				      .page_bytes = wanted_bytes };
-	struct mhp_backing backing = { .kind = MHP_BACKING_RAM };
-	struct mhp_add_opts add = { .flags = MHP_ADD_ONLINE | MHP_MEMMAP_ON_MEMORY,
-				    .zone = MHP_ZONE_MOVABLE };
-	struct mhp_pool *pool;
-	CHECK(mhp_pool_create(&opts, &pool, NULL) == 0);
-	CHECK(mhp_pool_add(pool, &backing, blocks * BLOCK, &add, NULL, NULL) == 0);
+				      .page_bytes = TEST_PAGE_BYTES };
+	struct mhp_pool *pool = fixture_pool(&opts);
+	fixture_add(pool, NULL, blocks * BLOCK, NULL);
 	return pool;
 }
 
 static void
-end_pool(struct mhp_pool *pool)
+end_pool(struct mhp_pool *pool, struct mhp_region *region)
 {
-	struct mhp_span all = { { 0 }, 64 * BLOCK };
-	CHECK(mhp_check(mhp_pool_engine(pool), true, NULL, NULL) == 0);
-	CHECK(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL) == 0);
-	CHECK(mhp_pool_destroy(pool) == 0);
+	fixture_end(pool, region, 64 * BLOCK);
 }
 
 /* R80: no page of the pool is smaller than those of its regions. */
@@ -75,14 +66,6 @@ check_pages(struct mhp_pool *pool)
 		struct mhp_frame frame = mhp_frame_peek(mhp_pool_engine(pool), pfn);
 		CHECK(frame.state != MHP_FRAME_USED || 4096UL << frame.order >= PAGE);
 	}
-}
-
-static struct mhp_region *
-make_region(struct mhp_pool *pool, uint64_t size)
-{
-	struct mhp_region *region;
-	CHECK(mhp_region_create(pool, "test", size, &region, NULL) == 0);
-	return region;
 }
 
 /* kB of memory that the process has: ordinary, and shared. */
@@ -96,29 +79,26 @@ resident_kb(void)
 	return pages * (sysconf(_SC_PAGESIZE) >> 10);
 }
 
-static void
-commit__twice__refused(void)
+TEST(commit__twice__refused)
 {
 	struct mhp_pool *pool = make_pool(2);
-	struct mhp_region *region = make_region(pool, BLOCK);
+	struct mhp_region *region = fixture_region(pool, BLOCK);
 	char *base = mhp_region_base(region);
 	CHECK(mhp_region_commit(region, base + PAGE, 8 * PAGE) == 0);
 	CHECK(mhp_region_commit(region, base, 2 * PAGE) == MHP_EEXIST);
 	CHECK(mhp_region_commit(region, base + 1, PAGE) == MHP_EINVAL);
 	CHECK(mhp_region_commit(region, base, 2 * BLOCK) == MHP_EINVAL);
 	CHECK(mhp_region_commit(region, base + 16 * PAGE, BLOCK) == MHP_EINVAL);
-	mhp_region_destroy(region);
-	end_pool(pool);
+	end_pool(pool, region);
 }
 
 /* R80: a region is cut where the kernel's pages are; what is no page of it is refused by name. */
-static void
-pages__that_the_kernel_cannot_cut__are_refused(void)
+TEST(pages__that_the_kernel_cannot_cut__are_refused)
 {
 	uint64_t kernel = (uint64_t)sysconf(_SC_PAGESIZE);
 	const uint64_t wrong[] = { kernel / 2, 3 * kernel, 2 * WINDOW };
 	struct mhp_pool *pool = make_pool(1);
-	struct mhp_region *region = make_region(pool, 1);
+	struct mhp_region *region = fixture_region(pool, 1);
 	struct mhp_text text = { "" };
 	CHECK(mhp_region_granule(region) == PAGE && mhp_region_size(region) == PAGE);
 	for (unsigned i = 0; i < 3; i++) {
@@ -127,30 +107,26 @@ pages__that_the_kernel_cannot_cut__are_refused(void)
 		CHECK(mhp_pool_create(&opts, &none, &text) == MHP_EINVAL);
 		CHECK(strstr(text.text, "the kernel's") != NULL);
 	}
-	mhp_region_destroy(region);
-	end_pool(pool);
+	end_pool(pool, region);
 }
 
-static void
-commit__beyond_the_pool__changes_nothing(void)
+TEST(commit__beyond_the_pool__changes_nothing)
 {
 	struct mhp_pool *pool = make_pool(2);
-	struct mhp_region *region = make_region(pool, 16 * BLOCK);
+	struct mhp_region *region = fixture_region(pool, 16 * BLOCK);
 	struct mhp_pool_stats stats;
 	CHECK(mhp_region_commit(region, mhp_region_base(region), 3 * BLOCK) == MHP_ENOMEM);
 	mhp_pool_get_stats(pool, &stats);
 	CHECK(stats.committed_bytes == 0 && stats.mappings == 1);
 	CHECK(mhp_region_commit(region, mhp_region_base(region), BLOCK) == 0);
-	mhp_region_destroy(region);
-	end_pool(pool);
+	end_pool(pool, region);
 }
 
 /* R58: the kernel refuses the mapping (RLIMIT_DATA counts what becomes writable). */
-static void
-commit__that_cannot_open__takes_no_page(void)
+TEST(commit__that_cannot_open__takes_no_page)
 {
 	struct mhp_pool *pool = make_pool(2);
-	struct mhp_region *region = make_region(pool, BLOCK);
+	struct mhp_region *region = fixture_region(pool, BLOCK);
 	char *base = mhp_region_base(region);
 	struct mhp_pool_stats stats;
 	struct rlimit limit, none = { .rlim_cur = PAGE };
@@ -164,16 +140,14 @@ commit__that_cannot_open__takes_no_page(void)
 	mhp_pool_get_stats(pool, &stats);
 	CHECK(stats.committed_bytes == PAGE);
 	CHECK(mhp_region_commit(region, base + 64 * PAGE, 64 * PAGE) == 0);
-	mhp_region_destroy(region);
-	end_pool(pool);
+	end_pool(pool, region);
 }
 
 /* Whatever was decommitted and committed again reads as zeros, and the rest is as it was. */
-static void
-decommit__any_piece__keeps_the_rest(void)
+TEST(decommit__any_piece__keeps_the_rest)
 {
 	struct mhp_pool *pool = make_pool(4);
-	struct mhp_region *region = make_region(pool, 2 * BLOCK);
+	struct mhp_region *region = fixture_region(pool, 2 * BLOCK);
 	char *base = mhp_region_base(region);
 	uint64_t nr = 2 * BLOCK / PAGE;
 	unsigned char *want = calloc(nr, 1);
@@ -194,16 +168,14 @@ decommit__any_piece__keeps_the_rest(void)
 	}
 	check_pages(pool);
 	free(want);
-	mhp_region_destroy(region);
-	end_pool(pool);
+	end_pool(pool, region);
 }
 
 /* R35 */
-static void
-purge__and_decommit_and_remove__give_memory_back(void)
+TEST(purge__and_decommit_and_remove__give_memory_back)
 {
 	struct mhp_pool *pool = make_pool(16);
-	struct mhp_region *region = make_region(pool, 15 * BLOCK);
+	struct mhp_region *region = fixture_region(pool, 15 * BLOCK);
 	char *base = mhp_region_base(region);
 	CHECK(mhp_region_commit(region, base, 14 * BLOCK) == 0);
 	long before = resident_kb();
@@ -217,16 +189,14 @@ purge__and_decommit_and_remove__give_memory_back(void)
 	CHECK(mhp_region_decommit(region, base + 7 * BLOCK, 7 * BLOCK) == 0);
 	CHECK(full - resident_kb() > 13 * block);
 	CHECK(base[0] == 0);
-	mhp_region_destroy(region);
-	end_pool(pool);
+	end_pool(pool, region);
 }
 
 /* R41, R53: what is pinned is not given back; it does not keep a block of `ram`, since it stays. */
-static void
-pin__while_held__memory_stays_and_its_block_leaves(void)
+TEST(pin__while_held__memory_stays_and_its_block_leaves)
 {
 	struct mhp_pool *pool = make_pool(2);
-	struct mhp_region *region = make_region(pool, PAGE);
+	struct mhp_region *region = fixture_region(pool, PAGE);
 	char *base = mhp_region_base(region);
 	CHECK(mhp_region_commit(region, base, PAGE) == 0);
 	base[5] = 5;
@@ -239,16 +209,14 @@ pin__while_held__memory_stays_and_its_block_leaves(void)
 	CHECK(mhp_region_unpin(region, base, 10) == 0);
 	CHECK(mhp_region_unpin(region, base, 10) == MHP_ENOENT && base[5] == 5);
 	CHECK(mhp_region_decommit(region, base, PAGE) == 0);
-	mhp_region_destroy(region);
-	end_pool(pool);
+	end_pool(pool, region);
 }
 
 /* R39: pages in random order until the mappings are used up: an error, and nothing is lost. */
-static void
-mappings__used_up__is_an_error(void)
+TEST(mappings__used_up__is_an_error)
 {
 	struct mhp_pool *pool = make_pool(60);
-	struct mhp_region *region = make_region(pool, 256 * BLOCK);
+	struct mhp_region *region = fixture_region(pool, 256 * BLOCK);
 	volatile char *base = mhp_region_base(region);
 	struct mhp_pool_stats stats;
 	uint64_t step = 4096 / 16 + 1, nr = 256 * BLOCK / PAGE, page = 0, done = 0;
@@ -269,8 +237,7 @@ mappings__used_up__is_an_error(void)
 	page = 0;
 	for (uint64_t i = 0; i + 1 < done; i++, page = (page + 4 * step) % nr)
 		CHECK(base[page * PAGE] == (char)(page % 127 + 1));
-	mhp_region_destroy(region);
-	end_pool(pool);
+	end_pool(pool, region);
 }
 
 /* Every second page first, so that no two neighbours move in one piece. Values by page. */
@@ -325,11 +292,10 @@ sum_of_mappings(const char *base, uint64_t size)
 }
 
 /* R53, R54: leaving changes numbers and nothing else, whatever the program did to its memory. */
-static void
-offline__ordinary_memory__only_gets_other_numbers(void)
+TEST(offline__ordinary_memory__only_gets_other_numbers)
 {
 	struct mhp_pool *pool = make_pool(3);
-	struct mhp_region *region = make_region(pool, BLOCK);
+	struct mhp_region *region = fixture_region(pool, BLOCK);
 	struct mhp_pool_stats stats;
 	char *base = scatter(region, 300);
 	CHECK(mprotect(base + 8 * PAGE, PAGE, PROT_READ) == 0);
@@ -346,23 +312,20 @@ offline__ordinary_memory__only_gets_other_numbers(void)
 	CHECK(stats.relabelled_pages >= 300 && stats.moved_pages == 0);
 	CHECK(mprotect(base + 16 * PAGE, PAGE, PROT_READ | PROT_WRITE) == 0);
 	check_scattered(base, 300);
-	mhp_region_destroy(region);
-	end_pool(pool);
+	end_pool(pool, region);
 }
 
 /* R54: locked memory stays, and so does what a page of it says. */
-static void
-decommit__locked_memory__refused(void)
+TEST(decommit__locked_memory__refused)
 {
 	struct mhp_pool *pool = make_pool(2);
-	struct mhp_region *region = make_region(pool, BLOCK);
+	struct mhp_region *region = fixture_region(pool, BLOCK);
 	char *base = scatter(region, 20);
 	CHECK(mlock(base + 8 * PAGE, PAGE) == 0);
 	CHECK(mhp_region_decommit(region, base + 8 * PAGE, PAGE) == MHP_EBUSY);
 	CHECK(mhp_region_purge(region, base + 8 * PAGE, PAGE) == MHP_EBUSY);
 	check_scattered(base, 20);
-	mhp_region_destroy(region);
-	end_pool(pool);
+	end_pool(pool, region);
 }
 
 static atomic_bool stop_moving;
@@ -380,11 +343,10 @@ keep_moving(void *arg)
 }
 
 /* R57: what the engine holds just now is refused, never waited for; nothing is lost by it. */
-static void
-decommit__while_blocks_leave__loses_nothing(void)
+TEST(decommit__while_blocks_leave__loses_nothing)
 {
 	struct mhp_pool *pool = make_pool(3);
-	struct mhp_region *region = make_region(pool, BLOCK);
+	struct mhp_region *region = fixture_region(pool, BLOCK);
 	char *base = mhp_region_base(region);
 	unsigned seed = 1;
 	pthread_t thread;
@@ -402,24 +364,14 @@ decommit__while_blocks_leave__loses_nothing(void)
 	}
 	stop_moving = true;
 	CHECK(pthread_join(thread, NULL) == 0);
-	mhp_region_destroy(region);
-	end_pool(pool);
-}
-
-static void
-wait_for_child(pid_t pid)
-{
-	int status = -1;
-	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
-	CHECK(status == 0);
+	end_pool(pool, region);
 }
 
 /* R38: the child's pool is its own: it commits, moves, adds, removes, and the parent sees none. */
-static void
-fork__child__keeps_its_pool(void)
+TEST(fork__child__keeps_its_pool)
 {
 	struct mhp_pool *pool = make_pool(3);
-	struct mhp_region *region = make_region(pool, 2 * BLOCK);
+	struct mhp_region *region = fixture_region(pool, 2 * BLOCK);
 	struct mhp_backing backing = { .kind = MHP_BACKING_RAM };
 	struct mhp_add_opts add = { .flags = MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE };
 	struct mhp_stats stats;
@@ -438,61 +390,39 @@ fork__child__keeps_its_pool(void)
 		CHECK(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL) == 0);
 		_exit(mhp_pool_destroy(pool) != 0);
 	}
-	wait_for_child(pid);
+	fixture_join(pid);
 	check_scattered(base, 300);
 	mhp_get_stats(mhp_pool_engine(pool), &stats);
 	CHECK(stats.blocks_present == 3);
 	move_all(pool, 3);
-	mhp_region_destroy(region);
-	end_pool(pool);
+	end_pool(pool, region);
 }
 
 /* ---- devices: a memfd stands in for one ---- */
 
-/* If not, the case counts as skipped. */
-static bool
-can_move(struct mhp_pool *pool)
+/* What is on `ram`, three blocks, goes to the device. */
+static void
+go_to_device(struct mhp_pool *pool)
 {
-	if (mhp_pool_can_move(pool, NULL))
-		return true;
-	printf("SKIPPED %s: needs userfaultfd\n", case_name);
-	nr_skipped++;
-	return false;
+	struct mhp_blocks ram = { 0, 3 };
+	CHECK_OK(mhp_offline(mhp_pool_engine(pool), &ram, 1, NULL, NULL));
+	CHECK_OK(test_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL));
 }
 
-/* Three blocks of `ram`, four of a device, and a region of 4 MiB whose data is there. False: this
- * machine cannot. */
-static bool
+/* Three blocks of `ram`, four of a device, and a region of 4 MiB whose data is on its way there. */
+static char *
 make_device(struct mhp_pool **ret_pool, struct mhp_region **ret_region)
 {
-	struct mhp_backing device = { .kind = MHP_BACKING_MEMFD, .node = -1 };
-	struct mhp_add_opts add = { .flags = MHP_ADD_ONLINE | MHP_MEMMAP_ON_MEMORY,
-				    .zone = MHP_ZONE_MOVABLE };
-	struct mhp_blocks ram = { 0, 3 };
 	struct mhp_pool *pool = *ret_pool = make_pool(3);
-	struct mhp_region *region = *ret_region = make_region(pool, BLOCK);
+	struct mhp_region *region = *ret_region = fixture_region(pool, BLOCK);
 	char *base = mhp_region_base(region);
-	CHECK(mhp_region_commit(region, base, BLOCK) == 0);
+	fixture_needs_moves(pool);
+	CHECK_OK(mhp_region_commit(region, base, BLOCK));
 	for (uint64_t i = 0; i < BLOCK / PAGE; i++)
 		base[i * PAGE + i] = (char)(i % 100 + 1);
-	if (!can_move(pool))
-		return false;
-	CHECK(mhp_pool_add(pool, &device, 4 * BLOCK, &add, NULL, NULL) == 0);
-	CHECK(mhp_offline(mhp_pool_engine(pool), &ram, 1, NULL, NULL) == 0);
-	CHECK(test_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
-	return true;
-}
-
-static struct mhp_pool_stats
-await_settled(struct mhp_pool *pool, uint64_t bytes)
-{
-	struct mhp_pool_stats stats = { 0 };
-	for (unsigned ms = 0; stats.settled_bytes != bytes && ms < 10000; ms++) {
-		usleep(1000);
-		mhp_pool_get_stats(pool, &stats);
-	}
-	CHECK(stats.settled_bytes == bytes);
-	return stats;
+	fixture_add(pool, "memfd", 4 * BLOCK, NULL);
+	go_to_device(pool);
+	return base;
 }
 
 static int
@@ -510,103 +440,79 @@ leave_device(struct mhp_pool *pool, struct mhp_why *why)
 }
 
 /* R56: what a pool with a device has in the companion ends with it, however many there were. */
-static void
-device__in_one_pool_after_another__always_works(void)
+TEST(device__in_one_pool_after_another__always_works)
 {
 	for (unsigned i = 0; i < 25; i++) {
 		struct mhp_pool *pool;
 		struct mhp_region *region;
-		bool can = make_device(&pool, &region);
-		if (can)
-			await_settled(pool, BLOCK);
-		mhp_region_destroy(region);
-		end_pool(pool);
-		if (!can)
-			return;
+		make_device(&pool, &region);
+		fixture_await_settled(pool, BLOCK);
+		end_pool(pool, region);
 	}
 }
 
 /* R37, R55: there and back again, and as many mappings as before. */
-static void
-device__there_and_back__data_is_right(void)
+TEST(device__there_and_back__data_is_right)
 {
 	struct mhp_pool *pool;
 	struct mhp_region *region;
-	struct mhp_blocks ram = { 0, 3 };
-	bool can = make_device(&pool, &region);
-	char *base = mhp_region_base(region);
-	for (unsigned turn = 0; can && turn < 10; turn++) {
-		struct mhp_pool_stats stats = await_settled(pool, BLOCK);
+	char *base = make_device(&pool, &region);
+	for (unsigned turn = 0; turn < 10; turn++) {
+		struct mhp_pool_stats stats = fixture_await_settled(pool, BLOCK);
 		CHECK(stats.mappings <= 4);
 		check_scattered(base, BLOCK / PAGE);
 		CHECK(leave_device(pool, NULL) == 0);
 		check_scattered(base, BLOCK / PAGE);
-		CHECK(mhp_offline(mhp_pool_engine(pool), &ram, 1, NULL, NULL) == 0);
-		CHECK(test_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
+		go_to_device(pool);
 	}
-	mhp_region_destroy(region);
-	end_pool(pool);
+	end_pool(pool, region);
 }
 
 /* R54: what the program locked stays, and its block says so. */
-static void
-device__locked_memory__is_busy_with_that_reason(void)
+TEST(device__locked_memory__is_busy_with_that_reason)
 {
 	struct mhp_pool *pool;
 	struct mhp_region *region;
 	struct mhp_why why = { 0 };
-	bool can = make_device(&pool, &region);
-	char *base = mhp_region_base(region);
-	if (can) {
-		await_settled(pool, BLOCK);
-		CHECK(mlock(base + 5 * PAGE, PAGE) == 0);
-		CHECK(leave_device(pool, &why) == MHP_EBUSY);
-		CHECK(strstr(why.text, "locked by mlock") != NULL);
-		CHECK(munlock(base + 5 * PAGE, PAGE) == 0);
-		CHECK(mprotect(base + 5 * PAGE, PAGE, PROT_READ) == 0);
-		CHECK(leave_device(pool, &why) == MHP_EBUSY);
-		CHECK(strstr(why.text, "read-only by mprotect") != NULL);
-		CHECK(mprotect(base + 5 * PAGE, PAGE, PROT_READ | PROT_WRITE) == 0);
-		CHECK(leave_device(pool, NULL) == 0);
-		check_scattered(base, BLOCK / PAGE);
-	}
-	mhp_region_destroy(region);
-	end_pool(pool);
+	char *base = make_device(&pool, &region);
+	fixture_await_settled(pool, BLOCK);
+	CHECK(mlock(base + 5 * PAGE, PAGE) == 0);
+	CHECK(leave_device(pool, &why) == MHP_EBUSY);
+	CHECK(strstr(why.text, "locked by mlock") != NULL);
+	CHECK(munlock(base + 5 * PAGE, PAGE) == 0);
+	CHECK(mprotect(base + 5 * PAGE, PAGE, PROT_READ) == 0);
+	CHECK(leave_device(pool, &why) == MHP_EBUSY);
+	CHECK(strstr(why.text, "read-only by mprotect") != NULL);
+	CHECK(mprotect(base + 5 * PAGE, PAGE, PROT_READ | PROT_WRITE) == 0);
+	CHECK(leave_device(pool, NULL) == 0);
+	check_scattered(base, BLOCK / PAGE);
+	end_pool(pool, region);
 }
 
 /* R54: so does what it did before its memory could go there. */
-static void
-device__advised_memory__does_not_go(void)
+TEST(device__advised_memory__does_not_go)
 {
 	struct mhp_pool *pool;
 	struct mhp_region *region;
-	bool can = make_device(&pool, &region);
-	char *base = mhp_region_base(region);
-	if (can) {
-		struct mhp_blocks ram = { 0, 3 };
-		await_settled(pool, BLOCK);
-		CHECK(leave_device(pool, NULL) == 0);
-		CHECK(madvise(base + 5 * PAGE, PAGE, MADV_WIPEONFORK) == 0);
-		CHECK(mhp_offline(mhp_pool_engine(pool), &ram, 1, NULL, NULL) == 0);
-		await_settled(pool, BLOCK - WINDOW); /* all but one */
-		check_scattered(base, BLOCK / PAGE);
-		CHECK(test_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
-	}
-	mhp_region_destroy(region);
-	end_pool(pool);
+	char *base = make_device(&pool, &region);
+	struct mhp_blocks ram = { 0, 3 };
+	fixture_await_settled(pool, BLOCK);
+	CHECK(leave_device(pool, NULL) == 0);
+	CHECK(madvise(base + 5 * PAGE, PAGE, MADV_WIPEONFORK) == 0);
+	CHECK(mhp_offline(mhp_pool_engine(pool), &ram, 1, NULL, NULL) == 0);
+	fixture_await_settled(pool, BLOCK - WINDOW); /* all but one */
+	check_scattered(base, BLOCK / PAGE);
+	CHECK(test_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
+	end_pool(pool, region);
 }
 
 /* R38: the child has its own copy of what lies on a device, and of the engine's notes there. */
-static void
-device__fork__child_has_its_own(void)
+TEST(device__fork__child_has_its_own)
 {
 	struct mhp_pool *pool;
 	struct mhp_region *region;
-	bool can = make_device(&pool, &region);
-	char *base = mhp_region_base(region);
-	if (!can)
-		goto out;
-	await_settled(pool, BLOCK);
+	char *base = make_device(&pool, &region);
+	fixture_await_settled(pool, BLOCK);
 	CHECK(mlock(base + 5 * PAGE, PAGE) == 0); /* this window cannot come back */
 	pid_t pid = fork();
 	if (pid == 0) {
@@ -616,201 +522,150 @@ device__fork__child_has_its_own(void)
 		memset(base, 7, BLOCK);
 		_exit(0);
 	}
-	wait_for_child(pid);
+	fixture_join(pid);
 	CHECK(munlock(base + 5 * PAGE, PAGE) == 0);
 	check_scattered(base, BLOCK / PAGE);
-	await_settled(pool, BLOCK); /* it went there again */
+	fixture_await_settled(pool, BLOCK); /* it went there again */
 	check_scattered(base, BLOCK / PAGE);
 	CHECK(leave_device(pool, NULL) == 0);
-out:
-	mhp_region_destroy(region);
-	end_pool(pool);
+	end_pool(pool, region);
 }
 
 /* R38: I/O may be under way in a window with a pin: a fork brings back the other one only. */
-static void
-device__pinned__fork_leaves_it_there(void)
+TEST(device__pinned__fork_leaves_it_there)
 {
 	struct mhp_pool *pool;
 	struct mhp_region *region;
 	struct mhp_pool_stats before, after;
-	bool can = make_device(&pool, &region);
-	char *base = mhp_region_base(region);
-	if (can) {
-		before = await_settled(pool, BLOCK);
-		CHECK(mhp_region_pin(region, base, PAGE) == 0);
-		pid_t pid = fork();
-		if (pid == 0) {
-			check_scattered(base, BLOCK / PAGE);
-			_exit(0);
-		}
-		wait_for_child(pid);
-		after = await_settled(pool, BLOCK);
-		CHECK(after.moved_pages - before.moved_pages == 2 * (BLOCK - WINDOW) / 4096);
+	char *base = make_device(&pool, &region);
+	before = fixture_await_settled(pool, BLOCK);
+	CHECK(mhp_region_pin(region, base, PAGE) == 0);
+	pid_t pid = fork();
+	if (pid == 0) {
 		check_scattered(base, BLOCK / PAGE);
-		CHECK(mhp_region_unpin(region, base, PAGE) == 0);
+		_exit(0);
 	}
-	mhp_region_destroy(region);
-	end_pool(pool);
+	fixture_join(pid);
+	after = fixture_await_settled(pool, BLOCK);
+	CHECK(after.moved_pages - before.moved_pages == 2 * (BLOCK - WINDOW) / 4096);
+	check_scattered(base, BLOCK / PAGE);
+	CHECK(mhp_region_unpin(region, base, PAGE) == 0);
+	end_pool(pool, region);
 }
 
 /* R59: pages of zeros are not copied, so nothing may be where they go. */
-static void
-device__zeros_go_where_data_was__read_as_zeros(void)
+TEST(device__zeros_go_where_data_was__read_as_zeros)
 {
 	struct mhp_pool *pool;
 	struct mhp_region *region;
-	struct mhp_blocks ram = { 0, 3 };
-	bool can = make_device(&pool, &region);
-	char *base = mhp_region_base(region);
-	if (can) {
-		await_settled(pool, BLOCK);
-		CHECK(leave_device(pool, NULL) == 0);
-		memset(base, 0, BLOCK);
-		base[5 * PAGE] = 1;
-		CHECK(mhp_offline(mhp_pool_engine(pool), &ram, 1, NULL, NULL) == 0);
-		CHECK(test_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
-		await_settled(pool, BLOCK);
-		for (uint64_t i = 0; i < BLOCK; i++)
-			CHECK(base[i] == (i == 5 * PAGE));
-	}
-	mhp_region_destroy(region);
-	end_pool(pool);
+	char *base = make_device(&pool, &region);
+	fixture_await_settled(pool, BLOCK);
+	CHECK(leave_device(pool, NULL) == 0);
+	memset(base, 0, BLOCK);
+	base[5 * PAGE] = 1;
+	go_to_device(pool);
+	fixture_await_settled(pool, BLOCK);
+	for (uint64_t i = 0; i < BLOCK; i++)
+		CHECK(base[i] == (i == 5 * PAGE));
+	end_pool(pool, region);
 }
 
 /* R59, R35: what is given up on a device reads as zeros. */
-static void
-device__purge_and_decommit__read_as_zeros(void)
+TEST(device__purge_and_decommit__read_as_zeros)
 {
 	struct mhp_pool *pool;
 	struct mhp_region *region;
-	bool can = make_device(&pool, &region);
-	char *base = mhp_region_base(region);
-	if (can)
-		await_settled(pool, BLOCK);
+	char *base = make_device(&pool, &region);
+	fixture_await_settled(pool, BLOCK);
 	CHECK(mhp_region_purge(region, base, 16 * PAGE) == 0 && base[5 * PAGE + 5] == 0);
 	CHECK(mhp_region_decommit(region, base + 16 * PAGE, 16 * PAGE) == 0);
 	CHECK(mhp_region_commit(region, base + 16 * PAGE, 16 * PAGE) == 0);
 	CHECK(base[20 * PAGE + 20] == 0 && base[40 * PAGE + 40] == 41);
-	mhp_region_destroy(region);
-	end_pool(pool);
-}
-
-static long
-locked_kb(void)
-{
-	FILE *file = fopen("/proc/self/status", "r");
-	char line[256];
-	long kb = -1;
-	CHECK(file != NULL);
-	while (fgets(line, sizeof(line), file) != NULL)
-		sscanf(line, "VmLck: %ld", &kb);
-	fclose(file);
-	return kb;
+	end_pool(pool, region);
 }
 
 /* R54, R55: what is purged stays where it is, in one mapping, and locked if it was; the device has
  * less of it. */
-static void
-device__purged__stays_there_and_locked(void)
+TEST(device__purged__stays_there_and_locked)
 {
 	struct mhp_pool *pool;
 	struct mhp_region *region;
 	struct mhp_pool_stats stats;
-	bool can = make_device(&pool, &region);
-	char *base = mhp_region_base(region);
-	if (can) {
-		await_settled(pool, BLOCK);
-		mhp_pool_get_stats(pool, &stats);
-		uint64_t mappings = stats.mappings;
-		CHECK(mlock(base + 5 * PAGE, PAGE) == 0);
-		long locked = locked_kb(), resident = resident_kb();
-		CHECK(mhp_region_purge(region, base, BLOCK / 2) == 0);
-		CHECK(locked_kb() == locked && locked > 0);
-		/* A byte in each page was written. */
-		long written = (long)(BLOCK / PAGE) * (sysconf(_SC_PAGESIZE) >> 10);
-		CHECK(resident - resident_kb() > written / 4);
-		mhp_pool_get_stats(pool, &stats);
-		CHECK(stats.settled_bytes == BLOCK && stats.mappings == mappings);
-		for (uint64_t i = 0; i < BLOCK / PAGE; i++)
-			CHECK(base[i * PAGE + i] == (char)(i * PAGE < BLOCK / 2 ? 0 : i % 100 + 1));
-	}
-	mhp_region_destroy(region);
-	end_pool(pool);
+	char *base = make_device(&pool, &region);
+	fixture_await_settled(pool, BLOCK);
+	mhp_pool_get_stats(pool, &stats);
+	uint64_t mappings = stats.mappings;
+	CHECK(mlock(base + 5 * PAGE, PAGE) == 0);
+	unsigned long locked = fixture_status_kib("VmLck");
+	long resident = resident_kb();
+	CHECK(mhp_region_purge(region, base, BLOCK / 2) == 0);
+	CHECK(fixture_status_kib("VmLck") == locked && locked > 0);
+	/* A byte in each page was written. */
+	long written = (long)(BLOCK / PAGE) * (sysconf(_SC_PAGESIZE) >> 10);
+	CHECK(resident - resident_kb() > written / 4);
+	mhp_pool_get_stats(pool, &stats);
+	CHECK(stats.settled_bytes == BLOCK && stats.mappings == mappings);
+	for (uint64_t i = 0; i < BLOCK / PAGE; i++)
+		CHECK(base[i * PAGE + i] == (char)(i * PAGE < BLOCK / 2 ? 0 : i % 100 + 1));
+	end_pool(pool, region);
 }
 
 /* R37: a large page whose first pages were purged is on the device as before. */
-static void
-device__large_page_purged_in_part__the_rest_comes_back(void)
+TEST(device__large_page_purged_in_part__the_rest_comes_back)
 {
 	struct mhp_pool *pool;
 	struct mhp_region *region;
-	bool can = make_device(&pool, &region);
-	char *base = mhp_region_base(region);
-	if (can) {
-		await_settled(pool, BLOCK);
-		CHECK(mhp_region_purge(region, base, 4 * PAGE) == 0);
-		CHECK(leave_device(pool, NULL) == 0);
-		for (uint64_t i = 0; i < BLOCK / PAGE; i++)
-			CHECK(base[i * PAGE + i] == (char)(i < 4 ? 0 : i % 100 + 1));
-	}
-	mhp_region_destroy(region);
-	end_pool(pool);
+	char *base = make_device(&pool, &region);
+	fixture_await_settled(pool, BLOCK);
+	CHECK(mhp_region_purge(region, base, 4 * PAGE) == 0);
+	CHECK(leave_device(pool, NULL) == 0);
+	for (uint64_t i = 0; i < BLOCK / PAGE; i++)
+		CHECK(base[i * PAGE + i] == (char)(i < 4 ? 0 : i % 100 + 1));
+	end_pool(pool, region);
 }
 
 /* R80: with every second page in use, single pages go there, where they are large enough. */
-static void
-device__every_second_page__goes_as_pages_of_the_pool(void)
+TEST(device__every_second_page__goes_as_pages_of_the_pool)
 {
 	struct mhp_pool *pool;
 	struct mhp_region *region;
 	struct mhp_blocks ram = { 0, 3 };
-	bool can = make_device(&pool, &region);
-	char *base = mhp_region_base(region);
-	if (can) {
-		await_settled(pool, BLOCK);
-		CHECK(leave_device(pool, NULL) == 0);
-		for (uint64_t i = 1; i < BLOCK / PAGE; i += 2)
-			CHECK(mhp_region_decommit(region, base + i * PAGE, PAGE) == 0);
-		check_pages(pool);
-		CHECK(mhp_offline(mhp_pool_engine(pool), &ram, 1, NULL, NULL) == 0);
-		await_settled(pool, PAGE < 65536 ? 0 : BLOCK / 2);
-		CHECK(test_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
-		for (uint64_t i = 0; i < BLOCK / PAGE; i += 2)
-			CHECK(base[i * PAGE + i] == (char)(i % 100 + 1));
-	}
-	mhp_region_destroy(region);
-	end_pool(pool);
+	char *base = make_device(&pool, &region);
+	fixture_await_settled(pool, BLOCK);
+	CHECK(leave_device(pool, NULL) == 0);
+	for (uint64_t i = 1; i < BLOCK / PAGE; i += 2)
+		CHECK(mhp_region_decommit(region, base + i * PAGE, PAGE) == 0);
+	check_pages(pool);
+	CHECK(mhp_offline(mhp_pool_engine(pool), &ram, 1, NULL, NULL) == 0);
+	fixture_await_settled(pool, PAGE < 65536 ? 0 : BLOCK / 2);
+	CHECK(test_online(mhp_pool_engine(pool), ram, MHP_ZONE_MOVABLE, NULL) == 0);
+	for (uint64_t i = 0; i < BLOCK / PAGE; i += 2)
+		CHECK(base[i * PAGE + i] == (char)(i % 100 + 1));
+	end_pool(pool, region);
 }
 
 /* R54: what is pinned of such a page is still on the device. */
-static void
-device__large_page_purged_in_part__its_pins_hold(void)
+TEST(device__large_page_purged_in_part__its_pins_hold)
 {
 	struct mhp_pool *pool;
 	struct mhp_region *region;
 	struct mhp_why why = { 0 };
 	struct mhp_blocks device = { 3, 4 };
 	struct mhp_offline_opts dry = { .dry_run = true };
-	bool can = make_device(&pool, &region);
-	char *base = mhp_region_base(region);
-	if (can) {
-		await_settled(pool, BLOCK);
-		CHECK(mhp_region_purge(region, base, 4 * PAGE) == 0);
-		CHECK(mhp_region_pin(region, base + 8 * PAGE, PAGE) == 0);
-		CHECK(mhp_offline(mhp_pool_engine(pool), &device, 1, &dry, NULL) == MHP_EBUSY);
-		CHECK(leave_device(pool, &why) == MHP_EBUSY);
-		CHECK(strstr(why.text, "pinned") != NULL);
-		CHECK(mhp_region_unpin(region, base + 8 * PAGE, PAGE) == 0);
-		CHECK(leave_device(pool, NULL) == 0);
-	}
-	mhp_region_destroy(region);
-	end_pool(pool);
+	char *base = make_device(&pool, &region);
+	fixture_await_settled(pool, BLOCK);
+	CHECK(mhp_region_purge(region, base, 4 * PAGE) == 0);
+	CHECK(mhp_region_pin(region, base + 8 * PAGE, PAGE) == 0);
+	CHECK(mhp_offline(mhp_pool_engine(pool), &device, 1, &dry, NULL) == MHP_EBUSY);
+	CHECK(leave_device(pool, &why) == MHP_EBUSY);
+	CHECK(strstr(why.text, "pinned") != NULL);
+	CHECK(mhp_region_unpin(region, base + 8 * PAGE, PAGE) == 0);
+	CHECK(leave_device(pool, NULL) == 0);
+	end_pool(pool, region);
 }
 
 /* R36: the kernel says where the pages of the region must come from. */
-static void
-backing__bound_to_a_node__so_are_its_pages(void)
+TEST(backing__bound_to_a_node__so_are_its_pages)
 {
 	struct mhp_pool *pool = make_pool(1);
 	struct mhp_span all = { { 0 }, 64 * BLOCK };
@@ -822,7 +677,7 @@ backing__bound_to_a_node__so_are_its_pages(void)
 	CHECK(mhp_backing_parse("ram,node=0", &backing, &text) == 0);
 	CHECK(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL) == 0);
 	CHECK(mhp_pool_add(pool, &backing, 2 * BLOCK, &add, NULL, &text) == 0);
-	struct mhp_region *region = make_region(pool, BLOCK);
+	struct mhp_region *region = fixture_region(pool, BLOCK);
 	char *base = mhp_region_base(region);
 	CHECK(mhp_region_commit(region, base, 8 * PAGE) == 0);
 	memset(base, 1, 8 * PAGE);
@@ -845,13 +700,11 @@ backing__bound_to_a_node__so_are_its_pages(void)
 	if (syscall(SYS_get_mempolicy, &mode, mask, sizeof(mask) * 8, base, MPOL_F_ADDR) == 0)
 		CHECK(mode == MPOL_BIND && mask[0] == 1);
 	CHECK(base[0] == 1 && base[8 * PAGE - 1] == 1);
-	mhp_region_destroy(region);
-	end_pool(pool);
+	end_pool(pool, region);
 }
 
 /* R36 */
-static void
-backing__that_the_machine_lacks__is_named(void)
+TEST(backing__that_the_machine_lacks__is_named)
 {
 	struct mhp_pool *pool = make_pool(1), *large;
 	struct mhp_pool_opts opts = { .max_bytes = 1UL << 41, .block_bytes = BLOCK };
@@ -861,7 +714,7 @@ backing__that_the_machine_lacks__is_named(void)
 	CHECK(mhp_backing_parse("floppy", &backing, &text) == MHP_EINVAL && text.text[0] != 0);
 	CHECK(mhp_backing_parse("dax:/dev/no-such-dax,node=0", &backing, &text) == 0);
 	CHECK(backing.node == 0 && strcmp(backing.path, "/dev/no-such-dax") == 0);
-	if (can_move(pool)) {
+	if (mhp_pool_can_move(pool, NULL)) {
 		CHECK(mhp_pool_add(pool, &backing, BLOCK, NULL, NULL, &text) == MHP_ENOENT);
 		CHECK(strstr(text.text, "/dev/no-such-dax") != NULL);
 		CHECK(mhp_backing_parse("dax:/dev/null", &backing, &text) == 0);
@@ -878,7 +731,7 @@ backing__that_the_machine_lacks__is_named(void)
 	CHECK(mhp_backing_parse("memfd", &backing, &text) == 0);
 	CHECK(mhp_pool_add(pool, &backing, BLOCK + PAGE, NULL, NULL, &text) == MHP_EINVAL);
 	CHECK(mhp_pool_add(pool, &backing, 64 * BLOCK, NULL, NULL, &text) == MHP_ENXIO);
-	end_pool(pool);
+	end_pool(pool, NULL);
 }
 
 /* Threads, or descriptors, of this process. */
@@ -895,8 +748,7 @@ count_entries(const char *folder)
 }
 
 /* R36: two pools on one file would write over each other. What they take for it ends with them. */
-static void
-backing__file_of_another_pool__is_busy(void)
+TEST(backing__file_of_another_pool__is_busy)
 {
 	unsigned threads = count_entries("/proc/self/task"), fds = count_entries("/proc/self/fd");
 	struct mhp_pool *first = make_pool(1), *second = make_pool(1);
@@ -910,9 +762,9 @@ backing__file_of_another_pool__is_busy(void)
 	CHECK(mhp_pool_add(second, &backing, BLOCK, NULL, NULL, &text) == MHP_EBUSY);
 	CHECK(strstr(text.text, "in use") != NULL);
 	CHECK(mhp_remove(mhp_pool_engine(first), &added, 1, NULL, NULL) == 0);
-	end_pool(first);
+	end_pool(first, NULL);
 	CHECK(mhp_pool_add(second, &backing, BLOCK, NULL, NULL, NULL) == 0);
-	end_pool(second);
+	end_pool(second, NULL);
 	close(fd);
 	unlink(backing.path);
 	CHECK(count_entries("/proc/self/fd") == fds);
@@ -920,8 +772,7 @@ backing__file_of_another_pool__is_busy(void)
 }
 
 /* R42 */
-static void
-add__64_tib__plugs_and_leaves(void)
+TEST(add__64_tib__plugs_and_leaves)
 {
 	uint64_t size = UINT64_C(64) << 40;
 	struct mhp_pool_opts opts = { .max_bytes = size };
@@ -933,60 +784,4 @@ add__64_tib__plugs_and_leaves(void)
 	CHECK(mhp_pool_add(pool, &backing, size, &add, NULL, NULL) == 0);
 	CHECK(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL) == 0);
 	CHECK(mhp_pool_destroy(pool) == 0);
-}
-
-static const struct {
-	const char *name;
-	void (*fn)(void);
-} cases[] = {
-#define CASE(fn) { #fn, fn }
-	CASE(commit__twice__refused),
-	CASE(pages__that_the_kernel_cannot_cut__are_refused),
-	CASE(commit__beyond_the_pool__changes_nothing),
-	CASE(commit__that_cannot_open__takes_no_page),
-	CASE(decommit__any_piece__keeps_the_rest),
-	CASE(purge__and_decommit_and_remove__give_memory_back),
-	CASE(pin__while_held__memory_stays_and_its_block_leaves),
-	CASE(mappings__used_up__is_an_error),
-	CASE(offline__ordinary_memory__only_gets_other_numbers),
-	CASE(decommit__locked_memory__refused),
-	CASE(decommit__while_blocks_leave__loses_nothing),
-	CASE(fork__child__keeps_its_pool),
-	CASE(device__in_one_pool_after_another__always_works),
-	CASE(device__there_and_back__data_is_right),
-	CASE(device__locked_memory__is_busy_with_that_reason),
-	CASE(device__advised_memory__does_not_go),
-	CASE(device__fork__child_has_its_own),
-	CASE(device__purge_and_decommit__read_as_zeros),
-	CASE(device__purged__stays_there_and_locked),
-	CASE(device__large_page_purged_in_part__the_rest_comes_back),
-	CASE(device__every_second_page__goes_as_pages_of_the_pool),
-	CASE(device__large_page_purged_in_part__its_pins_hold),
-	CASE(device__pinned__fork_leaves_it_there),
-	CASE(device__zeros_go_where_data_was__read_as_zeros),
-	CASE(backing__bound_to_a_node__so_are_its_pages),
-	CASE(backing__that_the_machine_lacks__is_named),
-	CASE(backing__file_of_another_pool__is_busy),
-	CASE(add__64_tib__plugs_and_leaves),
-};
-
-int
-main(int argc, char **argv)
-{
-	unsigned passed = 0;
-	page_bytes = (unsigned long)sysconf(_SC_PAGESIZE);
-	if (argc >= 3 && strcmp(argv[1], "--pages") == 0) {
-		wanted_bytes = page_bytes = strtoul(argv[2], NULL, 0);
-		argv += 2;
-		argc -= 2;
-	}
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		case_name = cases[i].name;
-		if (argc >= 2 && strcmp(argv[1], case_name) != 0)
-			continue;
-		cases[i].fn();
-		passed++;
-	}
-	printf("%u passed, 0 failed, %u skipped\n", passed - nr_skipped, nr_skipped);
-	return passed == 0;
 }
