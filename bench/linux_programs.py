@@ -124,7 +124,7 @@ class Mover(threading.Thread):
         super().__init__(daemon=True)
         self.pool = pool
         self.go, self.ended = threading.Event(), threading.Event()
-        self.nr_left = 0
+        self.nr_left = self.nr_refused = 0
 
     def run(self):
         while not self.ended.is_set():
@@ -132,9 +132,16 @@ class Mover(threading.Thread):
                 self.go.wait()
                 if self.ended.is_set():
                     return
-                self.pool("remove", str(block), "--deadline", "60")
-                self.pool("add", "128M")
-                self.nr_left += 1
+                self.exchange(block)
+
+    def exchange(self, block):
+        """A refusal is an answer, too: something else changed the pool just then. The next block has its turn."""
+        try:
+            self.pool("remove", str(block), "--deadline", "60")
+            self.nr_left += 1
+            self.pool("add", "128M")
+        except subprocess.CalledProcessError:
+            self.nr_refused += 1
 
     def end(self):
         self.ended.set()
@@ -195,7 +202,7 @@ def bench(kind, memplug, jemalloc, port):
         mover.end()
         moved = (int(pool("get", "moved_pages")) - before) * 4 >> 10
         print(f"    {mover.nr_left} blocks left with {moved} MiB of data in "
-              f"{time.monotonic() - start:.0f} s, half of it quiet")
+              f"{time.monotonic() - start:.0f} s, half of it quiet; {mover.nr_refused} requests refused")
 
 
 def main():
