@@ -13,7 +13,7 @@ help:
 	@echo 'make test          build with gcc and clang, run all tests: ends with "N passed, N failed"'
 	@echo 'make check-full    the same under ASan+UBSan and TSan, and longer'
 	@echo 'make proofs        models of the protocols (Spin) and arithmetic with every input, with and without planted faults'
-	@echo 'make mutants       plant 151 faults one at a time: which of them the tests notice (hours)'
+	@echo 'make mutants       plant faults one at a time: which of them the tests notice (hours)'
 	@echo 'make coverage      branches that the tests take, by file: core and the Linux parts'
 	@echo 'make fuzz          parsers under libFuzzer, SECONDS=$(SECONDS) each'
 	@echo 'make soak          one long seeded simulation: OPS=$(OPS) SEED=$(SEED)'
