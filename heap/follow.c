@@ -4,12 +4,11 @@
  *
  * A thread of the companion looks some times a second at the limits above the program, at what is
  * used below them, and at the pressure, of which somebody may also tell it (pressure.c). What is
- * left until a limit, with what the pool has in use, is how far the pool may grow; blocks beyond
- * that leave, the least used first. So a malloc for which there is no room fails, instead of the
- * program being killed. A limit that falls will fall again: while it does, room for two such steps
- * is kept, a sixteenth of it at most, since only the program can give back what it has allocated by
- * then. Ordinary blocks leave without a copy, so shrinking itself needs no memory; where it would,
- * the engine refuses with the figure.
+ * left until a limit, with what the pool is charged for, is how far the pool may grow (bound.c);
+ * blocks beyond that leave, the least used first. So a malloc for which there is no room fails,
+ * instead of the program being killed. Ordinary blocks leave without a copy, so shrinking itself
+ * needs no memory; where it would, the engine refuses with the figure. Blocks of devices cost the
+ * cgroup nothing: they stay, and come on top of what the pool may have.
  *
  * The operator's --max holds all the time. Written by the thread, read by anybody: atomics.
  */
@@ -21,19 +20,17 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "bound.h"
 #include "heap.h"
 #include "limit.h"
 #include "pressure.h"
 
 #define LOOK_MS 100
 #define TOLD_LOOKS 20U                 /* so long it counts that somebody said memory is short */
-#define MARGIN_MIN (UINT64_C(4) << 20)
-#define MARGIN_MAX (UINT64_C(64) << 20)
 #define PRESSED 1000U                  /* hundredths of a per cent of the time, over ten seconds */
 #define DEADLINE_MS 200U
 #define LEAVE_MAX 64U                  /* blocks a look */
 #define REST_MAX 64U                   /* looks, after refusals */
-#define FADES 64U                      /* a fall is half as much after so many looks * ln 2 */
 
 static struct {
 	_Atomic bool on;
@@ -44,43 +41,9 @@ static struct {
 	uint64_t limit_before, fall_bytes; /* of the thread alone, like the next */
 	unsigned told;                 /* looks left */
 	unsigned refused, rest;        /* looks to rest after a refusal, and how many are left */
-	char self[32];
+	char self[32], status[32];     /* files of the program */
 	char root[128];
 } follow;
-
-uint64_t
-mhp__follow_margin(uint64_t limit_bytes)
-{
-	uint64_t margin = limit_bytes / 64;
-	if (margin < MARGIN_MIN)
-		return MARGIN_MIN;
-	return margin < MARGIN_MAX ? margin : MARGIN_MAX;
-}
-
-uint64_t
-mhp__follow_bound(const struct mhp__follow_facts *facts)
-{
-	uint64_t block = facts->block_bytes;
-	uint64_t fall = 2 * facts->fall_bytes, most_fall = facts->limit_bytes / 16;
-	uint64_t margin = mhp__follow_margin(facts->limit_bytes) +
-			  (fall < most_fall ? fall : most_fall);
-	uint64_t least = (facts->used_bytes + block - 1) / block * block;
-	if (facts->limit_bytes == UINT64_MAX && !facts->pressed)
-		return UINT64_MAX;
-	uint64_t room = facts->pressed || facts->room_bytes <= margin ? 0
-								      : facts->room_bytes - margin;
-	uint64_t most = (facts->used_bytes + room) / block * block;
-	return most > least ? most : least;
-}
-
-uint64_t
-mhp__follow_fall(uint64_t fall_bytes, uint64_t limit_before, uint64_t limit_bytes)
-{
-	uint64_t faded = fall_bytes - fall_bytes / FADES - (fall_bytes % FADES != 0);
-	uint64_t fell = limit_before != UINT64_MAX && limit_bytes < limit_before
-		? limit_before - limit_bytes : 0;
-	return fell > faded ? fell : faded;
-}
 
 /* ---- the pool ---- */
 
@@ -91,28 +54,47 @@ block_bytes(const struct mhp *m)
 	return UINT64_C(1) << (geo->block_order + geo->page_shift);
 }
 
-/* Of all blocks, their metadata included. */
-static uint64_t
-pool_used(struct mhp *m, uint64_t *ret_plugged)
+/* What a pool has, metadata included. */
+struct holding {
+	uint64_t plugged_bytes, used_bytes; /* of ordinary memory */
+	uint64_t device_bytes;
+	bool device[MHP_POOL_NODES];
+};
+
+static void
+hold(struct holding *ret_holding)
 {
-	struct mhp_blocks run;
-	uint64_t used = 0, used_bytes, free_bytes, plugged = 0;
-	for (uint32_t block = 0; mhp_range_get(m, block, &run) == 0;
-	     block = run.first + run.count) {
-		struct mhp_block_info info;
-		if (mhp_block_get(m, run.first, &info) != 0 || info.state == MHP_ABSENT)
+	struct mhp_node_info info;
+	*ret_holding = (struct holding){ 0 };
+	for (unsigned node = 0; node < MHP_POOL_NODES; node++) {
+		if (mhp_pool_node_get(mhp__heap.pool, node, &info) != 0)
 			continue;
-		plugged += run.count * block_bytes(m);
-		if (mhp_range_usage(m, run, &used_bytes, &free_bytes) == 0)
-			used += used_bytes;
+		ret_holding->device[node] = info.device;
+		if (info.device) {
+			ret_holding->device_bytes += info.size_bytes;
+			continue;
+		}
+		ret_holding->plugged_bytes += info.size_bytes;
+		ret_holding->used_bytes += info.used_bytes;
 	}
-	*ret_plugged = plugged;
-	return used;
 }
 
-/* The block with the least in it, the highest among equals; false: there is none. */
+/*
+ * At least so much of the pool is charged to the cgroup: what it uses of the program's resident
+ * memory. Asked for before and after the cgroup is read, since the program goes on meanwhile: what
+ * it takes in between must not count as charged and be room as well.
+ */
+static uint64_t
+charged_bytes(const struct holding *holding)
+{
+	uint64_t resident = mhp__resident_bytes(follow.status);
+	return resident < holding->used_bytes ? resident : holding->used_bytes;
+}
+
+/* The block of ordinary memory with the least in it, the highest among equals; false: there is
+ * none. */
 static bool
-find_least(struct mhp *m, struct mhp_block_info *ret_info)
+find_least(struct mhp *m, const struct holding *holding, struct mhp_block_info *ret_info)
 {
 	struct mhp_blocks run;
 	bool found = false;
@@ -120,7 +102,8 @@ find_least(struct mhp *m, struct mhp_block_info *ret_info)
 	     block = run.first + run.count)
 		for (uint32_t i = run.first; i < run.first + run.count; i++) {
 			struct mhp_block_info info;
-			if (mhp_block_get(m, i, &info) != 0 || info.state == MHP_ABSENT)
+			if (mhp_block_get(m, i, &info) != 0 || info.state == MHP_ABSENT ||
+			    (info.node < MHP_POOL_NODES && holding->device[info.node]))
 				break;
 			uint64_t used = info.state == MHP_ONLINE ? info.used_bytes : 0;
 			if (!found || used <= ret_info->used_bytes) {
@@ -134,15 +117,15 @@ find_least(struct mhp *m, struct mhp_block_info *ret_info)
 
 /* Take out blocks until the bound holds, or one cannot leave. Returns how many have left. */
 static unsigned
-shrink(struct mhp *m, uint64_t plugged, uint64_t bound)
+shrink(struct mhp *m, const struct holding *holding, uint64_t bound)
 {
 	struct mhp_offline_opts opts = { .deadline_ms = DEADLINE_MS };
-	uint64_t block = block_bytes(m);
+	uint64_t block = block_bytes(m), plugged = holding->plugged_bytes;
 	unsigned nr = 0;
 	for (; nr < LEAVE_MAX && plugged > bound; nr++) {
 		struct mhp_block_info info;
 		if (plugged <= block || mhp_progress(m).blocks.count != 0 ||
-		    !find_least(m, &info) ||
+		    !find_least(m, holding, &info) ||
 		    mhp_remove(m, &info.span, 1, &opts, NULL) != 0)
 			break;
 		plugged -= block;
@@ -178,34 +161,47 @@ tell_left(struct mhp *m, unsigned nr, const struct mhp__room *room, uint64_t saf
 
 /* Where nothing could leave, the next try comes after twice as many looks: each is two events. */
 static void
-hold_bound(struct mhp *m, uint64_t plugged, uint64_t bound, const struct mhp__room *room,
-	   uint64_t safe)
+hold_bound(struct mhp *m, const struct holding *holding, uint64_t bound,
+	   const struct mhp__room *room, uint64_t safe)
 {
-	if (plugged <= bound || room->limit_bytes != follow.limit_before)
+	bool holds = holding->plugged_bytes <= bound;
+	if (holds || room->limit_bytes != follow.limit_before)
 		follow.refused = follow.rest = 0;
-	if (plugged <= bound)
+	if (holds)
 		return;
 	if (follow.rest > 0) {
 		follow.rest--;
 		return;
 	}
-	unsigned nr = shrink(m, plugged, bound);
+	atomic_store(&mhp__heap.shrinks, true);
+	unsigned nr = shrink(m, holding, bound);
+	atomic_store(&mhp__heap.shrinks, false);
 	follow.refused = nr != 0 ? 0 : 2 * follow.refused + 1;
 	follow.rest = follow.refused < REST_MAX ? follow.refused : REST_MAX;
 	follow.refused = follow.rest;
 	tell_left(m, nr, room, safe);
 }
 
+static uint64_t
+least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 static void
 look(struct mhp *m)
 {
 	struct mhp__room room;
-	uint64_t plugged, asked = atomic_load(&follow.asked_max);
+	struct holding holding;
+	hold(&holding);
+	uint64_t charged = charged_bytes(&holding);
 	mhp__cgroup_room(follow.self, follow.root, &room);
+	hold(&holding);
 	follow.fall_bytes = mhp__follow_fall(follow.fall_bytes, follow.limit_before,
 					     room.limit_bytes);
 	struct mhp__follow_facts facts = {
-		.block_bytes = block_bytes(m), .used_bytes = pool_used(m, &plugged),
+		.block_bytes = block_bytes(m), .used_bytes = holding.used_bytes,
+		.charged_bytes = least(charged, charged_bytes(&holding)),
 		.limit_bytes = room.limit_bytes, .room_bytes = room.room_bytes,
 		.fall_bytes = follow.fall_bytes,
 		.pressed = room.pressure >= PRESSED || follow.told > 0,
@@ -215,9 +211,10 @@ look(struct mhp *m)
 	atomic_store(&follow.used_bytes, room.used_bytes);
 	atomic_store(&follow.safe_bytes, safe);
 	atomic_store(&follow.pressure, room.pressure);
-	mhp_heap_set_max(bound < asked ? bound : asked);
+	uint64_t most = bound == UINT64_MAX ? bound : bound + holding.device_bytes;
+	mhp_heap_set_max(least(most, atomic_load(&follow.asked_max)));
 	tell(m, room.limit_bytes, safe);
-	hold_bound(m, plugged, bound, &room, safe);
+	hold_bound(m, &holding, bound, &room, safe);
 	follow.limit_before = room.limit_bytes;
 }
 
@@ -226,6 +223,7 @@ follow_thread(void *arg)
 {
 	(void)arg;
 	follow.limit_before = UINT64_MAX;
+	atomic_store(&mhp__heap.shrinks, false); /* one that was killed may have left it */
 	follow.fall_bytes = follow.told = follow.refused = follow.rest = 0;
 	mhp__pressure_open();
 	while (atomic_load(&follow.on)) {
@@ -261,6 +259,7 @@ begin_here(void)
 	if (companion != 0 && companion != mhp_companion_pid())
 		atomic_compare_exchange_strong(&follow.companion, &companion, 0);
 	snprintf(follow.self, sizeof(follow.self), "/proc/%d/cgroup", (int)getpid());
+	snprintf(follow.status, sizeof(follow.status), "/proc/%d/status", (int)getpid());
 	return mhp_companion_call(begin, NULL, NULL);
 }
 

@@ -20,6 +20,7 @@ struct mhp__heap {
 	uintptr_t start, end;          /* of the region */
 	struct mhp_backing backing;
 	_Atomic uint64_t max_bytes;
+	_Atomic bool shrinks;          /* blocks leave because a limit is near */
 	extent_hooks_t *foreign;       /* jemalloc's own hooks: for what is outside */
 	bool closed;                   /* nothing is allocated in the region yet */
 	void (*took)(void);            /* of mhp_heap_opts */

@@ -225,6 +225,15 @@ mhp__cgroup_room(const char *self, const char *root, struct mhp__room *ret_room)
 }
 
 uint64_t
+mhp__resident_bytes(const char *status)
+{
+	char text[FILE_BYTES];
+	if (!read_file(status, 0, text, sizeof(text)) || strstr(text, "\nRssAnon:") == NULL)
+		return UINT64_MAX;
+	return (number_behind(text, "RssAnon:") + number_behind(text, "RssShmem:")) << 10;
+}
+
+uint64_t
 mhp__memory_limit(void)
 {
 	uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);

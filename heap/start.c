@@ -102,9 +102,12 @@ mhp__heap_grow(uint64_t bytes)
 	struct mhp *m = mhp_pool_engine(mhp__heap.pool);
 	uint64_t max = atomic_load(&mhp__heap.max_bytes);
 	struct refusal refusal = { 0 };
-	/* Who takes blocks out has the hotplug lock until that is through. */
+	/*
+	 * Who takes blocks out has the hotplug lock until that is through. Where they leave because
+	 * a limit is near, memory from outside of the pool would bring it as near.
+	 */
 	if (mhp_progress(m).blocks.count != 0)
-		return MHP_EAGAIN;
+		return atomic_load(&mhp__heap.shrinks) ? MHP_ENOMEM : MHP_EAGAIN;
 	pthread_mutex_lock(&growing);
 	int err = grow_locked(bytes, max, &refusal);
 	pthread_mutex_unlock(&growing);

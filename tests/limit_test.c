@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../heap/bound.h"
 #include "../heap/limit.h"
 #include "test.h"
 
@@ -106,6 +107,72 @@ TEST(limit__room__tightest_level_and_own_use)
 	mhp__cgroup_room("/no/such/file", "/tmp", &room);
 	CHECK(room.limit_bytes == UINT64_MAX && room.room_bytes == UINT64_MAX);
 	CHECK(room.used_bytes == 0 && room.pressure == 0);
+}
+
+TEST(limit__resident_memory__anonymous_and_shared)
+{
+	struct tree tree;
+	char path[80];
+	open_tree(&tree, "0::/\n");
+	snprintf(path, sizeof(path), "%s/status", tree.root);
+	write_file(&tree, "status", "Name:\tRssAnon: 7 kB\nVmRSS:\t 900 kB\nRssAnon:\t 500 kB\n"
+		   "RssFile:\t 300 kB\nRssShmem:\t 100 kB\n");
+	CHECK_EQ(mhp__resident_bytes(path), 600 << 10);
+	write_file(&tree, "status", "Name:\tRssAnon: 7 kB\n");
+	CHECK(mhp__resident_bytes(path) == UINT64_MAX);
+	close_tree(&tree);
+	CHECK(mhp__resident_bytes("/no/such/file") == UINT64_MAX);
+	CHECK(mhp__resident_bytes("/proc/self/status") != UINT64_MAX);
+}
+
+#define MIB (UINT64_C(1) << 20)
+
+/* A pool in blocks of 16M below a limit of 320M: 5M of it are kept free. */
+static uint64_t
+bound(uint64_t used, uint64_t charged, uint64_t room, uint64_t fall)
+{
+	return mhp__follow_bound(&(struct mhp__follow_facts){
+		.block_bytes = 16 * MIB, .used_bytes = used * MIB, .charged_bytes = charged * MIB,
+		.limit_bytes = 320 * MIB, .room_bytes = room * MIB, .fall_bytes = fall * MIB,
+	}) / MIB;
+}
+
+/* R71: what a heap keeps untouched is not there twice, as its own and as room. */
+TEST(bound__part_of_the_pool_is_not_touched__all_of_it_fits_below_the_limit)
+{
+	CHECK_EQ(bound(200, 200, 117, 0), 304); /* 3M are others' */
+	CHECK_EQ(bound(240, 200, 117, 0), 304);
+	CHECK_EQ(bound(240, 240, 77, 0), 304);
+	CHECK_EQ(bound(310, 100, 217, 0), 320); /* what is in use cannot be taken from it */
+	CHECK_EQ(bound(100, 100, 217, 8), 288);
+	CHECK_EQ(bound(100, 100, 217, 300), 288); /* a sixteenth, at most */
+	CHECK_EQ(bound(300, 300, 0, 0), 304);
+	CHECK_EQ(bound(0, 0, 3, 0), 0);
+}
+
+TEST(bound__no_limit__no_bound_unless_others_wait)
+{
+	struct mhp__follow_facts facts = {
+		.block_bytes = 16 * MIB, .used_bytes = 50 * MIB, .charged_bytes = 50 * MIB,
+		.limit_bytes = UINT64_MAX, .room_bytes = UINT64_MAX,
+	};
+	CHECK(mhp__follow_bound(&facts) == UINT64_MAX);
+	facts.pressed = true;
+	CHECK_EQ(mhp__follow_bound(&facts), 64 * MIB);
+	facts.limit_bytes = facts.room_bytes = 320 * MIB;
+	CHECK_EQ(mhp__follow_bound(&facts), 64 * MIB);
+}
+
+TEST(bound__limit_falls__remembered_for_a_while)
+{
+	uint64_t fall = mhp__follow_fall(0, UINT64_MAX, 320 * MIB);
+	CHECK_EQ(fall, 0); /* the first one that was seen */
+	CHECK_EQ(mhp__follow_fall(fall, 320 * MIB, 300 * MIB), 20 * MIB);
+	CHECK(mhp__follow_fall(20 * MIB, 300 * MIB, 320 * MIB) < 20 * MIB);
+	unsigned looks = 0;
+	for (fall = 20 * MIB; fall > 0 && looks < 2000; looks++)
+		fall = mhp__follow_fall(fall, 300 * MIB, 300 * MIB);
+	CHECK(fall == 0 && looks > 100);
 }
 
 TEST(limit__nonsense__is_no_limit)

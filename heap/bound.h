@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bound.h - how far a pool may grow below the limit of its cgroup: the sums of follow.c. Pure.
+ */
+#ifndef MHP_HEAP_BOUND_H
+#define MHP_HEAP_BOUND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What the numbers say of a pool and its cgroup. Memory of devices is in none of them. */
+struct mhp__follow_facts {
+	uint64_t block_bytes;
+	uint64_t used_bytes;           /* of the pool: what cannot be taken from it */
+	uint64_t charged_bytes;        /* of that, what the cgroup is charged for, at least */
+	uint64_t limit_bytes;          /* the least that holds; UINT64_MAX: there is none */
+	uint64_t room_bytes;           /* until a limit is reached */
+	uint64_t fall_bytes;           /* by how much it has fallen lately */
+	bool pressed;                  /* others wait for memory */
+};
+/* How many bytes of blocks the pool may have. */
+uint64_t mhp__follow_bound(const struct mhp__follow_facts *facts);
+/* What is kept free below a limit, for what is not the pool's: page tables, stacks, the kernel. */
+uint64_t mhp__follow_margin(uint64_t limit_bytes);
+
+/* How much the limit falls: what it fell by now, or what is left of the last time, which fades
+ * within half a minute. */
+uint64_t mhp__follow_fall(uint64_t fall_bytes, uint64_t limit_before, uint64_t limit_bytes);
+
+#endif
