@@ -290,7 +290,6 @@ mhp_lock_lost(struct mhp *m)
 	atomic_store(&m->work.kind, MHP_WORK_NONE);
 	atomic_store(&m->work.count, 0);
 	atomic_store(&m->still, 0);
-	atomic_store(&m->between, 0);
 	atomic_store(&m->lock_owner, 0);
 }
 
@@ -298,7 +297,9 @@ mhp_lock_lost(struct mhp *m)
 void
 mhp_forked(struct mhp *m)
 {
-	atomic_store(&m->readers, 0);
+	for (unsigned i = 0; i < 2; i++)
+		atomic_store(&m->readers[i], 0);
 	atomic_store(&m->between, 0);
+	atomic_store(&m->nest.held, 0);
 	atomic_store(&m->work.interrupts, 0);
 }

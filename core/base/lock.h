@@ -5,6 +5,9 @@
  * A lock of a lower rank is taken before one of a higher rank, and two of the same rank are never
  * held together. Debug builds check it for each thread. The hotplug lock is the port's mutex and
  * comes before all of these. A closed cache counts as a lock (rank CACHE).
+ *
+ * A lock says whether its holder may be killed while others go on: then somebody mends what it
+ * guards and lets go of it (pages/mend.c), and until then whoever wants it waits.
  */
 #ifndef MHP_CORE_LOCK_H
 #define MHP_CORE_LOCK_H
@@ -22,8 +25,28 @@ enum mhp__rank {
 };
 
 struct mhp__spin {
-	_Atomic uint32_t held;
+	_Atomic uint32_t held;          /* 0: free; else mhp__holder() of whoever has it */
 };
+
+enum { MHP_HELD = 1, MHP_HELD_BY_MORTAL = 2 };
+
+/* What this thread writes into the locks that it takes. */
+static inline uint32_t
+mhp__holder(void)
+{
+#ifdef MHP_PORT_MORTAL
+	return MHP_PORT_MORTAL() ? MHP_HELD_BY_MORTAL : MHP_HELD;
+#else
+	return MHP_HELD;
+#endif
+}
+
+/* Has a thread that was killed left it locked? Asked when all that could be killed were. */
+static inline bool
+mhp__spin_is_left(const struct mhp__spin *lock)
+{
+	return atomic_load_explicit(&lock->held, memory_order_acquire) == MHP_HELD_BY_MORTAL;
+}
 
 static inline void
 mhp__rank_enter(enum mhp__rank rank)
@@ -60,24 +83,41 @@ mhp__rank_held(enum mhp__rank rank)
 	return held == NULL || (*held & (1U << rank)) != 0;
 }
 
+/* Without a rank: for locks that are taken where no other is. */
+static inline void
+mhp__spin_take(struct mhp__spin *lock)
+{
+	uint32_t self = mhp__holder(), nobody = 0;
+
+	/* Bound: the holder leaves after a bounded time; every section under a spin is finite. What
+	 * a thread that was killed holds is mended by another. */
+	for (unsigned spins = 0; !atomic_compare_exchange_strong_explicit(
+		     &lock->held, &nobody, self, memory_order_acquire, memory_order_relaxed);
+	     spins++) {
+		while (atomic_load_explicit(&lock->held, memory_order_relaxed) != 0)
+			mhp_port_relax(spins++);
+		nobody = 0;
+	}
+}
+
+static inline void
+mhp__spin_drop(struct mhp__spin *lock)
+{
+	MHP_ASSERT_DEBUG(atomic_load_explicit(&lock->held, memory_order_relaxed) != 0);
+	atomic_store_explicit(&lock->held, 0, memory_order_release);
+}
+
 static inline void
 mhp__spin_lock(struct mhp__spin *lock, enum mhp__rank rank)
 {
 	mhp__rank_enter(rank);
-	for (unsigned spins = 0;
-	     atomic_exchange_explicit(&lock->held, 1, memory_order_acquire) != 0; spins++) {
-		/* Bound: the holder leaves after a bounded time; every section under a spin is
-		 * finite. */
-		while (atomic_load_explicit(&lock->held, memory_order_relaxed) != 0)
-			mhp_port_relax(spins++);
-	}
+	mhp__spin_take(lock);
 }
 
 static inline void
 mhp__spin_unlock(struct mhp__spin *lock, enum mhp__rank rank)
 {
-	MHP_ASSERT_DEBUG(atomic_load_explicit(&lock->held, memory_order_relaxed) == 1);
-	atomic_store_explicit(&lock->held, 0, memory_order_release);
+	mhp__spin_drop(lock);
 	mhp__rank_leave(rank);
 }
 

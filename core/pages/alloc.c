@@ -473,7 +473,8 @@ mhp_page_split(struct mhp *m, uint64_t pfn, unsigned order, const uint64_t *cook
 	MHP_ASSERT_DEBUG(head.order <= MHP_PAGEBLOCK_ORDER(m));
 	mhp__spin_lock(&head.arena->lock, MHP_RANK_ARENA); /* for walkers: all at once */
 	uint64_t cookie = mhp__word_cookie(mhp__page_word(head.page));
-	for (uint64_t i = 0; i < UINT64_C(1) << (head.order - order); i++)
+	/* The head last: until then the page is as before for whoever comes after a kill. */
+	for (uint64_t i = UINT64_C(1) << (head.order - order); i-- > 0;)
 		mhp__page_begin(mhp__pfn_to_page(m, pfn + (i << order)), head.owner, order,
 				cookies != NULL ? cookies[i] : cookie);
 	mhp__spin_unlock(&head.arena->lock, MHP_RANK_ARENA);

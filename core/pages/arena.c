@@ -5,9 +5,10 @@
  * Owns the fields full, mixed, virgin, holes and nr_free of a slot and the bitmap words of its
  * pageblocks; the caller holds the arena's lock, which makes every function here plain code.
  * slots.h names the four conditions of a pageblock. A bitmap is read only where mixed is 1, so a
- * pageblock that turns mixed has its words written first, and set_condition() turns it back after
- * the change that frees its last frame. Frames below nr_unmanaged count as taken in the words, so
- * no search ever finds them.
+ * pageblock that turns mixed has its words written first, and mhp__pageblock_reckon() turns it
+ * back after the change that frees its last frame. Frames below nr_unmanaged count as taken in the
+ * words, so no search ever finds them. Whoever is killed in between leaves at worst frames that
+ * nobody has; mend.c reckons the other fields anew.
  *
  * `holes` is exact whenever the lock is free (INV 7), so a search by it never fails. It changes
  * seldom. Giving a frame back can raise it only if the aligned run around that frame is free, of
@@ -154,6 +155,7 @@ clear_descriptors(struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 	uint64_t pfn = mhp__arena_start(m, arena) + ((uint64_t)pageblock << MHP_PAGEBLOCK_ORDER(m));
 	mhp__pageblock_clear(m, pfn);
 	atomic_store_explicit(&arena->virgin, virgin & ~bit, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst); /* before they are in use: see mend.c */
 }
 
 /* Turn a pageblock that is free, or taken whole, into one whose bitmap says so. */
@@ -169,25 +171,8 @@ make_mixed(struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 	for (unsigned i = 0; i < nr; i++)
 		words[i] = arena->full & bit ? mhp__word_mask(m) :
 					       mhp__free_word(m, arena, index + i);
+	atomic_signal_fence(memory_order_seq_cst); /* not before its words: see mend.c */
 	arena->mixed |= bit;
-}
-
-/* Bring full and mixed of a mixed pageblock in line with its words. */
-static void
-set_condition(struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
-{
-	uint64_t bit = UINT64_C(1) << pageblock, used = 0, free = 0;
-	unsigned nr = mhp__words_per_pageblock(m), index = pageblock * nr;
-	const uint64_t *words = mhp__arena_words(m, arena) + index;
-
-	MHP_ASSERT_DEBUG((arena->mixed & bit) != 0); /* its bitmap is the truth */
-	for (unsigned i = 0; i < nr; i++) {
-		used |= words[i] ^ mhp__free_word(m, arena, index + i);
-		free |= words[i] ^ mhp__word_mask(m);
-	}
-	arena->full = free == 0 ? arena->full | bit : arena->full & ~bit;
-	if (used == 0)
-		arena->mixed &= ~bit;
 }
 
 /* ---- take ---- */
@@ -254,7 +239,7 @@ take_small(struct mhp *m, struct mhp__arena *arena, unsigned pageblock, unsigned
 		else
 			nr += take_words(&words[i], step, at, ret_pfns + nr);
 	}
-	set_condition(m, arena, pageblock);
+	mhp__pageblock_reckon(m, arena, pageblock);
 	return nr;
 }
 
@@ -319,7 +304,7 @@ mhp__arena_take_frame(struct mhp *m, struct mhp__arena *arena, uint64_t pfn)
 	uint32_t bit = frame & ((1U << mhp__word_shift(m)) - 1);
 	mhp__arena_words(m, arena)[frame >> mhp__word_shift(m)] |= UINT64_C(1) << bit;
 	arena->nr_free--;
-	set_condition(m, arena, pageblock);
+	mhp__pageblock_reckon(m, arena, pageblock);
 	arena->holes = (uint8_t)mhp__arena_holes(m, arena, MHP_ORDERS); /* it may have been free */
 	MHP_ASSERT_DEBUG(mhp__arena_taken(m, arena, pfn));
 	return true;
@@ -347,7 +332,7 @@ window_of(const struct mhp *m, const struct mhp__arena *arena)
 static __attribute__((noinline)) struct window
 frames_came(struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 {
-	set_condition(m, arena, pageblock);
+	mhp__pageblock_reckon(m, arena, pageblock);
 	raise_holes(m, arena, pageblock);
 	if ((arena->mixed >> pageblock & 1) == 0) /* its holes have become one free pageblock */
 		lower_holes(m, arena);
@@ -448,7 +433,7 @@ set_part(struct mhp *m, struct mhp__arena *arena, uint32_t frame, uint32_t end, 
 		*word ^= run;
 		frame = stop;
 	}
-	set_condition(m, arena, pageblock);
+	mhp__pageblock_reckon(m, arena, pageblock);
 }
 
 /* Take [frame, end), which is free, or give it, which is taken. */

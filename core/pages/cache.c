@@ -225,9 +225,13 @@ close_some(struct mhp *m, struct mhp__zone *zone, struct cpus *done)
 static void
 drain_lock(struct mhp_cache *caches)
 {
-	for (unsigned spins = 0;
-	     atomic_exchange_explicit(&caches[0].draining, 1, memory_order_acquire) != 0; spins++)
+	uint32_t nobody = 0;
+
+	for (unsigned spins = 0; !atomic_compare_exchange_strong(&caches[0].draining, &nobody,
+								 mhp__holder()); spins++) {
+		nobody = 0;
 		mhp_port_relax(spins);
+	}
 }
 
 /* Close all caches of a zone, and empty them. No push or pop waits for them meanwhile: pages go
@@ -255,7 +259,7 @@ open_all(struct mhp *m, struct mhp__zone *zone)
 {
 	struct mhp_cache *caches = mhp__zone_caches(m, zone);
 
-	MHP_ASSERT_DEBUG(atomic_load(&caches[0].draining) == 1);
+	MHP_ASSERT_DEBUG(atomic_load(&caches[0].draining) == mhp__holder());
 	for (unsigned cpu = 0; cpu < m->geo.nr_cpus; cpu++)
 		mhp_port_cache_open(&caches[cpu]);
 	mhp__rank_leave(MHP_RANK_CACHE);

@@ -50,6 +50,24 @@ mhp__free_word(const struct mhp *m, const struct mhp__arena *arena, unsigned ind
 	return (UINT64_C(1) << (arena->nr_unmanaged - first)) - 1;
 }
 
+/* Bring full and mixed of a mixed pageblock in line with its words. */
+static inline void
+mhp__pageblock_reckon(const struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
+{
+	uint64_t bit = UINT64_C(1) << pageblock, used = 0, free = 0;
+	unsigned nr = mhp__words_per_pageblock(m), index = pageblock * nr;
+	const uint64_t *words = mhp__arena_words(m, arena) + index;
+
+	MHP_ASSERT_DEBUG((arena->mixed & bit) != 0); /* its bitmap is the truth */
+	for (unsigned i = 0; i < nr; i++) {
+		used |= words[i] ^ mhp__free_word(m, arena, index + i);
+		free |= words[i] ^ mhp__word_mask(m);
+	}
+	arena->full = free == 0 ? arena->full | bit : arena->full & ~bit;
+	if (used == 0)
+		arena->mixed &= ~bit;
+}
+
 /* Assert what INV 6 and 7 say of the slot of an arena that is online, as far as that can be told
  * without its bitmaps. Its lock is held. */
 static inline void

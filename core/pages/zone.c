@@ -97,6 +97,24 @@ move_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, unsi
 }
 
 void
+mhp__zone_relink(struct mhp *m, struct mhp__zone *zone)
+{
+	uint32_t lists = 0;
+
+	for (unsigned list = 0; list < MHP_LISTS; list++)
+		zone->first[list] = 0;
+	for (uint32_t index = 0; index < m->nr_arenas; index++) {
+		struct mhp__arena *arena = &m->arenas[index];
+		if (arena->zone_id1 != mhp__zone_id(m, zone) + 1 || arena->list == MHP_LIST_NONE)
+			continue;
+		arena->next = arena->prev = 0;
+		link_arena(m, zone, arena, false);
+		lists |= UINT32_C(1) << arena->list;
+	}
+	atomic_store_explicit(&zone->lists, lists, memory_order_relaxed);
+}
+
+void
 mhp__zone_unlock(struct mhp *m, struct mhp__arena *arena)
 {
 	unsigned zone_id1 = arena->zone_id1, list = arena->list;

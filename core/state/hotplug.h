@@ -46,13 +46,28 @@ enum mhp__reader {
 
 #define MHP_READER_SPINS 20000U /* about a millisecond */
 
+/* Where threads like this one are counted. */
+static inline _Atomic uint32_t *
+mhp__readers_here(struct mhp *m)
+{
+	return &m->readers[mhp__holder() == MHP_HELD_BY_MORTAL];
+}
+
+static inline bool
+mhp__has_readers(const struct mhp *m)
+{
+	return (atomic_load(&m->readers[0]) | atomic_load(&m->readers[1])) != 0;
+}
+
 static inline bool
 mhp__reader_enter_still(struct mhp *m)
 {
-	atomic_fetch_add(&m->readers, 1);
+	_Atomic uint32_t *readers = mhp__readers_here(m);
+
+	atomic_fetch_add(readers, 1);
 	if (atomic_load(&m->still) != 0)
 		return true;
-	atomic_fetch_sub(&m->readers, 1);
+	atomic_fetch_sub(readers, 1);
 	return false;
 }
 
@@ -79,9 +94,9 @@ mhp__reader_begin(struct mhp *m)
 static inline void
 mhp__reader_end(struct mhp *m, enum mhp__reader how)
 {
-	MHP_ASSERT_DEBUG(how != MHP_READER_STILL || atomic_load(&m->readers) != 0);
+	MHP_ASSERT_DEBUG(how != MHP_READER_STILL || atomic_load(mhp__readers_here(m)) != 0);
 	if (how == MHP_READER_STILL)
-		atomic_fetch_sub(&m->readers, 1);
+		atomic_fetch_sub(mhp__readers_here(m), 1);
 	else if (how == MHP_READER_LOCKED)
 		mhp__hotplug_unlock(m);
 }
@@ -91,18 +106,13 @@ mhp__reader_end(struct mhp *m, enum mhp__reader how)
 static inline void
 mhp__reader_nest(struct mhp *m)
 {
-	uint64_t self = m->ops->self(m->port), nobody = 0;
+	uint64_t self = m->ops->self(m->port);
 
-	MHP_ASSERT_DEBUG(atomic_load(&m->readers) != 0);
+	MHP_ASSERT_DEBUG(mhp__has_readers(m));
 	MHP_ASSERT_DEBUG(atomic_load(&m->between) != self);
-
-	/* Bound: the others here are readers, too, and wait for nobody. */
-	/* Untaken: mostly, since two threads have to meet within a few instructions. */
-	for (unsigned spins = 0; !atomic_compare_exchange_strong(&m->between, &nobody, self);
-	     spins++) {
-		nobody = 0;
-		mhp_port_relax(spins);
-	}
+	/* The others here are readers, too, and wait for nobody. */
+	mhp__spin_take(&m->nest);
+	atomic_store(&m->between, self);
 }
 
 static inline void
@@ -110,6 +120,7 @@ mhp__reader_unnest(struct mhp *m)
 {
 	MHP_ASSERT_DEBUG(atomic_load(&m->between) == m->ops->self(m->port));
 	atomic_store(&m->between, 0);
+	mhp__spin_drop(&m->nest);
 }
 
 /* The holder of the lock promises: from here to mhp__still_end() nothing that readers see
@@ -130,7 +141,7 @@ mhp__still_end(struct mhp *m)
 	atomic_store(&m->still, 0);
 	/* Bound: no reader comes in after the store, and each that is in is short. Both sides write
 	 * one flag and read the other's, so both must be sequentially consistent. */
-	for (unsigned spins = 0; atomic_load(&m->readers) != 0; spins++)
+	for (unsigned spins = 0; mhp__has_readers(m); spins++)
 		mhp_port_relax(spins);
 }
 

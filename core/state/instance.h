@@ -97,8 +97,10 @@ struct mhp {
 	/* the hotplug lock's own state */
 	_Atomic uint64_t lock_owner;   /* port's self() of the holder, or 0 */
 	_Atomic uint32_t still;        /* 1: it moves pages, and changes nothing else (hotplug.h) */
-	_Atomic uint32_t readers;      /* threads that read because of that */
-	_Atomic uint64_t between;      /* self() of the one of them that may read again, or 0 */
+	_Atomic uint32_t readers[2];   /* threads that read because of that; those that may be
+					  killed while others go on are counted apart */
+	struct mhp__spin nest;         /* held by the one of them that may read again... */
+	_Atomic uint64_t between;      /* ...which has this self(); or 0 */
 	_Atomic uint64_t cut;          /* not 0: a change was, by a death: no other follows */
 
 	/* hotplug lock */

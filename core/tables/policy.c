@@ -170,7 +170,7 @@ choose(const struct mhp *m, const struct mhp__candidate *candidate,
 	uint64_t start = candidate->start_pfn, nr = candidate->nr_pages;
 	bool movable;
 
-	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) || atomic_load(&m->readers) != 0);
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m) || mhp__has_readers(m));
 	if (m->policy.online_policy == MHP_POLICY_AUTO_MOVABLE) {
 		const struct mhp__group *group = group_of(m, candidate, planned);
 		movable = group->normal == 0 &&

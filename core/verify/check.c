@@ -138,7 +138,8 @@ check_idle(struct mhp__check *c)
 	(void)mhp__check_eq(c, 5, "still, without an offline", 0, atomic_load(&m->still), 0);
 	if (c->quiescent)
 		(void)mhp__check_eq(c, 5, "readers and interrupts, with nobody here", 0,
-				    atomic_load(&m->readers) | atomic_load(&m->between) |
+				    mhp__has_readers(m) | atomic_load(&m->between) |
+					    atomic_load(&m->nest.held) |
 					    atomic_load(&work->interrupts), 0);
 	(void)mhp__check_eq(c, 5, "start of a phase of no operation", 0, m->phase_mark_ns, 0);
 	for (unsigned i = 0; i < MHP_PHASES; i++)

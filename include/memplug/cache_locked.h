@@ -18,12 +18,21 @@
 #include <memplug/cache.h>
 
 static inline bool
-mhp_cache_locked_close(struct mhp_cache *cache)
+mhp_cache_locked_take(struct mhp_cache *cache, uint32_t how)
 {
+	uint32_t open = 0;
+
 	/* The load keeps the line shared while somebody else holds the lock. */
 	if (atomic_load_explicit(&cache->closed, memory_order_relaxed) != 0)
 		return false;
-	return atomic_exchange_explicit(&cache->closed, 1, memory_order_acquire) == 0;
+	return atomic_compare_exchange_strong_explicit(
+		&cache->closed, &open, how, memory_order_acquire, memory_order_relaxed);
+}
+
+static inline bool
+mhp_cache_locked_close(struct mhp_cache *cache)
+{
+	return mhp_cache_locked_take(cache, 2);
 }
 
 static inline void
@@ -36,7 +45,11 @@ static inline struct mhp_cache *
 mhp_cache_locked_close_local(struct mhp_cache *caches, unsigned nr_cpus)
 {
 	struct mhp_cache *cache = &caches[mhp_port_cpu() % nr_cpus];
-	return mhp_cache_locked_close(cache) ? cache : NULL;
+#ifdef MHP_PORT_MORTAL
+	if (MHP_PORT_MORTAL())
+		return NULL;
+#endif
+	return mhp_cache_locked_take(cache, 1) ? cache : NULL;
 }
 
 static inline bool

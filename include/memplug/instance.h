@@ -82,6 +82,18 @@ MHP_MUST_CHECK int mhp_fini(struct mhp *m);
 void mhp_lock_lost(struct mhp *m);
 
 /**
+ * Threads that the port calls mortal (cache.h) have died wherever they were: mend what they held of
+ * the allocator, so that nobody waits for them. Pages that one of them had just taken, or was about
+ * to give back, stay taken, and counts may be wrong by those. A change of blocks that was under way
+ * is mhp_lock_lost()'s business.
+ *
+ * Context: all such threads are dead, and none has begun since but the caller, who holds no lock of
+ * the port. Others may be anywhere, and wait for what the dead held.
+ * Cost: a look at each arena of the maximum range.
+ */
+void mhp_threads_lost(struct mhp *m);
+
+/**
  * In a copy of the instance that a fork made: forget who reads or interrupts: they are not in it.
  *
  * Context: no change was under way at the fork: the port's lock was held, and no thread was inside

@@ -173,10 +173,20 @@ keep_standby(int fd)
 	return (int)syscall(SYS_pidfd_open, atomic_load(&state->tid[MHP__STANDBY]), 0);
 }
 
+/* Nobody else of ours is there yet, and nobody of the last one's is any more. */
+static void
+mend_pools(void)
+{
+	for (unsigned i = 0; i < MHP__POOLS_MAX; i++)
+		if (mhp__pools[i] != NULL)
+			mhp_threads_lost(mhp__pools[i]->m);
+}
+
 /* Take calls, begin with what the last one had, and watch the program and the standby. */
 static void
 lead(void)
 {
+	mend_pools();
 	int error = state->pidfd < 0 ? ESRCH : 0;
 	if (error == 0)
 		error = mhp__task_start(MHP__CALLS, OF_THREAD, take_calls, NULL,

@@ -58,6 +58,11 @@ mhp_port_relax(unsigned spins)
 		sched_yield();
 }
 
+/* Is this a task of the companion? Somebody may kill that. Weak, so that every file that includes
+ * this has the same one; of a model that needs no call. */
+__attribute__((weak, tls_model("initial-exec"))) _Thread_local bool mhp_port_mortal;
+#define MHP_PORT_MORTAL() mhp_port_mortal
+
 #if defined(MHP_DEBUG) && MHP_DEBUG
 /* Weak, so that every file that includes this has the same one. */
 __attribute__((weak)) _Thread_local uint32_t mhp_port_rank_word;
@@ -264,6 +269,8 @@ mhp_port_cache_close_local(struct mhp_cache *caches, unsigned nr_cpus)
 
 	if (!mhp_port_has_rseq())
 		return mhp_cache_locked_close_local(caches, nr_cpus);
+	if (MHP_PORT_MORTAL())
+		return NULL;
 	__asm__ volatile(
 		MHP_RSEQ_BEGIN
 		"xorl %k[done], %k[done]\n"

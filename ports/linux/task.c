@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "mhp_port_inline.h"
 #include "pool.h"
 #include "task.h"
 
@@ -253,6 +254,7 @@ begin(void *arg)
 	memcpy(task.end - image.tid, &tid, sizeof(tid));
 	syscall(SYS_set_robust_list, task.end - image.robust, image.robust_bytes);
 	register_rseq();
+	mhp_port_mortal = true;
 	task.fn(task.arg);
 	return 0;
 }

@@ -39,7 +39,7 @@ struct uffdio_move {
 #endif
 
 enum step { NOWHERE, PROTECT, MAP, MAPPED, HOLE, HOLED, FILL, FILLED_HALF, MOVE, MOVED,
-	    GIVE, GIVEN, TOLD };
+	    GIVE, GIVEN, TAKE, TAKEN, TOLD };
 
 static _Atomic int cut_at;
 static _Atomic bool there, no_memory;
@@ -158,6 +158,22 @@ __wrap_mhp_pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr)
 	int err = __real_mhp_pages_free_contig(m, pfn, nr);
 	pass(GIVEN);
 	return err;
+}
+
+unsigned __real_mhp__arena_take(struct mhp *m, void *arena, unsigned order, uint64_t mask,
+				unsigned nr_max, uint64_t *ret_pfns);
+unsigned __wrap_mhp__arena_take(struct mhp *m, void *arena, unsigned order, uint64_t mask,
+				unsigned nr_max, uint64_t *ret_pfns);
+
+/* Whoever comes here holds the arena's lock. */
+unsigned
+__wrap_mhp__arena_take(struct mhp *m, void *arena, unsigned order, uint64_t mask, unsigned nr_max,
+		       uint64_t *ret_pfns)
+{
+	pass(TAKE);
+	unsigned nr = __real_mhp__arena_take(m, arena, order, mask, nr_max, ret_pfns);
+	pass(TAKEN);
+	return nr;
 }
 
 int __real_mhp_add(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
@@ -386,6 +402,28 @@ TEST(killed__between_numbers__no_frame_is_lost)
 	cut(GIVEN, true, false);
 	cut(GIVE, false, false);
 	cut(GIVEN, false, false);
+}
+
+/* Everybody who allocates would wait for the lock. */
+TEST(killed__with_a_lock_of_the_allocator__memory_goes_on)
+{
+	cut(TAKE, true, false);
+	cut(TAKE, true, true);
+}
+
+/* Nobody knows of the page that it had taken, but all others are as they were. */
+TEST(killed__with_a_page_that_nobody_has__only_that_one_is_lost)
+{
+	begin(true);
+	cut_in_use(TAKEN, used.device, false);
+	CHECK_OK(send(used.device));
+	CHECK_OK(send(0));
+	CHECK_OK(send(used.device));
+	atomic_store(&used.stop, true);
+	CHECK_EQ(pthread_join(used.writer, NULL), 0);
+	check_pages();
+	CHECK_OK(mhp_check(mhp_pool_engine(used.pool), false, NULL, NULL));
+	alarm(0);
 }
 
 /* R39: a table of all addresses is not walked for that: it would take half a GiB to do so. */
