@@ -116,6 +116,15 @@ print_limit(const struct pool *pool, struct json_object *line)
 		       cli_size(cli_number(line, "pages") * pool->page_bytes));
 }
 
+/* A node that it was told to go to. */
+static void
+print_target(struct json_object *line)
+{
+	struct json_object *nodes = cli_array(line, "to_nodes");
+	if (cli_length(nodes) == 1)
+		printf(" to node %" PRIu64, cli_number_at(nodes, 0));
+}
+
 static void
 print_event(const struct pool *pool, struct json_object *line)
 {
@@ -129,7 +138,9 @@ print_event(const struct pool *pool, struct json_object *line)
 	if (strcmp(event, "add") == 0)
 		printf(", memmap %s (%s)", cli_string(line, "memmap"),
 		       cli_string(line, "memmap_why"));
-	if (strcmp(event, "offline") == 0 || strcmp(event, "compact") == 0)
+	print_target(line);
+	if (strcmp(event, "offline") == 0 || strcmp(event, "compact") == 0 ||
+	    strcmp(event, "move") == 0)
 		printf(", %" PRIu64 " pages moved", cli_number(line, "pages"));
 	if (strcmp(event, "limit") == 0)
 		print_limit(pool, line);

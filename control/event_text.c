@@ -17,6 +17,9 @@
 #define KINDS_FAILED                                                                               \
 	(KIND(MHP_EV_ADD_FAILED) | KIND(MHP_EV_ONLINE_FAILED) | KIND(MHP_EV_OFFLINE_FAILED) |      \
 	 KIND(MHP_EV_MOVE_FAILED))
+#define KINDS_LEAVE                                                                                \
+	(KIND(MHP_EV_OFFLINE_START) | KIND(MHP_EV_OFFLINE) | KIND(MHP_EV_OFFLINE_FAILED) |         \
+	 KIND(MHP_EV_MOVE) | KIND(MHP_EV_MOVE_FAILED))
 #define KINDS_ZONE (KIND(MHP_EV_ONLINE) | KIND(MHP_EV_OFFLINE) | KIND(MHP_EV_COMPACT))
 #define KINDS_BLOCKS                                                                               \
 	(~(KIND(MHP_EV_COMPACT) | KIND(MHP_EV_POLICY) | KIND(MHP_EV_LIMIT) |                       \
@@ -85,6 +88,23 @@ out_failure(struct mhp__out *out, const struct mhp__record *record)
 	mhp__out_string(out, ",", "owner", record->owner);
 	if (record->text[0] != 0)
 		mhp__out_string(out, ",", "what", record->text);
+}
+
+/* Where its pages might go, when that was said. */
+static void
+out_to_nodes(struct mhp__out *out, uint64_t nodes)
+{
+	const char *comma = "";
+	if (nodes == 0)
+		return;
+	mhp__out(out, ",\"to_nodes\":[");
+	for (unsigned node = 0; node < MHP_NODES_MAX; node++) {
+		if ((nodes >> node & 1U) == 0)
+			continue;
+		mhp__out(out, "%s%u", comma, node);
+		comma = ",";
+	}
+	mhp__out(out, "]");
 }
 
 static void
@@ -159,6 +179,8 @@ mhp__event_line(struct mhp__out *out, const struct mhp__record *record)
 		mhp__out(out, ",\"asked\":\"%s\"", mhp__event_zone(event->asked_zone));
 	if ((kind & KINDS_ADD) != 0)
 		out_add(out, event);
+	if ((kind & KINDS_LEAVE) != 0)
+		out_to_nodes(out, event->to_nodes);
 	if (event->pages != 0)
 		mhp__out(out, ",\"pages\":%" PRIu64, event->pages);
 	if ((kind & KINDS_FAILED) != 0)

@@ -15,6 +15,7 @@
 #include "leave.h"
 
 #define NS_PER_MS UINT64_C(1000000)
+#define ALL_NODES ((UINT64_C(1) << MHP_POOL_NODES) - 1)
 #define GUESS_BYTES_PER_MS (UINT64_C(1) << 20) /* 1 GiB/s, before anything was measured */
 
 /* ---- looking ---- */
@@ -232,7 +233,8 @@ mhp__request_evacuate(struct mhp__out *out, const struct mhp__fields *fields)
 	work.copies = info.device || to_info.device;
 	work.leave = (struct mhp__leave){
 		.spans = spans, .nr_spans = found < nr ? found : nr,
-		.to_nodes = work.to_one ? UINT64_C(1) << work.to : ~(UINT64_C(1) << node),
+		.to_nodes = work.to_one ? UINT64_C(1) << work.to
+					 : ALL_NODES & ~(UINT64_C(1) << node),
 		.dry_run = mhp__flag(fields, MHP__F_DRY_RUN),
 		.as_of = mhp_generation(mhp__control.m),
 		.deadline_ms = mhp__deadline_ms(fields), .client_fd = out->fd,

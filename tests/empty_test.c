@@ -15,12 +15,15 @@ struct bed {
 	struct test_pool pool;
 	struct test_mover mover;
 	unsigned events[MHP_EV_KINDS];
+	uint64_t to_nodes[MHP_EV_KINDS]; /* of the last one */
 };
 
 static void
 count_event(void *ctx, const struct mhp_event *event)
 {
-	((struct bed *)ctx)->events[event->kind]++;
+	struct bed *bed = ctx;
+	bed->events[event->kind]++;
+	bed->to_nodes[event->kind] = event->to_nodes;
 }
 
 static void
@@ -72,6 +75,7 @@ TEST(empty__to_a_node__data_is_there_and_blocks_stay)
 	CHECK_EQ(data_in(&bed, 0, NEAR), 0U);
 	CHECK_EQ(data_in(&bed, NEAR, 3), data);
 	CHECK_EQ(bed.events[MHP_EV_MOVE], 1U);
+	CHECK_EQ(bed.to_nodes[MHP_EV_MOVE], opts.to_nodes);
 	CHECK_EQ(bed.events[MHP_EV_OFFLINE_START], 0U);
 	for (uint32_t block = 0; block < NEAR; block++)
 		CHECK_EQ(test_block(&bed.pool, block).state, MHP_ONLINE);
@@ -99,6 +103,7 @@ TEST(empty__node_has_no_room__nothing_moved)
 	CHECK_EQ(data_in(&bed, NEAR, 3), data);
 	CHECK_EQ(bed.mover.nr_frames_moved, 0U);
 	CHECK_EQ(bed.events[MHP_EV_MOVE_FAILED], 1U);
+	CHECK_EQ(bed.to_nodes[MHP_EV_MOVE_FAILED], opts.to_nodes);
 	opts.to_nodes = 1;
 	CHECK_OK(mhp_empty(bed.pool.m, &one, 1, &opts, NULL));
 	CHECK_EQ(data_in(&bed, 0, NEAR), data);
@@ -118,7 +123,10 @@ TEST(empty__removal_to_a_node__all_or_nothing)
 	CHECK_RET(mhp_remove(bed.pool.m, &node0, 1, &opts, &why), MHP_ENOMEM);
 	CHECK_EQ(bed.mover.nr_frames_moved, 0U);
 	test_mover_thin_out(&bed.mover, 50);
+	CHECK_EQ(bed.to_nodes[MHP_EV_OFFLINE_FAILED], opts.to_nodes);
 	CHECK_OK(mhp_remove(bed.pool.m, &node0, 1, &opts, NULL));
+	CHECK_EQ(bed.to_nodes[MHP_EV_OFFLINE], opts.to_nodes);
+	CHECK_EQ(bed.to_nodes[MHP_EV_REMOVE], 0U);
 	CHECK_EQ(test_block(&bed.pool, 0).state, MHP_ABSENT);
 	CHECK_EQ(data_in(&bed, NEAR, 3), bed.mover.nr_frames);
 	close_bed(&bed);
@@ -150,6 +158,7 @@ TEST(empty__nothing_in_use__at_once)
 	open_bed(&bed);
 	CHECK_OK(mhp_empty(bed.pool.m, &all, 1, NULL, NULL));
 	CHECK_EQ(bed.events[MHP_EV_MOVE], 1U);
+	CHECK_EQ(bed.to_nodes[MHP_EV_MOVE], 0U);
 	CHECK_EQ(test_block(&bed.pool, 0).state, MHP_ONLINE);
 	close_bed(&bed);
 }

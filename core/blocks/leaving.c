@@ -258,6 +258,15 @@ empty_leaving(struct mhp *m, const struct mhp_offline_opts *opts, struct mhp_why
 	return err;
 }
 
+/* Tell of blocks that leave, or whose pages do. */
+static void
+trace_leaving(struct mhp *m, struct mhp_event *event, uint64_t started_ns)
+{
+	MHP_ASSERT_DEBUG(event->to_nodes == 0);
+	event->to_nodes = m->work.to_nodes;
+	mhp__trace(m, event, started_ns);
+}
+
 int
 mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts, struct mhp_why *why)
 {
@@ -268,18 +277,19 @@ mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts, struct 
 
 	MHP_ASSERT_DEBUG(why->cause == MHP_CAUSE_NONE);
 	mhp__work_about(m, blocks);
+	m->work.to_nodes = opts->to_nodes;
 	if (!anything_online(m))
 		return opts->scrub ? scrub_offline(m, why) : 0;
 	m->work.leaving_ns = started_ns;
 	event = mhp__event(MHP_EV_OFFLINE_START, blocks);
-	mhp__trace(m, &event, 0);
+	trace_leaving(m, &event, 0);
 	mhp__phase_begin(m);
 	err = empty_leaving(m, opts, why);
 	if (err == 0)
 		return 0;
 	abort_leaving(m);
 	event = mhp__event_failed(MHP_EV_OFFLINE_FAILED, blocks, err, why);
-	mhp__trace(m, &event, started_ns);
+	trace_leaving(m, &event, started_ns);
 	return err;
 }
 
@@ -294,6 +304,7 @@ mhp__leaving_empty(struct mhp *m, const struct mhp_offline_opts *opts, struct mh
 	MHP_ASSERT_DEBUG(why->cause == MHP_CAUSE_NONE);
 	MHP_ASSERT_DEBUG(blocks.count != 0);
 	mhp__work_about(m, blocks);
+	m->work.to_nodes = opts->to_nodes;
 	mhp__phase_begin(m);
 	mhp__still_begin(m);
 	err = mhp__empty_pages(m, &leaving_ranges, opts, why);
@@ -302,7 +313,7 @@ mhp__leaving_empty(struct mhp *m, const struct mhp_offline_opts *opts, struct mh
 			 : mhp__event(MHP_EV_MOVE, blocks);
 	event.node = m->blocks[blocks.first].node;
 	event.pages = err != 0 ? 0 : atomic_load(&m->work.moved);
-	mhp__trace(m, &event, started_ns);
+	trace_leaving(m, &event, started_ns);
 	return err;
 }
 
@@ -333,7 +344,7 @@ commit_run(struct mhp *m, uint32_t b, uint64_t *moved)
 	event.pages = *moved;
 	*moved = 0;
 	mhp__phase(m, MHP_PHASE_COMMIT);
-	mhp__trace(m, &event, m->work.leaving_ns);
+	trace_leaving(m, &event, m->work.leaving_ns);
 	return event.nr_blocks;
 }
 

@@ -91,6 +91,7 @@ mhp__work_end(struct mhp *m)
 	atomic_store(&work->start_ns, 0);
 	atomic_store(&work->cancel, 0);
 	atomic_fetch_add(&work->seq, 1); /* even: no change has this number */
+	work->to_nodes = 0;
 	work->leaving_ns = work->deadline_ns = work->undo_ns = work->doing_ns = work->now_ns = 0;
 	work->stopped = 0;
 	work->nr_polls = work->nr_unclocked = 0;

@@ -32,7 +32,8 @@ struct mhp__work {                     /* idle: all 0 but seq and, perhaps, canc
 	_Atomic uint32_t interrupts;   /* threads that want the lock now; any thread writes it */
 	_Atomic uint64_t moved, left;  /* pages */
 	_Atomic uint64_t start_ns;
-	uint64_t leaving_ns;           /* when its blocks began to leave */
+	uint64_t leaving_ns;           /* when its blocks began to leave, */
+	uint64_t to_nodes;             /* and where their pages may go, a bit a node; 0: anywhere */
 	uint64_t deadline_ns;
 	uint64_t undo_ns;              /* how long it takes to undo what was done so far */
 	uint64_t doing_ns;             /* more to undo is being made since then; 0: it is not */

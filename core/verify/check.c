@@ -130,8 +130,8 @@ check_idle(struct mhp__check *c)
 
 	(void)mhp__check_eq(c, 5, "progress of no change", 0, progress, 0);
 	(void)mhp__check_eq(c, 5, "bounds of no change", 0,
-			    work->leaving_ns | work->deadline_ns | work->undo_ns | work->doing_ns |
-				    work->now_ns | work->nr_unclocked |
+			    work->leaving_ns | work->to_nodes | work->deadline_ns | work->undo_ns |
+				    work->doing_ns | work->now_ns | work->nr_unclocked |
 				    work->nr_polls | (work->stopped != 0) |
 				    (atomic_load(&work->seq) & 1U),
 			    0);

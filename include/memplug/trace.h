@@ -87,6 +87,8 @@ struct mhp_event {
 	uint16_t owner;            /* *_FAILED with a pfn: whose page it is, */
 	uint16_t listener;         /* or the listener that refused */
 	uint8_t order;
+	uint64_t to_nodes;         /* OFFLINE*, MOVE*: nodes that pages might go to, a bit each; 0:
+				      any */
 	uint64_t phase_ns[MHP_PHASES]; /* parts of took_ns; 0: there was no such phase */
 	const char *text;          /* what the page is; NULL: unknown. Only valid during the call */
 };

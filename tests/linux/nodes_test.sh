@@ -49,6 +49,19 @@ goes_on() {
 	fail "the program stands still"
 }
 
+# told PATTERN [OPTION]: monitor has said it since the pool began.
+told() {
+	"$memplug" -p "$name" monitor --since 1 ${2:+"$2"} >"$dir/told" 2>/dev/null &
+	monitor=$!
+	found=no
+	for _ in $(seq 600); do
+		grep -q "$1" "$dir/told" && found=yes && break
+		sleep 0.05
+	done
+	kill "$monitor" && wait "$monitor" 2>/dev/null
+	[ "$found" = yes ] || fail "monitor $2 does not say '$1': $(cat "$dir/told")"
+}
+
 # ---- R60: two nodes, shown everywhere
 
 truncate -s 64M "$dir/device"
@@ -118,6 +131,8 @@ grep -q "^would move .*[MK]" "$dir/out" || fail "the rehearsal says '$(cat "$dir
 expect 0 "" move 0-1 --to 3
 [ "$(node 3 used_bytes)" -gt 0 ] || fail "nothing is on the device"
 [ "$(node 0 blocks)" = 4 ] || fail "blocks have gone"
+told " move  *blocks 0-1 (32M) to node 3, [0-9]* pages moved"
+told '"event":"move","block":0,"count":2,"state":"online","node":0,"to_nodes":\[3\],"pages"' --json
 goes_on
 expect 0 "" check
 expect 0 "" move 4-7 --to 0
@@ -140,6 +155,7 @@ goes_on
 # What has no room goes nowhere.
 expect 0 "" add 16M --backing "file:$dir/device,node=3"
 expect 1 "node 3 has not enough room" evacuate 0 --to 3
+told " offline-failed blocks 0-3 (64M) to node 3: block 0: .*room"
 [ "$(node 0 blocks)" = 4 ] || fail "node 0 has gone"
 goes_on
 expect 0 "" check
