@@ -44,7 +44,8 @@ static const struct {
 	{ "list", "list [--all] [--json]",
 	"List the memory of a pool, blocks that are alike in one range. USED counts pages\n"
 	"that belong to the program or wait in caches.\n\n"
-	"  --all              each block on a line of its own\n"
+	"  --all              each block on a line of its own; then what of the process\n"
+	"                     is outside of the pool, and why\n"
 	"  --json             every block as JSON\n" },
 	{ "map", "map [--svg FILE] [--json]",
 	"Draw all blocks: what is online, offline or on its way, and how full. Where\n"

@@ -56,6 +56,17 @@ print_range(struct json_object *range, unsigned first, unsigned count, bool narr
 	       cli_string(range, "backing"), cli_size(cli_number(range, "used_bytes")));
 }
 
+static void
+print_outside(struct json_object *outside)
+{
+	printf("\n%8s %8s  %s\n", "SIZE", "RESIDENT", "OUTSIDE OF THE POOL");
+	for (size_t i = 0; i < cli_length(outside); i++) {
+		struct json_object *one = cli_at(outside, i);
+		printf("%8s %8s  %s\n", cli_size(cli_number(one, "size_bytes")),
+		       cli_size(cli_number(one, "resident_bytes")), cli_string(one, "why"));
+	}
+}
+
 int
 cli_list(struct cli *cli)
 {
@@ -65,6 +76,7 @@ cli_list(struct cli *cli)
 	if (!CLI_OPTIONS(cli, 0, 0, { "--all", NULL, &all }))
 		return CLI_USAGE;
 	mhp__line_begin(&line, cli->json || all ? "list" : "ranges");
+	mhp__line_flag(&line, MHP__F_ALL, all);
 	if (cli->json)
 		return print_answer(cli, &line);
 	struct json_object *answer = cli_ask(cli, &status, &line, CLI_LOOK);
@@ -84,6 +96,8 @@ cli_list(struct cli *cli)
 			print_range(range, (unsigned)cli_number(range, "first"),
 				    (unsigned)cli_number(range, "count"), narrow);
 	}
+	if (all)
+		print_outside(cli_array(answer, "outside"));
 	json_object_put(answer);
 	return CLI_DONE;
 }

@@ -28,6 +28,7 @@ enum mhp__type {
 #define MHP__FIELD_TABLE(X)                                                                        \
 	X(request, REQUEST, TEXT)                                                                  \
 	X(action, ACTION, TEXT)        /* what to announce */                                      \
+	X(all, ALL, FLAG)              /* what is not in the pool, too */                          \
 	X(as_of, AS_OF, NUMBER)        /* the generation that blocks may have at most */           \
 	X(attr, ATTR, TEXT)            /* NAME or memoryN/NAME */                                  \
 	X(backing, BACKING, TEXT)                                                                  \

@@ -48,13 +48,36 @@ list_block(struct mhp__out *out, const struct mhp_block_info *info, const char *
 		 (unsigned long long)info->free_bytes, backing_name(info));
 }
 
+/* What of the process is not in the pool. */
+static void
+list_outside(struct mhp__out *out)
+{
+	struct mhp_outside outside[MHP_OUTSIDE_KINDS];
+	const char *comma = "";
+	int err = mhp_pool_outside(mhp__control.pool, outside);
+	mhp__out(out, ",\"outside\":[");
+	for (unsigned i = 0; err == 0 && i < MHP_OUTSIDE_KINDS; i++) {
+		const struct mhp_outside *one = &outside[i];
+		if (one->nr_mappings == 0)
+			continue;
+		mhp__out(out, "%s{\"what\":\"%s\",\"mappings\":%u,\"size_bytes\":%llu,"
+			 "\"resident_bytes\":%llu", comma,
+			 mhp_outside_name((enum mhp_outside_kind)i), one->nr_mappings,
+			 (unsigned long long)one->size_bytes,
+			 (unsigned long long)one->resident_bytes);
+		mhp__out_string(out, ",", "why", one->why);
+		mhp__out(out, "}");
+		comma = ",";
+	}
+	mhp__out(out, "]");
+}
+
 void
 mhp__request_list(struct mhp__out *out, const struct mhp__fields *fields)
 {
 	struct mhp *m = mhp__control.m;
 	struct mhp_blocks run;
 	const char *comma = "";
-	(void)fields;
 
 	mhp__out(out, "{\"block_size_bytes\":%llu,\"blocks\":[",
 		 (unsigned long long)mhp__block_bytes());
@@ -68,7 +91,10 @@ mhp__request_list(struct mhp__out *out, const struct mhp__fields *fields)
 			comma = ",";
 		}
 	}
-	mhp__out(out, "]}\n");
+	mhp__out(out, "]");
+	if (mhp__flag(fields, MHP__F_ALL))
+		list_outside(out);
+	mhp__out(out, "}\n");
 }
 
 static void

@@ -33,7 +33,7 @@ static const struct {
 	uint32_t needs, takes;         /* fields, beside REQUEST */
 } requests[] = {
 	{ "info", mhp__request_info, LOOKS, 0, 0 },
-	{ "list", mhp__request_list, LOOKS, 0, 0 },
+	{ "list", mhp__request_list, LOOKS, 0, B(ALL) },
 	{ "ranges", mhp__request_ranges, LOOKS, 0, 0 },
 	{ "map", mhp__request_map, LOOKS, B(CELLS), 0 },
 	{ "add", mhp__request_add, WAITS, B(SIZE), B(BACKING) | B(MEMMAP) | B(ZONE) | B(OFFLINE) },

@@ -371,6 +371,36 @@ struct mhp_pool_stats {
 	uint64_t forks;
 };
 
+/** Why memory of the process is not in a pool. */
+enum mhp_outside_kind {
+	MHP_OUTSIDE_SHARED,        /* writable shared memory: others may map it */
+	MHP_OUTSIDE_FILE,          /* files: programs, libraries, data */
+	MHP_OUTSIDE_CODE,          /* executable memory without a file */
+	MHP_OUTSIDE_STACK,         /* of the first thread */
+	MHP_OUTSIDE_PRIVATE,       /* private memory that no region has */
+	MHP_OUTSIDE_KINDS,
+};
+
+/** The memory of one kind. */
+struct mhp_outside {
+	const char *why;           /* for people */
+	uint64_t size_bytes;       /* of mappings that can be read or written */
+	uint64_t resident_bytes;
+	uint32_t nr_mappings;      /* reserved addresses, too */
+};
+
+/**
+ * What of the process is not in the pool, summed up by kind: the kernel's list of mappings, less
+ * what regions and blocks of this pool have.
+ *
+ * Cost: reads all of /proc/self/smaps, milliseconds a GiB; takes the region mutex for each mapping.
+ * Return: 0, or MHP_EPERM (/proc cannot be read).
+ */
+MHP_MUST_CHECK int mhp_pool_outside(struct mhp_pool *pool,
+				    struct mhp_outside ret[MHP_OUTSIDE_KINDS]);
+/** One word for a kind; never NULL. */
+const char *mhp_outside_name(enum mhp_outside_kind kind);
+
 /** Read all counters as one snapshot. Context: takes the region mutex; any thread. */
 void mhp_pool_get_stats(struct mhp_pool *pool, struct mhp_pool_stats *ret_stats);
 

@@ -114,8 +114,12 @@ def main():
         for words in ("list",), ("list", "--all"), ("ps",), ("status",):
             command = Terminal(24, 80, "-p", "top-test", *words).until(None)
             shown = [line for line in command.screen.display if line.strip()]
+            outside = [i for i, line in enumerate(shown) if "OUTSIDE OF THE POOL" in line]
+            for at in outside: # each of its lines begins with a size
+                assert all(line.split()[0][0].isdigit() for line in shown[at + 1:]), f"{words} wraps: {command.text()}"
             expected = {"list": 2, "list --all": 5, "ps": 2, "status": 6}[" ".join(words)]
-            assert len(shown) == expected, f"{words} wraps at 80 columns: {command.text()}"
+            assert len(shown[:outside[0]] if outside else shown) == expected, f"{words} wraps: {command.text()}"
+            assert (len(outside) == 1) == ("--all" in words), f"{words}: {command.text()}"
         command = Terminal(24, 80, "-p", "top-test", "map").until("a cell is")
         assert command.until(None).status == 0 and "0x000000000000" in command.text()
     finally:
