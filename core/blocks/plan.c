@@ -31,7 +31,7 @@ struct run {
 	unsigned nr_steps;
 	struct mhp_plan_answer *answer;
 	struct mhp__arrival arrival;   /* of all blocks that come online */
-	uint64_t as_of;            /* of the steps that leave */
+	uint64_t as_of;            /* of blocks that were there before the plan */
 	uint64_t held_pfn;         /* preview: the last of the pages that it holds */
 };
 
@@ -100,6 +100,19 @@ blocks_of(const struct run *run, const struct mhp_step *step)
 	return blocks;
 }
 
+/* The step that adds a block, or NULL. */
+static const struct mhp_step *
+added_by(const struct run *run, uint32_t block)
+{
+	for (unsigned i = 0; i < run->nr_steps; i++) {
+		struct mhp_blocks blocks = blocks_of(run, &run->steps[i]);
+		if (run->steps[i].kind == MHP_STEP_ADD && block >= blocks.first &&
+		    block - blocks.first < blocks.count)
+			return &run->steps[i];
+	}
+	return NULL;
+}
+
 /* A block may be in one step only, but for an ADD followed by an ONLINE. */
 static int
 check_pair(const struct run *run, const struct mhp_step *early, const struct mhp_step *late)
@@ -161,11 +174,16 @@ undo_add(struct run *run, const struct mhp_step *step)
 	mhp__remove_blocks(run->m, blocks_of(run, step), false);
 }
 
+/* Blocks that the plan itself has added are meant, however late the caller looked. */
 static int
 prepare_online(struct run *run, const struct mhp_step *step)
 {
-	return mhp__online_prepare(run->m, blocks_of(run, step), step->zone, &run->arrival,
-				   &run->answer->why);
+	struct mhp_blocks blocks = blocks_of(run, step);
+
+	for (uint32_t b = blocks.first; b < blocks.first + blocks.count; b++)
+		if (!mhp__block_is_meant(run->m, b, run->as_of) && added_by(run, b) == NULL)
+			return mhp__why_state(&run->answer->why, b, MHP_ENODEV);
+	return mhp__online_prepare(run->m, blocks, step->zone, &run->arrival, &run->answer->why);
 }
 
 static void
@@ -316,19 +334,6 @@ foresee_add(struct run *run, const struct mhp_step *step)
 	return err;
 }
 
-/* The step that adds a block, or NULL. */
-static const struct mhp_step *
-added_by(const struct run *run, uint32_t block)
-{
-	for (unsigned i = 0; i < run->nr_steps; i++) {
-		struct mhp_blocks blocks = blocks_of(run, &run->steps[i]);
-		if (run->steps[i].kind == MHP_STEP_ADD && block >= blocks.first &&
-		    block - blocks.first < blocks.count)
-			return &run->steps[i];
-	}
-	return NULL;
-}
-
 /* A block that an earlier step adds is not there to be asked, so what it would be is made up here:
  * its reserve, its node, and its add's number, which groups blocks for the policy. */
 static int
@@ -374,7 +379,7 @@ foresee_online(struct run *run, const struct mhp_step *step)
 		err = stop_at(run, blocks.first + i, i);
 		if (err == 0 && added_by(run, blocks.first + i) == NULL)
 			err = mhp__online_check(run->m, (struct mhp_blocks){ blocks.first + i, 1 },
-						0, &run->answer->why);
+						run->as_of, &run->answer->why);
 	}
 	for (uint32_t i = 0; i < blocks.count && err == 0; i++) {
 		err = stop_at(run, blocks.first + i, i);

@@ -296,8 +296,10 @@ mhp_pages_alloc_within(struct mhp *m, struct mhp_page_req req, uint64_t nr_pages
 
 	if (err != 0)
 		return err;
-	if (nr_pages == 0 || start_pfn > end_pfn || end_pfn > mhp__max_pfn(m))
+	if (nr_pages == 0 || start_pfn > end_pfn)
 		return MHP_EINVAL;
+	if (end_pfn > mhp__max_pfn(m))
+		return MHP_ENXIO;
 	return alloc(m, req, &what, ret_pfn);
 }
 

@@ -58,8 +58,8 @@ MHP_MUST_CHECK int mhp_footprint(const struct mhp_geometry *geometry, size_t *re
  * @ret_m:   the instance, inside @memory.
  *
  * Context: one thread; nobody else has the instance yet.
- * Return: 0, or MHP_EINVAL (geometry, alignment, a missing function of ops, a direct map or
- * vmemmap that is not there), MHP_ENOSPC (size_bytes too small). On error @memory is unchanged.
+ * Return: 0, or MHP_EINVAL (geometry, alignment, a missing function of ops, the vmemmap model
+ * without a vmemmap), MHP_ENOSPC (size_bytes too small). On error @memory is unchanged.
  */
 MHP_MUST_CHECK int mhp_init(void *memory, size_t size_bytes, const struct mhp_config *config,
 			    struct mhp **ret_m);

@@ -173,16 +173,19 @@ int mhp_page_free_owned(struct mhp *m, uint16_t owner, uint64_t pfn);
  * The range is cut at natural alignment into pages of at most pageblock_order, each with
  * @req.owner and @req.cookie, each freed or moved by itself. @req.order is the alignment of the
  * start (log2 pages, up to block_order). Slow: O(blocks of the zones searched); it does not move
- * anything to make room. Return: 0, MHP_ENOMEM, MHP_EINVAL, MHP_ENODEV.
+ * anything to make room. Return: 0, or what mhp_page_alloc() returns; MHP_EINVAL also for no pages.
  */
 MHP_MUST_CHECK int mhp_pages_alloc_contig(struct mhp *m, struct mhp_page_req req,
 					  uint64_t nr_pages, uint64_t *ret_pfn);
 
 /**
  * mhp_pages_alloc_contig() of frames that lie in [start_pfn, end_pfn), at whatever address there:
- * for who needs memory of a certain place, or one certain frame. Cost: O(pageblocks of the range).
+ * for callers who need memory of a certain place, or one certain frame. Cost: O(pageblocks of the
+ * range).
  *
- * Return: 0, MHP_ENOMEM (nothing as long as that is free there), MHP_EINVAL, MHP_ENODEV.
+ * Return: 0, or what mhp_pages_alloc_contig() returns; MHP_ENOMEM (nothing as long as that is free
+ * there), MHP_EINVAL (also: the range ends before it starts), MHP_ENXIO (it ends beyond the last
+ * block).
  */
 MHP_MUST_CHECK int mhp_pages_alloc_within(struct mhp *m, struct mhp_page_req req,
 					  uint64_t nr_pages, uint64_t start_pfn, uint64_t end_pfn,
@@ -200,8 +203,8 @@ int mhp_pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr_pages);
  *
  * Each page has @req's owner and cookie and is freed or moved by itself. Cost: a lock for each 64
  * pages, and two writes a page.
- * Return: how many, fewer than @nr when there are no more; MHP_ENOMEM (none), MHP_EINVAL,
- * MHP_ENODEV.
+ * Return: how many, fewer than @nr when there are no more; or what mhp_page_alloc() returns:
+ * MHP_ENOMEM (none), MHP_EINVAL (also: @nr), MHP_ENODEV, MHP_EOVERFLOW.
  */
 MHP_MUST_CHECK int mhp_pages_alloc(struct mhp *m, struct mhp_page_req req, unsigned nr,
 				   uint64_t *ret_pfns);
@@ -225,7 +228,8 @@ int mhp_pages_free(struct mhp *m, const uint64_t *pfns, unsigned nr);
  */
 int mhp_page_split(struct mhp *m, uint64_t pfn, unsigned order, const uint64_t *cookies);
 
-/** Change the cookie of an allocated page. MHP_EINVAL, MHP_EBUSY (the engine's), MHP_EOVERFLOW. */
+/** Change the cookie of an allocated page.
+ * Return: 0, MHP_EINVAL (not the first frame of one), MHP_EBUSY (the engine's), MHP_EOVERFLOW. */
 int mhp_page_set_cookie(struct mhp *m, uint64_t pfn, uint64_t cookie);
 
 /** What is at a pfn. */

@@ -65,7 +65,8 @@ struct mhp_foresight {
 };
 
 /** Foresee, without doing it: the usable range starts at @start_pfn; where that is an offline
- * block, the rest of its add counts, too. Cost: follows the number of ranges. MHP_ENODEV. */
+ * block, the rest of its add counts, too. Cost: follows the number of ranges.
+ * Return: 0, MHP_ENODEV, MHP_EINVAL (no pages), MHP_ENXIO (beyond the last block). */
 MHP_MUST_CHECK int mhp_policy_foresee(struct mhp *m, unsigned node, uint64_t start_pfn,
 				      uint64_t nr_pages, struct mhp_foresight *ret_foresight);
 
