@@ -27,8 +27,25 @@ finish_settle(struct mhp_pool *pool, const struct mhp__journal *left)
 	mhp__guard_wake(&pool->guard, start, left->nr << MHP__PAGE_SHIFT, !mapped);
 }
 
-/* Run by run there is the device, before or again, or a hole, or what came at once and is in use:
+/* A run comes back; false: it is on the device. What came at once is in use, all of it or a part:
  * what is in the device then is old. */
+static bool
+fill_run(struct mhp_pool *pool, const struct mhp_region *region, const struct mhp__run *run)
+{
+	uintptr_t start = mhp__page_address(region, run->page);
+	uint64_t size = run->nr << MHP__PAGE_SHIFT;
+	if (mhp__view_shared(start))
+		return false;
+	uint64_t in_use = mhp__view_in_use(start, start + size);
+	mhp__guard_adopt(&pool->guard, start, size);
+	if (in_use != size)
+		return mhp__unsettle_fill(pool, region, run->page, run->nr, in_use != 0) == 0;
+	mhp__guard_filled(&pool->guard);
+	return true;
+}
+
+/* Run by run there is the device, before or again, or a hole, or what came at once. The region
+ * mutex is held, but not meanwhile: there may be no memory for long. */
 static void
 finish_unsettle(struct mhp_pool *pool, const struct mhp__journal *left)
 {
@@ -36,16 +53,11 @@ finish_unsettle(struct mhp_pool *pool, const struct mhp__journal *left)
 	uint64_t end = left->page + left->nr;
 	struct mhp__run run;
 	for (uint64_t page = left->page; page < end; page = run.page + run.nr) {
-		uintptr_t start = mhp__page_address(region, page);
 		run = mhp__run_settled(region, page, end);
-		if (mhp__view_shared(start))
-			continue;
-		uint64_t size = run.nr << MHP__PAGE_SHIFT;
-		bool full = mhp__view_filled(start, start + size);
-		mhp__guard_adopt(&pool->guard, start, size);
-		if (full)
-			mhp__guard_filled(&pool->guard);
-		if (full || mhp__unsettle_fill(pool, region, page, run.nr) == 0)
+		pthread_mutex_unlock(&pool->mutex);
+		bool came = fill_run(pool, region, &run);
+		mhp__pool_lock_now(pool);
+		if (came)
 			mhp__table_mark(region, page, run.nr, MHP__ENTRY_SETTLED, false);
 	}
 }

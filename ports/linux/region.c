@@ -19,24 +19,6 @@
 /* Of what the kernel gives to programs that do not ask for more. */
 #define ADDRESS_END (UINT64_C(1) << 47)
 
-/* Reserve addresses, aligned to 2 MiB; a page behind belongs to the region and is never used. */
-static uintptr_t
-take_addresses(uint64_t size)
-{
-	uint64_t whole = size + 2 * MHP__HUGE_BYTES;
-	char *start =
-		mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (start == MAP_FAILED)
-		return 0;
-	uintptr_t base =
-		((uintptr_t)start + MHP__HUGE_BYTES - 1) & ~(uintptr_t)(MHP__HUGE_BYTES - 1);
-	uint64_t kept = size + mhp__kernel_page();
-	if (base != (uintptr_t)start)
-		munmap(start, base - (uintptr_t)start);
-	munmap((char *)base + kept, (uintptr_t)start + whole - base - kept);
-	return base;
-}
-
 static uint64_t
 table_bytes(const struct mhp_region *region)
 {
@@ -60,7 +42,9 @@ int
 mhp__region_build(struct mhp_region *region, uint64_t size, struct mhp_text *reterr)
 {
 	region->nr_pages = size >> MHP__PAGE_SHIFT;
-	region->base = take_addresses(size);
+	/* A page behind belongs to the region and is never used. */
+	region->base = (uintptr_t)mhp__take_addresses(size + mhp__kernel_page(), MHP__HUGE_BYTES,
+						      PROT_NONE);
 	region->entry = map_table(region, PROT_READ);
 	if (region->base != 0 && region->entry != NULL)
 		return 0;

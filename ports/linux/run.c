@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "run.h"
 
@@ -19,6 +21,8 @@
 
 /* A run shorter than this is not worth its mapping. */
 #define RUN_MIN 16U
+/* Pages that are copied by way of the stack, which caches hold. */
+#define COPY_PAGES 16U
 
 bool
 mhp__run_may_go(const struct mhp_region *region, mhp__entry entry)
@@ -127,23 +131,45 @@ all_zeros(const uint64_t *words)
 	return true;
 }
 
-uint64_t
-mhp__run_copy(const struct mhp_region *region, const struct mhp__run *run)
+/* No memcpy: the program may make it unreadable at any time, and that is an error then. */
+static bool
+read_program(void *to, uintptr_t from, uint64_t size)
+{
+	struct iovec source = { (void *)from, size }, target = { to, size };
+	return process_vm_readv(getpid(), &target, 1, &source, 1, 0) == (ssize_t)size;
+}
+
+/* Part of a run of a file that can have holes, by way of memory of ours. */
+static bool
+copy_sparse(unsigned char *target, uintptr_t source, uint64_t nr, uint64_t *copied)
+{
+	_Alignas(64) unsigned char pages[COPY_PAGES << MHP__PAGE_SHIFT];
+	MHP__ASSERT(nr <= COPY_PAGES);
+	if (!read_program(pages, source, nr << MHP__PAGE_SHIFT))
+		return false;
+	for (uint64_t at = 0; at < nr << MHP__PAGE_SHIFT; at += MHP__PAGE_BYTES) {
+		if (all_zeros((const uint64_t *)(const void *)(pages + at)))
+			continue;
+		memcpy(target + at, pages + at, MHP__PAGE_BYTES);
+		++*copied;
+	}
+	return true;
+}
+
+bool
+mhp__run_copy(const struct mhp_region *region, const struct mhp__run *run, uint64_t *ret_copied)
 {
 	unsigned char *target = mhp__frame_virt(region->space, run->pfn);
-	const unsigned char *source = (const unsigned char *)mhp__page_address(region, run->page);
-	uint64_t copied = 0;
+	uintptr_t source = mhp__page_address(region, run->page);
+	bool copied = true;
 	MHP__ASSERT((region->entry[run->page] & MHP__ENTRY_SETTLED) == 0);
-	if (!run->file->sparse) {
-		memcpy(target, source, run->nr << MHP__PAGE_SHIFT);
-		return run->nr;
-	}
-	for (uint64_t i = 0; i < run->nr; i++) {
-		const void *page = source + (i << MHP__PAGE_SHIFT);
-		if (all_zeros(page))
-			continue;
-		memcpy(target + (i << MHP__PAGE_SHIFT), page, MHP__PAGE_BYTES);
-		copied++;
+	*ret_copied = run->file->sparse ? 0 : run->nr;
+	if (!run->file->sparse)
+		return read_program(target, source, run->nr << MHP__PAGE_SHIFT);
+	for (uint64_t at = 0, nr; at < run->nr && copied; at += nr) {
+		nr = run->nr - at < COPY_PAGES ? run->nr - at : COPY_PAGES;
+		copied = copy_sparse(target + (at << MHP__PAGE_SHIFT),
+				     source + (at << MHP__PAGE_SHIFT), nr, ret_copied);
 	}
 	return copied;
 }

@@ -32,9 +32,10 @@ bool mhp__run_worth_it(const struct mhp_region *region, const struct mhp__run *r
 /* Make its place ready: what the frames held before is gone. huge: a huge page of the file will
  * do for a whole window. */
 void mhp__run_clear_place(const struct mhp_region *region, const struct mhp__run *run, bool huge);
-/* Copy it to its frames. Returns the pages that had to be: of zeros none, where there can be
- * holes. */
-uint64_t mhp__run_copy(const struct mhp_region *region, const struct mhp__run *run);
+/* Copy it to its frames; *ret_copied: the pages that had to be: of zeros none, where there can be
+ * holes. False: the program has made some of it unreadable. In the companion. */
+MHP_MUST_CHECK bool mhp__run_copy(const struct mhp_region *region, const struct mhp__run *run,
+				  uint64_t *ret_copied);
 /* Map its frames at the pages' addresses; an errno, or 0. */
 MHP_MUST_CHECK int mhp__run_map(const struct mhp_region *region, const struct mhp__run *run);
 

@@ -131,10 +131,10 @@ move_run(struct mhp_pool *pool, struct mhp_region *region, const struct mhp__run
 	mhp__journal_step(&pool->journal, MHP__COPYING);
 	if (mhp__guard_protect(&pool->guard, start, size) != 0)
 		return false;
-	*ret_copied = mhp__run_copy(region, run);
+	bool copied = mhp__run_copy(region, run, ret_copied);
 	if (mhp__test_no_protect)
 		mhp__linux_ops.pause(pool, 1000000); /* so that losses are sure */
-	bool mapped = mhp__run_map(region, run) == 0;
+	bool mapped = copied && mhp__run_map(region, run) == 0;
 	mhp__guard_wake(&pool->guard, start, size, !mapped);
 	*ret_stall = mhp__linux_ops.now_ns(pool) - started;
 	return mapped;

@@ -30,9 +30,10 @@ MHP_MUST_CHECK int mhp__unsettle_window(struct mhp_pool *pool, struct mhp_region
 MHP_MUST_CHECK int mhp__unsettle_part(struct mhp_pool *pool, struct mhp_region *region,
 				      uint64_t page, uint64_t end, struct mhp_text *reterr);
 /* Fill the hole that stands for pages which are noted as settled; part of it may be full already.
- * On an error the device is mapped there again. */
+ * On an error the device is mapped there again; in_use: not so where somebody may have written to
+ * that part, what the device has is old then, and so this goes on until there is memory. */
 MHP_MUST_CHECK int mhp__unsettle_fill(struct mhp_pool *pool, const struct mhp_region *region,
-				      uint64_t page, uint64_t nr);
+				      uint64_t page, uint64_t nr, bool in_use);
 
 /* ---- settler.c ---- */
 

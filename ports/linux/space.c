@@ -19,28 +19,13 @@
 
 #define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
-/* Addresses for the direct map, aligned to 1 GiB. */
-static unsigned char *
-take_addresses(uint64_t bytes)
-{
-	uint64_t align = UINT64_C(1) << 30;
-	unsigned char *start = mmap(NULL, bytes + align, PROT_NONE, ANONYMOUS, -1, 0);
-	if (start == MAP_FAILED)
-		return NULL;
-	uint64_t head = (align - (uintptr_t)start % align) % align;
-	if (head != 0)
-		munmap(start, head);
-	munmap(start + head + bytes, align - head);
-	return start + head;
-}
-
 int
 mhp__space_build(struct mhp__space *space, uint64_t max_bytes, uint64_t block_bytes)
 {
 	space->max_bytes = max_bytes;
 	space->block_bytes = block_bytes;
 	space->nr_blocks = (uint32_t)(max_bytes / block_bytes);
-	space->direct_map = take_addresses(max_bytes);
+	space->direct_map = mhp__take_addresses(max_bytes, UINT64_C(1) << 30, PROT_NONE);
 	void *slot = mmap(NULL, space->nr_blocks * sizeof(space->slot[0]), PROT_READ | PROT_WRITE,
 			  ANONYMOUS, -1, 0);
 	space->slot = slot == MAP_FAILED ? NULL : slot;

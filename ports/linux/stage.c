@@ -12,41 +12,15 @@
 #include "stage.h"
 
 #include <errno.h>
-#include <linux/userfaultfd.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#ifndef UFFDIO_MOVE /* Linux 6.8 */
-struct uffdio_move {
-	uint64_t dst, src, len, mode;
-	int64_t move;
-};
-#define UFFDIO_MOVE _IOWR(UFFDIO, 0x05, struct uffdio_move)
-#endif
-
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
-
-/* Aligned addresses. */
-static unsigned char *
-make(void)
-{
-	const uint64_t bytes = MHP__STAGE_BYTES;
-	unsigned char *start = mmap(NULL, 2 * bytes, PROT_READ | PROT_WRITE,
-				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (start == MAP_FAILED)
-		return NULL;
-	munlock(start, 2 * bytes); /* mlockall(MCL_FUTURE): the hole is not locked either */
-	uint64_t head = (bytes - (uintptr_t)start % bytes) % bytes;
-	if (head != 0)
-		munmap(start, head);
-	munmap(start + head + bytes, bytes - head);
-	return start + head;
-}
 
 void
 mhp__stage_drop(const struct mhp__stage *stage)
@@ -67,10 +41,14 @@ mhp__stage_take(struct mhp__stage *stage)
 {
 	if (stage->cannot)
 		return NULL;
-	if (stage->start == NULL)
-		stage->start = make();
-	if (stage->start == NULL)
-		return NULL;
+	if (stage->start == NULL) {
+		stage->start = mhp__take_addresses(MHP__STAGE_BYTES, MHP__STAGE_BYTES,
+						   PROT_READ | PROT_WRITE);
+		if (stage->start == NULL)
+			return NULL;
+		/* mlockall(MCL_FUTURE): the hole is not locked either */
+		munlock(stage->start, MHP__STAGE_BYTES);
+	}
 	*(volatile unsigned char *)stage->start = 0; /* there has to be something to collapse */
 	if (madvise(stage->start, MHP__STAGE_BYTES, MADV_COLLAPSE) == 0)
 		return stage->start;

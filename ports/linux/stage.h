@@ -7,7 +7,17 @@
 #ifndef MHP_LINUX_STAGE_H
 #define MHP_LINUX_STAGE_H
 
+#include <linux/userfaultfd.h>
+
 #include "text.h"
+
+#ifndef UFFDIO_MOVE /* Linux 6.8 */
+struct uffdio_move {
+	uint64_t dst, src, len, mode;
+	int64_t move;
+};
+#define UFFDIO_MOVE _IOWR(UFFDIO, 0x05, struct uffdio_move)
+#endif
 
 #define MHP__STAGE_BYTES (UINT64_C(2) << 20)
 

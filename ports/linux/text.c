@@ -12,6 +12,7 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -63,6 +64,21 @@ uint64_t
 mhp__kernel_page(void)
 {
 	return (uint64_t)sysconf(_SC_PAGESIZE); /* the C library has it: no system call */
+}
+
+void *
+mhp__take_addresses(uint64_t bytes, uint64_t align, int protection)
+{
+	MHP__ASSERT((align & (align - 1)) == 0);
+	char *start = mmap(NULL, bytes + align, protection,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (start == MAP_FAILED)
+		return NULL;
+	uint64_t head = (align - (uintptr_t)start % align) % align;
+	if (head != 0)
+		munmap(start, head);
+	munmap(start + head + bytes, align - head);
+	return start + head;
 }
 
 int

@@ -24,6 +24,9 @@ int mhp__say(struct mhp_text *text, int code, const char *format, ...)
 int mhp__errno(int error);
 /* The size of a page of this kernel, in bytes: what its calls take multiples of. */
 uint64_t mhp__kernel_page(void);
+/* So many bytes of addresses that nobody uses, aligned to a power of two, and private memory there
+ * once it is touched, if the protection lets one; NULL: there are none. */
+void *mhp__take_addresses(uint64_t bytes, uint64_t align, int protection);
 /* Read a number from a small file; 0 when it cannot be read. */
 uint64_t mhp__read_number(const char *path);
 /*

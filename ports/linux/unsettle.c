@@ -33,24 +33,36 @@ put_back(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page, 
 	mhp__guard_undone(&pool->guard);
 }
 
-int
-mhp__unsettle_fill(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
-		   uint64_t nr)
+static int
+fill_runs(const struct mhp_pool *pool, const struct mhp_region *region, uint64_t page, uint64_t end)
 {
 	struct mhp__run run;
 	int err = 0;
-	MHP__ASSERT(atomic_load(&pool->journal.step) == MHP__FILLING);
-	for (uint64_t at = page; at < page + nr && err == 0; at = run.page + run.nr) {
-		run = mhp__run_settled(region, at, page + nr);
+	for (; page < end && err == 0; page = run.page + run.nr) {
+		run = mhp__run_settled(region, page, end);
 		err = mhp__guard_fill(&pool->guard, mhp__page_address(region, run.page),
 				      mhp__frame_virt(region->space, run.pfn),
 				      run.nr << MHP__PAGE_SHIFT);
 	}
-	if (err == 0)
+	return err;
+}
+
+int
+mhp__unsettle_fill(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
+		   uint64_t nr, bool in_use)
+{
+	MHP__ASSERT(atomic_load(&pool->journal.step) == MHP__FILLING);
+	int err = fill_runs(pool, region, page, page + nr);
+	/* Bound: the kernel will have memory, or kill somebody. */
+	while (err == MHP_ENOMEM && in_use) {
+		mhp__linux_ops.pause(pool, AGAIN_NS);
+		err = fill_runs(pool, region, page, page + nr);
+	}
+	if (err == 0 || in_use)
 		mhp__guard_filled(&pool->guard);
 	else
 		put_back(pool, region, page, page + nr);
-	return err;
+	return in_use ? 0 : err;
 }
 
 /*
@@ -81,16 +93,15 @@ fill_at_once(struct mhp_pool *pool, const struct mhp_region *region, uint64_t pa
 	}
 	uintptr_t start = mhp__page_address(region, page);
 	uint64_t there = copied ? mhp__stage_move(&pool->stage, pool->guard.hole_fd, start) : 0;
-	/* Whoever has got a part may have written there: there is no way back. Bound: the kernel
-	 * will have memory, or kill somebody. */
-	while (there != 0 && there < MHP__STAGE_BYTES &&
-	       mhp__guard_fill(&pool->guard, start + there, stage + there,
-			       MHP__STAGE_BYTES - there) == MHP_ENOMEM)
-		mhp__linux_ops.pause(pool, AGAIN_NS);
+	uint64_t nr = there >> MHP__PAGE_SHIFT;
 	mhp__stage_drop(&pool->stage);
-	if (there == 0)
+	if (nr == 0)
 		return false;
-	mhp__guard_filled(&pool->guard);
+	/* Whoever has got a part may have written there. */
+	if (nr < MHP__HUGE_PAGES)
+		(void)!mhp__unsettle_fill(pool, region, page + nr, MHP__HUGE_PAGES - nr, true);
+	else
+		mhp__guard_filled(&pool->guard);
 	return true;
 }
 
@@ -117,7 +128,7 @@ move_back(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
 	if (error != 0)
 		return mhp__say(reterr, mhp__errno(error), "no mapping: %s", strerror(error));
 	if (stage == NULL || !fill_at_once(pool, region, page, stage))
-		err = mhp__unsettle_fill(pool, region, page, nr);
+		err = mhp__unsettle_fill(pool, region, page, nr, false);
 	*ret_stall = mhp__linux_ops.now_ns(pool) - started;
 	return err == 0 ? 0
 			: mhp__say(reterr, err, "the kernel cannot fill the window: %s",

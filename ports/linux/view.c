@@ -183,18 +183,20 @@ mhp__view_shared(uintptr_t address)
 	return from <= address && to > address && rights[3] == 's';
 }
 
-bool
-mhp__view_filled(uintptr_t start, uintptr_t end)
+uint64_t
+mhp__view_in_use(uintptr_t start, uintptr_t end)
 {
 	const uintptr_t page = mhp__kernel_page();
-	bool filled = true;
+	uint64_t bytes = 0;
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	for (uint64_t entry; start < end && filled; start += page)
-		filled = pread(fd, &entry, sizeof(entry), (off_t)(start / page * sizeof(entry))) ==
-				 sizeof(entry) &&
-			 (entry & (ENTRY_PRESENT | ENTRY_SWAPPED)) != 0 &&
-			 (entry & ENTRY_PROTECTED) == 0;
+	MHP__ASSERT(((start | end) & (page - 1)) == 0);
+	for (uint64_t entry; start < end; start += page)
+		if (pread(fd, &entry, sizeof(entry), (off_t)(start / page * sizeof(entry))) ==
+			    sizeof(entry) &&
+		    (entry & (ENTRY_PRESENT | ENTRY_SWAPPED)) != 0 &&
+		    (entry & ENTRY_PROTECTED) == 0)
+			bytes += page;
 	if (fd >= 0)
 		close(fd);
-	return filled;
+	return bytes;
 }

@@ -22,8 +22,8 @@ MHP_MUST_CHECK int mhp__view_plain(struct mhp__view *view, uintptr_t start, uint
 
 /* Does this address map a file, rather than ordinary memory? Reads /proc, too. */
 bool mhp__view_shared(uintptr_t address);
-/* Has all of [start, end) memory that may be written to? Then it is no hole any more. Reads /proc;
- * false where the kernel does not say. */
-bool mhp__view_filled(uintptr_t start, uintptr_t end);
+/* How many bytes of [start, end) have memory that may be written to? They are no hole any more.
+ * Reads /proc; none where the kernel does not say. */
+uint64_t mhp__view_in_use(uintptr_t start, uintptr_t end);
 
 #endif

@@ -10,7 +10,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/userfaultfd.h>
 #include <memplug/companion.h>
 #include <pthread.h>
 #include <signal.h>
@@ -22,6 +21,7 @@
 #include <unistd.h>
 
 #include "../../ports/linux/leader.h"
+#include "../../ports/linux/stage.h"
 #include "../test.h"
 
 #define PAGE UINT64_C(4096)
@@ -30,13 +30,6 @@
 #define PIECE (WINDOW / 8)
 #define NR (WINDOW / PAGE)
 #define PATIENCE_S 60U
-#ifndef UFFDIO_MOVE /* Linux 6.8 */
-struct uffdio_move {
-	uint64_t dst, src, len, mode;
-	int64_t move;
-};
-#define UFFDIO_MOVE _IOWR(UFFDIO, 0x05, struct uffdio_move)
-#endif
 
 enum step { NOWHERE, PROTECT, MAP, MAPPED, HOLE, HOLED, FILL, FILLED_HALF, MOVE, MOVED,
 	    GIVE, GIVEN, TAKE, TAKEN, TOLD };
@@ -46,6 +39,8 @@ static _Atomic bool there, no_memory;
 static _Atomic bool moves;             /* the kernel may move pages into holes */
 static _Atomic unsigned nr_moved;
 static _Atomic bool halves;            /* it moves half a window, and nothing more after that */
+static _Atomic unsigned nr_refused;    /* fills, since there is no memory */
+static _Atomic bool forbid;            /* a page is made unreadable as soon as writers are held */
 
 /* ---- what a mover meets ---- */
 
@@ -92,6 +87,8 @@ move_half(int fd, struct uffdio_move *move)
 	int failed = __real_ioctl(fd, UFFDIO_MOVE, move);
 	move->len = len;
 	nr_moved += !failed;
+	if (!failed)
+		pass(MOVED);
 	errno = failed ? errno : EAGAIN;
 	return -1;
 }
@@ -113,6 +110,8 @@ move(int fd, struct uffdio_move *move)
 	return failed;
 }
 
+static void make_unreadable(void);
+
 int
 __wrap_ioctl(int fd, unsigned long request, void *arg)
 {
@@ -121,10 +120,13 @@ __wrap_ioctl(int fd, unsigned long request, void *arg)
 		return move(fd, arg);
 	if (request == UFFDIO_WRITEPROTECT)
 		pass(PROTECT);
+	if (request == UFFDIO_WRITEPROTECT && atomic_exchange(&forbid, false))
+		make_unreadable();
 	if (request != UFFDIO_COPY)
 		return __real_ioctl(fd, request, arg);
 	pass(FILL);
 	if (no_memory && atomic_fetch_add(&fills, 1) != 0) {
+		nr_refused++;
 		errno = ENOMEM;
 		return -1;
 	}
@@ -205,6 +207,12 @@ static struct {
 	uint64_t rounds;               /* what the writer has added to each page */
 	pthread_t writer;
 } used;
+
+static void
+make_unreadable(void)
+{
+	CHECK_EQ(mprotect(used.base + 5 * PAGE, PAGE, PROT_NONE), 0);
+}
 
 static _Atomic uint64_t *
 word_of(uint64_t page)
@@ -588,6 +596,47 @@ TEST(moved_in_part__the_kernel_moves_no_more__the_rest_is_filled)
 	atomic_store(&halves, false);
 	if (nr_moved == 0)
 		test_say("this kernel moves no pages into holes");
+	end();
+}
+
+/* What the device has is old where somebody goes on already: the rest waits for memory. */
+TEST(killed__moved_in_part_and_no_memory__nothing_is_lost)
+{
+	begin(true);
+	CHECK_OK(send(used.device));
+	atomic_store(&halves, true);
+	CHECK_OK(send(0));
+	CHECK_OK(send(used.device));
+	while (settled_bytes() != WINDOW)
+		usleep(1000);
+	if (nr_moved == 0) {
+		atomic_store(&halves, false);
+		end();
+		test_skip("needs Linux 6.8 and huge pages");
+	}
+	nr_refused = 0;
+	atomic_store(&no_memory, true);
+	cut_in_use(MOVED, 0, false);
+	while (nr_refused < 150) /* more than anybody tries who can go back */
+		usleep(1000);
+	atomic_store(&no_memory, false);
+	atomic_store(&halves, false);
+	end();
+}
+
+/* ---- memory that becomes unreadable ---- */
+
+/* R41: the program changes it between the look at it and the copy. */
+TEST(unreadable__on_the_way_to_a_device__the_companion_lives)
+{
+	begin(false);
+	int companion = mhp_companion_pid();
+	atomic_store(&forbid, true);
+	CHECK_OK(send(used.device));
+	CHECK_EQ(mhp_companion_pid(), companion);
+	CHECK_EQ(settled_bytes(), 0);
+	CHECK_EQ(mprotect(used.base + 5 * PAGE, PAGE, PROT_READ | PROT_WRITE), 0);
+	CHECK_OK(send(0)); /* nobody would look at it again for its own sake */
 	end();
 }
 
