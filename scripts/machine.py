@@ -112,6 +112,8 @@ NEEDS = {
     "no-huge-pages": no_huge_pages,
     "setuid-files": lambda: not os.statvfs(".").f_flag & os.ST_NOSUID,
     "huge-pages": can_reserve,
+    # A build with a sanitizer; that with all the same tests and without one has them.
+    "plain-build": lambda: False,
     # Nothing schedules threads in the bare-metal image: no machine has them.
     "bare-threads": lambda: False,
 }

@@ -3,15 +3,15 @@
 
 Each command runs once with nothing failing, and fail_calls.c writes down which calls it makes, its
 libraries' included. Then it runs again for each of them, with that call failing once, with it and
-all later ones of its name failing, and with waits that a signal ends. So does the daemon of `memplug
-mount`, while somebody reads, lists and writes in the tree.
+all later ones of its name failing, and with waits that a signal ends; short ones also with each pair of
+calls failing. So does the daemon of `memplug mount`, while somebody reads, lists and writes in the tree.
 
 What must hold: nobody hangs or dies of a signal; a command that says 0 has said and done all that it
 says when nothing fails; one that does not says why; a read of the tree gives what it always gives, or
 an error; a daemon that ended has left no mount. The pool is before the change or after it, and its
 verifier finds nothing.
 
-Options: --every N (each Nth call), --only KIND:NUMBER:WORDS (as a failure prints it).
+Options: --every N (each Nth call, and fewer of the pairs), --only KIND:NUMBER:WORDS (as a failure prints it).
 """
 import argparse
 import concurrent.futures
@@ -27,9 +27,15 @@ import tree_pool
 from tree_pool import check
 
 BOUND = 30
+NONE = "-1"  # the number of no call
+# OUTPUT: a file whose text counts as said; RECORDING, SCENARIO: files that are there.
 LOOKS = ["list --all", "list --json", "ps", "status", "nodes", "why 32", "get", "get block_size_bytes --json",
-         "metrics", "map", "check", "resize 2G --dry-run", "offline 1 --dry-run", "help list", "poison"]
+         "metrics", "metrics --json", "map", "map --svg OUTPUT", "check", "resize 2G --dry-run",
+         "offline 1 --dry-run", "evacuate 0 --dry-run", "help list", "poison", "replay RECORDING",
+         "sim --from RECORDING", "sim SCENARIO --svg OUTPUT"]
 PARTIAL = ["ps", "status"]  # they say what they could not learn
+PAIRS = ["list --json", "get block_size_bytes --json", "map --svg OUTPUT", "replay RECORDING", "online 33"]
+SCENARIO = "host 64G\nblock 128M\nadd 1G\nuse 50%\nremove 512M\n"
 CHANGES = ["online 33", "set auto_online_blocks online", "add 128M --offline"]
 # What libfuse itself does with /dev/fuse, and how it takes a lack of memory, is its own.
 OF_THE_MOUNT = ("openat,socket,connect,sendto,recvfrom,poll,ppoll,getsockopt,eventfd2,pidfd_open,newfstatat,"
@@ -72,17 +78,34 @@ class Clients:
 
     def __init__(self, pool):
         self.pool, self.usual, self.files = pool, {}, tempfile.mkdtemp()
+        self.places = {"RECORDING": f"{self.files}/recording", "SCENARIO": f"{self.files}/scenario"}
+        with open(self.places["SCENARIO"], "w", encoding="utf-8") as file:
+            file.write(SCENARIO)
+        with open(self.places["RECORDING"], "w", encoding="utf-8") as file:
+            monitor = subprocess.Popen([pool.memplug, "-p", pool.name, "monitor", "--json", "--since", "1"],
+                                       stdout=file)
+            # A line of what there is, and one for each event.
+            tree_pool.retry(lambda: self.recorded() > 5)
+            monitor.terminate()
+            monitor.wait()
+
+    def recorded(self):
+        with open(self.places["RECORDING"], encoding="utf-8") as file:
+            return file.read().count("\n")
 
     def run(self, kind, number, words):
         """A command's status, output, message, and the names of its calls."""
-        with tempfile.NamedTemporaryFile("r", dir=self.files) as log:
-            command = [f"{self.pool.build}/tests/linux/fail-calls", kind, str(number), "all", log.name,
-                       self.pool.memplug, "-p", self.pool.name, *words.split()]
+        with tempfile.NamedTemporaryFile("r", dir=self.files) as log, \
+             tempfile.NamedTemporaryFile(dir=self.files) as output:
+            places = {**self.places, "OUTPUT": output.name}
+            command = [f"{self.pool.build}/tests/linux/fail-calls", kind, number, "all", log.name,
+                       self.pool.memplug, "-p", self.pool.name, *(places.get(w, w) for w in words.split())]
             try:
                 done = subprocess.run(command, capture_output=True, text=True, timeout=BOUND, check=False)
             except subprocess.TimeoutExpired as late:
                 raise tree_pool.Failure("it does not end") from late
-            return done.returncode, done.stdout, done.stderr, log.read().split()
+            with open(output.name, encoding="utf-8") as written:
+                return done.returncode, done.stdout + written.read(), done.stderr, log.read().split()
 
     def state(self):
         """What a change changes."""
@@ -102,8 +125,8 @@ class Clients:
     def try_command(self, kind, number, words):
         status, said, why, calls = self.run(kind, number, words)
         check(status in (0, 1, 3), f"status {status}: {why}")
-        call = calls[number] if 0 <= number < len(calls) else ""
-        check(status == 0 or (said + why).strip() or call == "write", f"status {status} and no word of why")
+        failed = [calls[n] for n in map(int, number.split(",")) if 0 <= n < len(calls)]
+        check(status == 0 or (said + why).strip() or "write" in failed, f"status {status} and no word of why")
         if status == 0 and words in PARTIAL:
             check(self.pool.name in said, "it says 0, but not which pools run")
         elif status == 0 and words in self.usual:
@@ -115,7 +138,7 @@ class Clients:
         status, _, calls = self.try_command(kind, number, words)
         after = self.state()
         self.undo(before)
-        if number < 0:
+        if number == NONE:
             self.usual[f"after {words}"] = after
         allowed = [self.usual[f"after {words}"]] + ([before] if status != 0 else [])
         check(after in allowed, f"status {status}, and the pool is {after}")
@@ -123,7 +146,7 @@ class Clients:
 
     def try_look(self, kind, number, words):
         status, said, calls = self.try_command(kind, number, words)
-        if number < 0:
+        if number == NONE:
             check(status == 0 or words == "status", words, f"ends with {status} and nothing failing")
             self.usual[words] = alike(said)
         return calls
@@ -146,7 +169,7 @@ class Clients:
         at, before = tempfile.mkdtemp(dir=self.files), self.state()
         log, errors = f"{at}.log", open(f"{at}.err", "w+", encoding="utf-8")
         daemon = subprocess.Popen(
-            [f"{self.pool.build}/tests/linux/fail-calls", kind, str(number), OF_THE_MOUNT, log,
+            [f"{self.pool.build}/tests/linux/fail-calls", kind, number, OF_THE_MOUNT, log,
              self.pool.memplug, "-p", self.pool.name, *words.split(), at], stderr=errors, stdout=errors)
         try:
             said = self.walk(at) if self.await_mount(at, daemon) else []
@@ -188,11 +211,23 @@ class Clients:
     def jobs(self, words, every):
         what = self.trial(words)
         for kinds in (("once", "ever"), ("signal",)):
-            calls = what(kinds[0], -1, words)
+            calls = what(kinds[0], NONE, words)
             check(kinds[0] == "signal" or len(calls) > 3, "no calls of", words)
             for number in range(0, len(calls), every):
                 for kind in kinds:
-                    yield kind, number, words
+                    yield kind, str(number), words
+        if words in PAIRS:
+            yield from (("once", pair, words) for pair in self.pairs(words)[::every * every])
+
+    def pairs(self, words):
+        """Each call with each that is still made when it has failed."""
+        before, pairs = self.state(), []
+        count = len(self.run("once", NONE, words)[3])
+        for first in range(count):
+            left = len(self.run("once", str(first), words)[3])
+            pairs += [f"{first},{second}" for second in range(first + 1, left)]
+            self.undo(before)
+        return pairs
 
 
 def test(pool, args):
@@ -206,7 +241,7 @@ def test(pool, args):
     for words in every_words:
         jobs = list(clients.jobs(words, args.every))
         if args.only:
-            jobs = [(kind, int(number), words)]
+            jobs = [(kind, number, words)]
         nr += len(jobs)
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count() if words in LOOKS else 1) as threads:
             for wrong in filter(None, threads.map(clients.attempt, jobs)):

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fail_calls.c - run a program one of whose system calls fails (R74).
+ * fail_calls.c - run a program one or two of whose system calls fail (R74).
  *
- * usage: fail-calls once|ever|signal NUMBER NAMES LOG PROGRAM [ARG...]. The kernel asks us about
- * each system call of the table that the program, its libraries, threads and children make
+ * usage: fail-calls once|ever|signal NUMBER[,NUMBER] NAMES LOG PROGRAM [ARG...]. The kernel asks us
+ * about each system call of the table that the program, its libraries, threads and children make
  * (SECCOMP_RET_USER_NOTIF). Those of NAMES ("all", or with commas) are numbered from the end of the
  * dynamic linker's work on, and their names go to LOG, a line each. Call NUMBER fails as such a
  * call fails on a machine that is short of something; with "ever" so does each later call of its
  * name; with "signal" only waits are counted, and this one ends as if a signal had come. A brk()
  * that fails gives no error but a break that is not what was asked for; one that only asks never
- * fails. The exit status is the program's, or 128 and the signal that ended it.
+ * fails. Once the program writes what it has counted of its branches (scripts/coverage), at its
+ * end, nothing fails. The exit status is the program's, or 128 and the signal that ended it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,6 +21,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +29,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -66,9 +69,10 @@ static const struct known {
 #define NR_CALLS (sizeof(calls) / sizeof(calls[0]))
 
 static bool ever, interrupts;
-static long chosen, number;
+static long chosen[2], number;
 static const struct known *failed;     /* what fails from now on, with ever */
 static bool begun;                     /* the dynamic linker has asked for the size of stacks */
+static bool counts;                    /* the program writes counts of branches */
 static FILE *list;
 static const char *names;
 
@@ -138,6 +142,20 @@ is_asked_for(const char *name)
 	return strcmp(names, "all") == 0;
 }
 
+/* Does it open a file of counts, whose name ends in .gcda? */
+static bool
+opens_counts(pid_t pid, const struct seccomp_data *data)
+{
+	char path[512];
+	struct iovec here = { path, sizeof(path) - 1 };
+	struct iovec there = { (void *)(uintptr_t)data->args[1], sizeof(path) - 1 };
+	if (data->nr != SYS_openat)
+		return false;
+	ssize_t got = process_vm_readv(pid, &here, 1, &there, 1, 0);
+	path[got > 0 ? got : 0] = 0;
+	return strstr(path, ".gcda") != NULL;
+}
+
 /* The error of this call, or 0. */
 static int
 judge(const struct seccomp_data *data)
@@ -154,7 +172,9 @@ judge(const struct seccomp_data *data)
 		return 0;
 	fprintf(list, "%s\n", call->name);
 	fflush(list);
-	if (number++ == chosen)
+	bool is_chosen = number == chosen[0] || number == chosen[1];
+	number++;
+	if (is_chosen)
 		failed = call;
 	else if (!ever || failed != call)
 		return 0;
@@ -172,7 +192,8 @@ answer(int fd)
 			return;
 		if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &call) != 0)
 			continue; /* it was killed, or heard a signal, meanwhile */
-		int error = judge(&call.data);
+		counts = counts || opens_counts((pid_t)call.pid, &call.data);
+		int error = counts ? 0 : judge(&call.data);
 		struct seccomp_notif_resp reply = { .id = call.id,
 			.error = call.data.nr == SYS_brk ? 0 : -error,
 			.flags = error == 0 ? SECCOMP_USER_NOTIF_FLAG_CONTINUE : 0 };
@@ -184,11 +205,13 @@ int
 main(int argc, char **argv)
 {
 	int sockets[2], status = 0;
+	char *second;
 	if (argc < 6)
 		return 2;
 	ever = strcmp(argv[1], "ever") == 0;
 	interrupts = strcmp(argv[1], "signal") == 0;
-	chosen = atol(argv[2]);
+	chosen[0] = strtol(argv[2], &second, 10);
+	chosen[1] = *second == ',' ? atol(second + 1) : chosen[0];
 	names = argv[3];
 	list = fopen(argv[4], "we");
 	if (list == NULL || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0)

@@ -6,8 +6,9 @@
  * that memplug makes inside of a program, in its companion and in its children. The page that
  * MEMPLUG_FAILING names is shared by all of them and by the test (faults_test.py). While it is
  * armed, calls are numbered, and those from `first` up to `last` (of one name, where `only` is not
- * 0) fail as such a call fails on a machine that is short of something, or, with `interrupt`, as if
- * a signal had come. What was called from where is written down: a test can take each place once.
+ * 0) and `second` fail as such a call fails on a machine that is short of something, or, with
+ * `interrupt`, as if a signal had come. What was called from where is written down: a test can take
+ * each place once.
  *
  * It must work in tasks that the C library does not know: no malloc, no lock, nothing of a thread
  * but errno. All functions take and return registers, whatever their real types are.
@@ -30,7 +31,7 @@
 struct page {
 	_Atomic uint32_t armed, interrupt;
 	_Atomic uint32_t first, last;  /* numbers of the calls that fail */
-	_Atomic uint32_t only;
+	_Atomic uint32_t only, second; /* second: one more number */
 	_Atomic uint32_t next, failed;
 	struct {
 		uint32_t name, from;   /* from: where in the library */
@@ -73,8 +74,9 @@ fails(uint32_t name, const char *from, int error, bool waits)
 		page->call[number].from = (uint32_t)(from - __ehdr_start);
 	}
 	uint32_t only = atomic_load(&page->only);
-	if (number < atomic_load(&page->first) || number >= atomic_load(&page->last) ||
-	    (only != 0 && only != name))
+	bool is_chosen = number >= atomic_load(&page->first) &&
+			 number < atomic_load(&page->last) && (only == 0 || only == name);
+	if (!is_chosen && number != atomic_load(&page->second))
 		return false;
 	atomic_fetch_add(&page->failed, 1);
 	errno = interrupt ? EINTR : error;

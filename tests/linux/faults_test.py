@@ -5,20 +5,21 @@ A session: a program that checks its memory is started in a pool, blocks come an
 a file and come back, are looked at; the program forks; it ends. First it runs once with nothing
 failing, and failing.c writes down which calls there are. Then it runs again for each place in the code
 that makes one (--all: for every number), with that call failing once, and from then on always;
-and with waits that a signal ends.
+and with waits that a signal ends. A short session also runs with pairs of calls failing (--pairs N: so many, by --seed).
 
 What must hold: the program lives and its memory is right; each command ends, with 0 or with 1 and a
 sentence; one that failed has changed no block. When it failed once, the verifier finds nothing, and
 blocks can be added and removed afterwards. Nothing of ours is left when the program has ended.
 
 Options: --every N (each Nth place: a small part, for `make test`), --all, --only KIND:NUMBER:NAME (once,
-ever, signal; as a failure prints it).
+ever, signal; pair:NUMBER:NUMBER; as a failure prints it).
 """
 import argparse
 import concurrent.futures
 import json
 import mmap
 import os
+import random
 import re
 import shutil
 import signal
@@ -32,7 +33,7 @@ NAMES = [None, "open", "open64", "read", "ioctl", "poll", "socket", "bind", "lis
          "send", "recv", "getsockopt", "setsockopt", "unlink", "mkdir", "renameat2", "fstat64", "stat64",
          "lstat64", "fstatfs64", "ftruncate64", "memfd_create", "flock", "nanosleep", None, None,
          "clone", "getrlimit64", "setrlimit64", "access", "readlink", "setsid", "sched_getaffinity"]
-HEAD = struct.Struct("7I")
+HEAD = struct.Struct("8I")
 CALLS_MAX = 65536
 BOUND = 60
 EVER = 0xffffffff
@@ -56,13 +57,13 @@ class Page:
             file.truncate(HEAD.size + 8 * CALLS_MAX)
         with open(path, "r+b") as file:
             self.memory = mmap.mmap(file.fileno(), 0)
-        self.interrupt, self.first, self.last, self.only = 0, EVER, EVER, 0
+        self.interrupt, self.first, self.last, self.only, self.second = 0, EVER, EVER, 0, EVER
 
     def arm(self, on):
-        self.memory[:20] = struct.pack("5I", on, self.interrupt, self.first, self.last, self.only)
+        self.memory[:24] = struct.pack("6I", on, self.interrupt, self.first, self.last, self.only, self.second)
 
     def count(self):
-        return HEAD.unpack_from(self.memory)[5:]
+        return HEAD.unpack_from(self.memory)[6:]
 
     def calls(self):
         number = min(self.count()[0], CALLS_MAX)
@@ -72,7 +73,7 @@ class Page:
 class Session:
     def __init__(self, build, folder):
         self.memplug, self.folder = f"{build}/cli/memplug", folder
-        self.build, self.said, self.once = build, [], True
+        self.build, self.said, self.once, self.short = build, [], True, False
         self.page = Page(f"{folder}/page")
         self.env = {**os.environ, "XDG_RUNTIME_DIR": folder, "MEMPLUG_RUNTIME_DIR": f"{folder}/run",
                     "MEMPLUG_FAILING": f"{folder}/page",
@@ -153,6 +154,11 @@ class Session:
         """The heap may have taken a block meanwhile."""
         return all(after.get(block) == state for block, state in before.items())
 
+    def run_short(self):
+        self.change("add", "16M")
+        self.change("remove", "0-1")
+        self.round("fork")
+
     def run_steps(self):
         self.change("add", "16M")
         self.change("offline", "9-10")
@@ -181,7 +187,10 @@ class Session:
             self.page.arm(1)
             if not self.start():
                 return
-            self.run_steps()
+            if self.short:
+                self.run_short()
+            else:
+                self.run_steps()
             self.page.arm(0)
             if self.once and self.blocks() is not None:
                 self.page.arm(0)
@@ -201,14 +210,16 @@ def name_of(call):
 
 
 def run_one(build, kind, number, name=0):
-    """None, or what went wrong; and which calls there were. name: of the call that fails for ever."""
+    """None, or what went wrong; and which calls there were. name: of the call that fails for ever, or of
+    a pair the second number."""
     folder = tempfile.mkdtemp(prefix="mf.")
     session = Session(build, folder)
-    session.once = kind != "ever"
+    session.once, session.short = kind != "ever", kind == "pair"
     session.page.interrupt = kind == "signal"
     if number is not None:
         session.page.first, session.page.last = number, EVER if kind == "ever" else number + 1
         session.page.only = name if kind == "ever" else 0
+        session.page.second = name if kind == "pair" else EVER
     wrong = None
     try:
         session.run()
@@ -234,11 +245,20 @@ def places(calls, every, all_of_them):
     return numbers[::every]
 
 
+def pairs(calls, number, seed):
+    """Some of all pairs of places."""
+    firsts = [calls.index(call) for call in dict.fromkeys(calls)]
+    every = [(a, b) for a in firsts for b in firsts if a < b]
+    return random.Random(seed).sample(every, min(number, len(every)))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("build")
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--pairs", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only")
     args = parser.parse_args()
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
@@ -247,12 +267,15 @@ def main():
         jobs = [(kind, int(number), int(name))]
     else:
         jobs = []
-        for kinds in (("once", "ever"), ("signal",)):
-            wrong, calls = run_one(args.build, kinds[-1] if kinds[-1] == "signal" else "once", None)
+        for kinds in (("once", "ever"), ("signal",), ("pair",)):
+            wrong, calls = run_one(args.build, kinds[0], None)
             if wrong:
                 print(f"with nothing failing: {wrong}", file=sys.stderr)
                 return 1
-            jobs += [(kind, n, calls[n][0]) for kind in kinds for n in places(calls, args.every, args.all)]
+            if kinds == ("pair",):
+                jobs += [("pair", *pair) for pair in pairs(calls, args.pairs, args.seed)]
+            else:
+                jobs += [(kind, n, calls[n][0]) for kind in kinds for n in places(calls, args.every, args.all)]
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(4 * os.cpu_count()) as pool:
         for wrong, _ in pool.map(lambda job: run_one(args.build, *job), jobs):

@@ -193,8 +193,8 @@ decide(struct world *w)
 	unsigned nr_moves = mhp__tier_choose(unit, nr, node, LIMIT, move, &boundary);
 	for (unsigned i = 0; i < nr_moves; i++) {
 		const struct mhp__tier_unit *moved = &unit[move[i].unit];
-		bool *far = &w->far[0][where[move[i].unit]];
-		memset(far, move[i].node, moved->pages / PIECE);
+		uint32_t piece = where[move[i].unit];
+		memset(&w->far[piece / PIECES][piece % PIECES], move[i].node, moved->pages / PIECE);
 		mhp__heat_moved(moved->heat);
 		w->moved_pages += moved->pages;
 	}
