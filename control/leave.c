@@ -4,6 +4,7 @@
  *
  * Each is one call of the engine and so all or nothing. One that ran out of attempts, or met pages
  * that a forked child still sees, is tried again until its deadline: they become free when it ends.
+ * One for which there is no room is tried once more when the program has given back what it keeps.
  * running[] is guarded by its mutex; nothing that takes a lock of the engine is called with it
  * held. What a client asked for that is gone is cancelled by the thread that accepts (R52).
  */
@@ -233,13 +234,31 @@ take_turn(const struct running *noted, uint64_t end, struct mhp_why *why)
 	}
 }
 
+/* Is it worth another try? What the program keeps without need, it is asked for once. */
+static bool
+prepare_again(int err, const struct mhp_why *why, bool *asked)
+{
+	bool ask = err != 0 && why->cause == MHP_CAUSE_ROOM && !*asked &&
+		   mhp__control.opts.give_back != NULL;
+	if (ask) {
+		*asked = true;
+		mhp__control.opts.give_back();
+		return true;
+	}
+	if (err != MHP_EAGAIN && err != MHP_EINTR && err != MHP_ETXTBSY)
+		return false;
+	pause_ns(PAUSE_NS);
+	return true;
+}
+
 int
 mhp__leave(const struct mhp__leave *leave, struct mhp_why *ret_why)
 {
 	uint64_t end = now_ms() + leave->deadline_ms;
 	struct running *noted = note(leave);
+	bool asked = false;
 	int err;
-	for (;;) {
+	do {
 		*ret_why = (struct mhp_why){ .pfn = MHP_PFN_NONE };
 		err = take_turn(noted, end, ret_why);
 		if (err != 0)
@@ -247,11 +266,7 @@ mhp__leave(const struct mhp__leave *leave, struct mhp_why *ret_why)
 		uint64_t now = now_ms();
 		err = leave_once(leave, (uint32_t)(now < end ? end - now : 1), ret_why);
 		atomic_store(&turn_taken, false);
-		bool again = err == MHP_EAGAIN || err == MHP_EINTR || err == MHP_ETXTBSY;
-		if (!again || now_ms() + 50 >= end)
-			break;
-		pause_ns(PAUSE_NS);
-	}
+	} while (now_ms() + 50 < end && prepare_again(err, ret_why, &asked));
 	forget(noted);
 	return err;
 }

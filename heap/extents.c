@@ -24,7 +24,7 @@
 #define ROOM_MIN 8
 #define GAPS_MAX 2048U
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t lock;
 /* Large extents with room are in the upper part of the region, all others in the lower one. */
 enum part { DENSE, ROOMY, PARTS };
 static uintptr_t roomy_start; /* const */
@@ -54,12 +54,23 @@ part_of(uintptr_t address)
 	return address < roomy_start ? DENSE : ROOMY;
 }
 
+/* A process beside the program gives extents back, too. */
+static void
+init_lock(void)
+{
+	pthread_mutexattr_t attr;
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutex_init(&lock, &attr);
+}
+
 /* The kernel knows where huge pages are wanted once for all: it need not cut a mapping for that. */
 bool
 mhp__extents_init(bool huge)
 {
 	uintptr_t start = mhp__heap.start, end = mhp__heap.end;
 	roomy_start = start + down((end - start) / 4, WINDOW);
+	init_lock();
 	if (huge)
 		(void)madvise((void *)roomy_start, end - roomy_start, MADV_HUGEPAGE);
 	return mhp__gaps_init() && mhp__gaps_give(&unused[DENSE], start, roomy_start - start) &&

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "bound.h"
+#include "decay.h"
 #include "heap.h"
 #include "limit.h"
 #include "pressure.h"
@@ -31,6 +32,7 @@
 #define DEADLINE_MS 200U
 #define LEAVE_MAX 64U                  /* blocks a look */
 #define REST_MAX 64U                   /* looks, after refusals */
+#define ASK_LOOKS 50U                  /* so often the allocator is asked while room is short */
 
 static struct {
 	_Atomic bool on;
@@ -40,6 +42,7 @@ static struct {
 	_Atomic uint32_t pressure;
 	uint64_t limit_before, fall_bytes; /* of the thread alone, like the next */
 	unsigned told;                 /* looks left */
+	unsigned asked;                /* looks until the allocator may be asked again */
 	unsigned refused, rest;        /* looks to rest after a refusal, and how many are left */
 	char self[32], status[32];     /* files of the program */
 	char root[128];
@@ -182,6 +185,24 @@ hold_bound(struct mhp *m, const struct holding *holding, uint64_t bound,
 	tell_left(m, nr, room, safe);
 }
 
+static bool
+is_pressed(const struct mhp__room *room)
+{
+	return room->pressure >= PRESSED || follow.told > 0;
+}
+
+/* Where memory is short, what the allocator merely keeps goes back, too. */
+static void
+give_back(const struct mhp__room *room)
+{
+	if (follow.asked > 0) {
+		follow.asked--;
+	} else if (is_pressed(room) || room->room_bytes <= mhp__follow_margin(room->limit_bytes)) {
+		mhp__decay_now();
+		follow.asked = ASK_LOOKS;
+	}
+}
+
 static uint64_t
 least(uint64_t a, uint64_t b)
 {
@@ -204,7 +225,7 @@ look(struct mhp *m)
 		.charged_bytes = least(charged, charged_bytes(&holding)),
 		.limit_bytes = room.limit_bytes, .room_bytes = room.room_bytes,
 		.fall_bytes = follow.fall_bytes,
-		.pressed = room.pressure >= PRESSED || follow.told > 0,
+		.pressed = is_pressed(&room),
 	};
 	uint64_t bound = mhp__follow_bound(&facts);
 	uint64_t safe = room.used_bytes + mhp__follow_margin(room.used_bytes);
@@ -215,6 +236,7 @@ look(struct mhp *m)
 	mhp_heap_set_max(least(most, atomic_load(&follow.asked_max)));
 	tell(m, room.limit_bytes, safe);
 	hold_bound(m, &holding, bound, &room, safe);
+	give_back(&room);
 	follow.limit_before = room.limit_bytes;
 }
 
@@ -224,7 +246,7 @@ follow_thread(void *arg)
 	(void)arg;
 	follow.limit_before = UINT64_MAX;
 	atomic_store(&mhp__heap.shrinks, false); /* one that was killed may have left it */
-	follow.fall_bytes = follow.told = follow.refused = follow.rest = 0;
+	follow.fall_bytes = follow.told = follow.asked = follow.refused = follow.rest = 0;
 	mhp__pressure_open();
 	while (atomic_load(&follow.on)) {
 		look(mhp_pool_engine(mhp__heap.pool));

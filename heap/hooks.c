@@ -12,6 +12,8 @@
  * it.
  */
 #define _GNU_SOURCE
+#include <memplug/companion.h>
+
 #include "heap.h"
 
 /* Giving back less than this saves too little for the mapping that it costs. */
@@ -32,7 +34,8 @@ hook_alloc(extent_hooks_t *hooks, void *new_addr, size_t size, size_t alignment,
 	uintptr_t start;
 	int err = MHP_EAGAIN;
 	(void)hooks;
-	if (!mhp__heap.closed)
+	/* What a process of ours needs of jemalloc is not the program's, either (decay.c). */
+	if (!mhp__heap.closed && !mhp_companion_here())
 		err = mhp__extents_alloc((uintptr_t)new_addr, size, alignment, &start);
 	if ((err == MHP_EAGAIN || err == MHP_ENOSPC) && new_addr == NULL)
 		return mhp__heap.foreign->alloc(mhp__heap.foreign, new_addr, size, alignment, zero,

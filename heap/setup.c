@@ -18,6 +18,7 @@
 #include <memplug/control.h>
 #include <memplug/words.h>
 
+#include "decay.h"
 #include "follow.h"
 #include "heap.h"
 #include "limit.h"
@@ -244,6 +245,7 @@ start(const struct wish *wish, struct mhp_heap_opts *heap, const char *name,
 		.name = name, .backing = wish->backing,
 		.get_max = mhp_heap_get_max, .set_max = mhp__follow_set_max,
 		.set_follow = mhp__follow_set, .get_followed = mhp__follow_get,
+		.give_back = mhp__decay_now,
 	};
 	int err = make_pool(wish, heap, ret_pool, reterr);
 	if (err != 0)

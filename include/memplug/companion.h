@@ -59,6 +59,18 @@ MHP_MUST_CHECK int mhp_companion_thread(void (*fn)(void *arg), void *arg);
 
 #define MHP_COMPANION_THREADS 20U /* and one more process, which stands by */
 
+/**
+ * In the companion: run fn(arg) in one more process, and wait for it, for @timeout_ms at most.
+ *
+ * It has the companion's descriptors and counts as being in it, but whoever kills the companion
+ * does not cut it: it goes on. So it may take locks of the program, if they are
+ * PTHREAD_PROCESS_SHARED.
+ * It is ended with the program. There is one at a time, so @arg must stay good when this returns.
+ * Return: 0, or MHP_EAGAIN: it has not ended yet (it will), one is at work already, or the system
+ * makes no more processes.
+ */
+MHP_MUST_CHECK int mhp_companion_aside(void (*fn)(void *arg), void *arg, unsigned timeout_ms);
+
 /** Are we in the companion? */
 bool mhp_companion_here(void);
 

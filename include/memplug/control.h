@@ -33,6 +33,9 @@ struct mhp_control_opts {
 	void (*set_max)(uint64_t max_bytes);
 	int (*set_follow)(bool on); /* follow the limits of the cgroup; NULL: it cannot */
 	void (*get_followed)(struct mhp_followed *ret_followed);
+	/* Called in the companion when blocks cannot leave for lack of room: what the program keeps
+	 * in the pool without need, it gives back before this returns; NULL: it cannot. */
+	void (*give_back)(void);
 };
 
 /**

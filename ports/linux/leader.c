@@ -144,6 +144,7 @@ end(void)
 {
 	void (*at_end)(void) = atomic_load(&state->at_end);
 	atomic_store(&state->over, true);
+	mhp__aside_end();
 	if (at_end != NULL)
 		at_end();
 	syscall(SYS_exit_group, 0);
@@ -236,7 +237,8 @@ bool
 mhp__leader_gone(bool but_standby)
 {
 	for (unsigned i = 0; i < MHP__TASKS; i++)
-		if (atomic_load(&state->tid[i]) > 0 && !(but_standby && i == MHP__STANDBY))
+		if (atomic_load(&state->tid[i]) > 0 && i != MHP__ASIDE &&
+		    !(but_standby && i == MHP__STANDBY))
 			return false;
 	return true;
 }
@@ -244,8 +246,10 @@ mhp__leader_gone(bool but_standby)
 void
 mhp__leader_forget(void)
 {
+	int unborn = -1;
+	atomic_compare_exchange_strong(&state->tid[MHP__ASIDE], &unborn, 0);
 	for (unsigned i = 0; i < MHP__TASKS; i++)
-		if (i != MHP__STANDBY)
+		if (i != MHP__STANDBY && i != MHP__ASIDE)
 			atomic_store(&state->tid[i], 0);
 }
 

@@ -17,7 +17,7 @@
 #define MHP__NEXT_MAX 2U
 
 /* Stacks; nobody stays on VISIT. */
-enum { MHP__WATCH, MHP__CALLS, MHP__STANDBY, MHP__VISIT, MHP__FIRST_THREAD };
+enum { MHP__WATCH, MHP__CALLS, MHP__STANDBY, MHP__VISIT, MHP__ASIDE, MHP__FIRST_THREAD };
 enum { MHP__FREE, MHP__TAKEN, MHP__POSTED, MHP__RUNNING, MHP__DONE };
 
 struct mhp__call {
@@ -52,9 +52,11 @@ struct mhp__companion *mhp__leader_init(void);
 void mhp__leader_watch(void *arg);
 /* Tell the program that it takes calls (1), or minus the errno that keeps it. */
 void mhp__leader_tell(int ready);
-/* Are all tasks of the last one gone, perhaps but for the standby? */
+/* Are all tasks of the last one gone, but for what works aside, and perhaps the standby? */
 bool mhp__leader_gone(bool but_standby);
 /* They are: what was to be made will not be. */
 void mhp__leader_forget(void);
+/* The program is gone: what works aside may wait for a lock that nobody will open. */
+void mhp__aside_end(void);
 
 #endif

@@ -14,7 +14,7 @@
 #include <memplug/companion.h>
 #include <stdatomic.h>
 
-#define MHP__TASKS (MHP_COMPANION_THREADS + 4U)
+#define MHP__TASKS (MHP_COMPANION_THREADS + 5U)
 /* Memory for the owner of the tasks, which is all zeros again in a forked child. */
 #define MHP__TASK_STATE_BYTES 16384U
 

@@ -397,6 +397,77 @@ TEST(companion__program_that_executes_one_with_other_rights__loses_it)
 	unlink("companion-setuid");
 }
 
+/* ---- work beside it ---- */
+
+enum { ASIDE_PID, ASIDE_GO, ASIDE_DONE };
+
+static void
+work_aside(void *arg)
+{
+	_Atomic int *word = arg;
+	atomic_store(&word[ASIDE_PID], (int)getpid());
+	while (atomic_load(&word[ASIDE_GO]) == 0)
+		usleep(1000);
+	atomic_fetch_add(&word[ASIDE_DONE], 1);
+}
+
+static int
+ask_for_work(void *arg)
+{
+	return mhp_companion_aside(work_aside, arg, 60000);
+}
+
+static int
+ask_for_work_in_vain(void *arg)
+{
+	return mhp_companion_aside(work_aside, arg, 0);
+}
+
+static void *
+kill_it_at_work(void *arg)
+{
+	_Atomic int *word = arg;
+	while (atomic_load(&word[ASIDE_PID]) == 0)
+		usleep(1000);
+	CHECK_NE(atomic_load(&word[ASIDE_PID]), mhp_companion_pid());
+	kill(mhp_companion_pid(), SIGKILL);
+	return NULL;
+}
+
+TEST(companion__killed_while_work_is_done_aside__work_goes_on)
+{
+	_Atomic int *word = (_Atomic int *)shared_words();
+	pthread_t thread;
+	CHECK_OK(pthread_create(&thread, NULL, kill_it_at_work, word));
+	CHECK_RET(mhp_companion_call(ask_for_work, word, NULL), MHP_EIO);
+	pthread_join(thread, NULL);
+	CHECK_RET(mhp_companion_call(ask_for_work_in_vain, word, NULL), MHP_EAGAIN);
+	atomic_store(&word[ASIDE_GO], 1);
+	int err = MHP_EAGAIN;
+	for (int i = 0; i < 30000 && err == MHP_EAGAIN; i++, usleep(1000))
+		err = mhp_companion_call(ask_for_work, word, NULL);
+	CHECK_OK(err);
+	CHECK_EQ(atomic_load(&word[ASIDE_DONE]), 2);
+	CHECK_EQ(waitpid(-1, NULL, __WALL), -1);
+}
+
+static int
+exit_at_work(int *shared)
+{
+	return mhp_companion_call(ask_for_work_in_vain, shared, NULL) == MHP_EAGAIN ? 0 : 1;
+}
+
+TEST(companion__program_ends_while_work_is_done_aside__work_ends)
+{
+	_Atomic int *word = (_Atomic int *)shared_words();
+	CHECK_OK(child_says(exit_at_work, (int *)word));
+	for (int i = 0; i < 1000 && atomic_load(&word[ASIDE_PID]) == 0; i++)
+		usleep(1000);
+	if (atomic_load(&word[ASIDE_PID]) != 0)
+		await_end(atomic_load(&word[ASIDE_PID]));
+	CHECK_EQ(atomic_load(&word[ASIDE_DONE]), 0);
+}
+
 /* ---- a program that is bound ---- */
 
 static void

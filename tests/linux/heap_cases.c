@@ -294,6 +294,34 @@ memory_is_given_up__reads_as_zeros(void)
 	CHECK(madvise(memory, 4096, MADV_WIPEONFORK) == 0);
 }
 
+/* What the program has freed leaves with its blocks, though no thread of it runs meanwhile:
+ * system() sleeps. What it has not freed stays (R59). */
+static void
+memory_is_freed__program_sleeps__pool_shrinks(void)
+{
+	enum { SMALL = 400000, LARGE = 200, KEPT = 1000 };
+	static unsigned char *small[SMALL], *large[LARGE];
+	const char *shrink = getenv("HEAP_TEST_SHRINK");
+	for (int i = 0; i < SMALL; i++) {
+		small[i] = malloc(300);
+		memset(small[i], i % 251, 300);
+	}
+	for (int i = 0; i < LARGE; i++) {
+		large[i] = malloc(MIB / 2);
+		memset(large[i], 1, MIB / 2);
+	}
+	for (int i = 0; i < LARGE; i++)
+		free(large[i]);
+	for (int i = KEPT; i < SMALL; i++)
+		free(small[i]);
+	CHECK(shrink == NULL || system(shrink) == 0);
+	for (int i = 0; i < KEPT; i++)
+		CHECK(small[i][0] == i % 251 && small[i][299] == i % 251);
+	CHECK(fork_and_wait() == 0);
+	for (int i = 0; i < KEPT; i++)
+		free(small[i]);
+}
+
 /* Have jemalloc give all that is free back to the pool, if it is ours. */
 static void
 purge_all_arenas(void)
@@ -573,6 +601,7 @@ static const struct {
 	CASE(file_is_locked__fork__has_one_holder),
 	CASE(large_array__grows__stays_in_place),
 	CASE(memory_goes_back_to_the_pool__calloc__is_zeros),
+	CASE(memory_is_freed__program_sleeps__pool_shrinks),
 	CASE(memory_is_given_up__reads_as_zeros),
 	CASE(memory_is_protected__its_blocks_leave__stays_protected),
 	CASE(mmap__maps_and_unmaps__charges_what_is_writable),

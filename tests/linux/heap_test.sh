@@ -29,6 +29,7 @@ run() {
 in_pool() {
 	command="LD_PRELOAD= '$memplug' -p heap-$$"
 	export HEAP_TEST_LEAVE="$command add 64M >/dev/null && $command remove 0-3 >/dev/null"
+	export HEAP_TEST_SHRINK="$command resize 64M >/dev/null"
 	export HEAP_TEST_COMMITTED="$command get committed_bytes"
 	export HEAP_TEST_SETTLED="$command get settled_bytes"
 	for name in "$@"; do
