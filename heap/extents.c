@@ -105,16 +105,29 @@ give_unused(uintptr_t start, uintptr_t size)
 	pthread_mutex_unlock(&lock);
 }
 
+/* It is committed: what else is asked for? */
+static int
+keep(uintptr_t start, uintptr_t size)
+{
+	bool (*fn)(uintptr_t, uintptr_t) = atomic_load_explicit(&mhp__heap.keep,
+								 memory_order_relaxed);
+	if (fn == NULL || fn(start, size))
+		return 0;
+	(void)!mhp_region_decommit(mhp__heap.region, (void *)start, size);
+	return MHP_ENOMEM;
+}
+
 /* Bound: each turn adds a block. */
 int
 mhp__extents_commit(uintptr_t start, uintptr_t size)
 {
 	for (;;) {
 		int err = mhp_region_commit(mhp__heap.region, (void *)start, size);
-		if (err == MHP_ENOMEM)
-			err = mhp__heap_grow(size);
-		else
+		if (err == 0)
+			return keep(start, size);
+		if (err != MHP_ENOMEM)
 			return err;
+		err = mhp__heap_grow(size);
 		if (err != 0)
 			return err;
 	}
@@ -300,6 +313,7 @@ static void
 in_child(void)
 {
 	pthread_mutex_unlock(&lock);
+	atomic_store(&mhp__heap.keep, NULL); /* a child's memory is not locked */
 	mhp__heap_grow_in_child();
 }
 

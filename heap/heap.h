@@ -24,6 +24,8 @@ struct mhp__heap {
 	extent_hooks_t *foreign;       /* jemalloc's own hooks: for what is outside */
 	bool closed;                   /* nothing is allocated in the region yet */
 	void (*took)(void);            /* of mhp_heap_opts */
+	/* Done with memory that was committed (lock.c), or NULL. False: it cannot be had. */
+	bool (*_Atomic keep)(uintptr_t start, uintptr_t size);
 };
 
 extern struct mhp__heap mhp__heap;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "heap.h"
+#include "lock.h"
 #include "maps.h"
 
 #define PUBLIC __attribute__((visibility("default")))
@@ -37,7 +38,9 @@ PUBLIC void *mhp__mremap(void *start, size_t size, size_t new_size, int flags,
 void *
 __wrap_mmap(void *start, size_t size, int protection, int flags, int fd, off_t offset)
 {
-	return (void *)syscall(SYS_mmap, start, size, protection, flags, fd, offset);
+	void *at = (void *)syscall(SYS_mmap, start, size, protection, flags, fd, offset);
+	mhp__lock_mapped(at, size);
+	return at;
 }
 
 void *
@@ -49,6 +52,7 @@ __wrap_mmap64(void *start, size_t size, int protection, int flags, int fd, off_t
 int
 __wrap_munmap(void *start, size_t size)
 {
+	mhp__lock_unmapped(start, size);
 	return (int)syscall(SYS_munmap, start, size);
 }
 

@@ -22,6 +22,7 @@
 #include "follow.h"
 #include "heap.h"
 #include "limit.h"
+#include "lock.h"
 #include "maps.h"
 
 #define BALLOON_REPORTING 5U
@@ -269,6 +270,7 @@ mhp__setup(const char *name, struct mhp_text *ret_unserved, struct mhp_text *ret
 	struct mhp_pool *pool;
 	struct mhp_heap_opts heap = { 0 };
 	int err = read_wish(&wish, reterr);
+	mhp__lock_note(true);
 	if (err == 0)
 		err = start(&wish, &heap, name, ret_unserved, &pool, reterr);
 	if (err == 0)
@@ -278,6 +280,7 @@ mhp__setup(const char *name, struct mhp_text *ret_unserved, struct mhp_text *ret
 		err = mhp__maps_start(pool, wish.mmap, reterr);
 	if (err == 0 && wish.tiering.on)
 		err = mhp_pool_set_tiering(pool, &wish.tiering, reterr);
+	mhp__lock_note(false);
 	if (err != 0)
 		name_data_limit(err, reterr);
 	return err;

@@ -115,11 +115,12 @@ same_piece(const struct mhp__space *space, uint32_t first, uint32_t end)
 	return block - first;
 }
 
-/* Back to addresses that nobody uses. */
+/* Back to addresses that nobody uses; also where the program has all that is mapped locked. */
 static void
 reserve(const struct mhp__space *space, uint64_t start, uint64_t size)
 {
 	mmap(space->direct_map + start, size, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0);
+	munlock(space->direct_map + start, size);
 }
 
 static int
@@ -150,15 +151,27 @@ say_cannot_map(const struct mhp__file *file, int error, struct mhp_text *reterr)
 			backing->path, strerror(error));
 }
 
+/*
+ * Ordinary memory takes the place of addresses by becoming accessible, which does not make it
+ * resident where the program has all that it maps locked.
+ */
+static bool
+map_memory(const struct mhp__file *file, void *start, uint64_t size, uint64_t offset)
+{
+	const int access = PROT_READ | PROT_WRITE;
+	if (!file->has_place)
+		return mprotect(start, size, access) == 0;
+	return mmap(start, size, access, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, file->fd,
+		    (off_t)offset) != MAP_FAILED;
+}
+
 /* One piece of one file; errno, or 0. */
 static int
 map_piece(const struct mhp__file *file, void *start, uint64_t size, uint64_t offset)
 {
-	int flags = file->has_place ? MAP_SHARED | MAP_NORESERVE : ANONYMOUS;
 	if (file->has_place && !mhp__file_valid(file))
 		return EBADF;
-	if (mmap(start, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, file->fd,
-		 file->has_place ? (off_t)offset : 0) == MAP_FAILED)
+	if (!map_memory(file, start, size, offset))
 		return errno;
 	if (file->has_place) {
 		madvise(start, size, MADV_DONTFORK);

@@ -230,14 +230,14 @@ faults(volatile unsigned char *at, bool write)
 }
 
 static long
-locked_kib(void)
+status_kib(const char *name)
 {
 	char line[256];
 	long value = -1;
 	FILE *status = fopen("/proc/self/status", "r");
 	while (fgets(line, sizeof(line), status) != NULL)
-		if (strncmp(line, "VmLck:", 6) == 0)
-			value = atol(line + 6);
+		if (strncmp(line, name, strlen(name)) == 0)
+			value = atol(line + strlen(name));
 	fclose(status);
 	return value;
 }
@@ -249,7 +249,7 @@ check_protected(unsigned char *memory)
 	CHECK(!faults(memory + 3 * 4096, false) && faults(memory + 3 * 4096, true));
 	CHECK(memory[0] == 7 && memory[3 * 4096] == 7 && memory[MIB] == 7);
 	((void (*)(void))(memory + 2 * MIB))();
-	CHECK(locked_kib() == 16);
+	CHECK(status_kib("VmLck:") == 16);
 }
 
 /* What a program does to memory of malloc holds for ever (R54). */
@@ -320,6 +320,45 @@ memory_is_freed__program_sleeps__pool_shrinks(void)
 	CHECK(fork_and_wait() == 0);
 	for (int i = 0; i < KEPT; i++)
 		free(small[i]);
+}
+
+/* A program that locks all of its memory has locked what it uses, not the pool (R54). */
+static void
+all_memory_is_locked__pool_is_not(void)
+{
+	enum { PAGE = 4096, SLACK_KIB = 32 << 10 };
+	const char *leave = getenv("HEAP_TEST_LEAVE");
+	unsigned char resident[20 * MIB / PAGE];
+	CHECK(mlockall(0) == -1 && errno == EINVAL);
+	CHECK(mlockall(MCL_ONFAULT) == -1 && errno == EINVAL);
+	fill();
+	long before = status_kib("VmRSS:");
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
+		CHECK(geteuid() != 0 && (errno == ENOMEM || errno == EPERM));
+		return;
+	}
+	CHECK(status_kib("VmRSS:") < before + SLACK_KIB);
+	CHECK(status_kib("VmLck:") < status_kib("VmRSS:") + SLACK_KIB);
+	unsigned char *memory = NULL;
+	CHECK(posix_memalign((void **)&memory, PAGE, sizeof(resident) * PAGE) == 0);
+	CHECK(mincore(memory, sizeof(resident) * PAGE, resident) == 0);
+	for (size_t i = 0; i < sizeof(resident); i++)
+		CHECK((resident[i] & 1) == 1);
+	CHECK(leave == NULL || system(leave) == 0);
+	CHECK(status_kib("VmRSS:") < before + (long)sizeof(resident) * PAGE / 1024 + SLACK_KIB);
+	pid_t child = fork();
+	if (child == 0) {
+		void *volatile large = malloc(20 * MIB);
+		_exit(large != NULL && status_kib("VmLck:") == 0 ? 0 : 1);
+	}
+	int status = -1;
+	CHECK(waitpid(child, &status, 0) == child && status == 0);
+	memset(memory, 7, sizeof(resident) * PAGE);
+	free(memory);
+	CHECK(munlockall() == 0 && status_kib("VmLck:") == 0);
+	CHECK(mlockall(MCL_FUTURE) == 0 && munlockall() == 0);
+	void *volatile more = malloc(MIB);
+	CHECK(more != NULL && status_kib("VmLck:") == 0);
 }
 
 /* Have jemalloc give all that is free back to the pool, if it is ours. */
@@ -594,6 +633,7 @@ static const struct {
 	void (*fn)(void);
 } cases[] = {
 #define CASE(fn) { #fn, fn }
+	CASE(all_memory_is_locked__pool_is_not),
 	CASE(device_memory__fork_without_room__fails_with_enomem),
 	CASE(device_memory_is_given_up__reads_as_zeros),
 	CASE(device_memory_is_on_its_way__is_given_up_even_so),

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lock.c - libc's mlockall, for a program that lives in a pool.
+ *
+ * The kernel would lock all that is mapped: reserved addresses, tables of the engine of which
+ * little is touched, and each `ram` block once more where it has its metadata. So what the program
+ * has now is locked mapping by mapping, without what was mapped large while the pool was made; of
+ * the heap, what is accessible. What the program maps later the kernel locks (MCL_FUTURE); what the
+ * heap commits later is locked at once (lock_committed()). Locked memory of the heap stays with the
+ * allocator when it is freed. By a raw system call all is locked, as ever.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "heap.h"
+#include "lock.h"
+
+#define LARGE (UINT64_C(256) << 10)
+#define OWN_MAX 64U
+#define LINE_BYTES 64U                 /* of a mapping: addresses and permissions are in it */
+
+static struct {
+	bool noting;
+	unsigned nr;
+	struct { uintptr_t start, end; } range[OWN_MAX];
+} own;
+
+void
+mhp__lock_note(bool on)
+{
+	own.noting = on;
+}
+
+void
+mhp__lock_mapped(const void *start, size_t size)
+{
+	if (own.noting && start != MAP_FAILED && size >= LARGE && own.nr < OWN_MAX) {
+		own.range[own.nr].start = (uintptr_t)start;
+		own.range[own.nr++].end = (uintptr_t)start + size;
+	}
+}
+
+/* What is too much of aligned addresses, at either end, or all of it. */
+void
+mhp__lock_unmapped(const void *start, size_t size)
+{
+	for (unsigned i = 0; own.noting && i < own.nr; i++) {
+		if (own.range[i].start == (uintptr_t)start)
+			own.range[i].start += size;
+		else if (own.range[i].end == (uintptr_t)start + size)
+			own.range[i].end -= size;
+	}
+}
+
+static bool
+is_own(uintptr_t start, uintptr_t end)
+{
+	for (unsigned i = 0; i < own.nr; i++)
+		if (start < own.range[i].end && end > own.range[i].start)
+			return true;
+	return false;
+}
+
+/* ---- what is mapped ---- */
+
+struct reader {
+	int fd;
+	size_t at, have;
+	char bytes[4096];
+};
+
+static int
+next_byte(struct reader *reader)
+{
+	if (reader->at == reader->have) {
+		ssize_t got = read(reader->fd, reader->bytes, sizeof(reader->bytes));
+		reader->have = got > 0 ? (size_t)got : 0;
+		reader->at = 0;
+	}
+	return reader->at < reader->have ? (unsigned char)reader->bytes[reader->at++] : -1;
+}
+
+/* The beginning of a line; false: that was all. */
+static bool
+next_line(struct reader *reader, char line[LINE_BYTES])
+{
+	size_t nr = 0;
+	int byte;
+	while ((byte = next_byte(reader)) >= 0 && byte != '\n')
+		if (nr < LINE_BYTES - 1)
+			line[nr++] = (char)byte;
+	line[nr] = 0;
+	return byte >= 0;
+}
+
+/* A number in base 16 and one character behind it. */
+static uintptr_t
+take_hex(const char **at)
+{
+	uintptr_t value = 0;
+	for (; **at != 0 && **at != '-' && **at != ' '; ++*at)
+		value = value * 16 + (uintptr_t)(**at <= '9' ? **at - '0' : **at - 'a' + 10);
+	*at += **at != 0;
+	return value;
+}
+
+/*
+ * Lock a mapping of the program. What cannot be made resident (nobody may access it, or there is
+ * nothing behind it) is locked when it can, as by the kernel. An errno.
+ */
+static int
+lock_one(uintptr_t start, uintptr_t end, bool accessible, int flags)
+{
+	bool heap = start >= mhp__heap.start && start < mhp__heap.end;
+	if (is_own(start, end) && !(heap && accessible))
+		return 0;
+	if (!heap && accessible && (flags & MCL_ONFAULT) == 0 &&
+	    mlock((void *)start, end - start) == 0)
+		return 0;
+	return mlock2((void *)start, end - start, MLOCK_ONFAULT) == 0 ? 0 : errno;
+}
+
+/* An errno. */
+static int
+lock_current(int flags)
+{
+	struct reader reader = { .fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC) };
+	char line[LINE_BYTES];
+	int error = reader.fd < 0 ? errno : 0;
+	while (error == 0 && next_line(&reader, line)) {
+		const char *at = line;
+		uintptr_t start = take_hex(&at), end = take_hex(&at);
+		if (end > start && (intptr_t)start >= 0) /* not the kernel's page above all */
+			error = lock_one(start, end, at[0] == 'r' || at[1] == 'w', flags);
+	}
+	if (reader.fd >= 0)
+		close(reader.fd);
+	return error;
+}
+
+/* ---- for the heap ---- */
+
+static _Atomic int later;              /* what mlockall() asked for what comes later */
+
+static bool
+lock_committed(uintptr_t start, uintptr_t size)
+{
+	return (atomic_load(&later) & MCL_ONFAULT) != 0
+		? mlock2((void *)start, size, MLOCK_ONFAULT) == 0
+		: mlock((void *)start, size) == 0;
+}
+
+/* ---- what libc has ---- */
+
+#define EXPORTED __attribute__((visibility("default")))
+
+EXPORTED int mhp__mlockall(int flags) __asm__("mlockall");
+EXPORTED int mhp__munlockall(void) __asm__("munlockall");
+
+int
+mhp__munlockall(void)
+{
+	atomic_store(&later, 0);
+	atomic_store(&mhp__heap.keep, NULL);
+	return (int)syscall(SYS_munlockall);
+}
+
+/* As the kernel's: without MCL_FUTURE, an earlier one is over. */
+int
+mhp__mlockall(int flags)
+{
+	const int all = MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT;
+	if (mhp__heap.pool == NULL || (flags & ~all) != 0 ||
+	    (flags & (MCL_CURRENT | MCL_FUTURE)) == 0)
+		return (int)syscall(SYS_mlockall, flags);
+	if ((flags & MCL_FUTURE) == 0 && atomic_load(&later) != 0)
+		(void)mhp__munlockall();
+	int error = (flags & MCL_CURRENT) != 0 ? lock_current(flags) : 0;
+	if (error != 0) {
+		errno = error == EAGAIN ? ENOMEM : error;
+		return -1;
+	}
+	if ((flags & MCL_FUTURE) == 0)
+		return 0;
+	if (syscall(SYS_mlockall, flags & ~MCL_CURRENT) != 0)
+		return -1;
+	atomic_store(&later, flags);
+	atomic_store(&mhp__heap.keep, lock_committed);
+	return 0;
+}
