@@ -30,7 +30,8 @@ a full block leaves: ms
 
 
 ENGINE = """blocks of 128 MiB, fresh instances: ns of CPU time per block, median of 5
-  blocks        TiB       add    online   offline    remove   footprint
+  blocks        TiB       add    online   offline    remove     RSS MiB
+       1      0.000       971       901      7672       831         0.0
       16      0.002       110       168       608       105         1.0
   524288     64.000        76       158       150        51         2.0
 
@@ -88,6 +89,7 @@ pool, huge pages              51      0
 # What the page shall say of these, a row of each table.
 WANTED = """| memplug | 10.8 | 21 | 36 | 32 | 46 |
 | memplug | 12.9 | 49 | 57 | 94 | 246 |
+| 1 | 128 MiB | 971 | 901 | 7,672 | 831 |
 | 16 | 2 GiB | 110 | 168 | 608 | 105 |
 | 524,288 | 64 TiB | 76 | 158 | 150 | 51 |
 | 64,000 | 170 | 311 | 351 | 471 |
