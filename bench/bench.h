@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench.h - what the parts of the benchmark share: who is measured, clocks, medians.
+ * bench.h - what the parts of the engine's benchmark share: who is measured, and pools.
  *
  * Everything is a ratio within one run: each figure is the median of rounds in which the
  * contenders take turns, in CPU time of the threads that did the work.
@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "measure.h"
 
 /** One who hands out pages: the engine, or an allocator beside it. */
 struct contender {
@@ -38,17 +40,6 @@ struct mhp_span bench_blocks(uint32_t first, uint32_t count);
 
 /** Give the engine that contenders[0] takes pages from its memory, all in one MOVABLE zone. */
 void bench_engine_start(uint32_t nr_blocks);
-
-/** CPU time of the calling thread, ns. */
-uint64_t bench_cpu_ns(void);
-/** Wall clock, ns. */
-uint64_t bench_wall_ns(void);
-/** Sorts; the median. */
-double bench_median(double *samples, unsigned nr);
-/** Run on this CPU only. */
-void bench_pin(unsigned cpu);
-/** Say what went wrong and end. */
-_Noreturn void bench_die(const char *what);
 
 /** Instructions of @nr_pairs alloc+free pairs of one page, single-stepped; 0 where that fails. */
 double bench_instructions(const struct contender *contender, unsigned order, unsigned nr_pairs);

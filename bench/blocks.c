@@ -9,23 +9,8 @@
 #include "bench.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 #define ROUNDS 5U
-
-static uint64_t
-resident_bytes(void)
-{
-	unsigned long size = 0, resident = 0;
-	FILE *file = fopen("/proc/self/statm", "r");
-
-	if (file == NULL)
-		return 0;
-	if (fscanf(file, "%lu %lu", &size, &resident) != 2)
-		resident = 0;
-	fclose(file);
-	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
-}
 
 struct cost {
 	double add, online, offline, remove;
@@ -49,20 +34,20 @@ measure(uint32_t nr_blocks, struct cost *cost)
 	struct mhp_span span = bench_blocks(0, nr_blocks);
 	struct mhp_online_opts movable = { .zone = MHP_ZONE_MOVABLE };
 	struct mhp_blocks blocks = { 0, nr_blocks };
-	uint64_t resident = resident_bytes(), at[5];
+	uint64_t resident = bench_resident_bytes(), at[5];
 	struct bench_pool pool;
 
 	bench_pool_open(&pool, nr_blocks);
-	at[0] = bench_cpu_ns();
+	at[0] = bench_thread_ns();
 	must(mhp_add(pool.m, span, &opts, NULL), "mhp_add");
-	at[1] = bench_cpu_ns();
+	at[1] = bench_thread_ns();
 	must(mhp_online(pool.m, &blocks, 1, &movable, NULL), "mhp_online");
-	at[2] = bench_cpu_ns();
-	cost->resident = resident_bytes() - resident;
+	at[2] = bench_thread_ns();
+	cost->resident = bench_resident_bytes() - resident;
 	must(mhp_offline(pool.m, &blocks, 1, NULL, NULL), "mhp_offline");
-	at[3] = bench_cpu_ns();
+	at[3] = bench_thread_ns();
 	must(mhp_remove(pool.m, &span, 1, NULL, NULL), "mhp_remove");
-	at[4] = bench_cpu_ns();
+	at[4] = bench_thread_ns();
 	bench_pool_close(&pool);
 	cost->add = (double)(at[1] - at[0]) / nr_blocks;
 	cost->online = (double)(at[2] - at[1]) / nr_blocks;

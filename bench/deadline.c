@@ -42,7 +42,7 @@ static uint64_t
 cpu_clock(void *port)
 {
 	(void)port;
-	return bench_cpu_ns();
+	return bench_thread_ns();
 }
 
 static void
@@ -95,9 +95,9 @@ worst(struct mhp *m, unsigned kind, uint32_t nr_blocks)
 	double over = 0;
 
 	for (uint32_t ms = 1; ms <= 8; ms *= 2) {
-		uint64_t start = bench_cpu_ns();
+		uint64_t start = bench_thread_ns();
 		int err = change(m, kind, nr_blocks, ms);
-		double took = (double)(bench_cpu_ns() - start) / MS;
+		double took = (double)(bench_thread_ns() - start) / MS;
 		if (err != MHP_EAGAIN)
 			break;
 		if (took - ms > over)

@@ -25,7 +25,7 @@ static uint64_t overhead;
 static uint64_t
 timed(int err, uint64_t start, const char *what)
 {
-	uint64_t took = bench_cpu_ns() - start;
+	uint64_t took = bench_thread_ns() - start;
 
 	if (err < 0)
 		bench_die(what);
@@ -39,7 +39,7 @@ measure_overhead(void)
 
 	overhead = 0;
 	for (unsigned i = 0; i < ROUNDS; i++)
-		ns[i] = (double)timed(0, bench_cpu_ns(), "nothing");
+		ns[i] = (double)timed(0, bench_thread_ns(), "nothing");
 	overhead = (uint64_t)bench_median(ns, ROUNDS);
 }
 
@@ -69,7 +69,7 @@ request(struct mhp *m, unsigned order)
 static uint64_t
 one_page(struct mhp *m, struct mhp_page_req req)
 {
-	uint64_t pfn, start = bench_cpu_ns();
+	uint64_t pfn, start = bench_thread_ns();
 	int err = mhp_pages_alloc(m, req, 1, &pfn);
 
 	if (err > 0)
@@ -81,7 +81,7 @@ static uint64_t
 come(struct mhp *m, uint32_t block, uint32_t flags)
 {
 	struct mhp_add_opts opts = { .flags = flags, .zone = MHP_ZONE_NORMAL };
-	uint64_t start = bench_cpu_ns();
+	uint64_t start = bench_thread_ns();
 
 	return timed(mhp_add(m, bench_blocks(block, 1), &opts, NULL), start, "mhp_add");
 }
@@ -90,7 +90,7 @@ static uint64_t
 go(struct mhp *m, uint32_t block)
 {
 	struct mhp_span span = bench_blocks(block, 1);
-	uint64_t start = bench_cpu_ns();
+	uint64_t start = bench_thread_ns();
 
 	return timed(mhp_remove(m, &span, 1, NULL, NULL), start, "mhp_remove");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * linux.h - what the parts of the Linux port's benchmark share: clocks, order statistics, pools.
+ * linux.h - what the parts of the Linux port's benchmark share: pools and huge pages.
  *
  * Each figure stands beside what it is to be compared with, measured in turns in the same run,
  * because nothing else on a busy machine means much. Blocks are of 128 MiB.
@@ -13,19 +13,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "measure.h"
+
 #define BENCH_PAGE UINT64_C(4096)
 #define BENCH_HUGE (UINT64_C(2) << 20)
 #define BENCH_BLOCK (UINT64_C(128) << 20)
 
-/** Wall clock, ns. */
-uint64_t bench_now_ns(void);
-/** CPU time of the process, and of the calling thread, ns. */
-uint64_t bench_process_ns(void);
-uint64_t bench_thread_ns(void);
-/** The value that a share of @samples, from 0 to 1, is not above; sorts them. */
-double bench_share(double *samples, size_t nr, double share);
-/** Say what went wrong and end. */
-_Noreturn void bench_die(const char *what);
 /** End if @err is not 0, with the sentence in @text if there is one. */
 void bench_must(int err, const char *what, const struct mhp_text *text);
 

@@ -9,22 +9,13 @@
 #include "linux.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 #define ROUNDS 5U
 
 static double
 resident_mib(void)
 {
-	unsigned long size = 0, resident = 0;
-	FILE *file = fopen("/proc/self/statm", "r");
-
-	if (file == NULL)
-		return 0;
-	if (fscanf(file, "%lu %lu", &size, &resident) != 2)
-		resident = 0;
-	fclose(file);
-	return (double)resident * (double)sysconf(_SC_PAGESIZE) / (1 << 20);
+	return (double)bench_resident_bytes() / (1 << 20);
 }
 
 static void

@@ -1,72 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * linux_pool.c - what the parts of the Linux port's benchmark share: clocks, order statistics,
- * pools, reserved huge pages.
+ * linux_pool.c - what the parts of the Linux port's benchmark share: pools, reserved huge pages.
  *
  * Whatever goes wrong ends the run: half a figure is worse than none. Huge pages that were reserved
  * for a run are given back when it ends.
  */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #include "linux.h"
 
 #define HUGE_PAGES_PATH "/sys/kernel/mm/hugepages/hugepages-2048kB/"
-
-static uint64_t
-clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
-
-uint64_t
-bench_now_ns(void)
-{
-	return clock_ns(CLOCK_MONOTONIC);
-}
-
-uint64_t
-bench_process_ns(void)
-{
-	return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-}
-
-uint64_t
-bench_thread_ns(void)
-{
-	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
-}
-
-static int
-compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-double
-bench_share(double *samples, size_t nr, double share)
-{
-	if (nr == 0)
-		return 0;
-	qsort(samples, nr, sizeof(samples[0]), compare);
-	return samples[(size_t)((double)(nr - 1) * share)];
-}
-
-void
-bench_die(const char *what)
-{
-	fprintf(stderr, "bench-linux: %s failed\n", what);
-	exit(1);
-}
 
 void
 bench_must(int err, const char *what, const struct mhp_text *text)

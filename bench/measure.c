@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * measure.c - clocks, medians and CPUs for the parts of the benchmark.
+ * measure.c - clocks, order statistics, CPUs and memory, for all parts of both benchmarks.
  *
  * Threads are measured in their own CPU time, which other load on the machine does not change.
- * Knows nothing of what is measured.
+ * Whatever goes wrong ends the run: half a figure is worse than none. Knows nothing of what is
+ * measured.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
-#include "bench.h"
+#include "measure.h"
 
 static uint64_t
 clock_ns(clockid_t clock)
@@ -23,15 +26,21 @@ clock_ns(clockid_t clock)
 }
 
 uint64_t
-bench_cpu_ns(void)
+bench_now_ns(void)
 {
-	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	return clock_ns(CLOCK_MONOTONIC);
 }
 
 uint64_t
-bench_wall_ns(void)
+bench_process_ns(void)
 {
-	return clock_ns(CLOCK_MONOTONIC);
+	return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+uint64_t
+bench_thread_ns(void)
+{
+	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static int
@@ -43,10 +52,34 @@ compare(const void *a, const void *b)
 }
 
 double
-bench_median(double *samples, unsigned nr)
+bench_share(double *samples, size_t nr, double share)
 {
+	if (nr == 0)
+		return 0;
 	qsort(samples, nr, sizeof(samples[0]), compare);
-	return nr % 2 != 0 ? samples[nr / 2] : (samples[nr / 2 - 1] + samples[nr / 2]) / 2;
+	return samples[(size_t)((double)(nr - 1) * share)];
+}
+
+double
+bench_median(double *samples, size_t nr)
+{
+	double low = bench_share(samples, nr, 0.5);
+
+	return nr % 2 != 0 || nr == 0 ? low : (low + samples[nr / 2]) / 2;
+}
+
+uint64_t
+bench_resident_bytes(void)
+{
+	unsigned long size = 0, resident = 0;
+	FILE *file = fopen("/proc/self/statm", "r");
+
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%lu %lu", &size, &resident) != 2)
+		resident = 0;
+	fclose(file);
+	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 void
@@ -63,6 +96,6 @@ bench_pin(unsigned cpu)
 void
 bench_die(const char *what)
 {
-	fprintf(stderr, "bench: %s failed\n", what);
+	fprintf(stderr, "%s: %s failed\n", program_invocation_short_name, what);
 	exit(1);
 }

@@ -85,10 +85,10 @@ run(void *ctx)
 	bench_pin(work->cpu);
 	if (work->barrier != NULL)
 		pthread_barrier_wait(work->barrier);
-	start = bench_cpu_ns();
+	start = bench_thread_ns();
 	for (unsigned i = 0; i < 4; i++)
 		run_once(work);
-	work->ns = bench_cpu_ns() - start;
+	work->ns = bench_thread_ns() - start;
 	work->nr_pairs = 4U * work->nr_pages;
 	return NULL;
 }
@@ -142,9 +142,9 @@ giver(void *ctx)
 	for (unsigned i = 0; i < 4; i++) {
 		uint64_t start;
 		pthread_barrier_wait(&handover->barrier);
-		start = bench_cpu_ns();
+		start = bench_thread_ns();
 		give_all(handover->work);
-		handover->giver_ns += bench_cpu_ns() - start;
+		handover->giver_ns += bench_thread_ns() - start;
 		pthread_barrier_wait(&handover->barrier);
 	}
 	return NULL;
@@ -161,9 +161,9 @@ cross_free(struct work work)
 	pthread_create(&thread, NULL, giver, &handover);
 	bench_pin(0);
 	for (unsigned i = 0; i < 4; i++) {
-		uint64_t start = bench_cpu_ns();
+		uint64_t start = bench_thread_ns();
 		take_all(&work);
-		ns += bench_cpu_ns() - start;
+		ns += bench_thread_ns() - start;
 		pthread_barrier_wait(&handover.barrier);
 		pthread_barrier_wait(&handover.barrier);
 	}

@@ -436,24 +436,6 @@ start(struct run *run, struct mhp *m, const struct mhp_step *steps, unsigned nr_
 }
 
 int
-mhp_plan_preview(struct mhp *m, const struct mhp_step *steps, unsigned nr_steps,
-		 struct mhp_plan_answer *ret_answer)
-{
-	struct mhp_plan_answer answer;
-	struct run run;
-	int err = mhp__hotplug_lock(m);
-
-	if (err != 0)
-		return err;
-	start(&run, m, steps, nr_steps, &answer);
-	err = preview_locked(&run, 0);
-	mhp__hotplug_unlock(m);
-	if (ret_answer != NULL)
-		*ret_answer = answer;
-	return err;
-}
-
-int
 mhp_plan_commit(struct mhp *m, const struct mhp_step *steps, unsigned nr_steps,
 		const struct mhp_offline_opts *opts, struct mhp_plan_answer *ret_answer)
 {
@@ -472,4 +454,13 @@ mhp_plan_commit(struct mhp *m, const struct mhp_step *steps, unsigned nr_steps,
 	if (ret_answer != NULL)
 		*ret_answer = answer;
 	return err;
+}
+
+int
+mhp_plan_preview(struct mhp *m, const struct mhp_step *steps, unsigned nr_steps,
+		 struct mhp_plan_answer *ret_answer)
+{
+	static const struct mhp_offline_opts dry = { .dry_run = true };
+
+	return mhp_plan_commit(m, steps, nr_steps, &dry, ret_answer);
 }
