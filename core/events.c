@@ -23,6 +23,7 @@ mhp_block_announce(struct mhp *m, uint32_t block, uint32_t action)
 	event = mhp__event(MHP_EV_ANNOUNCE, (struct mhp_blocks){ block, 1 });
 	event.node = m->blocks[block].node;
 	event.flags = action;
+	/* Under the lock: a block that is there now is there when the event is told. */
 	if (m->blocks[block].state == MHP_ABSENT)
 		err = MHP_ENOENT;
 	else
@@ -81,6 +82,8 @@ mhp_follow_announce(struct mhp *m, uint64_t limit_bytes, uint64_t safe_bytes, co
 	return announce_bytes(m, MHP_EV_FOLLOW, safe_bytes, limit_bytes, text);
 }
 
+/* A thread that holds the hotplug lock is in the middle of a change, where there is no "between". A
+ * reader that was let in while things hold still may read more of them from fn. */
 int
 mhp_between_events(struct mhp *m, void (*fn)(void *ctx, uint64_t last_seq), void *ctx)
 {

@@ -313,3 +313,47 @@ TEST(compact__no_such_zone__typed_error)
 	CHECK_EQ(result.nr_moved + result.nr_huge, 0U);
 	close_bed(&bed);
 }
+
+static void
+take_two_ms(void *ctx)
+{
+	mhp_sim_advance(ctx, UINT64_C(2000000));
+}
+
+/* R29: a zone of 129 arenas with a gap, in use at both ends: its last page moves to the other end,
+ * and with an owner that takes longer than the deadline, the compaction ends before the next
+ * arena. */
+TEST(compact__many_arenas_and_a_gap__crossed_unless_the_deadline_passes)
+{
+	struct mhp_geometry geo = { 12, 6, 9, 9, 1, 2, 129, 0 };
+	struct mhp_add_opts self = { .flags = SELF | MHP_ADD_ONLINE, .zone = MHP_ZONE_NORMAL };
+	for (int late = 0; late < 2; late++) {
+		struct test_pool_opts opts = { .geometry = &geo };
+		struct mhp_compact_result result;
+		struct test_pool pool;
+		struct test_mover mover;
+		test_at("late %d", late);
+		test_pool_open(&pool, &opts);
+		test_mover_open(&mover, &pool, 2048);
+		CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 1), &self, NULL));
+		CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 128, 1), &self, NULL));
+		while (test_mover_alloc(&mover, 0, 0) != TEST_MOVER_NONE)
+			;
+		for (uint32_t slot = 0; slot < mover.nr_slots; slot++) {
+			uint64_t behind = mover.pages[slot].pfn + 1;
+			if (mover.pages[slot].live && behind != pool.block_pages &&
+			    behind != geo.nr_blocks * pool.block_pages)
+				test_mover_free(&mover, slot);
+		}
+		mover.on_isolate = late ? take_two_ms : NULL;
+		mover.on_isolate_ctx = pool.sim;
+		CHECK_RET(mhp_compact(pool.m, 0, MHP_ZONE_NORMAL, 1, &result),
+			  late ? MHP_EAGAIN : 0);
+		/* In time, the lower page moves to the start of its block, too. */
+		CHECK_EQ(result.nr_moved, late ? 1U : 2U);
+		CHECK_EQ(result.nr_huge, late ? 1U : 2U);
+		test_mover_check(&mover);
+		test_mover_close(&mover);
+		test_pool_empty_and_close(&pool);
+	}
+}

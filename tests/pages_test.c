@@ -1175,6 +1175,27 @@ TEST(alloc_within__a_range_of_frames__all_lie_in_it)
 	book_close(&book);
 }
 
+/* Whoever takes and gives a range in turn uses the same frames, and does not wander through memory
+ * that nobody has touched. */
+TEST(free_contig__the_last_range__is_taken_again)
+{
+	struct book book;
+	uint64_t first, pfn;
+	book_shape(&book, "small");
+	book_plug(&book, 0, 4, 0, MHP_ZONE_NORMAL, 0);
+	struct mhp_page_req req = request(book.fixed, 0, MHP_NODE_ANY);
+	CHECK_OK(mhp_pages_alloc_contig(book.m, req, 9, &first));
+	CHECK_OK(mhp_pages_free_contig(book.m, first, 9));
+	mhp_drain_caches(book.m);
+	for (unsigned i = 0; i < 100; i++) {
+		CHECK_OK(mhp_pages_alloc_contig(book.m, req, 9, &pfn));
+		CHECK_EQ(pfn, first);
+		CHECK_OK(mhp_pages_free_contig(book.m, pfn, 9));
+		mhp_drain_caches(book.m);
+	}
+	book_close(&book);
+}
+
 TEST(alloc_contig__frames_in_caches__found_after_a_drain)
 {
 	struct book book;

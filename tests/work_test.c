@@ -402,6 +402,58 @@ TEST(work__deadline_at_any_reading__as_before_or_done)
 	}
 }
 
+/* ---- the deadline passes while room is taken ---- */
+
+static struct {
+	struct mhp *m;
+	unsigned nr_readings;      /* since the survey said how much is to move */
+} room;
+
+static uint64_t
+clock_jumps_behind_survey(void *port)
+{
+	if (atomic_load(&room.m->work.left) != 0 && ++room.nr_readings == jump.jump_at)
+		mhp_sim_advance(jump.sim, 3600 * 1000 * MS);
+	return jump.ops->now_ns(port);
+}
+
+/* R29: five full blocks leave into single free frames, which takes more turns than one poll is
+ * for; nothing has moved, and what was taken is given back. */
+TEST(work__deadline_while_room_is_taken__nothing_moved)
+{
+	struct mhp_blocks full = { 0, 5 };
+	unsigned at = 1;
+	for (bool moved = false; !moved; at++) {
+		struct mhp_why why = { .cause = MHP_CAUSE_NONE };
+		struct test_ledger before;
+		struct bed bed;
+		test_at("reading %u", at);
+		open_bed(&bed, "small", 16, MHP_ZONE_NORMAL);
+		bed.mover.no_contents = true;
+		while (test_mover_alloc(&bed.mover, 0, 0) != TEST_MOVER_NONE)
+			;
+		for (uint32_t slot = 0; slot < bed.mover.nr_slots; slot++) {
+			uint64_t pfn = bed.mover.pages[slot].pfn;
+			if (bed.mover.pages[slot].live && pfn % 2 != 0 &&
+			    pfn >= full.count * bed.pool.block_pages)
+				test_mover_free(&bed.mover, slot);
+		}
+		test_ledger_take(&bed.pool, &before);
+		jump_at(&bed.pool, at);
+		jump.jumping.now_ns = clock_jumps_behind_survey;
+		room.m = bed.pool.m;
+		room.nr_readings = 0;
+		CHECK_RET(mhp_offline(bed.pool.m, &full, 1, NULL, &why), MHP_EAGAIN);
+		jump_no_more(&bed.pool);
+		CHECK_EQ(why.cause, MHP_CAUSE_DEADLINE);
+		moved = bed.mover.nr_isolated != 0;
+		if (!moved)
+			test_ledger_check(&bed.pool, &before);
+		close_bed(&bed);
+	}
+	CHECK_CMP(at, >, 3U);      /* some passed before anything moved */
+}
+
 /* ---- canceled at any poll ---- */
 
 /* In builds with assertions a poll asks who the caller is. */

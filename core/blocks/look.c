@@ -58,6 +58,7 @@ fill_info(struct mhp *m, uint32_t block, struct mhp_block_info *info)
 	if (info->state == MHP_OFFLINE)
 		return;
 	info->zone = slot->zone;
+	/* Its arenas are no zone's yet, so there is nothing to count. */
 	if (info->state == MHP_GOING_ONLINE)
 		return;
 	info->free_bytes = mhp__pages_nr_free(m, range.start_pfn, range.nr_pages)

@@ -27,6 +27,8 @@ bitmap_bytes(const struct mhp_memmap_shape *shape)
 	return UINT64_C(8) << (shape->block_order - word_order);
 }
 
+/* Does a block's slice of the array begin and end where a mapping does? Else one mapping would show
+ * descriptors of two blocks, and could not go with either. */
 static bool
 slice_is_ours(const struct mhp_memmap_shape *shape, uint64_t descriptor_bytes)
 {

@@ -41,6 +41,8 @@ attach_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, ui
 	MHP_ASSERT_DEBUG(arena->nr_free == 0);
 	MHP_ASSERT_DEBUG(arena->full == 0);
 	MHP_ASSERT_DEBUG(arena->mixed == 0);
+	/* Pageblocks that lie before the range as a whole are full for ever; the one in which the
+	 * range begins is told from others by nr_unmanaged alone. */
 	arena->nr_unmanaged = nr_unmanaged;
 	arena->nr_free = (uint32_t)mhp__arena_pages(m) - nr_unmanaged;
 	arena->full = (UINT64_C(1) << (nr_unmanaged >> MHP_PAGEBLOCK_ORDER(m))) - 1;
@@ -54,6 +56,8 @@ attach_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, ui
 	mhp__zone_count(zone, NULL, (int64_t)(mhp__arena_pages(m) - nr_unmanaged));
 }
 
+/* A range may begin anywhere in an arena, but ends where one does: only its start is another
+ * layer's business. */
 void
 mhp__pages_attach(struct mhp *m, struct mhp__zone *zone, uint64_t start_pfn, uint64_t nr_pages,
 		  bool zeroed)
@@ -95,6 +99,8 @@ unpoison_arena(struct mhp *m, struct mhp__arena *arena)
 	atomic_store_explicit(&arena->poisoned, 0, memory_order_relaxed);
 }
 
+/* Back to zeros, which is what an arena that was never used is made of: nothing tells the next add
+ * that there was a block here. */
 static void
 detach_arena(struct mhp *m, struct mhp__arena *arena)
 {
@@ -133,6 +139,8 @@ mhp__pages_detach(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 		detach_arena(m, &m->arenas[mhp__pfn_arena(m, pfn)]);
 }
 
+/* Arena by arena, so pages still come and go in the later ones. A caller asks what is in use only
+ * when all of its range is isolated. */
 static void
 set_isolated(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages, bool isolate)
 {
@@ -161,6 +169,7 @@ mhp__pages_open(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 	set_isolated(m, start_pfn, nr_pages, false);
 }
 
+/* False: the frame is taken, be it in use or in a cache. */
 bool
 mhp__pages_take_bad(struct mhp *m, uint64_t pfn)
 {

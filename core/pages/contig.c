@@ -239,9 +239,12 @@ mhp__pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
 	uint64_t end = pfn + nr_pages, behind = end;
 	struct mhp__zone *zone = mhp__zone_of(m, pfn);
 
-	if (zone != NULL)
-		(void)atomic_compare_exchange_strong_explicit(
-			&zone->next_pfn, &behind, pfn, memory_order_relaxed, memory_order_relaxed);
+	MHP_ASSERT(zone != NULL); /* its pages are in use */
+	/* The next range is looked for behind the last one. Where that one comes back first, it is
+	 * taken again: a caller who takes and gives in turn would otherwise wander through all of
+	 * the zone, and write to descriptors that nobody has ever touched. */
+	(void)atomic_compare_exchange_strong_explicit(&zone->next_pfn, &behind, pfn,
+						      memory_order_relaxed, memory_order_relaxed);
 	while (pfn < end) {
 		struct mhp__page *page = mhp__pfn_to_page(m, pfn);
 		unsigned order = mhp__word_order(mhp__page_word(page));

@@ -12,11 +12,11 @@
  * and gives them back, and the commit behind it must find the same ones. */
 MHP_MUST_CHECK int mhp__pages_alloc_by_address(struct mhp *m, struct mhp_page_req req,
 					       uint64_t nr_pages, uint64_t *ret_pfn);
-/* Ranges that are given back in the opposite order leave the zone's hint where it would find the
- * first of them again, if each was found behind the one before it. */
+/* The range that was taken last is found again by the next search. */
 void mhp__pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr_pages);
 
-/* Where the zones of a node are searched first. A preview puts it back as it was. */
+/* Where the zones of a node are searched first. A preview puts it back as it was, also where its
+ * ranges were found apart from each other. */
 struct mhp__contig_hints {
 	uint64_t next_pfn[MHP_NODE_ZONES];
 };

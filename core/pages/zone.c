@@ -262,8 +262,8 @@ claim(struct mhp *m, const struct want *want, struct mhp__arena *arena)
 	arena->claimed = 1;
 	want->cache->hint = id;
 	/* Other CPUs then begin behind it; when all are claimed, they take turns. */
-	if (want->zone->first[arena->list] == id)
-		want->zone->first[arena->list] = arena->next;
+	MHP_ASSERT_DEBUG(want->zone->first[arena->list] == id); /* first_of() chose it */
+	want->zone->first[arena->list] = arena->next;
 }
 
 /* Take from the arena that this cache refilled from last, but break up no pageblock: the lists say
@@ -295,6 +295,7 @@ take_chosen(struct mhp *m, const struct want *want, struct mhp__arena *arena)
 	uint64_t mask = want->order < arena->holes ? mhp__arena_partial(m, arena) : UINT64_MAX;
 
 	MHP_ASSERT_DEBUG(mhp__rank_held(MHP_RANK_ARENA));
+	/* Untaken: another thread has to take it out of use between the zone's lock and its own. */
 	if (MHP_UNLIKELY(arena->zone_id1 != mhp__zone_id(m, want->zone) + 1))
 		return 0;
 	return mhp__arena_take(m, arena, want->order, mask, want->nr_max, want->ret_pfns);

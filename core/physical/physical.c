@@ -56,6 +56,8 @@ blocks_span(const struct mhp *m, uint32_t first, uint32_t end)
 
 /* ---- validation ---- */
 
+/* Flags that contradict each other are refused, not ranked: whichever won, some callers would be
+ * surprised. An unknown flag may mean something to a later version, so it is refused, too. */
 static int
 check_opts(const struct mhp *m, const struct mhp_add_opts *opts)
 {
@@ -77,6 +79,7 @@ check_opts(const struct mhp *m, const struct mhp_add_opts *opts)
 	return 0;
 }
 
+/* Absent runs are skipped whole, so a large add costs no look at each of its blocks. */
 static int
 check_conflict(const struct mhp *m, struct mhp_blocks blocks, struct mhp_add_answer *answer)
 {
@@ -159,6 +162,8 @@ map_sections(struct mhp *m, uint32_t block, unsigned node)
 
 /* ---- one block ---- */
 
+/* Counted by the record and not by the shape, so that what an add counted is what its removal takes
+ * back. */
 static void
 account(struct mhp *m, const struct mhp__block *slot, bool add)
 {
@@ -252,6 +257,7 @@ build_block(struct mhp *m, uint32_t block, const struct mhp_add_opts *opts,
 	mhp__phase(m, MHP_PHASE_MAP);
 	if (err != 0)
 		return err;
+	/* First the record: the metadata goes where it says, and so does all undoing. */
 	record(slot, opts, answer,
 	       mhp__add_reserve(m, block, answer) != 0 ? MHP_PLACE_SELF : answer->placement);
 	if ((opts->flags & MHP_ADD_TEST) != 0) {
@@ -360,6 +366,7 @@ blocks_event(const struct mhp *m, enum mhp_event_kind kind, struct mhp_blocks bl
 	return event;
 }
 
+/* A replay has nothing but the event, so it has every option that decided something. */
 static struct mhp_event
 add_event(const struct mhp *m, enum mhp_event_kind kind, struct mhp_blocks blocks,
 	  const struct mhp_add_opts *opts, const struct mhp_add_answer *answer)
@@ -434,6 +441,7 @@ mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, bool scrub)
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	MHP_ASSERT_DEBUG(blocks.count != 0);
 	mhp__phase_begin(m);
+	/* All of them vanish at once; readers that come later need not wait for the port. */
 	unpublish(m, blocks);
 	mhp__still_begin(m);
 	for (uint32_t i = blocks.count; i-- > 0;)

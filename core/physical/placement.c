@@ -61,6 +61,8 @@ why_not_self(const struct mhp *m, uint32_t flags)
 	return can.reason;
 }
 
+/* The error of an add that insists on hosting itself: one for each cause that a caller can do
+ * something about. */
 static int
 refusal(enum mhp_memmap_reason reason)
 {
@@ -100,6 +102,7 @@ mhp__choose_placement(const struct mhp *m, struct mhp_blocks blocks,
 		return 0;
 	if (bad != MHP_PFN_NONE)
 		answer->reason = MHP_MEMMAP_BAD_PAGE;
+	/* Some blocks fall back, and REQUIRE means all of them. */
 	if ((opts->flags & MHP_MEMMAP_REQUIRE) != 0) {
 		if (bad != MHP_PFN_NONE)
 			answer->conflict = (struct mhp_span){ mhp__pfn_phys(m, bad),
@@ -114,6 +117,8 @@ mhp__choose_placement(const struct mhp *m, struct mhp_blocks blocks,
 	return 0;
 }
 
+/* Derived from the answer and the table of bad frames each time, as there is no memory to keep it
+ * for each block of an add. Neither changes while the add has the hotplug lock. */
 uint32_t
 mhp__add_reserve(const struct mhp *m, uint32_t block, const struct mhp_add_answer *answer)
 {

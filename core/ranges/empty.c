@@ -147,7 +147,8 @@ static int
 stop_while_moving(struct mhp__mover *mover, const struct mhp__range_iter *ranges, int error,
 		  struct mhp_why *why)
 {
-	if (why->pfn == MHP_PFN_NONE && mover->error.cause != MHP_CAUSE_NONE)
+	MHP_ASSERT_DEBUG(mover->error.cause != MHP_CAUSE_NONE);
+	if (why->pfn == MHP_PFN_NONE)
 		mhp__name_page(mover->m, why, &mover->error.chunk);
 	return mhp__name_bound(mover->m, ranges, error, why);
 }

@@ -208,6 +208,7 @@ prepare_page(struct pass *pass, const struct mhp__chunk *chunk)
 static bool
 is_excepted(const struct mhp__mover *mover, const struct mhp__chunk *chunk)
 {
+	/* Untaken: movers without exceptions have seen that every page of their range can move. */
 	return mover->excepts != NULL && mover->excepts(mover->m, chunk->owner, chunk->cookie);
 }
 

@@ -62,6 +62,8 @@ isolate_all(struct offline *offline)
 	return err;
 }
 
+/* Ranges come in one order, so the number of those that were isolated says which ones: the first
+ * so many. */
 static void
 open_isolated(struct offline *offline)
 {
@@ -93,6 +95,8 @@ tell_cancel(struct offline *offline)
 	}
 }
 
+/* All ranges are isolated by now, so whatever a listener frees stays free, and nothing that it
+ * allocates can come from them. */
 static int
 ask_listeners(struct offline *offline, struct mhp_why *why)
 {
@@ -125,6 +129,7 @@ mhp__offline_pages_prepare(struct mhp *m, const struct mhp__range_iter *ranges,
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	MHP_ASSERT_DEBUG(reterr_why->cause == MHP_CAUSE_NONE);
+	/* Opening again takes as long as isolating did, and is within the deadline, too. */
 	mhp__work_undoable(m, true);
 	err = isolate_all(&offline);
 	mhp__work_undoable(m, false);
@@ -164,6 +169,7 @@ mhp__empty_pages(struct mhp *m, const struct mhp__range_iter *ranges,
 	return err;
 }
 
+/* After a prepare that succeeded: all ranges were told, and all are isolated. */
 void
 mhp__offline_pages_abort(struct mhp *m, const struct mhp__range_iter *ranges)
 {

@@ -54,6 +54,7 @@ nr_bad_taken(struct mhp *m, const struct mhp__range *range)
 	return nr;
 }
 
+/* Computed anew rather than changed, so that the states cannot drift away from the zones. */
 static void
 update_node(struct mhp *m, unsigned node)
 {
@@ -67,6 +68,8 @@ update_node(struct mhp *m, unsigned node)
 	atomic_store_explicit(&m->node_states[node], (uint8_t)states, memory_order_relaxed);
 }
 
+/* A zone spans what lies between its ranges, which may be another zone's, and has present only the
+ * ranges themselves. */
 static void
 zone_grow(struct mhp__zone *zone, const struct mhp__range *range)
 {
@@ -104,6 +107,8 @@ range_start(const struct mhp *m, uint32_t block)
 	return ((uint64_t)arena << m->arena_order) + m->arenas[arena].nr_unmanaged;
 }
 
+/* The new edge of a zone is searched run by run: the cost follows the ranges in the gap, not its
+ * blocks. */
 static uint64_t
 next_start(const struct mhp *m, const struct mhp__zone *zone, uint32_t block)
 {
@@ -180,6 +185,8 @@ mhp__online_pages_commit(struct mhp *m, const struct mhp__range *range, bool zer
 	uint64_t nr_bad = 0;
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	/* The range is isolated until its bad frames are taken and the zone's numbers are right, so
+	 * nobody allocates from it before. */
 	zone_grow(zone, range);
 	mhp__pages_attach(m, zone, range->start_pfn, range->nr_pages, zeroed);
 	for (uint32_t i = mhp__bad_find(m, range->start_pfn); i < m->nr_bad && m->bad[i] < end_pfn;
@@ -190,6 +197,7 @@ mhp__online_pages_commit(struct mhp *m, const struct mhp__range *range, bool zer
 	mhp__pages_open(m, range->start_pfn, range->nr_pages);
 
 	MHP_ASSERT_DEBUG(zone->present >= zone->managed);
+	/* Listeners may allocate, so they hear of it when the range can be used. */
 	tell(m, range, MHP_ONLINE_NOTICE);
 	if (first)
 		tell(m, range, MHP_NODE_FIRST_NOTICE);
@@ -212,6 +220,7 @@ mhp__range_is_empty(struct mhp *m, const struct mhp__range *range)
 	return true;
 }
 
+/* False only while something is in use that goes with another range of the same call. */
 bool
 mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range)
 {

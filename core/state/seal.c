@@ -24,6 +24,7 @@ in_footprint(const struct mhp *m, const void *part, size_t size)
 	       size <= m->footprint_bytes - (at - base);
 }
 
+/* The address and the shape of a set, which never change; its bits are checked by what they say. */
 static uint32_t
 sum_bitset(uint32_t sum, const struct mhp__bitset *set)
 {
@@ -97,6 +98,7 @@ mhp__tables_checksum(const struct mhp *m)
 	return mhp__sum_bytes(sum, m->bad, nr_bad * sizeof(m->bad[0]));
 }
 
+/* Field by field: padding is nobody's, and the sum itself is one of the fields. */
 uint32_t
 mhp__block_checksum(const struct mhp__block *slot)
 {

@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 
+/* "None" is 0 for all fields but those for which 0 is a value: pfn 0 is a page. */
 struct mhp_event
 mhp__event(enum mhp_event_kind kind, struct mhp_blocks blocks)
 {

@@ -43,6 +43,7 @@ mhp_listener_add(struct mhp *m, mhp_listener_fn *fn, void *ctx, int priority,
 	return err;
 }
 
+/* The slot is used again, and with it the id; order of registration goes on counting. */
 int
 mhp_listener_remove(struct mhp *m, uint16_t listener)
 {
@@ -128,6 +129,7 @@ tell(struct mhp *m, unsigned id, const struct mhp_notice *notice)
 	return m->listeners[id].fn(m->listeners[id].ctx, notice);
 }
 
+/* The name is copied: the listener may be gone when somebody reads the explanation. */
 static void
 refused_by(const struct mhp *m, unsigned id, struct mhp_why *reterr_why)
 {
@@ -155,6 +157,7 @@ mhp__notify_going(struct mhp *m, const struct mhp_notice *notice, enum mhp_notic
 		if (err == 0)
 			continue;
 		refused_by(m, ids[i], reterr_why);
+		/* The last one told hears first, as things are undone in reverse. */
 		for (unsigned seen = i + 1; seen-- > 0;)
 			(void)tell(m, ids[seen], &undo);
 		/* Errors are negative here; a listener that says 1 has refused all the same. */

@@ -29,6 +29,8 @@ set_name(struct mhp__owner *owner, const char *name, size_t length)
 	memcpy(owner->name, name, length);
 }
 
+/* 0: no name is given, it is empty, or longer than fits. It is refused rather than cut, since two
+ * names that are cut alike could not be told apart in a report. */
 size_t
 mhp__name_length(const char *name)
 {
@@ -56,6 +58,8 @@ mhp__owners_init(struct mhp *m)
 	mhp__tables_seal(m);
 }
 
+/* The allocator asks without a lock: acquire pairs with the release that makes an entry live, so an
+ * owner that is known has its functions and its name. */
 bool
 mhp__owner_known(const struct mhp *m, unsigned owner)
 {
@@ -162,6 +166,7 @@ mhp_owner_name(const struct mhp *m, uint16_t owner)
 /* Our own texts fit: they are a name, or a few words and a number. */
 _Static_assert(MHP_OWNER_NAME_MAX < MHP_WHY_TEXT && MHP_WHY_TEXT >= 64, "room for our own texts");
 
+/* There is no snprintf() in a freestanding core. Returns the length. */
 static size_t
 put_text(char *text, const char *from)
 {
@@ -189,6 +194,7 @@ put_number(char *text, uint64_t n)
 	(void)put_text(text, digits + at);
 }
 
+/* Others read the text, so it ends within its room whatever the owner's function wrote. */
 void
 mhp__owner_describe(struct mhp *m, unsigned owner, uint64_t pfn, uint64_t cookie,
 		    char text[MHP_WHY_TEXT])

@@ -17,12 +17,12 @@ bool mhp__owner_known(const struct mhp *m, unsigned owner);
  * hotplug lock, or knows of a page of this owner that stays. */
 const struct mhp_movable_ops *mhp__owner_ops(const struct mhp *m, unsigned owner, void **ret_ctx);
 
-/* Can its pages move? Any context; owner may be anything. */
+/* Can its pages move? Any context; also of an owner that is forgotten, or that never was. */
 static inline bool
 mhp__owner_movable(const struct mhp *m, unsigned owner)
 {
-	return owner < MHP_OWNERS_MAX &&
-	       (atomic_load_explicit(&m->owners_movable, memory_order_relaxed) >> owner & 1U) != 0;
+	MHP_ASSERT_DEBUG(owner < MHP_OWNERS_MAX); /* descriptors have no bits for more */
+	return (atomic_load_explicit(&m->owners_movable, memory_order_relaxed) >> owner & 1U) != 0;
 }
 
 /* Say what a page is: as its owner describes it, else by the owner's name. */

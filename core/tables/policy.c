@@ -29,6 +29,8 @@ is_online(const struct mhp__block *slot)
 	return slot->state == MHP_ONLINE || slot->state == MHP_GOING_OFFLINE;
 }
 
+/* NORMAL memory that came later counts for neither side: it may leave again, so nothing may rely
+ * on it, and it relies on nothing itself. */
 static void
 add_pages(struct mhp__planned_pages *planned, const struct mhp__block *slot, uint64_t pages)
 {
@@ -40,6 +42,7 @@ add_pages(struct mhp__planned_pages *planned, const struct mhp__block *slot, uin
 		planned->early[slot->node] += pages;
 }
 
+/* By runs: like blocks count as one, so a decision costs as much as there are ranges. */
 static void
 count(const struct mhp *m, struct mhp__planned_pages *planned)
 {
@@ -189,6 +192,7 @@ mhp__planned_none(struct mhp__planned_pages *planned, bool together)
 	planned->together = together;
 }
 
+/* The next block of the same call must be decided about as if this one were online already. */
 static void
 plan(const struct mhp *m, const struct mhp__candidate *candidate, uint8_t zone,
      struct mhp__planned_pages *planned)
@@ -228,6 +232,7 @@ mhp__policy_zone(struct mhp *m, unsigned zone, const struct mhp__candidate *cand
 	return 0;
 }
 
+/* Enums are compared as unsigned, since a caller may have put any number there. */
 static bool
 sensible(const struct mhp_policy *policy)
 {

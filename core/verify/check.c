@@ -46,6 +46,7 @@ check_bad(struct mhp__check *c)
 				    0);
 }
 
+/* The allocator trusts the masks without a look at the entries, so they are derived again here. */
 static void
 check_owners(struct mhp__check *c)
 {
@@ -70,6 +71,8 @@ check_owners(struct mhp__check *c)
 			    movable);
 }
 
+/* An entry without a function is free, and blank, as removal leaves it. Numbers of registration
+ * wrap, so "earlier" is a distance. */
 static void
 check_listeners(struct mhp__check *c)
 {
@@ -119,6 +122,8 @@ check_events(struct mhp__check *c)
 			    c->m->generation_check, mhp__generation_checksum(c->m));
 }
 
+/* Each operation leaves these as it found them: a deadline that stayed would end the next one
+ * early, and progress that stayed would be shown for ever. */
 static void
 check_idle(struct mhp__check *c)
 {
@@ -151,6 +156,8 @@ check_idle(struct mhp__check *c)
 static void
 check_all(struct mhp__check *c)
 {
+	/* A stage relies on what the stages before it found right; without that it would follow
+	 * wrong pointers. */
 	check_tables(c);
 	check_events(c);
 	if (!c->inside)
@@ -187,6 +194,7 @@ mhp_check(struct mhp *m, bool quiescent,
 	check_const(&c);
 	if (c.findings != 0)
 		return c.findings;
+	/* Taking the lock writes lock_owner, so it is read before. */
 	holder = atomic_load_explicit(&m->lock_owner, memory_order_relaxed);
 	if (quiescent && holder != m->ops->self(m->port))
 		(void)mhp__check_eq(&c, 5, "holder of the hotplug lock", 0, holder, 0);

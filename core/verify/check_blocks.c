@@ -73,6 +73,8 @@ check_pointers(struct mhp__check *c, uint32_t block)
 			    (uint64_t)(uintptr_t)slot->pages, pages);
 }
 
+/* All that the placement implies. What an EXTERNAL block's port gave is the port's word: there is
+ * nothing to hold it against but the alignment of the pointers. */
 static void
 check_metadata(struct mhp__check *c, uint32_t block)
 {
@@ -116,6 +118,8 @@ check_state(struct mhp__check *c, uint32_t block)
 			    slot->flags & ~(unsigned)(MHP_BLOCK_BOOT | MHP_BLOCK_ZEROED), 0);
 }
 
+/* A slot with a wrong sum is not looked at further: one flipped bit would be reported as many
+ * faults, and its pointers might be followed. */
 static void
 check_slot(struct mhp__check *c, uint32_t block, struct totals *totals)
 {
@@ -183,6 +187,7 @@ check_scratch(struct mhp__check *c, const struct mhp__bitset *set)
 				    c->m->geo.nr_blocks);
 }
 
+/* blocks_online moves within an operation, block by block, and is compared between two only. */
 static void
 check_totals(struct mhp__check *c, const struct totals *totals)
 {

@@ -33,10 +33,8 @@ is_taken(const struct pageblock *pb, uint64_t pfn)
 {
 	uint64_t at = pfn - pb->start;
 
-	MHP_ASSERT_DEBUG(pfn >= pb->start);
+	MHP_ASSERT_DEBUG(pfn >= pb->managed);
 	MHP_ASSERT_DEBUG(pfn < pb->end);
-	if (pfn < pb->managed)
-		return true;
 	if (!pb->mixed)
 		return pb->full;
 	return (pb->bitmap[at / 64] >> at % 64 & 1) != 0;

@@ -32,6 +32,7 @@ mhp__check_attached(const struct mhp__check *c, uint32_t block)
 
 /* ---- lists ---- */
 
+/* False: there is no next arena to follow. */
 static bool
 check_link(struct mhp__check *c, const struct mhp__zone_tally *tally, unsigned list, uint32_t id)
 {
@@ -111,6 +112,7 @@ in_zone(const struct mhp__check *c, unsigned id, uint64_t pfn, unsigned order)
 	       m->arenas[mhp__pfn_arena(m, pfn)].zone_id1 == id + 1;
 }
 
+/* Frame by frame: a page of any order in a cache must be so many frames that no page has. */
 static void
 check_stack(struct mhp__check *c, struct mhp__zone_tally *tally, const struct mhp_cache *cache,
 	    unsigned order)
@@ -189,6 +191,8 @@ counted_free(const struct mhp *m, const struct mhp__zone *zone)
 	return nr;
 }
 
+/* Spans and amounts follow from the blocks at any time; what is free follows from the bitmaps only
+ * while nobody allocates. */
 static void
 check_accounts(struct mhp__check *c, const struct mhp__zone_tally *tally)
 {
@@ -256,6 +260,7 @@ check_zone(struct mhp__check *c, unsigned id)
 
 /* ---- nodes, and all zones ---- */
 
+/* Nodes that the geometry does not have must say so, too. */
 static void
 check_node(struct mhp__check *c, unsigned node)
 {
