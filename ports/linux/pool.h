@@ -20,6 +20,7 @@
 #include "journal.h"
 #include "labels.h"
 #include "pins.h"
+#include "room.h"
 #include "stage.h"
 #include "table.h"
 #include "tiering.h"
@@ -75,7 +76,8 @@ struct mhp_pool {
 	struct mhp__pins pins;
 	struct mhp__budget budget;
 	struct mhp__guard guard;
-	struct mhp__stage stage;       /* of the mover */
+	struct mhp__stage stage;       /* of the mover, like the next */
+	struct mhp__room_look room;
 	struct mhp__view view;
 	struct mhp__journal journal;
 	atomic_bool wanted;            /* somebody waits for the region mutex */

@@ -27,6 +27,18 @@ finish_settle(struct mhp_pool *pool, const struct mhp__journal *left)
 	mhp__guard_wake(&pool->guard, start, left->nr << MHP__PAGE_SHIFT, !mapped);
 }
 
+/* The rest of a run that somebody goes on in, where no descriptor is to be had: nobody is held. */
+static void
+fill_unguarded(const struct mhp_region *region, const struct mhp__run *run)
+{
+	const uint64_t step = mhp__kernel_page();
+	unsigned char *start = (unsigned char *)mhp__page_address(region, run->page);
+	unsigned char *source = mhp__frame_virt(region->space, run->pfn);
+	for (uint64_t at = 0; at < run->nr << MHP__PAGE_SHIFT; at += step)
+		if (mhp__view_in_use((uintptr_t)start + at, (uintptr_t)start + at + step) == 0)
+			(void)!mhp__stage_copy(start + at, source + at, step);
+}
+
 /* A run comes back; false: it is on the device. What came at once is in use, all of it or a part:
  * what is in the device then is old. */
 static bool
@@ -37,6 +49,10 @@ fill_run(struct mhp_pool *pool, const struct mhp_region *region, const struct mh
 	if (mhp__view_shared(start))
 		return false;
 	uint64_t in_use = mhp__view_in_use(start, start + size);
+	if (in_use != 0 && pool->guard.hole_fd < 0) {
+		fill_unguarded(region, run);
+		return true;
+	}
 	mhp__guard_adopt(&pool->guard, start, size);
 	if (in_use != size)
 		return mhp__unsettle_fill(pool, region, run->page, run->nr, in_use != 0) == 0;
@@ -100,9 +116,10 @@ recover(struct mhp_pool *pool, bool fresh)
 		mhp__labels_drop(&pool->labels);
 		mhp__guard_close(&pool->guard);
 	}
-	/* Only now: while a hole is found and noted again, whoever waits in it is to wait on. */
-	if (pool->guard.hole_fd >= 0)
-		(void)!mhp__guard_listen(&pool->guard);
+	/* Only now: while a hole is found and noted again, whoever waits in it is to wait on. What
+	 * cannot be had is tried once more, before anybody wants to move a window. */
+	if (guarded && (pool->guard.hole_fd < 0 || mhp__guard_listen(&pool->guard) != 0))
+		(void)!mhp__guard_start(&pool->guard);
 	pthread_mutex_unlock(&pool->mutex);
 	/* It may be that nobody asks for it soon, and the engine knows a holder who is dead. */
 	mhp__pool_look_hotplug(pool);

@@ -19,6 +19,9 @@
 
 #define SPARE_BYTES (UINT64_C(4) << 20)
 #define TEXT_MAX 8192U
+/* How much a look asks for beyond what is needed now, and how long it holds. */
+#define AHEAD_BYTES (UINT64_C(128) << 20)
+#define HOLDS_NS UINT64_C(100000000)
 
 /* All of a small file, or as much as there is room for. False: it cannot be read. */
 static bool
@@ -184,4 +187,20 @@ mhp__room_check(int pid, uint64_t bytes, uint64_t more_bytes, struct mhp_text *r
 	if (err == 0)
 		err = check_cgroups(pid, bytes + SPARE_BYTES, reterr);
 	return err != 0 ? err : check_machine(bytes + SPARE_BYTES, reterr);
+}
+
+int
+mhp__room_check_some(struct mhp__room_look *look, int pid, uint64_t bytes, uint64_t now_ns,
+		     struct mhp_text *reterr)
+{
+	if (now_ns >= look->until_ns || bytes > look->left) {
+		look->left = 0;
+		if (mhp__room_check(pid, bytes + AHEAD_BYTES, 0, NULL) != 0)
+			return mhp__room_check(pid, bytes, 0, reterr);
+		look->left = bytes + AHEAD_BYTES;
+		look->until_ns = now_ns + HOLDS_NS;
+	}
+	MHP__ASSERT(look->left >= bytes);
+	look->left -= bytes;
+	return 0;
 }

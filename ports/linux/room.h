@@ -16,4 +16,14 @@
 MHP_MUST_CHECK int mhp__room_check(int pid, uint64_t bytes, uint64_t more_bytes,
 				   struct mhp_text *reterr);
 
+/* A look that found more than was asked for, and until when that holds. All-zero: none. */
+struct mhp__room_look {
+	uint64_t until_ns, left;
+};
+
+/* The same for who asks for a little again and again: where there is much, one look does for many
+ * of these. */
+MHP_MUST_CHECK int mhp__room_check_some(struct mhp__room_look *look, int pid, uint64_t bytes,
+					uint64_t now_ns, struct mhp_text *reterr);
+
 #endif

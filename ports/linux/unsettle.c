@@ -116,7 +116,8 @@ move_back(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
 				  reterr);
 	if (err != 0)
 		return err;
-	err = mhp__room_check(mhp__companion_program(), size, 0, reterr);
+	err = mhp__room_check_some(&pool->room, mhp__companion_program(), size,
+				   mhp__linux_ops.now_ns(pool), reterr);
 	if (err != 0)
 		return err;
 	unsigned char *stage = take_stage(pool, region, page, nr);
@@ -143,6 +144,8 @@ unsettle_pages(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, 
 	uintptr_t start = mhp__page_address(region, page);
 	uint64_t stall = 0;
 	MHP__ASSERT(mhp__journal_still(&pool->journal) && !region->over);
+	if (pool->guard.hole_fd < 0) /* no more; it stays where it is */
+		return mhp__say(reterr, MHP_EPERM, "%s", pool->guard.why.text);
 	if (mhp__pinned(&pool->pins, start, start + (nr << MHP__PAGE_SHIFT)))
 		return mhp__say(reterr, MHP_EBUSY, "pinned");
 	mhp__journal_begin(&pool->journal, region, page, nr, MHP__LOOKING);

@@ -41,6 +41,10 @@ static _Atomic unsigned nr_moved;
 static _Atomic bool halves;            /* it moves half a window, and nothing more after that */
 static _Atomic unsigned nr_refused;    /* fills, since there is no memory */
 static _Atomic bool forbid;            /* a page is made unreadable as soon as writers are held */
+static _Atomic bool no_thread, no_descriptor; /* of those that recovery asks for, the first */
+static _Atomic bool slow_register;     /* recovery takes its time; */
+static _Atomic bool slow_now;          /* it does */
+static _Atomic bool *for_recovery;     /* one of these, to be set before the kill */
 
 /* ---- what a mover meets ---- */
 
@@ -122,6 +126,14 @@ __wrap_ioctl(int fd, unsigned long request, void *arg)
 		pass(PROTECT);
 	if (request == UFFDIO_WRITEPROTECT && atomic_exchange(&forbid, false))
 		make_unreadable();
+	if (request == UFFDIO_API && atomic_exchange(&no_descriptor, false)) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (request == UFFDIO_REGISTER && atomic_exchange(&slow_register, false)) {
+		atomic_store(&slow_now, true);
+		usleep(200000);
+	}
 	if (request != UFFDIO_COPY)
 		return __real_ioctl(fd, request, arg);
 	pass(FILL);
@@ -176,6 +188,17 @@ __wrap_mhp__arena_take(struct mhp *m, void *arena, unsigned order, uint64_t mask
 	unsigned nr = __real_mhp__arena_take(m, arena, order, mask, nr_max, ret_pfns);
 	pass(TAKEN);
 	return nr;
+}
+
+int __real_mhp_companion_thread(void (*fn)(void *arg), void *arg);
+int __wrap_mhp_companion_thread(void (*fn)(void *arg), void *arg);
+
+int
+__wrap_mhp_companion_thread(void (*fn)(void *arg), void *arg)
+{
+	if (atomic_exchange(&no_thread, false))
+		return MHP_EAGAIN;
+	return __real_mhp_companion_thread(fn, arg);
 }
 
 int __real_mhp_add(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
@@ -373,6 +396,8 @@ cut_in_use(enum step step, unsigned node, bool standby)
 	CHECK_EQ(pthread_create(&mover, NULL, send_it, &err), 0);
 	while (!atomic_load(&there))
 		usleep(100);
+	if (for_recovery != NULL)
+		atomic_store(for_recovery, true);
 	kill_companion(standby);
 	CHECK_EQ(pthread_join(mover, NULL), 0);
 	CHECK_EQ(err, MHP_EIO);
@@ -492,6 +517,65 @@ TEST(both_killed__between_numbers__no_frame_is_lost)
 {
 	cut(GIVEN, true, true);
 	cut(GIVEN, false, true);
+}
+
+/* ---- recovery that meets trouble ---- */
+
+static void *
+touch(void *arg)
+{
+	while (!atomic_load(&slow_now))
+		usleep(100);
+	*(uint64_t *)arg = word_of(NR - 1)[1];
+	return NULL;
+}
+
+/* Who comes to the hole while recovery notes it anew waits until it is full. */
+TEST(recovery__somebody_touches_the_hole__sees_what_was_there)
+{
+	pthread_t toucher;
+	uint64_t seen = 0;
+	begin(false);
+	CHECK_OK(send(used.device));
+	atomic_store(&slow_now, false);
+	CHECK_EQ(pthread_create(&toucher, NULL, touch, &seen), 0);
+	for_recovery = &slow_register;
+	cut_in_use(HOLED, 0, false);
+	for_recovery = NULL;
+	CHECK_EQ(pthread_join(toucher, NULL), 0);
+	CHECK_EQ(seen, NR - 1);
+	end();
+}
+
+/* Nobody reads the events then: whoever would wait is let go, and another try is made. */
+TEST(recovery__no_thread_for_the_events__nothing_is_lost)
+{
+	begin(false);
+	CHECK_OK(send(used.device));
+	for_recovery = &no_thread;
+	cut_in_use(HOLED, 0, false);
+	for_recovery = NULL;
+	end();
+	CHECK(!no_thread);
+}
+
+/* The device is mapped again, and descriptors are opened anew. */
+TEST(recovery__no_descriptors__nothing_is_lost)
+{
+	const enum step steps[] = { PROTECT, MAPPED, HOLE, HOLED, FILLED_HALF };
+	for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		bool to_device = steps[i] == PROTECT || steps[i] == MAPPED;
+		test_at("step %d", (int)steps[i]);
+		begin(false);
+		CHECK_OK(send(used.device));
+		if (to_device)
+			CHECK_OK(send(0));
+		for_recovery = &no_descriptor;
+		cut_in_use(steps[i], to_device ? used.device : 0, true);
+		for_recovery = NULL;
+		end();
+		CHECK(!no_descriptor);
+	}
 }
 
 /* ---- a change of blocks ---- */

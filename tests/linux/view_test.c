@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * view_test.c - what the kernel says of memory that is about to move, while a look at it holds.
+ * view_test.c - what the kernel says of memory that is about to move, and of room for it, while a
+ * look at either holds.
  *
  * The clock is the caller's: at the same moment as before, the list of mappings is not read again.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include "../../ports/linux/room.h"
 #include "../../ports/linux/view.h"
 #include "../test.h"
 
@@ -48,4 +51,31 @@ TEST(view__protected_while_a_look_holds__busy)
 	CHECK_EQ(mprotect(memory, SIZE, PROT_READ), 0);
 	CHECK_RET(mhp__view_plain(&view, start, start + SIZE, NOW, NULL), MHP_EBUSY);
 	munmap(memory - SIZE, 3 * SIZE);
+}
+
+/* R54: a look that found much does for many windows, but not for long. */
+TEST(view__room_was_found_a_moment_ago__not_looked_for_again)
+{
+	struct mhp__room_look look = { 0 };
+	int self = (int)getpid();
+	CHECK_OK(mhp__room_check_some(&look, self, SIZE, NOW, NULL));
+	uint64_t left = look.left, until_ns = look.until_ns;
+	if (left == 0)
+		test_skip("needs 128 MiB that are free");
+	CHECK_OK(mhp__room_check_some(&look, self, SIZE, NOW, NULL));
+	CHECK_EQ(look.left, left - SIZE);
+	CHECK_EQ(look.until_ns, until_ns);
+	CHECK_OK(mhp__room_check_some(&look, self, SIZE, until_ns, NULL));
+	CHECK_CMP(look.until_ns, >, until_ns);
+}
+
+/* R54: what is not there is not there, whatever a look found before. */
+TEST(view__more_than_there_is__no_room)
+{
+	struct mhp__room_look look = { .until_ns = 2 * NOW, .left = SIZE };
+	struct mhp_text text = { "" };
+	CHECK_RET(mhp__room_check_some(&look, (int)getpid(), UINT64_C(1) << 50, NOW, &text),
+		  MHP_ENOMEM);
+	CHECK(text.text[0] != 0);
+	CHECK_EQ(look.left, 0);
 }
