@@ -11,7 +11,7 @@ SECONDS ?= 60
 
 help:
 	@echo 'make test          build with gcc and clang, run all tests: ends with "N passed, N failed"'
-	@echo 'make check-full    the same under ASan+UBSan and TSan, and longer'
+	@echo 'make check-full    that, and everything that takes longer, in parts; PARTS="asan guests" runs some'
 	@echo 'make proofs        models of the protocols (Spin) and arithmetic with every input, with and without planted faults'
 	@echo 'make mutants       plant faults one at a time: which of them the tests notice (hours)'
 	@echo 'make coverage      branches that the tests take, by file: core and the Linux parts'
@@ -44,17 +44,8 @@ proofs: deps-proofs
 mutants: deps-test
 	@scripts/mutants
 
-check-full: deps-full proofs
-	@scripts/build $(BUILD)/gcc gcc -Dwerror=true
-	@scripts/build $(BUILD)/asan gcc -Db_sanitize=address,undefined
-	@scripts/build $(BUILD)/tsan gcc -Db_sanitize=thread
-	@scripts/build $(BUILD)/ubsan gcc '-Dc_args=-fsanitize=undefined -fsanitize-undefined-trap-on-error'
-	@scripts/build $(BUILD)/aarch64 gcc --cross-file scripts/aarch64.ini
-	@scripts/install-deps --guest $(BUILD)/gcc/guest || :
-	@scripts/install-deps --guest $(BUILD)/gcc/guest-aarch64 aarch64 || :
-	@scripts/install-deps --base $(BUILD)/gcc/walk || :
-	@scripts/run-tests scripts/check-style --long $(BUILD)/gcc --normal $(BUILD)/asan $(BUILD)/tsan \
-		--quick $(BUILD)/aarch64 --normal --suite linux $(BUILD)/ubsan
+check-full: deps-full deps-proofs
+	@BUILD=$(BUILD) scripts/check-full $(PARTS)
 
 coverage: deps-test
 	@scripts/coverage $(BUILD)/coverage
