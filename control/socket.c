@@ -40,9 +40,9 @@ open_folder(const char *path, struct mhp_text *reterr)
 {
 	struct stat st;
 	if (mkdir(path, 0700) != 0 && errno != EEXIST)
-		return fail(reterr, MHP_EPERM, path, strerror(errno));
+		return fail(reterr, MHP_EPERM, path, strerrordesc_np(errno));
 	if (lstat(path, &st) != 0)
-		return fail(reterr, MHP_EPERM, path, strerror(errno));
+		return fail(reterr, MHP_EPERM, path, strerrordesc_np(errno));
 	if (!S_ISDIR(st.st_mode))
 		return fail(reterr, MHP_EPERM, path, "it is not a folder");
 	if (st.st_uid != geteuid())
@@ -170,7 +170,7 @@ mhp__socket_open(struct mhp_text *reterr)
 		unlink(first);
 		close(fd);
 	}
-	return fail(reterr, MHP_EPERM, folder, strerror(-error));
+	return fail(reterr, MHP_EPERM, folder, strerrordesc_np(-error));
 }
 
 void

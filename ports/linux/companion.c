@@ -133,7 +133,7 @@ start(struct mhp_text *reterr)
 	return mhp__say(reterr, error == EPERM || error == EACCES || error == ENOSYS
 			? MHP_EPERM : MHP_EAGAIN,
 			"the process that would serve the pool cannot be made: %s%s",
-			strerror(error), error == EPERM || error == ENOSYS
+			strerrordesc_np(error), error == EPERM || error == ENOSYS
 			? "; does a seccomp filter forbid it?" : "");
 }
 

@@ -82,7 +82,7 @@ open_anonymous(const struct mhp__space *space, struct mhp__file *file, struct mh
 	file->fd = memfd_create("memplug", flags);
 	if (file->fd < 0 || ftruncate(file->fd, (off_t)space->max_bytes) != 0)
 		return mhp__say(reterr, mhp__errno(errno), "cannot create a %s file: %s",
-				mhp_backing_name(kind), strerror(errno));
+				mhp_backing_name(kind), strerrordesc_np(errno));
 	file->size = UINT64_MAX;
 	file->by_address = true;
 	file->can_punch = true;
@@ -136,7 +136,7 @@ open_path(struct mhp__file *file, struct mhp_text *reterr)
 	file->fd = open(path, O_RDWR | O_CLOEXEC);
 	if (file->fd < 0 || fstat(file->fd, &st) != 0)
 		return mhp__say(reterr, mhp__errno(errno), "cannot open %s: %s", path,
-				strerror(errno));
+				strerrordesc_np(errno));
 	/* Two pools would write over each other. The lock ends with the descriptor. */
 	if (flock(file->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
 		return mhp__say(reterr, MHP_EBUSY, "%s is in use: another pool has it", path);

@@ -73,7 +73,8 @@ open_fd(uint64_t features, struct mhp_text *reterr)
 		mhp__say(reterr, 0,
 			 "no memory can go to a device without permission for a full userfaultfd; "
 			 "give it with 'sysctl vm.unprivileged_userfaultfd=1', or read and write "
-			 "access to /dev/userfaultfd, or CAP_SYS_PTRACE (%s)", strerror(errno));
+			 "access to /dev/userfaultfd, or CAP_SYS_PTRACE (%s)",
+			 strerrordesc_np(errno));
 		return -1;
 	}
 	if (ioctl(fd, UFFDIO_API, &api) != 0) {

@@ -148,7 +148,7 @@ say_cannot_map(const struct mhp__file *file, int error, struct mhp_text *reterr)
 				backing->node);
 	return mhp__say(reterr, mhp__errno(error), "cannot map memory of %s%s%s: %s",
 			mhp_backing_name(backing->kind), backing->path[0] ? " " : "",
-			backing->path, strerror(error));
+			backing->path, strerrordesc_np(error));
 }
 
 /*

@@ -175,7 +175,7 @@ mhp__task_init(struct mhp_text *reterr)
 	if (error == 0)
 		return 0;
 	return mhp__say(reterr, mhp__errno(error), "cannot make a thread to learn from: %s",
-			strerror(error));
+			strerrordesc_np(error));
 }
 
 void *

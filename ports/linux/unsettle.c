@@ -8,6 +8,7 @@
  * pinned, or is not as we made it, stays where it is. While a window is on its way its entries do
  * not change, so they are read without the mutex.
  */
+#define _GNU_SOURCE
 #include <string.h>
 
 #include <memplug/companion.h>
@@ -127,7 +128,8 @@ move_back(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
 	if (error != 0 && stage != NULL)
 		mhp__stage_drop(&pool->stage);
 	if (error != 0)
-		return mhp__say(reterr, mhp__errno(error), "no mapping: %s", strerror(error));
+		return mhp__say(reterr, mhp__errno(error), "no mapping: %s",
+				strerrordesc_np(error));
 	if (stage == NULL || !fill_at_once(pool, region, page, stage))
 		err = mhp__unsettle_fill(pool, region, page, nr, false);
 	*ret_stall = mhp__linux_ops.now_ns(pool) - started;

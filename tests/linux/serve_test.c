@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <memplug/companion.h>
 #include <memplug/control.h>
 #include <pthread.h>
@@ -121,9 +122,10 @@ TEST(serve__requests__do_not_call_malloc)
 		"list", "list --all", "list --json", "add 8M", "offline 0", "online 0", "why 0-1",
 		"get policy", "get no-such", "set policy x", "check", "metrics",
 		"add 4M --backing memfd", "remove 2", "remove 0-1", "resize 16M", "add 1M",
-		"no-such", "resize 0",
+		"no-such", "resize 0", "add 4M --backing file:/no-such/file",
 	};
 	struct mhp_pool *pool = make_pool();
+	CHECK(setlocale(LC_ALL, "C.UTF-8") != NULL); /* messages of libc are looked up then */
 	serve(pool);
 	for (unsigned i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		(void)command(lines[i]);
