@@ -42,7 +42,7 @@ blocks_are() {
 
 "$memplug" run --name "$name" --boot 64M --max 256M --block-size 16M --grow none -- "$python" -c '
 import sys, time
-x = [b"%d" % i * 100 for i in range(30000)]
+x = [b"%d" % i * 100 for i in range(50000)] # more than a block, whatever was given back
 open(sys.argv[1], "w")
 time.sleep(600)' "$dir/started" &
 program=$!

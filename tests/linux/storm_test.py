@@ -2,14 +2,19 @@
 # SPDX-License-Identifier: MIT
 """storm_test.py BUILD_DIR PROGRAM [SECONDS [SEED]]: a program in a pool that is changed at random (R38 R40).
 
-PROGRAM is one of the classes below. While it works, blocks come and go, as ordinary memory and on
-a stand-in for a device, pages move between nodes, policies change, tools are killed in the middle,
-and so are the companion and the mount. The program must answer as it does without a pool, the
-verifier must be content, and no tool may end but with the status that help names. What is chosen
-follows from SEED, which a failure prints together with what was done last.
+PROGRAM is one of the classes below. While it works, blocks come and go, as ordinary memory, on a
+stand-in for a device of 4 KiB pages and on huge pages, which stand in for one of 2 MiB, pages move
+between nodes, policies change, tools are killed in the middle, and so are the companion and the
+mount. The program must answer as it does without a pool, the verifier must be content, and no tool
+may end but with the status that help names. What is done follows from SEED alone, step by step
+(--script SEED prints the first steps): a failure prints it, and what was done last.
 """
+import contextlib
+import glob
 import hashlib
+import itertools
 import os
+import pwd
 import random
 import shutil
 import signal
@@ -20,15 +25,19 @@ import tempfile
 import threading
 import time
 
-BUILD = os.path.abspath(sys.argv[1])
-SECONDS = float(sys.argv[3]) if len(sys.argv) > 3 else 20
-SEED = int(sys.argv[4]) if len(sys.argv) > 4 else random.SystemRandom().randrange(1 << 32)
-MEMPLUG = f"{BUILD}/cli/memplug"
 FOLDER = tempfile.mkdtemp()
 POOL = f"storm-{os.getpid()}"
 BOUND = 120
-RUN = [MEMPLUG, "run", "--name", POOL, "--boot", "64M", "--block-size", "16M", "--max", "3G"]
+HUGE_PAGES = 64                        # 128 MiB of them, if the kernel gives them, in a run that is long:
+LONG = 30                              # tests beside a short one may count on none
+RESERVED = "/proc/sys/vm/nr_hugepages"
 done_last = []
+if sys.argv[1] != "--script":
+    BUILD = os.path.abspath(sys.argv[1])
+    SECONDS = float(sys.argv[3]) if len(sys.argv) > 3 else 20
+    SEED = int(sys.argv[4]) if len(sys.argv) > 4 else random.SystemRandom().randrange(1 << 32)
+    MEMPLUG = f"{BUILD}/cli/memplug"
+    RUN = [MEMPLUG, "run", "--name", POOL, "--boot", "64M", "--block-size", "16M", "--max", "3G"]
 
 
 def say(text):
@@ -153,6 +162,7 @@ class Node(Batch):
 class Server:
     """A server and a client that knows what must be in it."""
     options = []
+    user = {}
 
     def __init__(self):
         self.path = f"{FOLDER}/server.sock"
@@ -168,7 +178,7 @@ class Server:
 
     def start(self):
         self.process = subprocess.Popen(RUN + self.options + ["--"] + self.command(), stdout=self.log,
-                                        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+                                        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **self.user)
         end = time.monotonic() + BOUND
         while True:
             try:
@@ -249,7 +259,119 @@ class Memcached(Server):
         return value
 
 
+class Postgres(Server):
+    """A child with a pool of its own for each client, and clients that come and go. Not as root."""
+
+    def __init__(self):
+        super().__init__()
+        self.data, self.nr, self.client = f"{FOLDER}/data", 0, None
+        self.user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+        done = subprocess.run(["initdb", "-D", self.data, "-A", "trust", "-N", "-U", "storm"], check=False,
+                              capture_output=True, cwd="/", **self.user)
+        check(done.returncode == 0, done.stderr.decode())
+
+    def command(self):
+        return ["postgres", "-D", self.data, "-k", FOLDER, "-c", "listen_addresses=", "-c", "fsync=off"]
+
+    def connect(self):
+        client = subprocess.Popen(["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-h", FOLDER, "-U", "storm", "postgres"],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)
+        self.client = client
+        try:
+            self.ask("create table if not exists kept (key int primary key, value bytea);")
+        except OSError:
+            client.kill()
+            client.wait()
+            raise
+        return client
+
+    def ask(self, words):
+        self.client.stdin.write(words.encode() + b"\n\\echo end\n")
+        self.client.stdin.flush()
+        lines = []
+        while not lines or lines[-1] != b"end\n":
+            lines.append(self.client.stdout.readline())
+            if lines[-1] == b"":
+                raise OSError("the client ended")
+        return b"".join(lines[:-1]).strip()
+
+    def another_client(self):
+        self.nr += 1
+        if self.nr % 100 == 0:
+            self.client.stdin.close()
+            self.client.wait()
+            self.connect()
+
+    def put(self, stream, key, value):
+        self.another_client()
+        self.ask(f"insert into kept values ({key}, '\\x{value.hex()}') "
+                 "on conflict (key) do update set value = excluded.value;")
+
+    def get(self, stream, key):
+        self.another_client()
+        value = self.ask(f"select encode(value, 'hex') from kept where key = {key};")
+        return bytes.fromhex(value.decode()) if value else None
+
+
 # ---- the storm ----
+
+def script(seed):
+    """Steps without end: what, its words, the seconds after which it is killed, the pause behind it. Blocks
+    are numbers from 0 to 1, which lie somewhere in the list of those that there are."""
+    for nr in itertools.count():
+        draw = random.Random(f"{seed}:{nr}")
+        yield *step(draw), draw.random() * 0.05
+
+
+def step(draw):
+    size = f"{16 * draw.randrange(1, 9)}M"
+    blocks = [draw.random() for _ in range(draw.randrange(1, 4))]
+    device = draw.choice(["file:FOLDER/card0,node=1", "file:FOLDER/card1,node=1", "hugetlb:2M,node=2"])
+    node = str(draw.randrange(1, 3))
+    words = [["resize", "200M"], ["add", "64M"], ["evacuate", node], ["list"]]
+    steps = [
+        (20, ("tool", ["add", size], None)),
+        (10, ("tool", ["add", size, "--backing", device], None)),
+        (20, ("tool", ["remove", blocks, "--deadline", "2"], None)),
+        (8, ("tool", ["resize", f"{draw.randrange(100, 900)}M", "--deadline", "3"], None)),
+        (6, ("tool", ["move", blocks, "--to", str(draw.randrange(3)), "--deadline", "2"], None)),
+        (4, ("tool", ["evacuate", node, "--deadline", "5"], None)),
+        (4, ("tool", ["offline", blocks, "--deadline", "1"], None)),
+        (4, ("tool", ["online", blocks], None)),
+        (4, ("tool", ["set", "placement", draw.choice(["local", "prefer 1", "interleave 0=2,1"])], None)),
+        (3, ("tool", ["set", "tiering", draw.choice(["on", "off"])], None)),
+        (4, ("tool", ["check"], None)),
+        (6, ("tool", draw.choice(words), draw.random() * 0.1)),
+        (3, ("mount", [], None)),
+        (2, ("unmount", [], None)),
+        (2, ("kill_companion", [], None)),
+    ]
+    return draw.choices([what for _, what in steps], [weight for weight, _ in steps])[0]
+
+
+@contextlib.contextmanager
+def huge_pages():
+    """So many more, as far as the kernel has them and we may ask."""
+    taken = 0
+    try:
+        if SECONDS >= LONG:
+            with open(RESERVED, "r+", encoding="ascii") as file:
+                before = int(file.read())
+                file.seek(0)
+                file.write(str(before + HUGE_PAGES))
+                file.flush()
+                file.seek(0)
+                taken = int(file.read()) - before
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        if taken != 0:
+            with open(RESERVED, "r+", encoding="ascii") as file:
+                now = int(file.read())
+                file.seek(0)
+                file.write(str(now - taken))
 
 def server_of(path):
     """Who listens there."""
@@ -264,7 +386,6 @@ class Storm:
     """Changes the pool until told to stop; what went wrong is raised by join()."""
 
     def __init__(self):
-        self.random = random.Random(SEED)
         self.stop = threading.Event()
         self.error = None
         self.counts = {}
@@ -274,9 +395,14 @@ class Storm:
 
     def run(self):
         try:
-            while not self.stop.is_set():
-                self.step()
-                time.sleep(self.random.random() * 0.05)
+            for what, words, killed_after, pause in script(SEED):
+                if self.stop.is_set():
+                    break
+                if what == "tool":
+                    self.tool(*(self.resolve(word) for word in words), killed_after=killed_after)
+                else:
+                    getattr(self, what)()
+                time.sleep(pause)
         except Failed as error:
             self.error = error
         self.unmount()
@@ -307,13 +433,12 @@ class Storm:
               b"gone" in err or b"ended" in err or b"closed" in err, f"the verifier: {out} {err}")
         return out.decode()
 
-    def some_blocks(self):
+    def resolve(self, word):
+        if isinstance(word, str):
+            return word.replace("FOLDER", FOLDER)
         lines = self.tool("list", "--json").split('"index":')[1:]
         blocks = [line.split(",")[0] for line in lines]
-        return ",".join(self.random.sample(blocks, min(len(blocks), self.random.randrange(1, 4)))) or "0"
-
-    def device(self):
-        return ["--backing", f"file:{FOLDER}/card{self.random.randrange(2)},node=1"]
+        return ",".join(sorted({blocks[int(at * len(blocks))] for at in word})) if blocks else "0"
 
     def mount(self):
         self.unmount()
@@ -343,48 +468,18 @@ class Storm:
                 except OSError:
                     pass  # nobody is there just now
 
-    def step(self):
-        draw = self.random.randrange(100)
-        if draw < 20:
-            self.tool("add", f"{16 * self.random.randrange(1, 9)}M")
-        elif draw < 30:
-            self.tool("add", f"{16 * self.random.randrange(1, 9)}M", *self.device())
-        elif draw < 50:
-            self.tool("remove", self.some_blocks(), "--deadline", "2")
-        elif draw < 58:
-            self.tool("resize", f"{self.random.randrange(100, 900)}M", "--deadline", "3")
-        elif draw < 64:
-            self.tool("move", self.some_blocks(), "--to", str(self.random.randrange(2)), "--deadline", "2")
-        elif draw < 68:
-            self.tool("evacuate", "1", "--deadline", "5")
-        elif draw < 72:
-            self.tool("offline", self.some_blocks(), "--deadline", "1")
-        elif draw < 76:
-            self.tool("online", self.some_blocks())
-        elif draw < 80:
-            self.tool("set", "placement", self.random.choice(["local", "prefer 1", "interleave 0=2,1"]))
-        elif draw < 83:
-            self.tool("set", "tiering", self.random.choice(["on", "off"]))
-        elif draw < 87:
-            self.tool("check")
-        elif draw < 93:
-            words = self.random.choice([["resize", "200M"], ["add", "64M"], ["evacuate", "1"], ["list"]])
-            self.tool(*words, killed_after=self.random.random() * 0.1)
-        elif draw < 96:
-            self.mount()
-        elif draw < 98:
-            self.unmount()
-        else:
-            self.kill_companion()
-
 
 def main():
     os.environ["MEMPLUG_RUNTIME_DIR"] = FOLDER
-    for i in range(2):
-        with open(f"{FOLDER}/card{i}", "wb") as card:
+    files = [f"{FOLDER}/card{i}" for i in range(2)]
+    for path in files:
+        with open(path, "wb") as card:
             card.truncate(512 << 20)
+    if sys.argv[2] == "postgres" and os.geteuid() == 0:
+        for path in (FOLDER, *files):
+            os.chown(path, pwd.getpwnam("postgres").pw_uid, -1)
     programs = {each.__name__.lower(): each for each in
-                (Python, Compiler, Java, Node, Redis, Memcached)}
+                (Python, Compiler, Java, Node, Redis, Memcached, Postgres)}
     program = programs[sys.argv[2]]()
     storm = Storm()
     try:
@@ -397,13 +492,19 @@ def main():
 
 
 def start():
+    if sys.argv[1] == "--script":
+        for what, words, killed_after, _pause in itertools.islice(script(int(sys.argv[2])), 40):
+            print(what, *words, f"killed after {killed_after:.3f} s" if killed_after is not None else "")
+        return 0
+    os.environ["PATH"] += "".join(f":{path}" for path in glob.glob("/usr/lib/postgresql/*/bin"))
     needs = {"compiler": "g++", "redis": "redis-server", "python": "python3"}
     program = needs.get(sys.argv[2], sys.argv[2])
     if shutil.which(program) is None:
         say(f"needs program {program}")
         return 77
     try:
-        main()
+        with huge_pages():
+            main()
     except (Failed, OSError, ValueError, subprocess.TimeoutExpired) as error:
         say(f"{sys.argv[2]}: {error}")
         say("done last:\n    " + "\n    ".join(done_last))
