@@ -322,6 +322,23 @@ memory_is_freed__program_sleeps__pool_shrinks(void)
 		free(small[i]);
 }
 
+/* What leaves with its block is resident once, before, meanwhile and after (R59). */
+static void
+blocks_leave__resident_memory__is_not_more(void)
+{
+	enum { SLACK_KIB = 4 << 10 };
+	const char *leave = getenv("HEAP_TEST_LEAVE");
+	unsigned char *memory = malloc(40 * MIB);
+	memset(memory, 7, 40 * MIB);
+	fill();
+	long before = status_kib("VmRSS:");
+	CHECK(leave == NULL || system(leave) == 0);
+	CHECK(status_kib("VmRSS:") < before + SLACK_KIB);
+	for (size_t i = 0; i < 40 * MIB; i += 512)
+		CHECK(memory[i] == 7);
+	CHECK(status_kib("VmHWM:") < before + SLACK_KIB);
+}
+
 /* A program that locks all of its memory has locked what it uses, not the pool (R54). */
 static void
 all_memory_is_locked__pool_is_not(void)
@@ -634,6 +651,7 @@ static const struct {
 } cases[] = {
 #define CASE(fn) { #fn, fn }
 	CASE(all_memory_is_locked__pool_is_not),
+	CASE(blocks_leave__resident_memory__is_not_more),
 	CASE(device_memory__fork_without_room__fails_with_enomem),
 	CASE(device_memory_is_given_up__reads_as_zeros),
 	CASE(device_memory_is_on_its_way__is_given_up_even_so),

@@ -93,6 +93,11 @@ same "few addresses for a child" -- sh -c 'echo one; ulimit -v 100000; /bin/echo
 same "little data for a child" -- sh -c 'echo one; ulimit -d 196608; perl -e "print qq(two\\n)"; true'
 same "no files for a child" -- sh -c 'echo one; (ulimit -f 0; /bin/echo two) | cat'
 same "few addresses for the program" --max 64M -- sh -c 'echo one; exec /bin/echo two'
+if command -v valgrind >/dev/null; then
+	same "a child under valgrind" -- sh -c 'echo one; valgrind -q /bin/echo two'
+else
+	part_needs program valgrind
+fi
 if [ "$(id -u)" != 0 ]; then
 	part_needs root
 elif ! unshare -m true 2>/dev/null; then
