@@ -59,8 +59,9 @@ mhp_port_relax(unsigned spins)
 }
 
 /* Is this a task of the companion? Somebody may kill that. Weak, so that every file that includes
- * this has the same one; of a model that needs no call. */
-__attribute__((weak, tls_model("initial-exec"))) _Thread_local bool mhp_port_mortal;
+ * this has the same one; of a model that needs no call. Hidden: it is no part of the ABI. */
+__attribute__((weak, visibility("hidden"), tls_model("initial-exec")))
+_Thread_local bool mhp_port_mortal;
 #define MHP_PORT_MORTAL() mhp_port_mortal
 
 #if defined(MHP_DEBUG) && MHP_DEBUG
