@@ -84,6 +84,17 @@ read_node(const struct mhp__fields *fields, enum mhp__field field, struct mhp__o
 	return false;
 }
 
+/* Numbers of a device are given to anybody, but its memory is reached with permission only. */
+static bool
+can_reach(const struct mhp_node_info *to, const char *verb, struct mhp__out *out)
+{
+	struct mhp_text why = { "" };
+	if (!to->device || mhp_pool_can_move(mhp__control.pool, &why))
+		return true;
+	mhp__out_error(out, MHP_EPERM, "cannot %s: %s", verb, why.text);
+	return false;
+}
+
 static uint64_t
 pages_moved(void)
 {
@@ -172,6 +183,7 @@ mhp__request_move(struct mhp__out *out, const struct mhp__fields *fields)
 	struct mhp_node_info info;
 	struct mhp__sets sets;
 	if (!read_node(fields, MHP__F_TO, out, &work.to, &info) ||
+	    !can_reach(&info, work.verb, out) ||
 	    !mhp__sets_open(fields, work.verb, out, &sets))
 		return;
 	work.bytes = used_in(&sets);
@@ -214,7 +226,8 @@ mhp__request_evacuate(struct mhp__out *out, const struct mhp__fields *fields)
 	unsigned node;
 	work.to_one = mhp__has(fields, MHP__F_TO);
 	if (!read_node(fields, MHP__F_NODE, out, &node, &info) ||
-	    (work.to_one && !read_node(fields, MHP__F_TO, out, &work.to, &to_info)))
+	    (work.to_one && !read_node(fields, MHP__F_TO, out, &work.to, &to_info)) ||
+	    !can_reach(&to_info, work.verb, out))
 		return;
 	if (work.to_one && work.to == node) {
 		mhp__out_error(out, MHP_EINVAL, "cannot evacuate node %u to itself", node);

@@ -70,6 +70,21 @@ refuse_full(uint64_t have, const struct mhp_text *why, struct refusal *ret_refus
 			"'%s' leaves no room: %s", words, why->text);
 }
 
+/* Add memory; where the heap is bound to some, of the first of it that has room. */
+static int
+add_wanted(uint64_t add, struct mhp_backing backing, bool bound, struct mhp_text *why)
+{
+	struct mhp_add_opts opts = {
+		.flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE,
+	};
+	unsigned at = 0;
+	int err;
+	do
+		err = mhp_pool_add(mhp__heap.pool, &backing, add, &opts, NULL, why);
+	while (err != 0 && bound && mhp_region_wants(mhp__heap.region, ++at, &backing));
+	return err;
+}
+
 /* Plug memory for bytes more, as far as the bound lets us. */
 static int
 grow_locked(uint64_t bytes, uint64_t max, struct refusal *ret_refusal)
@@ -77,17 +92,14 @@ grow_locked(uint64_t bytes, uint64_t max, struct refusal *ret_refusal)
 	struct mhp_pool *pool = mhp__heap.pool;
 	const struct mhp_geometry *geo = mhp_get_geometry(mhp_pool_engine(pool));
 	uint64_t block = UINT64_C(1) << (geo->block_order + geo->page_shift);
-	struct mhp_add_opts opts = {
-		.flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE,
-	};
 	uint64_t add = (bytes + block - 1) / block * block, have = plugged_bytes(pool);
 	uint64_t room = max > have ? (max - have) / block * block : 0;
 	if (add > room)
 		add = room;
 	struct mhp_backing backing = mhp__heap.backing;
-	bool bound = mhp_region_wants(mhp__heap.region, &backing);
+	bool bound = mhp_region_wants(mhp__heap.region, 0, &backing);
 	struct mhp_text why = { "the pool does not grow" };
-	int err = add != 0 ? mhp_pool_add(pool, &backing, add, &opts, NULL, &why) : MHP_ENOMEM;
+	int err = add != 0 ? add_wanted(add, backing, bound, &why) : MHP_ENOMEM;
 	if (max != 0 && room == 0)
 		ret_refusal->tell = is_first_at(max);
 	else if (bound && err != 0)

@@ -223,10 +223,11 @@ MHP_MUST_CHECK int mhp_region_set_spread(struct mhp_region *region,
 					 const struct mhp_spread *spread, struct mhp_text *reterr);
 
 /**
- * What memory to add when a commit found none: a backing of the first node that the region's policy
- * names. False: it names none, any will do.
+ * What memory to add when a commit found none: the backings of the nodes that the region's policy
+ * binds it to, the nearest node first; @at is 0 for the first one, then 1, and so on. False: there
+ * are no more; with @at 0, any memory will do.
  */
-bool mhp_region_wants(struct mhp_region *region, struct mhp_backing *ret_backing);
+bool mhp_region_wants(struct mhp_region *region, unsigned at, struct mhp_backing *ret_backing);
 
 /**
  * Reserve a range of virtual addresses; nothing is committed.

@@ -143,7 +143,7 @@ mhp_region_set_spread(struct mhp_region *region, const struct mhp_spread *spread
 }
 
 bool
-mhp_region_wants(struct mhp_region *region, struct mhp_backing *ret_backing)
+mhp_region_wants(struct mhp_region *region, unsigned at, struct mhp_backing *ret_backing)
 {
 	struct mhp_pool *pool = region->pool;
 	mhp__pool_lock(pool);
@@ -155,7 +155,7 @@ mhp_region_wants(struct mhp_region *region, struct mhp_backing *ret_backing)
 	for (unsigned i = 0; i < MHP_POOL_NODES; i++, order >>= 4)
 		for (unsigned k = 0; spread.weight[order & 0xf] != 0 && k < MHP__FILES_MAX; k++) {
 			const struct mhp__file *file = &pool->space.file[k];
-			if (!file->live || file->node != (order & 0xf))
+			if (!file->live || file->node != (order & 0xf) || at-- != 0)
 				continue;
 			*ret_backing = file->backing;
 			return true;

@@ -340,5 +340,14 @@ END
 	as_user 64001 "$memplug" -p "$name" add 64M >/dev/null || fail "a user cannot add"
 	as_user 64001 "$memplug" -p "$name" remove 0-3 || fail "blocks of a user do not leave"
 	as_user 64001 "$memplug" -p "$name" check >/dev/null 2>"$dir/err" || fail "the verifier"
+	# For what goes to a device it is, and the refusal says how it is given (R63).
+	if [ "$(cat /proc/sys/vm/unprivileged_userfaultfd)" = 0 ]; then
+		as_user 64001 truncate -s 64M "$dir/run/card"
+		as_user 64001 "$memplug" -p "$name" add 64M --backing "file:$dir/run/card,node=5" >/dev/null || fail "no device"
+		what="memplug move to a device without permission"
+		as_user 64001 "$memplug" -p "$name" move 4 --to 5 >"$dir/out" 2>"$dir/err"
+		got=$?
+		says 1 "cannot move: .* without permission for a full userfaultfd; give it with "
+	fi
 fi
 exit 0

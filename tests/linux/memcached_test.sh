@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # memcached_test.sh - memcached with four threads under `memplug run`: every block that it started
-# on leaves under load; what was stored is read back (R40).
+# on leaves under load; then its memory goes to a device, which is evacuated under load and free
+# afterwards (R63). What was stored is read back each time (R40). A file stands in for the device.
 #
 # usage: memcached_test.sh BUILD_DIR [ITEMS]. Exit status 77 is a skip (need.sh).
 set -u
@@ -42,6 +43,10 @@ else:
             got = load(b"x%d" % i)
             if got is not None and got != value(i, size(i)): sys.exit("item x%d is wrong" % i)
 END
+memplug() {
+	"$memplug" -p "$name" "$@" >/dev/null || fail "memplug $* is refused"
+}
+
 user=
 [ "$(id -u)" = 0 ] && user="-u root"
 # shellcheck disable=SC2086
@@ -53,6 +58,14 @@ python3 "$dir/client.py" "$port" fill "$size" || fail "cannot fill it"
 python3 "$dir/client.py" "$port" load 0 2>>"$dir/log" &
 load=$!
 replace_blocks
+python3 "$dir/client.py" "$port" read "$size" || fail "data is wrong after blocks have left"
+truncate -s 512M "$dir/card"
+memplug add 512M --backing "file:$dir/card,node=1"
+memplug move "$(blocks | head -n -4 | paste -sd,)" --to 1
+[ "$("$memplug" -p "$name" get settled_bytes)" -gt 0 ] || fail "nothing has settled on the device"
+python3 "$dir/client.py" "$port" read "$size" || fail "data on the device is wrong"
+memplug evacuate 1 --deadline 60
+flock -n "$dir/card" true || fail "the device is still held"
 end_load
 python3 "$dir/client.py" "$port" read "$size" || fail "data is wrong"
 sound

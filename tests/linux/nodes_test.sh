@@ -59,7 +59,7 @@ told() {
 		sleep 0.05
 	done
 	kill "$monitor" && wait "$monitor" 2>/dev/null
-	[ "$found" = yes ] || fail "monitor $2 does not say '$1': $(cat "$dir/told")"
+	[ "$found" = yes ] || fail "monitor ${2:-} does not say '$1': $(cat "$dir/told")"
 }
 
 # ---- R60: two nodes, shown everywhere
@@ -225,4 +225,32 @@ time.sleep(600)' "$dir/up" "$dir/go" "$dir/full" 2>"$dir/program" &
 	kill "$program"
 	wait "$program" 2>/dev/null
 done
+program=''
+
+# ---- R62: what is bound to several nodes grows on each of them, not on the nearest alone
+
+rm -f "$dir/up" "$dir/go" "$dir/full"
+truncate -s 32M "$dir/small" "$dir/device"
+"$memplug" run --name "$name" --boot 64M --max 1G --block-size 16M -- "$python" -c '
+import os, sys, time
+open(sys.argv[1], "w").write("up")
+while not os.path.exists(sys.argv[2]):
+    time.sleep(0.05)
+kept = []
+try:
+    while True: kept.append(bytes(1 << 20))
+except MemoryError: pass
+open(sys.argv[3], "w").write("full")
+time.sleep(600)' "$dir/up" "$dir/go" "$dir/full" 2>"$dir/program" &
+program=$!
+exists "$dir/up"
+expect 0 "" add 16M --backing "file:$dir/small,node=3"
+expect 0 "" add 16M --backing "file:$dir/device,node=4"
+expect 0 "" set placement "bind 3,4"
+: >"$dir/go"
+exists "$dir/full"
+[ "$(node 3 blocks),$(node 4 blocks)" = 2,2 ] || fail "nodes 3 and 4 have $(node 3 blocks) and $(node 4 blocks) blocks of 2"
+expect 0 "" check
+kill "$program"
+wait "$program" 2>/dev/null
 program=''

@@ -205,11 +205,16 @@ TEST(placement__node_full__bind_refuses_prefer_goes_on)
 	set(pool, "bind 3");
 	CHECK(mhp_region_commit(region, base, BLOCK) == MHP_ENOMEM);
 	CHECK(used_on(pool, 0) == 0 && used_on(pool, 3) == 0);
-	CHECK(mhp_region_wants(region, &wanted) && wanted.kind == MHP_BACKING_FILE);
+	CHECK(mhp_region_wants(region, 0, &wanted) && wanted.kind == MHP_BACKING_FILE);
+	CHECK(!mhp_region_wants(region, 1, &wanted));
+	set(pool, "bind 0,3");
+	CHECK(mhp_region_wants(region, 0, &wanted) && wanted.kind == MHP_BACKING_RAM);
+	CHECK(mhp_region_wants(region, 1, &wanted) && wanted.kind == MHP_BACKING_FILE);
+	CHECK(!mhp_region_wants(region, 2, &wanted));
 	set(pool, "prefer 3");
 	CHECK(mhp_region_commit(region, base, BLOCK) == 0);
 	CHECK(used_on(pool, 3) > 0 && used_on(pool, 0) > 0);
-	CHECK(!mhp_region_wants(region, &wanted));
+	CHECK(!mhp_region_wants(region, 0, &wanted));
 	end_pool(pool, region);
 }
 
@@ -292,6 +297,73 @@ TEST(move__window_under_writer__goes_and_comes_back)
 	check_all(base, 2 * HUGE);
 	for (uint64_t i = 0; i < writer.nr; i++)
 		CHECK(writer.counter[i * (PAGE / 8) + 1] == writer.rounds);
+	end_pool(pool, region);
+}
+
+/* R63: whatever the program did to a part of a window keeps it where it is, and is named. */
+TEST(move__what_the_program_did_to_it__named)
+{
+	static const struct {
+		int protection, advice, undo;
+		const char *word;
+	} done[] = {
+		{ PROT_READ, 0, 0, "made read-only by mprotect" },
+		{ PROT_NONE, 0, 0, "made inaccessible by mprotect" },
+		{ -1, MADV_DONTFORK, MADV_DOFORK, "marked MADV_DONTFORK" },
+		{ -1, MADV_WIPEONFORK, MADV_KEEPONFORK, "marked MADV_WIPEONFORK" },
+		{ -1, MADV_DONTDUMP, MADV_DODUMP, "marked MADV_DONTDUMP" },
+		{ -1, MADV_MERGEABLE, MADV_UNMERGEABLE, "marked MADV_MERGEABLE" },
+	};
+	struct mhp_pool *pool = make_pool(3);
+	struct mhp_backing file = file_backing('a', 1, ",node=4");
+	fixture_needs_moves(pool);
+	add(pool, &file, 1);
+	struct mhp_region *region = fixture_region(pool, BLOCK);
+	char *base = mhp_region_base(region);
+	CHECK(mhp_region_commit(region, base, BLOCK) == 0);
+	write_all(base, BLOCK);
+	for (unsigned i = 0; i < sizeof(done) / sizeof(done[0]); i++) {
+		struct mhp_text why = { "" };
+		char *part = base + (i + 1) * PAGE;
+		if (done[i].protection >= 0)
+			CHECK(mprotect(part, PAGE, done[i].protection) == 0);
+		else if (madvise(part, PAGE, done[i].advice) != 0)
+			continue; /* a kernel without that */
+		CHECK(mhp_region_move(region, base, HUGE, 4, NULL, &why) == MHP_EBUSY);
+		CHECK(strcmp(why.text, done[i].word) == 0);
+		CHECK(settled(pool) == 0 && used_on(pool, 4) == 0);
+		CHECK(done[i].protection >= 0 ? mprotect(part, PAGE, PROT_READ | PROT_WRITE) == 0
+					      : madvise(part, PAGE, done[i].undo) == 0);
+	}
+	CHECK(mhp_region_move(region, base, HUGE, 4, NULL, NULL) == 0);
+	check_all(base, BLOCK);
+	end_pool(pool, region);
+}
+
+/* R63: a node without room takes nothing; what others map is counted and does not go. */
+TEST(move__no_room_or_not_ours__refused_with_a_sentence)
+{
+	struct mhp_pool *pool = make_pool(3);
+	struct mhp_backing file = file_backing('a', 1, ",node=4");
+	struct mhp_text why = { "" };
+	uint64_t moved;
+	fixture_needs_moves(pool);
+	add(pool, &file, 1);
+	struct mhp_region *region = fixture_region(pool, 2 * BLOCK), *over;
+	char *base = mhp_region_base(region);
+	CHECK(mhp_region_commit(region, base, BLOCK + 2 * HUGE) == 0);
+	CHECK(mhp_region_move(region, base, BLOCK + 2 * HUGE, 4, &moved, &why) == MHP_ENOMEM);
+	CHECK(strcmp(why.text, "node 4 has no room for it") == 0);
+	CHECK(moved == used_on(pool, 4) / PAGE && moved < BLOCK / PAGE);
+	CHECK(mhp_region_move(region, base, BLOCK, 0, NULL, NULL) == 0);
+	CHECK(mhp_region_create_over(pool, "over", &over, &why) == 0);
+	char *theirs = mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			    0);
+	CHECK(theirs != MAP_FAILED && mhp_region_commit(over, theirs, 2 * HUGE) == 0);
+	CHECK(mhp_region_move(over, theirs, HUGE, 4, &moved, &why) == MHP_EOPNOTSUPP && moved == 0);
+	CHECK(strstr(why.text, "others map this region") != NULL);
+	CHECK(mhp_region_decommit(over, theirs, 2 * HUGE) == 0);
+	mhp_region_destroy(over);
 	end_pool(pool, region);
 }
 
