@@ -46,6 +46,22 @@ kind_of(const struct mapping *mapping, const char *name)
 	return strcmp(name, "[stack]") == 0 ? MHP_OUTSIDE_STACK : MHP_OUTSIDE_PRIVATE;
 }
 
+/* Bytes of [start, end) that are a region's table, which has as many addresses as it may need. */
+static uint64_t
+bytes_of_tables(const struct mhp_pool *pool, uintptr_t start, uintptr_t end)
+{
+	uint64_t sum = 0;
+	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++) {
+		const struct mhp_region *region = &pool->region[i];
+		uintptr_t from = (uintptr_t)region->entry, to = from + mhp__table_bytes(region);
+		from = from > start ? from : start;
+		to = to < end ? to : end;
+		if (region->live && from < to)
+			sum += to - from;
+	}
+	return sum;
+}
+
 /* Bytes of [start, end) that are the pool's. Region mutex held. */
 static uint64_t
 bytes_inside(struct mhp_pool *pool, uintptr_t start, uintptr_t end)
@@ -53,11 +69,11 @@ bytes_inside(struct mhp_pool *pool, uintptr_t start, uintptr_t end)
 	const struct mhp__space *space = &pool->space;
 	uintptr_t map = (uintptr_t)space->direct_map;
 	const struct mhp_region *region = mhp__region_find(pool, start);
-	uint64_t inside = 0;
+	uint64_t inside = bytes_of_tables(pool, start, end);
 	if (start >= map && end <= map + space->max_bytes)
 		return end - start;
 	if (region == NULL || !region->over)
-		return region == NULL ? 0 : end - start;
+		return region == NULL ? inside : end - start;
 	uint64_t page = (start - region->base) >> MHP__PAGE_SHIFT;
 	uint64_t last = (end - region->base) >> MHP__PAGE_SHIFT;
 	last = last < region->top ? last : region->top;
@@ -101,7 +117,7 @@ why(struct mhp_pool *pool, enum mhp_outside_kind kind)
 		over |= pool->region[i].live && pool->region[i].over;
 	pthread_mutex_unlock(&pool->mutex);
 	return kind == MHP_OUTSIDE_PRIVATE && over
-		? "small mappings, stacks of threads, tables of the pool and malloc" : words[kind];
+		? "small mappings, stacks of threads, malloc's own tables" : words[kind];
 }
 
 int

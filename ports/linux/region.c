@@ -19,22 +19,16 @@
 /* Of what the kernel gives to programs that do not ask for more. */
 #define ADDRESS_END (UINT64_C(1) << 47)
 
-static uint64_t
-table_bytes(const struct mhp_region *region)
-{
-	return (region->nr_pages + mhp__pages_behind()) * sizeof(mhp__entry);
-}
-
 /* A page of the table stands for 2 MiB of addresses, so few of them are touched: a huge page for
  * each would be all but empty. */
 static mhp__entry *
 map_table(const struct mhp_region *region, int protection)
 {
-	void *entry = mmap(NULL, table_bytes(region), protection,
+	void *entry = mmap(NULL, mhp__table_bytes(region), protection,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (entry == MAP_FAILED)
 		return NULL;
-	madvise(entry, table_bytes(region), MADV_NOHUGEPAGE);
+	madvise(entry, mhp__table_bytes(region), MADV_NOHUGEPAGE);
 	return entry;
 }
 
@@ -63,7 +57,7 @@ mhp__region_build_over(struct mhp_region *region, struct mhp_text *reterr)
 	if (region->entry != NULL)
 		return 0;
 	return mhp__say(reterr, MHP_ENOMEM, "cannot reserve %llu MiB of addresses for a table",
-			(unsigned long long)(table_bytes(region) >> 20));
+			(unsigned long long)(mhp__table_bytes(region) >> 20));
 }
 
 void
@@ -73,7 +67,7 @@ mhp__region_free(struct mhp_region *region)
 		munmap((void *)region->base,
 		       (region->nr_pages << MHP__PAGE_SHIFT) + mhp__kernel_page());
 	if (region->entry != NULL)
-		munmap(region->entry, table_bytes(region));
+		munmap(region->entry, mhp__table_bytes(region));
 	if (region->heat != NULL)
 		munmap(region->heat, mhp__region_heat_bytes(region));
 }

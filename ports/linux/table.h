@@ -94,6 +94,13 @@ mhp__pages_behind(void)
 	return mhp__kernel_page() >> MHP__PAGE_SHIFT;
 }
 
+/* The size of its table. */
+static inline uint64_t
+mhp__table_bytes(const struct mhp_region *region)
+{
+	return (region->nr_pages + mhp__pages_behind()) * sizeof(mhp__entry);
+}
+
 /* The heat of a window; behind it that of its pieces. */
 static inline struct mhp__heat *
 mhp__region_heat(const struct mhp_region *region, uint64_t window)

@@ -60,7 +60,8 @@ between private 8 40
 between file 1 100
 expect 0 "" list --all
 grep -q "^ *[0-9.]*M  *[0-9.]*M  shared: other processes may map it, too$" "$dir/out" || fail "no sentence for what is shared"
-grep -q "  small mappings, stacks of threads, " "$dir/out" || fail "no sentence for what is private"
+grep -q "^ *[0-9.]*M .*  small mappings, stacks of threads, " "$dir/out" || fail "no sentence for what is private"
+[ "$(sed '/^$/,$!d' "$dir/out" | awk 'length > 80' | wc -l)" = 0 ] || fail "it wraps at 80 columns"
 expect 0 "" list --json
 grep -q outside "$dir/out" && fail "it is looked for although nobody asked"
 kill "$program" && wait "$program" 2>/dev/null
