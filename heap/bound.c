@@ -5,8 +5,8 @@
  * All memory of the pool counts as if it were touched: a heap that has freed and keeps it, or that
  * has not touched it yet, touches it without asking anybody. So what the pool may have is what it
  * is charged for, and what is left until the limit, less a margin. A limit that falls will fall
- * again: while it does, room for two such steps is kept, a sixteenth of the limit at most, since
- * only the program can give back what it has allocated by then.
+ * again: while it does, room for three such steps is kept, an eighth of the limit at most, since
+ * only the program can give back what it has allocated by then, and it may take longer than a step.
  */
 #include "bound.h"
 
@@ -32,7 +32,7 @@ mhp__follow_bound(const struct mhp__follow_facts *facts)
 {
 	uint64_t block = facts->block_bytes;
 	uint64_t margin = mhp__follow_margin(facts->limit_bytes) +
-			  least(2 * facts->fall_bytes, facts->limit_bytes / 16);
+			  least(3 * facts->fall_bytes, facts->limit_bytes / 8);
 	uint64_t in_use = (facts->used_bytes + block - 1) / block * block;
 	if (facts->limit_bytes == UINT64_MAX && !facts->pressed)
 		return UINT64_MAX;

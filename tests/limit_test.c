@@ -145,7 +145,7 @@ TEST(bound__part_of_the_pool_is_not_touched__all_of_it_fits_below_the_limit)
 	CHECK_EQ(bound(240, 240, 77, 0), 304);
 	CHECK_EQ(bound(310, 100, 217, 0), 320); /* what is in use cannot be taken from it */
 	CHECK_EQ(bound(100, 100, 217, 8), 288);
-	CHECK_EQ(bound(100, 100, 217, 300), 288); /* a sixteenth, at most */
+	CHECK_EQ(bound(100, 100, 217, 300), 272); /* an eighth, at most */
 	CHECK_EQ(bound(300, 300, 0, 0), 304);
 	CHECK_EQ(bound(0, 0, 3, 0), 0);
 }
