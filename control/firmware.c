@@ -122,14 +122,9 @@ configure(uint32_t block, struct mhp_text *reterr)
 static int
 deconfigure(const struct mhp_block_info *info, struct mhp_text *reterr)
 {
-	struct mhp_offline_opts opts = { .as_of = info->generation };
+	struct mhp_offline_opts opts = { .as_of = info->generation, .offline_only = true };
 	char reason[MHP__REASON_BYTES];
 	struct mhp_why why = { .pfn = MHP_PFN_NONE };
-	if (info->state != MHP_OFFLINE) {
-		snprintf(reterr->text, sizeof(reterr->text), "cannot remove block %u: it is not "
-			 "offline", info->block);
-		return MHP_EBUSY;
-	}
 	int err = mhp_remove(mhp__control.m, &info->span, 1, &opts, &why);
 	if (err == MHP_ENOENT || err == MHP_ENODEV)
 		return 0;

@@ -230,6 +230,31 @@ TEST(remove__dry_run__changes_nothing)
 	close_mixture(&pool, &mover);
 }
 
+/* R26 R48: as the kernel's own removal, which takes nothing out of use. */
+TEST(remove__offline_only__what_is_online_stays)
+{
+	struct mhp_offline_opts opts = { .offline_only = true };
+	struct test_pool pool;
+	struct test_mover mover;
+	struct test_ledger before;
+	struct mhp_why why;
+	open_mixture(&pool, &mover, "tiny2");
+	struct mhp_span all = test_blocks(&pool, 3, 4), offline = test_blocks(&pool, 4, 2);
+	test_ledger_take(&pool, &before);
+	for (int dry = 0; dry < 2; dry++) {
+		opts.dry_run = dry != 0;
+		CHECK_RET(mhp_remove(pool.m, &all, 1, &opts, &why), MHP_EBUSY);
+		CHECK_EQ(why.cause, MHP_CAUSE_STATE);
+		CHECK_EQ(why.block, 3U);
+	}
+	CHECK_EQ(mover.nr_frames_moved, 0U);
+	test_ledger_check(&pool, &before);
+	opts.dry_run = false;
+	CHECK_OK(mhp_remove(pool.m, &offline, 1, &opts, NULL));
+	CHECK_RET(mhp_remove(pool.m, &offline, 1, &opts, &why), MHP_ENOENT);
+	close_mixture(&pool, &mover);
+}
+
 /* ---- blocks that hold the metadata of others ---- */
 
 struct chain {

@@ -16,8 +16,8 @@
 struct way {
 	enum mhp_work work;
 	/* Mark the blocks of set `at`. */
-	int (*mark)(struct mhp *m, const void *sets, unsigned at, uint64_t as_of,
-		    struct mhp_why *why);
+	int (*mark)(struct mhp *m, const void *sets, unsigned at,
+		    const struct mhp_offline_opts *opts, struct mhp_why *why);
 	/* What is done to them; on error they are as before. */
 	int (*act)(struct mhp *m, const struct mhp_offline_opts *opts, struct mhp_why *why);
 };
@@ -25,16 +25,18 @@ struct way {
 /* ---- which blocks ---- */
 
 static int
-mark_blocks(struct mhp *m, const void *sets, unsigned at, uint64_t as_of, struct mhp_why *why)
+mark_blocks(struct mhp *m, const void *sets, unsigned at, const struct mhp_offline_opts *opts,
+	    struct mhp_why *why)
 {
 	const struct mhp_blocks *blocks = sets;
 
-	return mhp__leaving_add(m, blocks[at], false, as_of, why);
+	return mhp__leaving_add(m, blocks[at], false, opts->as_of, why);
 }
 
 /* Mark the blocks of a span that are there; there must be one. */
 static int
-mark_span(struct mhp *m, const void *sets, unsigned at, uint64_t as_of, struct mhp_why *why)
+mark_span(struct mhp *m, const void *sets, unsigned at, const struct mhp_offline_opts *opts,
+	  struct mhp_why *why)
 {
 	const struct mhp_span *spans = sets;
 	struct mhp_blocks blocks;
@@ -50,8 +52,10 @@ mark_span(struct mhp *m, const void *sets, unsigned at, uint64_t as_of, struct m
 	while (block < end && err == 0) {
 		uint32_t run_end = mhp__run_end(m, block);
 		run_end = run_end < end ? run_end : end;
+		if (opts->offline_only && m->blocks[block].state != MHP_OFFLINE)
+			return mhp__why_state(why, block, MHP_EBUSY);
 		err = mhp__leaving_add(m, (struct mhp_blocks){ block, run_end - block }, true,
-				       as_of, why);
+				       opts->as_of, why);
 		block = mhp__next_present(m, run_end, end);
 	}
 	return err;
@@ -80,7 +84,7 @@ leave_locked(struct mhp *m, const struct way *way, const void *sets, unsigned nr
 	MHP_ASSERT_DEBUG(way->act != NULL);
 	mhp__work_begin(m, opts->dry_run ? MHP_WORK_DRY_RUN : way->work, opts->deadline_ms);
 	for (unsigned i = 0; i < nr_sets && err == 0; i++)
-		err = way->mark(m, sets, i, opts->as_of, why);
+		err = way->mark(m, sets, i, opts, why);
 	if (err == 0)
 		err = opts->dry_run ? mhp__leaving_foresee(m, opts->to_nodes, why)
 				    : way->act(m, opts, why);

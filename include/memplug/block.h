@@ -149,6 +149,7 @@ struct mhp_offline_opts {
 	bool dry_run;              /* only answer: isolate, move and tell nothing */
 	bool scrub;                /* mhp_remove(): zero the memory before it goes; within the
 				      bounds, but for frames that held metadata */
+	bool offline_only;         /* mhp_remove(): refuse a block that is online with MHP_EBUSY */
 	uint64_t to_nodes;         /* nodes that pages may move to, a bit each; 0: all, the own
 				      one first */
 	uint64_t as_of;            /* mhp_generation() when the caller looked: MHP_ENODEV where a
@@ -224,11 +225,11 @@ MHP_MUST_CHECK int mhp_empty(struct mhp *m, const struct mhp_blocks *sets, unsig
  *
  * @spans: unions of whole blocks, in any order, none twice; each may hold absent gaps, but not
  *         only those. Self-hosted, external and boot blocks may be mixed, whatever adds they came
- *         from. Blocks that are online are taken offline first, all or none.
+ *         from. Blocks that are online are taken offline first, all or none, or are refused.
  *
  * Return: 0, or what mhp_offline() returns, MHP_EINVAL (part of a block), MHP_EOVERFLOW,
  * MHP_ENOENT (nothing there), MHP_EBUSY (also: the block holds the metadata of another that
- * stays). On any error nothing has changed.
+ * stays; with offline_only: it is online). On any error nothing has changed.
  */
 MHP_MUST_CHECK int mhp_remove(struct mhp *m, const struct mhp_span *spans, unsigned nr_spans,
 			      const struct mhp_offline_opts *opts, struct mhp_why *reterr_why);

@@ -68,7 +68,8 @@ class OnlineOpts(Structure):
 
 class OfflineOpts(Structure):
     _fields_ = [("deadline_ms", c_uint32), ("attempts_max", c_uint32), ("dry_run", c_bool),
-                ("scrub", c_bool), ("to_nodes", c_uint64), ("as_of", c_uint64)]
+                ("scrub", c_bool), ("offline_only", c_bool), ("to_nodes", c_uint64),
+                ("as_of", c_uint64)]
 
 
 class Altmap(Structure):
