@@ -3,15 +3,34 @@
 """tree_files_test.py BUILD_DIR: what the tree is like as a file system (R48): folders, links, sizes,
 what may not be done in it, files of blocks that go; and pages that the table does not have.
 """
+import fcntl
 import json
 import mmap
 import os
+import platform
 import select
+import signal
+import socket
 import stat
 import subprocess
 
 import tree_pool
 from tree_pool import check, read, write
+
+
+# What a program of 32 bits is told by stat(): 106 of int 0x80, whose pointers are below 4 GiB.
+STAT_32 = """
+import ctypes, mmap, sys
+MAP_32BIT = 0x40
+page = mmap.mmap(-1, 8192, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_32BIT,
+                 mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+at = ctypes.addressof(ctypes.c_char.from_buffer(page))
+page[0:16] = bytes.fromhex("53b86a00000089fb89f1cd805bc3").ljust(16, b"\\0")
+call = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint, ctypes.c_uint)(at)
+for path in sys.argv[1:]:
+    page[1024:1025 + len(path)] = path.encode() + b"\\0"
+    print(call(at + 1024, at + 4096), flush=True)
+"""
 
 
 def refused(what, *args, **options):
@@ -35,7 +54,10 @@ def test_shape(pool, tree, sysroot):
         check(os.readlink(f"{root}/memory32/node0") == "../../node/node0", "node link")
         check(os.readlink(f"{root}/memory32/subsystem") == "../../../../bus/memory", "subsystem")
         check("probe" not in os.listdir(root), "probe")
+    # Deviation: links-of-folders.
     check(os.stat(f"{tree}/memory32").st_nlink == 3, "power is a folder of a block's")
+    for name in "", "node", "node/node0", "memory32/power":
+        check(os.stat(f"{tree}/{name}").st_nlink == 2, "links of", name)
     check(os.path.realpath(f"{memory}/memory32/node0") == f"{sysroot}/sys/devices/system/node/node0",
           "where the node link leads")
     check(os.path.samefile(f"{memory}/memory32/node0/memory32", f"{memory}/memory32"), "and back")
@@ -116,10 +138,12 @@ def test_calls(tree):
     check(poll.poll(0) == [(fd, always)], "poll after a read")
     os.fsync(fd)
     os.close(fd)
+    # Deviation: extended-attributes.
     check(os.listxattr(state) == [], "listxattr")
     check(refused(os.getxattr, state, "user.x") in ("ENOTSUP", "EOPNOTSUPP"), "getxattr")
     check(refused(os.getxattr, state, "trusted.x") == "ENODATA", "getxattr trusted")
-    check(refused(os.setxattr, state, "user.x", b"y") in ("ENOTSUP", "EOPNOTSUPP"), "setxattr")
+    for name in "user.x", "trusted.x", "security.x":
+        check(refused(os.setxattr, state, name, b"y") in ("ENOTSUP", "EOPNOTSUPP"), "setxattr", name)
     fd = os.open(folder, os.O_RDONLY)
     check(refused(os.fsync, fd) == "EINVAL", "fsync of a folder")
     os.close(fd)
@@ -130,8 +154,51 @@ def test_calls(tree):
           "statvfs", st)
 
 
+def test_inodes(tree):
+    """Deviation: inode-numbers. More than 32 bits, so that programs of 32 bits cannot take them."""
+    state = f"{tree}/memory32/state"
+    check(os.stat(state).st_ino > 1 << 32, "inode number")
+    if platform.machine() != "x86_64":
+        return
+    said = subprocess.run([tree_pool.PYTHON, "-c", STAT_32, "/proc", state], capture_output=True, text=True)
+    if said.stdout.startswith("0\n"):  # else the kernel runs no programs of 32 bits
+        check(said.stdout == f"0\n{-tree_pool.errno.EOVERFLOW}\n", "stat of 32 bits", said)
+
+
+def test_kernels_part(pool):
+    """Deviation: kernel-of-the-mount. What the kernel says by itself, without asking the mount."""
+    at, daemon = pool.mount_foreground()
+    fd = os.open(f"{at}/memory32/state", os.O_RDONLY)
+    daemon.send_signal(signal.SIGSTOP)
+    try:
+        lease = refused(fcntl.fcntl, fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        check(lease in ("nothing", "EINVAL"), "F_SETLEASE", lease)
+        if lease == "nothing":
+            check(fcntl.fcntl(fd, fcntl.F_GETLEASE) == fcntl.F_RDLCK, "F_GETLEASE")
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        view = mmap.mmap(fd, 4096, mmap.MAP_PRIVATE, mmap.PROT_READ)
+    finally:
+        daemon.send_signal(signal.SIGCONT)
+    check(view[:8] == read(f"{at}/memory32/state").ljust(8, b"\0")[:8], "a private mapping", view[:8])
+    view.close()
+    os.close(fd)
+    check(tree_pool.is_fuse(at), "the type of the file system")
+
+
+def test_parameter(pool, tree):
+    """Deviation: memmap-on-memory. A file for reading only, that the command can set all the same."""
+    parameter = f"{tree}/parameters/memmap_on_memory"
+    check(read(parameter) == b"Y\n" and write(parameter, b"N") == "open:EACCES", "at first")
+    for word, text in ("off", b"N\n"), ("force", b"force\n"), ("on", b"Y\n"):
+        pool.command("set", "memmap_on_memory", word)
+        check(read(parameter) == text, word, read(parameter))
+
+
 def test_uevents(pool, tree):
-    """A synthetic event keeps what came with its word."""
+    """Deviation: uevents. A synthetic event keeps what came with its word; it is none of the machine's."""
+    machine = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, 15)  # NETLINK_KOBJECT_UEVENT
+    machine.bind((0, 1))
+    machine.setblocking(False)
     said = subprocess.Popen([pool.memplug, "-p", pool.name, "monitor", "--json"],
                             stdout=subprocess.PIPE, text=True)
     pool.processes.append(said)
@@ -148,6 +215,12 @@ def test_uevents(pool, tree):
           [("change", uuid, {"A": "1", "Bc": "d2"}), ("add", uuid, {}), ("bind", "0", {})], got)
     check(write(f"{tree}/memory32/uevent", f"add {uuid} A={'x' * 300}".encode()) == "ENOMEM",
           "more than an event keeps")
+    with machine:
+        try:
+            while True:
+                check(uuid.encode() not in (text := machine.recv(65536)), "an event of the machine's", text)
+        except BlockingIOError:
+            pass
 
 
 def test_others(pool, tree):
@@ -230,6 +303,8 @@ def test_injection(pool, sysroot):
     online, offline = (f"{actions}/MEM_GOING_{word}/error" for word in ("ONLINE", "OFFLINE"))
     states = [f"{sysroot}{tree_pool.MEMORY}/memory{block}/state" for block in (35, 36, 37)]
     check(sorted(os.listdir(actions)) == ["MEM_GOING_OFFLINE", "MEM_GOING_ONLINE"], "actions")
+    # Deviation: error-injection.
+    check(os.listdir(os.path.dirname(actions)) == ["actions"], "priority")
     check(read(online) == b"0\n" and read(offline) == b"0\n", "no error at first")
     for state in states:
         write(state, b"offline")
@@ -280,6 +355,9 @@ def test(pool):
     test_refusals(tree)
     test_writing(tree)
     test_calls(tree)
+    test_inodes(tree)
+    test_kernels_part(pool)
+    test_parameter(pool, tree)
     test_changes(pool, tree)
     test_uevents(pool, tree)
     test_others(pool, tree)

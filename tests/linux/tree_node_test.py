@@ -33,6 +33,7 @@ def amounts(node):
 
 
 def test_files(pool, nodes):
+    """Deviation: nodes."""
     check(sorted(os.listdir(nodes)) == [
         "has_cpu", "has_generic_initiator", "has_memory", "has_normal_memory", "node0", "node1",
         "online", "possible"], os.listdir(nodes))
@@ -43,6 +44,10 @@ def test_files(pool, nodes):
     for name, text in want.items():
         check(read(f"{nodes}/{name}") == text, name, read(f"{nodes}/{name}"))
     check(read(f"{nodes}/node0/cpulist") == read(f"{NODE}/node0/cpulist"), "the CPUs")
+    check({name for name in os.listdir(f"{nodes}/node1") if not re.fullmatch(r"memory\d+", name)} == {
+        "cpulist", "cpumap", "distance", "meminfo", "memory_failure", "numastat", "power", "vmstat"},
+        "files of a node", os.listdir(f"{nodes}/node1"))
+    check({line.split()[1] for line in read(f"{nodes}/node0/numastat").splitlines()} == {b"0"}, "numastat")
     for name in ("node0/meminfo", "online"):
         check(tree_pool.write(f"{nodes}/{name}", b"1") == "open:EACCES", "writing", name)
     check(read(f"{nodes}/node2/meminfo") == "open:ENOENT", "a node that is not there")

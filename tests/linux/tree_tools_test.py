@@ -129,7 +129,7 @@ def configure(firmware, block, on, memmap=None):
 
 
 def test_firmware(pool, tree):
-    """chmem -c adds blocks, -g removes them, -m says where their descriptors go."""
+    """Deviation: firmware. chmem -c adds blocks, -g removes them, -m says where their descriptors go."""
     firmware = f"{tree}/firmware"
     names = os.listdir(f"{firmware}/memory")
     check(len(names) == 16, "as many as --max lets the pool have", names)
@@ -156,6 +156,30 @@ def test_firmware(pool, tree):
     pool.command("set", "max_bytes", "256M")
 
 
+def test_policy(pool, tree):
+    """Deviation: auto-movable. Nothing was there at the start, so nothing allows for Movable."""
+    pool.command("set", "online_policy", "auto-movable")
+    tool("chmem", "-d", "-b", "13")
+    check(tree_pool.write(f"{tree}/memory13/state", b"online") == "6", "online")
+    check(blocks(pool)[13]["zone"] == "Normal", "auto-movable", blocks(pool)[13])
+    pool.command("set", "online_policy", "contig-zones")
+    tool("chmem", "-d", "-b", "13")
+    tool("chmem", "-e", "-b", "13", "-z", "Movable")
+
+
+def test_hard_offline(pool, tree):
+    """Deviation: hard-offline-moves. A page in use leaves with its data, and nobody is killed."""
+    bad = []
+    for number, block in blocks(pool).items():
+        if block["state"] == "online" and block["used_bytes"] > BLOCK // 2:
+            bad.append(number * BLOCK + BLOCK // 4)
+            said = tree_pool.write(f"{tree}/hard_offline_page", f"0x{bad[-1]:x}".encode())
+            check(said == str(len(f"0x{bad[-1]:x}")), "hard_offline_page", hex(bad[-1]), said)
+    check(bad and pool.program.poll() is None, "no block is in use, or the program has ended")
+    for address in bad:
+        check(tree_pool.write(f"{tree}/hwpoison/unpoison-pfn", f"{address >> 12}".encode()).isdigit(), "unpoison")
+
+
 def test_stress(pool, seconds):
     tool("stress-ng", "--memhotplug", "1", "-t", str(seconds))
     lsmem_agrees(pool)
@@ -171,6 +195,8 @@ def test(pool, seconds):
     test_lsmem(pool, sysroot)
     test_chmem(pool)
     test_firmware(pool, tree)
+    test_policy(pool, tree)
+    test_hard_offline(pool, tree)
     test_stress(pool, seconds)
     pool.command("check")
     pool.program.stdin.close()

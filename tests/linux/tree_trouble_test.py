@@ -247,8 +247,24 @@ def outlive_pool(pool):
         relay.end()
 
 
+def bounded_begin(pool):
+    """A block that takes for ever to leave, of a pool of its own; who waits for it."""
+    pool.name = f"bounded-{os.getpid()}"
+    pool.machine()
+    tree = pool.mount()
+    busy_block(pool, tree, "stubborn")
+    return tree, spawn(WRITE, f"{tree}/memory32/state")
+
+
+def bounded_end(tree, writer):
+    """Deviation: offline-is-bounded. After half a minute it is given up, and all is as before."""
+    retry(lambda: writer.poll() is not None)
+    check(writer.returncode == tree_pool.errno.EAGAIN, "an offline that ends by itself", writer.returncode)
+    check(read(f"{tree}/memory32/state") == b"online\n", "its block")
+
+
 def kill_pool(pool, tree):
-    """The pool dies under the mount, and under somebody who waits."""
+    """Deviation: pool-is-gone. The pool dies under the mount, and under somebody who waits."""
     busy_block(pool, tree, "stubborn")
     writer = spawn(WRITE, f"{tree}/memory32/state")
     await_leaving(tree)
@@ -275,6 +291,8 @@ def kill_pool(pool, tree):
 def test(pool):
     pool.machine()
     tree = pool.mount()
+    other = tree_pool.Pool(pool.build)
+    bounded = bounded_begin(other)
     pool.cover(tree)
     for kind in ("stubborn", "slow"):
         interrupt(pool, tree, kind, signal.SIGINT)
@@ -291,6 +309,8 @@ def test(pool):
     pool.uncover()
     outlive_pool(pool)
     kill_pool(pool, tree)
+    bounded_end(*bounded)
+    other.end()
 
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
