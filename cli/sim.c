@@ -38,6 +38,21 @@ sample_json(const struct mhp__scenario_sample *sample)
 	return object;
 }
 
+static struct json_object *
+nodes_json(const struct mhp__rehearsal *rehearsal)
+{
+	struct json_object *nodes = json_object_new_array();
+	for (unsigned i = 0; i < rehearsal->nr_nodes; i++) {
+		struct json_object *object = json_object_new_object();
+		add_number(object, "node", i);
+		add_number(object, "plugged_bytes", rehearsal->node[i].plugged_bytes);
+		add_number(object, "used_bytes", rehearsal->node[i].used_bytes);
+		add_number(object, "empty_bytes", rehearsal->node[i].empty_bytes);
+		json_object_array_add(nodes, object);
+	}
+	return nodes;
+}
+
 static void
 print_json(const struct mhp__rehearsal *rehearsal)
 {
@@ -50,6 +65,7 @@ print_json(const struct mhp__rehearsal *rehearsal)
 		if (rehearsal->refused[i] != 0)
 			add_number(refused, mhp_cause_name((enum mhp_cause)i),
 				   rehearsal->refused[i]);
+	json_object_object_add(answer, "nodes", nodes_json(rehearsal));
 	json_object_object_add(answer, "refused", refused);
 	add_number(answer, "missing_bytes", rehearsal->missing_bytes);
 	json_object_object_add(answer, "steps", samples);
@@ -64,6 +80,11 @@ print_text(const struct mhp__rehearsal *rehearsal)
 	printf("memory    %s plugged, %s used, %s in blocks that are empty\n",
 	       cli_size(last->plugged_bytes), cli_size(last->used_bytes),
 	       cli_size(last->empty_bytes));
+	for (unsigned i = 0; i < rehearsal->nr_nodes && rehearsal->nr_nodes > 1; i++)
+		printf("node %-4u %s plugged, %s used, %s in blocks that are empty\n", i,
+		       cli_size(rehearsal->node[i].plugged_bytes),
+		       cli_size(rehearsal->node[i].used_bytes),
+		       cli_size(rehearsal->node[i].empty_bytes));
 	printf("metadata  %s\n", cli_size(last->metadata_bytes));
 	printf("unplug    %" PRIu64 " of %" PRIu64 " blocks left; %s moved for it\n",
 	       last->left_blocks, last->asked_blocks, cli_size(last->moved_bytes));

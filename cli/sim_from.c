@@ -4,7 +4,8 @@
  *
  * The folder is a machine's /sys/devices/system/memory, a copy of it, or the tree of a pool
  * (memplug mount), whose blocks also say how much of them is in use. Online blocks of the same kind
- * that follow each other are one add; offline ones are left out. What shall happen then is for
+ * that follow each other are one add; offline ones are left out. A block's node is the one that its
+ * folder has a link to. What shall happen then is for
  * whoever wants to know it.
  */
 #define _GNU_SOURCE
@@ -18,8 +19,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "../replay/scenario.h"
 #include "cli.h"
 
 struct blocks {
@@ -27,7 +30,8 @@ struct blocks {
 	uint64_t block_bytes;
 	size_t nr;
 	uint64_t *number;              /* of those that are there */
-	uint64_t used_bytes[2];        /* kernel: 1 */
+	unsigned nr_nodes;
+	uint64_t used_bytes[MHP__SCENARIO_NODES][2]; /* kernel: 1 */
 	uint64_t nr_online;
 };
 
@@ -90,17 +94,41 @@ is_online(const struct blocks *blocks, uint64_t number)
 	return read_of(blocks, number, "state", text, sizeof(text)) && strcmp(text, "online") == 0;
 }
 
-/* Is it for more than what can move? Its use is counted. */
-static bool
-is_kernel(struct blocks *blocks, uint64_t number)
+/* What an online block is. */
+struct kind {
+	bool kernel;                   /* for more than what can move */
+	unsigned node;
+};
+
+/* The node that memoryN has a link to; those beyond what a scenario knows are the last one. */
+static unsigned
+node_of(const struct blocks *blocks, uint64_t number)
+{
+	char path[32];
+	struct stat st;
+	unsigned node = 0;
+	for (unsigned i = 0; i < MHP_NODES_MAX; i++) {
+		snprintf(path, sizeof(path), "memory%" PRIu64 "/node%u", number, i);
+		if (fstatat(blocks->folder, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			node = i;
+	}
+	return node < MHP__SCENARIO_NODES ? node : MHP__SCENARIO_NODES - 1;
+}
+
+/* Its use is counted. */
+static struct kind
+kind_of(struct blocks *blocks, uint64_t number)
 {
 	char text[64];
-	bool kernel = !read_of(blocks, number, "valid_zones", text, sizeof(text)) ||
-		      strncmp(text, "Movable", 7) != 0;
+	struct kind kind = {
+		.kernel = !read_of(blocks, number, "valid_zones", text, sizeof(text)) ||
+			  strncmp(text, "Movable", 7) != 0,
+		.node = node_of(blocks, number),
+	};
 	if (read_of(blocks, number, "used_bytes", text, sizeof(text)))
-		blocks->used_bytes[kernel] += strtoull(text, NULL, 10);
+		blocks->used_bytes[kind.node][kind.kernel] += strtoull(text, NULL, 10);
 	blocks->nr_online++;
-	return kernel;
+	return kind;
 }
 
 void
@@ -113,40 +141,68 @@ sim_print_size(const char *step, uint64_t bytes, const char *rest)
 	printf("%s %" PRIu64 "%s%s\n", step, bytes, units[unit], rest);
 }
 
-static void
-print_add(const struct blocks *blocks, uint64_t nr, bool kernel)
+/* " kernel node=1", as far as that has to be said. */
+static const char *
+words_of(const struct blocks *blocks, struct kind kind, char words[32])
 {
+	char node[16] = "";
+	if (blocks->nr_nodes > 1)
+		snprintf(node, sizeof(node), " node=%u", kind.node);
+	snprintf(words, 32, "%s%s", kind.kernel ? " kernel" : "", node);
+	return words;
+}
+
+static void
+print_add(const struct blocks *blocks, uint64_t nr, struct kind kind)
+{
+	char words[32];
 	if (nr != 0)
-		sim_print_size("add", nr * blocks->block_bytes, kernel ? " kernel" : "");
+		sim_print_size("add", nr * blocks->block_bytes, words_of(blocks, kind, words));
 }
 
 static void
 print_adds(struct blocks *blocks)
 {
 	uint64_t nr = 0;
-	bool kind = false;
+	struct kind last = { 0 };
 	for (size_t i = 0; i < blocks->nr; i++) {
 		if (!is_online(blocks, blocks->number[i]))
 			continue;
-		bool kernel = is_kernel(blocks, blocks->number[i]);
-		if (kernel != kind) {
-			print_add(blocks, nr, kind);
+		struct kind kind = kind_of(blocks, blocks->number[i]);
+		if (kind.kernel != last.kernel || kind.node != last.node) {
+			print_add(blocks, nr, last);
 			nr = 0;
 		}
-		kind = kernel;
+		last = kind;
 		nr++;
 	}
-	print_add(blocks, nr, kind);
+	print_add(blocks, nr, last);
 }
 
 static void
 print_uses(const struct blocks *blocks)
 {
-	static const char *const words[] = { "", " kernel" };
-	for (int kernel = 1; kernel >= 0; kernel--)
-		if (blocks->used_bytes[kernel] != 0)
-			sim_print_size("use", blocks->used_bytes[kernel], words[kernel]);
+	char words[32];
+	for (unsigned node = 0; node < blocks->nr_nodes; node++)
+		for (int kernel = 1; kernel >= 0; kernel--)
+			if (blocks->used_bytes[node][kernel] != 0)
+				sim_print_size("use", blocks->used_bytes[node][kernel],
+					       words_of(blocks, (struct kind){ kernel != 0, node },
+							words));
 	puts("# What then? For example: use 50%, free 20%, remove 10%, add 4G");
+}
+
+/* As many as the highest node of a block needs. */
+static void
+print_nodes(struct blocks *blocks)
+{
+	blocks->nr_nodes = 1;
+	for (size_t i = 0; i < blocks->nr; i++) {
+		unsigned node = node_of(blocks, blocks->number[i]);
+		blocks->nr_nodes = node >= blocks->nr_nodes ? node + 1 : blocks->nr_nodes;
+	}
+	if (blocks->nr_nodes > 1)
+		printf("nodes %u\n", blocks->nr_nodes);
 }
 
 /* Twice what there is, at least. */
@@ -176,6 +232,7 @@ sim_from(const char *folder)
 		printf("# %zu blocks of %s\n", blocks.nr, folder);
 		sim_print_size("host", host_bytes(&blocks), "");
 		sim_print_size("block", blocks.block_bytes, "");
+		print_nodes(&blocks);
 		print_adds(&blocks);
 		print_uses(&blocks);
 	} else {

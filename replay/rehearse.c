@@ -97,6 +97,23 @@ has_room(struct rehearsal *all)
 
 /* ---- looking ---- */
 
+/* The blocks that are there, by node. */
+static void
+look_at_nodes(struct rehearsal *all)
+{
+	struct mhp__rehearsal *result = all->result;
+	struct mhp_block_info info;
+	result->nr_nodes = all->scenario->nr_nodes;
+	for (uint32_t block = 0; mhp_block_get(all->m, block, &info) == 0; block++) {
+		struct mhp__scenario_node *node = &result->node[info.node];
+		if (info.state == MHP_ABSENT)
+			continue;
+		node->plugged_bytes += info.span.size;
+		node->used_bytes += info.used_bytes;
+		node->empty_bytes += info.used_bytes == 0 ? info.span.size : 0;
+	}
+}
+
 static void
 look(struct rehearsal *all, struct mhp__scenario_sample *sample)
 {
@@ -141,6 +158,19 @@ keep_sample(struct rehearsal *all, unsigned line)
 	return true;
 }
 
+/* What is plugged on a node, and what of it is free. */
+static void
+look_at_node(struct rehearsal *all, unsigned node, uint64_t *ret_plugged, uint64_t *ret_free)
+{
+	struct mhp_block_info info;
+	*ret_plugged = *ret_free = 0;
+	for (uint32_t block = 0; mhp_block_get(all->m, block, &info) == 0; block++) {
+		bool there = info.state != MHP_ABSENT && info.node == node;
+		*ret_plugged += there ? info.span.size : 0;
+		*ret_free += there ? info.free_bytes : 0;
+	}
+}
+
 /* ---- steps: an error is the engine's ---- */
 
 /* The first gap of the address range that is long enough. */
@@ -167,6 +197,7 @@ do_add(struct rehearsal *all, const struct mhp__scenario_step *step)
 	struct mhp_add_opts opts = {
 		.flags = MHP_ADD_ONLINE | (all->scenario->external ? 0 : MHP_MEMMAP_ON_MEMORY),
 		.zone = step->kernel ? MHP_ZONE_NORMAL : MHP_ZONE_MOVABLE,
+		.node = (uint8_t)step->node,
 	};
 	if (!find_gap(all, nr, &first))
 		return MHP_ENXIO;
@@ -176,7 +207,8 @@ do_add(struct rehearsal *all, const struct mhp__scenario_step *step)
 static uint64_t
 amount_of(const struct mhp__scenario_step *step, uint64_t whole)
 {
-	return step->per_cent ? whole / 100 * step->amount : step->amount;
+	return step->per_cent ? whole / 100 * step->amount + whole % 100 * step->amount / 100
+			      : step->amount;
 }
 
 static int
@@ -185,11 +217,16 @@ do_use(struct rehearsal *all, const struct mhp__scenario_step *step)
 	struct mhp_stats stats;
 	mhp_get_stats(all->m, &stats);
 	uint64_t size = UINT64_C(1) << (PAGE_SHIFT + step->order);
-	uint64_t left = amount_of(step, stats.free_pages << PAGE_SHIFT) / size;
+	uint64_t unused = stats.free_pages << PAGE_SHIFT, plugged;
+	if (step->has_node)
+		look_at_node(all, step->node, &plugged, &unused);
+	uint64_t left = amount_of(step, unused) / size;
 	for (; left > 0; left--) {
 		struct mhp_page_req req = {
 			.cookie = all->nr_pages, .order = (uint8_t)step->order,
 			.owner = step->kernel ? all->unmovable : all->movable,
+			.node = (uint8_t)step->node,
+			.flags = step->has_node ? MHP_PAGE_NODE : 0,
 		};
 		uint64_t pfn;
 		if (!has_room(all))
@@ -250,12 +287,14 @@ by_use(const void *a, const void *b)
 }
 
 static uint32_t
-list_candidates(struct rehearsal *all, struct candidate *list)
+list_candidates(struct rehearsal *all, const struct mhp__scenario_step *step,
+		struct candidate *list)
 {
 	uint32_t nr = 0;
 	struct mhp_block_info info;
 	for (uint32_t block = 0; mhp_block_get(all->m, block, &info) == 0; block++)
-		if (info.state == MHP_ONLINE && info.zone == MHP_ZONE_MOVABLE)
+		if (info.state == MHP_ONLINE && info.zone == MHP_ZONE_MOVABLE &&
+		    (!step->has_node || info.node == step->node))
 			list[nr++] = (struct candidate){ info.used_bytes, block };
 	qsort(list, nr, sizeof(list[0]), by_use);
 	return nr;
@@ -267,12 +306,15 @@ do_remove(struct rehearsal *all, const struct mhp__scenario_step *step)
 	uint64_t block = all->scenario->block_bytes;
 	struct mhp_stats stats;
 	mhp_get_stats(all->m, &stats);
-	uint64_t want = amount_of(step, stats.blocks_present * block) / block, left = want;
+	uint64_t whole = stats.blocks_present * block, unused;
+	if (step->has_node)
+		look_at_node(all, step->node, &whole, &unused);
+	uint64_t want = amount_of(step, whole) / block, left = want;
 	struct candidate *list = calloc(stats.blocks_present + 1U, sizeof(list[0]));
 	if (list == NULL)
 		return MHP_ENOMEM;
 	mhp_drain_caches(all->m);
-	uint32_t nr = list_candidates(all, list);
+	uint32_t nr = list_candidates(all, step, list);
 	all->asked += want;
 	for (uint32_t i = 0; i < nr && left > 0 && i < want * TRIES; i++) {
 		struct mhp_span span = { { list[i].block * block }, block };
@@ -330,18 +372,19 @@ do_steps(struct rehearsal *all)
 static int
 make_pool(struct rehearsal *all)
 {
-	uint64_t block = all->scenario->block_bytes;
+	const struct mhp__scenario *scenario = all->scenario;
+	uint64_t block = scenario->block_bytes;
 	struct mhp_sim_opts opts = { .geometry = {
 		.page_shift = PAGE_SHIFT, .pageblock_order = PAGEBLOCK_ORDER,
 		.block_order = (uint8_t)(__builtin_ctzll(block) - (int)PAGE_SHIFT),
-		.nr_nodes = 1, .nr_cpus = 1,
-		.nr_blocks = (uint32_t)(all->scenario->host_bytes / block),
+		.nr_nodes = (uint16_t)scenario->nr_nodes, .nr_cpus = 1,
+		.nr_blocks = (uint32_t)(scenario->host_bytes / block),
 	} };
 	struct mhp_config config;
 	size_t size = 0;
 	opts.geometry.section_order = opts.geometry.block_order < SECTION_SHIFT - PAGE_SHIFT
 		? opts.geometry.block_order : (uint8_t)(SECTION_SHIFT - PAGE_SHIFT);
-	opts.meta_bytes = all->scenario->host_bytes / 100;
+	opts.meta_bytes = scenario->host_bytes / 100;
 	int err = mhp_footprint(&opts.geometry, &size);
 	if (err == 0)
 		err = mhp_sim_create(&opts, &all->sim);
@@ -368,6 +411,8 @@ mhp__rehearse(const struct mhp__scenario *scenario, struct mhp__rehearsal *ret_r
 	if (err != 0)
 		snprintf(ret_rehearsal->text, MHP__SCENARIO_TEXT, "no such host can be made: %s",
 			 mhp_error_text(err));
+	if (done)
+		look_at_nodes(&all);
 	free(all.page);
 	mhp_sim_destroy(all.sim);
 	return done;

@@ -76,7 +76,22 @@ take_amount(struct reader *reader, struct mhp__scenario_step *step)
 		? true : wrong(reader, "'%s%%' is no share", word);
 }
 
-/* movable, kernel, small and huge, where they mean something. */
+/* node=1, where it means something; false: it is no such word, or no such node. */
+static bool
+take_node(struct reader *reader, struct mhp__scenario_step *step, const char *word)
+{
+	uint64_t node;
+	if (step->kind == MHP__STEP_FREE || strncmp(word, "node=", 5) != 0)
+		return wrong(reader, "'%s' means nothing here", word);
+	if (mhp_number_parse(word + 5, reader->scenario->nr_nodes - 1, &node) != 0)
+		return wrong(reader, "'%s' is no node: there are %u, from 0", word,
+			     reader->scenario->nr_nodes);
+	step->has_node = true;
+	step->node = (unsigned)node;
+	return true;
+}
+
+/* movable, kernel, small, huge and node=, where they mean something. */
 static bool
 take_kinds(struct reader *reader, struct mhp__scenario_step *step, bool pages)
 {
@@ -86,8 +101,9 @@ take_kinds(struct reader *reader, struct mhp__scenario_step *step, bool pages)
 			step->kernel = true;
 		else if (pages && strcmp(word, "small") == 0)
 			step->order = 0;
-		else if (strcmp(word, "movable") != 0 && (!pages || strcmp(word, "huge") != 0))
-			return wrong(reader, "'%s' means nothing here", word);
+		else if (strcmp(word, "movable") != 0 &&
+			 (!pages || strcmp(word, "huge") != 0) && !take_node(reader, step, word))
+			return false;
 	}
 	return true;
 }
@@ -133,8 +149,8 @@ read_step(struct reader *reader)
 	while (kind <= MHP__STEP_END && strcmp(names[kind], reader->word[0]) != 0)
 		kind++;
 	if (kind > MHP__STEP_END)
-		return wrong(reader, "'%s' is no step: there are host, block, memmap, seed, add, "
-			     "use, free, remove, repeat and end", reader->word[0]);
+		return wrong(reader, "'%s' is no step: there are host, block, nodes, memmap, seed, "
+			     "add, use, free, remove, repeat and end", reader->word[0]);
 	struct mhp__scenario_step *step = new_step(reader, (enum mhp__step_kind)kind);
 	if (step == NULL)
 		return false;
@@ -148,18 +164,31 @@ read_step(struct reader *reader)
 }
 
 static bool
+read_nodes(struct reader *reader)
+{
+	uint64_t nodes = 0;
+	if (!take_number(reader, MHP__SCENARIO_NODES, &nodes))
+		return false;
+	reader->scenario->nr_nodes = (unsigned)nodes;
+	return nodes != 0 || wrong(reader, "there is one node at least");
+}
+
+static bool
 read_words(struct reader *reader)
 {
 	struct mhp__scenario *scenario = reader->scenario;
 	const char *first = reader->word[0];
 	bool head = strcmp(first, "host") == 0 || strcmp(first, "block") == 0 ||
-		    strcmp(first, "memmap") == 0 || strcmp(first, "seed") == 0;
+		    strcmp(first, "nodes") == 0 || strcmp(first, "memmap") == 0 ||
+		    strcmp(first, "seed") == 0;
 	if (head && scenario->nr_steps != 0)
 		return wrong(reader, "'%s' comes before the first step", first);
 	if (strcmp(first, "host") == 0)
 		return take_size(reader, 1, &scenario->host_bytes);
 	if (strcmp(first, "block") == 0)
 		return take_size(reader, 1, &scenario->block_bytes);
+	if (strcmp(first, "nodes") == 0)
+		return read_nodes(reader);
 	if (strcmp(first, "seed") == 0)
 		return take_number(reader, UINT64_MAX, &scenario->seed);
 	if (strcmp(first, "memmap") != 0)
@@ -209,6 +238,7 @@ mhp__scenario_read(FILE *file, struct mhp__scenario *ret_scenario)
 	char line[256];
 	*ret_scenario = (struct mhp__scenario){
 		.host_bytes = HOST_BYTES, .block_bytes = BLOCK_BYTES, .seed = 1,
+		.nr_nodes = 1,
 	};
 	while (fgets(line, sizeof(line), file) != NULL) {
 		reader.line++;

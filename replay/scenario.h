@@ -13,6 +13,7 @@
 
 #define MHP__SCENARIO_STEPS 256U
 #define MHP__SCENARIO_TEXT 240U
+#define MHP__SCENARIO_NODES 16U
 
 enum mhp__step_kind {
 	MHP__STEP_ADD,
@@ -28,6 +29,8 @@ struct mhp__scenario_step {
 	unsigned line;
 	bool kernel;                   /* ADD: for anything; USE: what cannot move */
 	bool per_cent;                 /* the amount is a share of what it is taken from */
+	bool has_node;                 /* USE: there first; REMOVE: from there only */
+	unsigned node;                 /* ADD, USE, REMOVE */
 	unsigned order;                /* USE: of each page */
 	uint64_t amount;               /* bytes, per cent, or REPEAT: times */
 	unsigned other;                /* REPEAT: its END; END: its REPEAT */
@@ -36,6 +39,7 @@ struct mhp__scenario_step {
 struct mhp__scenario {
 	uint64_t host_bytes, block_bytes, seed;
 	bool external;                 /* descriptors in memory of others */
+	unsigned nr_nodes;
 	unsigned nr_steps;
 	struct mhp__scenario_step step[MHP__SCENARIO_STEPS];
 	char text[MHP__SCENARIO_TEXT]; /* what is wrong, "line 3: ..." */
@@ -53,10 +57,17 @@ struct mhp__scenario_sample {
 	uint64_t asked_blocks, left_blocks; /* so far: that were to leave, and that left */
 };
 
+/* Of one node, after the last step. */
+struct mhp__scenario_node {
+	uint64_t plugged_bytes, used_bytes, empty_bytes;
+};
+
 struct mhp__rehearsal {
 	size_t nr_samples;
 	struct mhp__scenario_sample *sample;
 	uint64_t refused[MHP_CAUSE_POLICY + 1]; /* blocks that did not leave, by cause */
+	unsigned nr_nodes;
+	struct mhp__scenario_node node[MHP__SCENARIO_NODES];
 	uint64_t missing_bytes;        /* that were to be used, and for which there was no room */
 	char text[MHP__SCENARIO_TEXT]; /* what a step could not do at all */
 };

@@ -27,6 +27,12 @@ BROKEN = {
     "add 4G\nend": "line 2: there is no repeat",
     "add 4G\nhost 1T": "line 2: 'host' comes before the first step",
     "host 4G\nadd 8G": "line 2: the host has no addresses left",
+    "nodes 0\nadd 1G": "line 1: there is one node at least",
+    "nodes 17\nadd 1G": "line 1: '17' is no number up to 16",
+    "nodes 2\nadd 1G node=2": "line 2: 'node=2' is no node: there are 2, from 0",
+    "add 1G node=": "line 1: 'node=' is no node: there are 1, from 0",
+    "add 1G\nfree 1G node=0": "line 2: 'node=0' means nothing here",
+    "add 1G\nnodes 2": "line 2: 'nodes' comes before the first step",
     "block 3M\nadd 4G": "a block is a power of two",
     "memmap here\nadd 4G": "line 1: memmap is self or external",
     "seed x\nadd 4G": "line 1: 'x' is no number",
@@ -81,6 +87,24 @@ def test_sums():
         "add 2G\nrepeat 3\nuse 1G small\nfree 1G\nremove 128M\nadd 128M\nend")
 
 
+def test_nodes():
+    """What is plugged, used and taken out on one node leaves the others as they are."""
+    text = "nodes 3\nadd 2G node=0\nadd 4G node=2\nuse 50% node=2\n"
+    near, none, far = report(text)["nodes"]
+    assert (near["plugged_bytes"], none["plugged_bytes"], far["plugged_bytes"]) == (2 * GIB, 0, 4 * GIB)
+    assert near["used_bytes"] < GIB // 100 and 1.9 * GIB < far["used_bytes"] < 2.1 * GIB, (near, far)
+    said = report(text + "remove 25% node=2")
+    assert [node["plugged_bytes"] for node in said["nodes"]] == [2 * GIB, 0, 3 * GIB]
+    assert said["steps"][-1]["left_blocks"] == 8
+    # A node that is full, or whose memory leaves, has its pages in others.
+    said = report(text + "remove 100% node=2")
+    assert [node["plugged_bytes"] for node in said["nodes"]][2] <= GIB // 4, said["nodes"]
+    assert said["nodes"][0]["used_bytes"] > 1.7 * GIB, said["nodes"]
+    shown = sim(text).stdout
+    assert "\nnode 2    4G plugged, 2" in shown and "\nnode 0 " in shown, shown
+    assert "\nnode" not in sim("add 1G").stdout
+
+
 def test_broken():
     for text, said in BROKEN.items():
         done = sim(text)
@@ -118,6 +142,14 @@ def test_from(folder):
     assert steps == ["host 2G", "block 128M", "add 256M kernel", "add 256M", "add 128M kernel",
                      "use 4M kernel", "use 12345"], done
     assert len(report(done.stdout + "remove 128M\n")["steps"]) == 6
+    for number in blocks:
+        (root / f"memory{number}" / f"node{number // 7}").symlink_to(f"../../node/node{number // 7}")
+    done = subprocess.run([MEMPLUG, "sim", "--from", root], capture_output=True, text=True)
+    steps = [line for line in done.stdout.splitlines() if not line.startswith("#")]
+    assert steps == ["host 2G", "block 128M", "nodes 2", "add 256M kernel node=0", "add 256M node=1",
+                     "add 128M kernel node=1", "use 4M kernel node=0", "use 12345 node=1"], done
+    nodes = report(done.stdout + "remove 128M node=1\n")["nodes"]
+    assert [node["plugged_bytes"] for node in nodes] == [256 << 20, 256 << 20], nodes
     for words in ["--from", "/no/such"], ["--from", folder]:
         assert subprocess.run([MEMPLUG, "sim", *words], capture_output=True).returncode == 1
     assert subprocess.run([MEMPLUG, "sim", "x", "--from", "y"], capture_output=True).returncode == 2
@@ -174,4 +206,5 @@ with tempfile.TemporaryDirectory() as folder:
     test_examples(folder)
     test_from(folder)
 test_sums()
+test_nodes()
 test_broken()
