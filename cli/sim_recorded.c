@@ -3,8 +3,9 @@
  * sim_recorded.c - a scenario for memplug sim, made from a recording of memplug monitor --json.
  *
  * Memory that was online when it began, or came online, is added; what went offline, or was asked
- * to and refused, is removed. Steps of one kind that follow each other are one. Recordings do not
- * tell how much is in use: a comment says where to put it.
+ * to and refused, is removed. Steps of one kind that follow each other are one, and so are two
+ * refusals of the same blocks: a pool tries again when the allocator has given back what it keeps.
+ * Recordings do not tell how much is in use: a comment says where to put it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -26,6 +27,7 @@ struct pending {
 	uint32_t nr_blocks;
 	uint64_t block_bytes;
 	unsigned nr_printed;
+	uint32_t refused, nr_refused;  /* the last refusal, if no block has changed since */
 };
 
 static void
@@ -59,8 +61,14 @@ take_event(struct pending *pending, const struct mhp_event *event)
 		step(pending, ADD, event->zone == MHP_ZONE_NORMAL, event->nr_blocks);
 	else if (event->kind == MHP_EV_OFFLINE)
 		step(pending, REMOVE, false, event->nr_blocks);
-	else if (event->kind == MHP_EV_OFFLINE_FAILED)
+	else if (event->kind == MHP_EV_OFFLINE_FAILED &&
+		 (event->block != pending->refused || event->nr_blocks != pending->nr_refused)) {
 		step(pending, REFUSED, false, event->nr_blocks);
+		pending->refused = event->block;
+		pending->nr_refused = event->nr_blocks;
+	}
+	if (event->kind == MHP_EV_ONLINE || event->kind == MHP_EV_OFFLINE)
+		pending->nr_refused = 0;
 }
 
 /* What there was before the first event. */
