@@ -125,6 +125,8 @@ CALL(31, access, EIO, false)
 CALL(32, readlink, EIO, false)
 CALL(33, setsid, EPERM, false)
 CALL(34, sched_getaffinity, EINVAL, false)
+CALL(35, process_vm_readv, ENOMEM, false)
+CALL(36, process_vm_writev, ENOMEM, false)
 
 /* Reading a userfaultfd, and nothing else here takes pieces of this size, fails by signals only. */
 long __real_read(long fd, void *buffer, size_t size);
@@ -145,7 +147,8 @@ error_of(long number)
 {
 	switch (number) {
 	case SYS_mmap: case SYS_mremap: case SYS_mprotect: case SYS_munmap: return ENOMEM;
-	case SYS_userfaultfd: case SYS_pidfd_open: case SYS_close_range: return EMFILE;
+	case SYS_userfaultfd: case SYS_pidfd_open: case SYS_close_range:
+	case SYS_openat2: return EMFILE;
 	case SYS_kcmp: case SYS_membarrier: case SYS_rseq: return EPERM;
 	case SYS_mbind: return EIO;
 	case SYS_madvise: return EAGAIN;

@@ -32,7 +32,8 @@ import threading
 NAMES = [None, "open", "open64", "read", "ioctl", "poll", "socket", "bind", "listen", "accept4", "connect",
          "send", "recv", "getsockopt", "setsockopt", "unlink", "mkdir", "renameat2", "fstat64", "stat64",
          "lstat64", "fstatfs64", "ftruncate64", "memfd_create", "flock", "nanosleep", None, None,
-         "clone", "getrlimit64", "setrlimit64", "access", "readlink", "setsid", "sched_getaffinity"]
+         "clone", "getrlimit64", "setrlimit64", "access", "readlink", "setsid", "sched_getaffinity",
+         "process_vm_readv", "process_vm_writev"]
 HEAD = struct.Struct("8I")
 CALLS_MAX = 65536
 BOUND = 60
