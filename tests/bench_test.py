@@ -44,13 +44,13 @@ ms of CPU time beyond a deadline of 1 to 8 ms, half of the blocks leaving
    64000      0.20      0.16      0.25      0.01      0.00
 
 order 0, 65536 pages: ns of CPU time for one alloc + free pair, median of 41
-               repeat       bulk     random  T2 random      xfree  instructions
-memplug          10.8       21.2       36.2       31.8       46.4            57
-jemalloc         11.4      326.9      915.8      898.3     1472.4             -
+               repeat       bulk     random  T2 repeat  T2 random      xfree  instructions
+memplug          10.8       21.2       36.2       10.9       31.8       46.4            57
+jemalloc         11.4      326.9      915.8       11.5      898.3     1472.4             -
 
 order 9, 512 pages: ns of CPU time for one alloc + free pair, median of 41
-               repeat       bulk     random  T2 random      xfree  instructions
-memplug          12.9       48.6       56.6       94.4      245.7            61
+               repeat       bulk     random  T2 repeat  T2 random      xfree  instructions
+memplug          12.9       48.6       56.6       13.5       94.4      245.7            61
 """
 LINUX = """
 a full block of ram leaves, 124 MiB of data: ms of CPU time, median of 5
