@@ -288,10 +288,9 @@ def kill_pool(pool, tree):
     check(subprocess.run(["umount", tree]).returncode == 0, "umount of a tree without a pool")
 
 
-def test(pool):
+def test_with(pool, other):
     pool.machine()
     tree = pool.mount()
-    other = tree_pool.Pool(pool.build)
     bounded = bounded_begin(other)
     pool.cover(tree)
     for kind in ("stubborn", "slow"):
@@ -310,7 +309,14 @@ def test(pool):
     outlive_pool(pool)
     kill_pool(pool, tree)
     bounded_end(*bounded)
-    other.end()
+
+
+def test(pool):
+    other = tree_pool.Pool(pool.build)
+    try:
+        test_with(pool, other)
+    finally:
+        other.end()
 
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
