@@ -6,7 +6,8 @@
  * one of the allocator, would leave that lock locked for ever. So it is done in a process that has
  * nothing else to do, lives for milliseconds, and goes on when the companion is killed. It is a
  * child of the companion. The slot of its task is taken by whoever starts it; the kernel empties it
- * when the process has left our memory. This file does not know what the work is.
+ * when the process has left our memory. What it locks in the engine is its own until then: the next
+ * companion mends only what the last one held. This file does not know what the work is.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -17,9 +18,16 @@
 #include <unistd.h>
 
 #include "leader.h"
+#include "mhp_port_inline.h"
 #include "pool.h"
 
 #define LOOK_MS 10U
+
+/* Of whoever has the slot. */
+static struct {
+	void (*fn)(void *arg);
+	void *arg;
+} job;
 
 static _Atomic int *
 slot(void)
@@ -49,6 +57,14 @@ await_end(_Atomic int *tid, unsigned timeout_ms)
 	return atomic_load(tid) == 0;
 }
 
+static void
+work(void *arg)
+{
+	(void)arg;
+	mhp_port_mortal = false;
+	job.fn(job.arg);
+}
+
 int
 mhp_companion_aside(void (*fn)(void *arg), void *arg, unsigned timeout_ms)
 {
@@ -57,7 +73,9 @@ mhp_companion_aside(void (*fn)(void *arg), void *arg, unsigned timeout_ms)
 	reap();
 	if (!atomic_compare_exchange_strong(tid, &none, -1))
 		return MHP_EAGAIN;
-	int error = mhp__task_start(MHP__ASIDE, CLONE_FILES | CLONE_FS, fn, arg, tid);
+	job.fn = fn;
+	job.arg = arg;
+	int error = mhp__task_start(MHP__ASIDE, CLONE_FILES | CLONE_FS, work, NULL, tid);
 	if (error != 0) {
 		atomic_store(tid, 0);
 		return MHP_EAGAIN;

@@ -20,8 +20,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../../core/state/hotplug.h"
 #include "../../ports/linux/leader.h"
 #include "../../ports/linux/stage.h"
+#include "../../ports/linux/table.h"
 #include "../test.h"
 
 #define PAGE UINT64_C(4096)
@@ -442,6 +444,58 @@ TEST(killed__with_a_lock_of_the_allocator__memory_goes_on)
 {
 	cut(TAKE, true, false);
 	cut(TAKE, true, true);
+}
+
+static _Atomic bool let_go, gone;
+
+/* As somebody who gives back what the allocator keeps has it for a moment. */
+static void
+hold_locks(void *ret_kept)
+{
+	struct mhp *m = mhp_pool_engine(used.pool);
+	struct mhp__spin *lock = &m->arenas[0].lock;
+	_Atomic uint32_t *readers = mhp__readers_here(m);
+	mhp__spin_take(lock);
+	atomic_fetch_add(readers, 1);
+	atomic_store(&there, true);
+	while (!atomic_load(&let_go))
+		usleep(100);
+	*(bool *)ret_kept = atomic_load(readers) == 1 && atomic_load(&lock->held) != 0;
+	atomic_store(readers, 0);
+	if (*(bool *)ret_kept)
+		mhp__spin_drop(lock);
+	atomic_store(&gone, true);
+}
+
+static int
+hold_locks_aside(void *ret_kept)
+{
+	return mhp_companion_aside(hold_locks, ret_kept, 0);
+}
+
+static int
+nothing(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+/* Who works aside is not killed with it: what he has locked stays locked. */
+TEST(killed__somebody_aside_has_a_lock_of_the_allocator__he_keeps_it)
+{
+	static bool kept;
+	begin(false);
+	atomic_store(&there, false);
+	CHECK_RET(mhp_companion_call(hold_locks_aside, &kept, NULL), MHP_EAGAIN);
+	while (!atomic_load(&there))
+		usleep(100);
+	kill_companion(false);
+	CHECK_OK(mhp_companion_call(nothing, NULL, NULL));
+	atomic_store(&let_go, true);
+	while (!atomic_load(&gone))
+		usleep(100);
+	CHECK(kept);
+	end();
 }
 
 /* Nobody knows of the page that it had taken, but all others are as they were. */
