@@ -60,16 +60,20 @@ fill_run(struct mhp_pool *pool, const struct mhp_region *region, const struct mh
 	return true;
 }
 
-/* Run by run there is the device, before or again, or a hole, or what came at once. The region
- * mutex is held, but not meanwhile: there may be no memory for long. */
+/* Run by run there is the device, before or again, or a hole, or what came at once; or it has come,
+ * and that is noted. The region mutex is held, but not meanwhile: there may be no memory for
+ * long. */
 static void
 finish_unsettle(struct mhp_pool *pool, const struct mhp__journal *left)
 {
 	struct mhp_region *region = left->region;
 	uint64_t end = left->page + left->nr;
-	struct mhp__run run;
-	for (uint64_t page = left->page; page < end; page = run.page + run.nr) {
-		run = mhp__run_settled(region, page, end);
+	for (uint64_t page = left->page, nr; page < end; page += nr) {
+		nr = mhp__table_span(region, page, end - page, MHP__ENTRY_SETTLED);
+		if ((region->entry[page] & MHP__ENTRY_SETTLED) == 0)
+			continue;
+		struct mhp__run run = mhp__run_settled(region, page, page + nr);
+		nr = run.nr;
 		pthread_mutex_unlock(&pool->mutex);
 		bool came = fill_run(pool, region, &run);
 		mhp__pool_lock_now(pool);

@@ -34,7 +34,7 @@
 #define PATIENCE_S 60U
 
 enum step { NOWHERE, PROTECT, MAP, MAPPED, HOLE, HOLED, FILL, FILLED_HALF, MOVE, MOVED,
-	    GIVE, GIVEN, TAKE, TAKEN, TOLD };
+	    MARKED_HALF, MARKED, GIVE, GIVEN, TAKE, TAKEN, TOLD };
 
 static _Atomic int cut_at;
 static _Atomic bool there, no_memory;
@@ -162,6 +162,24 @@ __wrap_mremap(void *old, size_t old_size, size_t size, int flags, ...)
 	void *mapped = __real_mremap(old, old_size, size, flags, at);
 	pass(old_size == 0 ? MAPPED : HOLED);
 	return mapped;
+}
+
+void __real_mhp__table_mark(struct mhp_region *region, uint64_t page, uint64_t nr, mhp__entry bit,
+			    bool on);
+void __wrap_mhp__table_mark(struct mhp_region *region, uint64_t page, uint64_t nr, mhp__entry bit,
+			    bool on);
+
+void
+__wrap_mhp__table_mark(struct mhp_region *region, uint64_t page, uint64_t nr, mhp__entry bit,
+		       bool on)
+{
+	if (bit == MHP__ENTRY_SETTLED && nr > 1) {
+		__real_mhp__table_mark(region, page, nr / 2, bit, on);
+		pass(MARKED_HALF);
+	}
+	__real_mhp__table_mark(region, page, nr, bit, on);
+	if (bit == MHP__ENTRY_SETTLED)
+		pass(MARKED);
 }
 
 int __real_mhp_pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr);
@@ -429,6 +447,15 @@ TEST(killed__on_the_way_back__nothing_is_lost)
 	cut(HOLED, false, false);
 	cut(FILL, false, false);
 	cut(FILLED_HALF, false, false);
+}
+
+TEST(killed__while_it_is_noted_where_the_window_is__nothing_is_lost)
+{
+	cut(MARKED_HALF, true, false);
+	cut(MARKED, true, false);
+	cut(MARKED_HALF, false, false);
+	cut(MARKED, false, false);
+	cut(MARKED, false, true);
 }
 
 TEST(killed__between_numbers__no_frame_is_lost)
