@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+_Thread_local bool mhp_port_mortal; /* none of ours is; the port itself is not linked */
+
 int
 main(int argc, char **argv)
 {

@@ -24,6 +24,8 @@
 #include "state/hotplug.h"
 #include "test.h"
 
+_Thread_local bool mhp_port_mortal; /* none of ours is; the port itself is not linked */
+
 #define NR_CPUS_MAX 1024
 #define THREADS 5
 

@@ -58,9 +58,9 @@ mhp_port_relax(unsigned spins)
 		sched_yield();
 }
 
-/* Is this a task of the companion? Somebody may kill that. Weak, so that every file that includes
- * this has the same one; of a model that needs no call. Hidden: it is no part of the ABI. */
-__attribute__((weak, visibility("hidden"), tls_model("initial-exec")))
+/* Is this a task of the companion (task.c)? Somebody may kill that. Of a model that needs no call,
+ * and hidden: it is no part of the ABI. */
+extern __attribute__((visibility("hidden"), tls_model("initial-exec")))
 _Thread_local bool mhp_port_mortal;
 #define MHP_PORT_MORTAL() mhp_port_mortal
 

@@ -51,6 +51,8 @@ static unsigned char *area;            /* the state, then the stacks */
 static size_t stack_bytes;
 static bool usable[MHP__TASKS];        /* stacks that are more than addresses */
 
+_Thread_local bool mhp_port_mortal;
+
 /* ---- the image ---- */
 
 struct donor {
