@@ -202,6 +202,17 @@ mhp__task_here(void)
 							(uintptr_t)area;
 }
 
+/* AddressSanitizer's, where the program has it: which bytes of a stack nobody may touch. */
+void __asan_unpoison_memory_region(const volatile void *start, size_t bytes) __attribute__((weak));
+
+/* Whoever was killed on this stack has not unmarked what lies around its variables. */
+static void
+forgive(unsigned char *start, size_t bytes)
+{
+	if (__asan_unpoison_memory_region != NULL)
+		__asan_unpoison_memory_region(start, bytes);
+}
+
 /* Make a stack usable, with a copy of the image at its end; *ret_top: what is below that. */
 static int
 prepare_stack(unsigned stack, unsigned char **ret_top)
@@ -213,6 +224,7 @@ prepare_stack(unsigned stack, unsigned char **ret_top)
 				       PROT_READ | PROT_WRITE) != 0)
 		return errno;
 	usable[stack] = true;
+	forgive(end - stack_bytes + GUARD_BYTES, stack_bytes - GUARD_BYTES);
 	for (size_t at = 0; at < image.size; at += sizeof(uintptr_t)) {
 		uintptr_t word;
 		memcpy(&word, image.bytes + at, sizeof(word));

@@ -3,7 +3,8 @@
  * serve_test.c - a library user's pool is served, and is not any more (R52, R56).
  *
  * The command is a process of its own, as always. malloc is ours here: what runs in the companion
- * must not call it, as the program may hold any lock of it.
+ * must not call it, as the program may hold any lock of it. Beside a sanitizer, which has a malloc
+ * of its own, sanitized.c watches over that.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -20,12 +21,13 @@
 
 #include "test.h"
 
+static _Atomic unsigned nr_there;      /* calls of malloc in the companion */
+static char name[32];
+
+#ifndef SANITIZED
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t nr, size_t size);
 void __libc_free(void *memory);
-
-static _Atomic unsigned nr_there;      /* calls of malloc in the companion */
-static char name[32];
 
 static void
 count(void)
@@ -54,6 +56,7 @@ free(void *memory)
 	count();
 	__libc_free(memory);
 }
+#endif
 
 static int
 command(const char *words)
