@@ -23,6 +23,7 @@
 
 #define LARGE (UINT64_C(256) << 10)
 #define OWN_MAX 64U
+#define TRIES_MAX 100U                 /* at one address: a limit of locked memory says so, too */
 #define LINE_BYTES 64U                 /* of a mapping: addresses and permissions are in it */
 
 static struct {
@@ -126,9 +127,9 @@ lock_one(uintptr_t start, uintptr_t end, bool accessible, int flags)
 	return mlock2((void *)start, end - start, MLOCK_ONFAULT) == 0 ? 0 : errno;
 }
 
-/* An errno. */
+/* Lock what is mapped from *from on; that is where it ended, then. An errno. */
 static int
-lock_current(int flags)
+lock_from(uintptr_t *from, int flags)
 {
 	struct reader reader = { .fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC) };
 	char line[LINE_BYTES];
@@ -136,11 +137,27 @@ lock_current(int flags)
 	while (error == 0 && next_line(&reader, line)) {
 		const char *at = line;
 		uintptr_t start = take_hex(&at), end = take_hex(&at);
-		if (end > start && (intptr_t)start >= 0) /* not the kernel's page above all */
-			error = lock_one(start, end, at[0] == 'r' || at[1] == 'w', flags);
+		if (end <= *from || (intptr_t)start < 0) /* the kernel's page above all */
+			continue;
+		*from = start > *from ? start : *from;
+		error = lock_one(*from, end, at[0] == 'r' || at[1] == 'w', flags);
 	}
 	if (reader.fd >= 0)
 		close(reader.fd);
+	return error;
+}
+
+/* Other threads may unmap what was read of: the list is read anew then, from there on. An errno. */
+static int
+lock_current(int flags)
+{
+	uintptr_t from = 0, before = 0;
+	int error = ENOMEM;
+	for (unsigned tries = 0; error == ENOMEM && tries < TRIES_MAX; tries++) {
+		error = lock_from(&from, flags);
+		tries = from != before ? 0 : tries;
+		before = from;
+	}
 	return error;
 }
 

@@ -378,6 +378,40 @@ all_memory_is_locked__pool_is_not(void)
 	CHECK(more != NULL && status_kib("VmLck:") == 0);
 }
 
+static _Atomic bool mapped_enough;
+
+static void *
+churn(void *arg)
+{
+	while (!atomic_load(&mapped_enough)) {
+		char *some = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				  -1, 0);
+		CHECK(some != MAP_FAILED);
+		*some = 1;
+		CHECK(munmap(some, MIB) == 0);
+	}
+	return arg;
+}
+
+/* As without a pool, where the kernel has it all for itself meanwhile (R54). */
+static void
+all_memory_is_locked__threads_map_meanwhile__it_succeeds(void)
+{
+	pthread_t thread[2];
+	if (mlockall(MCL_CURRENT) != 0) {
+		CHECK(geteuid() != 0 && (errno == ENOMEM || errno == EPERM));
+		return;
+	}
+	for (unsigned i = 0; i < 2; i++)
+		CHECK(pthread_create(&thread[i], NULL, churn, NULL) == 0);
+	for (unsigned i = 0; i < 50; i++)
+		CHECK(mlockall(MCL_CURRENT) == 0);
+	atomic_store(&mapped_enough, true);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(thread[i], NULL);
+	CHECK(munlockall() == 0);
+}
+
 /* Have jemalloc give all that is free back to the pool, if it is ours. */
 static void
 purge_all_arenas(void)
@@ -651,6 +685,7 @@ static const struct {
 } cases[] = {
 #define CASE(fn) { #fn, fn }
 	CASE(all_memory_is_locked__pool_is_not),
+	CASE(all_memory_is_locked__threads_map_meanwhile__it_succeeds),
 	CASE(blocks_leave__resident_memory__is_not_more),
 	CASE(device_memory__fork_without_room__fails_with_enomem),
 	CASE(device_memory_is_given_up__reads_as_zeros),
