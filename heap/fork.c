@@ -3,7 +3,8 @@
  * fork.c - libc's fork, daemon and forkpty, for a program whose memory may lie on a device.
  *
  * A fork brings that memory back first. Where there is no room for it, handlers of pthread_atfork()
- * come too late to say so; this says it in time, as fork may: ENOMEM, and nothing has happened.
+ * come too late to say so; mhp_fork() says it, as fork may: ENOMEM. The fork that it calls is
+ * libc's, by the linker (__wrap_fork).
  * daemon and forkpty fork inside of libc, by a name that nobody can replace. vfork and posix_spawn
  * need no room and do not come here.
  */
@@ -17,6 +18,7 @@
 
 __attribute__((visibility("default"))) pid_t mhp__fork(void) __asm__("fork");
 pid_t __fork(void); /* the name that libc keeps for who replaces the other */
+pid_t __wrap_fork(void);
 
 static bool
 has_room(void)
@@ -28,9 +30,15 @@ has_room(void)
 }
 
 pid_t
+__wrap_fork(void)
+{
+	return __fork();
+}
+
+pid_t
 mhp__fork(void)
 {
-	return has_room() ? __fork() : -1;
+	return mhp_fork();
 }
 
 __attribute__((visibility("default"))) int

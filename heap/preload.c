@@ -67,6 +67,7 @@ take_strict(void)
 /*
  * Is malloc not ours? Its address does not tell: in a program that is linked to a fixed address and
  * takes it, that is a place in the program. So it is called, and jemalloc asked whether it noticed.
+ * One that has no memory is taken for ours: the pool says why it does not start.
  */
 static bool
 malloc_is_of_others(void)
@@ -79,8 +80,10 @@ malloc_is_of_others(void)
 	    mallctl("thread.allocatedp", &allocated, &size, NULL, 0) != 0)
 		return true;
 	uint64_t before = *allocated;
-	give_back(found(1));
-	return *allocated == before;
+	void *it = found(1);
+	bool noticed = it == NULL || *allocated != before;
+	give_back(it);
+	return !noticed;
 }
 
 static void

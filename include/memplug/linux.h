@@ -126,8 +126,9 @@ MHP_MUST_CHECK int mhp_fork_room(struct mhp_text *reterr);
 
 /**
  * fork(), which fails with ENOMEM, and nothing has happened, when mhp_fork_room() does. (fork()
- * itself cannot be told to: under `memplug run` it does.) In a listener the child goes on with the
- * change that the listener was told of, in its own pool.
+ * itself cannot be told to: under `memplug run` it does.) If memory is refused only later, it fails
+ * as well, but a child was made, which ends inside of fork(): a SIGCHLD comes. In a listener the
+ * child goes on with the change that the listener was told of, in its own pool.
  */
 int mhp_fork(void);
 

@@ -7,18 +7,27 @@
  * locks, so that no change is under way at that moment. A change that takes long is told to stop
  * first: fork waits for one batch of moves at most, never for a move. What lies on a device comes
  * back before, and goes there again afterwards; what cannot (it is pinned, or locked), and the
- * metadata of blocks of devices, is copied for the child.
+ * metadata of blocks of devices, is copied for the child. Without memory for that the child has a
+ * hole; of mhp_fork() there is no such child.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <memplug/companion.h>
 
 #include "room.h"
 #include "settle.h"
+
+/* What this thread's fork is about. The model: its first use must not call malloc. */
+static _Thread_local __attribute__((tls_model("initial-exec"))) enum {
+	CHILD_MAY_HAVE_HOLES,
+	CHILD_MUST_BE_WHOLE,
+	CHILD_IS_REFUSED,
+} child_state;
 
 static void
 for_each(void (*fn)(struct mhp_pool *pool))
@@ -52,8 +61,11 @@ add_copy(struct mhp_pool *pool, unsigned char *start, uint64_t size)
 {
 	struct mhp__copy *copy = mmap(NULL, size + mhp__kernel_page(), PROT_READ | PROT_WRITE,
 				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (copy == MAP_FAILED)
+	if (copy == MAP_FAILED) {
+		if (child_state == CHILD_MUST_BE_WHOLE)
+			child_state = CHILD_IS_REFUSED;
 		return;
+	}
 	*copy = (struct mhp__copy){ pool->copies, start, size };
 	memcpy((unsigned char *)copy + mhp__kernel_page(), start, size);
 	pool->copies = copy;
@@ -194,6 +206,8 @@ parent(void)
 static void
 child(void)
 {
+	if (child_state == CHILD_IS_REFUSED)
+		_exit(1);
 	for_each(start_child);
 }
 
@@ -210,6 +224,19 @@ add_needs(struct mhp_pool *pool, uint64_t *bytes, uint64_t *more_bytes)
 			*bytes += pool->region[i].nr_settled << MHP__PAGE_SHIFT;
 }
 
+/* Will the kernel map what is copied? It may refuse for reasons that are no limit that can be read,
+ * such as the number of mappings. */
+static int
+check_map(uint64_t bytes, struct mhp_text *reterr)
+{
+	uint64_t size = bytes + mhp__kernel_page();
+	void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (at == MAP_FAILED)
+		return mhp__say(reterr, MHP_ENOMEM, "the kernel maps no memory for a copy");
+	munmap(at, size);
+	return 0;
+}
+
 /* In the companion. */
 static int
 check_room(void *arg)
@@ -224,7 +251,10 @@ check_room(void *arg)
 		pthread_mutex_unlock(&pool->mutex);
 	}
 	bytes += more_bytes;
-	return bytes == 0 ? 0 : mhp__room_check(mhp__companion_program(), bytes, more_bytes, arg);
+	if (bytes == 0)
+		return 0;
+	int err = mhp__room_check(mhp__companion_program(), bytes, more_bytes, arg);
+	return err != 0 ? err : check_map(more_bytes, arg);
 }
 
 int
@@ -244,13 +274,28 @@ mhp_fork_room(struct mhp_text *reterr)
 	return err == MHP_ENOMEM ? err : 0;
 }
 
+static int
+refuse(void)
+{
+	errno = ENOMEM;
+	return -1;
+}
+
+/* A handler cannot refuse a fork: a child with holes ends in its own handler. */
 int
 mhp_fork(void)
 {
-	if (mhp_fork_room(NULL) == 0)
-		return fork();
-	errno = ENOMEM;
-	return -1;
+	if (mhp_fork_room(NULL) != 0)
+		return refuse();
+	child_state = CHILD_MUST_BE_WHOLE;
+	pid_t pid = fork();
+	bool refused = child_state == CHILD_IS_REFUSED;
+	child_state = CHILD_MAY_HAVE_HOLES;
+	if (pid < 0 || !refused)
+		return pid;
+	while (syscall(SYS_wait4, pid, NULL, 0, NULL) == -1 && errno == EINTR)
+		; /* Bound: it ends at once. */
+	return refuse();
 }
 
 void

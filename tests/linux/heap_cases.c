@@ -446,6 +446,36 @@ memory_goes_back_to_the_pool__calloc__is_zeros(void)
 		CHECK(piece[i][0] == 0xff && piece[i][BYTES - 1] == 0xff);
 }
 
+static void *
+allocate_in_a_thread(void *arg)
+{
+	void *volatile it = malloc(100);
+	free(it);
+	return arg;
+}
+
+/* R74: a thread that finds no memory for its cache does without it. */
+static void
+pool_is_full__thread_starts__lives(void)
+{
+	static void *last;
+	pthread_t thread;
+	size_t bytes = 0;
+	for (size_t size = MIB; size >= 16; size /= 2)
+		for (void **next; (next = malloc(size)) != NULL; last = next, bytes += size) {
+			CHECK(bytes < 256 * MIB); /* it is bounded */
+			*next = last;
+		}
+	for (int i = 0; i < 4; i++) {
+		CHECK(pthread_create(&thread, NULL, allocate_in_a_thread, NULL) == 0);
+		CHECK(pthread_join(thread, NULL) == 0);
+	}
+	for (void **next; (next = last) != NULL; free(next))
+		last = *next;
+	void *volatile again = malloc(MIB);
+	CHECK(again != NULL);
+}
+
 /* ---- on a device ---- */
 
 /* 8 MiB of data that lie there; NULL: this machine cannot do that. */
@@ -701,6 +731,7 @@ static const struct {
 	CASE(mmap__partly_charged_memory_moves__keeps_its_charge),
 	CASE(mmap__pool_is_full__fails_and_recovers),
 	CASE(mmap__threads_and_forks__blocks_leave_meanwhile),
+	CASE(pool_is_full__thread_starts__lives),
 	CASE(sizes_of_all_kinds__come_and_go__hold_what_was_written),
 	CASE(threads_keep_values__fork__are_as_before),
 	CASE(users_are_looked_up__fork__ends),

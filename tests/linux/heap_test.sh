@@ -35,6 +35,7 @@ in_pool() {
 	for name in "$@"; do
 		case $name in
 		mmap__pool_is_full*) set -- --mmap --max 256M ;;
+		pool_is_full__*) set -- --max 64M ;;
 		mmap__*) set -- --mmap ;;
 		device_*) set -- --backing memfd ;;
 		large_array__*) set -- --huge large ;;

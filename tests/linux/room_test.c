@@ -354,6 +354,34 @@ limit_of_addresses__copies_for_a_fork__say_so(void)
 	fork_once();
 }
 
+static struct rlimit low_limit;
+
+/* Another library's handler, which runs before the pool's. */
+static void
+lower_limit(void)
+{
+	low_limit.rlim_cur = status_bytes("VmSize:");
+	CHECK(setrlimit(RLIMIT_AS, &low_limit) == 0);
+}
+
+/* R74: memory is refused after there was room; a child would have holes, and is not there. */
+static void
+limit_of_addresses__is_lowered_in_a_handler__fork_fails(void)
+{
+	struct rlimit before;
+	build(true);
+	CHECK(getrlimit(RLIMIT_AS, &before) == 0);
+	low_limit = before;
+	CHECK(pthread_atfork(lower_limit, NULL, NULL) == 0);
+	pid_t pid = mhp_fork();
+	if (pid == 0)
+		be_child();
+	CHECK(pid == -1 && errno == ENOMEM);
+	CHECK(waitpid(-1, NULL, 0) == -1 && errno == ECHILD);
+	CHECK(setrlimit(RLIMIT_AS, &before) == 0);
+	check_data();
+}
+
 static bool
 write_file(const char *folder, const char *name, uint64_t value)
 {
@@ -438,6 +466,7 @@ static const struct {
 	CASE(limit_of_data__fork_and_leaving__say_so, false),
 	CASE(limit_of_data__room_for_half__nothing_is_lost, false),
 	CASE(limit_of_addresses__copies_for_a_fork__say_so, false),
+	CASE(limit_of_addresses__is_lowered_in_a_handler__fork_fails, false),
 	CASE(memory_cgroup__fork_and_leaving__say_so_and_nobody_is_killed, false),
 };
 
