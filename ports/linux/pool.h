@@ -77,7 +77,8 @@ struct mhp_pool {
 	struct mhp__budget budget;
 	struct mhp__guard guard;
 	struct mhp__stage stage;       /* of the mover, like the next */
-	struct mhp__room_look room;
+	struct mhp__room_look room;    /* for what comes back */
+	struct mhp__room_look room_there; /* for what goes: it says nothing of a later way back */
 	struct mhp__view view;
 	struct mhp__journal journal;
 	atomic_bool wanted;            /* somebody waits for the region mutex */

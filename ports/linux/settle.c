@@ -114,7 +114,7 @@ prepare(struct mhp_pool *pool, const struct mhp_region *region, const struct mhp
 		return false;
 	/* A file of memory takes more of it before the window gives up its own. */
 	if (run->file->sparse &&
-	    mhp__room_check_some(&pool->room, mhp__companion_program(), size,
+	    mhp__room_check_some(&pool->room_there, mhp__companion_program(), size,
 				 mhp__linux_ops.now_ns(pool), NULL) != 0)
 		return false;
 	/* Tiering sees of a huge page only whether it is used. */
