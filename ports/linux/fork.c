@@ -165,7 +165,7 @@ static void
 forget_devices(struct mhp_pool *pool)
 {
 	pool->guard.write_fd = pool->guard.hole_fd = -1;
-	atomic_store(&pool->settler_runs, false);
+	atomic_store(&pool->settler, 0);
 	mhp__tiering_forget(&pool->tiering);
 	atomic_store(&pool->forking, false);
 	for (unsigned i = 0; i < MHP__FILES_MAX; i++)

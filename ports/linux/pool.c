@@ -194,7 +194,8 @@ close_devices(void *arg)
 {
 	struct mhp_pool *pool = arg;
 	atomic_store(&pool->settler_stop, true);
-	while (atomic_load(&pool->settler_runs)) /* bound: it looks every few milliseconds */
+	/* Bound: it looks every few milliseconds. That of a companion which was killed is gone. */
+	while (atomic_load(&pool->settler) == mhp_companion_pid())
 		mhp__linux_ops.pause(pool, 1000000);
 	mhp__guard_stop(&pool->guard);
 	mhp__stage_free(&pool->stage);

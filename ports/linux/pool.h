@@ -90,7 +90,8 @@ struct mhp_pool {
 	struct mhp__tiering tiering;
 
 	atomic_bool settle_wanted;     /* something may go to a device */
-	atomic_bool settler_runs, settler_stop;
+	_Atomic int settler;           /* the companion in which it runs, or 0 */
+	atomic_bool settler_stop;
 	atomic_bool forking;           /* nothing may, and nobody begins a change */
 };
 

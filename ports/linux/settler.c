@@ -58,27 +58,27 @@ settler(void *arg)
 			each_window(pool, mhp__settle_window, true);
 		mhp__linux_ops.pause(pool, LOOK_AGAIN_NS);
 	}
-	atomic_store(&pool->settler_runs, false);
+	atomic_store(&pool->settler, 0);
 }
 
 int
 mhp__settler_start(void *arg)
 {
 	struct mhp_pool *pool = arg;
+	int self = mhp_companion_pid();
 	int err = mhp__guard_start(&pool->guard);
-	if (err != 0 || atomic_exchange(&pool->settler_runs, true))
+	if (err != 0 || atomic_exchange(&pool->settler, self) == self)
 		return err;
 	atomic_store(&pool->settler_stop, false);
 	err = mhp_companion_thread(settler, pool);
 	if (err != 0)
-		atomic_store(&pool->settler_runs, false);
+		atomic_store(&pool->settler, 0);
 	return err;
 }
 
 int
 mhp__settler_restart(struct mhp_pool *pool)
 {
-	atomic_store(&pool->settler_runs, false);
 	atomic_store(&pool->settle_wanted, true);
 	return mhp__settler_start(pool);
 }

@@ -353,11 +353,18 @@ check_pages(void)
 	}
 }
 
+static void
+empty_pool(void)
+{
+	struct mhp_span all = { { 0 }, 16 * BLOCK };
+	mhp_region_destroy(used.region);
+	CHECK_OK(mhp_remove(mhp_pool_engine(used.pool), &all, 1, NULL, NULL));
+}
+
 /* Every page is right, no frame is lost, and the window goes and comes as before. */
 static void
 end(void)
 {
-	struct mhp_span all = { { 0 }, 16 * BLOCK };
 	struct mhp_node_info ram, device;
 	if (used.writer != 0) {
 		atomic_store(&used.stop, true);
@@ -375,8 +382,7 @@ end(void)
 	CHECK_EQ(ram.used_bytes, WINDOW);
 	CHECK_EQ(device.used_bytes, 0);
 	CHECK_OK(mhp_check(mhp_pool_engine(used.pool), true, NULL, NULL));
-	mhp_region_destroy(used.region);
-	CHECK_OK(mhp_remove(mhp_pool_engine(used.pool), &all, 1, NULL, NULL));
+	empty_pool();
 	CHECK_OK(mhp_pool_destroy(used.pool));
 	alarm(0);
 }
@@ -598,6 +604,20 @@ TEST(both_killed__between_numbers__no_frame_is_lost)
 {
 	cut(GIVEN, true, true);
 	cut(GIVEN, false, true);
+}
+
+/* R37: nobody has settled windows since; destroying the pool does not wait for him. */
+TEST(both_killed__then_the_pool_is_destroyed__ends)
+{
+	begin(false);
+	CHECK_OK(send(used.device));
+	while (settled_bytes() != WINDOW)
+		usleep(1000);
+	CHECK_OK(send(0));
+	empty_pool();
+	kill_companion(true);
+	CHECK_OK(mhp_pool_destroy(used.pool));
+	alarm(0);
 }
 
 /* ---- recovery that meets trouble ---- */
