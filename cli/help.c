@@ -145,7 +145,7 @@ static const struct {
 	"pool is needed. A scenario has one step a line:\n\n"
 	"  host SIZE          addresses for memory; 1T       block SIZE   128M\n"
 	"  memmap external    descriptors in memory of others; self\n"
-	"  nodes N            1 to 16; 1                     seed N       of what is freed; 1\n"
+	"  nodes N            1 to 16; 1                     seed N       of frees; 1\n"
 	"  add SIZE [kernel] [node=K]  plug in, for movable data or for anything\n"
 	"  use N [kernel] [small] [node=K]  fill N, a size or per cent of what is free,\n"
 	"                     with pages of 2M or 4K, which can move, or (kernel) cannot\n"

@@ -208,7 +208,8 @@ kill -INT "$second"
 wait "$second"
 got=$?
 says 1 "cancelled; the pool is as before"
-kill -0 "$first" 2>/dev/null || fail "cancelling a request ended another one"
+kill -0 "$first" 2>/dev/null ||
+	fail "cancelling a request ended another one: $(cat "$dir/out0" "$dir/err0")"
 kill -INT "$first"
 wait "$first"
 [ $? = 1 ] || fail "memplug remove 0, interrupted: not status 1"

@@ -232,6 +232,14 @@ def make_group():
     return None
 
 
+def allocates(program, mib):
+    """Soon: the room that is kept for further steps fades when there are none."""
+    until = time.monotonic() + 30
+    while (said := program.do(mib)) == "refused" and time.monotonic() < until:
+        time.sleep(0.1)
+    return said == "ok"
+
+
 def lower(limit, program, steps):
     """Step by step to what the data needs. How many steps it lived through."""
     for step in range(1, steps + 1):
@@ -241,7 +249,7 @@ def lower(limit, program, steps):
         except OSError:
             return step - 1  # version 1 refuses what it cannot reclaim
         time.sleep(0.3)
-        if program.do(30) != "ok":
+        if not allocates(program, 30):
             return step - 1
     return steps
 
