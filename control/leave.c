@@ -107,24 +107,31 @@ names(const struct mhp__leave *leave, uint32_t block)
 
 /*
  * Mark what is meant: what process pid asked for, or what includes a block. Returns how many, and
- * whether one of them is what the engine has under way, which includes that block.
+ * whether one of them is what the engine has under way, which includes that block; or, if none was
+ * meant, whether that is nobody else's either: a client asks again until it is answered, and what
+ * it asked for may have ended meanwhile.
  */
 static unsigned
 mark(int pid, const uint32_t *block, uint32_t under_way, bool *ret_is_under_way)
 {
 	unsigned found = 0;
-	*ret_is_under_way = false;
+	bool ours = false, others = false;
 	pthread_mutex_lock(&running_lock);
 	for (unsigned i = 0; i < RUNNING_MAX; i++) {
 		struct running *one = &running[i];
-		if (one->leave == NULL ||
-		    (block != NULL ? !names(one->leave, *block) : one->pid != pid))
+		if (one->leave == NULL)
 			continue;
+		bool is_under_way = names(one->leave, under_way);
+		if (block != NULL ? !names(one->leave, *block) : one->pid != pid) {
+			others |= is_under_way;
+			continue;
+		}
 		one->canceled = true;
-		*ret_is_under_way |= names(one->leave, under_way);
+		ours |= is_under_way;
 		found++;
 	}
 	pthread_mutex_unlock(&running_lock);
+	*ret_is_under_way = ours || (found == 0 && block == NULL && !others);
 	return found;
 }
 
@@ -140,8 +147,6 @@ mhp__request_cancel(struct mhp__out *out, const struct mhp__fields *fields)
 		return;
 	}
 	unsigned found = mark(client_pid(out->fd), any ? NULL : &block, now.blocks.first, &stop);
-	if (found == 0 && any)
-		stop = true; /* asked for by somebody else, or by the program itself */
 	if (stop && now.blocks.count != 0 &&
 	    mhp_cancel(mhp__control.m, now.blocks.first) == 0)
 		found++;
