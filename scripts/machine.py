@@ -69,23 +69,23 @@ def can_collapse():
     return ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(2 << 20), collapse) == 0
 
 
+def reserve(by):
+    """Ask the kernel for so many huge pages more, or less if negative. How many those are that it gave."""
+    with open("/proc/sys/vm/nr_hugepages", "r+", encoding="ascii") as file:
+        before = int(file.read())
+        file.seek(0)
+        file.write(str(before + by))
+        file.flush()
+        file.seek(0)
+        return int(file.read()) - before
+
+
 def can_reserve(number):
     """Whether the kernel reserves so many huge pages more; they are given back at once."""
-    path = "/proc/sys/vm/nr_hugepages"
-    if not os.access(path, os.W_OK):
+    if not os.access("/proc/sys/vm/nr_hugepages", os.W_OK):
         return False
-
-    def change(by):
-        with open(path, "r+", encoding="ascii") as file:
-            before = int(file.read())
-            file.seek(0)
-            file.write(str(before + by))
-            file.flush()
-            file.seek(0)
-            return int(file.read()) - before
-
-    got = change(int(number))
-    change(-got)
+    got = reserve(int(number))
+    reserve(-got)
     return got == int(number)
 
 

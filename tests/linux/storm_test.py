@@ -25,12 +25,14 @@ import tempfile
 import threading
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts"))
+import machine # noqa: E402
+
 FOLDER = tempfile.mkdtemp()
 POOL = f"storm-{os.getpid()}"
 BOUND = 120
 HUGE_PAGES = 64                        # 128 MiB of them, if the kernel gives them, in a run that is long:
 LONG = 30                              # tests beside a short one may count on none
-RESERVED = "/proc/sys/vm/nr_hugepages"
 done_last = []
 if sys.argv[1] != "--script":
     BUILD = os.path.abspath(sys.argv[1])
@@ -353,25 +355,15 @@ def step(draw):
 def huge_pages():
     """So many more, as far as the kernel has them and we may ask."""
     taken = 0
-    try:
-        if SECONDS >= LONG:
-            with open(RESERVED, "r+", encoding="ascii") as file:
-                before = int(file.read())
-                file.seek(0)
-                file.write(str(before + HUGE_PAGES))
-                file.flush()
-                file.seek(0)
-                taken = int(file.read()) - before
-    except OSError:
-        pass
+    if SECONDS >= LONG:
+        with contextlib.suppress(OSError):
+            taken = machine.reserve(HUGE_PAGES)
     try:
         yield
     finally:
         if taken != 0:
-            with open(RESERVED, "r+", encoding="ascii") as file:
-                now = int(file.read())
-                file.seek(0)
-                file.write(str(now - taken))
+            machine.reserve(-taken)
+
 
 def server_of(path):
     """Who listens there."""
