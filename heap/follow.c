@@ -240,6 +240,19 @@ look(struct mhp *m)
 	follow.limit_before = room.limit_bytes;
 }
 
+/* Until the next look. The first to say that memory is short does not wait until the allocator may
+ * be asked again: it counts for a shorter time than that. */
+static void
+hear(void)
+{
+	if (mhp__pressure_wait(LOOK_MS)) {
+		follow.asked = follow.told > 0 ? follow.asked : 0;
+		follow.told = TOLD_LOOKS;
+	} else if (follow.told > 0) {
+		follow.told--;
+	}
+}
+
 static void
 follow_thread(void *arg)
 {
@@ -250,10 +263,7 @@ follow_thread(void *arg)
 	mhp__pressure_open();
 	while (atomic_load(&follow.on)) {
 		look(mhp_pool_engine(mhp__heap.pool));
-		if (mhp__pressure_wait(LOOK_MS))
-			follow.told = TOLD_LOOKS;
-		else if (follow.told > 0)
-			follow.told--;
+		hear();
 	}
 	mhp__pressure_close();
 	atomic_store(&follow.companion, 0);
