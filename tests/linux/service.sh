@@ -8,7 +8,7 @@ memplug="$build/cli/memplug"
 # shellcheck source=tests/linux/need.sh
 . "$(dirname "$0")/need.sh"
 dir=$(mktemp -d)
-port=$((20000 + $$ % 20000))
+port=$((20000 + $$ % 12000)) # below those that the kernel gives to clients
 export XDG_RUNTIME_DIR="$dir"
 name="$test-$$"
 server=
