@@ -120,8 +120,9 @@ mhp__pressure_wait(long milliseconds)
 	char text[256];
 	if (poll(&one, 1, (int)milliseconds) <= 0)
 		return false;
-	if ((one.revents & watch.events) == 0) {
-		mhp__pressure_close(); /* the cgroup is gone, or they hung up */
+	/* A pressure file whose cgroup is gone says all at once, and never ends. */
+	if ((one.revents & (watch.events | POLLERR)) != watch.events) {
+		mhp__pressure_close();
 		return false;
 	}
 	if (watch.events == POLLIN && read(watch.fd, text, sizeof(text)) == 0)

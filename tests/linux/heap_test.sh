@@ -142,7 +142,7 @@ printf '#!%s\n' "$dir/static" >"$dir/script"
 chmod +x "$dir/script"
 [ -e "$dir/static" ] && outside "is linked statically" "$dir/script"
 
-printf 'void *malloc(unsigned long size) { static char all[65536]; static unsigned long used;\n' >"$dir/own.c"
+printf 'void *malloc(unsigned long size) { static char all[64 << 20]; static unsigned long used;\n' >"$dir/own.c"
 printf 'used += size + 15 & -16ul; return all + used - (size + 15 & -16ul); }\nvoid free(void *at) { (void)at; }\n' >>"$dir/own.c"
 build own cc "$dir/own.c" -fno-builtin -rdynamic && outside "has a malloc of its own" "$binary"
 # No compiler is needed to look like Go: its programs have a section of this name.
