@@ -29,7 +29,7 @@ static const struct {
 	"  --children none    what the program starts has no pool; by default it has one\n"
 	"                     of its own, NAME.PID, where that is possible\n"
 	"  --huge WHEN        huge pages for large allocations: large, none, auto (none\n"
-	"                     where the host takes free memory back)\n"
+	"                     where the host takes free memory back); for all: on, off\n"
 	"  --placement WORDS  which node fresh pages come from: local, 'prefer 1',\n"
 	"                     'interleave 0=3,1' or 'bind 1'; local\n"
 	"  --tier[=SIZE]      move what is used near and the rest far, SIZE a second; 64M\n" },

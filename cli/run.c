@@ -212,8 +212,8 @@ cli_run(struct cli *cli)
 		return cli_usage(cli, "--children %s: it is pool or none",
 				 getenv("MEMPLUG_CHILDREN"));
 	if (!is_one_of("MEMPLUG_HUGE", "large", "none") &&
-	    !is_one_of("MEMPLUG_HUGE", "auto", "auto"))
-		return cli_usage(cli, "--huge %s: it is auto, large or none",
+	    !is_one_of("MEMPLUG_HUGE", "on", "off") && !is_one_of("MEMPLUG_HUGE", "auto", "auto"))
+		return cli_usage(cli, "--huge %s: it is auto, large, none, on or off",
 				 getenv("MEMPLUG_HUGE"));
 	prepare_start(cli->argv[i]);
 	if (!cli_library(library, sizeof(library)))

@@ -315,6 +315,7 @@ const struct mhp__attr mhp__pool_attrs[] = {
 	{ "max_bytes", POOL, 0644, show_max, store_max, 0 },
 	{ "firmware_blocks", POOL, 0444, mhp__show_firmware_blocks, NULL, 0 },
 	{ "placement", POOL, 0644, mhp__show_placement, mhp__store_placement, 0 },
+	{ "huge", POOL, 0644, mhp__show_huge, mhp__store_huge, 0 },
 	{ "tiering", POOL, 0644, mhp__show_tiering, mhp__store_tiering, 0 },
 	{ "follow", POOL, 0644, show_follow, store_follow, 0 },
 	{ "limit_bytes", POOL, 0444, show_limit, NULL, 0 },

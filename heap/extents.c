@@ -12,7 +12,6 @@
  */
 #define _GNU_SOURCE
 #include <pthread.h>
-#include <sys/mman.h>
 
 #include "gaps.h"
 #include "heap.h"
@@ -72,7 +71,8 @@ mhp__extents_init(bool huge)
 	roomy_start = start + down((end - start) / 4, WINDOW);
 	init_lock();
 	if (huge)
-		(void)madvise((void *)roomy_start, end - roomy_start, MADV_HUGEPAGE);
+		(void)!mhp_region_set_huge(mhp__heap.region, MHP_HUGE_ON, (void *)roomy_start,
+					   NULL);
 	return mhp__gaps_init() && mhp__gaps_give(&unused[DENSE], start, roomy_start - start) &&
 	       mhp__gaps_give(&unused[ROOMY], roomy_start, end - roomy_start);
 }

@@ -160,16 +160,29 @@ struct wish {
 	struct mhp_backing backing;
 	struct mhp_spread spread;
 	struct mhp_tiering tiering;
-	bool grow, huge;
+	enum mhp_huge huge;
+	bool grow, huge_large;         /* huge pages for large allocations only */
 	const char *follow;            /* where the cgroups are; NULL: do not follow */
 };
+
+static int
+read_huge(struct wish *wish, struct mhp_text *reterr)
+{
+	const char *words = getenv("MEMPLUG_HUGE");
+	if (words == NULL || *words == 0 || strcmp(words, "auto") == 0)
+		wish->huge_large = !host_takes_back();
+	else if (strcmp(words, "large") == 0)
+		wish->huge_large = true;
+	else if (strcmp(words, "none") != 0)
+		return mhp_huge_parse(words, &wish->huge, reterr);
+	return 0;
+}
 
 static int
 read_wish(struct wish *wish, struct mhp_text *reterr)
 {
 	const char *words = getenv("MEMPLUG_BACKING"), *grow = getenv("MEMPLUG_GROW");
-	const char *huge = getenv("MEMPLUG_HUGE"), *placement = getenv("MEMPLUG_PLACEMENT");
-	const char *tiering = getenv("MEMPLUG_TIERING");
+	const char *placement = getenv("MEMPLUG_PLACEMENT"), *tiering = getenv("MEMPLUG_TIERING");
 	*wish = (struct wish){ .max = mhp__memory_limit(), .follow = getenv("MEMPLUG_FOLLOW") };
 	wish->block = usual_block(wish->max);
 	if (wish->follow != NULL && *wish->follow == 0)
@@ -188,9 +201,9 @@ read_wish(struct wish *wish, struct mhp_text *reterr)
 		err = mhp_spread_parse(placement, &wish->spread, reterr);
 	if (err == 0 && tiering != NULL && *tiering != 0)
 		err = mhp_tiering_parse(tiering, &wish->tiering, reterr);
+	if (err == 0)
+		err = read_huge(wish, reterr);
 	wish->boot = (wish->boot + wish->block - 1) / wish->block * wish->block;
-	wish->huge = huge == NULL || strcmp(huge, "auto") == 0 ? !host_takes_back()
-							       : strcmp(huge, "large") == 0;
 	wish->grow = grow == NULL || strcmp(grow, "none") != 0;
 	return err;
 }
@@ -224,6 +237,8 @@ make_pool(const struct wish *wish, struct mhp_heap_opts *heap, struct mhp_pool *
 	err = plug(*ret_pool, &wish->backing, wish->boot, reterr);
 	if (err == 0)
 		err = mhp_pool_set_spread(*ret_pool, &wish->spread, reterr);
+	if (err == 0)
+		err = mhp_pool_set_huge(*ret_pool, wish->huge, reterr);
 	if (err != 0)
 		undo(*ret_pool, wish->boot);
 	return err;
@@ -256,7 +271,7 @@ start(const struct wish *wish, struct mhp_heap_opts *heap, const char *name,
 	heap->backing = wish->backing;
 	heap->took = took;
 	heap->max_bytes = wish->grow ? wish->max : 0;
-	heap->no_huge = !wish->huge;
+	heap->no_huge = !wish->huge_large;
 	err = mhp_heap_start(*ret_pool, heap, reterr);
 	if (err != 0)
 		undo(*ret_pool, wish->boot);

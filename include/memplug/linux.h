@@ -223,6 +223,47 @@ void mhp_pool_get_spread(struct mhp_pool *pool, struct mhp_spread *ret_spread);
 MHP_MUST_CHECK int mhp_region_set_spread(struct mhp_region *region,
 					 const struct mhp_spread *spread, struct mhp_text *reterr);
 
+/** Is ordinary memory to be in huge pages of the kernel (2 MiB)? */
+enum mhp_huge {
+	MHP_HUGE_AUTO,             /* as the kernel does by itself */
+	MHP_HUGE_ON,               /* wanted: MADV_HUGEPAGE */
+	MHP_HUGE_OFF,              /* not wanted: MADV_NOHUGEPAGE */
+	MHP_HUGE_MODES,
+};
+
+/** Read "auto", "on" or "off". Return: 0, or MHP_EINVAL and a sentence. */
+MHP_MUST_CHECK int mhp_huge_parse(const char *words, enum mhp_huge *ret_how,
+				  struct mhp_text *reterr);
+/** The word for it; never NULL. */
+const char *mhp_huge_word(enum mhp_huge how);
+
+/**
+ * Say it of the memory of a region, from now on.
+ *
+ * @from: an address of the region, a multiple of 2 MiB, from which on it holds; NULL: all of it.
+ *
+ * It decides for memory that comes when it is touched, and lasts: a window that goes to a device
+ * and comes back has it again, and is not taken for memory that the program has advised. What is
+ * there changes when the kernel gets to it: with ON its khugepaged makes huge pages of small ones,
+ * with OFF a huge page lasts until it is cut. Where the kernel is told to give nobody huge pages
+ * (/sys/kernel/mm/transparent_hugepage/enabled is "never"), ON changes nothing but what it is told.
+ *
+ * The kernel does not take advice back: what was ON or OFF is one of the two for ever.
+ * Cost: a system call, and one for each run on a device. Waits for a window that is on its way.
+ * Return: 0, MHP_EINVAL, MHP_EOPNOTSUPP (AUTO for memory that has been advised, a kernel without
+ * such pages, or others map this region), MHP_ENOSPC (the kernel's limit of mappings; a part has
+ * it).
+ */
+MHP_MUST_CHECK int mhp_region_set_huge(struct mhp_region *region, enum mhp_huge how, void *from,
+				       struct mhp_text *reterr);
+
+/** The same for all regions of a pool, those that come later, too; the last word counts. On error
+ * some may have it. */
+MHP_MUST_CHECK int mhp_pool_set_huge(struct mhp_pool *pool, enum mhp_huge how,
+				     struct mhp_text *reterr);
+/** What was said of the pool last. */
+enum mhp_huge mhp_pool_get_huge(struct mhp_pool *pool);
+
 /**
  * What memory to add when a commit found none: the backings of the nodes that the region's policy
  * binds it to, the nearest node first; @at is 0 for the first one, then 1, and so on. False: there
@@ -235,7 +276,8 @@ bool mhp_region_wants(struct mhp_region *region, unsigned at, struct mhp_backing
  *
  * @name: for explanations, up to 31 characters.
  * @size: bytes; rounded up to the pool's granule. The base is aligned to 2 MiB.
- * Return: 0, MHP_EINVAL, MHP_ENOMEM, MHP_ENOSPC (64 regions a pool).
+ * Return: 0, MHP_EINVAL, MHP_ENOMEM, MHP_ENOSPC (64 regions a pool), or what mhp_region_set_huge()
+ * returns for what was said of the pool.
  */
 MHP_MUST_CHECK int mhp_region_create(struct mhp_pool *pool, const char *name, uint64_t size,
 				     struct mhp_region **ret_region, struct mhp_text *reterr);

@@ -29,7 +29,7 @@ _memplug() {
 	--memmap) words="self external auto" ;;
 	--grow) words="auto none" ;;
 	--children) words="pool none" ;;
-	--huge) words="auto large none" ;;
+	--huge) words="auto large none on off" ;;
 	--policy) words="add say" ;;
 	--placement) words="local prefer interleave bind" ;;
 	--backing) words="ram memfd hugetlb:2M hugetlb:1G dax: file:" ;;

@@ -19,7 +19,7 @@ _memplug() {
 	--memmap) candidates=(self external auto) ;;
 	--grow) candidates=(auto none) ;;
 	--children) candidates=(pool none) ;;
-	--huge) candidates=(auto large none) ;;
+	--huge) candidates=(auto large none on off) ;;
 	--backing) candidates=(ram memfd hugetlb:2M hugetlb:1G dax: file:) ;;
 	--svg) _files && return ;;
 	*)

@@ -19,6 +19,7 @@
 
 #include <memplug/companion.h>
 
+#include "region.h"
 #include "room.h"
 #include "settle.h"
 
@@ -172,8 +173,10 @@ forget_devices(struct mhp_pool *pool)
 		pool->space.file[i].fd = -1;
 	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++) {
 		struct mhp_region *region = &pool->region[i];
-		if (region->live && region->nr_settled != 0)
-			mhp__table_mark(region, 0, region->top, MHP__ENTRY_SETTLED, false);
+		if (!region->live || region->nr_settled == 0)
+			continue;
+		mhp__table_mark(region, 0, region->top, MHP__ENTRY_SETTLED, false);
+		(void)!mhp__region_advise(region); /* the copies took their places */
 	}
 }
 

@@ -252,7 +252,7 @@ register_hole(const struct mhp__guard *guard, uintptr_t start, uint64_t size)
 }
 
 int
-mhp__guard_hole(struct mhp__guard *guard, uintptr_t start, uint64_t size)
+mhp__guard_hole(struct mhp__guard *guard, uintptr_t start, uint64_t size, int advice)
 {
 	MHP__ASSERT(guard->hole_start == 0 && size != 0); /* the last one is full, or undone */
 	if (start != guard->open_end)
@@ -263,6 +263,7 @@ mhp__guard_hole(struct mhp__guard *guard, uintptr_t start, uint64_t size)
 		return errno;
 	munlock(empty, size); /* mlockall(MCL_FUTURE) filled it: it must be empty */
 	madvise(empty, size, MADV_DONTNEED);
+	madvise(empty, size, advice);
 	if (register_hole(guard, (uintptr_t)empty, size) != 0)
 		goto failed;
 	note_hole(guard, start, size);

@@ -38,9 +38,11 @@ MHP_MUST_CHECK int mhp__guard_protect(const struct mhp__guard *guard, uintptr_t 
 /* Everybody goes on with what is mapped there now; undo: with what was there before. */
 void mhp__guard_wake(const struct mhp__guard *guard, uintptr_t start, uint64_t size, bool undo);
 
-/* Whatever is mapped at [start, start + size) is replaced by empty ordinary memory: who touches it
- * waits until mhp__guard_fill(). An errno, and nothing has changed, or 0. */
-MHP_MUST_CHECK int mhp__guard_hole(struct mhp__guard *guard, uintptr_t start, uint64_t size);
+/* Whatever is mapped at [start, start + size) is replaced by empty ordinary memory with an advice
+ * for madvise: who touches it waits until mhp__guard_fill(). An errno, and nothing has changed, or
+ * 0. */
+MHP_MUST_CHECK int mhp__guard_hole(struct mhp__guard *guard, uintptr_t start, uint64_t size,
+				   int advice);
 /* Fill a part of the hole with a copy of source, which can be read then, but not written to before
  * the hole is full. MHP_ENOMEM: the kernel had no memory for it for a while; or another error. */
 MHP_MUST_CHECK int mhp__guard_fill(const struct mhp__guard *guard, uintptr_t start,

@@ -72,6 +72,7 @@ struct mhp_pool {
 	pthread_mutex_t mutex;         /* the region mutex */
 	struct mhp_region region[MHP__REGIONS_MAX];
 	struct mhp_spread spread;
+	enum mhp_huge huge;            /* of regions to come */
 	struct mhp__labels labels;     /* of the window that moves */
 	struct mhp__pins pins;
 	struct mhp__budget budget;

@@ -99,14 +99,39 @@ mhp__region_open(struct mhp_region *region, uint64_t page, uint64_t nr)
 	return 0;
 }
 
+int
+mhp__region_advice(const struct mhp_region *region, uint64_t page)
+{
+	static const int advice[MHP_HUGE_MODES] = { MADV_NORMAL, MADV_HUGEPAGE, MADV_NOHUGEPAGE };
+	return advice[mhp__region_huge(region, page)];
+}
+
+int
+mhp__region_advise(const struct mhp_region *region)
+{
+	uint64_t page = region->huge_page, end = region->nr_pages + mhp__pages_behind(), nr;
+	for (; region->huge != MHP_HUGE_AUTO && page < end; page += nr) {
+		bool walks = region->nr_settled != 0 && page < region->top;
+		nr = walks ? mhp__table_span(region, page, region->top - page, MHP__ENTRY_SETTLED)
+			   : end - page;
+		if (walks && (region->entry[page] & MHP__ENTRY_SETTLED) != 0)
+			continue;
+		if (madvise((void *)mhp__page_address(region, page), nr << MHP__PAGE_SHIFT,
+			    mhp__region_advice(region, page)) != 0)
+			return errno;
+	}
+	return 0;
+}
+
 /* The device keeps its frames; new memory takes their place. */
 static int
 unsettle_empty(struct mhp_region *region, uint64_t page, uint64_t nr)
 {
-	if (mmap((void *)mhp__page_address(region, page), nr << MHP__PAGE_SHIFT,
-		 PROT_READ | PROT_WRITE,
+	void *start = (void *)mhp__page_address(region, page);
+	if (mmap(start, nr << MHP__PAGE_SHIFT, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
 		return errno;
+	(void)madvise(start, nr << MHP__PAGE_SHIFT, mhp__region_advice(region, page));
 	mhp__table_mark(region, page, nr, MHP__ENTRY_SETTLED, false);
 	return 0;
 }

@@ -20,6 +20,11 @@ void mhp__region_free(struct mhp_region *region);
 MHP_MUST_CHECK int mhp__region_open(struct mhp_region *region, uint64_t page, uint64_t nr);
 /* How many mappings opening [page, page + nr) may add. */
 uint64_t mhp__region_open_cost(const struct mhp_region *region, uint64_t page, uint64_t nr);
+/* The advice for memory that takes the place of this page; MADV_NORMAL where there is none. */
+int mhp__region_advice(const struct mhp_region *region, uint64_t page);
+/* Tell the kernel of huge pages as the region says; what lies on a device is the device's. Errno,
+ * or 0; on an error a part has been told. */
+MHP_MUST_CHECK int mhp__region_advise(const struct mhp_region *region);
 /* Could [page, page + nr) be dropped, or are its edges inside of large frames of a device? */
 bool mhp__region_can_cut(const struct mhp_region *region, uint64_t page, uint64_t nr);
 /* Give the memory of pages back: they are ordinary, and read as zeros. Errno, or 0; what is locked

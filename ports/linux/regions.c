@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "frames.h"
+#include "huge.h"
 #include "pool.h"
 #include "region.h"
 
@@ -52,6 +53,20 @@ find_free(struct mhp_pool *pool)
 
 /* Size 0: one over all addresses. */
 static int
+build(struct mhp_region *region, uint64_t size, struct mhp_text *reterr)
+{
+	if (size == 0)
+		return mhp__region_build_over(region, reterr);
+	int err = mhp__region_build(region, size, reterr);
+	if (err != 0)
+		return err;
+	err = mhp__huge_set(region, region->pool->huge, 0, reterr);
+	if (err != 0)
+		mhp__region_free(region);
+	return err;
+}
+
+static int
 create(struct mhp_pool *pool, const char *name, uint64_t size, struct mhp_region **ret_region,
        struct mhp_text *reterr)
 {
@@ -67,8 +82,7 @@ create(struct mhp_pool *pool, const char *name, uint64_t size, struct mhp_region
 			.granule = pool->granule, .nr_runs = size == 0 ? 0 : 1,
 		};
 		strncpy(region->name, name, sizeof(region->name) - 1);
-		err = size == 0 ? mhp__region_build_over(region, reterr) :
-				  mhp__region_build(region, size, reterr);
+		err = build(region, size, reterr);
 		region->live = err == 0;
 	}
 	pthread_mutex_unlock(&pool->mutex);

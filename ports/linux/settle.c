@@ -21,6 +21,12 @@ mhp__window_end(const struct mhp_region *region, uint64_t window)
 	return end < region->nr_pages ? end : region->nr_pages;
 }
 
+bool
+mhp__window_huge(const struct mhp_pool *pool, const struct mhp_region *region, uint64_t page)
+{
+	return mhp__region_huge(region, page) != MHP_HUGE_OFF && !atomic_load(&pool->tiering.on);
+}
+
 void
 mhp__settle_count(struct mhp_pool *pool, uint64_t nr, uint64_t copied, uint64_t stall_ns)
 {
@@ -109,16 +115,15 @@ prepare(struct mhp_pool *pool, const struct mhp_region *region, const struct mhp
 {
 	uintptr_t start = mhp__page_address(region, run->page);
 	uint64_t size = run->nr << MHP__PAGE_SHIFT;
-	if (mhp__view_plain(&pool->view, start, start + size, mhp__linux_ops.now_ns(pool),
-			    NULL) != 0)
+	if (mhp__view_plain(&pool->view, start, start + size, mhp__region_huge(region, run->page),
+			    mhp__linux_ops.now_ns(pool), NULL) != 0)
 		return false;
 	/* A file of memory takes more of it before the window gives up its own. */
 	if (run->file->sparse &&
 	    mhp__room_check_some(&pool->room_there, mhp__companion_program(), size,
 				 mhp__linux_ops.now_ns(pool), NULL) != 0)
 		return false;
-	/* Tiering sees of a huge page only whether it is used. */
-	mhp__run_clear_place(region, run, !atomic_load(&pool->tiering.on));
+	mhp__run_clear_place(region, run, mhp__window_huge(pool, region, run->page));
 	return true;
 }
 

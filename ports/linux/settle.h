@@ -16,6 +16,9 @@ uint64_t mhp__window_end(const struct mhp_region *region, uint64_t window);
 /* Count a move: nr pages, of which some had to be copied, and for how long somebody waited. */
 void mhp__settle_count(struct mhp_pool *pool, uint64_t nr, uint64_t copied, uint64_t stall_ns);
 
+/* May all of a window be one huge page? Tiering sees of such only whether it is used. */
+bool mhp__window_huge(const struct mhp_pool *pool, const struct mhp_region *region, uint64_t page);
+
 /* ---- settle.c: to a device ---- */
 
 /* Have what is in window of a region, and may go to its device, go there. */

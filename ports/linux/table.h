@@ -47,6 +47,8 @@ struct mhp_region {
 	char name[32];
 	bool live;
 	bool over;                     /* its memory is mapped by others: labels only */
+	enum mhp_huge huge;            /* what the kernel was told of huge pages... */
+	uint64_t huge_page;            /* ...from this page on; before, nothing */
 
 	struct mhp__heat *heat;        /* of windows and pieces; NULL: tiering was never on */
 	uint64_t nr_writable;          /* entries from here on are read-only memory: all-zero */
@@ -85,6 +87,13 @@ static inline uintptr_t
 mhp__page_address(const struct mhp_region *region, uint64_t page)
 {
 	return region->base + (page << MHP__PAGE_SHIFT);
+}
+
+/* What the kernel was told of huge pages for this page. */
+static inline enum mhp_huge
+mhp__region_huge(const struct mhp_region *region, uint64_t page)
+{
+	return page >= region->huge_page ? region->huge : MHP_HUGE_AUTO;
 }
 
 /* Behind a region there is a page of the kernel, which nobody uses. */

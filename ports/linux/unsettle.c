@@ -13,6 +13,7 @@
 
 #include <memplug/companion.h>
 
+#include "region.h"
 #include "room.h"
 #include "settle.h"
 
@@ -68,14 +69,14 @@ mhp__unsettle_fill(struct mhp_pool *pool, const struct mhp_region *region, uint6
 
 /*
  * A huge page for all of a window that comes back, before anybody waits: it costs a third of 512
- * small ones. Tiering sees of a huge page only whether it is used. NULL: small ones will do.
+ * small ones. NULL: small ones will do.
  */
 static unsigned char *
 take_stage(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page, uint64_t nr)
 {
 	bool whole = nr == MHP__HUGE_PAGES &&
 		     mhp__page_address(region, page) % MHP__HUGE_BYTES == 0;
-	return whole && !atomic_load(&pool->tiering.on) ? mhp__stage_take(&pool->stage) : NULL;
+	return whole && mhp__window_huge(pool, region, page) ? mhp__stage_take(&pool->stage) : NULL;
 }
 
 /* Fill the hole of a window at once. False: the hole is as before. */
@@ -113,8 +114,8 @@ move_back(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
 {
 	uintptr_t start = mhp__page_address(region, page);
 	uint64_t size = nr << MHP__PAGE_SHIFT;
-	int err = mhp__view_plain(&pool->view, start, start + size, mhp__linux_ops.now_ns(pool),
-				  reterr);
+	int err = mhp__view_plain(&pool->view, start, start + size, mhp__region_huge(region, page),
+				  mhp__linux_ops.now_ns(pool), reterr);
 	if (err != 0)
 		return err;
 	err = mhp__room_check_some(&pool->room, mhp__companion_program(), size,
@@ -124,7 +125,8 @@ move_back(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
 	unsigned char *stage = take_stage(pool, region, page, nr);
 	uint64_t started = mhp__linux_ops.now_ns(pool);
 	mhp__journal_step(&pool->journal, MHP__FILLING);
-	int error = mhp__guard_hole(&pool->guard, start, size);
+	int error = mhp__guard_hole(&pool->guard, start, size,
+				    mhp__region_advice(region, page));
 	if (error != 0 && stage != NULL)
 		mhp__stage_drop(&pool->stage);
 	if (error != 0)

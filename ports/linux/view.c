@@ -46,7 +46,7 @@ struct query {
 
 /* The first flag that we did not set, in words; NULL: there is none. */
 static const char *
-strange_flag(const char *flags)
+strange_flag(const char *flags, enum mhp_huge told)
 {
 	static const struct {
 		char flag[3];
@@ -71,7 +71,8 @@ strange_flag(const char *flags)
 		if (i == sizeof(known) / sizeof(known[0]))
 			return "marked in a way that we do not know";
 		/* What lies on a device is shared, and hidden from children by us. */
-		bool ours = strncmp(flags, "dc", 2) == 0 && shared;
+		bool ours = (strncmp(flags, "dc", 2) == 0 && shared) ||
+			    (strncmp(flags, "nh", 2) == 0 && told == MHP_HUGE_OFF);
 		if (known[i].words != NULL && !ours)
 			return known[i].words;
 	}
@@ -80,20 +81,20 @@ strange_flag(const char *flags)
 
 /* One mapping; its line begins with its addresses and its rights. */
 static const char *
-strange_mapping(struct mhp__lines *lines, const char *rights)
+strange_mapping(struct mhp__lines *lines, const char *rights, enum mhp_huge told)
 {
 	if (strncmp(rights, "rw-", 3) != 0)
 		return rights[0] == '-' ? "made inaccessible by mprotect"
 					: "made read-only by mprotect";
 	for (char *line; (line = mhp__lines_next(lines)) != NULL;)
 		if (strncmp(line, "VmFlags: ", 9) == 0)
-			return strange_flag(line + 9);
+			return strange_flag(line + 9, told);
 	return "of unknown state";
 }
 
 /* How far memory is plain from start on, up to end; *ret_strange: what it is there. */
 static uintptr_t
-look(uintptr_t start, uintptr_t end, const char **ret_strange)
+look(uintptr_t start, uintptr_t end, enum mhp_huge told, const char **ret_strange)
 {
 	struct mhp__lines lines = { .fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC) };
 	uintptr_t next = start;
@@ -105,7 +106,7 @@ look(uintptr_t start, uintptr_t end, const char **ret_strange)
 		char rights[8];
 		if (sscanf(line, "%lx-%lx %7s", &from, &to, rights) != 3 || to <= next)
 			continue;
-		*ret_strange = from > next ? "unmapped" : strange_mapping(&lines, rights);
+		*ret_strange = from > next ? "unmapped" : strange_mapping(&lines, rights, told);
 		if (*ret_strange != NULL)
 			break;
 		next = to;
@@ -151,17 +152,18 @@ clock_ns(void)
 }
 
 int
-mhp__view_plain(struct mhp__view *view, uintptr_t start, uintptr_t end, uint64_t now_ns,
-		struct mhp_text *reterr)
+mhp__view_plain(struct mhp__view *view, uintptr_t start, uintptr_t end, enum mhp_huge told,
+		uint64_t now_ns, struct mhp_text *reterr)
 {
 	const char *strange;
-	if (now_ns < view->until_ns && start >= view->start && end <= view->end &&
-	    is_one_mapping(start, end) && locked_kib() == view->locked_kib)
+	if (now_ns < view->until_ns && told == view->told && start >= view->start &&
+	    end <= view->end && is_one_mapping(start, end) && locked_kib() == view->locked_kib)
 		return 0;
 	uint64_t began_ns = clock_ns();
 	view->locked_kib = locked_kib();
 	view->start = start;
-	view->end = look(start, end + BEHIND, &strange);
+	view->told = told;
+	view->end = look(start, end + BEHIND, told, &strange);
 	uint64_t took_ns = clock_ns() - began_ns, holds_ns = took_ns * HOLDS_TIMES;
 	holds_ns = holds_ns < HOLDS_NS ? HOLDS_NS : holds_ns;
 	view->until_ns = now_ns + took_ns + (holds_ns < HOLDS_MAX_NS ? holds_ns : HOLDS_MAX_NS);

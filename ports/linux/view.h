@@ -7,18 +7,20 @@
 
 #include "text.h"
 
-/* A range that was looked at in full, until when that holds, and how much was locked then. */
+/* A range that was looked at in full, for whom, until when that holds, and how much was locked. */
 struct mhp__view {
 	uintptr_t start, end;
+	enum mhp_huge told;
 	uint64_t until_ns, locked_kib;
 };
 
 /*
  * Is [start, end) readable and writable memory to which nothing was done that copying it would
- * forget? MHP_EBUSY and a sentence when it is not. Reads /proc: run it in the companion.
+ * forget? told: what the kernel was told of huge pages for it by us. MHP_EBUSY and a sentence when
+ * it is not. Reads /proc: run it in the companion.
  */
 MHP_MUST_CHECK int mhp__view_plain(struct mhp__view *view, uintptr_t start, uintptr_t end,
-				   uint64_t now_ns, struct mhp_text *reterr);
+				   enum mhp_huge told, uint64_t now_ns, struct mhp_text *reterr);
 
 /* Does this address map a file, rather than ordinary memory? Reads /proc, too. */
 bool mhp__view_shared(uintptr_t address);

@@ -78,6 +78,7 @@ view_used(const struct window *w, struct mhp_text *reterr)
 		if ((w->region->entry[page] & MHP__ENTRY_COMMITTED) != 0)
 			err = mhp__view_plain(&w->pool->view, mhp__page_address(w->region, page),
 					      mhp__page_address(w->region, page + nr),
+					      mhp__region_huge(w->region, page),
 					      mhp__linux_ops.now_ns(w->pool), reterr);
 	}
 	return err;

@@ -62,6 +62,17 @@ mhp_region_granule(const struct mhp_region *region)
 }
 
 int
+mhp_region_set_huge(struct mhp_region *region, enum mhp_huge how, void *from,
+		    struct mhp_text *reterr)
+{
+	(void)region;
+	(void)how;
+	(void)from;
+	(void)reterr;
+	return 0;
+}
+
+int
 mhp_region_commit(struct mhp_region *region, void *start, uint64_t size)
 {
 	uint64_t page = page_of((uintptr_t)start, size);

@@ -50,7 +50,7 @@ make_and_fill(void *arg)
 	(void)arg;
 	if (mhp__guard_start(guard) != 0)
 		return MHP_EPERM;
-	hole.error = mhp__guard_hole(guard, start, NR * PAGE);
+	hole.error = mhp__guard_hole(guard, start, NR * PAGE, MADV_NORMAL);
 	if (hole.error == 0) {
 		if (hole.meanwhile != NULL)
 			hole.error = hole.meanwhile(hole.at + hole.first * PAGE);

@@ -97,6 +97,25 @@ expect 1 "is no placement" set placement near
 expect 1 "node 7 of the pool has no memory" set placement "bind 7"
 expect 0 "" set placement local
 
+# ---- R51: so are huge pages
+
+expect 0 "" get huge
+grep -qx "auto" "$dir/out" || fail "huge pages are not as the kernel does"
+expect 1 "huge pages are auto, on or off, not 'large'" set huge large
+# marked FLAG: kilobytes of the program's memory whose mappings have it.
+marked() {
+	awk -v flag="$1" '/^Size:/ { size = $2 } /^VmFlags:/ && index($0, " " flag) { sum += size }
+		END { print sum + 0 }' "/proc/$program/smaps"
+}
+expect 0 "" set huge off
+expect 0 "" get huge
+grep -qx "off" "$dir/out" || fail "huge was not set"
+[ "$(marked hg)" = 0 ] || fail "memory of the heap still asks for huge pages"
+expect 0 "" set huge on
+[ "$(marked hg)" -ge $((1 << 20)) ] || fail "the heap does not ask for huge pages"
+expect 1 "does not take back" set huge auto
+goes_on
+
 # ---- R64: so is tiering, which is off unless asked for
 
 expect 0 "" get tiering

@@ -32,12 +32,12 @@ TEST(view__locked_while_a_look_holds__busy)
 	struct mhp__view view = { 0 };
 	char *memory = make_memory();
 	uintptr_t start = (uintptr_t)memory;
-	CHECK_OK(mhp__view_plain(&view, start, start + SIZE, NOW, NULL));
+	CHECK_OK(mhp__view_plain(&view, start, start + SIZE, MHP_HUGE_AUTO, NOW, NULL));
 	if (mlock(memory, SIZE) != 0)
 		test_skip("needs to lock 64 KiB of memory (RLIMIT_MEMLOCK)");
-	CHECK_RET(mhp__view_plain(&view, start, start + SIZE, NOW, NULL), MHP_EBUSY);
+	CHECK_RET(mhp__view_plain(&view, start, start + SIZE, MHP_HUGE_AUTO, NOW, NULL), MHP_EBUSY);
 	CHECK_EQ(munlock(memory, SIZE), 0);
-	CHECK_OK(mhp__view_plain(&view, start, start + SIZE, NOW, NULL));
+	CHECK_OK(mhp__view_plain(&view, start, start + SIZE, MHP_HUGE_AUTO, NOW, NULL));
 	munmap(memory - SIZE, 3 * SIZE);
 }
 
@@ -47,9 +47,9 @@ TEST(view__protected_while_a_look_holds__busy)
 	struct mhp__view view = { 0 };
 	char *memory = make_memory();
 	uintptr_t start = (uintptr_t)memory;
-	CHECK_OK(mhp__view_plain(&view, start, start + SIZE, NOW, NULL));
+	CHECK_OK(mhp__view_plain(&view, start, start + SIZE, MHP_HUGE_AUTO, NOW, NULL));
 	CHECK_EQ(mprotect(memory, SIZE, PROT_READ), 0);
-	CHECK_RET(mhp__view_plain(&view, start, start + SIZE, NOW, NULL), MHP_EBUSY);
+	CHECK_RET(mhp__view_plain(&view, start, start + SIZE, MHP_HUGE_AUTO, NOW, NULL), MHP_EBUSY);
 	munmap(memory - SIZE, 3 * SIZE);
 }
 
