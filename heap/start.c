@@ -129,31 +129,44 @@ mhp__heap_grow(uint64_t bytes)
 	return err;
 }
 
-static int
-install(void)
+/* In the first so many arenas. Returns in how many. */
+static unsigned
+set_hooks(extent_hooks_t *hooks, unsigned nr)
 {
-	unsigned nr_arenas = 0;
-	size_t size = sizeof(nr_arenas);
 	char name[48];
-	extent_hooks_t *hooks = &mhp__heap_hooks;
+	for (unsigned i = 0; i < nr; i++) {
+		snprintf(name, sizeof(name), "arena.%u.extent_hooks", i);
+		if (mallctl(name, NULL, NULL, &hooks, sizeof(hooks)) != 0)
+			return i;
+	}
+	return nr;
+}
+
+static bool
+install(unsigned *ret_nr_arenas)
+{
+	size_t size = sizeof(*ret_nr_arenas);
 
 	/* Volatile: a compiler may leave out a malloc whose result is only freed. */
 	void *volatile large = malloc(OVERSIZE_BYTES);
 	free(large);
-	if (mallctl("arenas.narenas", &nr_arenas, &size, NULL, 0) != 0)
-		return MHP_EOPNOTSUPP;
+	if (mallctl("arenas.narenas", ret_nr_arenas, &size, NULL, 0) != 0)
+		return false;
 	size = sizeof(mhp__heap.foreign);
 	if (mallctl("arena.0.extent_hooks", &mhp__heap.foreign, &size, NULL, 0) != 0)
-		return MHP_EOPNOTSUPP;
-	/* What arenas are made of is not the program's, and far more than they need. */
-	mhp__heap.closed = true;
-	for (unsigned i = 0; i < nr_arenas; i++) {
-		snprintf(name, sizeof(name), "arena.%u.extent_hooks", i);
-		if (mallctl(name, NULL, NULL, &hooks, sizeof(hooks)) != 0)
-			return MHP_EOPNOTSUPP;
-	}
-	mhp__heap.closed = false;
-	return 0;
+		return false;
+	unsigned nr = set_hooks(&mhp__heap_hooks, *ret_nr_arenas);
+	if (nr < *ret_nr_arenas)
+		(void)set_hooks(mhp__heap.foreign, nr);
+	return nr == *ret_nr_arenas;
+}
+
+/* Nothing was allocated in it. */
+static void
+end(void)
+{
+	mhp_region_destroy(mhp__heap.region);
+	mhp__heap.start = mhp__heap.end = 0;
 }
 
 static int
@@ -183,12 +196,21 @@ mhp_heap_start(struct mhp_pool *pool, const struct mhp_heap_opts *opts, struct m
 	mhp__heap.backing = opts->backing;
 	mhp__heap.took = opts->took;
 	atomic_store(&mhp__heap.max_bytes, opts->max_bytes);
+	/* What arenas are made of is not the program's, and far more than they need. */
+	mhp__heap.closed = true;
+	unsigned nr_arenas;
+	if (!install(&nr_arenas)) {
+		end();
+		return no_hooks(reterr);
+	}
 	if (!mhp__extents_init(!opts->no_huge)) {
-		mhp_region_destroy(mhp__heap.region);
+		(void)set_hooks(mhp__heap.foreign, nr_arenas);
+		end();
 		return MHP_ENOMEM;
 	}
 	mhp__heap.pool = pool;
-	return install() == 0 ? 0 : no_hooks(reterr);
+	mhp__heap.closed = false;
+	return 0;
 }
 
 void
