@@ -36,6 +36,7 @@ static struct {
 	atomic_bool stop;
 	_Atomic uint64_t rounds;
 	_Atomic unsigned events, reasons; /* TIER events; those with a sentence */
+	_Atomic unsigned refusals;     /* those of windows that may not move, which say why */
 } world;
 
 static void
@@ -47,6 +48,10 @@ trace(void *ctx, const struct mhp_event *event)
 	atomic_fetch_add(&world.events, 1);
 	if (event->text != NULL && strstr(event->text, "used") != NULL)
 		atomic_fetch_add(&world.reasons, 1);
+	if (event->error == MHP_EBUSY && event->text != NULL &&
+	    strstr(event->text, "a window stays on node ") != NULL &&
+	    strstr(event->text, ": pinned") != NULL)
+		atomic_fetch_add(&world.refusals, 1);
 }
 
 static void
@@ -91,6 +96,7 @@ begin(void)
 	atomic_store(&world.rounds, 0);
 	atomic_store(&world.events, 0);
 	atomic_store(&world.reasons, 0);
+	atomic_store(&world.refusals, 0);
 	CHECK_OK(mhp_pool_create(&opts, &world.pool, NULL));
 	if (!mhp_pool_can_move(world.pool, NULL)) {
 		CHECK_OK(mhp_pool_destroy(world.pool));
@@ -214,6 +220,25 @@ TEST(tiering__limit_is_tiny__looks_and_does_not_move_until_it_is_raised)
 	for (unsigned ms = 0; stats().moved_pages == 0 && ms < PATIENCE_MS; ms += 10)
 		usleep(10000);
 	CHECK_CMP(stats().moved_pages, >, 0);
+	end();
+}
+
+/* R64: a window that may not move stays, and an event says why. */
+TEST(tiering__hot_windows_are_pinned__stay_and_an_event_says_why)
+{
+	struct mhp_tiering how = { .on = true, .bytes_per_s = 1 << 30, .look_permille = 500 };
+	begin();
+	for (unsigned i = WINDOWS - HOT; i < WINDOWS; i++)
+		CHECK_OK(mhp_region_pin(world.region, world.base + i * WINDOW, PAGE));
+	begin_use();
+	CHECK_OK(mhp_pool_set_tiering(world.pool, &how, NULL));
+	for (unsigned ms = 0; world.refusals == 0 && ms < PATIENCE_MS; ms += 10)
+		usleep(10000);
+	CHECK_CMP(world.refusals, >=, 1);
+	CHECK_CMP(stats().refused, >=, 1);
+	CHECK_EQ(count_far(WINDOWS - HOT, HOT), HOT);
+	for (unsigned i = WINDOWS - HOT; i < WINDOWS; i++)
+		CHECK_OK(mhp_region_unpin(world.region, world.base + i * WINDOW, PAGE));
 	end();
 }
 
