@@ -70,19 +70,38 @@ refuse_full(uint64_t have, const struct mhp_text *why, struct refusal *ret_refus
 			"'%s' leaves no room: %s", words, why->text);
 }
 
-/* Add memory; where the heap is bound to some, of the first of it that has room. */
+/* Add what a backing has of the bytes that are left, in blocks: all of it, or by halves. */
 static int
-add_wanted(uint64_t add, struct mhp_backing backing, bool bound, struct mhp_text *why)
+add_some(const struct mhp_backing *backing, uint64_t block, uint64_t *left, struct mhp_text *why)
 {
-	struct mhp_add_opts opts = {
+	const struct mhp_add_opts opts = {
 		.flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE,
 	};
+	int err = 0;
+	for (uint64_t part = *left; part != 0 && *left != 0;) {
+		part = part < *left ? part : *left;
+		err = mhp_pool_add(mhp__heap.pool, backing, part, &opts, NULL, why);
+		if (err == 0)
+			*left -= part;
+		else
+			part = part / 2 / block * block;
+	}
+	return err;
+}
+
+/* Add memory: where the heap is bound to some, of each of it in turn until there is enough. What
+ * was added may do with what is free besides, so only nothing at all is an error. */
+static int
+add_wanted(uint64_t add, uint64_t block, struct mhp_backing backing, bool bound,
+	   struct mhp_text *why)
+{
+	uint64_t left = add;
 	unsigned at = 0;
 	int err;
 	do
-		err = mhp_pool_add(mhp__heap.pool, &backing, add, &opts, NULL, why);
-	while (err != 0 && bound && mhp_region_wants(mhp__heap.region, ++at, &backing));
-	return err;
+		err = add_some(&backing, block, &left, why);
+	while (left != 0 && bound && mhp_region_wants(mhp__heap.region, ++at, &backing));
+	return left < add ? 0 : err;
 }
 
 /* Plug memory for bytes more, as far as the bound lets us. */
@@ -99,7 +118,7 @@ grow_locked(uint64_t bytes, uint64_t max, struct refusal *ret_refusal)
 	struct mhp_backing backing = mhp__heap.backing;
 	bool bound = mhp_region_wants(mhp__heap.region, 0, &backing);
 	struct mhp_text why = { "the pool does not grow" };
-	int err = add != 0 ? add_wanted(add, backing, bound, &why) : MHP_ENOMEM;
+	int err = add != 0 ? add_wanted(add, block, backing, bound, &why) : MHP_ENOMEM;
 	if (max != 0 && room == 0)
 		ret_refusal->tell = is_first_at(max);
 	else if (bound && err != 0)

@@ -246,7 +246,8 @@ time.sleep(600)' "$dir/up" "$dir/go" "$dir/full" 2>"$dir/program" &
 done
 program=''
 
-# ---- R62: what is bound to several nodes grows on each of them, not on the nearest alone
+# ---- R62: what is bound to several nodes grows on each of them, by what each has: here a piece takes
+# two blocks, and each node has one
 
 rm -f "$dir/up" "$dir/go" "$dir/full"
 truncate -s 32M "$dir/small" "$dir/device"
@@ -257,7 +258,7 @@ while not os.path.exists(sys.argv[2]):
     time.sleep(0.05)
 kept = []
 try:
-    while True: kept.append(bytes(1 << 20))
+    while True: kept.append(bytes(24 << 20))
 except MemoryError: pass
 open(sys.argv[3], "w").write("full")
 time.sleep(600)' "$dir/up" "$dir/go" "$dir/full" 2>"$dir/program" &
