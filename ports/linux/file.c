@@ -24,6 +24,7 @@
 #include "space.h"
 
 #define TMPFS_MAGIC_NUMBER 0x01021994
+#define HUGE_PAGES "/sys/kernel/mm/hugepages/hugepages-2048kB"
 
 static size_t
 used_bytes(const struct mhp__space *space, const struct mhp__file *file)
@@ -43,23 +44,17 @@ same_backing(const struct mhp_backing *a, const struct mhp_backing *b)
 static int
 check_huge_pages(enum mhp_backing_kind kind, struct mhp_text *reterr)
 {
-	const char *size = kind == MHP_BACKING_HUGETLB_1G ? "1048576kB" : "2048kB";
-	char path[96];
 	if (kind == MHP_BACKING_HUGETLB_1G)
 		return mhp__say(reterr, MHP_EOPNOTSUPP,
 				"huge pages of 1 GiB are not supported: what moves as one piece "
 				"would keep writers waiting for it; use hugetlb:2M");
-	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%s", size);
-	if (access(path, F_OK) != 0)
-		return mhp__say(reterr, MHP_ENODEV, "this machine has no huge pages of %s", size);
-	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%s/nr_hugepages", size);
-	uint64_t reserved = mhp__read_number(path);
-	snprintf(path, sizeof(path),
-		 "/sys/kernel/mm/hugepages/hugepages-%s/nr_overcommit_hugepages", size);
-	if (reserved + mhp__read_number(path) == 0)
+	if (access(HUGE_PAGES, F_OK) != 0)
+		return mhp__say(reterr, MHP_ENODEV, "this machine has no huge pages of 2048kB");
+	if (mhp__read_number(HUGE_PAGES "/nr_hugepages") +
+	    mhp__read_number(HUGE_PAGES "/nr_overcommit_hugepages") == 0)
 		return mhp__say(reterr, MHP_ENOMEM,
-				"no huge pages of %s are reserved; as root: echo N > "
-				"/sys/kernel/mm/hugepages/hugepages-%s/nr_hugepages", size, size);
+				"no huge pages of 2048kB are reserved; as root: echo N > "
+				HUGE_PAGES "/nr_hugepages");
 	return 0;
 }
 
@@ -72,12 +67,11 @@ open_anonymous(const struct mhp__space *space, struct mhp__file *file, struct mh
 
 	file->granule = mhp__kernel_page();
 	if (kind != MHP_BACKING_MEMFD) {
-		bool giant = kind == MHP_BACKING_HUGETLB_1G;
 		err = check_huge_pages(kind, reterr);
 		if (err != 0)
 			return err;
-		flags |= MFD_HUGETLB | (giant ? MFD_HUGE_1GB : MFD_HUGE_2MB);
-		file->granule = giant ? UINT64_C(1) << 30 : MHP__HUGE_BYTES;
+		flags |= MFD_HUGETLB | MFD_HUGE_2MB;
+		file->granule = MHP__HUGE_BYTES;
 	}
 	file->fd = memfd_create("memplug", flags);
 	if (file->fd < 0 || ftruncate(file->fd, (off_t)space->max_bytes) != 0)
