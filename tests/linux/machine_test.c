@@ -2,8 +2,9 @@
 /*
  * machine_test.c - pools on a machine that this one is not: several NUMA nodes, DAX devices (R60).
  *
- * A child has mounts of its own, in which sysfs says what a case invents, and another /dev/zero is a
- * DAX device: it can be mapped. What such memory does when it moves is seen in a guest (tests/dax).
+ * A child has mounts of its own, in which sysfs says what a case invents, and another /dev/zero is
+ * a DAX device: it can be mapped. What such memory does when it moves is seen in a guest
+ * (tests/dax).
  */
 #define _GNU_SOURCE
 #include <sched.h>
