@@ -16,9 +16,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -26,15 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MIB (UINT64_C(1) << 20)
-
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond)) {                                                                     \
-			fprintf(stderr, "heap_cases: line %d: %s\n", __LINE__, #cond);             \
-			exit(1);                                                                   \
-		}                                                                                  \
-	} while (0)
+#include "heap_cases.h"
 
 /* One array grows, while small things are allocated in between. */
 static void
@@ -717,6 +706,7 @@ static const struct {
 	CASE(all_memory_is_locked__pool_is_not),
 	CASE(all_memory_is_locked__threads_map_meanwhile__it_succeeds),
 	CASE(blocks_leave__resident_memory__is_not_more),
+	CASE(calls_of_the_heap__that_cannot_be__answer_as_the_kernel_does),
 	CASE(device_memory__fork_without_room__fails_with_enomem),
 	CASE(device_memory_is_given_up__reads_as_zeros),
 	CASE(device_memory_is_on_its_way__is_given_up_even_so),
@@ -727,11 +717,13 @@ static const struct {
 	CASE(memory_is_freed__program_sleeps__pool_shrinks),
 	CASE(memory_is_given_up__reads_as_zeros),
 	CASE(memory_is_protected__its_blocks_leave__stays_protected),
+	CASE(mmap__calls_that_cannot_be__answer_as_the_kernel_does),
 	CASE(mmap__maps_and_unmaps__charges_what_is_writable),
 	CASE(mmap__partly_charged_memory_moves__keeps_its_charge),
 	CASE(mmap__pool_is_full__fails_and_recovers),
 	CASE(mmap__threads_and_forks__blocks_leave_meanwhile),
 	CASE(pool_is_full__thread_starts__lives),
+	CASE(seccomp__is_asked_about__answers_as_the_kernel_does),
 	CASE(sizes_of_all_kinds__come_and_go__hold_what_was_written),
 	CASE(threads_keep_values__fork__are_as_before),
 	CASE(users_are_looked_up__fork__ends),

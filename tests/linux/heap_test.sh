@@ -157,6 +157,52 @@ if build plain cc; then
 	fi
 fi
 
+# ---- words of the environment that `memplug run` would have refused
+
+# preloaded WORDS...: environment of a program that the library is preloaded into by hand. With "first"
+# among them it is what `memplug run` would have become.
+preloaded() {
+	# shellcheck disable=SC2016
+	timeout -s KILL 60 env MEMPLUG_BOOT=32M MEMPLUG_BLOCK_SIZE=16M "$@" sh -c '
+		[ "${first-}" ] && export MEMPLUG_FIRST=$$
+		LD_PRELOAD=$0 exec /bin/echo one' "$build/heap/libmemplug-heap.so" >"$dir/out" 2>"$dir/err"
+}
+
+while IFS='|' read -r word what; do
+	preloaded first=1 MEMPLUG_STRICT=1 "$word" && fail "$word: a strict program runs"
+	[ ! -s "$dir/out" ] && grep -q "^memplug: .*$what" "$dir/err" || fail "$word: no word of '$what'"
+	preloaded first=1 "$word" && [ "$(cat "$dir/out")" = one ] && grep -q "$what" "$dir/err" ||
+		fail "$word: the program does not run without a pool"
+	preloaded "$word" && [ "$(cat "$dir/out")" = one ] && [ ! -s "$dir/err" ] ||
+		fail "$word: a child does not run in silence"
+done <<'END'
+MEMPLUG_BOOT=x|MEMPLUG_BOOT=x is no size
+MEMPLUG_BLOCK_SIZE=-1|MEMPLUG_BLOCK_SIZE=-1 is no size
+MEMPLUG_BLOCK_SIZE=3M|power of two from 4 MiB
+MEMPLUG_MAX=0|MEMPLUG_MAX=0 is no size
+MEMPLUG_MMAP=,|MEMPLUG_MMAP=, is no size
+MEMPLUG_BACKING=gold|'gold' is no backing
+MEMPLUG_BACKING=file:/no/such/file|cannot open /no/such/file
+MEMPLUG_PLACEMENT=near|'near' is no placement
+MEMPLUG_PLACEMENT=bind 5|node 5 of the pool has no memory
+MEMPLUG_TIERING=gold|tiering is on, off
+END
+while read -r word; do
+	preloaded first=1 MEMPLUG_STRICT=1 "MEMPLUG_NAME=heap-$$" "$word" || fail "$word: status $?"
+	[ "$(cat "$dir/out")" = one ] && [ ! -s "$dir/err" ] || fail "$word: it does not run in silence"
+done <<'END'
+MEMPLUG_FOLLOW=
+MEMPLUG_PLACEMENT=
+MEMPLUG_TIERING=
+MEMPLUG_TIERING=on
+MEMPLUG_BOOT=
+MEMPLUG_GROW=none
+MEMPLUG_HUGE=auto
+MEMPLUG_HUGE=none
+MEMPLUG_MMAP=64K
+MEMPLUG_CHILDREN=none
+END
+
 # ---- limits have names
 
 (ulimit -v 4000000 && run --max 16G -- /bin/echo it ran)
