@@ -178,5 +178,7 @@ int cli_move(struct cli *cli);
 int cli_evacuate(struct cli *cli);
 int cli_watch(struct cli *cli);
 int cli_poison(struct cli *cli);
+/* Have the pool ask the kernel which memory of devices went bad. A status. */
+int cli_look_for_poison(struct cli *cli);
 
 #endif

@@ -120,10 +120,12 @@ static const struct {
 	"Print an attribute of the pool (max_bytes), of a block (memory3/state) or of a\n"
 	"node (node1/meminfo), or all of the pool, a block (memory3) or a node (node1).\n" },
 	{ "set", "set ATTR VALUE", "Change an attribute; it applies from now on.\n" },
-	{ "poison", "poison [[--forget] ADDRESS] [--json]",
+	{ "poison", "poison [--look | [--forget] ADDRESS] [--json]",
 	"List the pages that are known to have memory errors. With ADDRESS, take that\n"
 	"page out of use: its data moves first, and the page is remembered even when its\n"
 	"block is removed and comes back.\n\n"
+	"  --look             ask the kernel first what it knows of DAX devices; this is\n"
+	"                     also done when one is added, and by watch\n"
 	"  --forget           the memory is good again: the page is used when its block\n"
 	"                     next comes online\n" },
 	{ "check", "check [--json]",

@@ -39,20 +39,41 @@ list(struct cli *cli)
 	return CLI_DONE;
 }
 
+static struct json_object *
+order(struct cli *cli, const char *attribute, const char *value, int *ret_status)
+{
+	struct mhp__line line;
+	mhp__line_begin(&line, "set");
+	mhp__line_text(&line, MHP__F_ATTR, attribute);
+	mhp__line_text(&line, MHP__F_VALUE, value);
+	return cli_ask(cli, ret_status, &line, CLI_CHANGE(POISON_MS));
+}
+
+int
+cli_look_for_poison(struct cli *cli)
+{
+	int status;
+	json_object_put(order(cli, "look_for_poison", "1", &status));
+	return status;
+}
+
 int
 cli_poison(struct cli *cli)
 {
-	struct mhp__line line;
-	bool forget = false;
+	bool forget = false, look = false;
 	int status;
-	if (!CLI_OPTIONS(cli, 0, 1, { "--forget", NULL, &forget }))
+	if (!CLI_OPTIONS(cli, 0, 1, { "--forget", NULL, &forget }, { "--look", NULL, &look }))
 		return CLI_USAGE;
-	if (cli->argc == 0)
-		return forget ? cli_usage(cli, "--forget needs an address") : list(cli);
-	mhp__line_begin(&line, "set");
-	mhp__line_text(&line, MHP__F_ATTR, forget ? "unpoison_page" : "hard_offline_page");
-	mhp__line_text(&line, MHP__F_VALUE, cli->argv[0]);
-	struct json_object *answer = cli_ask(cli, &status, &line, CLI_CHANGE(POISON_MS));
+	if (look && (forget || cli->argc != 0))
+		return cli_usage(cli, "--look takes nothing else");
+	if (cli->argc == 0 && forget)
+		return cli_usage(cli, "--forget needs an address");
+	if (cli->argc == 0) {
+		status = look ? cli_look_for_poison(cli) : CLI_DONE;
+		return status == CLI_DONE ? list(cli) : status;
+	}
+	struct json_object *answer = order(cli, forget ? "unpoison_page" : "hard_offline_page",
+					   cli->argv[0], &status);
 	if (answer == NULL)
 		return status;
 	if (cli->json)

@@ -24,6 +24,7 @@
 #define NAME_BYTES 64U
 #define ADD_MS 600000U
 #define TURN_MS 500L
+#define POISON_TURNS 10U               /* so often the kernel is asked what went bad */
 
 enum state { NEW, TOLD, IN_USE, AWAY };
 
@@ -242,7 +243,7 @@ watch_on(struct watch *watch)
 {
 	struct timespec pause = { 0, TURN_MS * 1000000L };
 	/* Bound: the life of the pool. */
-	for (;;) {
+	for (unsigned turns = 1;; turns++) {
 		if (!scan(watch)) {
 			perror(watch->folder);
 			return CLI_REFUSED;
@@ -252,6 +253,8 @@ watch_on(struct watch *watch)
 			    turn(watch, &watch->device[i]) == CLI_NO_POOL)
 				return CLI_DONE; /* the program has ended */
 		forget(watch);
+		if (turns % POISON_TURNS == 0 && cli_look_for_poison(watch->cli) == CLI_NO_POOL)
+			return CLI_DONE;
 		nanosleep(&pause, NULL);
 		struct mhp__peer pool;
 		if (!cli_choose(watch->cli, &pool))

@@ -72,6 +72,8 @@ int mhp__show_nodes_none(const struct mhp__subject *subject, char *text, size_t 
 
 int mhp__store_soft_offline(const struct mhp__subject *subject, const char *value,
 			    struct mhp_text *reterr);
+int mhp__store_look_for_poison(const struct mhp__subject *subject, const char *value,
+			       struct mhp_text *reterr);
 int mhp__store_hard_offline(const struct mhp__subject *subject, const char *value,
 			    struct mhp_text *reterr);
 int mhp__store_unpoison(const struct mhp__subject *subject, const char *value,

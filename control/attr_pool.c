@@ -288,6 +288,7 @@ const struct mhp__attr mhp__pool_attrs[] = {
 	{ "auto_online_blocks", POOL, 0644, show_auto_online, store_auto_online, 0 },
 	{ "soft_offline_page", POOL, 0200, NULL, mhp__store_soft_offline, 0 },
 	{ "hard_offline_page", POOL, 0200, NULL, mhp__store_hard_offline, 0 },
+	{ "look_for_poison", POOL, 0200, NULL, mhp__store_look_for_poison, 0 },
 	{ "unpoison_page", POOL, 0200, NULL, mhp__store_unpoison, 0 },
 	{ "hwpoison/corrupt-pfn", HWPOISON, 0200, NULL, mhp__store_corrupt_pfn, 0 },
 	{ "hwpoison/unpoison-pfn", HWPOISON, 0200, NULL, mhp__store_unpoison_pfn, 0 },

@@ -164,6 +164,18 @@ mhp__store_unpoison_pfn(const struct mhp__subject *subject, const char *value,
 	return carry_out(subject, value, 0, unpoison, reterr);
 }
 
+/* ---- what the kernel knows of devices ---- */
+
+int
+mhp__store_look_for_poison(const struct mhp__subject *subject, const char *value,
+			   struct mhp_text *reterr)
+{
+	uint64_t number;
+	if (mhp__word_number(subject, value, 1, &number) != 0 || number != 1)
+		return MHP_EINVAL;
+	return mhp_pool_look_bad(mhp__control.pool, NULL, reterr);
+}
+
 /* ---- may pages be taken out that have not failed yet? ---- */
 
 int

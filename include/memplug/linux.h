@@ -155,7 +155,8 @@ bool mhp_pool_can_move(struct mhp_pool *pool, struct mhp_text *reterr);
  *
  * Return: what mhp_add() returns, MHP_ENXIO (no gap of that size is left), MHP_EINVAL (size, or
  * page size against the pool's), MHP_ENOENT (no such device or file), MHP_ENOMEM (no huge pages),
- * MHP_EBUSY (another pool has the device or file), MHP_EPERM, MHP_ENOSPC (it has no room left),
+ * MHP_EBUSY (another pool has the device or file), MHP_EPERM, MHP_ENOSPC (it has no room left, or
+ * more bad pages than the pool can remember),
  * MHP_EDEADLK (called from a listener or an owner's function).
  */
 MHP_MUST_CHECK int mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing,
@@ -398,6 +399,20 @@ struct mhp_tiering_stats {
 
 /** Cost: follows the number of windows in use. Context: takes the region mutex; any thread. */
 void mhp_pool_get_tiering_stats(struct mhp_pool *pool, struct mhp_tiering_stats *ret_stats);
+
+/**
+ * Ask the kernel again which memory of DAX devices is bad (the lists of their regions,
+ * /sys/bus/nd/devices/region0/badblocks), and take what is new out of use, as mhp_bad_add() does:
+ * data moves away, a page that cannot is remembered and stays in use. mhp_pool_add() does it for
+ * what it adds, before anything is there. Where devices start is told to root only: nobody else
+ * learns of bad memory.
+ *
+ * @ret_new: pages of 4 KiB that were not known to be bad; may be NULL.
+ * Return: 0, MHP_ENOSPC (more than the pool can remember, nr_bad_pages), MHP_EDEADLK (from a
+ * listener or an owner's function), MHP_ENOMEM, or why there is no companion.
+ */
+MHP_MUST_CHECK int mhp_pool_look_bad(struct mhp_pool *pool, uint64_t *ret_new,
+				     struct mhp_text *reterr);
 
 /** What the port counts. */
 struct mhp_pool_stats {

@@ -11,6 +11,7 @@
 
 #include <memplug/companion.h>
 
+#include "bad.h"
 #include "settle.h"
 
 static int
@@ -119,6 +120,7 @@ mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t 
 	struct mhp_add_opts how = opts != NULL ? *opts : usual;
 	struct mhp_text text = { "" };
 	uint32_t first = 0, count = (uint32_t)(size / pool->space.block_bytes);
+	uint64_t nr_bad;
 
 	if (atomic_load(&pool->hotplug_holder) == mhp__linux_ops.self(pool))
 		return mhp__say(reterr, MHP_EDEADLK, "a listener, or an owner's function, cannot "
@@ -145,9 +147,16 @@ mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t 
 		how.node = pool->space.file[how.backing].node;
 	if (err == 0 && pool->space.file[how.backing].can_punch)
 		how.flags |= MHP_ADD_ZEROED;
+	bool listed = device && !pool->space.file[how.backing].by_address;
 	pthread_mutex_unlock(&pool->hotplug);
 	if (err != 0)
 		return mhp__say(reterr, err, "%s", text.text);
+	if (listed)
+		err = mhp__bad_take(pool, first, count, &nr_bad, reterr);
+	if (err != 0) {
+		displace(pool, first, count);
+		return err;
+	}
 	struct mhp_span span = { { first * pool->space.block_bytes }, size };
 	err = mhp_add(pool->m, span, &how, ret_answer);
 	if (err == 0)

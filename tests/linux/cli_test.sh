@@ -138,6 +138,9 @@ refuses "is not online" poison 0x6100000
 run poison
 has '^0x0000000a000000 *10  online    still in use$'
 has '^0x0000000affe000 *10  online    out of use$'
+run poison --look
+has '^0x0000000affe000 *10  online    out of use$'
+refuses "takes nothing else" poison --look --forget
 run poison --json
 "$python" -c 'import json, sys
 pages = json.load(open(sys.argv[1]))["pages"]
