@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bound.c - how far a pool may grow below the limit of its cgroup.
+ * bound.c - how far a pool may grow below the limit of its cgroup, and how much of it may be taken.
  *
- * All memory of the pool counts as if it were touched: a heap that has freed and keeps it, or that
- * has not touched it yet, touches it without asking anybody. So what the pool may have is what it
- * is charged for, and what is left until the limit, less a margin. A limit that falls will fall
- * again: while it does, room for three such steps is kept, an eighth of the limit at most, since
- * only the program can give back what it has allocated by then, and it may take longer than a step.
+ * What the program has taken counts as if it were touched: it may touch it without asking anybody.
+ * So what it may take is what it is charged for, and what is left until the limit, less a margin. A
+ * limit that falls will fall again: while it does, room for three such steps is kept from large
+ * pieces, an eighth of the limit at most, since only the program can give back what it has
+ * allocated by then, and it may take longer than a step. The pool may have whole blocks for all
+ * that may be taken, and for what it has in use and nobody has taken: nothing is behind that.
  */
 #include "bound.h"
 
@@ -27,18 +28,35 @@ mhp__follow_margin(uint64_t limit_bytes)
 	return margin < MARGIN_MIN ? MARGIN_MIN : least(margin, MARGIN_MAX);
 }
 
-uint64_t
-mhp__follow_bound(const struct mhp__follow_facts *facts)
+static uint64_t
+less(uint64_t value, uint64_t by)
 {
-	uint64_t block = facts->block_bytes;
-	uint64_t margin = mhp__follow_margin(facts->limit_bytes) +
-			  least(3 * facts->fall_bytes, facts->limit_bytes / 8);
-	uint64_t in_use = (facts->used_bytes + block - 1) / block * block;
-	if (facts->limit_bytes == UINT64_MAX && !facts->pressed)
-		return UINT64_MAX;
-	uint64_t most = facts->charged_bytes + facts->room_bytes;
-	most = facts->pressed || most <= margin ? 0 : (most - margin) / block * block;
-	return most > in_use ? most : in_use;
+	return value > by ? value - by : 0;
+}
+
+/* In whole blocks; one that is begun counts. */
+static uint64_t
+in_blocks(const struct mhp__follow_facts *facts, uint64_t bytes)
+{
+	return (bytes + facts->block_bytes - 1) / facts->block_bytes * facts->block_bytes;
+}
+
+void
+mhp__follow_bounds(const struct mhp__follow_facts *facts, struct mhp__follow_bounds *ret_bounds)
+{
+	uint64_t reserve = least(3 * facts->fall_bytes, facts->limit_bytes / 8);
+	uint64_t ready = less(facts->used_bytes, facts->taken_bytes), most = UINT64_MAX;
+	*ret_bounds = (struct mhp__follow_bounds){ UINT64_MAX, UINT64_MAX, UINT64_MAX };
+	if (facts->limit_bytes != UINT64_MAX) {
+		most = less(facts->charged_bytes + facts->room_bytes,
+			    mhp__follow_margin(facts->limit_bytes));
+		ret_bounds->taken_bytes = most;
+		ret_bounds->large_bytes = less(most, reserve);
+		ret_bounds->pool_bytes = in_blocks(facts, most + ready);
+	}
+	uint64_t in_use = in_blocks(facts, facts->used_bytes);
+	if (facts->pressed || ret_bounds->pool_bytes < in_use)
+		ret_bounds->pool_bytes = in_use;
 }
 
 uint64_t

@@ -12,14 +12,21 @@
 struct mhp__follow_facts {
 	uint64_t block_bytes;
 	uint64_t used_bytes;           /* of the pool: what cannot be taken from it */
+	uint64_t taken_bytes;          /* of that, what the program has in its hands */
 	uint64_t charged_bytes;        /* of that, what the cgroup is charged for, at least */
 	uint64_t limit_bytes;          /* the least that holds; UINT64_MAX: there is none */
 	uint64_t room_bytes;           /* until a limit is reached */
 	uint64_t fall_bytes;           /* by how much it has fallen lately */
 	bool pressed;                  /* others wait for memory */
 };
-/* How many bytes of blocks the pool may have. */
-uint64_t mhp__follow_bound(const struct mhp__follow_facts *facts);
+/* UINT64_MAX: there is no bound. */
+struct mhp__follow_bounds {
+	uint64_t pool_bytes;           /* how many bytes of blocks the pool may have */
+	uint64_t taken_bytes;          /* what the program may have in its hands */
+	uint64_t large_bytes;          /* beyond this, only small pieces of it */
+};
+void mhp__follow_bounds(const struct mhp__follow_facts *facts,
+			struct mhp__follow_bounds *ret_bounds);
 /* What is kept free below a limit, for what is not the pool's: page tables, stacks, the kernel. */
 uint64_t mhp__follow_margin(uint64_t limit_bytes);
 

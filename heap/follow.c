@@ -4,11 +4,11 @@
  *
  * A thread of the companion looks some times a second at the limits above the program, at what is
  * used below them, and at the pressure, of which somebody may also tell it (pressure.c). What is
- * left until a limit, with what the pool is charged for, is how far the pool may grow (bound.c);
- * blocks beyond that leave, the least used first. So a malloc for which there is no room fails,
- * instead of the program being killed. Ordinary blocks leave without a copy, so shrinking itself
- * needs no memory; where it would, the engine refuses with the figure. Blocks of devices cost the
- * cgroup nothing: they stay, and come on top of what the pool may have.
+ * left until a limit, with what the pool is charged for, is how much the program may take
+ * (bound.c); blocks beyond that leave, the least used first. So a malloc for which there is no room
+ * fails, instead of the program being killed. Ordinary blocks leave without a copy, so shrinking
+ * itself needs no memory; where it would, the engine refuses with the figure. Blocks of devices
+ * cost the cgroup nothing: they stay, and come on top of what the pool may have.
  *
  * The operator's --max holds all the time. Written by the thread, read by anybody: atomics.
  */
@@ -25,6 +25,7 @@
 #include "heap.h"
 #include "limit.h"
 #include "pressure.h"
+#include "taken.h"
 
 #define LOOK_MS 100
 #define TOLD_LOOKS 20U                 /* so long it counts that somebody said memory is short */
@@ -41,6 +42,7 @@ static struct {
 	_Atomic uint64_t limit_bytes, used_bytes, safe_bytes;
 	_Atomic uint32_t pressure;
 	uint64_t limit_before, fall_bytes; /* of the thread alone, like the next */
+	uint64_t told_refused;         /* the limit at which it was told that malloc failed */
 	unsigned told;                 /* looks left */
 	unsigned asked;                /* looks until the allocator may be asked again */
 	unsigned refused, rest;        /* looks to rest after a refusal, and how many are left */
@@ -60,7 +62,7 @@ block_bytes(const struct mhp *m)
 /* What a pool has, metadata included. */
 struct holding {
 	uint64_t plugged_bytes, used_bytes; /* of ordinary memory */
-	uint64_t device_bytes;
+	uint64_t device_bytes, device_used_bytes;
 	bool device[MHP_POOL_NODES];
 };
 
@@ -75,6 +77,7 @@ hold(struct holding *ret_holding)
 		ret_holding->device[node] = info.device;
 		if (info.device) {
 			ret_holding->device_bytes += info.size_bytes;
+			ret_holding->device_used_bytes += info.used_bytes;
 			continue;
 		}
 		ret_holding->plugged_bytes += info.size_bytes;
@@ -82,16 +85,29 @@ hold(struct holding *ret_holding)
 	}
 }
 
+static uint64_t
+least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /*
- * At least so much of the pool is charged to the cgroup: what it uses of the program's resident
- * memory. Asked for before and after the cgroup is read, since the program goes on meanwhile: what
- * it takes in between must not count as charged and be room as well.
+ * At least so much of the pool is charged to the cgroup: what the program has taken, of its
+ * resident memory. Asked for before and after the cgroup is read, since the program goes on
+ * meanwhile: what it takes in between must not count as charged and be room as well.
  */
 static uint64_t
-charged_bytes(const struct holding *holding)
+charged_bytes(void)
 {
-	uint64_t resident = mhp__resident_bytes(follow.status);
-	return resident < holding->used_bytes ? resident : holding->used_bytes;
+	return least(mhp__resident_bytes(follow.status), mhp__taken_bytes());
+}
+
+/* What the program has taken that is none of a device's. */
+static uint64_t
+ordinary_bytes(const struct holding *holding)
+{
+	uint64_t taken = mhp__taken_bytes();
+	return taken - least(taken, holding->device_used_bytes);
 }
 
 /* The block of ordinary memory with the least in it, the highest among equals; false: there is
@@ -185,6 +201,19 @@ hold_bound(struct mhp *m, const struct holding *holding, uint64_t bound,
 	tell_left(m, nr, room, safe);
 }
 
+/* An event where malloc has failed, one for each limit. */
+static bool
+tell_refused(struct mhp *m, const struct mhp__room *room, uint64_t safe)
+{
+	bool refused = mhp__taken_was_refused();
+	if (refused && follow.told_refused != room->limit_bytes) {
+		follow.told_refused = room->limit_bytes;
+		(void)!mhp_follow_announce(m, room->limit_bytes, safe,
+					   "malloc was refused: the limit is near");
+	}
+	return refused;
+}
+
 static bool
 is_pressed(const struct mhp__room *room)
 {
@@ -193,20 +222,32 @@ is_pressed(const struct mhp__room *room)
 
 /* Where memory is short, what the allocator merely keeps goes back, too. */
 static void
-give_back(const struct mhp__room *room)
+give_back(const struct mhp__room *room, bool refused)
 {
 	if (follow.asked > 0) {
 		follow.asked--;
-	} else if (is_pressed(room) || room->room_bytes <= mhp__follow_margin(room->limit_bytes)) {
+	} else if (refused || is_pressed(room) ||
+		   room->room_bytes <= mhp__follow_margin(room->limit_bytes)) {
 		mhp__decay_now();
 		follow.asked = ASK_LOOKS;
 	}
 }
 
+/* UINT64_MAX is no bound. */
 static uint64_t
-least(uint64_t a, uint64_t b)
+on_top(uint64_t bound, uint64_t bytes)
 {
-	return a < b ? a : b;
+	return bound == UINT64_MAX ? bound : bound + bytes;
+}
+
+/* Memory of devices costs the cgroup nothing, and comes on top. */
+static void
+set_bounds(const struct mhp__follow_bounds *bounds, uint64_t device_bytes)
+{
+	uint64_t most = on_top(bounds->pool_bytes, device_bytes);
+	mhp_heap_set_max(least(most, atomic_load(&follow.asked_max)));
+	mhp__taken_bound(on_top(bounds->taken_bytes, device_bytes),
+			 on_top(bounds->large_bytes, device_bytes));
 }
 
 static void
@@ -214,29 +255,30 @@ look(struct mhp *m)
 {
 	struct mhp__room room;
 	struct holding holding;
-	hold(&holding);
-	uint64_t charged = charged_bytes(&holding);
+	struct mhp__follow_bounds bounds;
+	uint64_t charged = charged_bytes();
 	mhp__cgroup_room(follow.self, follow.root, &room);
 	hold(&holding);
+	uint64_t taken = ordinary_bytes(&holding);
 	follow.fall_bytes = mhp__follow_fall(follow.fall_bytes, follow.limit_before,
 					     room.limit_bytes);
 	struct mhp__follow_facts facts = {
 		.block_bytes = block_bytes(m), .used_bytes = holding.used_bytes,
-		.charged_bytes = least(charged, charged_bytes(&holding)),
-		.limit_bytes = room.limit_bytes, .room_bytes = room.room_bytes,
+		.taken_bytes = taken, .limit_bytes = room.limit_bytes,
+		.charged_bytes = least(taken, least(charged, charged_bytes())),
+		.room_bytes = room.room_bytes,
 		.fall_bytes = follow.fall_bytes,
 		.pressed = is_pressed(&room),
 	};
-	uint64_t bound = mhp__follow_bound(&facts);
+	mhp__follow_bounds(&facts, &bounds);
 	uint64_t safe = room.used_bytes + mhp__follow_margin(room.used_bytes);
 	atomic_store(&follow.used_bytes, room.used_bytes);
 	atomic_store(&follow.safe_bytes, safe);
 	atomic_store(&follow.pressure, room.pressure);
-	uint64_t most = bound == UINT64_MAX ? bound : bound + holding.device_bytes;
-	mhp_heap_set_max(least(most, atomic_load(&follow.asked_max)));
+	set_bounds(&bounds, holding.device_bytes);
 	tell(m, room.limit_bytes, safe);
-	hold_bound(m, &holding, bound, &room, safe);
-	give_back(&room);
+	hold_bound(m, &holding, bounds.pool_bytes, &room, safe);
+	give_back(&room, tell_refused(m, &room, safe));
 	follow.limit_before = room.limit_bytes;
 }
 
@@ -256,8 +298,9 @@ hear(void)
 static void
 follow_thread(void *arg)
 {
+	const struct mhp__follow_bounds none = { UINT64_MAX, UINT64_MAX, UINT64_MAX };
 	(void)arg;
-	follow.limit_before = UINT64_MAX;
+	follow.limit_before = follow.told_refused = UINT64_MAX;
 	atomic_store(&mhp__heap.shrinks, false); /* one that was killed may have left it */
 	follow.fall_bytes = follow.told = follow.asked = follow.refused = follow.rest = 0;
 	mhp__pressure_open();
@@ -267,7 +310,7 @@ follow_thread(void *arg)
 	}
 	mhp__pressure_close();
 	atomic_store(&follow.companion, 0);
-	mhp_heap_set_max(atomic_load(&follow.asked_max));
+	set_bounds(&none, 0);
 }
 
 static int

@@ -9,12 +9,13 @@
  * do not wait: what the pool cannot give at once comes from outside of it, by jemalloc's own hooks.
  * They also get extents that were mapped before they were installed; those go to jemalloc's own
  * hooks and are never merged with ours. A forked child has a pool of its own, and goes on with
- * it.
+ * it. What jemalloc has of ours counts as the program's (taken.c).
  */
 #define _GNU_SOURCE
 #include <memplug/companion.h>
 
 #include "heap.h"
+#include "taken.h"
 
 /* Giving back less than this saves too little for the mapping that it costs. */
 #define DECOMMIT_MIN (UINT64_C(64) << 10)
@@ -27,23 +28,46 @@ ours(const void *address)
 	return (uintptr_t)address >= mhp__heap.start && (uintptr_t)address < mhp__heap.end;
 }
 
+/* Of the region. MHP_EAGAIN, MHP_ENOSPC: elsewhere, if anywhere. */
+static int
+alloc_ours(uintptr_t wanted, size_t size, size_t alignment, uintptr_t *ret_start)
+{
+	/* What a process of ours needs of jemalloc is not the program's, either (decay.c). */
+	if (mhp__heap.closed || mhp_companion_here())
+		return MHP_EAGAIN;
+	if (!mhp__taken_more(size))
+		return MHP_ENOMEM;
+	int err = mhp__extents_alloc(wanted, size, alignment, ret_start);
+	if (err != 0)
+		mhp__taken_less(size);
+	return err;
+}
+
+static bool
+free_ours(void *start, size_t size)
+{
+	bool done = mhp__extents_free((uintptr_t)start, size);
+	if (done)
+		mhp__taken_less(size);
+	return done;
+}
+
 static void *
 hook_alloc(extent_hooks_t *hooks, void *new_addr, size_t size, size_t alignment, bool *zero,
 	   bool *commit_it, unsigned arena)
 {
 	uintptr_t start;
-	int err = MHP_EAGAIN;
+	int err = alloc_ours((uintptr_t)new_addr, size, alignment, &start);
 	(void)hooks;
-	/* What a process of ours needs of jemalloc is not the program's, either (decay.c). */
-	if (!mhp__heap.closed && !mhp_companion_here())
-		err = mhp__extents_alloc((uintptr_t)new_addr, size, alignment, &start);
-	if ((err == MHP_EAGAIN || err == MHP_ENOSPC) && new_addr == NULL)
-		return mhp__heap.foreign->alloc(mhp__heap.foreign, new_addr, size, alignment, zero,
-						commit_it, arena);
-	if (err != 0)
-		return NULL;
+	if (err == MHP_EAGAIN || err == MHP_ENOSPC)
+		return new_addr != NULL ? NULL
+			: mhp__heap.foreign->alloc(mhp__heap.foreign, new_addr, size, alignment,
+						   zero, commit_it, arena);
+	/* Also where it is refused: whoever set the bound may have been killed. */
 	if (mhp__heap.took != NULL)
 		mhp__heap.took();
+	if (err != 0)
+		return NULL;
 	*zero = true;
 	*commit_it = true;
 	return (void *)start;
@@ -56,7 +80,7 @@ hook_dalloc(extent_hooks_t *hooks, void *start, size_t size, bool committed, uns
 	(void)hooks;
 	if (!ours(start))
 		return mhp__heap.foreign->dalloc(mhp__heap.foreign, start, size, committed, arena);
-	return !committed || !mhp__extents_free((uintptr_t)start, size);
+	return !committed || !free_ours(start, size);
 }
 
 static void
@@ -66,7 +90,7 @@ hook_destroy(extent_hooks_t *hooks, void *start, size_t size, bool committed, un
 	if (!ours(start))
 		mhp__heap.foreign->destroy(mhp__heap.foreign, start, size, committed, arena);
 	else if (committed)
-		(void)!mhp__extents_free((uintptr_t)start, size);
+		(void)!free_ours(start, size);
 }
 
 static bool
@@ -77,7 +101,12 @@ hook_commit(extent_hooks_t *hooks, void *start, size_t size, size_t offset, size
 	if (!ours(start))
 		return mhp__heap.foreign->commit(mhp__heap.foreign, start, size, offset, length,
 						 arena);
-	return mhp__extents_commit((uintptr_t)start + offset, length) != 0;
+	if (!mhp__taken_more(length))
+		return true;
+	int err = mhp__extents_commit((uintptr_t)start + offset, length);
+	if (err != 0)
+		mhp__taken_less(length);
+	return err != 0;
 }
 
 static bool
@@ -89,9 +118,11 @@ hook_decommit(extent_hooks_t *hooks, void *start, size_t size, size_t offset, si
 	if (!ours(start))
 		return mhp__heap.foreign->decommit(mhp__heap.foreign, start, size, offset, length,
 						   arena);
-	if (length < DECOMMIT_MIN)
+	if (length < DECOMMIT_MIN ||
+	    mhp_region_decommit(mhp__heap.region, part, length) != 0)
 		return true;
-	return mhp_region_decommit(mhp__heap.region, part, length) != 0;
+	mhp__taken_less(length);
+	return false;
 }
 
 static bool

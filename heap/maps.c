@@ -16,6 +16,7 @@
 
 #include "heap.h"
 #include "maps.h"
+#include "taken.h"
 
 /* Owed ranges that one call tries to give back. */
 #define SETTLE_MAX 4
@@ -154,10 +155,24 @@ static int
 commit(uintptr_t start, uintptr_t size)
 {
 	int err;
+	if (!mhp__taken_more(size))
+		return MHP_ENOMEM;
 	do
 		err = mhp_region_commit(region, (void *)start, size);
 	while (err == MHP_ENOMEM && (err = mhp__heap_grow(size)) == 0);
+	if (err != 0)
+		mhp__taken_less(size);
 	return err;
+}
+
+/* False: the engine holds the pages. */
+static bool
+decommit(uintptr_t start, uintptr_t size)
+{
+	bool done = mhp_region_decommit(region, (void *)start, size) == 0;
+	if (done)
+		mhp__taken_less(size);
+	return done;
 }
 
 /* Decommit the charged pieces of [start, end); what the engine holds now is owed. Lock held. */
@@ -167,7 +182,7 @@ uncharge(struct mhp__gaps *set, uintptr_t start, uintptr_t end)
 	for (uintptr_t piece; (piece = first_piece(set, &start, end)) != 0; start += piece) {
 		if (!mhp__gaps_take(set, start, piece))
 			return;
-		if (mhp_region_decommit(region, (void *)start, piece) != 0)
+		if (!decommit(start, piece))
 			(void)!mhp__gaps_give(&owed, start, piece);
 	}
 }
@@ -181,7 +196,7 @@ settle(void)
 		uintptr_t piece = first_piece(&owed, &start, UINTPTR_MAX);
 		if (piece == 0)
 			return;
-		if (mhp_region_decommit(region, (void *)start, piece) == 0)
+		if (decommit(start, piece))
 			(void)!mhp__gaps_take(&owed, start, piece);
 		start += piece;
 	}
@@ -212,7 +227,7 @@ charge_piece(struct mhp__gaps *fresh, uintptr_t start, uintptr_t end)
 		else if (!mhp__gaps_take(&owed, start, piece))
 			err = MHP_ENOSPC;
 		if (err == 0 && !mhp__gaps_give(fresh, start, piece)) {
-			(void)!mhp_region_decommit(region, (void *)start, piece);
+			(void)!decommit(start, piece);
 			err = MHP_ENOSPC;
 		}
 		if (err != 0)

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "heap.h"
+#include "taken.h"
 
 #define OVERSIZE_BYTES (UINT64_C(9) << 20)
 #define ADDRESS_MIN (UINT64_C(64) << 30)
@@ -28,13 +29,15 @@ plugged_bytes(struct mhp_pool *pool)
 	return (uint64_t)stats.blocks_present << (geo->block_order + geo->page_shift);
 }
 
-/* One at a time: whoever waited finds what was added. A forked child has nobody to wait for. */
+/* One at a time: whoever waited finds what was added. */
 static pthread_mutex_t growing = PTHREAD_MUTEX_INITIALIZER;
 
+/* A forked child has nobody to wait for, and nobody yet who sets it a bound. */
 void
 mhp__heap_grow_in_child(void)
 {
 	growing = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	mhp__taken_bound(UINT64_MAX, UINT64_MAX);
 }
 
 /* What the pool's events are to say of a growth that failed. */

@@ -128,26 +128,53 @@ TEST(limit__resident_memory__anonymous_and_shared)
 #define MIB (UINT64_C(1) << 20)
 
 /* A pool in blocks of 16M below a limit of 320M: 5M of it are kept free. */
-static uint64_t
-bound(uint64_t used, uint64_t charged, uint64_t room, uint64_t fall)
+static void
+bounds(uint64_t used, uint64_t taken, uint64_t charged, uint64_t room, uint64_t fall,
+       uint64_t ret_mib[3])
 {
-	return mhp__follow_bound(&(struct mhp__follow_facts){
-		.block_bytes = 16 * MIB, .used_bytes = used * MIB, .charged_bytes = charged * MIB,
-		.limit_bytes = 320 * MIB, .room_bytes = room * MIB, .fall_bytes = fall * MIB,
-	}) / MIB;
+	struct mhp__follow_bounds bounds;
+	mhp__follow_bounds(&(struct mhp__follow_facts){
+		.block_bytes = 16 * MIB, .used_bytes = used * MIB, .taken_bytes = taken * MIB,
+		.charged_bytes = charged * MIB, .limit_bytes = 320 * MIB, .room_bytes = room * MIB,
+		.fall_bytes = fall * MIB,
+	}, &bounds);
+	ret_mib[0] = bounds.pool_bytes / MIB;
+	ret_mib[1] = bounds.taken_bytes / MIB;
+	ret_mib[2] = bounds.large_bytes / MIB;
 }
 
-/* R71: what a heap keeps untouched is not there twice, as its own and as room. */
-TEST(bound__part_of_the_pool_is_not_touched__all_of_it_fits_below_the_limit)
+#define CHECK_BOUNDS(used, taken, charged, room, fall, pool, all, large)                           \
+	do {                                                                                       \
+		uint64_t mib[3];                                                                   \
+		bounds(used, taken, charged, room, fall, mib);                                     \
+		CHECK_EQ(mib[0], pool);                                                            \
+		CHECK_EQ(mib[1], all);                                                             \
+		CHECK_EQ(mib[2], large);                                                           \
+	} while (0)
+
+/* R71: what a program has taken and not touched is not there twice, as its own and as room. */
+TEST(bound__part_of_the_pool_is_not_touched__what_is_taken_fits_below_the_limit)
 {
-	CHECK_EQ(bound(200, 200, 117, 0), 304); /* 3M are others' */
-	CHECK_EQ(bound(240, 200, 117, 0), 304);
-	CHECK_EQ(bound(240, 240, 77, 0), 304);
-	CHECK_EQ(bound(310, 100, 217, 0), 320); /* what is in use cannot be taken from it */
-	CHECK_EQ(bound(100, 100, 217, 8), 288);
-	CHECK_EQ(bound(100, 100, 217, 300), 272); /* an eighth, at most */
-	CHECK_EQ(bound(300, 300, 0, 0), 304);
-	CHECK_EQ(bound(0, 0, 3, 0), 0);
+	CHECK_BOUNDS(200, 200, 200, 117, 0, 320, 312, 312); /* 3M are others' */
+	CHECK_BOUNDS(240, 240, 200, 117, 0, 320, 312, 312);
+	CHECK_BOUNDS(240, 240, 240, 77, 0, 320, 312, 312);
+	CHECK_BOUNDS(300, 300, 300, 0, 0, 304, 295, 295);
+	CHECK_BOUNDS(0, 0, 0, 3, 0, 0, 0, 0);
+}
+
+/* R71: what lies ready for the next extent needs blocks, and no room below the limit. */
+TEST(bound__windows_have_free_pieces__they_count_when_they_are_taken)
+{
+	CHECK_BOUNDS(250, 200, 200, 20, 0, 272, 215, 215);
+	CHECK_BOUNDS(310, 100, 100, 17, 0, 336, 112, 112); /* in use: stays */
+	CHECK_BOUNDS(310, 300, 300, 0, 0, 320, 295, 295);
+}
+
+/* R71: room is kept for the next steps, from large pieces. */
+TEST(bound__limit_falls__small_pieces_may_use_the_room_that_is_kept)
+{
+	CHECK_BOUNDS(100, 100, 100, 217, 8, 320, 312, 288);
+	CHECK_BOUNDS(100, 100, 100, 217, 300, 320, 312, 272); /* an eighth, at most */
 }
 
 TEST(bound__no_limit__no_bound_unless_others_wait)
@@ -156,11 +183,17 @@ TEST(bound__no_limit__no_bound_unless_others_wait)
 		.block_bytes = 16 * MIB, .used_bytes = 50 * MIB, .charged_bytes = 50 * MIB,
 		.limit_bytes = UINT64_MAX, .room_bytes = UINT64_MAX,
 	};
-	CHECK(mhp__follow_bound(&facts) == UINT64_MAX);
+	struct mhp__follow_bounds bounds;
+	mhp__follow_bounds(&facts, &bounds);
+	CHECK(bounds.pool_bytes == UINT64_MAX && bounds.large_bytes == UINT64_MAX);
 	facts.pressed = true;
-	CHECK_EQ(mhp__follow_bound(&facts), 64 * MIB);
+	mhp__follow_bounds(&facts, &bounds);
+	CHECK_EQ(bounds.pool_bytes, 64 * MIB);
+	CHECK(bounds.taken_bytes == UINT64_MAX);
 	facts.limit_bytes = facts.room_bytes = 320 * MIB;
-	CHECK_EQ(mhp__follow_bound(&facts), 64 * MIB);
+	mhp__follow_bounds(&facts, &bounds);
+	CHECK_EQ(bounds.pool_bytes, 64 * MIB);
+	CHECK_EQ(bounds.taken_bytes, 365 * MIB);
 }
 
 TEST(bound__limit_falls__remembered_for_a_while)

@@ -20,23 +20,25 @@ import tempfile
 import time
 
 PYTHON = "/usr/bin/python3"
-MIB = 1 << 20
+KIB, MIB = 1 << 10, 1 << 20
 TRIGGER = b"some 200000 2000000\0"
 TRIGGER_BASE64 = base64.b64encode(TRIGGER).decode()
-# Keeps every third of its pieces, and churns; reads a word a line: "check" or "grow MIB".
+# Keeps every third of its pieces of so many KiB, and churns: each line says how many more, and of how many KiB.
 PROGRAM = """
 import sys
-data = [bytes([i % 251]) * (1 << 20) for i in range(360)]
+size = int(sys.argv[1]) << 10
+data = [bytes([i % 251]) * size for i in range(360)]
 data = data[::3]
 print("ready", flush=True)
 for line in sys.stdin:
+    pieces, kib = line.split()
     try:
-        more = [b"x" * (1 << 20) for _ in range(int(line))]
+        more = [b"x" * (int(kib) << 10) for _ in range(int(pieces))]
         said = "ok"
     except MemoryError:
         said = "refused"
     more = None
-    if any(piece != bytes([i * 3 % 251]) * (1 << 20) for i, piece in enumerate(data)):
+    if any(piece != bytes([i * 3 % 251]) * size for i, piece in enumerate(data)):
         said = "damaged"
     print(said, flush=True)
 """
@@ -69,12 +71,12 @@ def retry(what, seconds=60):
 
 
 class Program:
-    def __init__(self, build, name, *options, group=None, env=None):
+    def __init__(self, build, name, *options, group=None, env=None, kib=1024):
         self.memplug = f"{build}/cli/memplug"
         self.name = name
         join = ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(group)] if group else []
         self.process = subprocess.Popen(
-            [*join, self.memplug, "run", "--name", name, *options, "--", PYTHON, "-c", PROGRAM],
+            [*join, self.memplug, "run", "--name", name, *options, "--", PYTHON, "-c", PROGRAM, str(kib)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, **(env or {})})
         assert self.process.stdout.readline() == "ready\n", "the program does not start"
@@ -86,14 +88,13 @@ class Program:
     def get(self, name):
         return self.command("get", name).strip()
 
-    def size(self):
-        ranges = json.loads(self.command("list", "--json"))["blocks"]
-        return sum(block["size"] for block in ranges)
+    def size(self, of="size"):
+        return sum(block[of] for block in json.loads(self.command("list", "--json"))["blocks"])
 
-    def do(self, pieces):
+    def do(self, pieces, kib=1024):
         """Allocate so many pieces for a moment, and look at the data; "" when it was killed."""
         try:
-            self.process.stdin.write(f"{pieces}\n")
+            self.process.stdin.write(f"{pieces} {kib}\n")
             self.process.stdin.flush()
         except OSError:
             return ""
@@ -104,18 +105,15 @@ class Program:
         self.process.communicate()
 
 
-def test_files(build, folder):
-    """Numbers of ours: the pool shrinks to what is in use and room for more, and grows again."""
+def write(at, **files):
+    for name, text in files.items():
+        (at / f"memory.{name}").write_text(f"{text}\n")
+
+
+def make_files(folder):
+    """Below our root, at the path of the program's real cgroup: files of one that has no limit."""
     group = folder / "a/b"
-    group.mkdir(parents=True)
-
-    def write(at, **files):
-        for name, text in files.items():
-            (at / f"memory.{name}").write_text(f"{text}\n")
-
-    own = pathlib.Path("/proc/self/cgroup").read_text().splitlines()
-    # The program's path is that of its real cgroup: there, below our root.
-    for line in own:
+    for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":
             group = folder / path.strip("/")
@@ -124,6 +122,12 @@ def test_files(build, folder):
     group.mkdir(parents=True, exist_ok=True)
     write(group, max="max", high="max", current=200 * MIB,
           pressure="some avg10=0.00 avg60=0.00 avg300=0.00 total=0")
+    return group
+
+
+def test_files(build, folder):
+    """Numbers of ours: the pool shrinks to what is in use and room for more, and grows again."""
+    group = make_files(folder)
     os.mkfifo(folder / "pressure")
     # The allocator keeps all that is freed until it is asked: how much it keeps is no luck of ours.
     program = Program(build, f"follow-{os.getpid()}", f"--follow={folder}", "--max", "2G",
@@ -142,11 +146,7 @@ def test_files(build, folder):
         retry(lambda: 200 * MIB <= int(program.get("safe_bytes")) <= 210 * MIB)
         assert "limit    264M of its cgroup; safe to lower to" in status_of(program)
         assert 'safe_bytes{pool=' in program.command("metrics")
-        # What is used below a real limit grows with the program.
-        write(group, current=264 * MIB)
-        retry(lambda: int(program.get("max_bytes")) <= program.size())
         assert program.do(300) == "refused"
-        write(group, current=200 * MIB)
         retry(lambda: program.do(20) == "ok")  # once the pool is as large as it may be
         write(group, high="max")  # room again, but others wait for memory
         retry(lambda: program.do(300) == "ok")
@@ -171,6 +171,27 @@ def test_files(build, folder):
         status = status_of(program)
         assert "limit " not in status, status
         assert json.loads(program.command("check", "--json"))["count"] == 0
+    finally:
+        program.end()
+
+
+def test_pieces(build, folder):
+    """What was freed inside of windows that stay in use: it counts when it is taken again."""
+    group = make_files(folder)
+    program = Program(build, f"follow-{os.getpid()}", f"--follow={folder}", "--max", "2G", kib=300)
+    try:
+        free = program.size("used_bytes") - 120 * 300 * KIB
+        assert free > 60 * MIB, "nothing is free inside of windows: this shows nothing"
+        assert program.do(200, 300) == "ok"
+        write(group, max=600 * MIB, current=580 * MIB)
+        retry(lambda: program.get("limit_bytes") == str(600 * MIB))
+        retry(lambda: program.do(200, 300) == "refused")
+        assert program.do(20, 300) == "ok"
+        events = subprocess.run(["timeout", "2", program.memplug, "-p", program.name, "monitor",
+                                 "--since", "1"], capture_output=True, text=True).stdout
+        assert "malloc was refused: the limit is near" in events, events[-4000:]
+        write(group, max="max")
+        retry(lambda: program.do(200, 300) == "ok")
     finally:
         program.end()
 
@@ -281,6 +302,7 @@ def main():
     folder = pathlib.Path(tempfile.mkdtemp())
     try:
         test_files(build, folder)
+        test_pieces(build, folder)
         test_told(build, folder)
     finally:
         shutil.rmtree(folder)

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "../../heap/heap.h"
+#include "../../heap/taken.h"
 #include "fixture.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -228,6 +229,34 @@ call_with_memory_of_ours(void)
 	CHECK(!hooks->dalloc(NULL, at, 4 * MIB, true, 0));
 	at = take(4 * MIB);
 	hooks->destroy(NULL, at, 4 * MIB, true, 0);
+	CHECK_EQ(mhp__taken_bytes(), 0);
+}
+
+/* R71: what jemalloc has of ours counts until it is given back, however that is done. */
+static void
+reach_the_bound(void)
+{
+	extent_hooks_t *hooks = &mhp__heap_hooks;
+	(void)start(&(struct mhp_heap_opts){ .max_bytes = 2 * BLOCK, .took = took });
+	char *first = take(MIB), *second = take(MIB);
+	CHECK(mhp__taken_bytes() == 2 * MIB && !mhp__taken_was_refused());
+	mhp__taken_bound(2 * MIB + 3 * PAGE, 2 * MIB);
+	CHECK(take(MIB) == NULL && take(64 << 10) == NULL && nr_took == 4);
+	CHECK(mhp__taken_was_refused() && !mhp__taken_was_refused());
+	char *small = take(2 * PAGE);
+	CHECK(small != NULL && take(2 * PAGE) == NULL && jemalloc.called == NULL);
+	CHECK(!hooks->dalloc(NULL, first, MIB, true, 0));
+	CHECK_EQ(mhp__taken_bytes(), MIB + 2 * PAGE);
+	CHECK(!hooks->decommit(NULL, second, MIB, 0, MIB, 0));
+	first = take(MIB);
+	CHECK(first != NULL && hooks->commit(NULL, second, MIB, 0, MIB, 0));
+	hooks->destroy(NULL, first, MIB, true, 0);
+	CHECK(!hooks->commit(NULL, second, MIB, 0, MIB, 0));
+	mhp__taken_bound(0, 0); /* below what it has */
+	CHECK(take(PAGE) == NULL);
+	mhp__taken_bound(UINT64_MAX, UINT64_MAX);
+	CHECK(take(MIB) != NULL);
+	CHECK_EQ(mhp__taken_bytes(), 2 * MIB + 2 * PAGE);
 }
 
 /* R58: what cannot be had is refused, or comes from outside where one would have to wait. */
@@ -278,6 +307,11 @@ TEST(hooks__memory_of_others__goes_to_jemallocs_own)
 TEST(hooks__memory_of_ours__answers_as_jemalloc_expects)
 {
 	in_a_child(call_with_memory_of_ours);
+}
+
+TEST(hooks__bound_is_reached__refused_until_it_is_given_back)
+{
+	in_a_child(reach_the_bound);
 }
 
 TEST(hooks__pool_is_full__refused_until_the_bound_rises)
