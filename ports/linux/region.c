@@ -72,12 +72,21 @@ mhp__region_free(struct mhp_region *region)
 		munmap(region->heat, mhp__region_heat_bytes(region));
 }
 
+/* Does the kernel map it as it maps ordinary memory that was just opened? */
+static bool
+is_ordinary(const struct mhp_region *region, uint64_t page)
+{
+	return (region->entry[page] & (MHP__ENTRY_OPEN | MHP__ENTRY_SETTLED)) == MHP__ENTRY_OPEN;
+}
+
 uint64_t
 mhp__region_open_cost(const struct mhp_region *region, uint64_t page, uint64_t nr)
 {
-	nr += mhp__pages_behind();
-	return mhp__table_span(region, page, nr, MHP__ENTRY_OPEN) == nr &&
-	       (region->entry[page] & MHP__ENTRY_OPEN) != 0 ? 0 : 2;
+	uint64_t end = page + nr + mhp__pages_behind(), closed = page;
+	if ((region->entry[page] & MHP__ENTRY_OPEN) != 0)
+		closed += mhp__table_span(region, page, end - page, MHP__ENTRY_OPEN);
+	/* A mapping that grows at its end stays one. */
+	return closed == end || (closed != 0 && is_ordinary(region, closed - 1)) ? 0 : 2;
 }
 
 int

@@ -19,6 +19,15 @@
 
 #define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
+/* Little more than the reserve of each block is touched: where the kernel gives huge pages to all,
+ * that would be one of them a block. Marked before there are blocks, so that one that is added lies
+ * in the mapping of its neighbour, and needs none where the kernel has no more. */
+static void
+mark_small(const struct mhp__space *space, uint64_t start, uint64_t size)
+{
+	madvise(space->direct_map + start, size, MADV_NOHUGEPAGE);
+}
+
 int
 mhp__space_build(struct mhp__space *space, uint64_t max_bytes, uint64_t block_bytes)
 {
@@ -29,7 +38,10 @@ mhp__space_build(struct mhp__space *space, uint64_t max_bytes, uint64_t block_by
 	void *slot = mmap(NULL, space->nr_blocks * sizeof(space->slot[0]), PROT_READ | PROT_WRITE,
 			  ANONYMOUS, -1, 0);
 	space->slot = slot == MAP_FAILED ? NULL : slot;
-	return space->direct_map != NULL && space->slot != NULL ? 0 : MHP_ENOMEM;
+	if (space->direct_map == NULL || space->slot == NULL)
+		return MHP_ENOMEM;
+	mark_small(space, 0, max_bytes);
+	return 0;
 }
 
 void
@@ -120,6 +132,7 @@ static void
 reserve(const struct mhp__space *space, uint64_t start, uint64_t size)
 {
 	mmap(space->direct_map + start, size, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0);
+	mark_small(space, start, size);
 	munlock(space->direct_map + start, size);
 }
 
@@ -176,10 +189,6 @@ map_piece(const struct mhp__file *file, void *start, uint64_t size, uint64_t off
 	if (file->has_place) {
 		madvise(start, size, MADV_DONTFORK);
 		madvise(start, size, MADV_DONTDUMP);
-	} else {
-		/* Little more than the reserve of each block is touched: where the kernel gives
-		 * huge pages to all, that would be one of them a block. */
-		madvise(start, size, MADV_NOHUGEPAGE);
 	}
 	return bind_node(&file->backing, start, size);
 }

@@ -2,20 +2,21 @@
 /*
  * heap_cases.c - what a program does with its memory, case by case, and what it may expect.
  *
- * Run by heap_test.sh under `memplug run`. A case returns 0, or says what it saw on standard error
- * and ends the program with 1. Nothing here knows of pools.
+ * Run by heap_test.sh under `memplug run`; a case is the program, and knows of no pool. What is
+ * about children is in fork_cases.c.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <pty.h>
-#include <pwd.h>
-#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -24,6 +25,8 @@
 #include <unistd.h>
 
 #include "heap_cases.h"
+
+enum { THREADS = 4 };
 
 /* One array grows, while small things are allocated in between. */
 static void
@@ -88,8 +91,7 @@ library__is_loaded_deepbind__frees_what_others_allocate(void)
 	}
 }
 
-/* Small things of all sizes, so that what libc allocates next is in the pool. */
-static void
+void
 fill(void)
 {
 	for (size_t size = 16; size <= 64 << 10; size += size / 4)
@@ -99,8 +101,18 @@ fill(void)
 		}
 }
 
-/* The status of a child that does nothing. */
-static int
+/* The number that a command prints; 0: there is no command. */
+static unsigned long long
+ask(const char *command)
+{
+	unsigned long long number = 0;
+	FILE *pipe = command == NULL ? NULL : popen(command, "r");
+	CHECK(pipe == NULL || fscanf(pipe, "%llu", &number) == 1);
+	CHECK(pipe == NULL || pclose(pipe) == 0);
+	return number;
+}
+
+int
 fork_and_wait(void)
 {
 	int status = -1;
@@ -109,92 +121,6 @@ fork_and_wait(void)
 		_exit(0);
 	CHECK(child > 0 && waitpid(child, &status, 0) == child);
 	return status;
-}
-
-/* glibc locks its data of users between the last handler of fork and the first of the child. */
-static void
-users_are_looked_up__fork__ends(void)
-{
-	fill();
-	CHECK(getpwnam("root") != NULL);
-	for (int i = 0; i < 20; i++)
-		CHECK(fork_and_wait() == 0);
-}
-
-enum { KEYS = 64, THREADS = 4 };
-static pthread_key_t key[KEYS];
-static sem_t has_set, may_look;
-
-static void *
-keep_values(void *arg)
-{
-	for (uintptr_t i = 0; i < KEYS; i++)
-		pthread_setspecific(key[i], (void *)(i + 1));
-	sem_post(&has_set);
-	sem_wait(&may_look);
-	for (uintptr_t i = 0; i < KEYS; i++)
-		CHECK(pthread_getspecific(key[i]) == (void *)(i + 1));
-	return arg;
-}
-
-static void
-threads_keep_values__fork__are_as_before(void)
-{
-	pthread_t thread[THREADS];
-	fill();
-	sem_init(&has_set, 0, 0);
-	sem_init(&may_look, 0, 0);
-	for (int i = 0; i < KEYS; i++)
-		CHECK(pthread_key_create(&key[i], NULL) == 0);
-	for (int i = 0; i < THREADS; i++) {
-		CHECK(pthread_create(&thread[i], NULL, keep_values, NULL) == 0);
-		sem_wait(&has_set);
-	}
-	CHECK(fork_and_wait() == 0);
-	for (int i = 0; i < THREADS; i++)
-		sem_post(&may_look);
-	for (int i = 0; i < THREADS; i++)
-		CHECK(pthread_join(thread[i], NULL) == 0);
-}
-
-static FILE *shared_file;
-static _Atomic int inside, overlaps;
-static _Atomic unsigned long turns;
-static _Atomic bool enough;
-
-static void *
-lock_and_unlock(void *arg)
-{
-	while (!enough) {
-		flockfile(shared_file);
-		overlaps += atomic_fetch_add(&inside, 1) != 0;
-		for (volatile int i = 0; i < 2000; i++)
-			;
-		inside--;
-		funlockfile(shared_file);
-		turns++;
-	}
-	return arg;
-}
-
-static void
-file_is_locked__fork__has_one_holder(void)
-{
-	pthread_t thread[2];
-	fill();
-	shared_file = fopen("/dev/null", "w");
-	for (int i = 0; i < 2; i++)
-		CHECK(pthread_create(&thread[i], NULL, lock_and_unlock, NULL) == 0);
-	for (int i = 0; i < 50; i++) {
-		unsigned long before = turns;
-		CHECK(fork_and_wait() == 0);
-		while (turns == before)
-			usleep(100);
-	}
-	enough = true;
-	for (int i = 0; i < 2; i++)
-		CHECK(pthread_join(thread[i], NULL) == 0);
-	CHECK(overlaps == 0);
 }
 
 static sigjmp_buf jump;
@@ -218,7 +144,7 @@ faults(volatile unsigned char *at, bool write)
 	return false;
 }
 
-static long
+long
 status_kib(const char *name)
 {
 	char line[256];
@@ -325,6 +251,21 @@ blocks_leave__resident_memory__is_not_more(void)
 	CHECK(status_kib("VmRSS:") < before + SLACK_KIB);
 	for (size_t i = 0; i < 40 * MIB; i += 512)
 		CHECK(memory[i] == 7);
+	CHECK(status_kib("VmHWM:") < before + SLACK_KIB);
+}
+
+/* The verifier reads what the pool has of descriptors, and makes no page of it resident (R59). */
+static void
+pool_is_checked__resident_memory__is_not_more(void)
+{
+	enum { SLACK_KIB = 4 << 10 };
+	const char *check = getenv("HEAP_TEST_CHECK");
+	fill();
+	(void)committed(); /* what serves the pool is there now */
+	long before = status_kib("VmRSS:");
+	for (int i = 0; i < 3; i++)
+		CHECK(check == NULL || system(check) == 0);
+	CHECK(status_kib("VmRSS:") < before + SLACK_KIB);
 	CHECK(status_kib("VmHWM:") < before + SLACK_KIB);
 }
 
@@ -465,6 +406,45 @@ pool_is_full__thread_starts__lives(void)
 	CHECK(again != NULL);
 }
 
+/* Every second page of some memory has other rights, until the kernel has few mappings left. */
+enum { PAGE = 4096, PAGES = 1 << 21, LEFT = 10 };
+
+static char *
+use_up_mappings(void)
+{
+	char *memory = mmap(NULL, (size_t)PAGE * PAGES, PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long page = 0;
+	CHECK(memory != MAP_FAILED);
+	while (page < PAGES && mprotect(memory + PAGE * page, PAGE, PROT_READ) == 0)
+		page += 2;
+	CHECK(page > LEFT && page < PAGES);
+	for (int i = 0; i < LEFT / 2; i++)
+		CHECK(mprotect(memory + PAGE * (page -= 2), PAGE, PROT_NONE) == 0);
+	return memory;
+}
+
+/* What the kernel refuses for want of mappings is no reason to refuse, nor to add blocks (R39). */
+static void
+mappings_are_used_up__malloc__goes_on(void)
+{
+	enum { PIECES = 150, BLOCKS_MAX = 40 };
+	unsigned char *piece[PIECES];
+	fill();
+	char *memory = use_up_mappings();
+	for (int i = 0; i < PIECES; i++) {
+		piece[i] = malloc(MIB);
+		CHECK(piece[i] != NULL);
+		memset(piece[i], i, MIB);
+	}
+	CHECK(munmap(memory, (size_t)PAGE * PAGES) == 0);
+	CHECK(ask(getenv("HEAP_TEST_BLOCKS")) <= BLOCKS_MAX);
+	for (int i = 0; i < PIECES; i++) {
+		CHECK(piece[i][0] == i && piece[i][MIB - 1] == i);
+		free(piece[i]);
+	}
+}
+
 /* ---- on a device ---- */
 
 /* 8 MiB of data that lie there; NULL: this machine cannot do that. */
@@ -566,16 +546,10 @@ device_memory__fork_without_room__fails_with_enomem(void)
 
 /* ---- with --mmap (R66) ---- */
 
-/* What is committed in our own pool, or 0 where nobody says how to ask. */
-static unsigned long long
+unsigned long long
 committed(void)
 {
-	const char *command = getenv("HEAP_TEST_COMMITTED");
-	unsigned long long bytes = 0;
-	FILE *pipe = command == NULL ? NULL : popen(command, "r");
-	CHECK(pipe == NULL || fscanf(pipe, "%llu", &bytes) == 1);
-	CHECK(pipe == NULL || pclose(pipe) == 0);
-	return bytes;
+	return ask(getenv("HEAP_TEST_COMMITTED"));
 }
 
 static void
@@ -710,9 +684,12 @@ static const struct {
 	CASE(device_memory__fork_without_room__fails_with_enomem),
 	CASE(device_memory_is_given_up__reads_as_zeros),
 	CASE(device_memory_is_on_its_way__is_given_up_even_so),
-	CASE(library__is_loaded_deepbind__frees_what_others_allocate),
 	CASE(file_is_locked__fork__has_one_holder),
+	CASE(heap_grows__children_overlap__malloc_does_not_wait),
 	CASE(large_array__grows__stays_in_place),
+	CASE(large_heap__is_forked_again__costs_as_at_first),
+	CASE(library__is_loaded_deepbind__frees_what_others_allocate),
+	CASE(mappings_are_used_up__malloc__goes_on),
 	CASE(memory_goes_back_to_the_pool__calloc__is_zeros),
 	CASE(memory_is_freed__program_sleeps__pool_shrinks),
 	CASE(memory_is_given_up__reads_as_zeros),
@@ -722,11 +699,14 @@ static const struct {
 	CASE(mmap__partly_charged_memory_moves__keeps_its_charge),
 	CASE(mmap__pool_is_full__fails_and_recovers),
 	CASE(mmap__threads_and_forks__blocks_leave_meanwhile),
+	CASE(pool_is_checked__resident_memory__is_not_more),
 	CASE(pool_is_full__thread_starts__lives),
 	CASE(seccomp__is_asked_about__answers_as_the_kernel_does),
 	CASE(sizes_of_all_kinds__come_and_go__hold_what_was_written),
+	CASE(stack_is_allocated__fork_on_it__both_go_on),
 	CASE(threads_keep_values__fork__are_as_before),
 	CASE(users_are_looked_up__fork__ends),
+	CASE(workers_overlap__parent_rewrites__used_memory_stays),
 };
 
 int

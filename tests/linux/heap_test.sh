@@ -31,11 +31,15 @@ in_pool() {
 	export HEAP_TEST_LEAVE="$command add 64M >/dev/null && $command remove 0-3 >/dev/null"
 	export HEAP_TEST_SHRINK="$command resize 64M >/dev/null"
 	export HEAP_TEST_COMMITTED="$command get committed_bytes"
+	export HEAP_TEST_CHECK="$command check >/dev/null"
+	export HEAP_TEST_BLOCKS="$command list --json | grep -o '\"index\"' | wc -l"
 	export HEAP_TEST_SETTLED="$command get settled_bytes"
 	for name in "$@"; do
 		case $name in
 		mmap__pool_is_full*) set -- --mmap --max 256M ;;
+		pool_is_checked__*) set -- --boot 1G ;;
 		pool_is_full__*) set -- --max 64M ;;
+		workers_overlap__*) set -- --max 128M ;;
 		mmap__*) set -- --mmap ;;
 		device_*) set -- --backing memfd ;;
 		large_array__*) set -- --huge large ;;
@@ -94,6 +98,12 @@ same "few addresses for a child" -- sh -c 'echo one; ulimit -v 100000; /bin/echo
 same "little data for a child" -- sh -c 'echo one; ulimit -d 196608; perl -e "print qq(two\\n)"; true'
 same "no files for a child" -- sh -c 'echo one; (ulimit -f 0; /bin/echo two) | cat'
 same "few addresses for the program" --max 64M -- sh -c 'echo one; exec /bin/echo two'
+printf 'one\ntwo\n' >"$dir/words"
+if command -v bash >/dev/null; then
+	same "a descriptor that a script chooses" -- bash -c 'cat 3<"$0" <&3' "$dir/words"
+else
+	part_needs program bash
+fi
 if command -v valgrind >/dev/null; then
 	same "a child under valgrind" -- sh -c 'echo one; valgrind -q /bin/echo two'
 else
@@ -209,6 +219,12 @@ END
 [ $? = 1 ] && grep -q "RLIMIT_AS" "$dir/err" || fail "a limit of addresses is not named"
 (ulimit -v 4000000 && same "a maximum that fits" --max 128M -- sh -c 'echo one; /bin/echo two'
 	exit $failed) || failed=1
+(ulimit -v 16777216 && same "16 GiB of addresses" --max 512M -- sh -c 'echo one; /bin/echo two'
+	exit $failed) || failed=1
+(ulimit -d 1048576 && same "a GiB of data" -- sh -c 'echo one; /bin/echo two'
+	exit $failed) || failed=1
+(ulimit -d 65536 && run -- /bin/echo it ran)
+[ $? = 1 ] && grep -q "RLIMIT_DATA" "$dir/err" || fail "a limit of data is not named"
 (ulimit -s 32 && for _ in 1 2 3 4; do same "small stacks" -- sh -c 'echo one; /bin/echo two'; done
 	exit $failed) || failed=1
 exit $failed
