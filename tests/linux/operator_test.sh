@@ -152,6 +152,8 @@ END
 
 expect 0 "" status
 grep -q "^all is well" "$dir/out" || fail "status is not content"
+grep -q "^resident .*; [0-9]*% of its own memory is in the pool$" "$dir/out" ||
+	fail "status does not say how much of the program is in its pool"
 expect 0 "" set max_bytes 144M
 expect 1 "" status
 grep -q "^but .*max_bytes" "$dir/out" || fail "status says nothing of a pool that may not grow"

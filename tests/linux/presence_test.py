@@ -68,6 +68,24 @@ def confined():
             grow()
         time.sleep(600)
     return pid
+def give_up_rights():
+    # capset() without a capability binds the one thread that calls it; the filter, too.
+    import ctypes
+    header, none = (ctypes.c_uint * 2)(0x20080522, 0), (ctypes.c_uint * 6)()
+    return ctypes.CDLL(None).capset(header, none) or confine()
+def rights():
+    found = []
+    for task in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{task}/status") as file:
+            status = dict(line.split(":", 1) for line in file)
+        found.append([int(status["CapEff"], 16), int(status["CapPrm"], 16), int(status["Seccomp"])])
+    return found
+files = []
+def take_numbers(folder):
+    files.extend(os.open(f"{folder}/{i}", os.O_CREAT | os.O_RDWR) for i in range(60))
+    return files[0]
+def sizes():
+    return sum(os.fstat(file).st_size for file in files)
 for line in sys.stdin:
     try:
         answer = eval(line)
@@ -173,7 +191,12 @@ def case_close():
     """A program that closes what it does not know is served, and reads zeros."""
     with Program("close") as program:
         program.run("os.closerange(3, 65536)")
-        program.run("grow()")
+        with tempfile.TemporaryDirectory() as folder:
+            check(program.run(f"take_numbers({folder!r})") == 3, "the numbers that were closed")
+            program.run("grow()")
+            for words in (("add", "16M"), ("check",)):
+                program.ask(*words)
+            check(program.run("sizes()") == 0, "a descriptor of the program's is written to")
         program.run("keep.clear()")
         check(program.run("zeros()"), "memory is not zero")
         program.ask("add", "16M")
@@ -193,6 +216,18 @@ def case_user():
         done = subprocess.run([MEMPLUG, "run", "--name", "presence-u", "--", *words, "true"],
                               capture_output=True, text=True, timeout=BOUND, check=False)
         check(done.returncode == 0, words, "said", done.returncode, done.stderr)
+
+
+def case_rights():
+    """What a program gives up, all that runs in it has given up; its pool answers all the same."""
+    with Program("rights") as program:
+        program.ask("list")
+        check(program.run("give_up_rights()") == 0, "capset or seccomp")
+        check(program.run("rights()") == [[0, 0, 2]], "who has rights left:", program.run("rights()"))
+        program.run("grow()")
+        for words in (("add", "16M"), ("check",)):
+            program.ask(*words)
+        check(program.run("rights()") == [[0, 0, 2]], "who has rights now:", program.run("rights()"))
 
 
 def case_stop():

@@ -7,7 +7,7 @@
  * plugged and offline, of 128 MiB each, their descriptors elsewhere; with TERABYTES all of that is
  * plugged. It says "ready", then reads lines and answers each with one: unmovable BLOCK, slow
  * BLOCK (to be moved, a page at a time), stubborn BLOCK (always about to be movable), unhold, list,
- * check.
+ * check; stand (slow pages wait where they are) and go.
  */
 #define _GNU_SOURCE
 #include <memplug/control.h>
@@ -31,6 +31,7 @@ static struct mhp *m;
 static uint16_t unmovable, slow, stubborn;
 static uint64_t held[HELD_MAX];
 static _Atomic unsigned nr_held;
+static atomic_bool stands;
 
 static void
 check(int err, const struct mhp_text *text, const char *what)
@@ -54,7 +55,9 @@ static int
 isolate_slow(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 {
 	(void)ctx, (void)pfn, (void)order, (void)cookie;
-	pause_ns(SLOW_NS);
+	do
+		pause_ns(SLOW_NS);
+	while (atomic_load(&stands));
 	return 0;
 }
 
@@ -172,6 +175,8 @@ answer(char *line)
 		err = hold(slow, block);
 	else if (strncmp(line, "stubborn", 8) == 0)
 		err = hold(stubborn, block);
+	else if (strncmp(line, "stand", 5) == 0 || strncmp(line, "go", 2) == 0)
+		atomic_store(&stands, line[0] == 's'), err = 0;
 	else if (strncmp(line, "unhold", 6) == 0)
 		err = unhold();
 	else if (strncmp(line, "check", 5) == 0)
