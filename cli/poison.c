@@ -15,8 +15,12 @@ print_page(struct json_object *page)
 {
 	unsigned long long address = cli_number(page, "address"), block = cli_number(page, "block");
 	const char *state = cli_string(page, "state");
-	printf("0x%014llx %6llu  %-8s  %s\n", address, block, state,
+	unsigned long long at = cli_number(page, "program_address");
+	printf("0x%014llx %6llu  %-8s  %s", address, block, state,
 	       cli_true(page, "in_use") ? "still in use" : "out of use");
+	if (at != 0)
+		printf(" at 0x%llx of the program", at);
+	putchar('\n');
 }
 
 static int

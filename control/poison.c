@@ -245,6 +245,18 @@ mhp__next_bad(uint64_t pfn, uint64_t end)
 	return pfn;
 }
 
+/* Whose data is, or was, there. */
+static void
+out_user(struct mhp__out *out, uint64_t pfn)
+{
+	struct mhp_page_user user;
+	if (mhp_pool_page_user(mhp__control.pool, pfn, &user) != 0)
+		return;
+	mhp__out_string(out, ",", "owner", mhp_owner_name(mhp__control.m, user.owner));
+	if (user.address != 0)
+		mhp__out(out, ",\"program_address\":%" PRIu64, user.address);
+}
+
 void
 mhp__request_poison(struct mhp__out *out, const struct mhp__fields *fields)
 {
@@ -264,9 +276,12 @@ mhp__request_poison(struct mhp__out *out, const struct mhp__fields *fields)
 		bool in_use = info.state == MHP_ONLINE && (frame.state != MHP_FRAME_USED ||
 							   frame.owner != MHP_OWNER_BAD);
 		mhp__out(out, "%s{\"address\":%" PRIu64 ",\"pfn\":%" PRIu64 ",\"block\":%" PRIu32
-			 ",\"state\":\"%s\",\"in_use\":%s}", nr == 0 ? "" : ",",
+			 ",\"state\":\"%s\",\"in_use\":%s", nr == 0 ? "" : ",",
 			 pfn << geo->page_shift, pfn, block, mhp__state_name(info.state),
 			 in_use ? "true" : "false");
+		if (in_use)
+			out_user(out, pfn);
+		mhp__out(out, "}");
 	}
 	mhp__out(out, "]}\n");
 }

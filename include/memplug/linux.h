@@ -414,6 +414,20 @@ void mhp_pool_get_tiering_stats(struct mhp_pool *pool, struct mhp_tiering_stats 
 MHP_MUST_CHECK int mhp_pool_look_bad(struct mhp_pool *pool, uint64_t *ret_new,
 				     struct mhp_text *reterr);
 
+/** Whose a page is, and where the program has it. */
+struct mhp_page_user {
+	uint16_t owner;            /* for mhp_owner_name() */
+	uint64_t address;          /* in a region; 0: in none */
+};
+
+/**
+ * Say it of the page of 4 KiB with this number, such as one that went bad while it was in use: what
+ * cannot be read there any more is what the program has at this address. A snapshot.
+ * Return: 0, or MHP_ENOENT (it is nobody's).
+ */
+MHP_MUST_CHECK int mhp_pool_page_user(struct mhp_pool *pool, uint64_t pfn,
+				      struct mhp_page_user *ret_user);
+
 /** What the port counts. */
 struct mhp_pool_stats {
 	uint64_t committed_bytes;  /* in all regions */

@@ -4,8 +4,8 @@
  *
  * Before blocks are added, so that nothing is ever there, and whenever somebody asks again. The
  * engine remembers a frame by its number in the pool; a page that is there moves away, or stays
- * where it is and is remembered. The list is read under the hotplug mutex, which the engine's own
- * calls take afterwards.
+ * where it is and is remembered, and then it is said whose it is. The list is read under the
+ * hotplug mutex, which the engine's own calls take afterwards.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
@@ -103,4 +103,35 @@ mhp_pool_look_bad(struct mhp_pool *pool, uint64_t *ret_new, struct mhp_text *ret
 	if (ret_new != NULL)
 		*ret_new = found;
 	return err;
+}
+
+/* A page that the frame may be in begins at one of these. */
+static struct mhp_frame
+find_page(struct mhp *m, uint64_t pfn, uint64_t *ret_head)
+{
+	struct mhp_frame frame = mhp_frame_peek(m, pfn);
+	*ret_head = pfn;
+	if (frame.state != MHP_FRAME_TAIL)
+		return frame;
+	for (unsigned order = 1; order <= MHP__HUGE_ORDER; order++) {
+		*ret_head = pfn >> order << order;
+		frame = mhp_frame_peek(m, *ret_head);
+		if (frame.state == MHP_FRAME_USED &&
+		    pfn - *ret_head < UINT64_C(1) << frame.order)
+			return frame;
+	}
+	return (struct mhp_frame){ .state = MHP_FRAME_FREE }; /* it was given back just now */
+}
+
+int
+mhp_pool_page_user(struct mhp_pool *pool, uint64_t pfn, struct mhp_page_user *ret_user)
+{
+	uint64_t head;
+	struct mhp_frame frame = find_page(pool->m, pfn, &head);
+	if (frame.state != MHP_FRAME_USED)
+		return MHP_ENOENT;
+	*ret_user = (struct mhp_page_user){ .owner = frame.owner };
+	if (frame.owner == pool->owner) /* its cookie is an address */
+		ret_user->address = frame.cookie + ((pfn - head) << MHP__PAGE_SHIFT);
+	return 0;
 }

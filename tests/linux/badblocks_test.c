@@ -191,6 +191,45 @@ TEST(badblocks__goes_bad_in_use__data_moves_away)
 	end(&world, region);
 }
 
+/* R65: what cannot be read any more is named by its address, and all else is right. */
+TEST(badblocks__cannot_be_read__stays_and_is_named)
+{
+	struct world world = make(0);
+	struct mhp_page_user user = { 0 };
+	char path[96];
+	uint64_t nr;
+	fixture_needs_moves(world.pool);
+	fixture_add(world.pool, world.words, BLOCK, NULL);
+	struct mhp_region *region = fixture_region(world.pool, BLOCK);
+	char *base = mhp_region_base(region);
+	CHECK_OK(mhp_region_commit(region, base, 2 * HUGE));
+	for (uint64_t at = 0; at < 2 * HUGE; at += PAGE)
+		memcpy(base + at, &at, sizeof(at));
+	CHECK_AGAIN(mhp_region_move(region, base, HUGE, DEVICE, NULL, NULL));
+	fixture_await_settled(world.pool, HUGE);
+	uint64_t pfn = mhp__entry_pfn(region->entry[7]), at = pfn * PAGE - BLOCK;
+	/* From there on the device is cut off: whoever reads it gets an error. */
+	(void)snprintf(path, sizeof(path), "%s/device", folder);
+	CHECK_EQ(truncate(path, (off_t)at), 0);
+	write_file("region0/badblocks", "%llu 8\n", sector(at));
+	CHECK_OK(mhp_pool_look_bad(world.pool, &nr, NULL));
+	CHECK_EQ(nr, 1);
+	CHECK(is_bad(&world, at));
+	CHECK_OK(mhp_pool_page_user(world.pool, pfn, &user));
+	CHECK_EQ(user.address, (uintptr_t)base + 7 * PAGE);
+	CHECK_STR(mhp_owner_name(world.m, user.owner), "region");
+	for (uint64_t i = 0; i < 2 * HUGE; i += PAGE)
+		if (i < 7 * PAGE || i >= HUGE)
+			CHECK_MEM(base + i, &i, sizeof(i));
+	/* A page of its own has its own address; a free one is nobody's. */
+	CHECK_OK(mhp_region_commit(region, base + 2 * HUGE, PAGE));
+	pfn = mhp__entry_pfn(region->entry[2 * HUGE / PAGE]);
+	CHECK_OK(mhp_pool_page_user(world.pool, pfn, &user));
+	CHECK_EQ(user.address, (uintptr_t)base + 2 * HUGE);
+	CHECK_RET(mhp_pool_page_user(world.pool, BLOCKS * BLOCK / PAGE - 1, &user), MHP_ENOENT);
+	end(&world, region);
+}
+
 /* R65: more than can be remembered is no device to use. */
 TEST(badblocks__more_than_can_be_remembered__refused)
 {
