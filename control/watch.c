@@ -186,8 +186,10 @@ answer_request(const struct mhp_watch *watch, struct device *device, const char 
 		return err;
 	(void)has_request(watch, device, err == 0 ? "released" : "refused", answer);
 	device->state = err == 0 ? AWAY : IN_USE;
+	/* Whoever hears of it may look for the answer. */
+	int unsaid = rename(path, answer) == 0 ? 0 : say(reterr, MHP_EIO, answer);
 	tell(watch, err == 0 ? MHP_WATCH_RELEASED : MHP_WATCH_REFUSED, device, &why);
-	return rename(path, answer) == 0 ? 0 : say(reterr, MHP_EIO, answer);
+	return unsaid;
 }
 
 /* MHP_ENODEV and MHP_EIO count; others were told. */
