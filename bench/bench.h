@@ -35,9 +35,6 @@ struct bench_pool {
 void bench_pool_open(struct bench_pool *pool, uint32_t nr_blocks);
 void bench_pool_close(struct bench_pool *pool);
 
-/** The span of @count blocks from @first. */
-struct mhp_span bench_blocks(uint32_t first, uint32_t count);
-
 /** Give the engine that contenders[0] takes pages from its memory, all in one MOVABLE zone. */
 void bench_engine_start(uint32_t nr_blocks);
 

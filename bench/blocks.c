@@ -31,7 +31,6 @@ measure(uint32_t nr_blocks, struct cost *cost)
 		.flags = MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE | MHP_ADD_ZEROED |
 			 MHP_ADD_OFFLINE,
 	};
-	struct mhp_span span = bench_blocks(0, nr_blocks);
 	struct mhp_online_opts movable = { .zone = MHP_ZONE_MOVABLE };
 	struct mhp_blocks blocks = { 0, nr_blocks };
 	uint64_t resident = bench_resident_bytes(), at[5];
@@ -39,14 +38,14 @@ measure(uint32_t nr_blocks, struct cost *cost)
 
 	bench_pool_open(&pool, nr_blocks);
 	at[0] = bench_thread_ns();
-	must(mhp_add(pool.m, span, &opts, NULL), "mhp_add");
+	must(mhp_add(pool.m, blocks, &opts, NULL), "mhp_add");
 	at[1] = bench_thread_ns();
 	must(mhp_online(pool.m, &blocks, 1, &movable, NULL), "mhp_online");
 	at[2] = bench_thread_ns();
 	cost->resident = bench_resident_bytes() - resident;
 	must(mhp_offline(pool.m, &blocks, 1, NULL, NULL), "mhp_offline");
 	at[3] = bench_thread_ns();
-	must(mhp_remove(pool.m, &span, 1, NULL, NULL), "mhp_remove");
+	must(mhp_remove(pool.m, &blocks, 1, NULL, NULL), "mhp_remove");
 	at[4] = bench_thread_ns();
 	bench_pool_close(&pool);
 	cost->add = (double)(at[1] - at[0]) / nr_blocks;

@@ -59,12 +59,6 @@ bench_pool_close(struct bench_pool *pool)
 	mhp_sim_destroy(pool->sim);
 }
 
-struct mhp_span
-bench_blocks(uint32_t first, uint32_t count)
-{
-	return (struct mhp_span){ { (uint64_t)first << 27 }, (uint64_t)count << 27 };
-}
-
 void
 bench_engine_start(uint32_t nr_blocks)
 {
@@ -76,7 +70,7 @@ bench_engine_start(uint32_t nr_blocks)
 	uint16_t owner;
 
 	bench_pool_open(&engine, nr_blocks);
-	if (mhp_add(engine.m, bench_blocks(0, nr_blocks), &opts, NULL) != 0)
+	if (mhp_add(engine.m, (struct mhp_blocks){ 0, nr_blocks }, &opts, NULL) != 0)
 		bench_die("mhp_add");
 	if (mhp_owner_register(engine.m, "bench", NULL, NULL, &owner) != 0)
 		bench_die("mhp_owner_register");

@@ -58,7 +58,7 @@ open_half_used(struct bench_pool *pool, uint32_t nr_blocks)
 	bench_pool_open(pool, nr_blocks);
 	pool->ops.now_ns = cpu_clock;
 	if (mhp_owner_register(pool->m, "bench", &mover, NULL, &req.owner) != 0 ||
-	    mhp_add(pool->m, bench_blocks(0, nr_blocks), &opts, NULL) != 0)
+	    mhp_add(pool->m, (struct mhp_blocks){ 0, nr_blocks }, &opts, NULL) != 0)
 		bench_die("a pool for deadlines");
 	for (unsigned i = 0; i < NR_PAGES; i++)
 		if (mhp_page_alloc(pool->m, req, &pfn) != 0)
@@ -73,18 +73,17 @@ change(struct mhp *m, unsigned kind, uint32_t nr_blocks, uint32_t deadline_ms)
 	struct mhp_offline_opts opts = {
 		.deadline_ms = deadline_ms, .dry_run = kind == DRY_RUN, .scrub = kind == SCRUB
 	};
-	struct mhp_span span = bench_blocks(0, nr_blocks / 2);
 	struct mhp_blocks blocks = { 0, nr_blocks / 2 };
 	struct mhp_compact_result result;
 	struct mhp_add_opts add = { .flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE | MHP_ADD_ZEROED,
 				    .zone = MHP_ZONE_MOVABLE, .deadline_ms = deadline_ms };
 
 	if (kind == ADD)
-		return mhp_add(m, bench_blocks(0, nr_blocks), &add, NULL);
+		return mhp_add(m, (struct mhp_blocks){ 0, nr_blocks }, &add, NULL);
 	if (kind == COMPACT)
 		return mhp_compact(m, 0, MHP_ZONE_MOVABLE, deadline_ms, &result);
 	if (kind == SCRUB)
-		return mhp_remove(m, &span, 1, &opts, NULL);
+		return mhp_remove(m, &blocks, 1, &opts, NULL);
 	return mhp_offline(m, &blocks, 1, &opts, NULL);
 }
 

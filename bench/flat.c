@@ -51,7 +51,7 @@ add_in_use(struct mhp *m, uint32_t first, uint32_t count)
 		.zone = MHP_ZONE_NORMAL,
 	};
 
-	if (mhp_add(m, bench_blocks(first, count), &opts, NULL) != 0)
+	if (mhp_add(m, (struct mhp_blocks){ first, count }, &opts, NULL) != 0)
 		bench_die("mhp_add");
 }
 
@@ -83,16 +83,16 @@ come(struct mhp *m, uint32_t block, uint32_t flags)
 	struct mhp_add_opts opts = { .flags = flags, .zone = MHP_ZONE_NORMAL };
 	uint64_t start = bench_thread_ns();
 
-	return timed(mhp_add(m, bench_blocks(block, 1), &opts, NULL), start, "mhp_add");
+	return timed(mhp_add(m, (struct mhp_blocks){ block, 1 }, &opts, NULL), start, "mhp_add");
 }
 
 static uint64_t
 go(struct mhp *m, uint32_t block)
 {
-	struct mhp_span span = bench_blocks(block, 1);
+	struct mhp_blocks blocks = { block, 1 };
 	uint64_t start = bench_thread_ns();
 
-	return timed(mhp_remove(m, &span, 1, NULL, NULL), start, "mhp_remove");
+	return timed(mhp_remove(m, &blocks, 1, NULL, NULL), start, "mhp_remove");
 }
 
 static void

@@ -69,8 +69,7 @@ void
 bench_end(struct mhp_pool *pool)
 {
 	struct mhp *m = mhp_pool_engine(pool);
-	const struct mhp_geometry *geo = mhp_get_geometry(m);
-	struct mhp_span all = { { 0 }, (uint64_t)geo->nr_blocks * BENCH_BLOCK };
+	struct mhp_blocks all = { 0, mhp_get_geometry(m)->nr_blocks };
 
 	bench_must(mhp_remove(m, &all, 1, NULL, NULL), "mhp_remove", NULL);
 	bench_must(mhp_pool_destroy(pool), "mhp_pool_destroy", NULL);

@@ -58,7 +58,7 @@ go_offline(const struct mhp__subject *subject, struct mhp_text *reterr)
 	struct mhp_blocks run = { block, 1 };
 	struct mhp_why why;
 	struct mhp__leave leave = {
-		.spans = &subject->info.span, .nr_spans = 1, .runs = &run,
+		.kind = MHP__LEAVE_OFFLINE, .runs = &run, .nr = 1,
 		.as_of = subject->info.generation,
 		.deadline_ms = MHP_DEADLINE_MS_DEFAULT, .client_fd = subject->client_fd,
 	};
@@ -213,11 +213,12 @@ show_backing(const struct mhp__subject *subject, char *text, size_t size)
 static int
 show_why(const struct mhp__subject *subject, char *text, size_t size)
 {
+	struct mhp_blocks run = { subject->info.block, 1 };
 	struct mhp_offline_opts dry = { .dry_run = true };
 	struct mhp_why why = { .pfn = MHP_PFN_NONE };
 	if (!mhp__wait_begin())
 		return MHP_ENOSPC;
-	int err = mhp_remove(mhp__control.m, &subject->info.span, 1, &dry, &why);
+	int err = mhp_remove(mhp__control.m, &run, 1, &dry, &why);
 	mhp__wait_end();
 	if (err == 0)
 		snprintf(text, size, "nothing keeps it");

@@ -164,13 +164,6 @@ count_runs(const char *words)
 	return more == 0 ? nr : 0;
 }
 
-static struct mhp_span
-span_of(struct mhp_blocks run)
-{
-	uint64_t bytes = mhp__block_bytes();
-	return (struct mhp_span){ { run.first * bytes }, run.count * bytes };
-}
-
 bool
 mhp__sets_open(const struct mhp__fields *fields, const char *verb, struct mhp__out *out,
 	       struct mhp__sets *ret_sets)
@@ -184,20 +177,16 @@ mhp__sets_open(const struct mhp__fields *fields, const char *verb, struct mhp__o
 			       words, nr_blocks);
 		return false;
 	}
-	*ret_sets = (struct mhp__sets){
-		.size = nr * (sizeof(struct mhp_span) + sizeof(struct mhp_blocks)) };
-	ret_sets->span = mmap(NULL, ret_sets->size, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (ret_sets->span == MAP_FAILED) {
+	*ret_sets = (struct mhp__sets){ .size = nr * sizeof(struct mhp_blocks) };
+	ret_sets->run = mmap(NULL, ret_sets->size, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (ret_sets->run == MAP_FAILED) {
 		mhp__out_error(out, MHP_ENOMEM, "the process has no memory left for the list");
 		return false;
 	}
-	ret_sets->run = (struct mhp_blocks *)(void *)(ret_sets->span + nr);
-	for (; ret_sets->nr < nr; ret_sets->nr++) {
-		struct mhp_blocks *run = &ret_sets->run[ret_sets->nr];
-		(void)!mhp_blocks_next(&words, mhp__block_bytes(), nr_blocks, run);
-		ret_sets->span[ret_sets->nr] = span_of(*run);
-	}
+	for (; ret_sets->nr < nr; ret_sets->nr++)
+		(void)!mhp_blocks_next(&words, mhp__block_bytes(), nr_blocks,
+				       &ret_sets->run[ret_sets->nr]);
 	if (are_current(ret_sets, mhp__number(fields, MHP__F_AS_OF), verb, out))
 		return true;
 	mhp__sets_close(ret_sets);
@@ -207,5 +196,5 @@ mhp__sets_open(const struct mhp__fields *fields, const char *verb, struct mhp__o
 void
 mhp__sets_close(struct mhp__sets *sets)
 {
-	munmap(sets->span, sets->size);
+	munmap(sets->run, sets->size);
 }

@@ -6,7 +6,6 @@
  */
 #define _GNU_SOURCE
 #include <string.h>
-#include <sys/mman.h>
 
 #include "leave.h"
 
@@ -58,45 +57,19 @@ mhp__request_add(struct mhp__out *out, const struct mhp__fields *fields)
 			 answer.placement == MHP_PLACE_SELF ? "self" : "external");
 }
 
-/* Steps of a plan that brings blocks online; NULL: no memory. */
-static struct mhp_step *
-open_steps(const struct mhp__sets *sets, uint8_t zone)
-{
-	struct mhp_step *steps = mmap(NULL, sets->nr * sizeof(*steps), PROT_READ | PROT_WRITE,
-				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (steps == MAP_FAILED)
-		return NULL;
-	for (unsigned i = 0; i < sets->nr; i++)
-		steps[i] = (struct mhp_step){
-			.kind = MHP_STEP_ONLINE, .span = sets->span[i], .zone = zone };
-	return steps;
-}
-
-static void
-bring_online(struct mhp__out *out, const struct mhp__sets *sets, uint8_t zone)
-{
-	struct mhp_plan_answer answer = { 0 };
-	struct mhp_step *steps = open_steps(sets, zone);
-	if (steps == NULL) {
-		mhp__out_error(out, MHP_ENOMEM, "the process has no memory left for the list");
-		return;
-	}
-	int err = mhp_plan_commit(mhp__control.m, steps, sets->nr, NULL, &answer);
-	munmap(steps, sets->nr * sizeof(*steps));
-	if (err != 0)
-		mhp__out_refusal(out, err, "bring online", &answer.why);
-	else
-		mhp__out(out, "{}\n");
-}
-
 void
 mhp__request_online(struct mhp__out *out, const struct mhp__fields *fields)
 {
+	struct mhp_online_opts opts = { .as_of = mhp__number(fields, MHP__F_AS_OF) };
 	struct mhp__sets sets;
-	uint8_t zone;
-	if (!mhp__zone_field(fields, out, &zone) ||
+	struct mhp_why why;
+	if (!mhp__zone_field(fields, out, &opts.zone) ||
 	    !mhp__sets_open(fields, "bring online", out, &sets))
 		return;
-	bring_online(out, &sets, zone);
+	int err = mhp_online(mhp__control.m, sets.run, sets.nr, &opts, &why);
+	if (err != 0)
+		mhp__out_refusal(out, err, "bring online", &why);
+	else
+		mhp__out(out, "{}\n");
 	mhp__sets_close(&sets);
 }

@@ -108,9 +108,8 @@ show_config(const struct mhp__subject *subject, char *text, size_t size)
 static int
 configure(uint32_t block, struct mhp_text *reterr)
 {
-	struct mhp_span span = { { block * mhp__block_bytes() }, mhp__block_bytes() };
 	struct mhp_add_opts opts = { .flags = is_elsewhere(block) ? 0 : MHP_MEMMAP_ON_MEMORY };
-	int err = mhp_add(mhp__control.m, span, &opts, NULL);
+	int err = mhp_add(mhp__control.m, (struct mhp_blocks){ block, 1 }, &opts, NULL);
 	if (err == MHP_EEXIST)
 		return 0; /* somebody was faster */
 	if (err != 0)
@@ -122,10 +121,11 @@ configure(uint32_t block, struct mhp_text *reterr)
 static int
 deconfigure(const struct mhp_block_info *info, struct mhp_text *reterr)
 {
+	struct mhp_blocks run = { info->block, 1 };
 	struct mhp_offline_opts opts = { .as_of = info->generation, .offline_only = true };
 	char reason[MHP__REASON_BYTES];
 	struct mhp_why why = { .pfn = MHP_PFN_NONE };
-	int err = mhp_remove(mhp__control.m, &info->span, 1, &opts, &why);
+	int err = mhp_remove(mhp__control.m, &run, 1, &opts, &why);
 	if (err == MHP_ENOENT || err == MHP_ENODEV)
 		return 0;
 	if (err != 0) {

@@ -46,13 +46,6 @@ client_pid(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
 }
 
-struct mhp_span
-mhp__span_of(struct mhp_blocks run)
-{
-	uint64_t bytes = mhp__block_bytes();
-	return (struct mhp_span){ { run.first * bytes }, run.count * bytes };
-}
-
 uint64_t
 mhp__deadline_ms(const struct mhp__fields *fields)
 {
@@ -98,9 +91,8 @@ is_canceled(const struct running *noted)
 static bool
 names(const struct mhp__leave *leave, uint32_t block)
 {
-	uint64_t start = mhp__span_of((struct mhp_blocks){ block, 1 }).start.addr;
-	for (unsigned i = 0; i < leave->nr_spans; i++)
-		if (start - leave->spans[i].start.addr < leave->spans[i].size)
+	for (unsigned i = 0; i < leave->nr; i++)
+		if (block - leave->runs[i].first < leave->runs[i].count)
 			return true;
 	return false;
 }
@@ -201,13 +193,15 @@ mhp__leave_reset(void)
 static int
 leave_once(const struct mhp__leave *leave, uint32_t deadline_ms, struct mhp_why *why)
 {
+	static int (*const calls[])(struct mhp *, const struct mhp_blocks *, unsigned,
+				    const struct mhp_offline_opts *, struct mhp_why *) = {
+		[MHP__LEAVE_REMOVE] = mhp_remove,
+		[MHP__LEAVE_OFFLINE] = mhp_offline,
+		[MHP__LEAVE_EMPTY] = mhp_empty,
+	};
 	struct mhp_offline_opts opts = { .deadline_ms = deadline_ms, .dry_run = leave->dry_run,
 					 .to_nodes = leave->to_nodes, .as_of = leave->as_of };
-	if (leave->stay)
-		return mhp_empty(mhp__control.m, leave->runs, leave->nr_spans, &opts, why);
-	return leave->runs == NULL
-		? mhp_remove(mhp__control.m, leave->spans, leave->nr_spans, &opts, why)
-		: mhp_offline(mhp__control.m, leave->runs, leave->nr_spans, &opts, why);
+	return calls[leave->kind](mhp__control.m, leave->runs, leave->nr, &opts, why);
 }
 
 static void
@@ -277,15 +271,15 @@ mhp__leave(const struct mhp__leave *leave, struct mhp_why *ret_why)
 }
 
 static void
-request_leave(struct mhp__out *out, const struct mhp__fields *fields, bool remove)
+request_leave(struct mhp__out *out, const struct mhp__fields *fields, enum mhp__leave_kind kind)
 {
-	const char *verb = remove ? "remove" : "take offline";
+	const char *verb = kind == MHP__LEAVE_REMOVE ? "remove" : "take offline";
 	struct mhp__sets sets;
 	struct mhp_why why;
 	if (!mhp__sets_open(fields, verb, out, &sets))
 		return;
 	struct mhp__leave leave = {
-		.spans = sets.span, .nr_spans = sets.nr, .runs = remove ? NULL : sets.run,
+		.kind = kind, .runs = sets.run, .nr = sets.nr,
 		.dry_run = mhp__flag(fields, MHP__F_DRY_RUN),
 		.as_of = mhp__number(fields, MHP__F_AS_OF),
 		.deadline_ms = mhp__deadline_ms(fields), .client_fd = out->fd,
@@ -301,27 +295,27 @@ request_leave(struct mhp__out *out, const struct mhp__fields *fields, bool remov
 void
 mhp__request_offline(struct mhp__out *out, const struct mhp__fields *fields)
 {
-	request_leave(out, fields, false);
+	request_leave(out, fields, MHP__LEAVE_OFFLINE);
 }
 
 void
 mhp__request_remove(struct mhp__out *out, const struct mhp__fields *fields)
 {
-	request_leave(out, fields, true);
+	request_leave(out, fields, MHP__LEAVE_REMOVE);
 }
 
 /* ---- why ---- */
 
 /* What keeps them from leaving, together. */
 static void
-out_rehearsal(struct mhp__out *out, const struct mhp_span *spans, unsigned nr_spans)
+out_rehearsal(struct mhp__out *out, const struct mhp_blocks *runs, unsigned nr)
 {
 	struct mhp_offline_opts dry = { .dry_run = true };
 	struct mhp_why why = { .pfn = MHP_PFN_NONE };
 	char text[MHP__REASON_BYTES] = "nothing keeps it";
-	int err = mhp_remove(mhp__control.m, spans, nr_spans, &dry, &why);
-	if (nr_spans == 1 && spans->size == mhp__block_bytes())
-		why.block = (uint32_t)(spans->start.addr / spans->size);
+	int err = mhp_remove(mhp__control.m, runs, nr, &dry, &why);
+	if (nr == 1 && runs->count == 1)
+		why.block = runs->first;
 	if (err != 0)
 		mhp__reason_text(err, &why, text, sizeof(text));
 	mhp__out(out, "{\"code\":%d,", err);
@@ -341,14 +335,13 @@ mhp__request_why(struct mhp__out *out, const struct mhp__fields *fields)
 	mhp__out(out, "{\"blocks\":[");
 	for (unsigned i = 0; i < sets.nr; i++)
 		for (uint32_t k = 0; k < sets.run[i].count && !out->broken; k++) {
-			struct mhp_span one = mhp__span_of(
-				(struct mhp_blocks){ sets.run[i].first + k, 1 });
+			struct mhp_blocks one = { sets.run[i].first + k, 1 };
 			mhp__out(out, "%s", comma);
 			out_rehearsal(out, &one, 1);
 			comma = ",";
 		}
 	mhp__out(out, "],\"together\":");
-	out_rehearsal(out, sets.span, sets.nr);
+	out_rehearsal(out, sets.run, sets.nr);
 	mhp__out(out, "}\n");
 	mhp__sets_close(&sets);
 }

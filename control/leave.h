@@ -10,11 +10,16 @@
 
 #include "server.h"
 
+enum mhp__leave_kind {
+	MHP__LEAVE_REMOVE,             /* they go offline, and are gone */
+	MHP__LEAVE_OFFLINE,
+	MHP__LEAVE_EMPTY,              /* they stay online, only their pages leave */
+};
+
 struct mhp__leave {
-	const struct mhp_span *spans;  /* whole blocks, in any order */
-	unsigned nr_spans;
-	const struct mhp_blocks *runs; /* the same, to be taken offline; NULL: removed, too */
-	bool stay;                     /* with runs: only their pages leave */
+	enum mhp__leave_kind kind;
+	const struct mhp_blocks *runs; /* [nr], in any order */
+	unsigned nr;
 	uint64_t to_nodes;             /* as in mhp_offline_opts */
 	bool dry_run;
 	uint64_t deadline_ms;
@@ -30,7 +35,6 @@ void mhp__leave_look(void);
 /* Nothing runs. */
 void mhp__leave_reset(void);
 
-struct mhp_span mhp__span_of(struct mhp_blocks run);
 /* Of a request; the engine's default where it has none. */
 uint64_t mhp__deadline_ms(const struct mhp__fields *fields);
 

@@ -190,7 +190,7 @@ mhp__request_move(struct mhp__out *out, const struct mhp__fields *fields)
 	work.bytes = used_in(&sets);
 	work.copies = info.device || is_device(sets.run[0].first);
 	work.leave = (struct mhp__leave){
-		.spans = sets.span, .nr_spans = sets.nr, .runs = sets.run, .stay = true,
+		.kind = MHP__LEAVE_EMPTY, .runs = sets.run, .nr = sets.nr,
 		.to_nodes = UINT64_C(1) << work.to,
 		.dry_run = mhp__flag(fields, MHP__F_DRY_RUN),
 		.as_of = mhp__number(fields, MHP__F_AS_OF),
@@ -202,7 +202,7 @@ mhp__request_move(struct mhp__out *out, const struct mhp__fields *fields)
 
 /* The blocks of a node, as runs; returns how many, with room for max of them. */
 static unsigned
-list_node(unsigned node, struct mhp_span *spans, unsigned max)
+list_node(unsigned node, struct mhp_blocks *runs, unsigned max)
 {
 	struct mhp_block_info info;
 	struct mhp_blocks run;
@@ -213,7 +213,7 @@ list_node(unsigned node, struct mhp_span *spans, unsigned max)
 		    info.state == MHP_ABSENT || info.node != node)
 			continue;
 		if (nr < max)
-			spans[nr] = mhp__span_of(run);
+			runs[nr] = run;
 		nr++;
 	}
 	return nr;
@@ -235,18 +235,18 @@ mhp__request_evacuate(struct mhp__out *out, const struct mhp__fields *fields)
 		return;
 	}
 	unsigned nr = list_node(node, NULL, 0) + 16; /* some more, if it changes just now */
-	size_t size = nr * sizeof(struct mhp_span);
-	struct mhp_span *spans = mmap(NULL, size, PROT_READ | PROT_WRITE,
-				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (spans == MAP_FAILED) {
+	size_t size = nr * sizeof(struct mhp_blocks);
+	struct mhp_blocks *runs = mmap(NULL, size, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (runs == MAP_FAILED) {
 		mhp__out_error(out, MHP_ENOMEM, "the process has no memory left for the list");
 		return;
 	}
-	unsigned found = list_node(node, spans, nr);
+	unsigned found = list_node(node, runs, nr);
 	work.bytes = info.used_bytes;
 	work.copies = info.device || to_info.device;
 	work.leave = (struct mhp__leave){
-		.spans = spans, .nr_spans = found < nr ? found : nr,
+		.kind = MHP__LEAVE_REMOVE, .runs = runs, .nr = found < nr ? found : nr,
 		.to_nodes = work.to_one ? UINT64_C(1) << work.to
 					 : ALL_NODES & ~(UINT64_C(1) << node),
 		.dry_run = mhp__flag(fields, MHP__F_DRY_RUN),
@@ -254,7 +254,7 @@ mhp__request_evacuate(struct mhp__out *out, const struct mhp__fields *fields)
 		.deadline_ms = mhp__deadline_ms(fields), .client_fd = out->fd,
 	};
 	carry_out(out, &work);
-	munmap(spans, size);
+	munmap(runs, size);
 }
 
 /* ---- placement ---- */

@@ -34,8 +34,8 @@ struct choice {
 	uint32_t nr_refused;           /* could not leave; `why` is about the first */
 	int err;
 	struct mhp_why why;
-	unsigned nr_spans;
-	struct mhp_span *spans;        /* [nr_want], from the highest to the lowest */
+	unsigned nr_runs;
+	struct mhp_blocks *runs;       /* [nr_want], from the highest to the lowest */
 	uint8_t *rank;                 /* [nr_blocks] */
 	size_t bytes;
 };
@@ -73,13 +73,13 @@ open_choice(struct choice *choice, uint32_t nr_want)
 	struct mhp_blocks run;
 	uint32_t nr_blocks = mhp_get_geometry(mhp__control.m)->nr_blocks;
 	*choice = (struct choice){ .nr_blocks = nr_blocks, .nr_want = nr_want };
-	choice->bytes = nr_want * sizeof(choice->spans[0]) + nr_blocks;
+	choice->bytes = nr_want * sizeof(choice->runs[0]) + nr_blocks;
 	void *scratch = mmap(NULL, choice->bytes, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (scratch == MAP_FAILED)
 		return false;
-	choice->spans = scratch;
-	choice->rank = (uint8_t *)(choice->spans + nr_want);
+	choice->runs = scratch;
+	choice->rank = (uint8_t *)(choice->runs + nr_want);
 	for (uint32_t block = 0; mhp_range_get(mhp__control.m, block, &run) == 0;
 	     block = run.first + run.count)
 		rank_run(choice, run);
@@ -108,21 +108,18 @@ may_leave(struct choice *choice, uint32_t block)
 static void
 take(struct choice *choice, uint32_t block)
 {
-	struct mhp_span span = mhp__span_of((struct mhp_blocks){ block, 1 });
-	struct mhp_span *last = &choice->spans[choice->nr_spans - 1];
+	struct mhp_blocks *last = &choice->runs[choice->nr_runs - 1];
 	choice->nr_taken++;
-	if (choice->nr_spans != 0 && last->start.addr == span.start.addr + span.size) {
-		last->start = span.start;
-		last->size += span.size;
-	} else {
-		choice->spans[choice->nr_spans++] = span;
-	}
+	if (choice->nr_runs != 0 && last->first == block + 1)
+		*last = (struct mhp_blocks){ block, last->count + 1 };
+	else
+		choice->runs[choice->nr_runs++] = (struct mhp_blocks){ block, 1 };
 }
 
 static void
 choose(struct choice *choice)
 {
-	choice->nr_taken = choice->nr_spans = choice->nr_refused = 0;
+	choice->nr_taken = choice->nr_runs = choice->nr_refused = 0;
 	choice->err = 0;
 	for (unsigned rank = RANK_OFFLINE; rank <= RANK_LAST; rank++)
 		for (uint32_t block = choice->nr_blocks;
@@ -146,12 +143,10 @@ out_too_few(struct mhp__out *out, const struct choice *choice)
 static void
 out_size(struct mhp__out *out, uint32_t blocks, uint32_t nr_add, const struct choice *choice)
 {
-	uint64_t bytes = mhp__block_bytes();
 	mhp__out(out, "{\"blocks\":%u,\"add\":%u,\"remove\":[", blocks, nr_add);
-	for (unsigned i = choice != NULL ? choice->nr_spans : 0; i-- > 0;)
+	for (unsigned i = choice != NULL ? choice->nr_runs : 0; i-- > 0;)
 		mhp__out(out, "{\"first\":%u,\"count\":%u}%s",
-			 (unsigned)(choice->spans[i].start.addr / bytes),
-			 (unsigned)(choice->spans[i].size / bytes), i != 0 ? "," : "");
+			 choice->runs[i].first, choice->runs[i].count, i != 0 ? "," : "");
 	mhp__out(out, "]}\n");
 }
 
@@ -178,8 +173,8 @@ leave_some(struct choice *choice, struct mhp__leave *leave, struct mhp_why *ret_
 		choose(choice);
 		if (choice->nr_taken < choice->nr_want)
 			break;
-		leave->spans = choice->spans;
-		leave->nr_spans = choice->nr_spans;
+		leave->runs = choice->runs;
+		leave->nr = choice->nr_runs;
 		err = mhp__leave(leave, &why);
 		if (err != 0 && first_err == 0) {
 			*ret_why = why;
@@ -201,7 +196,7 @@ shrink(struct mhp__out *out, uint32_t blocks, uint32_t nr, const struct mhp__fie
 		return;
 	}
 	struct mhp__leave leave = {
-		.dry_run = mhp__flag(fields, MHP__F_DRY_RUN),
+		.kind = MHP__LEAVE_REMOVE, .dry_run = mhp__flag(fields, MHP__F_DRY_RUN),
 		.deadline_ms = mhp__deadline_ms(fields), .client_fd = out->fd,
 	};
 	int err = leave_some(&choice, &leave, &why);
@@ -211,7 +206,7 @@ shrink(struct mhp__out *out, uint32_t blocks, uint32_t nr, const struct mhp__fie
 		out_too_few(out, &choice);
 	else
 		out_size(out, blocks, 0, &choice);
-	munmap(choice.spans, choice.bytes);
+	munmap(choice.runs, choice.bytes);
 }
 
 static void

@@ -62,7 +62,6 @@ void mhp__out_error(struct mhp__out *out, int code, const char *format, ...)
 struct mhp__sets {
 	unsigned nr;
 	struct mhp_blocks *run;        /* [nr] */
-	struct mhp_span *span;         /* [nr], the same */
 	size_t size;                   /* of the memory that they are in */
 };
 

@@ -22,7 +22,7 @@ block_bytes(struct mhp *m)
 
 /* Runs of blocks that are pieces of this device; returns how many, with room for max of them. */
 static unsigned
-list(struct mhp_pool *pool, const struct mhp_backing *device, struct mhp_span *spans, unsigned max)
+list(struct mhp_pool *pool, const struct mhp_backing *device, struct mhp_blocks *runs, unsigned max)
 {
 	struct mhp *m = mhp_pool_engine(pool);
 	struct mhp_block_info info;
@@ -37,8 +37,7 @@ list(struct mhp_pool *pool, const struct mhp_backing *device, struct mhp_span *s
 		    strcmp(backing->path, device->path) != 0)
 			continue;
 		if (nr < max)
-			spans[nr] = (struct mhp_span){ { run.first * block_bytes(m) },
-						       run.count * block_bytes(m) };
+			runs[nr] = run;
 		nr++;
 	}
 	return nr;
@@ -68,12 +67,12 @@ add(void *ctx, const char *words, uint64_t size_bytes, struct mhp_text *reterr)
 }
 
 static int
-remove_all(const struct mhp_watch_pool *watched, const struct mhp_span *spans, unsigned nr,
+remove_all(const struct mhp_watch_pool *watched, const struct mhp_blocks *runs, unsigned nr,
 	   struct mhp_text *reterr)
 {
 	const struct mhp_offline_opts opts = { .deadline_ms = watched->deadline_ms };
 	struct mhp_why why = { .cause = MHP_CAUSE_NONE };
-	int err = mhp_remove(mhp_pool_engine(watched->pool), spans, nr, &opts, &why);
+	int err = mhp_remove(mhp_pool_engine(watched->pool), runs, nr, &opts, &why);
 	if (err != 0)
 		(void)snprintf(reterr->text, sizeof(reterr->text), "%s%s%s",
 			       why.cause != MHP_CAUSE_NONE ? mhp_cause_text(why.cause)
@@ -91,14 +90,14 @@ release(void *ctx, const char *words, struct mhp_text *reterr)
 	unsigned max = err == 0 ? list(watched->pool, &device, NULL, 0) + 16 : 0, nr;
 	if (err != 0)
 		return err;
-	size_t size = max * sizeof(struct mhp_span); /* some more, if it changes just now */
-	struct mhp_span *spans = mmap(NULL, size, PROT_READ | PROT_WRITE,
-				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (spans == MAP_FAILED)
+	size_t size = max * sizeof(struct mhp_blocks); /* some more, if it changes just now */
+	struct mhp_blocks *runs = mmap(NULL, size, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (runs == MAP_FAILED)
 		return MHP_ENOMEM;
-	nr = list(watched->pool, &device, spans, max);
-	err = nr == 0 ? 0 : remove_all(watched, spans, nr < max ? nr : max, reterr);
-	munmap(spans, size);
+	nr = list(watched->pool, &device, runs, max);
+	err = nr == 0 ? 0 : remove_all(watched, runs, nr < max ? nr : max, reterr);
+	munmap(runs, size);
 	return err;
 }
 

@@ -73,7 +73,7 @@ main(void)
 {
 	struct mhp_pool_opts shape = { .block_bytes = BLOCK, .max_bytes = 16 * BLOCK };
 	struct mhp_page_req req = { .cookie = 0 };
-	struct mhp_span first = { { 0 }, BLOCK };
+	struct mhp_blocks first = { 0, 1 };
 	struct mhp_pool *pool;
 	struct mhp_why why;
 	unsigned lost = 0;
@@ -100,7 +100,7 @@ main(void)
 	}
 	printf("with a second block, block 0 left: %u buffers copied, %u lost\n", nr_copied, lost);
 
-	struct mhp_span all = { { 0 }, 16 * BLOCK };
+	struct mhp_blocks all = { 0, 16 };
 	must(mhp_remove(m, &all, 1, NULL, &why), "remove all");
 	must(mhp_pool_destroy(pool), "destroy");
 	return lost != 0;

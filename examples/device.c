@@ -103,8 +103,7 @@ main(int argc, char **argv)
 	use("warm");
 
 	/* Somebody wants it back: `memplug evacuate`, a signal, the machine's owner. */
-	struct mhp_span span = { { (uint64_t)answer.blocks.first * BLOCK }, 2 * BLOCK };
-	must(mhp_remove(m, &span, 1, NULL, NULL), "give back");
+	must(mhp_remove(m, &answer.blocks, 1, NULL, NULL), "give back");
 	printf("the device is given back, %u entries were dropped\n", nr_dropped);
 	use("without");
 	return mhp_pool_destroy(pool) != 0;

@@ -54,11 +54,10 @@ main(void)
 {
 	struct mhp_pool_opts shape = { .block_bytes = BLOCK, .max_bytes = 16 * BLOCK };
 	struct mhp_add_opts offline = MHP_ADD_OPTS_DEFAULT;
-	struct mhp_span all = { { 0 }, 16 * BLOCK };
+	struct mhp_blocks all = { 0, 16 };
 	struct mhp_step steps[] = {
-		{ .kind = MHP_STEP_ONLINE, .span = { { 2 * BLOCK }, BLOCK },
-		  .zone = MHP_ZONE_MOVABLE },
-		{ .kind = MHP_STEP_REMOVE, .span = { { 0 }, 2 * BLOCK } },
+		{ .kind = MHP_STEP_ONLINE, .blocks = { 2, 1 }, .zone = MHP_ZONE_MOVABLE },
+		{ .kind = MHP_STEP_REMOVE, .blocks = { 0, 2 } },
 	};
 	struct mhp_plan_answer answer;
 	struct mhp_pool *pool;

@@ -144,12 +144,6 @@ must(int err, const char *what)
 	exit(1);
 }
 
-static struct mhp_span
-blocks(uint32_t first, uint32_t count)
-{
-	return (struct mhp_span){ { first * BLOCK_BYTES }, count * BLOCK_BYTES };
-}
-
 static void
 plug(struct mhp *m, uint32_t first, uint32_t count, uint8_t zone)
 {
@@ -159,7 +153,7 @@ plug(struct mhp *m, uint32_t first, uint32_t count, uint8_t zone)
 		.zone = zone,
 	};
 
-	must(mhp_add(m, blocks(first, count), &opts, NULL), "mhp_add");
+	must(mhp_add(m, (struct mhp_blocks){ first, count }, &opts, NULL), "mhp_add");
 }
 
 static struct mhp *
@@ -189,7 +183,6 @@ show_refusal(struct mhp *m)
 {
 	struct mhp_page_req req = { .cookie = 0 };
 	struct mhp_block_info info;
-	struct mhp_span span;
 	struct mhp_why why;
 	uint64_t pfn;
 	int err;
@@ -197,8 +190,7 @@ show_refusal(struct mhp *m)
 	must(mhp_owner_register(m, "a driver's ring buffer", NULL, NULL, &req.owner), "register");
 	must(mhp_page_alloc(m, req, &pfn), "mhp_page_alloc");
 	must(mhp_block_get(m, (uint32_t)(pfn >> 15), &info), "mhp_block_get");
-	span = info.span;
-	err = mhp_remove(m, &span, 1, NULL, &why);
+	err = mhp_remove(m, &(struct mhp_blocks){ info.block, 1 }, 1, NULL, &why);
 	printf("\nremove block %u: refused (%d): %s, pfn 0x%" PRIx64 ": %s\n", info.block, err,
 	       mhp_cause_text(why.cause), why.pfn, why.text);
 	if (err != MHP_EBUSY || why.pfn != pfn)
@@ -211,7 +203,7 @@ int
 main(void)
 {
 	static struct store store;
-	struct mhp_span leaving = blocks(0, 3);
+	struct mhp_blocks leaving = { 0, 3 };
 	struct mhp_why why;
 	struct mhp_sim *sim;
 	unsigned lost;

@@ -53,7 +53,7 @@ int
 main(void)
 {
 	struct mhp_pool_opts shape = { .block_bytes = BLOCK, .max_bytes = 16 * BLOCK };
-	struct mhp_span first = { { 0 }, 2 * BLOCK }, all = { { 0 }, 16 * BLOCK };
+	struct mhp_blocks first = { 0, 2 }, all = { 0, 16 };
 	struct mhp_region *region;
 	struct mhp_pool *pool;
 	pthread_t thread;

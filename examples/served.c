@@ -66,7 +66,7 @@ main(void)
 		wrong += words[i] != 'w';
 	printf("%u of %u words are wrong\n", wrong, BLOCK);
 
-	struct mhp_span all = { { 0 }, 16 * BLOCK };
+	struct mhp_blocks all = { 0, 16 };
 	must(mhp_control_stop(), "stop serving");
 	mhp_region_destroy(region);
 	must(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL), "remove all");

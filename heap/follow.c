@@ -145,7 +145,7 @@ shrink(struct mhp *m, const struct holding *holding, uint64_t bound)
 		struct mhp_block_info info;
 		if (plugged <= block || mhp_progress(m).blocks.count != 0 ||
 		    !find_least(m, holding, &info) ||
-		    mhp_remove(m, &info.span, 1, &opts, NULL) != 0)
+		    mhp_remove(m, &(struct mhp_blocks){ info.block, 1 }, 1, &opts, NULL) != 0)
 			break;
 		plugged -= block;
 	}

@@ -210,11 +210,12 @@ read_wish(struct wish *wish, struct mhp_text *reterr)
 
 /* What was begun is undone: nobody has heard of the pool, and malloc has nothing of it. */
 static void
-undo(struct mhp_pool *pool, uint64_t boot)
+undo(struct mhp_pool *pool)
 {
-	struct mhp_span plugged = { { 0 }, boot };
+	struct mhp *m = mhp_pool_engine(pool);
+	struct mhp_blocks all = { 0, mhp_get_geometry(m)->nr_blocks };
 	(void)!mhp_control_stop();
-	(void)!mhp_remove(mhp_pool_engine(pool), &plugged, 1, NULL, NULL);
+	(void)!mhp_remove(m, &all, 1, NULL, NULL);
 	(void)!mhp_pool_destroy(pool);
 }
 
@@ -240,7 +241,7 @@ make_pool(const struct wish *wish, struct mhp_heap_opts *heap, struct mhp_pool *
 	if (err == 0)
 		err = mhp_pool_set_huge(*ret_pool, wish->huge, reterr);
 	if (err != 0)
-		undo(*ret_pool, wish->boot);
+		undo(*ret_pool);
 	return err;
 }
 
@@ -274,7 +275,7 @@ start(const struct wish *wish, struct mhp_heap_opts *heap, const char *name,
 	heap->no_huge = !wish->huge_large;
 	err = mhp_heap_start(*ret_pool, heap, reterr);
 	if (err != 0)
-		undo(*ret_pool, wish->boot);
+		undo(*ret_pool);
 	return err;
 }
 

@@ -201,7 +201,7 @@ do_add(struct rehearsal *all, const struct mhp__scenario_step *step)
 	};
 	if (!find_gap(all, nr, &first))
 		return MHP_ENXIO;
-	return mhp_add(all->m, (struct mhp_span){ { first * block }, nr * block }, &opts, NULL);
+	return mhp_add(all->m, (struct mhp_blocks){ first, (uint32_t)nr }, &opts, NULL);
 }
 
 static uint64_t
@@ -317,9 +317,9 @@ do_remove(struct rehearsal *all, const struct mhp__scenario_step *step)
 	uint32_t nr = list_candidates(all, step, list);
 	all->asked += want;
 	for (uint32_t i = 0; i < nr && left > 0 && i < want * TRIES; i++) {
-		struct mhp_span span = { { list[i].block * block }, block };
+		struct mhp_blocks one = { list[i].block, 1 };
 		struct mhp_why why = { .pfn = MHP_PFN_NONE };
-		if (mhp_remove(all->m, &span, 1, NULL, &why) == 0)
+		if (mhp_remove(all->m, &one, 1, NULL, &why) == 0)
 			left--;
 		else
 			all->result->refused[why.cause]++;

@@ -160,14 +160,6 @@ not_reproduced(struct replay *replay, const struct mhp_event *event)
 
 /* ---- the steps ---- */
 
-static struct mhp_span
-span_of(const struct replay *replay, uint32_t first, uint32_t count)
-{
-	const struct mhp_geometry *geo = &replay->reader.geometry;
-	unsigned shift = geo->block_order + geo->page_shift;
-	return (struct mhp_span){ { (uint64_t)first << shift }, (uint64_t)count << shift };
-}
-
 static bool
 add_can_be_made(const struct mhp_event *event)
 {
@@ -213,7 +205,7 @@ add(struct replay *replay, struct mhp_blocks blocks, struct mhp_add_opts opts)
 	opts.flags = flags_of_add(opts.flags);
 	replay->nr_told = 0;
 	if (err == 0)
-		err = mhp_add(replay->m, span_of(replay, blocks.first, blocks.count), &opts, NULL);
+		err = mhp_add(replay->m, blocks, &opts, NULL);
 	if (elsewhere && mhp_set_memmap_on_memory(replay->m, now) != 0)
 		return MHP_EINVAL;
 	return err;
@@ -332,28 +324,26 @@ do_offline(struct replay *replay, const struct mhp_event *event)
 static bool
 do_offline_failed(struct replay *replay, const struct mhp_event *event)
 {
-	struct mhp_span spans[2] = {
-		span_of(replay, event->block, event->nr_blocks),
-		span_of(replay, event->cause_block, 1),
-	};
+	struct mhp_blocks sets[2] = { { event->block, event->nr_blocks },
+				      { event->cause_block, 1 } };
 	bool elsewhere = event->cause_block < event->block ||
 			 event->cause_block - event->block >= event->nr_blocks;
 	if (!mhp__standin_put(&replay->standin, event))
 		return not_reproduced(replay, event);
-	int err = mhp_remove(replay->m, spans, elsewhere ? 2 : 1, NULL, NULL);
+	int err = mhp_remove(replay->m, sets, elsewhere ? 2 : 1, NULL, NULL);
 	return same_result(replay, event, err) && same_event(replay, event);
 }
 
 static bool
 do_remove(struct replay *replay, const struct mhp_event *event)
 {
-	struct mhp_span span = span_of(replay, event->block, event->nr_blocks);
+	struct mhp_blocks blocks = { event->block, event->nr_blocks };
 	struct mhp_event offline = *event;
 
 	offline.state = MHP_OFFLINE;
 	if (!same_blocks(replay, &offline))
 		return false;
-	int err = mhp_remove(replay->m, &span, 1, NULL, NULL);
+	int err = mhp_remove(replay->m, &blocks, 1, NULL, NULL);
 	return same_result(replay, event, err) && same_event(replay, event) &&
 	       same_number(replay, event, "the number of pages", replay->told.pages,
 			   event->pages) &&

@@ -24,7 +24,7 @@ add(struct bed *bed, uint32_t first, uint32_t count, uint32_t flags,
     struct mhp_add_answer *ret_answer)
 {
 	struct mhp_add_opts opts = { .flags = flags, .zone = MHP_ZONE_MOVABLE };
-	return mhp_add(bed->pool.m, test_blocks(&bed->pool, first, count), &opts, ret_answer);
+	return mhp_add(bed->pool.m, (struct mhp_blocks){ first, count }, &opts, ret_answer);
 }
 
 static void
@@ -55,8 +55,8 @@ online(struct bed *bed, uint32_t block, unsigned zone)
 static int
 take_out(struct bed *bed, uint32_t first, uint32_t count)
 {
-	struct mhp_span span = test_blocks(&bed->pool, first, count);
-	return mhp_remove(bed->pool.m, &span, 1, NULL, NULL);
+	struct mhp_blocks blocks = { first, count };
+	return mhp_remove(bed->pool.m, &blocks, 1, NULL, NULL);
 }
 
 static bool
@@ -273,7 +273,7 @@ TEST(bad__frame_in_one_reserve_of_many__that_block_is_external)
 {
 	struct bed bed;
 	struct mhp_add_answer answer;
-	struct mhp_span span;
+	struct mhp_blocks blocks;
 	open_bed(&bed, "tiny8");
 	uint64_t reserve = bed.reserve * bed.pool.page_bytes;
 	CHECK_OK(mhp_bad_add(bed.pool.m, 4 * bed.pool.block_pages));
@@ -297,8 +297,8 @@ TEST(bad__frame_in_one_reserve_of_many__that_block_is_external)
 	CHECK_CMP(mhp_sim_meta_used(bed.pool.sim), >, 0U);
 	CHECK_CMP(mhp_sim_meta_used(bed.pool.sim), <=, reserve); /* one block's */
 	test_pool_check(&bed.pool);
-	span = test_blocks(&bed.pool, 2, 5);
-	CHECK_OK(mhp_remove(bed.pool.m, &span, 1, NULL, NULL));
+	blocks = (struct mhp_blocks){ 2, 5 };
+	CHECK_OK(mhp_remove(bed.pool.m, &blocks, 1, NULL, NULL));
 	CHECK_EQ(mhp_sim_meta_used(bed.pool.sim), 0U);
 	close_bed(&bed);
 }

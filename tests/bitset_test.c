@@ -174,20 +174,20 @@ change_a_block(struct test_pool *pool, uint64_t *random)
 	struct mhp_add_opts opts = { .flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_OFFLINE,
 				     .node = test_random(random) % 2,
 				     .backing = test_random(random) % 2 };
-	struct mhp_span span = test_blocks(pool, block, 1);
+	struct mhp_blocks blocks = { block, 1 };
 	struct mhp_blocks one = { block, 1 };
 	struct mhp_block_info info;
 
 	CHECK_OK(mhp_block_get(pool->m, block, &info));
 	if (info.state == MHP_ABSENT)
-		CHECK_OK(mhp_add(pool->m, span, &opts, NULL));
+		CHECK_OK(mhp_add(pool->m, blocks, &opts, NULL));
 	else if (info.state == MHP_OFFLINE && test_random(random) % 3 != 0)
 		CHECK_OK(test_online(pool->m, one, MHP_ZONE_NORMAL + test_random(random) % 2,
 				     NULL));
 	else if (info.state == MHP_ONLINE && test_random(random) % 2 != 0)
 		CHECK_OK(mhp_offline(pool->m, &one, 1, NULL, NULL));
 	else
-		CHECK_OK(mhp_remove(pool->m, &span, 1, NULL, NULL));
+		CHECK_OK(mhp_remove(pool->m, &blocks, 1, NULL, NULL));
 }
 
 /* Whoever changes a block keeps the runs (INV 3). */

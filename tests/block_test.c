@@ -16,7 +16,7 @@ add(struct test_pool *pool, uint32_t first, uint32_t count, uint32_t flags,
     struct mhp_add_answer *ret_answer)
 {
 	struct mhp_add_opts opts = { .flags = flags, .zone = MHP_ZONE_DEFAULT };
-	return mhp_add(pool->m, test_blocks(pool, first, count), &opts, ret_answer);
+	return mhp_add(pool->m, (struct mhp_blocks){ first, count }, &opts, ret_answer);
 }
 
 static int
@@ -29,8 +29,8 @@ online(struct test_pool *pool, uint32_t first, uint32_t count, unsigned zone,
 static int
 take_out(struct test_pool *pool, uint32_t first, uint32_t count)
 {
-	struct mhp_span span = test_blocks(pool, first, count);
-	return mhp_remove(pool->m, &span, 1, NULL, NULL);
+	struct mhp_blocks blocks = { first, count };
+	return mhp_remove(pool->m, &blocks, 1, NULL, NULL);
 }
 
 /* R69: a block that comes where one has gone is told from it, whatever else is the same. */
@@ -68,24 +68,24 @@ TEST(block__another_came_in_its_place__as_of_refuses_every_change)
 	CHECK_OK(add(&pool, 3, 1, SELF, NULL));
 	struct mhp *m = pool.m;
 	struct mhp_blocks block = { 3, 1 };
-	struct mhp_span span = test_blocks(&pool, 3, 1);
-	struct mhp_step step = { .kind = MHP_STEP_REMOVE, .span = span };
+	struct mhp_blocks blocks = { 3, 1 };
+	struct mhp_step step = { .kind = MHP_STEP_REMOVE, .blocks = blocks };
 	struct mhp_offline_opts leave = { .as_of = mhp_generation(m) };
 	struct mhp_online_opts come = { .as_of = mhp_generation(m) };
 
-	CHECK_OK(mhp_remove(m, &span, 1, &leave, NULL)); /* the one that is meant */
+	CHECK_OK(mhp_remove(m, &blocks, 1, &leave, NULL)); /* the one that is meant */
 	CHECK_OK(add(&pool, 3, 1, SELF, NULL));
 	CHECK_RET(mhp_online(m, &block, 1, &come, &why), MHP_ENODEV);
 	CHECK_EQ(why.cause, MHP_CAUSE_STATE);
 	CHECK_EQ(why.block, 3);
-	CHECK_RET(mhp_remove(m, &span, 1, &leave, NULL), MHP_ENODEV);
+	CHECK_RET(mhp_remove(m, &blocks, 1, &leave, NULL), MHP_ENODEV);
 	come.as_of = mhp_generation(m);
 	CHECK_OK(mhp_online(m, &block, 1, &come, NULL));
 	CHECK_RET(mhp_offline(m, &block, 1, &leave, NULL), MHP_ENODEV);
 	CHECK_RET(mhp_empty(m, &block, 1, &leave, NULL), MHP_ENODEV);
 	CHECK_RET(mhp_plan_commit(m, &step, 1, &leave, NULL), MHP_ENODEV);
 	leave.dry_run = true;
-	CHECK_RET(mhp_remove(m, &span, 1, &leave, &why), MHP_ENODEV);
+	CHECK_RET(mhp_remove(m, &blocks, 1, &leave, &why), MHP_ENODEV);
 	CHECK_EQ(why.block, 3);
 	CHECK_EQ(test_block(&pool, 3).state, MHP_ONLINE);
 	test_pool_check(&pool);
@@ -159,6 +159,7 @@ TEST(block__malformed_add__typed_error_and_nothing_changed)
 		{ end - block, 2 * block, { 0 }, MHP_ENXIO, 0, 0 },
 		{ UINT64_MAX - block + 1, block, { 0 }, MHP_ENXIO, 0, 0 },
 		{ UINT64_MAX - block + 1, 2 * block, { 0 }, MHP_EOVERFLOW, 0, 0 },
+		{ block, UINT64_MAX - block + 1, { 0 }, MHP_ENXIO, 0, 0 },
 		{ 0, block, { .flags = 1U << 31 }, MHP_EINVAL, 0, 0 },
 		{ 0, block, { .flags = MHP_MEMMAP_REQUIRE }, MHP_EINVAL, 0, 0 },
 		{ 0, block, { .flags = SELF | MHP_MEMMAP_ON_NODE }, MHP_EINVAL, 0, 0 },
@@ -179,9 +180,13 @@ TEST(block__malformed_add__typed_error_and_nothing_changed)
 	test_ledger_take(&pool, &before);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct mhp_span span = { { cases[i].start }, cases[i].size };
-		struct mhp_add_answer answer;
+		struct mhp_add_answer answer = { .conflict.size = 0 };
+		struct mhp_blocks blocks;
 		test_at("case %zu", i);
-		CHECK_RET(mhp_add(pool.m, span, &cases[i].opts, &answer), cases[i].error);
+		int error = mhp_span_blocks(pool.m, span, &blocks);
+		if (error == 0)
+			error = mhp_add(pool.m, blocks, &cases[i].opts, &answer);
+		CHECK_RET(error, cases[i].error);
 		CHECK_EQ(answer.conflict.start.addr, cases[i].conflict);
 		CHECK_EQ(answer.conflict.size, cases[i].conflict_size);
 		test_ledger_check(&pool, &before);
@@ -531,9 +536,9 @@ TEST(block__add_and_online_refused__nothing_is_added)
 	CHECK_OK(add(&pool, 5, 1, SELF, NULL));
 	CHECK_OK(take_out(&pool, 5, 1));
 	for (unsigned nr = 1; nr <= 3; nr++) {
-		struct mhp_span hole = test_blocks(&pool, nr, 1);
+		struct mhp_phys hole = { nr * pool.block_bytes };
 		test_at("block %u of 3 is no RAM", nr);
-		CHECK(mhp_sim_add_hole(pool.sim, hole.start, hole.size));
+		CHECK(mhp_sim_add_hole(pool.sim, hole, pool.block_bytes));
 		CHECK_RET(add(&pool, 1, 3, SELF | MHP_ADD_ONLINE, NULL), MHP_EINVAL);
 		mhp_sim_clear_holes(pool.sim);
 		test_ledger_check(&pool, &before);

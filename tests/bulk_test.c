@@ -27,7 +27,7 @@ open_bed(uint32_t nr)
 	test_pool_open(&bed.pool, &(struct test_pool_opts){ .shape = "small" });
 	bed.m = bed.pool.m;
 	CHECK_OK(mhp_owner_register(bed.m, "bulk", NULL, NULL, &bed.owner));
-	CHECK_OK(mhp_add(bed.m, test_blocks(&bed.pool, 0, nr), &opts, NULL));
+	CHECK_OK(mhp_add(bed.m, (struct mhp_blocks){ 0, nr }, &opts, NULL));
 }
 
 static struct mhp_page_req
@@ -153,7 +153,7 @@ TEST(bulk__totals__are_the_sum_of_the_zones)
 	struct mhp_stats stats;
 	uint64_t present = 0, managed = 0, nr_free = 0;
 	open_bed(2);
-	CHECK_OK(mhp_add(bed.m, test_blocks(&bed.pool, 4, 3), &opts, NULL));
+	CHECK_OK(mhp_add(bed.m, (struct mhp_blocks){ 4, 3 }, &opts, NULL));
 	CHECK_OK(mhp_bad_add(bed.m, 5 * bed.pool.block_pages - 1));
 	CHECK_EQ(mhp_pages_alloc(bed.m, request(0, 1), 100, bed.pfns), 100);
 	for (unsigned node = 0; node < 2; node++)
@@ -195,7 +195,7 @@ TEST(bulk__distances__the_nearest_node_has_the_page)
 	CHECK_OK(mhp_owner_register(bed.m, "bulk", NULL, NULL, &bed.owner));
 	for (uint8_t node = 0; node < 4; node++) {
 		struct mhp_add_opts add = { .flags = SELF | MHP_ADD_ONLINE, .node = node };
-		CHECK_OK(mhp_add(bed.m, test_blocks(&bed.pool, node, 1), &add, NULL));
+		CHECK_OK(mhp_add(bed.m, (struct mhp_blocks){ node, 1 }, &add, NULL));
 	}
 	for (uint8_t home = 0; home < 4; home++)
 		for (unsigned step = 0; step < 4; step++) {

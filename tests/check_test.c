@@ -81,7 +81,7 @@ add(struct scene *s, uint32_t block, uint32_t flags, unsigned node, unsigned zon
 {
 	struct mhp_add_opts opts = { .flags = flags, .node = (uint8_t)node,
 				     .zone = (uint8_t)zone, .backing = (uint16_t)(block / 2) };
-	CHECK_OK(mhp_add(s->m, test_blocks(&s->pool, block, 1), &opts, NULL));
+	CHECK_OK(mhp_add(s->m, (struct mhp_blocks){ block, 1 }, &opts, NULL));
 }
 
 static void
@@ -204,7 +204,7 @@ scene_open(struct scene *s, const struct mhp_geometry *geometry)
 static void
 scene_close(struct scene *s)
 {
-	struct mhp_span hosted = test_blocks(&s->pool, 4, 1); /* its host cannot leave before it */
+	struct mhp_blocks hosted = { 4, 1 }; /* its host cannot leave before it */
 
 	give(s, 0, 1);
 	CHECK_EQ(s->nr_pages, 0);
@@ -672,11 +672,11 @@ TEST(check__slot_sealed_with_nonsense__reported)
 	int block = 0;
 
 	test_pool_open(&pool, &(struct test_pool_opts){ .shape = "tiny8" });
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 1), &opts, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 0, 1 }, &opts, NULL));
 	opts.flags = MHP_MEMMAP_ON_NODE;
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 1, 1), &opts, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 1, 1 }, &opts, NULL));
 	opts.flags = MHP_MEMMAP_ON_MEMORY;
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 2, 1), &opts, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 2, 1 }, &opts, NULL));
 	check_holds(pool.m);
 	for (unsigned how = 0; block != -1; how++) {
 		struct mhp__block before[3];
@@ -704,7 +704,7 @@ TEST(check__cached_frames_exchanged_for_others__reported)
 	test_pool_open(&pool, &(struct test_pool_opts){ .shape = "small" });
 	CHECK_OK(mhp_owner_register(pool.m, "o", NULL, NULL, &req.owner));
 	struct mhp_add_opts opts = { .flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE };
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 1), &opts, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 0, 1 }, &opts, NULL));
 	CHECK_OK(mhp_page_alloc(pool.m, req, &pfn));
 	CHECK_OK(mhp_page_free(pool.m, pfn));
 	struct mhp_cache *cache = &pool.m->caches[0];
@@ -762,7 +762,7 @@ TEST(check__reserve_of_whole_arenas__zone_shrinks_to_its_end)
 
 	test_pool_open(&pool, &(struct test_pool_opts){ .geometry = &geo, .plain = true,
 							.meta_bytes = 1U << 22 });
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 1, 3), &opts, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 1, 3 }, &opts, NULL));
 	for (uint32_t block = 1; block <= 3; block += 2) {
 		struct mhp_blocks edge = { block, 1 };
 
@@ -834,9 +834,9 @@ inside_open(struct inside *inside, struct test_pool *pool, struct test_mover *mo
 	*inside = (struct inside){ .m = pool->m, .refuse = -1, .block = 1 };
 	CHECK_OK(mhp_listener_add(pool->m, look_inside, inside, 1, &listener));
 	CHECK_OK(mhp_listener_add(pool->m, look_inside, inside, 0, &listener));
-	CHECK_OK(mhp_add(pool->m, test_blocks(pool, 0, 3), &opts, NULL));
+	CHECK_OK(mhp_add(pool->m, (struct mhp_blocks){ 0, 3 }, &opts, NULL));
 	opts.node = 1;
-	CHECK_OK(mhp_add(pool->m, test_blocks(pool, 4, 2), &opts, NULL));
+	CHECK_OK(mhp_add(pool->m, (struct mhp_blocks){ 4, 2 }, &opts, NULL));
 	test_mover_open(mover, pool, 4096);
 	mover->on_migrate = look_at_migration;
 	mover->on_migrate_ctx = inside;
@@ -890,10 +890,10 @@ TEST(check__in_callbacks_of_a_preview__holds)
 	struct inside inside;
 
 	inside_open(&inside, &pool, &mover);
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 3, 1), &normal, NULL));
-	steps[0].span = test_blocks(&pool, 6, 2);
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 3, 1 }, &normal, NULL));
+	steps[0].blocks = (struct mhp_blocks){ 6, 2 };
 	steps[0].add.flags = MHP_MEMMAP_ON_NODE;
-	steps[1].span = test_blocks(&pool, 0, 1);
+	steps[1].blocks = (struct mhp_blocks){ 0, 1 };
 	mover.on_isolate = look_at_migration;
 	mover.on_isolate_ctx = &inside;
 	inside.kinds = 0;
@@ -960,9 +960,9 @@ TEST(check__others_allocate__holds)
 	uint16_t owner;
 
 	test_pool_open(&pool, &(struct test_pool_opts){ .shape = "small" });
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 3), &opts, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 0, 3 }, &opts, NULL));
 	opts.flags = MHP_MEMMAP_ON_MEMORY;
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 3, 1), &opts, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 3, 1 }, &opts, NULL));
 	CHECK_OK(mhp_owner_register(pool.m, "busy", NULL, NULL, &owner));
 	for (unsigned i = 0; i < 2; i++) {
 		busy[i] = (struct busy){ pool.m, owner, i, rounds };
@@ -1007,16 +1007,16 @@ TEST(digest__what_a_caller_sees__counts)
 	struct mhp_page_req req = { .cookie = 5 };
 	struct mhp_blocks first = { 0, 1 };
 	struct history history = { .nr = 0 };
-	struct mhp_span span;
+	struct mhp_blocks blocks;
 	struct test_pool pool;
 	uint64_t pfn, last;
 
 	test_pool_open(&pool, &(struct test_pool_opts){ .meta_bytes = 1U << 20 });
 	CHECK_OK(mhp_owner_register(pool.m, "owner", NULL, NULL, &req.owner));
-	span = test_blocks(&pool, 0, 1);
+	blocks = (struct mhp_blocks){ 0, 1 };
 	last = pool.block_pages - 1;
 	is_new(&history, pool.m);
-	CHECK_OK(mhp_add(pool.m, span, &opts, NULL));
+	CHECK_OK(mhp_add(pool.m, blocks, &opts, NULL));
 	is_new(&history, pool.m);
 	CHECK_OK(test_online(pool.m, first, MHP_ZONE_MOVABLE, NULL));
 	is_new(&history, pool.m);
@@ -1034,7 +1034,7 @@ TEST(digest__what_a_caller_sees__counts)
 	is_old(&history, pool.m, 0);
 	CHECK_OK(mhp_bad_add(pool.m, last));
 	is_new(&history, pool.m);
-	CHECK_OK(mhp_remove(pool.m, &span, 1, NULL, NULL));
+	CHECK_OK(mhp_remove(pool.m, &blocks, 1, NULL, NULL));
 	is_new(&history, pool.m);
 	CHECK_OK(mhp_bad_remove(pool.m, last));
 	is_old(&history, pool.m, 4);
@@ -1050,7 +1050,7 @@ digest_of_life(enum mhp_sim_fill fill, uint64_t seed)
 	uint64_t digest;
 
 	test_pool_open(&pool, &(struct test_pool_opts){ .fill = fill, .seed = seed });
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 4), &opts, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 0, 4 }, &opts, NULL));
 	test_mover_open(&mover, &pool, 4096);
 	mover.random = 1;
 	CHECK(test_mover_fill(&mover, pool.block_pages, 2, 0));

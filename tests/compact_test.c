@@ -46,7 +46,7 @@ check_4_gib(unsigned percent, uint64_t want)
 	test_pool_open(&pool, &opts);
 	test_mover_open(&mover, &pool, (uint32_t)nr);
 	mover.no_contents = true;
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 32), &boot, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 0, 32 }, &boot, NULL));
 	CHECK(test_mover_fill(&mover, nr, 0, 0));
 	CHECK_EQ(free_pageblocks(&pool, mover.owner), 0U);
 	test_mover_thin_out(&mover, percent);
@@ -96,7 +96,7 @@ open_bed(struct bed *bed, uint32_t nr_blocks)
 	test_pool_open(&bed->pool, &opts);
 	test_mover_open(&bed->mover, &bed->pool, 16384);
 	CHECK_OK(mhp_owner_register(bed->pool.m, "kernel", NULL, NULL, &bed->kernel));
-	CHECK_OK(mhp_add(bed->pool.m, test_blocks(&bed->pool, 0, nr_blocks), &self, NULL));
+	CHECK_OK(mhp_add(bed->pool.m, (struct mhp_blocks){ 0, nr_blocks }, &self, NULL));
 }
 
 static void
@@ -225,7 +225,7 @@ TEST(compact__gap_above_many_full_arenas__is_filled)
 	struct test_mover mover;
 	test_pool_open(&pool, &opts);
 	test_mover_open(&mover, &pool, 200 * 8 + 1);
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 200), &boot, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 0, 200 }, &boot, NULL));
 	while (test_mover_alloc(&mover, 0, 0) != TEST_MOVER_NONE)
 		;
 	/* Half of two pageblocks, with what is full before and between them. */
@@ -256,7 +256,7 @@ TEST(compact__gap_for_a_larger_page_far_away__is_filled)
 	struct test_mover mover;
 	test_pool_open(&pool, &opts);
 	test_mover_open(&mover, &pool, 200 * 8 + 1);
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 200), &boot, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 0, 200 }, &boot, NULL));
 	while (test_mover_alloc(&mover, 1, 0) != TEST_MOVER_NONE)
 		;
 	test_mover_free(&mover, test_mover_at(&mover, 100 * 8));
@@ -335,8 +335,8 @@ TEST(compact__many_arenas_and_a_gap__crossed_unless_the_deadline_passes)
 		test_at("late %d", late);
 		test_pool_open(&pool, &opts);
 		test_mover_open(&mover, &pool, 2048);
-		CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 1), &self, NULL));
-		CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 128, 1), &self, NULL));
+		CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 0, 1 }, &self, NULL));
+		CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 128, 1 }, &self, NULL));
 		while (test_mover_alloc(&mover, 0, 0) != TEST_MOVER_NONE)
 			;
 		for (uint32_t slot = 0; slot < mover.nr_slots; slot++) {

@@ -34,9 +34,9 @@ open_bed(struct bed *bed)
 	*bed = (struct bed){ .events = { 0 } };
 	test_pool_open(&bed->pool, &opts);
 	test_mover_open(&bed->mover, &bed->pool, 32768);
-	CHECK_OK(mhp_add(bed->pool.m, test_blocks(&bed->pool, 0, NEAR), &add, NULL));
+	CHECK_OK(mhp_add(bed->pool.m, (struct mhp_blocks){ 0, NEAR }, &add, NULL));
 	add.node = 1;
-	CHECK_OK(mhp_add(bed->pool.m, test_blocks(&bed->pool, NEAR, 3), &add, NULL));
+	CHECK_OK(mhp_add(bed->pool.m, (struct mhp_blocks){ NEAR, 3 }, &add, NULL));
 }
 
 static void
@@ -115,10 +115,10 @@ TEST(empty__removal_to_a_node__all_or_nothing)
 {
 	struct bed bed;
 	struct mhp_offline_opts opts = { .to_nodes = UINT64_C(1) << 1 };
-	struct mhp_span node0;
+	struct mhp_blocks node0;
 	struct mhp_why why;
 	open_bed(&bed);
-	node0 = test_blocks(&bed.pool, 0, NEAR);
+	node0 = (struct mhp_blocks){ 0, NEAR };
 	CHECK(test_mover_fill(&bed.mover, usable(&bed) * 4, 0, 0));
 	CHECK_RET(mhp_remove(bed.pool.m, &node0, 1, &opts, &why), MHP_ENOMEM);
 	CHECK_EQ(bed.mover.nr_frames_moved, 0U);

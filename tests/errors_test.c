@@ -47,8 +47,8 @@ open_bed(struct bed *bed)
 	bed->m = bed->pool.m;
 	bed->nr_blocks = bed->pool.config.geometry.nr_blocks;
 	CHECK_OK(mhp_owner_register(bed->m, "errors", NULL, NULL, &bed->owner));
-	CHECK_OK(mhp_add(bed->m, test_blocks(&bed->pool, 0, 4), &online, NULL));
-	CHECK_OK(mhp_add(bed->m, test_blocks(&bed->pool, 4, 1), &on_node, NULL));
+	CHECK_OK(mhp_add(bed->m, (struct mhp_blocks){ 0, 4 }, &online, NULL));
+	CHECK_OK(mhp_add(bed->m, (struct mhp_blocks){ 4, 1 }, &on_node, NULL));
 	bed->metadata_pfn = find_metadata(bed);
 	req = request(bed);
 	req.order = 3;
@@ -73,21 +73,20 @@ check_changes(struct bed *bed, struct mhp_blocks blocks, uint64_t as_of, int err
 	struct mhp_offline_opts opts = { .as_of = as_of };
 	struct mhp_offline_opts dry = { .as_of = as_of, .dry_run = true };
 	struct mhp_online_opts online = { .as_of = as_of };
-	struct mhp_span span = test_blocks(&bed->pool, blocks.first, blocks.count);
 
 	CHECK_RET(mhp_online(bed->m, &blocks, 1, &online, NULL), error);
 	CHECK_RET(mhp_offline(bed->m, &blocks, 1, &opts, NULL), error);
 	CHECK_RET(mhp_offline(bed->m, &blocks, 1, &dry, NULL), error);
 	CHECK_RET(mhp_empty(bed->m, &blocks, 1, &opts, NULL), error);
-	CHECK_RET(mhp_remove(bed->m, &span, 1, &opts, NULL), error);
-	CHECK_RET(mhp_remove(bed->m, &span, 1, &dry, NULL), error);
+	CHECK_RET(mhp_remove(bed->m, &blocks, 1, &opts, NULL), error);
+	CHECK_RET(mhp_remove(bed->m, &blocks, 1, &dry, NULL), error);
 }
 
 static void
-check_plan(struct bed *bed, enum mhp_step_kind kind, struct mhp_span span, uint64_t as_of,
+check_plan(struct bed *bed, enum mhp_step_kind kind, struct mhp_blocks blocks, uint64_t as_of,
 	   int error)
 {
-	struct mhp_step step = { .kind = kind, .span = span, .add = { .flags = SELF } };
+	struct mhp_step step = { .kind = kind, .blocks = blocks, .add = { .flags = SELF } };
 	struct mhp_offline_opts opts = { .as_of = as_of };
 	struct mhp_plan_answer answer;
 
@@ -109,12 +108,13 @@ TEST(errors__beyond_the_last_block__enxio)
 
 	open_bed(&bed);
 	struct mhp_blocks beyond = { bed.nr_blocks, 1 };
-	struct mhp_span span = test_blocks(&bed.pool, beyond.first, 1);
 	uint64_t max_pfn = bed.nr_blocks * bed.pool.block_pages;
 	check_changes(&bed, beyond, 0, MHP_ENXIO);
 	for (int kind = MHP_STEP_ADD; kind <= MHP_STEP_REMOVE; kind++)
-		check_plan(&bed, (enum mhp_step_kind)kind, span, 0, MHP_ENXIO);
-	CHECK_RET(mhp_add(bed.m, span, NULL, NULL), MHP_ENXIO);
+		check_plan(&bed, (enum mhp_step_kind)kind, beyond, 0, MHP_ENXIO);
+	CHECK_RET(mhp_add(bed.m, beyond, NULL, NULL), MHP_ENXIO);
+	struct mhp_span span = { { bed.nr_blocks * bed.pool.block_bytes }, bed.pool.block_bytes };
+	CHECK_RET(mhp_span_blocks(bed.m, span, &range), MHP_ENXIO);
 	CHECK_RET(mhp_block_online(bed.m, beyond.first, NULL, NULL), MHP_ENXIO);
 	CHECK_RET(mhp_block_offline(bed.m, beyond.first, NULL, NULL), MHP_ENXIO);
 	CHECK_RET(mhp_block_get(bed.m, beyond.first, &info), MHP_ENXIO);
@@ -132,19 +132,20 @@ TEST(errors__nothing_named__einval)
 {
 	struct bed bed;
 	struct mhp_foresight foresight;
+	struct mhp_blocks none = { 0, 0 }, blocks;
 	uint64_t used, nr_free, pfn;
 
 	open_bed(&bed);
-	struct mhp_span none = test_blocks(&bed.pool, 0, 0);
-	check_changes(&bed, (struct mhp_blocks){ 0, 0 }, 0, MHP_EINVAL);
+	check_changes(&bed, none, 0, MHP_EINVAL);
 	for (int kind = MHP_STEP_ADD; kind <= MHP_STEP_REMOVE; kind++)
 		check_plan(&bed, (enum mhp_step_kind)kind, none, 0, MHP_EINVAL);
 	CHECK_RET(mhp_add(bed.m, none, NULL, NULL), MHP_EINVAL);
+	CHECK_RET(mhp_span_blocks(bed.m, (struct mhp_span){ { 0 }, 0 }, &blocks), MHP_EINVAL);
 	CHECK_RET(mhp_online(bed.m, NULL, 0, NULL, NULL), MHP_EINVAL);
 	CHECK_RET(mhp_offline(bed.m, NULL, 0, NULL, NULL), MHP_EINVAL);
 	CHECK_RET(mhp_empty(bed.m, NULL, 0, NULL, NULL), MHP_EINVAL);
 	CHECK_RET(mhp_remove(bed.m, NULL, 0, NULL, NULL), MHP_EINVAL);
-	CHECK_RET(mhp_range_usage(bed.m, (struct mhp_blocks){ 0, 0 }, &used, &nr_free), MHP_EINVAL);
+	CHECK_RET(mhp_range_usage(bed.m, none, &used, &nr_free), MHP_EINVAL);
 	CHECK_RET(mhp_policy_foresee(bed.m, 0, 0, 0, &foresight), MHP_EINVAL);
 	CHECK_RET(mhp_pages_alloc(bed.m, request(&bed), 0, &pfn), MHP_EINVAL);
 	CHECK_RET(mhp_pages_alloc_contig(bed.m, request(&bed), 0, &pfn), MHP_EINVAL);
@@ -156,6 +157,7 @@ TEST(errors__nothing_named__einval)
 /* R17: part of a block; a range that wraps. */
 TEST(errors__malformed_range__einval_or_eoverflow)
 {
+	struct mhp_blocks blocks;
 	struct bed bed;
 
 	open_bed(&bed);
@@ -167,11 +169,7 @@ TEST(errors__malformed_range__einval_or_eoverflow)
 	};
 	for (unsigned i = 0; i < 3; i++) {
 		test_at("case %u", i);
-		CHECK_RET(mhp_add(bed.m, cases[i].span, NULL, NULL), cases[i].error);
-		CHECK_RET(mhp_remove(bed.m, &cases[i].span, 1, NULL, NULL), cases[i].error);
-		for (int kind = MHP_STEP_ADD; kind <= MHP_STEP_REMOVE; kind++)
-			check_plan(&bed, (enum mhp_step_kind)kind, cases[i].span, 0,
-				   cases[i].error);
+		CHECK_RET(mhp_span_blocks(bed.m, cases[i].span, &blocks), cases[i].error);
 	}
 	close_bed(&bed);
 }
@@ -182,26 +180,25 @@ TEST(errors__not_the_block_that_is_meant__enoent_enodev_einval)
 	struct bed bed;
 
 	open_bed(&bed);
-	struct mhp_span absent = test_blocks(&bed.pool, 5, 1);
-	struct mhp_span younger = test_blocks(&bed.pool, 4, 1);
-	check_changes(&bed, (struct mhp_blocks){ 5, 1 }, 0, MHP_ENOENT);
-	check_changes(&bed, (struct mhp_blocks){ 4, 1 }, 1, MHP_ENODEV);
+	struct mhp_blocks absent = { 5, 1 };
+	struct mhp_blocks younger = { 4, 1 };
+	check_changes(&bed, absent, 0, MHP_ENOENT);
+	check_changes(&bed, younger, 1, MHP_ENODEV);
 	for (int kind = MHP_STEP_ONLINE; kind <= MHP_STEP_REMOVE; kind++) {
 		check_plan(&bed, (enum mhp_step_kind)kind, absent, 0, MHP_ENOENT);
 		check_plan(&bed, (enum mhp_step_kind)kind, younger, 1, MHP_ENODEV);
 	}
 	/* What the plan adds itself is meant. */
-	struct mhp_step steps[] = { { .kind = MHP_STEP_ADD, .span = absent,
+	struct mhp_step steps[] = { { .kind = MHP_STEP_ADD, .blocks = absent,
 				      .add = { .flags = SELF } },
-				    { .kind = MHP_STEP_ONLINE, .span = absent } };
+				    { .kind = MHP_STEP_ONLINE, .blocks = absent } };
 	CHECK_OK(mhp_plan_commit(bed.m, steps, 2, &(struct mhp_offline_opts){ .as_of = 1 }, NULL));
 	CHECK_OK(mhp_remove(bed.m, &absent, 1, NULL, NULL));
 	struct mhp_blocks twice[] = { { 4, 1 }, { 4, 1 } }, online[] = { { 0, 2 }, { 1, 1 } };
-	struct mhp_span spans[] = { test_blocks(&bed.pool, 0, 2), test_blocks(&bed.pool, 1, 1) };
 	CHECK_RET(mhp_online(bed.m, twice, 2, NULL, NULL), MHP_EINVAL);
 	CHECK_RET(mhp_offline(bed.m, online, 2, NULL, NULL), MHP_EINVAL);
 	CHECK_RET(mhp_empty(bed.m, online, 2, NULL, NULL), MHP_EINVAL);
-	CHECK_RET(mhp_remove(bed.m, spans, 2, NULL, NULL), MHP_EINVAL);
+	CHECK_RET(mhp_remove(bed.m, online, 2, NULL, NULL), MHP_EINVAL);
 	close_bed(&bed);
 }
 
@@ -222,8 +219,8 @@ TEST(errors__no_such_node__enodev)
 	struct mhp_page_req req = request(&bed);
 	req.node = 2;
 	req.flags = MHP_PAGE_NODE;
-	CHECK_RET(mhp_add(bed.m, test_blocks(&bed.pool, 5, 1), &add, NULL), MHP_ENODEV);
-	CHECK_RET(mhp_add(bed.m, test_blocks(&bed.pool, 5, 1), &on_node, NULL), MHP_ENODEV);
+	CHECK_RET(mhp_add(bed.m, (struct mhp_blocks){ 5, 1 }, &add, NULL), MHP_ENODEV);
+	CHECK_RET(mhp_add(bed.m, (struct mhp_blocks){ 5, 1 }, &on_node, NULL), MHP_ENODEV);
 	CHECK_RET(mhp_zone_get(bed.m, 2, MHP_ZONE_NORMAL, &zone), MHP_ENODEV);
 	CHECK_RET(mhp_compact(bed.m, 2, MHP_ZONE_NORMAL, 0, &result), MHP_ENODEV);
 	CHECK_RET(mhp_set_cpu_node(bed.m, 0, 2), MHP_ENODEV);
@@ -245,10 +242,10 @@ TEST(errors__no_such_zone__einval)
 	struct bed bed;
 
 	open_bed(&bed);
-	struct mhp_step step = { .kind = MHP_STEP_ONLINE, .span = test_blocks(&bed.pool, 4, 1),
+	struct mhp_step step = { .kind = MHP_STEP_ONLINE, .blocks = { 4, 1 },
 				 .zone = (uint8_t)zone };
 	struct mhp_plan_answer answer;
-	CHECK_RET(mhp_add(bed.m, test_blocks(&bed.pool, 5, 1), &add, NULL), MHP_EINVAL);
+	CHECK_RET(mhp_add(bed.m, (struct mhp_blocks){ 5, 1 }, &add, NULL), MHP_EINVAL);
 	CHECK_RET(test_online(bed.m, (struct mhp_blocks){ 4, 1 }, zone, NULL), MHP_EINVAL);
 	CHECK_RET(mhp_plan_commit(bed.m, &step, 1, NULL, &answer), MHP_EINVAL);
 	CHECK_RET(mhp_plan_preview(bed.m, &step, 1, &answer), MHP_EINVAL);
@@ -328,12 +325,12 @@ call_back(void *ctx)
 	struct mhp_page_req req = request(bed);
 	struct mhp_block_info info;
 	struct mhp_plan_answer answer;
-	struct mhp_step step = { .kind = MHP_STEP_REMOVE, .span = test_blocks(&bed->pool, 4, 1) };
+	struct mhp_step step = { .kind = MHP_STEP_REMOVE, .blocks = { 4, 1 } };
 	uint64_t pfn, pfns[4];
 	uint16_t id;
 
 	check_changes(bed, (struct mhp_blocks){ 4, 1 }, 0, MHP_EDEADLK);
-	CHECK_RET(mhp_add(bed->m, test_blocks(&bed->pool, 5, 1), NULL, NULL), MHP_EDEADLK);
+	CHECK_RET(mhp_add(bed->m, (struct mhp_blocks){ 5, 1 }, NULL, NULL), MHP_EDEADLK);
 	CHECK_RET(mhp_plan_commit(bed->m, &step, 1, NULL, &answer), MHP_EDEADLK);
 	CHECK_RET(mhp_plan_preview(bed->m, &step, 1, &answer), MHP_EDEADLK);
 	CHECK_RET(mhp_compact(bed->m, 0, MHP_ZONE_NORMAL, 0, &result), MHP_EDEADLK);

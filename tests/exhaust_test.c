@@ -296,16 +296,16 @@ static int
 do_add(const struct op *it)
 {
 	struct mhp_add_opts opts = variant_opts(it->a, it->b);
-	struct mhp_span span = test_blocks(&world.pool, it->a, 1);
+	struct mhp_blocks blocks = { it->a, 1 };
 	struct model_verdict verdict = { 0 };
 	struct mhp_add_answer answer;
 	int error;
 
-	model_add_verdict(world.model, span, &opts, &verdict);
-	error = mhp_add(world.pool.m, span, &opts, &answer);
+	model_add_verdict(world.model, blocks, &opts, &verdict);
+	error = mhp_add(world.pool.m, blocks, &opts, &answer);
 	model_judge(&verdict, "mhp_add()", error);
 	if (error == 0)
-		model_add_done(world.model, world.pool.m, span, &opts, &answer);
+		model_add_done(world.model, world.pool.m, blocks, &opts, &answer);
 	return error;
 }
 
@@ -369,18 +369,18 @@ do_remove(const struct op *it)
 {
 	struct mhp_offline_opts opts = { .attempts_max = 1 };
 	struct model_verdict verdict = { 0 };
-	struct mhp_span spans[BLOCKS];
+	struct mhp_blocks sets[BLOCKS];
 	unsigned nr = 0;
 	int error;
 
 	for (uint32_t i = BLOCKS; i-- > 0;)
 		if ((it->a >> i & 1) != 0) {
-			spans[nr++] = test_blocks(&world.pool, i, 1);
-			model_mark_span(world.model, spans[nr - 1], &verdict);
+			sets[nr++] = (struct mhp_blocks){ i, 1 };
+			model_mark_present(world.model, sets[nr - 1], &verdict);
 		}
 	if (verdict.nr_must == 0)
 		model_leave_verdict(world.model, &verdict);
-	error = mhp_remove(world.pool.m, spans, nr, &opts, NULL);
+	error = mhp_remove(world.pool.m, sets, nr, &opts, NULL);
 	model_judge(&verdict, "mhp_remove()", error);
 	if (error == 0)
 		model_leave_done(world.model);
@@ -400,14 +400,14 @@ do_swap(const struct op *it)
 	int error;
 
 	steps[0].add = variant_opts(it->a, VARIANT_SELF);
-	steps[0].span = steps[1].span = test_blocks(&world.pool, it->a, 1);
+	steps[0].blocks = steps[1].blocks = (struct mhp_blocks){ it->a, 1 };
 	steps[1].zone = MHP_ZONE_MOVABLE;
-	model_add_verdict(world.model, steps[0].span, &steps[0].add, &verdict);
+	model_add_verdict(world.model, steps[0].blocks, &steps[0].add, &verdict);
 	for (uint32_t i = 0; i < BLOCKS; i++)
 		if ((it->b >> i & 1) != 0) {
 			steps[nr] = (struct mhp_step){ .kind = MHP_STEP_REMOVE };
-			steps[nr].span = test_blocks(&world.pool, i, 1);
-			model_mark_span(world.model, steps[nr++].span, &verdict);
+			steps[nr].blocks = (struct mhp_blocks){ i, 1 };
+			model_mark_present(world.model, steps[nr++].blocks, &verdict);
 		}
 	if (verdict.nr_must == 0)
 		model_leave_verdict(world.model, &verdict);
@@ -417,7 +417,7 @@ do_swap(const struct op *it)
 		struct model_online planned = { .zones[0] = 0 };
 		planned.zones[it->a] = MHP_ZONE_MOVABLE;
 		model_leave_done(world.model);
-		model_add_done(world.model, world.pool.m, steps[0].span, &steps[0].add, NULL);
+		model_add_done(world.model, world.pool.m, steps[0].blocks, &steps[0].add, NULL);
 		model_online_done(world.model, (struct mhp_blocks){ it->a, 1 }, &planned);
 	}
 	model_unmark(world.model);

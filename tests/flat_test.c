@@ -99,7 +99,7 @@ open_zone(struct zone *zone, uint32_t nr_blocks)
 	test_pool_open(&zone->pool, &opts);
 	zone->m = zone->pool.m;
 	CHECK_OK(mhp_owner_register(zone->m, "data", NULL, NULL, &zone->owner));
-	CHECK_OK(mhp_add(zone->m, test_blocks(&zone->pool, 0, nr_blocks), &add, NULL));
+	CHECK_OK(mhp_add(zone->m, (struct mhp_blocks){ 0, nr_blocks }, &add, NULL));
 }
 
 static int
@@ -215,7 +215,7 @@ add_on_node(void *ctx)
 					     MHP_ADD_OFFLINE };
 	uint32_t last = zone->pool.config.geometry.nr_blocks - 1;
 
-	if (mhp_add(zone->m, test_blocks(&zone->pool, last, 1), &add, NULL) != 0)
+	if (mhp_add(zone->m, (struct mhp_blocks){ last, 1 }, &add, NULL) != 0)
 		_exit(1);
 }
 
@@ -228,10 +228,10 @@ cost_on_node(uint32_t nr_blocks)
 	struct zone zone;
 
 	open_zone(&zone, nr_blocks);
-	struct mhp_span span = test_blocks(&zone.pool, nr_blocks / 2, nr_blocks - nr_blocks / 2);
-	CHECK_OK(mhp_remove(zone.m, &span, 1, NULL, NULL));
-	span.size -= zone.pool.block_bytes;
-	CHECK_OK(mhp_add(zone.m, span, &add, NULL));
+	struct mhp_blocks blocks = { nr_blocks / 2, nr_blocks - nr_blocks / 2 };
+	CHECK_OK(mhp_remove(zone.m, &blocks, 1, NULL, NULL));
+	blocks.count--;
+	CHECK_OK(mhp_add(zone.m, blocks, &add, NULL));
 	uint64_t steps = steps_of(add_on_node, &zone);
 	close_zone(&zone);
 	return steps;
@@ -258,8 +258,8 @@ TEST(flat__nothing_between_two_blocks__nothing_there_is_touched)
 	test_pool_open(&zone.pool, &opts);
 	zone.m = zone.pool.m;
 	CHECK_OK(mhp_owner_register(zone.m, "data", NULL, NULL, &zone.owner));
-	CHECK_OK(mhp_add(zone.m, test_blocks(&zone.pool, 0, 1), &add, NULL));
-	CHECK_OK(mhp_add(zone.m, test_blocks(&zone.pool, geo.nr_blocks - 1, 1), &add, NULL));
+	CHECK_OK(mhp_add(zone.m, (struct mhp_blocks){ 0, 1 }, &add, NULL));
+	CHECK_OK(mhp_add(zone.m, (struct mhp_blocks){ geo.nr_blocks - 1, 1 }, &add, NULL));
 	while (take(&zone, 0, &pfn) == 0)
 		;
 	uint64_t before = resident_bytes();

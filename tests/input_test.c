@@ -117,7 +117,7 @@ static struct mhp_step
 some_step(struct world *world)
 {
 	return (struct mhp_step){ .kind = (enum mhp_step_kind)(uint32_t)number(world, 4),
-				  .span = some_span(world),
+				  .blocks = some_blocks(world),
 				  .add = some_add(world),
 				  .zone = (uint8_t)number(world, 3) };
 }
@@ -201,12 +201,11 @@ call_blocks(struct world *world)
 	struct mhp_offline_opts offline = some_offline(world);
 	struct mhp_add_opts opts = some_add(world);
 	struct mhp_blocks sets[2] = { some_blocks(world), some_blocks(world) };
-	struct mhp_span spans[2] = { some_span(world), some_span(world) };
 	struct mhp_add_answer answer;
 	struct mhp_why why;
-	switch (below(world, 6)) {
+	switch (below(world, 7)) {
 	case 0:
-		return mhp_add(m, spans[0], one_in(world, 8) ? NULL : &opts,
+		return mhp_add(m, sets[0], one_in(world, 8) ? NULL : &opts,
 			       one_in(world, 2) ? NULL : &answer);
 	case 1:
 		return test_online(m, sets[0], (unsigned)number(world, 3),
@@ -216,7 +215,9 @@ call_blocks(struct world *world)
 	case 3:
 		return mhp_block_offline(m, (uint32_t)number(world, BLOCKS), &offline, NULL);
 	case 4:
-		return mhp_remove(m, spans, (unsigned)below(world, 3), &offline, &why);
+		return mhp_remove(m, sets, (unsigned)below(world, 3), &offline, &why);
+	case 5:
+		return mhp_span_blocks(m, some_span(world), &sets[0]);
 	default:
 		return mhp_cancel(m, (uint32_t)number(world, BLOCKS));
 	}
@@ -360,9 +361,9 @@ open_world(struct world *world, const char *shape)
 static void
 try_remove(struct world *world, uint32_t block)
 {
-	struct mhp_span span = test_blocks(&world->pool, block, 1);
+	struct mhp_blocks blocks = { block, 1 };
 	if (test_block(&world->pool, block).state != MHP_ABSENT &&
-	    mhp_remove(world->pool.m, &span, 1, NULL, NULL) == 0)
+	    mhp_remove(world->pool.m, &blocks, 1, NULL, NULL) == 0)
 		world->nr_ok++;
 }
 

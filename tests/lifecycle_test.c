@@ -92,7 +92,7 @@ add(struct life *life, const struct step *step)
 {
 	struct mhp_add_opts opts = add_opts(life, step->first, step->arg);
 	struct mhp_add_answer answer;
-	int error = mhp_add(life->pool.m, test_blocks(&life->pool, step->first, step->count),
+	int error = mhp_add(life->pool.m, (struct mhp_blocks){ step->first, step->count },
 			    &opts, &answer);
 	if (error == 0) {
 		CHECK_EQ(answer.placement, life->place);
@@ -132,18 +132,18 @@ rehearse(struct life *life, const struct step *step)
 static int
 take_out(struct life *life, const struct step *step)
 {
-	struct mhp_span spans[BLOCKS];
+	struct mhp_blocks sets[BLOCKS];
 	for (uint32_t i = 0; i < step->count; i++)
-		spans[i] = test_blocks(&life->pool, step->first + i * step->arg, 1);
-	return mhp_remove(life->pool.m, spans, step->count, NULL, NULL);
+		sets[i] = (struct mhp_blocks){ step->first + i * step->arg, 1 };
+	return mhp_remove(life->pool.m, sets, step->count, NULL, NULL);
 }
 
 static int
 scrub_out(struct life *life, const struct step *step)
 {
 	struct mhp_offline_opts opts = { .scrub = true };
-	struct mhp_span span = test_blocks(&life->pool, step->first, step->count);
-	return mhp_remove(life->pool.m, &span, 1, &opts, NULL);
+	struct mhp_blocks blocks = { step->first, step->count };
+	return mhp_remove(life->pool.m, &blocks, 1, &opts, NULL);
 }
 
 /* Use arg per cent of what the movable zones manage, as far as more data shows more. */
@@ -223,7 +223,7 @@ static struct mhp_step
 plan_step(struct life *life, enum mhp_step_kind kind, uint32_t first, uint32_t count)
 {
 	return (struct mhp_step){ .kind = kind,
-				  .span = test_blocks(&life->pool, first, count),
+				  .blocks = { first, count },
 				  .add = add_opts(life, first, 0),
 				  .zone = MHP_ZONE_MOVABLE };
 }
@@ -380,8 +380,8 @@ run_failing(struct life *life, const struct step *step, uint64_t nth, bool persi
 	if (have == 0) {
 		/* Added, and perhaps not online: only auto-online may do that. Take it back. */
 		CHECK(goes_on);
-		struct mhp_span span = test_blocks(&life->pool, step->first, step->count);
-		CHECK_OK(mhp_remove(life->pool.m, &span, 1, NULL, NULL));
+		struct mhp_blocks blocks = { step->first, step->count };
+		CHECK_OK(mhp_remove(life->pool.m, &blocks, 1, NULL, NULL));
 	} else {
 		CHECK_RET(have, error);
 	}
@@ -454,7 +454,7 @@ open_life(struct life *life, const char *shape, enum mhp_placement place, enum m
 	life->nr_kernel = 0;
 	if (place == MHP_PLACE_NODE) {
 		struct mhp_add_opts boot = { .flags = MHP_ADD_BOOT | MHP_ADD_ONLINE, .node = 1 };
-		CHECK_OK(mhp_add(life->pool.m, test_blocks(&life->pool, BLOCKS, HOSTS), &boot,
+		CHECK_OK(mhp_add(life->pool.m, (struct mhp_blocks){ BLOCKS, HOSTS }, &boot,
 				 NULL));
 	}
 }

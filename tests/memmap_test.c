@@ -33,7 +33,7 @@ add(struct test_pool *pool, uint32_t first, uint32_t count, uint32_t flags,
     struct mhp_add_answer *ret_answer)
 {
 	struct mhp_add_opts opts = { .flags = flags, .metadata_node = 1 };
-	return mhp_add(pool->m, test_blocks(pool, first, count), &opts, ret_answer);
+	return mhp_add(pool->m, (struct mhp_blocks){ first, count }, &opts, ret_answer);
 }
 
 /* ---- the predicate ---- */
@@ -164,7 +164,7 @@ TEST(memmap__self_hosted_blocks__are_as_predicted)
 		struct mhp_memmap_shape shape = mhp_memmap_shape(pool.m);
 		CHECK(mhp_supports_memmap_on_memory(&shape, &predicted));
 		struct mhp_add_opts on_node_1 = { .flags = SELF, .node = 1 };
-		CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 3, 2), &on_node_1, &answer));
+		CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 3, 2 }, &on_node_1, &answer));
 		CHECK_EQ(answer.placement, MHP_PLACE_SELF);
 		CHECK_EQ(answer.reason, MHP_MEMMAP_OK);
 		CHECK_EQ(answer.nr_vmemmap_pages, predicted.nr_vmemmap_pages);
@@ -346,7 +346,6 @@ TEST(memmap__switch_and_flags__decide_the_placement)
 	test_pool_open(&pool, &opts);
 	CHECK_EQ(mhp_get_memmap_on_memory(pool.m), MHP_MEMMAP_ON);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct mhp_span span = test_blocks(&pool, 2, 2);
 		struct mhp_add_answer answer;
 		test_at("case %zu", i);
 		CHECK_OK(mhp_set_memmap_on_memory(pool.m, cases[i].value));
@@ -363,7 +362,7 @@ TEST(memmap__switch_and_flags__decide_the_placement)
 		CHECK_EQ(answer.nr_vmemmap_pages != 0, cases[i].placement == MHP_PLACE_SELF);
 		/* Whatever it is switched to now, the blocks go the way they came. */
 		CHECK_OK(mhp_set_memmap_on_memory(pool.m, (cases[i].value + 1) % 3));
-		CHECK_OK(mhp_remove(pool.m, &span, 1, NULL, NULL));
+		CHECK_OK(mhp_remove(pool.m, &answer.blocks, 1, NULL, NULL));
 		CHECK_EQ(mhp_sim_meta_used(pool.sim), 0U);
 		test_pool_check(&pool);
 	}
@@ -428,7 +427,7 @@ TEST(memmap__on_another_node__takes_pages_there)
 	test_pool_open(&pool, &opts);
 	CHECK_RET(add(&pool, 0, 1, MHP_MEMMAP_ON_NODE, &answer), MHP_ENOMEM);
 	struct mhp_add_opts host = { .flags = SELF | MHP_ADD_ONLINE, .node = 1 };
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 7, 1), &host, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 7, 1 }, &host, NULL));
 	CHECK_OK(mhp_zone_get(pool.m, 1, MHP_ZONE_NORMAL, &before));
 	uint64_t digest = mhp_digest(pool.m);
 	CHECK_OK(add(&pool, 0, 1, MHP_MEMMAP_ON_NODE | MHP_ADD_ONLINE, &answer));
@@ -441,14 +440,14 @@ TEST(memmap__on_another_node__takes_pages_there)
 	CHECK_EQ(before.free - with.free, info.metadata_bytes / pool.page_bytes);
 	test_pool_check(&pool);
 	/* The host cannot go before its guest. */
-	struct mhp_span span = test_blocks(&pool, 7, 1);
+	struct mhp_blocks blocks = { 7, 1 };
 	struct mhp_why why;
-	CHECK_RET(mhp_remove(pool.m, &span, 1, NULL, &why), MHP_EBUSY);
+	CHECK_RET(mhp_remove(pool.m, &blocks, 1, NULL, &why), MHP_EBUSY);
 	CHECK_EQ(why.cause, MHP_CAUSE_UNMOVABLE);
 	CHECK_EQ(why.owner, MHP_OWNER_MEMMAP);
 	CHECK_STR(why.text, "metadata of block 0");
-	span = test_blocks(&pool, 0, 1);
-	CHECK_OK(mhp_remove(pool.m, &span, 1, NULL, NULL));
+	blocks = (struct mhp_blocks){ 0, 1 };
+	CHECK_OK(mhp_remove(pool.m, &blocks, 1, NULL, NULL));
 	CHECK_OK(mhp_zone_get(pool.m, 1, MHP_ZONE_NORMAL, &after));
 	CHECK_EQ(after.free, before.free);
 	CHECK_EQ(mhp_digest(pool.m), digest);
@@ -467,7 +466,7 @@ TEST(memmap__on_another_node_with_coarse_granule__is_aligned)
 		return;
 	test_pool_open(&pool, &opts);
 	CHECK_OK(mhp_owner_register(pool.m, "odd", NULL, NULL, &req.owner));
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 7, 1), &host, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 7, 1 }, &host, NULL));
 	for (uint32_t i = 0; i < 3; i++) { /* so that free frames start at an odd one */
 		CHECK_OK(mhp_page_alloc(pool.m, req, &pfn));
 		CHECK_OK(add(&pool, i, 1, MHP_MEMMAP_ON_NODE | MHP_ADD_ONLINE, NULL));
@@ -495,8 +494,8 @@ TEST(memmap__boot_block__has_no_reserve_and_leaves_like_others)
 	CHECK(test_mover_fill(&mover, pool.block_pages / 2, 0, 0));
 	CHECK_OK(mhp_block_offline(pool.m, 0, NULL, NULL));
 	CHECK_OK(test_online(pool.m, (struct mhp_blocks){ 0, 1 }, MHP_ZONE_DEFAULT, NULL));
-	struct mhp_span span = test_blocks(&pool, 1, 1);
-	CHECK_OK(mhp_remove(pool.m, &span, 1, NULL, NULL));
+	struct mhp_blocks blocks = { 1, 1 };
+	CHECK_OK(mhp_remove(pool.m, &blocks, 1, NULL, NULL));
 	CHECK_EQ(info_of(&pool, 1).state, MHP_ABSENT);
 	test_mover_check(&mover);
 	test_mover_close(&mover);
@@ -546,7 +545,8 @@ resident(const struct test_pool *pool, uint32_t block)
 {
 	size_t nr = (size_t)pool->block_bytes / 4096;
 	unsigned char *seen = malloc(nr);
-	unsigned char *start = mhp_sim_backdoor(pool->sim, test_blocks(pool, block, 1).start);
+	unsigned char *start =
+		mhp_sim_backdoor(pool->sim, (struct mhp_phys){ block * pool->block_bytes });
 	uint64_t sum = 0;
 	CHECK(seen != NULL && mincore(start, (size_t)pool->block_bytes, seen) == 0);
 	for (size_t i = 0; i < nr; i++)
@@ -645,7 +645,7 @@ TEST(memmap__mapping_fails__nothing_is_left)
 	do {
 		test_at("mapping %" PRIu64 " fails", ++nth);
 		mhp_fault_arm(pool.fault, nth, false, MHP_EIO);
-		error = mhp_add(pool.m, test_blocks(&pool, 1, 2),
+		error = mhp_add(pool.m, (struct mhp_blocks){ 1, 2 },
 				&(struct mhp_add_opts){ .flags = SELF }, NULL);
 		CHECK(error == 0 || error == MHP_EIO);
 		CHECK_EQ(info_of(&pool, 1).state, error == 0 ? MHP_OFFLINE : MHP_ABSENT);

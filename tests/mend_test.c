@@ -32,7 +32,7 @@ open_bed(void)
 				    .zone = MHP_ZONE_NORMAL };
 	test_pool_open(&bed.pool, &opts);
 	CHECK_OK(mhp_owner_register(bed.pool.m, "mend", NULL, NULL, &bed.owner));
-	CHECK_OK(mhp_add(bed.pool.m, test_blocks(&bed.pool, 0, NR_BLOCKS), &add, NULL));
+	CHECK_OK(mhp_add(bed.pool.m, (struct mhp_blocks){ 0, NR_BLOCKS }, &add, NULL));
 	for (unsigned i = 0; i < NR_PAGES; i++)
 		CHECK_OK(mhp_page_alloc(bed.pool.m, (struct mhp_page_req){ .owner = bed.owner },
 					&bed.pfn[i]));

@@ -135,21 +135,11 @@ is_in_zone(const struct model_block *block, unsigned node, unsigned kind)
 }
 
 int
-model_span_blocks(const struct model *model, struct mhp_span span, struct mhp_blocks *ret)
+model_blocks_check(const struct model *model, struct mhp_blocks blocks)
 {
-	uint64_t bytes = model->block_pages * model->page_bytes;
-	uint64_t range = bytes * model->geo.nr_blocks;
-
-	*ret = (struct mhp_blocks){ 0, 0 };
-	if (span.size == 0 || span.start.addr % bytes != 0 || span.size % bytes != 0)
+	if (blocks.count == 0)
 		return MHP_EINVAL;
-	if (span.size - 1 > UINT64_MAX - span.start.addr)
-		return MHP_EOVERFLOW;
-	if (span.start.addr >= range || span.size > range - span.start.addr)
-		return MHP_ENXIO;
-	ret->first = (uint32_t)(span.start.addr / bytes);
-	ret->count = (uint32_t)(span.size / bytes);
-	return 0;
+	return (uint64_t)blocks.first + blocks.count > model->geo.nr_blocks ? MHP_ENXIO : 0;
 }
 
 /* ---- frames ---- */
@@ -354,12 +344,11 @@ metadata_verdict(const struct model *model, struct mhp_blocks blocks,
 }
 
 void
-model_add_verdict(const struct model *model, struct mhp_span span, const struct mhp_add_opts *opts,
-		  struct model_verdict *verdict)
+model_add_verdict(const struct model *model, struct mhp_blocks blocks,
+		  const struct mhp_add_opts *opts, struct model_verdict *verdict)
 {
 	bool on_node = (opts->flags & MHP_MEMMAP_ON_NODE) != 0;
-	struct mhp_blocks blocks;
-	int error = model_span_blocks(model, span, &blocks);
+	int error = model_blocks_check(model, blocks);
 	bool nodes_are_good = opts->node < model->geo.nr_nodes &&
 			      (!on_node || opts->metadata_node < model->geo.nr_nodes);
 
@@ -369,7 +358,7 @@ model_add_verdict(const struct model *model, struct mhp_span span, const struct 
 		model_must(verdict, MHP_EINVAL);
 	if (!nodes_are_good)
 		model_must(verdict, MHP_ENODEV);
-	for (uint32_t i = 0; i < blocks.count; i++)
+	for (uint32_t i = 0; i < blocks.count && error == 0; i++)
 		if (model->blocks[blocks.first + i].state != MHP_ABSENT) {
 			model_must(verdict, MHP_EEXIST);
 			break;
@@ -432,10 +421,9 @@ add_block(struct model *model, struct mhp *m, uint32_t block, const struct mhp_a
 }
 
 void
-model_pretend_add(struct model *model, struct mhp_span span, const struct mhp_add_opts *opts)
+model_pretend_add(struct model *model, struct mhp_blocks blocks, const struct mhp_add_opts *opts)
 {
-	struct mhp_blocks blocks;
-	int error = model_span_blocks(model, span, &blocks);
+	int error = model_blocks_check(model, blocks);
 
 	CHECK_EQ(error, 0);
 	model->nr_adds++;
@@ -444,11 +432,10 @@ model_pretend_add(struct model *model, struct mhp_span span, const struct mhp_ad
 }
 
 void
-model_add_done(struct model *model, struct mhp *m, struct mhp_span span,
+model_add_done(struct model *model, struct mhp *m, struct mhp_blocks blocks,
 	       const struct mhp_add_opts *opts, const struct mhp_add_answer *answer)
 {
-	struct mhp_blocks blocks;
-	int error = model_span_blocks(model, span, &blocks);
+	int error = model_blocks_check(model, blocks);
 	enum mhp_memmap_reason reason = why_not_all(model, blocks, opts->flags);
 	uint32_t self = nr_self(model, blocks, opts->flags);
 
@@ -705,10 +692,9 @@ model_mark_leaving(struct model *model, struct mhp_blocks blocks, bool online_on
 }
 
 void
-model_mark_span(struct model *model, struct mhp_span span, struct model_verdict *verdict)
+model_mark_present(struct model *model, struct mhp_blocks blocks, struct model_verdict *verdict)
 {
-	struct mhp_blocks blocks;
-	int error = model_span_blocks(model, span, &blocks);
+	int error = model_blocks_check(model, blocks);
 	bool found = false;
 
 	if (error != 0)

@@ -93,16 +93,16 @@ void model_judge(const struct model_verdict *verdict, const char *call, int erro
 
 /* ---- blocks: verdicts add to what is there; *_done() follows a call that succeeded ---- */
 
-void model_add_verdict(const struct model *model, struct mhp_span span,
+void model_add_verdict(const struct model *model, struct mhp_blocks blocks,
 		       const struct mhp_add_opts *opts, struct model_verdict *verdict);
 /** The blocks are OFFLINE. @m: to see where metadata on a node went. @answer is checked. */
-void model_add_done(struct model *model, struct mhp *m, struct mhp_span span,
+void model_add_done(struct model *model, struct mhp *m, struct mhp_blocks blocks,
 		    const struct mhp_add_opts *opts, const struct mhp_add_answer *answer);
 
 /** For what a call would say after an add: the blocks are there, but for metadata on a node. Undone
- * by
- *  model_remove_done(). */
-void model_pretend_add(struct model *model, struct mhp_span span, const struct mhp_add_opts *opts);
+ *  by model_remove_done(). */
+void model_pretend_add(struct model *model, struct mhp_blocks blocks,
+		       const struct mhp_add_opts *opts);
 
 /** Blocks that come online in one call: to which zone, or 0. */
 struct model_online {
@@ -119,7 +119,9 @@ void model_online_done(struct model *model, struct mhp_blocks blocks,
  *  blocks that are there) would. The marks are model->blocks[].leaving and .removing. */
 void model_mark_leaving(struct model *model, struct mhp_blocks blocks, bool online_only,
 			struct model_verdict *verdict);
-void model_mark_span(struct model *model, struct mhp_span span, struct model_verdict *verdict);
+/** Of a run with gaps, those that are there, as mhp_remove() would. */
+void model_mark_present(struct model *model, struct mhp_blocks blocks,
+			struct model_verdict *verdict);
 void model_unmark(struct model *model);
 /** Can all marked blocks be emptied? A dry run says the same. */
 void model_leave_verdict(const struct model *model, struct model_verdict *verdict);
@@ -130,8 +132,8 @@ void model_leave_done(struct model *model);
 /** A block that was OFFLINE is gone. */
 void model_remove_done(struct model *model, uint32_t block);
 
-/** As mhp_add() and so on check a span; 0 when it is whole blocks of the range. */
-int model_span_blocks(const struct model *model, struct mhp_span span, struct mhp_blocks *ret);
+/** As every change checks a run; 0 when it is blocks of the range. */
+int model_blocks_check(const struct model *model, struct mhp_blocks blocks);
 
 /* ---- pages ---- */
 

@@ -96,7 +96,7 @@ add_offline(struct test_pool *pool, uint32_t first, uint32_t count, unsigned nod
 {
 	struct mhp_add_opts opts = { .flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_OFFLINE,
 				     .node = (uint8_t)node };
-	CHECK_OK(mhp_add(pool->m, test_blocks(pool, first, count), &opts, NULL));
+	CHECK_OK(mhp_add(pool->m, (struct mhp_blocks){ first, count }, &opts, NULL));
 }
 
 static void
@@ -236,14 +236,13 @@ refuses_all(struct mhp *m)
 {
 	struct mhp_policy policy = MHP_POLICY_DEFAULT;
 	struct mhp_blocks blocks = { 0, 1 };
-	struct mhp_span span = { { 0 }, 64 };
 	struct mhp_compact_result result;
 	uint16_t id;
 
-	CHECK_RET(mhp_add(m, span, NULL, NULL), MHP_EDEADLK);
+	CHECK_RET(mhp_add(m, blocks, NULL, NULL), MHP_EDEADLK);
 	CHECK_RET(test_online(m, blocks, MHP_ZONE_NORMAL, NULL), MHP_EDEADLK);
 	CHECK_RET(mhp_offline(m, &blocks, 1, NULL, NULL), MHP_EDEADLK);
-	CHECK_RET(mhp_remove(m, &span, 1, NULL, NULL), MHP_EDEADLK);
+	CHECK_RET(mhp_remove(m, &blocks, 1, NULL, NULL), MHP_EDEADLK);
 	CHECK_RET(mhp_listener_add(m, listen, NULL, 0, &id), MHP_EDEADLK);
 	CHECK_RET(mhp_listener_remove(m, 0), MHP_EDEADLK);
 	CHECK_RET(mhp_owner_register(m, "o", NULL, NULL, &id), MHP_EDEADLK);

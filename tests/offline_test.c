@@ -29,7 +29,7 @@ static void
 add(struct bed *bed, uint32_t first, uint32_t count, uint8_t node, uint8_t zone)
 {
 	struct mhp_add_opts opts = { .flags = SELF | MHP_ADD_ONLINE, .node = node, .zone = zone };
-	CHECK_OK(mhp_add(bed->pool.m, test_blocks(&bed->pool, first, count), &opts, NULL));
+	CHECK_OK(mhp_add(bed->pool.m, (struct mhp_blocks){ first, count }, &opts, NULL));
 }
 
 /* A pool with blocks [0, nr) online and MOVABLE on node 0. */

@@ -96,7 +96,7 @@ book_plug(struct book *book, uint32_t first, uint32_t count, unsigned node, unsi
 				     .zone = (uint8_t)zone };
 	if ((flags & MHP_ADD_BOOT) == 0)
 		opts.flags |= MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE;
-	CHECK_OK(mhp_add(book->m, test_blocks(&book->pool, first, count), &opts, NULL));
+	CHECK_OK(mhp_add(book->m, (struct mhp_blocks){ first, count }, &opts, NULL));
 }
 
 static struct mhp_page_req
@@ -395,7 +395,7 @@ TEST(page_free__not_a_page_of_the_callers__error_and_nothing_changed) /* R17 */
 	book_shape(&book, "small");
 	book_plug(&book, 1, 1, 0, MHP_ZONE_NORMAL, 0);
 	struct mhp_add_opts offline = { .flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_OFFLINE };
-	CHECK_OK(mhp_add(book.m, test_blocks(&book.pool, 2, 1), &offline, NULL));
+	CHECK_OK(mhp_add(book.m, (struct mhp_blocks){ 2, 1 }, &offline, NULL));
 	CHECK(book_alloc(&book, book.fixed, 3, 0, &pfn));
 	uint64_t digest = mhp_digest(book.m), end = 4 * book.pool.block_pages;
 	/* Absent, reserve, free, tail, offline, absent again, in this order. */
@@ -424,7 +424,7 @@ TEST(page_free__the_engines_page__ebusy) /* R17 R33 */
 	check_no_page(&book, bad, MHP_EBUSY);
 	/* The other block's metadata lies in this one. */
 	struct mhp_add_opts opts = { .flags = MHP_MEMMAP_ON_NODE, .node = 1 };
-	CHECK_OK(mhp_add(book.m, test_blocks(&book.pool, 1, 1), &opts, NULL));
+	CHECK_OK(mhp_add(book.m, (struct mhp_blocks){ 1, 1 }, &opts, NULL));
 	unsigned nr = 0;
 	for (uint64_t pfn = 0; pfn < book.pool.block_pages; pfn++) {
 		struct mhp_frame frame = mhp_frame_peek(book.m, pfn);
@@ -435,7 +435,7 @@ TEST(page_free__the_engines_page__ebusy) /* R17 R33 */
 	}
 	CHECK_CMP(nr, >, 0);
 	test_pool_check(&book.pool);
-	struct mhp_span guest = test_blocks(&book.pool, 1, 1);
+	struct mhp_blocks guest = { 1, 1 };
 	CHECK_OK(mhp_remove(book.m, &guest, 1, NULL, NULL));
 	book_close(&book);
 }

@@ -17,14 +17,14 @@ static void
 add_online(struct test_pool *pool, uint32_t first, uint32_t count, uint8_t zone)
 {
 	struct mhp_add_opts opts = { .flags = SELF | MHP_ADD_ONLINE, .zone = zone };
-	CHECK_OK(mhp_add(pool->m, test_blocks(pool, first, count), &opts, NULL));
+	CHECK_OK(mhp_add(pool->m, (struct mhp_blocks){ first, count }, &opts, NULL));
 }
 
 static struct mhp_step
-step_of(struct test_pool *pool, enum mhp_step_kind kind, uint32_t first, uint32_t count)
+step_of(enum mhp_step_kind kind, uint32_t first, uint32_t count)
 {
 	return (struct mhp_step){ .kind = kind,
-				  .span = test_blocks(pool, first, count),
+				  .blocks = { first, count },
 				  .add = { .flags = SELF },
 				  .zone = MHP_ZONE_MOVABLE };
 }
@@ -53,12 +53,12 @@ TEST(plan__all_kinds_of_steps__done_as_one)
 	test_mover_open(&mover, &pool, 4096);
 	add_online(&pool, 0, 4, MHP_ZONE_MOVABLE);
 	struct mhp_add_opts self = { .flags = SELF };
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 4, 1), &self, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 4, 1 }, &self, NULL));
 	CHECK(test_mover_fill(&mover, pool.block_pages, 1, 0));
 	struct mhp_step steps[] = {
-		step_of(&pool, MHP_STEP_REMOVE, 1, 1), step_of(&pool, MHP_STEP_OFFLINE, 2, 1),
-		step_of(&pool, MHP_STEP_ADD, 6, 2),    step_of(&pool, MHP_STEP_ONLINE, 4, 1),
-		step_of(&pool, MHP_STEP_ONLINE, 6, 1),
+		step_of(MHP_STEP_REMOVE, 1, 1), step_of(MHP_STEP_OFFLINE, 2, 1),
+		step_of(MHP_STEP_ADD, 6, 2),    step_of(MHP_STEP_ONLINE, 4, 1),
+		step_of(MHP_STEP_ONLINE, 6, 1),
 	};
 	CHECK_OK(mhp_plan_preview(pool.m, steps, 5, &answer));
 	CHECK_EQ(answer.failed_step, 5U);
@@ -80,27 +80,27 @@ TEST(plan__malformed__typed_error_and_nothing_changed)
 	struct test_pool pool;
 	test_pool_open(&pool, NULL);
 	add_online(&pool, 0, 2, MHP_ZONE_MOVABLE);
-	struct mhp_step part = step_of(&pool, MHP_STEP_REMOVE, 0, 1);
-	part.span.size -= pool.page_bytes;
-	struct mhp_step odd = step_of(&pool, (enum mhp_step_kind)77, 0, 1);
-	struct mhp_step flags = step_of(&pool, MHP_STEP_ADD, 3, 1);
+	struct mhp_step empty = step_of(MHP_STEP_REMOVE, 0, 1);
+	empty.blocks.count = 0;
+	struct mhp_step odd = step_of((enum mhp_step_kind)77, 0, 1);
+	struct mhp_step flags = step_of(MHP_STEP_ADD, 3, 1);
 	flags.add.flags = 1U << 30;
-	struct mhp_step zone = step_of(&pool, MHP_STEP_ONLINE, 4, 1);
+	struct mhp_step zone = step_of(MHP_STEP_ONLINE, 4, 1);
 	zone.zone = 9;
-	struct mhp_step off = step_of(&pool, MHP_STEP_OFFLINE, 0, 1);
-	struct mhp_step gone = step_of(&pool, MHP_STEP_REMOVE, 0, 2);
-	struct mhp_step come = step_of(&pool, MHP_STEP_ADD, 4, 1);
-	struct mhp_step again = step_of(&pool, MHP_STEP_ADD, 4, 1);
-	struct mhp_step there = step_of(&pool, MHP_STEP_ADD, 1, 1);
-	struct mhp_step none = step_of(&pool, MHP_STEP_ONLINE, 5, 1);
-	struct mhp_step far = step_of(&pool, MHP_STEP_OFFLINE, 8, 1);
+	struct mhp_step off = step_of(MHP_STEP_OFFLINE, 0, 1);
+	struct mhp_step gone = step_of(MHP_STEP_REMOVE, 0, 2);
+	struct mhp_step come = step_of(MHP_STEP_ADD, 4, 1);
+	struct mhp_step again = step_of(MHP_STEP_ADD, 4, 1);
+	struct mhp_step there = step_of(MHP_STEP_ADD, 1, 1);
+	struct mhp_step none = step_of(MHP_STEP_ONLINE, 5, 1);
+	struct mhp_step far = step_of(MHP_STEP_OFFLINE, 8, 1);
 	const struct {
 		struct mhp_step steps[2];
 		unsigned nr, failed_step;
 		int error;
 	} cases[] = {
 		{ { off }, 0, 0, MHP_EINVAL },
-		{ { off, part }, 2, 1, MHP_EINVAL },
+		{ { off, empty }, 2, 1, MHP_EINVAL },
 		{ { odd }, 1, 0, MHP_EINVAL },
 		{ { off, flags }, 2, 1, MHP_EINVAL },
 		{ { come, zone }, 2, 1, MHP_EINVAL },
@@ -138,9 +138,9 @@ TEST(plan__added_memory__is_no_room)
 	add_online(&pool, 0, 1, MHP_ZONE_MOVABLE);
 	while (test_mover_alloc(&mover, 0, 0) != TEST_MOVER_NONE)
 		;
-	struct mhp_step steps[] = { step_of(&pool, MHP_STEP_OFFLINE, 0, 1),
-				    step_of(&pool, MHP_STEP_ADD, 1, 1),
-				    step_of(&pool, MHP_STEP_ONLINE, 1, 1) };
+	struct mhp_step steps[] = { step_of(MHP_STEP_OFFLINE, 0, 1),
+				    step_of(MHP_STEP_ADD, 1, 1),
+				    step_of(MHP_STEP_ONLINE, 1, 1) };
 	test_ledger_take(&pool, &before);
 	CHECK_RET(mhp_plan_preview(pool.m, steps, 3, &answer), MHP_ENOMEM);
 	CHECK_RET(mhp_plan_commit(pool.m, steps, 3, NULL, &answer), MHP_ENOMEM);
@@ -170,9 +170,9 @@ TEST(plan__commit_as_dry_run__is_a_preview)
 	add_online(&pool, 0, 1, MHP_ZONE_NORMAL);
 	add_online(&pool, 1, 2, MHP_ZONE_MOVABLE);
 	CHECK(test_mover_fill(&mover, pool.block_pages, 1, 0));
-	struct mhp_step steps[] = { step_of(&pool, MHP_STEP_ADD, 4, 1),
-				    step_of(&pool, MHP_STEP_ONLINE, 4, 1),
-				    step_of(&pool, MHP_STEP_REMOVE, 0, 1) };
+	struct mhp_step steps[] = { step_of(MHP_STEP_ADD, 4, 1),
+				    step_of(MHP_STEP_ONLINE, 4, 1),
+				    step_of(MHP_STEP_REMOVE, 0, 1) };
 	test_ledger_take(&pool, &before);
 	CHECK_OK(mhp_plan_commit(pool.m, steps, 3, &rehearsal, &answer));
 	CHECK_EQ(answer.failed_step, 3U);
@@ -227,12 +227,12 @@ cancel_now(void *ctx)
 
 /* Blocks 4 to 6 come, 0 and 1 leave: five GOING notices, then data that moves. */
 static unsigned
-big_plan(struct test_pool *pool, struct mhp_step *ret_steps)
+big_plan(struct mhp_step *ret_steps)
 {
-	ret_steps[0] = step_of(pool, MHP_STEP_REMOVE, 0, 1);
-	ret_steps[1] = step_of(pool, MHP_STEP_ADD, 4, 3);
-	ret_steps[2] = step_of(pool, MHP_STEP_ONLINE, 4, 3);
-	ret_steps[3] = step_of(pool, MHP_STEP_OFFLINE, 1, 1);
+	ret_steps[0] = step_of(MHP_STEP_REMOVE, 0, 1);
+	ret_steps[1] = step_of(MHP_STEP_ADD, 4, 3);
+	ret_steps[2] = step_of(MHP_STEP_ONLINE, 4, 3);
+	ret_steps[3] = step_of(MHP_STEP_OFFLINE, 1, 1);
 	return 4;
 }
 
@@ -251,7 +251,7 @@ TEST(plan__refused_at_any_moment__rolled_back)
 	add_online(&pool, 0, 4, MHP_ZONE_MOVABLE);
 	CHECK(test_mover_fill(&mover, pool.block_pages, 0, 0));
 	CHECK_OK(mhp_listener_add(pool.m, refuse, &refuser, 0, &id));
-	unsigned nr = big_plan(&pool, steps);
+	unsigned nr = big_plan(steps);
 	test_ledger_take(&pool, &before);
 	for (unsigned at = 1; at <= 5; at++) {
 		test_at("notice %u is refused", at);
@@ -316,13 +316,13 @@ random_step(struct world *world)
 	static const uint32_t flags[] = { SELF, 0, MHP_MEMMAP_ON_MEMORY, MHP_MEMMAP_ON_NODE,
 					  MHP_ADD_BOOT, SELF };
 	uint32_t first = pick(world, BLOCKS), count = 1 + pick(world, 5) / 4;
-	struct mhp_step step = step_of(&world->pool, random_kind(world, first), first, count);
+	struct mhp_step step = step_of(random_kind(world, first), first, count);
 	step.zone = pick(world, 8) == 0 ? MHP_ZONE_DEFAULT : (uint8_t)pick(world, 2);
 	step.add.flags = flags[pick(world, 6)];
 	step.add.node = (uint8_t)pick(world, 2);
 	step.add.metadata_node = (uint8_t)pick(world, 2);
 	if (pick(world, 100) == 0)
-		step.span.start.addr += world->pool.page_bytes;
+		step.blocks.count = 0;
 	if (pick(world, 100) == 0)
 		step.zone = 9;
 	return step;
@@ -340,10 +340,9 @@ expect(struct world *world, const struct mhp_step *steps, unsigned nr,
 	/* Adds first: an ONLINE of what is added may stand before it. */
 	for (unsigned kind = 0; kind < 4; kind++)
 		for (unsigned i = 0; i < nr; i++) {
-			uint64_t first = steps[i].span.start.addr / world->pool.block_bytes;
-			uint64_t count = steps[i].span.size / world->pool.block_bytes;
-			for (uint64_t b = first; steps[i].kind == kind && b < first + count; b++)
-				ret_states[b] = after[kind];
+			struct mhp_blocks blocks = steps[i].blocks;
+			for (uint32_t k = 0; steps[i].kind == kind && k < blocks.count; k++)
+				ret_states[blocks.first + k] = after[kind];
 		}
 }
 

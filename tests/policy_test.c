@@ -33,7 +33,7 @@ add(struct test_pool *pool, uint32_t block, unsigned node, uint32_t flags, unsig
 {
 	struct mhp_add_opts opts = { .node = (uint8_t)node, .zone = (uint8_t)zone,
 				     .flags = flags };
-	CHECK_OK(mhp_add(pool->m, test_blocks(pool, block, 1), &opts, NULL));
+	CHECK_OK(mhp_add(pool->m, (struct mhp_blocks){ block, 1 }, &opts, NULL));
 }
 
 static unsigned
@@ -185,9 +185,9 @@ TEST(policy__auto_movable__a_group_goes_alike)
 	set_policy(pool.m, MHP_POLICY_AUTO_MOVABLE, 100, false, false);
 	for (uint32_t block = 0; block < 4; block++)
 		boot(&pool, block, 0);
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 4, 5), &opts, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 4, 5 }, &opts, NULL));
 	CHECK_EQ(foreseen_zone(&pool, 6), MHP_ZONE_NORMAL);
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 9, 3), &opts, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 9, 3 }, &opts, NULL));
 	CHECK_EQ(foreseen_zone(&pool, 10), MHP_ZONE_MOVABLE);
 	CHECK_EQ(online_one(&pool, 6), MHP_ZONE_NORMAL);  /* five blocks are too many */
 	CHECK_EQ(online_one(&pool, 10), MHP_ZONE_MOVABLE); /* three are not */
@@ -196,7 +196,7 @@ TEST(policy__auto_movable__a_group_goes_alike)
 	CHECK_EQ(plug(&pool, 13, 0), MHP_ZONE_MOVABLE);   /* the last one that fits */
 	CHECK_EQ(foreseen_zone(&pool, 11), MHP_ZONE_NORMAL);
 	CHECK_EQ(online_one(&pool, 11), MHP_ZONE_NORMAL);
-	CHECK_OK(mhp_remove(pool.m, (struct mhp_span[]){ test_blocks(&pool, 12, 2) }, 1, NULL,
+	CHECK_OK(mhp_remove(pool.m, &(struct mhp_blocks){ 12, 2 }, 1, NULL,
 			    NULL));
 	CHECK_EQ(online_one(&pool, 4), MHP_ZONE_NORMAL);  /* as the first of its group */
 	test_pool_check(&pool);
@@ -207,16 +207,16 @@ TEST(policy__auto_movable__a_group_goes_alike)
 TEST(policy__auto_movable__a_group_with_a_gap__is_one)
 {
 	struct mhp_add_opts opts = { .flags = MHP_ADD_OFFLINE };
-	struct mhp_span gap;
+	struct mhp_blocks gap;
 	struct test_pool pool;
 
 	open_pool(&pool);
 	set_policy(pool.m, MHP_POLICY_AUTO_MOVABLE, 100, false, false);
 	for (uint32_t block = 0; block < 3; block++)
 		boot(&pool, block, 0);
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 6, 6), &opts, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 6, 6 }, &opts, NULL));
 	CHECK_EQ(foreseen_zone(&pool, 6), MHP_ZONE_NORMAL);
-	gap = test_blocks(&pool, 7, 3);
+	gap = (struct mhp_blocks){ 7, 3 };
 	CHECK_OK(mhp_remove(pool.m, &gap, 1, NULL, NULL));
 	CHECK_EQ(foreseen_zone(&pool, 6), MHP_ZONE_MOVABLE);
 	add(&pool, 8, 0, MHP_ADD_OFFLINE, 0);             /* another one */
@@ -245,7 +245,7 @@ TEST(policy__auto_movable__counts_what_the_call_has_decided)
 	for (uint32_t block = 1; block < 6; block++)
 		CHECK_EQ(zone_of(&pool, block), block <= 3 ? MHP_ZONE_MOVABLE : MHP_ZONE_NORMAL);
 	CHECK_OK(mhp_offline(pool.m, &singles, 1, NULL, NULL));
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 6, 3), &opts, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 6, 3 }, &opts, NULL));
 	for (uint32_t block = 6; block < 9; block++)
 		CHECK_EQ(zone_of(&pool, block), MHP_ZONE_MOVABLE);
 	test_pool_empty_and_close(&pool);
@@ -282,7 +282,7 @@ TEST(policy__strict__refuses_what_breaks_the_ratio)
 	open_pool(&pool);
 	set_policy(pool.m, MHP_POLICY_CONTIG_ZONES, 100, true, true);
 	digest = mhp_digest(pool.m);
-	CHECK_RET(mhp_add(pool.m, test_blocks(&pool, 0, 1), &opts, NULL), MHP_EPERM);
+	CHECK_RET(mhp_add(pool.m, (struct mhp_blocks){ 0, 1 }, &opts, NULL), MHP_EPERM);
 	CHECK_EQ(mhp_digest(pool.m), digest);
 	boot(&pool, 0, 0);
 	add(&pool, 1, 0, MHP_ADD_ONLINE, MHP_ZONE_MOVABLE);
@@ -350,7 +350,7 @@ TEST(foresee__random_walk__comes_true)
 	open_pool(&pool);
 	for (uint64_t i = 0; i < test_ops(3000); i++) {
 		uint32_t block = (uint32_t)(test_random(&random) % 16);
-		struct mhp_span span = test_blocks(&pool, block, 1);
+		struct mhp_blocks blocks = { block, 1 };
 		struct mhp_block_info info;
 
 		test_at("step %" PRIu64, i);
@@ -360,7 +360,7 @@ TEST(foresee__random_walk__comes_true)
 				   test_random(&random) % 2 != 0, false);
 		CHECK_OK(mhp_block_get(pool.m, block, &info));
 		if (info.state != MHP_ABSENT)
-			CHECK_OK(mhp_remove(pool.m, &span, 1, NULL, NULL));
+			CHECK_OK(mhp_remove(pool.m, &blocks, 1, NULL, NULL));
 		else if (test_random(&random) % 3 == 0)
 			add(&pool, block, test_random(&random) % 2, MHP_ADD_ONLINE,
 			    test_random(&random) % 2);
@@ -448,7 +448,7 @@ TEST(auto_online__policy__decides_zone)
 	struct test_pool pool;
 
 	open_pool(&pool);
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 1), &opts, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 0, 1 }, &opts, NULL));
 	CHECK_OK(mhp_block_get(pool.m, 0, &info));
 	CHECK_EQ(info.state, MHP_OFFLINE);
 	set_auto(pool.m, MHP_AUTO_ONLINE, 0);
@@ -477,13 +477,13 @@ TEST(auto_online__refused__retried_then_left_offline)
 	open_pool(&pool);
 	CHECK_OK(mhp_listener_add(pool.m, refuse_some, &refusals, 0, &id));
 	set_auto(pool.m, MHP_AUTO_ONLINE, 5);
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 1), &opts, &answer));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 0, 1 }, &opts, &answer));
 	CHECK_EQ(answer.online_error, 0);
 	CHECK_EQ(zone_of(&pool, 0), MHP_ZONE_NORMAL);
 	mhp_get_stats(pool.m, &stats);
 	CHECK_EQ(stats.auto_online_retries, 4);
 	refusals = 9;
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 1, 1), &opts, &answer));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 1, 1 }, &opts, &answer));
 	CHECK_EQ(answer.online_error, MHP_EBUSY);
 	CHECK_EQ(refusals, 4);
 	mhp_get_stats(pool.m, &stats);
@@ -526,7 +526,7 @@ TEST(auto_online__deadline_passes__no_other_attempt)
 	policy.auto_online = MHP_AUTO_ONLINE;
 	CHECK_OK(mhp_set_policy(pool.m, &policy));
 	CHECK_OK(mhp_listener_add(pool.m, refuse_slowly, &slow, 0, &listener));
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 1), &opts, &answer));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 0, 1 }, &opts, &answer));
 	CHECK_RET(answer.online_error, MHP_EPERM);
 	CHECK_EQ(slow.nr, 1);
 	CHECK_OK(mhp_block_get(pool.m, 0, &info));

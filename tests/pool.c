@@ -122,7 +122,7 @@ test_pool_close(struct test_pool *pool)
 void
 test_pool_empty_and_close(struct test_pool *pool)
 {
-	struct mhp_span all = test_blocks(pool, 0, pool->config.geometry.nr_blocks);
+	struct mhp_blocks all = { 0, pool->config.geometry.nr_blocks };
 	int error = mhp_remove(pool->m, &all, 1, NULL, NULL);
 	if (error != MHP_ENOENT)
 		CHECK_OK(error);
@@ -156,12 +156,6 @@ test_pool_check(struct test_pool *pool)
 		     nr, first.invariant, first.where, first.what != NULL ? first.what : "",
 		     first.have, first.want);
 	check_protocol(pool);
-}
-
-struct mhp_span
-test_blocks(const struct test_pool *pool, uint32_t first, uint32_t count)
-{
-	return (struct mhp_span){ { first * pool->block_bytes }, count * pool->block_bytes };
 }
 
 /* ---- snapshots: the fault port's ledger, then the simulator ---- */

@@ -93,8 +93,6 @@ void test_pool_check(struct test_pool *pool);
 	.node = (uint8_t)((which) == MHP_NODE_ANY ? 0 : (which)),                                  \
 	.flags = (which) == MHP_NODE_ANY ? 0 : MHP_PAGE_NODE
 
-/** The span of @count blocks from @first. */
-struct mhp_span test_blocks(const struct test_pool *pool, uint32_t first, uint32_t count);
 
 /** Everything, simulator, fault port and instance, as one flat run of bytes. */
 size_t test_pool_snapshot_size(const struct test_pool *pool);

@@ -19,14 +19,14 @@ add(struct test_pool *pool, uint32_t first, uint32_t count, uint32_t flags, uint
 	struct mhp_add_opts opts = {
 		.flags = flags, .node = node, .metadata_node = 1, .zone = zone
 	};
-	CHECK_OK(mhp_add(pool->m, test_blocks(pool, first, count), &opts, NULL));
+	CHECK_OK(mhp_add(pool->m, (struct mhp_blocks){ first, count }, &opts, NULL));
 }
 
 static int
 take_out(struct test_pool *pool, uint32_t first, uint32_t count, struct mhp_why *reterr_why)
 {
-	struct mhp_span span = test_blocks(pool, first, count);
-	return mhp_remove(pool->m, &span, 1, NULL, reterr_why);
+	struct mhp_blocks blocks = { first, count };
+	return mhp_remove(pool->m, &blocks, 1, NULL, reterr_why);
 }
 
 /* ---- unions ---- */
@@ -60,17 +60,17 @@ close_mixture(struct test_pool *pool, struct test_mover *mover)
 	test_pool_empty_and_close(pool);
 }
 
-/* One span a block, the highest first; what is absent is named together with what is below it. */
+/* One run a block, the highest first; what is absent is named together with what is below it. */
 static unsigned
-spans_of(struct test_pool *pool, unsigned set, struct mhp_span *ret_spans)
+runs_of(unsigned set, struct mhp_blocks *ret_runs)
 {
 	unsigned nr = 0;
 	for (unsigned block = PLAYED; block-- > 0;) {
 		if ((set >> block & 1U) == 0)
 			continue;
 		bool with_gap = block == ABSENT_BLOCK && (set >> (block - 1) & 1U) != 0;
-		ret_spans[nr++] = with_gap ? test_blocks(pool, block - 1, 2) :
-					     test_blocks(pool, block, 1);
+		ret_runs[nr++] = with_gap ? (struct mhp_blocks){ block - 1, 2 } :
+					    (struct mhp_blocks){ block, 1 };
 		if (with_gap)
 			block--;
 	}
@@ -81,18 +81,17 @@ static void
 check_union(const char *shape, unsigned set)
 {
 	struct mhp_block_info before[PLAYED];
-	struct mhp_span spans[PLAYED];
+	struct mhp_blocks runs[PLAYED];
 	struct test_pool pool;
 	struct test_mover mover;
 	open_mixture(&pool, &mover, shape);
 	for (uint32_t i = 0; i < PLAYED; i++)
 		before[i] = test_block(&pool, i);
-	unsigned nr = spans_of(&pool, set, spans);
+	unsigned nr = runs_of(set, runs);
 	bool only_gap = false;
 	for (unsigned i = 0; i < nr; i++)
-		only_gap |= spans[i].start.addr == ABSENT_BLOCK * pool.block_bytes &&
-			    spans[i].size == pool.block_bytes;
-	CHECK_RET(mhp_remove(pool.m, spans, nr, NULL, NULL), only_gap ? MHP_ENOENT : 0);
+		only_gap |= runs[i].first == ABSENT_BLOCK && runs[i].count == 1;
+	CHECK_RET(mhp_remove(pool.m, runs, nr, NULL, NULL), only_gap ? MHP_ENOENT : 0);
 	for (uint32_t i = 0; i < PLAYED; i++) {
 		bool gone = !only_gap && (set >> i & 1U) != 0;
 		struct mhp_block_info now = test_block(&pool, i);
@@ -117,7 +116,7 @@ TEST(remove__every_union__exactly_those_are_gone)
 		}
 }
 
-/* R25: one span over all of them, the gap included. */
+/* R25: one run over all of them, the gap included. */
 TEST(remove__one_span_with_gaps__all_of_it_is_gone)
 {
 	struct test_pool pool;
@@ -137,35 +136,29 @@ TEST(remove__malformed__typed_error_and_nothing_changed)
 	struct test_mover mover;
 	struct test_ledger before;
 	open_mixture(&pool, &mover, "tiny2");
-	uint64_t block = pool.block_bytes, page = pool.page_bytes;
-	uint64_t end = pool.config.geometry.nr_blocks * block;
+	uint32_t end = pool.config.geometry.nr_blocks;
 	const struct {
-		struct mhp_span spans[2];
+		struct mhp_blocks sets[2];
 		unsigned nr;
 		int error;
 	} cases[] = {
-		{ { { { 0 }, 0 } }, 1, MHP_EINVAL },
-		{ { { { 0 }, block } }, 0, MHP_EINVAL },
-		{ { { { 0 }, page } }, 1, MHP_EINVAL },
-		{ { { { 0 }, block - page } }, 1, MHP_EINVAL },
-		{ { { { 0 }, block + 1 } }, 1, MHP_EINVAL },
-		{ { { { page }, block } }, 1, MHP_EINVAL },
-		{ { { { block / 2 }, block } }, 1, MHP_EINVAL },
-		{ { { { end }, block } }, 1, MHP_ENXIO },
-		{ { { { end - block }, 2 * block } }, 1, MHP_ENXIO },
-		{ { { { UINT64_MAX - block + 1 }, block } }, 1, MHP_ENXIO },
-		{ { { { UINT64_MAX - block + 1 }, 2 * block } }, 1, MHP_EOVERFLOW },
-		{ { { { block }, UINT64_MAX - block + 1 } }, 1, MHP_ENXIO },
-		{ { { { ABSENT_BLOCK * block }, block } }, 1, MHP_ENOENT },
-		{ { { { 0 }, block }, { { ABSENT_BLOCK * block }, block } }, 2, MHP_ENOENT },
-		{ { { { 0 }, block }, { { 0 }, block } }, 2, MHP_EINVAL },
-		{ { { { 0 }, 2 * block }, { { block }, block } }, 2, MHP_EINVAL },
-		{ { { { 0 }, block }, { { page }, block } }, 2, MHP_EINVAL },
+		{ { { 0, 0 } }, 1, MHP_EINVAL },
+		{ { { 0, 1 } }, 0, MHP_EINVAL },
+		{ { { end, 1 } }, 1, MHP_ENXIO },
+		{ { { end - 1, 2 } }, 1, MHP_ENXIO },
+		{ { { UINT32_MAX, 1 } }, 1, MHP_ENXIO },
+		{ { { UINT32_MAX, 2 } }, 1, MHP_ENXIO },
+		{ { { 1, UINT32_MAX } }, 1, MHP_ENXIO },
+		{ { { ABSENT_BLOCK, 1 } }, 1, MHP_ENOENT },
+		{ { { 0, 1 }, { ABSENT_BLOCK, 1 } }, 2, MHP_ENOENT },
+		{ { { 0, 1 }, { 0, 1 } }, 2, MHP_EINVAL },
+		{ { { 0, 2 }, { 1, 1 } }, 2, MHP_EINVAL },
+		{ { { 0, 1 }, { 1, 0 } }, 2, MHP_EINVAL },
 	};
 	test_ledger_take(&pool, &before);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		test_at("case %zu", i);
-		CHECK_RET(mhp_remove(pool.m, cases[i].spans, cases[i].nr, NULL, NULL),
+		CHECK_RET(mhp_remove(pool.m, cases[i].sets, cases[i].nr, NULL, NULL),
 			  cases[i].error);
 		test_ledger_check(&pool, &before);
 	}
@@ -179,7 +172,7 @@ TEST(remove__named_twice_or_absent__says_which)
 	struct test_mover mover;
 	struct mhp_why why = { 0 };
 	open_mixture(&pool, &mover, "tiny1");
-	struct mhp_span twice[] = { test_blocks(&pool, 0, 2), test_blocks(&pool, 1, 2) };
+	struct mhp_blocks twice[] = { { 0, 2 }, { 1, 2 } };
 	CHECK_RET(mhp_remove(pool.m, twice, 2, NULL, &why), MHP_EINVAL);
 	CHECK_EQ(why.cause, MHP_CAUSE_STATE);
 	CHECK_EQ(why.block, 1U);
@@ -222,9 +215,9 @@ TEST(remove__dry_run__changes_nothing)
 	struct test_mover mover;
 	struct test_ledger before;
 	open_mixture(&pool, &mover, "tiny2");
-	struct mhp_span span = test_blocks(&pool, 0, PLAYED);
+	struct mhp_blocks blocks = { 0, PLAYED };
 	test_ledger_take(&pool, &before);
-	CHECK_OK(mhp_remove(pool.m, &span, 1, &rehearsal, NULL));
+	CHECK_OK(mhp_remove(pool.m, &blocks, 1, &rehearsal, NULL));
 	test_ledger_check(&pool, &before);
 	CHECK_EQ(mover.nr_frames_moved, 0U);
 	close_mixture(&pool, &mover);
@@ -239,7 +232,7 @@ TEST(remove__offline_only__what_is_online_stays)
 	struct test_ledger before;
 	struct mhp_why why;
 	open_mixture(&pool, &mover, "tiny2");
-	struct mhp_span all = test_blocks(&pool, 3, 4), offline = test_blocks(&pool, 4, 2);
+	struct mhp_blocks all = { 3, 4 }, offline = { 4, 2 };
 	test_ledger_take(&pool, &before);
 	for (int dry = 0; dry < 2; dry++) {
 		opts.dry_run = dry != 0;
@@ -284,10 +277,10 @@ open_chain(struct chain *chain)
 	test_mover_open(&chain->mover, &chain->pool, 4096);
 	add(&chain->pool, 3, 1, SELF | MHP_ADD_ONLINE, 0, MHP_ZONE_NORMAL);
 	on_node.node = 1;
-	CHECK_OK(mhp_add(chain->pool.m, test_blocks(&chain->pool, 0, 1), &on_node, NULL));
+	CHECK_OK(mhp_add(chain->pool.m, (struct mhp_blocks){ 0, 1 }, &on_node, NULL));
 	on_node.node = 0;
 	on_node.metadata_node = 1;
-	CHECK_OK(mhp_add(chain->pool.m, test_blocks(&chain->pool, 5, 1), &on_node, NULL));
+	CHECK_OK(mhp_add(chain->pool.m, (struct mhp_blocks){ 5, 1 }, &on_node, NULL));
 	for (unsigned i = 0; i < 8; i++)
 		CHECK(test_mover_alloc(&chain->mover, i % 3, i % 2) != TEST_MOVER_NONE);
 	add(&chain->pool, 6, 1, SELF | MHP_ADD_ONLINE, 1, MHP_ZONE_MOVABLE);
@@ -309,12 +302,11 @@ TEST(remove__hosts_and_those_they_serve__leave_together)
 	struct test_ledger before;
 	struct chain chain = { .nr_removed = 0 };
 	open_chain(&chain);
-	struct mhp_span spans[] = { test_blocks(&chain.pool, 3, 1), test_blocks(&chain.pool, 5, 1),
-				    test_blocks(&chain.pool, 0, 1) };
+	struct mhp_blocks sets[] = { { 3, 1 }, { 5, 1 }, { 0, 1 } };
 	test_ledger_take(&chain.pool, &before);
-	CHECK_OK(mhp_remove(chain.pool.m, spans, 3, &rehearsal, NULL));
+	CHECK_OK(mhp_remove(chain.pool.m, sets, 3, &rehearsal, NULL));
 	test_ledger_check(&chain.pool, &before);
-	CHECK_OK(mhp_remove(chain.pool.m, spans, 3, NULL, NULL));
+	CHECK_OK(mhp_remove(chain.pool.m, sets, 3, NULL, NULL));
 	CHECK_EQ(chain.nr_removed, 3U);
 	CHECK_EQ(chain.removed[0], 5U);
 	CHECK_EQ(chain.removed[1], 0U);
@@ -327,7 +319,7 @@ static bool
 all_zero(struct test_pool *pool, uint32_t block)
 {
 	const unsigned char *bytes =
-		mhp_sim_backdoor(pool->sim, test_blocks(pool, block, 1).start);
+		mhp_sim_backdoor(pool->sim, (struct mhp_phys){ block * pool->block_bytes });
 	for (uint64_t i = 0; i < pool->block_bytes; i++)
 		if (bytes[i] != 0)
 			return false;
@@ -337,16 +329,13 @@ all_zero(struct test_pool *pool, uint32_t block)
 /* R26 R34: nothing can be read of those that hold metadata of each other, either. */
 TEST(remove__hosts_scrubbed__memory_is_zeros)
 {
-	static const uint32_t blocks[] = { 3, 5, 0 };
+	static const struct mhp_blocks sets[] = { { 3, 1 }, { 5, 1 }, { 0, 1 } };
 	struct mhp_offline_opts leave = { .scrub = true };
-	struct mhp_span spans[3];
 	struct chain chain = { .nr_removed = 0 };
 	open_chain(&chain);
+	CHECK_OK(mhp_remove(chain.pool.m, sets, 3, &leave, NULL));
 	for (unsigned i = 0; i < 3; i++)
-		spans[i] = test_blocks(&chain.pool, blocks[i], 1);
-	CHECK_OK(mhp_remove(chain.pool.m, spans, 3, &leave, NULL));
-	for (unsigned i = 0; i < 3; i++)
-		CHECK(all_zero(&chain.pool, blocks[i]));
+		CHECK(all_zero(&chain.pool, sets[i].first));
 	CHECK_EQ(chain.nr_removed, 3U);
 	close_chain(&chain);
 }
@@ -359,19 +348,18 @@ TEST(remove__host_without_those_it_serves__stays)
 	struct mhp_why why;
 	struct chain chain = { .nr_removed = 0 };
 	open_chain(&chain);
-	struct mhp_span spans[] = { test_blocks(&chain.pool, 3, 1), test_blocks(&chain.pool, 0, 1),
-				    test_blocks(&chain.pool, 5, 1) };
+	struct mhp_blocks sets[] = { { 3, 1 }, { 0, 1 }, { 5, 1 } };
 	test_ledger_take(&chain.pool, &before);
-	CHECK_RET(mhp_remove(chain.pool.m, spans, 1, NULL, &why), MHP_EBUSY);
+	CHECK_RET(mhp_remove(chain.pool.m, sets, 1, NULL, &why), MHP_EBUSY);
 	CHECK_EQ(why.block, 3U);
 	CHECK_STR(why.text, "metadata of block 0");
-	CHECK_RET(mhp_remove(chain.pool.m, spans, 2, NULL, &why), MHP_EBUSY);
+	CHECK_RET(mhp_remove(chain.pool.m, sets, 2, NULL, &why), MHP_EBUSY);
 	CHECK_EQ(why.block, 0U);
 	CHECK_STR(why.text, "metadata of block 5");
 	CHECK_RET(mhp_offline(chain.pool.m, all, 3, NULL, &why), MHP_EBUSY);
 	CHECK_EQ(why.cause, MHP_CAUSE_UNMOVABLE);
 	test_ledger_check(&chain.pool, &before);
-	CHECK_OK(mhp_remove(chain.pool.m, spans, 3, NULL, NULL));
+	CHECK_OK(mhp_remove(chain.pool.m, sets, 3, NULL, NULL));
 	close_chain(&chain);
 }
 
@@ -382,9 +370,9 @@ TEST(remove__plan_that_only_offlines_the_host__done_after_the_others)
 	struct chain chain = { .nr_removed = 0 };
 	open_chain(&chain);
 	struct mhp_step steps[] = {
-		{ .kind = MHP_STEP_OFFLINE, .span = test_blocks(&chain.pool, 3, 1) },
-		{ .kind = MHP_STEP_REMOVE, .span = test_blocks(&chain.pool, 0, 1) },
-		{ .kind = MHP_STEP_REMOVE, .span = test_blocks(&chain.pool, 5, 1) },
+		{ .kind = MHP_STEP_OFFLINE, .blocks = { 3, 1 } },
+		{ .kind = MHP_STEP_REMOVE, .blocks = { 0, 1 } },
+		{ .kind = MHP_STEP_REMOVE, .blocks = { 5, 1 } },
 	};
 	CHECK_RET(mhp_plan_preview(chain.pool.m, steps, 2, NULL), MHP_EBUSY);
 	CHECK_OK(mhp_plan_preview(chain.pool.m, steps, 3, NULL));
@@ -433,7 +421,7 @@ TEST(remove__add_of_block_k_of_n_fails__reserves_are_given_back)
 			test_at("shape %s, call %" PRIu64 " fails", shapes[i], ++nth);
 			mhp_fault_arm(pool.fault, nth, false, MHP_EIO);
 			mhp_fault_begin(pool.fault, false);
-			error = mhp_add(pool.m, test_blocks(&pool, 2, 4), &four, NULL);
+			error = mhp_add(pool.m, (struct mhp_blocks){ 2, 4 }, &four, NULL);
 			mhp_fault_end(pool.fault);
 			if (error == 0)
 				break;
@@ -580,8 +568,8 @@ TEST(remove__scrub__memory_is_zeros)
 		test_mover_open(&mover, &pool, 4096);
 		add(&pool, 0, 2, SELF | MHP_ADD_ONLINE, 0, MHP_ZONE_MOVABLE);
 		CHECK(test_mover_fill(&mover, pool.block_pages / 4, 1, 0));
-		struct mhp_span span = test_blocks(&pool, 0, 1);
-		CHECK_OK(mhp_remove(pool.m, &span, 1, &leave, NULL));
+		struct mhp_blocks blocks = { 0, 1 };
+		CHECK_OK(mhp_remove(pool.m, &blocks, 1, &leave, NULL));
 		CHECK_EQ(all_zero(&pool, 0), scrub != 0);
 		CHECK(!all_zero(&pool, 1));
 		test_mover_check(&mover);
@@ -605,8 +593,8 @@ TEST(remove__scrub_with_bad_frames__all_but_those_are_zeros)
 		memcpy(before[i], mhp_pfn_to_virt(pool.m, bad[i]), sizeof(before[i]));
 		CHECK(before[i][0] != 0 || before[i][1] != 0); /* garbage, or a free page's */
 	}
-	struct mhp_span span = test_blocks(&pool, 0, 1);
-	CHECK_OK(mhp_remove(pool.m, &span, 1, &leave, NULL));
+	struct mhp_blocks blocks = { 0, 1 };
+	CHECK_OK(mhp_remove(pool.m, &blocks, 1, &leave, NULL));
 	for (uint64_t pfn = 0; pfn <= last; pfn++) {
 		struct mhp_phys phys = { pfn * pool.page_bytes };
 		unsigned i = pfn == bad[0] ? 0 : pfn == bad[1] ? 1 : 2;

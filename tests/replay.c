@@ -65,13 +65,6 @@ max_pfn(const struct replay *r)
 	return r->geo->nr_blocks * block_pages(r);
 }
 
-static struct mhp_span
-span_of(const struct replay *r, struct mhp_blocks blocks)
-{
-	struct mhp_span span = { { blocks.first * block_bytes(r) }, blocks.count * block_bytes(r) };
-	return span;
-}
-
 /* ---- contents ---- */
 
 static uint64_t
@@ -598,8 +591,8 @@ choose_runs(struct replay *r, struct replay_op *op)
 {
 	op->nr = chance(r, 70) ? 1 : 1 + (unsigned)below(r, REPLAY_RUNS);
 	for (unsigned i = 0; i < op->nr; i++) {
-		op->runs[i] = blocks_in(r, MHP_ONLINE, 3);
-		op->spans[i] = span_of(r, chance(r, 60) ? op->runs[i] : any_blocks(r, 4));
+		bool any = op->kind == REPLAY_REMOVE && chance(r, 40);
+		op->runs[i] = any ? any_blocks(r, 4) : blocks_in(r, MHP_ONLINE, 3);
 	}
 	op->offline = any_offline(r);
 }
@@ -619,9 +612,9 @@ choose_steps(struct replay *r, struct replay_op *op)
 		step->zone = (uint8_t)any_zone(r);
 		state = step->kind == MHP_STEP_ADD ? MHP_ABSENT :
 			step->kind == MHP_STEP_ONLINE ? MHP_OFFLINE : MHP_ONLINE;
-		step->span = span_of(r, blocks_in(r, state, 2));
+		step->blocks = blocks_in(r, state, 2);
 		if (step->kind == MHP_STEP_ONLINE && i > 0 && chance(r, 60))
-			step->span = op->steps[i - 1].span;
+			step->blocks = op->steps[i - 1].blocks;
 	}
 }
 
@@ -722,34 +715,6 @@ any_kind(struct replay *r)
 
 /* ---- nonsense ---- */
 
-static struct mhp_span
-spoil_span(struct replay *r, struct mhp_span span)
-{
-	switch (below(r, 6)) {
-	case 0:
-		span.start.addr += UINT64_C(1) << r->geo->page_shift;
-		break;
-	case 1:
-		span.size += UINT64_C(1) << r->geo->page_shift;
-		break;
-	case 2:
-		span.size = 0;
-		break;
-	case 3: /* wraps at the top */
-		span.start.addr = -block_bytes(r);
-		span.size = 2 * block_bytes(r);
-		break;
-	case 4: /* ends at the top */
-		span.start.addr = -block_bytes(r);
-		span.size = block_bytes(r);
-		break;
-	default:
-		span.start.addr = r->geo->nr_blocks * block_bytes(r);
-		break;
-	}
-	return span;
-}
-
 static struct mhp_blocks
 spoil_blocks(struct replay *r, struct mhp_blocks blocks)
 {
@@ -839,9 +804,8 @@ spoil(struct replay *r, struct replay_op *op)
 		op->pfn = spoil_pfn(r, op->pfn);
 	op->nr_pages = chance(r, 70) ? op->nr_pages - 1 : draw(r);
 	spoil_req(r, &op->req);
-	op->spans[which] = spoil_span(r, op->spans[which]);
 	op->runs[which] = spoil_blocks(r, op->runs[which]);
-	op->steps[step].span = spoil_span(r, op->steps[step].span);
+	op->steps[step].blocks = spoil_blocks(r, op->steps[step].blocks);
 	if (chance(r, 30))
 		op->steps[step].kind = (enum mhp_step_kind)7;
 	if (chance(r, 50)) {
@@ -863,7 +827,7 @@ choose_blocks_op(struct replay *r, struct replay_op *op)
 	switch (op->kind) {
 	case REPLAY_ADD:
 		op->nr = 1;
-		op->spans[0] = span_of(r, blocks_in(r, MHP_ABSENT, 3));
+		op->runs[0] = blocks_in(r, MHP_ABSENT, 3);
 		op->add = any_add(r);
 		break;
 	case REPLAY_ONLINE:
@@ -1002,13 +966,13 @@ do_blocks_op(struct replay *r, struct replay_op *op)
 
 	switch (op->kind) {
 	case REPLAY_ADD:
-		return mhp_add(r->m, op->spans[0], &op->add, &op->answer);
+		return mhp_add(r->m, op->runs[0], &op->add, &op->answer);
 	case REPLAY_ONLINE:
 		return mhp_online(r->m, op->runs, 1, &online, &op->why);
 	case REPLAY_OFFLINE:
 		return mhp_offline(r->m, op->runs, op->nr, &op->offline, &op->why);
 	case REPLAY_REMOVE:
-		return mhp_remove(r->m, op->spans, op->nr, &op->offline, &op->why);
+		return mhp_remove(r->m, op->runs, op->nr, &op->offline, &op->why);
 	case REPLAY_PREVIEW:
 		return mhp_plan_preview(r->m, op->steps, op->nr, &op->plan);
 	case REPLAY_COMMIT:
@@ -1143,8 +1107,8 @@ remove_all(struct replay *r)
 	for (uint32_t pass = 0; pass < r->geo->nr_blocks && error == MHP_EBUSY; pass++) {
 		error = 0;
 		for (uint32_t block = 0; block < r->geo->nr_blocks; block++) {
-			struct mhp_span span = span_of(r, (struct mhp_blocks){ block, 1 });
-			int one = mhp_remove(r->m, &span, 1, NULL, NULL);
+			struct mhp_blocks one_block = { block, 1 };
+			int one = mhp_remove(r->m, &one_block, 1, NULL, NULL);
 			error = one != 0 && one != MHP_ENOENT ? one : error;
 		}
 	}

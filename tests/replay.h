@@ -72,10 +72,9 @@ enum replay_kind {
 /** An operation: what was chosen, and what came of it. */
 struct replay_op {
 	enum replay_kind kind;
-	struct mhp_span spans[REPLAY_RUNS]; /* ADD: the first; REMOVE */
 	struct mhp_blocks runs[REPLAY_RUNS]; /* ONLINE: the first; OFFLINE */
 	struct mhp_step steps[REPLAY_STEPS];
-	unsigned nr;               /* spans, runs or steps */
+	unsigned nr;               /* runs or steps */
 	struct mhp_add_opts add;
 	struct mhp_offline_opts offline;
 	struct mhp_page_req req;

@@ -357,7 +357,7 @@ TEST(rseq__threads_isolating_and_draining__no_frame_twice_none_isolated) /* R29 
 	CHECK_OK(mhp_footprint(&config.geometry, &bytes));
 	CHECK_OK(mhp_init(mhp_sim_instance_memory(sim, bytes), bytes, &config, &crowd.m));
 	struct mhp_add_opts add = { .flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE };
-	struct mhp_span all = { { 0 }, UINT64_C(2) << 27 };
+	struct mhp_blocks all = { 0, 2 };
 	CHECK_OK(mhp_add(crowd.m, all, &add, NULL));
 	CHECK_OK(mhp_owner_register(crowd.m, "crowd", NULL, NULL, &crowd.owner));
 	crowd.held = calloc(2U << 15, 1);

@@ -60,14 +60,14 @@ static int
 add(struct test_pool *pool, uint32_t first, uint32_t count)
 {
 	struct mhp_add_opts opts = { .flags = SELF };
-	return mhp_add(pool->m, test_blocks(pool, first, count), &opts, NULL);
+	return mhp_add(pool->m, (struct mhp_blocks){ first, count }, &opts, NULL);
 }
 
 static int
 take_out(struct test_pool *pool, uint32_t first, uint32_t count)
 {
-	struct mhp_span span = test_blocks(pool, first, count);
-	return mhp_remove(pool->m, &span, 1, NULL, NULL);
+	struct mhp_blocks blocks = { first, count };
+	return mhp_remove(pool->m, &blocks, 1, NULL, NULL);
 }
 
 static unsigned

@@ -244,15 +244,12 @@ merge(const struct model_verdict *from)
 		model_may(&soak.verdict, from->may[i]);
 }
 
-/* The blocks of a span that a plan or an add would make are there for the time of a question. */
+/* The blocks that a plan or an add would make are there for the time of a question. */
 static void
-pretend(struct mhp_span span, const struct mhp_add_opts *opts, bool there)
+pretend(struct mhp_blocks blocks, const struct mhp_add_opts *opts, bool there)
 {
-	struct mhp_blocks blocks;
-
-	CHECK_OK(model_span_blocks(soak.model, span, &blocks));
 	if (there)
-		model_pretend_add(soak.model, span, opts);
+		model_pretend_add(soak.model, blocks, opts);
 	for (uint32_t i = 0; i < blocks.count && !there; i++)
 		model_remove_done(soak.model, blocks.first + i);
 }
@@ -260,15 +257,14 @@ pretend(struct mhp_span span, const struct mhp_add_opts *opts, bool there)
 static void
 expect_add(const struct replay_op *op)
 {
-	struct mhp_blocks blocks;
+	struct mhp_blocks blocks = op->runs[0];
 
-	model_add_verdict(soak.model, op->spans[0], &op->add, &soak.verdict);
+	model_add_verdict(soak.model, blocks, &op->add, &soak.verdict);
 	if (soak.verdict.nr_must != 0 || (op->add.flags & MHP_ADD_ONLINE) == 0)
 		return;
-	CHECK_OK(model_span_blocks(soak.model, op->spans[0], &blocks));
-	pretend(op->spans[0], &op->add, true);
+	pretend(blocks, &op->add, true);
 	model_online_verdict(soak.model, blocks, op->add.zone, &soak.planned, &soak.verdict);
-	pretend(op->spans[0], &op->add, false);
+	pretend(blocks, &op->add, false);
 }
 
 static void
@@ -280,7 +276,7 @@ expect_leave(const struct replay_op *op)
 		model_must(&soak.verdict, MHP_EINVAL);
 	for (unsigned i = 0; i < op->nr && soak.verdict.nr_must == 0; i++) {
 		if (remove)
-			model_mark_span(soak.model, op->spans[i], &soak.verdict);
+			model_mark_present(soak.model, op->runs[i], &soak.verdict);
 		else
 			model_mark_leaving(soak.model, op->runs[i], true, &soak.verdict);
 	}
@@ -300,18 +296,16 @@ overlap(struct mhp_blocks a, struct mhp_blocks b)
 static void
 expect_well_formed(const struct replay_op *op)
 {
-	struct mhp_blocks blocks[REPLAY_STEPS];
-
 	if (op->nr == 0)
 		model_must(&soak.verdict, MHP_EINVAL);
-	for (unsigned i = 0; i < op->nr; i++) {
-		int error = model_span_blocks(soak.model, op->steps[i].span, &blocks[i]);
+	for (unsigned i = 0; i < op->nr && soak.verdict.nr_must == 0; i++) {
+		int error = model_blocks_check(soak.model, op->steps[i].blocks);
 		if (error != 0)
 			model_must(&soak.verdict, error);
 		if ((unsigned)op->steps[i].kind > MHP_STEP_REMOVE)
 			model_must(&soak.verdict, MHP_EINVAL);
 		for (unsigned k = 0; k < i && error == 0; k++)
-			if (overlap(blocks[k], blocks[i]) &&
+			if (overlap(op->steps[k].blocks, op->steps[i].blocks) &&
 			    (op->steps[k].kind != MHP_STEP_ADD ||
 			     op->steps[i].kind != MHP_STEP_ONLINE))
 				model_must(&soak.verdict, MHP_EINVAL);
@@ -322,23 +316,22 @@ static void
 expect_step(const struct mhp_step *step, unsigned *nr_pretended, unsigned *nr_on_node)
 {
 	struct model_verdict verdict = { 0 };
-	struct mhp_blocks blocks;
 
-	CHECK_OK(model_span_blocks(soak.model, step->span, &blocks));
 	switch (step->kind) {
 	case MHP_STEP_ADD:
-		model_add_verdict(soak.model, step->span, &step->add, &verdict);
+		model_add_verdict(soak.model, step->blocks, &step->add, &verdict);
 		*nr_on_node += (step->add.flags & MHP_MEMMAP_ON_NODE) != 0;
 		if (verdict.nr_must == 0) {
-			pretend(step->span, &step->add, true);
+			pretend(step->blocks, &step->add, true);
 			++*nr_pretended;
 		}
 		break;
 	case MHP_STEP_ONLINE:
-		model_online_verdict(soak.model, blocks, step->zone, &soak.planned, &verdict);
+		model_online_verdict(soak.model, step->blocks, step->zone, &soak.planned, &verdict);
 		break;
 	default:
-		model_mark_leaving(soak.model, blocks, step->kind == MHP_STEP_OFFLINE, &verdict);
+		model_mark_leaving(soak.model, step->blocks, step->kind == MHP_STEP_OFFLINE,
+				   &verdict);
 		break;
 	}
 	merge(&verdict);
@@ -365,7 +358,7 @@ expect_steps(const struct replay_op *op)
 	}
 	for (unsigned i = 0; i < op->nr && nr_pretended > 0; i++)
 		if (op->steps[i].kind == MHP_STEP_ADD) {
-			pretend(op->steps[i].span, &op->steps[i].add, false);
+			pretend(op->steps[i].blocks, &op->steps[i].add, false);
 			nr_pretended--;
 		}
 }
@@ -525,7 +518,7 @@ add_done(const struct replay_op *op)
 	struct model_verdict verdict = { 0 };
 	struct model_online planned = { .zones[0] = 0 };
 
-	model_add_done(soak.model, soak.pool.m, op->spans[0], &op->add, &op->answer);
+	model_add_done(soak.model, soak.pool.m, op->runs[0], &op->add, &op->answer);
 	if ((op->add.flags & MHP_ADD_ONLINE) != 0)
 		online_done(blocks, op->add.zone);
 	if (asked || soak.model->policy.auto_online == MHP_AUTO_OFFLINE) {
@@ -544,23 +537,19 @@ static void
 plan_done(const struct replay_op *op)
 {
 	struct model_verdict verdict = { 0 };
-	struct mhp_blocks blocks;
 
 	for (unsigned i = 0; i < op->nr; i++)
 		if (op->steps[i].kind == MHP_STEP_ADD)
-			model_add_done(soak.model, soak.pool.m, op->steps[i].span,
+			model_add_done(soak.model, soak.pool.m, op->steps[i].blocks,
 				       &op->steps[i].add, NULL);
 	for (unsigned i = 0; i < op->nr; i++)
-		if (op->steps[i].kind == MHP_STEP_ONLINE) {
-			CHECK_OK(model_span_blocks(soak.model, op->steps[i].span, &blocks));
-			model_online_done(soak.model, blocks, &soak.planned);
-		}
+		if (op->steps[i].kind == MHP_STEP_ONLINE)
+			model_online_done(soak.model, op->steps[i].blocks, &soak.planned);
 	for (unsigned i = 0; i < op->nr; i++) {
 		if (op->steps[i].kind != MHP_STEP_OFFLINE && op->steps[i].kind != MHP_STEP_REMOVE)
 			continue;
-		CHECK_OK(model_span_blocks(soak.model, op->steps[i].span, &blocks));
-		model_mark_leaving(soak.model, blocks, op->steps[i].kind == MHP_STEP_OFFLINE,
-				   &verdict);
+		model_mark_leaving(soak.model, op->steps[i].blocks,
+				   op->steps[i].kind == MHP_STEP_OFFLINE, &verdict);
 	}
 	model_leave_done(soak.model);
 }
@@ -813,14 +802,13 @@ static void
 remove_all(void)
 {
 	uint32_t nr_blocks = soak.model->geo.nr_blocks;
-	struct mhp_span span;
 	int error = MHP_EBUSY;
 
 	for (uint32_t pass = 0; pass < nr_blocks && error == MHP_EBUSY; pass++) {
 		error = 0;
 		for (uint32_t block = 0; block < nr_blocks; block++) {
-			span = test_blocks(&soak.pool, block, 1);
-			int one = mhp_remove(soak.pool.m, &span, 1, NULL, NULL);
+			struct mhp_blocks leaving = { block, 1 };
+			int one = mhp_remove(soak.pool.m, &leaving, 1, NULL, NULL);
 			if (one != 0 && one != MHP_ENOENT)
 				error = one;
 		}

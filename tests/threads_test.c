@@ -282,12 +282,12 @@ static void
 plug(uint64_t *random, uint32_t block)
 {
 	struct mhp_add_opts opts = { .flags = MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE };
-	struct mhp_span span = test_blocks(&run.pool, block, 1);
+	struct mhp_blocks blocks = { block, 1 };
 
 	opts.node = (uint8_t)(block % run.pool.config.geometry.nr_nodes);
 	/* Any change may be canceled by a walker. */
-	expect(mhp_add(run.m, span, &opts, NULL), MHP_EEXIST, MHP_EHWPOISON, MHP_ECANCELED, 0);
-	int error = test_online(run.m, (struct mhp_blocks){ block, 1 },
+	expect(mhp_add(run.m, blocks, &opts, NULL), MHP_EEXIST, MHP_EHWPOISON, MHP_ECANCELED, 0);
+	int error = test_online(run.m, blocks,
 			       MHP_ZONE_NORMAL + (unsigned)below(random, 2), NULL);
 	expect(error, MHP_EBUSY, MHP_ENOENT, MHP_ECANCELED, 0);
 	atomic_fetch_add(&run.nr_online, error == 0);
@@ -297,7 +297,7 @@ static void
 unplug(uint64_t *random, uint32_t block)
 {
 	struct mhp_offline_opts opts = { .dry_run = below(random, 8) == 0 };
-	struct mhp_span span = test_blocks(&run.pool, block, 1 + (uint32_t)below(random, 2));
+	struct mhp_blocks blocks = { block, 1 + (uint32_t)below(random, 2) };
 	struct mhp_why why = { .cause = MHP_CAUSE_NONE };
 	int error;
 
@@ -305,7 +305,7 @@ unplug(uint64_t *random, uint32_t block)
 		error = mhp_block_offline(run.m, block, &opts, &why);
 		atomic_fetch_add(&run.nr_offline, error == 0 && !opts.dry_run);
 	} else {
-		error = mhp_remove(run.m, &span, 1, &opts, &why);
+		error = mhp_remove(run.m, &blocks, 1, &opts, &why);
 		atomic_fetch_add(&run.nr_removed, error == 0 && !opts.dry_run);
 	}
 	/* Busy, out of patience, out of room; somebody else was faster; canceled; the owner's
@@ -428,7 +428,7 @@ start(uint64_t *migrate_random)
 	atomic_store(&run.nr_pluggers, PLUGGERS);
 	CHECK_OK(mhp_owner_register(run.m, "mover", &ops, migrate_random, &run.mover));
 	CHECK_OK(mhp_owner_register(run.m, "stayer", NULL, NULL, &run.stayer));
-	CHECK_OK(mhp_add(run.m, test_blocks(&run.pool, 0, 1), &first, NULL));
+	CHECK_OK(mhp_add(run.m, (struct mhp_blocks){ 0, 1 }, &first, NULL));
 }
 
 /* Everything is free again, and accounted for. */

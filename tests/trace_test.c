@@ -42,7 +42,7 @@ static int
 add(struct test_pool *pool, uint32_t first, uint32_t count, uint32_t flags, unsigned node)
 {
 	struct mhp_add_opts opts = { .flags = flags, .node = (uint8_t)node, .backing = 7 };
-	return mhp_add(pool->m, test_blocks(pool, first, count), &opts, NULL);
+	return mhp_add(pool->m, (struct mhp_blocks){ first, count }, &opts, NULL);
 }
 
 static const struct mhp_event *
@@ -81,7 +81,7 @@ TEST(trace__each_operation__says_where_its_time_went)
 	struct test_pool pool;
 	struct test_mover mover;
 	struct mhp_offline_opts scrub = { .scrub = true };
-	struct mhp_span span;
+	struct mhp_blocks blocks;
 
 	open_pool(&pool, &told);
 	test_mover_open(&mover, &pool, 16);
@@ -94,8 +94,8 @@ TEST(trace__each_operation__says_where_its_time_went)
 	CHECK_OK(mhp_block_offline(pool.m, 0, NULL, NULL));
 	check_phases(last(&told), PHASE(NOTIFY) | PHASE(ISOLATE) | PHASE(SURVEY) | PHASE(ROOM) |
 					  PHASE(MOVE) | PHASE(COMMIT));
-	span = test_blocks(&pool, 0, 1);
-	CHECK_OK(mhp_remove(pool.m, &span, 1, &scrub, NULL));
+	blocks = (struct mhp_blocks){ 0, 1 };
+	CHECK_OK(mhp_remove(pool.m, &blocks, 1, &scrub, NULL));
 	check_phases(last(&told), PHASE(MAP) | PHASE(CONTENT) | PHASE(MEMMAP));
 	test_pool_check(&pool);
 	test_mover_close(&mover);
@@ -106,7 +106,7 @@ TEST(trace__each_operation__says_where_its_time_went)
 TEST(trace__blocks_that_differ__an_event_each)
 {
 	struct mhp_policy policy = MHP_POLICY_DEFAULT;
-	struct mhp_span span;
+	struct mhp_blocks blocks;
 	struct recorder told;
 	struct test_pool pool;
 	unsigned before;
@@ -133,9 +133,9 @@ TEST(trace__blocks_that_differ__an_event_each)
 	}
 	CHECK_NE(told.event[before].phase_ns[MHP_PHASE_NOTIFY], 0);
 	CHECK_EQ(told.event[before + 1].phase_ns[MHP_PHASE_NOTIFY], 0);
-	span = test_blocks(&pool, 0, 4);
+	blocks = (struct mhp_blocks){ 0, 4 };
 	before = told.nr;
-	CHECK_OK(mhp_remove(pool.m, &span, 1, NULL, NULL));
+	CHECK_OK(mhp_remove(pool.m, &blocks, 1, NULL, NULL));
 	/* The start, four runs that go offline, and four that go. */
 	CHECK_EQ(told.nr - before, 9);
 	CHECK_EQ(told.event[before].kind, MHP_EV_OFFLINE_START);
@@ -203,8 +203,8 @@ TEST(trace__refusals__say_why)
 	CHECK(strcmp(told.text[(told.nr - 1) % KEPT], "fixed") == 0);
 	CHECK_OK(mhp_page_free(pool.m, pfn));
 
-	steps[0] = (struct mhp_step){ .kind = MHP_STEP_ONLINE, .span = test_blocks(&pool, 1, 1) };
-	steps[1] = (struct mhp_step){ .kind = MHP_STEP_ONLINE, .span = test_blocks(&pool, 5, 1) };
+	steps[0] = (struct mhp_step){ .kind = MHP_STEP_ONLINE, .blocks = { 1, 1 } };
+	steps[1] = (struct mhp_step){ .kind = MHP_STEP_ONLINE, .blocks = { 5, 1 } };
 	CHECK_RET(mhp_plan_commit(pool.m, steps, 2, NULL, NULL), MHP_ENOENT);
 	CHECK_EQ(last(&told)->kind, MHP_EV_ONLINE_FAILED);
 	CHECK_EQ(last(&told)->cause, MHP_CAUSE_STATE);

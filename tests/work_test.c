@@ -30,7 +30,7 @@ open_bed(struct bed *bed, const char *shape, uint32_t nr, uint8_t zone)
 	struct mhp_add_opts add = { .flags = SELF | MHP_ADD_ONLINE, .zone = zone };
 	test_pool_open(&bed->pool, &opts);
 	test_mover_open(&bed->mover, &bed->pool, 16384);
-	CHECK_OK(mhp_add(bed->pool.m, test_blocks(&bed->pool, 0, nr), &add, NULL));
+	CHECK_OK(mhp_add(bed->pool.m, (struct mhp_blocks){ 0, nr }, &add, NULL));
 }
 
 static void
@@ -91,10 +91,10 @@ static int
 change(struct bed *bed, unsigned which, uint32_t deadline_ms, struct mhp_why *why)
 {
 	struct mhp *m = bed->pool.m;
-	struct mhp_span span = test_blocks(&bed->pool, 0, 1);
+	struct mhp_blocks blocks = { 0, 1 };
 	struct mhp_add_opts add = { .flags = SELF | MHP_ADD_TEST, .deadline_ms = deadline_ms };
 	struct mhp_offline_opts opts = { .deadline_ms = deadline_ms };
-	struct mhp_step step = { .kind = MHP_STEP_OFFLINE, .span = span };
+	struct mhp_step step = { .kind = MHP_STEP_OFFLINE, .blocks = blocks };
 	struct mhp_compact_result result;
 	struct mhp_plan_answer answer = { .why = { .cause = MHP_CAUSE_NONE } };
 	int err = 0;
@@ -103,12 +103,12 @@ change(struct bed *bed, unsigned which, uint32_t deadline_ms, struct mhp_why *wh
 	case OFFLINE:
 	case OFFLINE_DRY: return mhp_block_offline(m, 0, &opts, why);
 	case REMOVE:
-	case REMOVE_DRY: return mhp_remove(m, &span, 1, &opts, why);
+	case REMOVE_DRY: return mhp_remove(m, &blocks, 1, &opts, why);
 	case PLAN: err = mhp_plan_commit(m, &step, 1, &opts, &answer); break;
 	case PREVIEW: err = mhp_plan_preview(m, &step, 1, &answer); break;
 	case COMPACT: return mhp_compact(m, 0, MHP_ZONE_NORMAL, deadline_ms, &result);
 	case BAD: return mhp_bad_add(m, first_page(bed));
-	case ADD: return mhp_add(m, test_blocks(&bed->pool, 8, 1), &add, NULL);
+	case ADD: return mhp_add(m, (struct mhp_blocks){ 8, 1 }, &add, NULL);
 	default: return test_online(m, (struct mhp_blocks){ 8, 1 }, MHP_ZONE_NORMAL, why);
 	}
 	*why = answer.why;
@@ -127,7 +127,7 @@ open_for(struct bed *bed, unsigned which)
 	struct mhp_add_opts add = { .flags = SELF };
 	open_bed(bed, "small", 4, MHP_ZONE_NORMAL);
 	if (which == ONLINE)
-		CHECK_OK(mhp_add(bed->pool.m, test_blocks(&bed->pool, 8, 1), &add, NULL));
+		CHECK_OK(mhp_add(bed->pool.m, (struct mhp_blocks){ 8, 1 }, &add, NULL));
 	fill_half(bed);
 }
 
@@ -274,7 +274,7 @@ TEST(work__deadline_of_an_online__keeps_time_to_take_it_back)
 	struct mhp_why why;
 	uint16_t listener;
 	test_pool_open(&pool, &opts);
-	CHECK_OK(mhp_add(pool.m, test_blocks(&pool, 0, 1000), &add, NULL));
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 0, 1000 }, &add, NULL));
 	CHECK_OK(mhp_listener_add(pool.m, take_a_ms, pool.sim, 0, &listener));
 	uint64_t start = mhp_sim_ops.now_ns(pool.sim);
 
@@ -333,20 +333,17 @@ change_all(struct bed *bed, unsigned which, struct mhp_why *why)
 	struct mhp *m = bed->pool.m;
 	struct mhp_offline_opts opts = { .scrub = which == SCRUB || which == SCRUB_HOST };
 	struct mhp_blocks all = { 0, 2 };
-	struct mhp_span span = test_blocks(&bed->pool, 0, 2);
 	struct mhp_step steps[] = {
-		{ .kind = MHP_STEP_ADD, .span = test_blocks(&bed->pool, 8, 2),
-		  .add = { .flags = SELF } },
-		{ .kind = MHP_STEP_ONLINE, .span = test_blocks(&bed->pool, 8, 2) },
-		{ .kind = MHP_STEP_REMOVE, .span = span },
+		{ .kind = MHP_STEP_ADD, .blocks = { 8, 2 }, .add = { .flags = SELF } },
+		{ .kind = MHP_STEP_ONLINE, .blocks = { 8, 2 } },
+		{ .kind = MHP_STEP_REMOVE, .blocks = all },
 	};
-	const struct mhp_span hosts[] = { test_blocks(&bed->pool, 0, 4),
-					  test_blocks(&bed->pool, 8, 1) };
+	const struct mhp_blocks hosts[] = { { 0, 4 }, { 8, 1 } };
 	struct mhp_plan_answer answer;
 	int err;
 	switch (which) {
 	case EMPTY: return mhp_empty(m, &all, 1, &opts, why);
-	case SCRUB: return mhp_remove(m, &span, 1, &opts, why);
+	case SCRUB: return mhp_remove(m, &all, 1, &opts, why);
 	case SCRUB_HOST: return mhp_remove(m, hosts, 2, &opts, why);
 	case COME_AND_GO:
 	case COME_AND_GO_DRY:
@@ -372,7 +369,7 @@ open_for_all(struct bed *bed, unsigned which)
 	open_bed(bed, "small", 4, MHP_ZONE_NORMAL);
 	for (unsigned i = 0; i < 300; i++)
 		slots[i] = test_mover_alloc(&bed->mover, 0, 0);
-	CHECK_OK(mhp_add(bed->pool.m, test_blocks(&bed->pool, 8, 1), &add, NULL));
+	CHECK_OK(mhp_add(bed->pool.m, (struct mhp_blocks){ 8, 1 }, &add, NULL));
 	for (unsigned i = 0; i < 300; i++)
 		test_mover_free(&bed->mover, slots[i]);
 }
@@ -529,9 +526,9 @@ TEST(work__deadline_while_zeroing__blocks_come_back)
 		struct bed bed;
 		test_at("%u blocks", count);
 		open_bed(&bed, "dimm", 4, MHP_ZONE_NORMAL); /* 512 polls a block */
-		struct mhp_span span = test_blocks(&bed.pool, 0, count);
+		struct mhp_blocks leaving = { 0, count };
 		uint64_t nr_free = test_zone(&bed.pool, 0, MHP_ZONE_NORMAL).free;
-		int err = mhp_remove(bed.pool.m, &span, 1, &opts, &why);
+		int err = mhp_remove(bed.pool.m, &leaving, 1, &opts, &why);
 		if (err == 0) {
 			nr_done++;
 			CHECK_EQ(test_block(&bed.pool, 0).state, MHP_ABSENT);
@@ -634,7 +631,7 @@ TEST(work__readers__do_not_wait_for_the_port)
 {
 	struct bed bed;
 	struct mhp_why why;
-	struct mhp_span span;
+	struct mhp_blocks blocks;
 	open_for(&bed, ADD);
 	port.next = bed.pool.m->ops;
 	port.ops = *port.next;
@@ -644,8 +641,8 @@ TEST(work__readers__do_not_wait_for_the_port)
 	bed.pool.m->ops = &port.ops;
 	CHECK_OK(change(&bed, ADD, 0, &why));
 	CHECK_EQ(test_block(&bed.pool, 8).state, MHP_OFFLINE);
-	span = test_blocks(&bed.pool, 8, 1);
-	CHECK_OK(mhp_remove(bed.pool.m, &span, 1, NULL, &why));
+	blocks = (struct mhp_blocks){ 8, 1 };
+	CHECK_OK(mhp_remove(bed.pool.m, &blocks, 1, NULL, &why));
 	CHECK_EQ(test_block(&bed.pool, 8).state, MHP_ABSENT);
 	bed.pool.m->ops = port.next;
 	close_bed(&bed);

@@ -45,29 +45,29 @@ auto_online(struct mhp *m, struct mhp_blocks blocks)
 }
 
 static int
-add_locked(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
+add_locked(struct mhp *m, struct mhp_blocks blocks, const struct mhp_add_opts *opts,
 	   struct mhp_add_answer *answer)
 {
 	struct mhp_why why;
-	int err = mhp__add_memory(m, span, opts, answer);
+	int err = mhp__add_memory(m, blocks, opts, answer);
 
-	MHP_ASSERT_DEBUG(err != 0 || answer->blocks.count != 0);
+	MHP_ASSERT_DEBUG(err != 0 || answer->blocks.count == blocks.count);
 	if (err != 0)
 		return err;
 	if ((opts->flags & MHP_ADD_ONLINE) != 0) {
 		mhp__why_clear(&why);
-		err = mhp__online_locked(m, &answer->blocks, 1, opts->zone, 0, &why);
+		err = mhp__online_locked(m, &blocks, 1, opts->zone, 0, &why);
 		if (err != 0)
-			mhp__remove_blocks(m, answer->blocks, false);
+			mhp__remove_blocks(m, blocks, false);
 	} else if ((opts->flags & MHP_ADD_OFFLINE) == 0 &&
 		   m->policy.auto_online != MHP_AUTO_OFFLINE) {
-		answer->online_error = auto_online(m, answer->blocks);
+		answer->online_error = auto_online(m, blocks);
 	}
 	return err;
 }
 
 int
-mhp_add(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
+mhp_add(struct mhp *m, struct mhp_blocks blocks, const struct mhp_add_opts *opts,
 	struct mhp_add_answer *ret_answer)
 {
 	static const struct mhp_add_opts none;
@@ -78,7 +78,7 @@ mhp_add(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
 	opts = opts != NULL ? opts : &none;
 	if (err == 0) {
 		mhp__work_begin(m, MHP_WORK_ADD, opts->deadline_ms);
-		err = add_locked(m, span, opts, &answer);
+		err = add_locked(m, blocks, opts, &answer);
 		mhp__work_end(m);
 		mhp__hotplug_unlock(m);
 	}

@@ -64,16 +64,6 @@ mhp__block_is_meant(const struct mhp *m, uint32_t block, uint64_t as_of)
 }
 
 int
-mhp__blocks_check(const struct mhp *m, struct mhp_blocks blocks)
-{
-	if (blocks.count == 0)
-		return MHP_EINVAL;
-	if (blocks.first >= m->geo.nr_blocks || blocks.count > m->geo.nr_blocks - blocks.first)
-		return MHP_ENXIO;
-	return 0;
-}
-
-int
 mhp__why_state(struct mhp_why *why, uint32_t block, int error)
 {
 	MHP_ASSERT_DEBUG(error != 0);

@@ -22,8 +22,6 @@ struct mhp__range mhp__block_usable(const struct mhp *m, uint32_t block);
 void mhp__block_set_state(struct mhp *m, uint32_t block, enum mhp_block_state state);
 /* Was it there when the caller looked (struct mhp_offline_opts)? */
 bool mhp__block_is_meant(const struct mhp *m, uint32_t block, uint64_t as_of);
-/* Return: 0, MHP_EINVAL (none), MHP_ENXIO (beyond the last block). */
-MHP_MUST_CHECK int mhp__blocks_check(const struct mhp *m, struct mhp_blocks blocks);
 /* The state of a block is in the way; returns error. */
 int mhp__why_state(struct mhp_why *why, uint32_t block, int error);
 /* mhp__work_stop() said so at this block; returns error. */

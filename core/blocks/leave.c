@@ -2,8 +2,8 @@
 /*
  * leave.c - the public calls by which blocks leave: mhp_empty(), mhp_offline(), mhp_remove().
  *
- * All three are one change with the same bounds, dry run and answer. They differ in how their sets
- * name blocks and in what is done to the blocks once these are marked; struct way says that.
+ * All three are one change with the same sets, bounds, dry run and answer. They differ in which
+ * states of a block they accept and in what they do once the blocks are marked; struct way says it.
  * mhp_empty() is an offline that ends before its commit: its blocks are isolated while their pages
  * move, so that what has left stays away, and open again afterwards. Their state does not change,
  * so it asks no listener.
@@ -15,32 +15,28 @@
 
 struct way {
 	enum mhp_work work;
-	/* Mark the blocks of set `at`. */
-	int (*mark)(struct mhp *m, const void *sets, unsigned at,
-		    const struct mhp_offline_opts *opts, struct mhp_why *why);
+	int (*mark)(struct mhp *m, struct mhp_blocks blocks, const struct mhp_offline_opts *opts,
+		    struct mhp_why *why);
 	/* What is done to them; on error they are as before. */
 	int (*act)(struct mhp *m, const struct mhp_offline_opts *opts, struct mhp_why *why);
 };
 
 /* ---- which blocks ---- */
 
+/* All of them, which must be online. */
 static int
-mark_blocks(struct mhp *m, const void *sets, unsigned at, const struct mhp_offline_opts *opts,
+mark_online(struct mhp *m, struct mhp_blocks blocks, const struct mhp_offline_opts *opts,
 	    struct mhp_why *why)
 {
-	const struct mhp_blocks *blocks = sets;
-
-	return mhp__leaving_add(m, blocks[at], false, opts->as_of, why);
+	return mhp__leaving_add(m, blocks, false, opts->as_of, why);
 }
 
-/* Mark the blocks of a span that are there; there must be one. */
+/* Those that are there; there must be one. */
 static int
-mark_span(struct mhp *m, const void *sets, unsigned at, const struct mhp_offline_opts *opts,
-	  struct mhp_why *why)
+mark_present(struct mhp *m, struct mhp_blocks blocks, const struct mhp_offline_opts *opts,
+	     struct mhp_why *why)
 {
-	const struct mhp_span *spans = sets;
-	struct mhp_blocks blocks;
-	int err = mhp__span_blocks(m, spans[at], &blocks);
+	int err = mhp__blocks_check(m, blocks);
 	uint32_t block, end;
 
 	if (err != 0)
@@ -75,7 +71,7 @@ prepare_and_commit(struct mhp *m, const struct mhp_offline_opts *opts, struct mh
 }
 
 static int
-leave_locked(struct mhp *m, const struct way *way, const void *sets, unsigned nr_sets,
+leave_locked(struct mhp *m, const struct way *way, const struct mhp_blocks *sets, unsigned nr_sets,
 	     const struct mhp_offline_opts *opts, struct mhp_why *why)
 {
 	int err = nr_sets == 0 ? MHP_EINVAL : 0;
@@ -84,7 +80,7 @@ leave_locked(struct mhp *m, const struct way *way, const void *sets, unsigned nr
 	MHP_ASSERT_DEBUG(way->act != NULL);
 	mhp__work_begin(m, opts->dry_run ? MHP_WORK_DRY_RUN : way->work, opts->deadline_ms);
 	for (unsigned i = 0; i < nr_sets && err == 0; i++)
-		err = way->mark(m, sets, i, opts, why);
+		err = way->mark(m, sets[i], opts, why);
 	if (err == 0)
 		err = opts->dry_run ? mhp__leaving_foresee(m, opts->to_nodes, why)
 				    : way->act(m, opts, why);
@@ -94,7 +90,7 @@ leave_locked(struct mhp *m, const struct way *way, const void *sets, unsigned nr
 }
 
 static int
-leave(struct mhp *m, const struct way *way, const void *sets, unsigned nr_sets,
+leave(struct mhp *m, const struct way *way, const struct mhp_blocks *sets, unsigned nr_sets,
       const struct mhp_offline_opts *opts, struct mhp_why *reterr_why)
 {
 	static const struct mhp_offline_opts none;
@@ -117,7 +113,7 @@ int
 mhp_empty(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
 	  const struct mhp_offline_opts *opts, struct mhp_why *reterr_why)
 {
-	static const struct way empty = { MHP_WORK_MOVE, mark_blocks, mhp__leaving_empty };
+	static const struct way empty = { MHP_WORK_MOVE, mark_online, mhp__leaving_empty };
 
 	return leave(m, &empty, sets, nr_sets, opts, reterr_why);
 }
@@ -126,7 +122,7 @@ int
 mhp_offline(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
 	    const struct mhp_offline_opts *opts, struct mhp_why *reterr_why)
 {
-	static const struct way offline = { MHP_WORK_OFFLINE, mark_blocks, prepare_and_commit };
+	static const struct way offline = { MHP_WORK_OFFLINE, mark_online, prepare_and_commit };
 
 	return leave(m, &offline, sets, nr_sets, opts, reterr_why);
 }
@@ -141,10 +137,10 @@ mhp_block_offline(struct mhp *m, uint32_t block, const struct mhp_offline_opts *
 }
 
 int
-mhp_remove(struct mhp *m, const struct mhp_span *spans, unsigned nr_spans,
+mhp_remove(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
 	   const struct mhp_offline_opts *opts, struct mhp_why *reterr_why)
 {
-	static const struct way remove = { MHP_WORK_REMOVE, mark_span, prepare_and_commit };
+	static const struct way remove = { MHP_WORK_REMOVE, mark_present, prepare_and_commit };
 
-	return leave(m, &remove, spans, nr_spans, opts, reterr_why);
+	return leave(m, &remove, sets, nr_sets, opts, reterr_why);
 }

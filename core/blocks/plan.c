@@ -89,52 +89,43 @@ overlap(struct mhp_blocks a, struct mhp_blocks b)
 	return a.first < b.first + b.count && b.first < a.first + a.count;
 }
 
-static struct mhp_blocks
-blocks_of(const struct run *run, const struct mhp_step *step)
+static bool
+includes(struct mhp_blocks blocks, uint32_t block)
 {
-	struct mhp_blocks blocks = { 0, 0 };
-	int err = mhp__span_blocks(run->m, step->span, &blocks);
-
-	MHP_ASSERT(err == 0); /* check_step() has asked the same */
-	MHP_ASSERT_DEBUG(blocks.count != 0);
-	return blocks;
+	return block >= blocks.first && block - blocks.first < blocks.count;
 }
 
 /* The step that adds a block, or NULL. */
 static const struct mhp_step *
 added_by(const struct run *run, uint32_t block)
 {
-	for (unsigned i = 0; i < run->nr_steps; i++) {
-		struct mhp_blocks blocks = blocks_of(run, &run->steps[i]);
-		if (run->steps[i].kind == MHP_STEP_ADD && block >= blocks.first &&
-		    block - blocks.first < blocks.count)
+	for (unsigned i = 0; i < run->nr_steps; i++)
+		if (run->steps[i].kind == MHP_STEP_ADD && includes(run->steps[i].blocks, block))
 			return &run->steps[i];
-	}
 	return NULL;
 }
 
 /* A block may be in one step only, but for an ADD followed by an ONLINE. */
 static int
-check_pair(const struct run *run, const struct mhp_step *early, const struct mhp_step *late)
+check_pair(const struct mhp_step *early, const struct mhp_step *late)
 {
 	MHP_ASSERT_DEBUG(early < late); /* the order of an add and an online matters */
 	if (early->kind == MHP_STEP_ADD && late->kind == MHP_STEP_ONLINE)
 		return 0;
-	return overlap(blocks_of(run, early), blocks_of(run, late)) ? MHP_EINVAL : 0;
+	return overlap(early->blocks, late->blocks) ? MHP_EINVAL : 0;
 }
 
 static int
 check_step(struct run *run, const struct mhp_step *step)
 {
-	struct mhp_blocks blocks;
-	int err = mhp__span_blocks(run->m, step->span, &blocks);
+	int err = mhp__blocks_check(run->m, step->blocks);
 
 	/* An add that brings its blocks online itself would do so before the others had a say. */
 	if (err == 0 && ((unsigned)step->kind > MHP_STEP_REMOVE ||
 			 (step->add.flags & MHP_ADD_ONLINE) != 0))
 		err = MHP_EINVAL;
 	for (const struct mhp_step *early = run->steps; early < step && err == 0; early++)
-		err = check_pair(run, early, step);
+		err = check_pair(early, step);
 	return err;
 }
 
@@ -164,21 +155,21 @@ static int
 do_add(struct run *run, const struct mhp_step *step)
 {
 	drain_if_on_node(run, step);
-	return mhp__add_memory(run->m, step->span, &step->add, &run->answer->add);
+	return mhp__add_memory(run->m, step->blocks, &step->add, &run->answer->add);
 }
 
 static void
 undo_add(struct run *run, const struct mhp_step *step)
 {
 	MHP_ASSERT_DEBUG(step->kind == MHP_STEP_ADD);
-	mhp__remove_blocks(run->m, blocks_of(run, step), false);
+	mhp__remove_blocks(run->m, step->blocks, false);
 }
 
 /* Blocks that the plan itself has added are meant, however late the caller looked. */
 static int
 prepare_online(struct run *run, const struct mhp_step *step)
 {
-	struct mhp_blocks blocks = blocks_of(run, step);
+	struct mhp_blocks blocks = step->blocks;
 
 	for (uint32_t b = blocks.first; b < blocks.first + blocks.count; b++)
 		if (!mhp__block_is_meant(run->m, b, run->as_of) && added_by(run, b) == NULL)
@@ -189,14 +180,14 @@ prepare_online(struct run *run, const struct mhp_step *step)
 static void
 abort_online(struct run *run, const struct mhp_step *step)
 {
-	mhp__online_abort(run->m, blocks_of(run, step));
+	mhp__online_abort(run->m, step->blocks);
 }
 
 static int
 mark_leaving(struct run *run, const struct mhp_step *step)
 {
 	MHP_ASSERT_DEBUG(step->kind == MHP_STEP_OFFLINE || step->kind == MHP_STEP_REMOVE);
-	return mhp__leaving_add(run->m, blocks_of(run, step), step->kind == MHP_STEP_REMOVE,
+	return mhp__leaving_add(run->m, step->blocks, step->kind == MHP_STEP_REMOVE,
 				run->as_of, &run->answer->why);
 }
 
@@ -209,7 +200,7 @@ commit_online(struct run *run, const struct mhp_step *step)
 	/* The policy chose with the other steps in mind. */
 	if (zone == MHP_ZONE_DEFAULT && run->nr_steps != 1)
 		zone = MHP_ZONE_TOGETHER;
-	mhp__online_commit(run->m, blocks_of(run, step), zone, run->arrival.started_ns);
+	mhp__online_commit(run->m, step->blocks, zone, run->arrival.started_ns);
 	return 0;
 }
 
@@ -222,12 +213,9 @@ blame_leaving(struct run *run)
 
 	MHP_ASSERT_DEBUG(run->nr_steps != 0);
 	/* If it is none of the others, it is the last one. */
-	for (; i + 1 < run->nr_steps; i++) {
-		struct mhp_blocks blocks = blocks_of(run, &run->steps[i]);
-		if (is_of(&run->steps[i], KINDS_LEAVE) && block >= blocks.first &&
-		    block - blocks.first < blocks.count)
+	for (; i + 1 < run->nr_steps; i++)
+		if (is_of(&run->steps[i], KINDS_LEAVE) && includes(run->steps[i].blocks, block))
 			break;
-	}
 	return i;
 }
 
@@ -326,7 +314,7 @@ static int
 foresee_add(struct run *run, const struct mhp_step *step)
 {
 	struct mhp_add_answer *answer = &run->answer->add;
-	int err = mhp__add_memory_foresee(run->m, step->span, &step->add, answer);
+	int err = mhp__add_memory_foresee(run->m, step->blocks, &step->add, answer);
 
 	drain_if_on_node(run, step);
 	if (err == 0 && answer->placement == MHP_PLACE_NODE)
@@ -348,14 +336,14 @@ foresee_zone(struct run *run, uint32_t block, unsigned zone)
 	MHP_ASSERT_DEBUG(why->cause == MHP_CAUSE_NONE);
 	if (step == NULL)
 		return mhp__online_foresee(run->m, block, NULL, zone, &run->arrival.planned, why);
-	err = mhp__add_memory_foresee(run->m, step->span, &step->add, &answer);
+	err = mhp__add_memory_foresee(run->m, step->blocks, &step->add, &answer);
 	MHP_ASSERT(err == 0); /* foresee_add() has asked the same */
 	coming.nr_vmemmap_pages = mhp__add_reserve(run->m, block, &answer);
 	coming.node = step->add.node;
 	coming.boot = (step->add.flags & MHP_ADD_BOOT) != 0;
 	coming.group = (struct mhp__group){
 		.generation = mhp_generation(run->m) + 1U + (uint32_t)(step - run->steps),
-		.pages = blocks_of(run, step).count * mhp__block_pages(run->m),
+		.pages = step->blocks.count * mhp__block_pages(run->m),
 	};
 	return mhp__online_foresee(run->m, block, &coming, zone, &run->arrival.planned, why);
 }
@@ -372,7 +360,7 @@ stop_at(struct run *run, uint32_t block, uint32_t turn)
 static int
 foresee_online(struct run *run, const struct mhp_step *step)
 {
-	struct mhp_blocks blocks = blocks_of(run, step);
+	struct mhp_blocks blocks = step->blocks;
 	int err = 0;
 
 	for (uint32_t i = 0; i < blocks.count && err == 0; i++) {

@@ -24,24 +24,6 @@
 	(MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE | MHP_MEMMAP_ON_NODE | MHP_ADD_BOOT |           \
 	 MHP_ADD_ZEROED | MHP_ADD_TEST | MHP_ADD_ONLINE | MHP_ADD_OFFLINE)
 
-int
-mhp__span_blocks(const struct mhp *m, struct mhp_span span, struct mhp_blocks *ret_blocks)
-{
-	unsigned shift = m->geo.block_order + m->geo.page_shift;
-	uint64_t mask = (UINT64_C(1) << shift) - 1;
-	uint64_t first = span.start.addr >> shift, count = span.size >> shift;
-
-	if (span.size == 0 || ((span.start.addr | span.size) & mask) != 0)
-		return MHP_EINVAL;
-	if (span.start.addr + span.size < span.start.addr &&
-	    span.start.addr + span.size != 0)
-		return MHP_EOVERFLOW;
-	if (first >= m->geo.nr_blocks || count > m->geo.nr_blocks - first)
-		return MHP_ENXIO;
-	*ret_blocks = (struct mhp_blocks){ (uint32_t)first, (uint32_t)count };
-	return 0;
-}
-
 static struct mhp_span
 blocks_span(const struct mhp *m, uint32_t first, uint32_t end)
 {
@@ -98,20 +80,21 @@ check_conflict(const struct mhp *m, struct mhp_blocks blocks, struct mhp_add_ans
 }
 
 int
-mhp__add_memory_foresee(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
+mhp__add_memory_foresee(struct mhp *m, struct mhp_blocks blocks, const struct mhp_add_opts *opts,
 			struct mhp_add_answer *answer)
 {
-	int err;
+	int err = mhp__blocks_check(m, blocks);
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	memset(answer, 0, sizeof(*answer));
-	err = mhp__span_blocks(m, span, &answer->blocks);
+	if (err != 0)
+		return err;
+	answer->blocks = blocks;
+	err = check_opts(m, opts);
 	if (err == 0)
-		err = check_opts(m, opts);
+		err = check_conflict(m, blocks, answer);
 	if (err == 0)
-		err = check_conflict(m, answer->blocks, answer);
-	if (err == 0)
-		err = mhp__choose_placement(m, answer->blocks, opts, answer);
+		err = mhp__choose_placement(m, blocks, opts, answer);
 	return err;
 }
 
@@ -408,7 +391,7 @@ trace_added(struct mhp *m, const struct mhp_add_opts *opts, const struct mhp_add
 }
 
 int
-mhp__add_memory(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
+mhp__add_memory(struct mhp *m, struct mhp_blocks blocks, const struct mhp_add_opts *opts,
 		struct mhp_add_answer *answer)
 {
 	uint64_t started_ns = mhp__work_now(m);
@@ -417,7 +400,7 @@ mhp__add_memory(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	mhp__phase_begin(m);
-	err = mhp__add_memory_foresee(m, span, opts, answer);
+	err = mhp__add_memory_foresee(m, blocks, opts, answer);
 	if (err == 0)
 		err = add_all(m, opts, answer);
 	if (err == 0) {

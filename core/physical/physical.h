@@ -11,10 +11,10 @@
 #include "state/instance.h"
 
 /* As mhp_add(), but for coming online. */
-MHP_MUST_CHECK int mhp__add_memory(struct mhp *m, struct mhp_span span,
+MHP_MUST_CHECK int mhp__add_memory(struct mhp *m, struct mhp_blocks blocks,
 				   const struct mhp_add_opts *opts, struct mhp_add_answer *answer);
 /* What mhp__add_memory() would say, ports not asked. Fills in answer. */
-MHP_MUST_CHECK int mhp__add_memory_foresee(struct mhp *m, struct mhp_span span,
+MHP_MUST_CHECK int mhp__add_memory_foresee(struct mhp *m, struct mhp_blocks blocks,
 					   const struct mhp_add_opts *opts,
 					   struct mhp_add_answer *answer);
 /* For the add as a whole: how many blocks host their own metadata, where that of the others goes,
@@ -37,8 +37,5 @@ MHP_MUST_CHECK int mhp__test_block(struct mhp *m, uint32_t block, struct mhp_add
 void mhp__zero_frames(struct mhp *m, uint64_t pfn, uint64_t end);
 /* Zero frames that nobody uses. Return: 0, or what mhp__work_stop() says. */
 MHP_MUST_CHECK int mhp__scrub(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
-/* The blocks of a span of whole blocks. Return: 0, MHP_EINVAL, MHP_EOVERFLOW, MHP_ENXIO. */
-MHP_MUST_CHECK int mhp__span_blocks(const struct mhp *m, struct mhp_span span,
-				    struct mhp_blocks *ret_blocks);
 
 #endif

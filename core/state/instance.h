@@ -169,6 +169,9 @@ mhp__max_pfn(const struct mhp *m)
 	return (uint64_t)m->geo.nr_blocks << m->geo.block_order;
 }
 
+/* Has the address range these blocks? Return: 0, MHP_EINVAL (none), MHP_ENXIO (not all). */
+MHP_MUST_CHECK int mhp__blocks_check(const struct mhp *m, struct mhp_blocks blocks);
+
 static inline uint64_t
 mhp__block_start(const struct mhp *m, uint32_t block)
 {

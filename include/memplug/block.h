@@ -6,6 +6,9 @@
  * part to the allocator, offline takes it back with whatever was in it moved elsewhere, remove
  * makes it not exist. Every call is all or nothing, whatever number of blocks it names.
  *
+ * Changes name blocks by runs of their indexes (struct mhp_blocks). mhp_span_blocks() translates a
+ * range of addresses, as firmware and devices name memory.
+ *
  * Context, unless a function says otherwise: takes the hotplug lock and may sleep; MHP_EDEADLK from
  * a listener, an owner's function or a trace function.
  */
@@ -18,6 +21,16 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/**
+ * The blocks of a range of addresses; whether they are there is not asked.
+ *
+ * Never waits. Context: any.
+ * Return: 0, MHP_EINVAL (empty, or a part of a block), MHP_EOVERFLOW (wraps at the top address),
+ * MHP_ENXIO (out of range).
+ */
+MHP_MUST_CHECK int mhp_span_blocks(const struct mhp *m, struct mhp_span span,
+				   struct mhp_blocks *ret_blocks);
 
 /** Where the metadata of a block lies. */
 enum mhp_placement {
@@ -79,22 +92,23 @@ struct mhp_add_answer {
 /**
  * Add memory: make its blocks exist, each with its own metadata, OFFLINE.
  *
- * @span: start and size are multiples of the block size, below the maximum of the geometry.
+ * @blocks: all absent. It is one run, because @opts and the answer are about all of it; a plan
+ *          (plan.h) adds several as one change.
  * @opts: NULL is all zero: external metadata, node 0.
  * @ret_answer: written on success and on failure; may be NULL.
  *
  * Cost: O(1) per block; a self-hosted add of zeroed memory writes nothing into it.
  * With MHP_ADD_ONLINE a failure to come online removes what was added. Auto-online (policy.h)
  * that fails leaves the blocks OFFLINE and says so in online_error.
- * Return: 0, MHP_EINVAL, MHP_EOVERFLOW, MHP_ENXIO, MHP_EEXIST, MHP_ENODEV, MHP_ENOMEM (no
+ * Return: 0, MHP_EINVAL, MHP_ENXIO (out of range), MHP_EEXIST, MHP_ENODEV, MHP_ENOMEM (no
  * metadata), MHP_EOPNOTSUPP (REQUIRE and it cannot), MHP_EPERM (REQUIRE and switched off), MHP_EIO
  * (test pattern), MHP_EHWPOISON (REQUIRE and a bad page is where a reserve goes), MHP_EAGAIN (the
  * deadline), MHP_ECANCELED, MHP_EINTR, MHP_EDEADLK,
  * the port's error, or with MHP_ADD_ONLINE what mhp_online() returns. On any error nothing has
  * changed.
  */
-MHP_MUST_CHECK int mhp_add(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
-			   struct mhp_add_answer *ret_answer);
+MHP_MUST_CHECK int mhp_add(struct mhp *m, struct mhp_blocks blocks,
+			   const struct mhp_add_opts *opts, struct mhp_add_answer *ret_answer);
 
 /** Why something could not leave (or come). The first cause found; see mhp_cause_text(). */
 enum mhp_cause {
@@ -223,15 +237,16 @@ MHP_MUST_CHECK int mhp_empty(struct mhp *m, const struct mhp_blocks *sets, unsig
 /**
  * Remove blocks: all named are gone, or none is.
  *
- * @spans: unions of whole blocks, in any order, none twice; each may hold absent gaps, but not
- *         only those. Self-hosted, external and boot blocks may be mixed, whatever adds they came
- *         from. Blocks that are online are taken offline first, all or none, or are refused.
+ * @sets: runs of blocks, nr_sets of them, in any order, none twice. A run may have gaps of absent
+ *        blocks, so that one run removes all there is, but it must have a block that is there.
+ *        Self-hosted, external and boot blocks may be mixed, whatever adds they came from. Blocks
+ *        that are online are taken offline first, all or none, or are refused.
  *
- * Return: 0, or what mhp_offline() returns, MHP_EINVAL (part of a block), MHP_EOVERFLOW,
- * MHP_ENOENT (nothing there), MHP_EBUSY (also: the block holds the metadata of another that
- * stays; with offline_only: it is online). On any error nothing has changed.
+ * Return: 0, or what mhp_offline() returns, MHP_ENOENT (nothing there), MHP_EBUSY (also: the block
+ * holds the metadata of another that stays; with offline_only: it is online). On any error nothing
+ * has changed.
  */
-MHP_MUST_CHECK int mhp_remove(struct mhp *m, const struct mhp_span *spans, unsigned nr_spans,
+MHP_MUST_CHECK int mhp_remove(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
 			      const struct mhp_offline_opts *opts, struct mhp_why *reterr_why);
 
 /** All there is to know about one block. */

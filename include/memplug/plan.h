@@ -20,15 +20,15 @@ extern "C" {
 #endif
 
 enum mhp_step_kind {
-	MHP_STEP_ADD,              /* span, add */
-	MHP_STEP_ONLINE,           /* span, zone: blocks that are offline, or added by this plan */
-	MHP_STEP_OFFLINE,          /* span */
-	MHP_STEP_REMOVE,           /* span; its online blocks go offline first */
+	MHP_STEP_ADD,              /* blocks that are absent, add */
+	MHP_STEP_ONLINE,           /* blocks that are offline or added by this plan, zone */
+	MHP_STEP_OFFLINE,          /* blocks that are online */
+	MHP_STEP_REMOVE,           /* blocks that are there; online ones go offline first */
 };
 
 struct mhp_step {
 	enum mhp_step_kind kind;
-	struct mhp_span span;      /* whole blocks */
+	struct mhp_blocks blocks;
 	struct mhp_add_opts add;   /* ADD; comes online by a step of its own, not by a flag */
 	uint8_t zone;              /* ONLINE: enum mhp_zone_kind */
 };

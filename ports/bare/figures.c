@@ -62,6 +62,7 @@ static int
 remove_and_add(const struct bench *bench, uint64_t *figures)
 {
 	uint32_t flags = MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE | MHP_ADD_OFFLINE;
+	struct mhp_blocks block = { bench->block, 1 };
 	struct mhp_block_info info;
 	int error = mhp_block_get(bench->m, bench->block, &info);
 
@@ -70,12 +71,12 @@ remove_and_add(const struct bench *bench, uint64_t *figures)
 	struct mhp_add_opts opts = { .flags = flags, .node = info.node,
 				     .backing = info.backing };
 	uint64_t start = cpu_cycles();
-	error = mhp_remove(bench->m, &info.span, 1, NULL, NULL);
+	error = mhp_remove(bench->m, &block, 1, NULL, NULL);
 	figures[FIGURE_REMOVE] = cpu_cycles() - start - bench->overhead;
 	if (error != 0)
 		return error;
 	start = cpu_cycles();
-	error = mhp_add(bench->m, info.span, &opts, NULL);
+	error = mhp_add(bench->m, block, &opts, NULL);
 	figures[FIGURE_ADD] = cpu_cycles() - start - bench->overhead;
 	return error;
 }

@@ -53,8 +53,11 @@ hotplug_add(struct mhp_span span, unsigned node, uint16_t backing)
 				     .backing = backing };
 	struct mhp_add_answer answer;
 	uint64_t used = bootmem_nr_used();
-	int error = mhp_add(port_instance(), span, &opts, &answer);
+	struct mhp_blocks blocks;
+	int error = mhp_span_blocks(port_instance(), span, &blocks);
 
+	if (error == 0)
+		error = mhp_add(port_instance(), blocks, &opts, &answer);
 	if (error != 0) {
 		say("refused %s\n", error_text(error));
 		return error;
@@ -85,10 +88,13 @@ int
 hotplug_remove(struct mhp_span span)
 {
 	struct mhp_why why = { .pfn = MHP_PFN_NONE };
+	struct mhp_blocks blocks;
 
 	if (!hotplug_present(span))
 		return 0;
-	int error = mhp_remove(port_instance(), &span, 1, NULL, &why);
+	int error = mhp_span_blocks(port_instance(), span, &blocks);
+	if (error == 0)
+		error = mhp_remove(port_instance(), &blocks, 1, NULL, &why);
 	if (error != 0)
 		error_say(error, &why);
 	return error;

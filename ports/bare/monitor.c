@@ -246,17 +246,12 @@ static int
 verb_remove(char *rest)
 {
 	struct mhp_blocks sets[SETS_MAX];
-	struct mhp_span spans[SETS_MAX];
 	unsigned nr = read_blocks(&rest, sets);
 	struct mhp_why why = { .pfn = MHP_PFN_NONE };
 
 	if (nr == 0)
 		return usage("remove BLOCKS");
-	for (unsigned i = 0; i < nr; i++) {
-		spans[i].start.addr = sets[i].first * port_block_bytes();
-		spans[i].size = sets[i].count * port_block_bytes();
-	}
-	int error = mhp_remove(port_instance(), spans, nr, NULL, &why);
+	int error = mhp_remove(port_instance(), sets, nr, NULL, &why);
 	if (error != 0)
 		error_say(error, &why);
 	else

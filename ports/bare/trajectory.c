@@ -163,23 +163,13 @@ random_block(struct trajectory *t)
 	return (struct mhp_blocks){ t->blocks.first + offset, 1 };
 }
 
-static struct mhp_span
-span_of(const struct trajectory *t, struct mhp_blocks blocks)
-{
-	const struct mhp_geometry *geometry = mhp_get_geometry(t->m);
-	unsigned shift = geometry->block_order + geometry->page_shift;
-
-	return (struct mhp_span){ { (uint64_t)blocks.first << shift },
-				  (uint64_t)blocks.count << shift };
-}
-
 static void
 add_block(struct trajectory *t)
 {
 	struct mhp_add_opts opts = { .flags = MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE |
 					      MHP_ADD_OFFLINE };
 
-	note_result(t, (uint64_t)mhp_add(t->m, span_of(t, random_block(t)), &opts, NULL));
+	note_result(t, (uint64_t)mhp_add(t->m, random_block(t), &opts, NULL));
 }
 
 static void
@@ -204,9 +194,9 @@ offline_block(struct trajectory *t)
 static void
 remove_block(struct trajectory *t)
 {
-	struct mhp_span span = span_of(t, random_block(t));
+	struct mhp_blocks block = random_block(t);
 
-	note_result(t, (uint64_t)mhp_remove(t->m, &span, 1, NULL, NULL));
+	note_result(t, (uint64_t)mhp_remove(t->m, &block, 1, NULL, NULL));
 }
 
 static void
@@ -244,11 +234,9 @@ set_up(struct trajectory *t)
 static int
 take_down(struct trajectory *t)
 {
-	struct mhp_span all = span_of(t, t->blocks);
-
 	while (t->nr_pages > 0)
 		free_page(t);
-	int error = mhp_remove(t->m, &all, 1, NULL, NULL);
+	int error = mhp_remove(t->m, &t->blocks, 1, NULL, NULL);
 	if (error == MHP_ENOENT)
 		error = 0;
 	if (error == 0)

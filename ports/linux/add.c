@@ -157,8 +157,7 @@ mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t 
 		displace(pool, first, count);
 		return err;
 	}
-	struct mhp_span span = { { first * pool->space.block_bytes }, size };
-	err = mhp_add(pool->m, span, &how, ret_answer);
+	err = mhp_add(pool->m, (struct mhp_blocks){ first, count }, &how, ret_answer);
 	if (err == 0)
 		return 0;
 	displace(pool, first, count);

@@ -100,7 +100,7 @@ add_device(struct mhp_pool *pool, const struct device *device, uint64_t nr_block
 static void
 remove_all(struct mhp_pool *pool)
 {
-	struct mhp_span all = { { 0 }, NR_BLOCKS_MAX * BLOCK };
+	struct mhp_blocks all = { 0, NR_BLOCKS_MAX };
 	CHECK(mhp_check(mhp_pool_engine(pool), true, NULL, NULL) == 0);
 	CHECK(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL) == 0);
 }
@@ -308,7 +308,7 @@ blocks__leave_for_memory_and_back__data_follows(const struct device *device)
 {
 	struct mhp_pool *pool = make_pool(device->page_bytes);
 	struct mhp *m = mhp_pool_engine(pool);
-	struct mhp_span on_device = { { 0 }, ALL }, in_memory = { { ALL }, ALL };
+	struct mhp_blocks on_device = { 0, NR_BLOCKS }, in_memory = { NR_BLOCKS, NR_BLOCKS };
 	const char *memory = device->page_bytes == PAGE ? "memfd" : "hugetlb:2M";
 	CHECK(add_device(pool, device, NR_BLOCKS, NULL) == 0);
 	struct mhp_region *region = make_region(pool, 2 * BLOCK);

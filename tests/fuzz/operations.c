@@ -44,15 +44,14 @@ static void
 remove_all(struct mhp *m)
 {
 	const struct mhp_geometry *geo = mhp_get_geometry(m);
-	uint64_t block_bytes = UINT64_C(1) << geo->block_order << geo->page_shift;
 	bool left = true;
 
 	/* Blocks that hold metadata of others go last. */
 	for (uint32_t pass = 0; left && pass <= geo->nr_blocks; pass++) {
 		left = false;
 		for (uint32_t block = 0; block < geo->nr_blocks; block++) {
-			struct mhp_span span = { { block * block_bytes }, block_bytes };
-			int error = mhp_remove(m, &span, 1, NULL, NULL);
+			struct mhp_blocks one = { block, 1 };
+			int error = mhp_remove(m, &one, 1, NULL, NULL);
 			left |= error != 0 && error != MHP_ENOENT;
 		}
 	}

@@ -82,7 +82,7 @@ main(void)
 		.flags = MHP_MEMMAP_ON_MEMORY | MHP_MEMMAP_REQUIRE | MHP_ADD_ONLINE,
 		.zone = MHP_ZONE_NORMAL,
 	};
-	struct mhp_span second = { { BLOCK }, BLOCK };
+	struct mhp_blocks second = { 1, 1 };
 	struct mhp_page_req req = { .cookie = 0 };
 	struct mhp *m;
 	size_t size;

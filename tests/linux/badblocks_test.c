@@ -112,7 +112,7 @@ make(uint32_t nr_bad_pages)
 static void
 end(struct world *world, struct mhp_region *region)
 {
-	fixture_end(world->pool, region, BLOCKS * BLOCK);
+	fixture_end(world->pool, region);
 }
 
 /* Is this page of the device, whose first block is block 1, known to be bad? */

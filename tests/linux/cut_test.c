@@ -221,21 +221,21 @@ __wrap_mhp_companion_thread(void (*fn)(void *arg), void *arg)
 	return __real_mhp_companion_thread(fn, arg);
 }
 
-int __real_mhp_add(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
+int __real_mhp_add(struct mhp *m, struct mhp_blocks blocks, const struct mhp_add_opts *opts,
 		   struct mhp_add_answer *ret_answer);
-int __wrap_mhp_add(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
+int __wrap_mhp_add(struct mhp *m, struct mhp_blocks blocks, const struct mhp_add_opts *opts,
 		   struct mhp_add_answer *ret_answer);
 static bool overtake;
 
 /* Somebody adds the first block of this range before us. */
 int
-__wrap_mhp_add(struct mhp *m, struct mhp_span span, const struct mhp_add_opts *opts,
+__wrap_mhp_add(struct mhp *m, struct mhp_blocks blocks, const struct mhp_add_opts *opts,
 	       struct mhp_add_answer *ret_answer)
 {
-	struct mhp_span first = { span.start, BLOCK };
+	struct mhp_blocks first = { blocks.first, 1 };
 	if (overtake)
 		CHECK_OK(__real_mhp_add(m, first, opts, NULL));
-	return __real_mhp_add(m, span, opts, ret_answer);
+	return __real_mhp_add(m, blocks, opts, ret_answer);
 }
 
 /* ---- a window in use ---- */
@@ -356,7 +356,7 @@ check_pages(void)
 static void
 empty_pool(void)
 {
-	struct mhp_span all = { { 0 }, 16 * BLOCK };
+	struct mhp_blocks all = { 0, 16 };
 	mhp_region_destroy(used.region);
 	CHECK_OK(mhp_remove(mhp_pool_engine(used.pool), &all, 1, NULL, NULL));
 }

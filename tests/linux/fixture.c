@@ -43,9 +43,9 @@ fixture_add(struct mhp_pool *pool, const char *words, uint64_t size,
 }
 
 void
-fixture_end(struct mhp_pool *pool, struct mhp_region *region, uint64_t bytes)
+fixture_end(struct mhp_pool *pool, struct mhp_region *region)
 {
-	struct mhp_span all = { { 0 }, bytes };
+	struct mhp_blocks all = { 0, mhp_get_geometry(mhp_pool_engine(pool))->nr_blocks };
 	CHECK_OK(mhp_check(mhp_pool_engine(pool), true, NULL, NULL));
 	mhp_region_destroy(region);
 	CHECK_OK(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL));

@@ -42,8 +42,8 @@ struct mhp_region *fixture_region(struct mhp_pool *pool, uint64_t size);
 void fixture_add(struct mhp_pool *pool, const char *words, uint64_t size,
 		 const struct mhp_add_opts *opts);
 
-/** End the region, if there is one, and remove all of the pool's @bytes of addresses. */
-void fixture_end(struct mhp_pool *pool, struct mhp_region *region, uint64_t bytes);
+/** End the region, if there is one, and remove all blocks and the pool. */
+void fixture_end(struct mhp_pool *pool, struct mhp_region *region);
 
 /** Skip the case where the kernel does not let memory move to devices. */
 void fixture_needs_moves(struct mhp_pool *pool);

@@ -202,7 +202,7 @@ main(int argc, char **argv)
 		bad |= fprintf(stderr, "only %llu forks were seen\n",
 			       (unsigned long long)stats.forks) > 0;
 	mhp_region_destroy(region);
-	struct mhp_span all = { { 0 }, NR_BLOCKS * BLOCK };
+	struct mhp_blocks all = { 0, NR_BLOCKS };
 	err = mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL);
 	if (err == 0)
 		err = mhp_pool_destroy(pool);

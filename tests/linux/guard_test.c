@@ -280,7 +280,7 @@ TEST(settle__kernel_protects_nothing__memory_stays_where_it_is)
 /* R55: else it would come back at once, with everybody who uses it waiting twice. */
 TEST(settle__block_is_leaving__its_window_stays)
 {
-	struct mhp_span all = { { 0 }, 16 * BLOCK };
+	struct mhp_blocks all = { 0, 16 };
 	struct mhp_blocks first = { 0, 1 };
 	uint16_t id;
 	make_leaving();

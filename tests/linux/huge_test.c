@@ -40,7 +40,7 @@ make(void)
 static void
 end(struct world *world)
 {
-	fixture_end(world->pool, world->region, BLOCKS * BLOCK);
+	fixture_end(world->pool, world->region);
 }
 
 static void

@@ -89,7 +89,7 @@ check_node(struct mhp_pool *pool, unsigned node, int numa, int rank, const char 
 static void
 end(struct mhp_pool *pool)
 {
-	fixture_end(pool, NULL, 64 * BLOCK);
+	fixture_end(pool, NULL);
 }
 
 /* Nodes 0, 1, 3 and 20; whoever looks is on node 0 or 1. */

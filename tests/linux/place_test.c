@@ -80,7 +80,7 @@ make_pool(unsigned ram_blocks)
 static void
 end_pool(struct mhp_pool *pool, struct mhp_region *region)
 {
-	fixture_end(pool, region, 64 * BLOCK);
+	fixture_end(pool, region);
 }
 
 static uint64_t

@@ -31,7 +31,7 @@ make_pool(void)
 static void
 end_pool(struct mhp_pool *pool)
 {
-	fixture_end(pool, NULL, 64 * BLOCK);
+	fixture_end(pool, NULL);
 }
 
 static const char *
@@ -114,11 +114,11 @@ TEST(add__by_the_engine__brings_ordinary_memory)
 	struct mhp *m = mhp_pool_engine(pool);
 	struct mhp_add_opts opts = MHP_ADD_OPTS_DEFAULT;
 	struct mhp_backing memfd = { .kind = MHP_BACKING_MEMFD };
-	struct mhp_span span = { { 5 * BLOCK }, 2 * BLOCK };
+	struct mhp_blocks blocks = { 5, 2 };
 	opts.zone = MHP_ZONE_NORMAL;
 	CHECK(mhp_pool_add(pool, &memfd, BLOCK, &opts, NULL, NULL) == 0);
-	CHECK(mhp_remove(m, &(struct mhp_span){ { 0 }, BLOCK }, 1, NULL, NULL) == 0);
-	CHECK(mhp_add(m, span, &opts, NULL) == 0);
+	CHECK(mhp_remove(m, &(struct mhp_blocks){ 0, 1 }, 1, NULL, NULL) == 0);
+	CHECK(mhp_add(m, blocks, &opts, NULL) == 0);
 	CHECK(strcmp(backing_of(pool, 5), "ram") == 0);
 	use_a_page(m, 5);
 	CHECK(mhp_pool_add(pool, &memfd, BLOCK, &opts, NULL, NULL) == 0);
@@ -132,11 +132,12 @@ TEST(plan__with_an_add__does_what_its_preview_says)
 {
 	struct mhp_pool *pool = make_pool();
 	struct mhp *m = mhp_pool_engine(pool);
-	struct mhp_span coming = { { 2 * BLOCK }, BLOCK }, leaving = { { 0 }, BLOCK };
+	struct mhp_blocks coming = { 2, 1 }, leaving = { 0, 1 };
 	struct mhp_step steps[] = {
-		{ .kind = MHP_STEP_ADD, .span = coming, .add = { .flags = MHP_MEMMAP_ON_MEMORY } },
-		{ .kind = MHP_STEP_ONLINE, .span = coming, .zone = MHP_ZONE_NORMAL },
-		{ .kind = MHP_STEP_REMOVE, .span = leaving },
+		{ .kind = MHP_STEP_ADD, .blocks = coming,
+		  .add = { .flags = MHP_MEMMAP_ON_MEMORY } },
+		{ .kind = MHP_STEP_ONLINE, .blocks = coming, .zone = MHP_ZONE_NORMAL },
+		{ .kind = MHP_STEP_REMOVE, .blocks = leaving },
 	};
 	CHECK(mhp_pool_add(pool, NULL, BLOCK, NULL, NULL, NULL) == 0);
 	CHECK(mhp_plan_preview(m, steps, 3, NULL) == 0);
@@ -226,7 +227,7 @@ TEST(add__device_of_large_pieces__refused_with_both_sizes)
 static void
 check_all_addresses(struct mhp_pool *pool, uint64_t bytes)
 {
-	struct mhp_span all = { { 0 }, bytes };
+	struct mhp_blocks all = { 0, (uint32_t)(bytes / BLOCK) };
 	CHECK(mhp_pool_add(pool, NULL, bytes, NULL, NULL, NULL) == 0);
 	CHECK(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL) == 0);
 	CHECK(mhp_pool_destroy(pool) == 0);

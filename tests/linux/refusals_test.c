@@ -32,7 +32,7 @@ make_pool(void)
 static void
 end_pool(struct mhp_pool *pool, struct mhp_region *region)
 {
-	fixture_end(pool, region, 64 * BLOCK);
+	fixture_end(pool, region);
 }
 
 TEST(pool__shape_that_cannot_be__refused_with_what_can)

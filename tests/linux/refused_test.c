@@ -83,7 +83,7 @@ TEST(refused__block_is_leaving__window_stays_for_now)
 	mhp__region_ops.putback(pool, pfn, order, region->base);
 	CHECK_AGAIN(mhp_region_move(region, base, HUGE, DEVICE, NULL, &why));
 	fixture_await_settled(pool, HUGE);
-	fixture_end(pool, region, BLOCKS * BLOCK);
+	fixture_end(pool, region);
 }
 
 /* R63: what comes back to RAM where the kernel cannot have it stays where it is. */
@@ -104,7 +104,7 @@ TEST(refused__kernel_cannot_move_between_nodes__window_stays)
 	CHECK_AGAIN(mhp_region_move(region, base, HUGE, 0, NULL, &why));
 	CHECK_EQ(settled(pool), 0);
 	CHECK_EQ(*(char *)base, 1);
-	fixture_end(pool, region, BLOCKS * BLOCK);
+	fixture_end(pool, region);
 }
 
 /* R63: nor does its block leave, and the reason names the node. */
@@ -122,5 +122,5 @@ TEST(refused__kernel_cannot_move_between_nodes__block_stays)
 	kernel_cannot_move = false;
 	CHECK_OK(mhp_offline(mhp_pool_engine(pool), &block, 1, NULL, &why));
 	CHECK_EQ(*(char *)mhp_region_base(region), 1);
-	fixture_end(pool, region, BLOCKS * BLOCK);
+	fixture_end(pool, region);
 }

@@ -55,7 +55,7 @@ make_pool(uint64_t blocks)
 static void
 end_pool(struct mhp_pool *pool, struct mhp_region *region)
 {
-	fixture_end(pool, region, 64 * BLOCK);
+	fixture_end(pool, region);
 }
 
 /* R80: no page of the pool is smaller than those of its regions. */
@@ -380,7 +380,7 @@ TEST(fork__child__keeps_its_pool)
 	char *base = scatter(region, 300);
 	pid_t pid = fork();
 	if (pid == 0) {
-		struct mhp_span all = { { 0 }, 64 * BLOCK };
+		struct mhp_blocks all = { 0, 64 };
 		move_all(pool, 3);
 		CHECK(mhp_pool_add(pool, &backing, BLOCK, &add, NULL, NULL) == 0);
 		CHECK(mhp_region_commit(region, base + BLOCK, BLOCK) == 0 && base[BLOCK] == 0);
@@ -670,7 +670,7 @@ TEST(device__large_page_purged_in_part__its_pins_hold)
 TEST(backing__bound_to_a_node__so_are_its_pages)
 {
 	struct mhp_pool *pool = make_pool(1);
-	struct mhp_span all = { { 0 }, 64 * BLOCK };
+	struct mhp_blocks all = { 0, 64 };
 	struct mhp_add_opts add = { .flags = MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE };
 	struct mhp_backing backing;
 	struct mhp_text text = { "" };
@@ -756,7 +756,7 @@ TEST(backing__file_of_another_pool__is_busy)
 	struct mhp_pool *first = make_pool(1), *second = make_pool(1);
 	struct mhp_backing backing = { .kind = MHP_BACKING_FILE };
 	struct mhp_text text = { "" };
-	struct mhp_span added = { { BLOCK }, BLOCK };
+	struct mhp_blocks added = { 1, 1 };
 	snprintf(backing.path, sizeof(backing.path), "/tmp/memplug-region-test.XXXXXX");
 	int fd = mkstemp(backing.path);
 	CHECK(fd >= 0 && ftruncate(fd, (off_t)(2 * BLOCK)) == 0);
@@ -780,7 +780,7 @@ TEST(add__64_tib__plugs_and_leaves)
 	struct mhp_pool_opts opts = { .max_bytes = size };
 	struct mhp_backing backing = { .kind = MHP_BACKING_MEMFD };
 	struct mhp_add_opts add = { .flags = MHP_ADD_OFFLINE | MHP_MEMMAP_ON_MEMORY };
-	struct mhp_span all = { { 0 }, size };
+	struct mhp_blocks all = { 0, (uint32_t)(size >> 27) };
 	struct mhp_pool *pool;
 	CHECK(mhp_pool_create(&opts, &pool, NULL) == 0);
 	CHECK(mhp_pool_add(pool, &backing, size, &add, NULL, NULL) == 0);

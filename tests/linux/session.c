@@ -110,12 +110,6 @@ some_blocks(void)
 	return (struct mhp_blocks){ first, first + count > NR_BLOCKS ? 1 : count };
 }
 
-static struct mhp_span
-span_of(struct mhp_blocks blocks)
-{
-	return (struct mhp_span){ { blocks.first * BLOCK }, blocks.count * BLOCK };
-}
-
 static unsigned
 some_zone(void)
 {
@@ -152,13 +146,12 @@ static void
 leave(void)
 {
 	struct mhp_blocks sets[2] = { some_blocks(), some_blocks() };
-	struct mhp_span spans[2] = { span_of(sets[0]), span_of(sets[1]) };
 	struct mhp_offline_opts opts = some_bounds();
 	unsigned nr = 1 + pick(2);
 	if (pick(2) == 0)
 		(void)!mhp_offline(m, sets, nr, &opts, NULL);
 	else
-		(void)!mhp_remove(m, spans, nr, &opts, NULL);
+		(void)!mhp_remove(m, sets, nr, &opts, NULL);
 }
 
 static void
@@ -172,8 +165,7 @@ plan(void)
 	unsigned nr = 1 + pick(3);
 	for (unsigned i = 0; i < nr; i++)
 		steps[i] = (struct mhp_step){ .kind = kinds[pick(4)],
-					      .span = span_of((struct mhp_blocks){
-						      pick(NR_BLOCKS), 1 }),
+					      .blocks = { pick(NR_BLOCKS), 1 },
 					      .zone = (uint8_t)some_zone() };
 	(void)!mhp_plan_commit(m, steps, nr, &opts, NULL);
 }

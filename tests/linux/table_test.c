@@ -48,7 +48,7 @@ TEST(isolate__a_page_that_is_isolated__later)
 	struct mhp_backing ram = { .kind = MHP_BACKING_RAM };
 	struct mhp_pool *pool;
 	struct mhp_region *region;
-	struct mhp_span all = { { 0 }, 8 * BLOCK };
+	struct mhp_blocks all = { 0, 8 };
 	CHECK_EQ(mhp_pool_create(&opts, &pool, NULL), 0);
 	CHECK_EQ(mhp_pool_add(pool, &ram, BLOCK, NULL, NULL, NULL), 0);
 	CHECK_EQ(mhp_region_create(pool, "table", BLOCK, &region, NULL), 0);

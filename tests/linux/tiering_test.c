@@ -142,7 +142,7 @@ begin_use(void)
 static void
 end(void)
 {
-	struct mhp_span all = { { 0 }, 64 * BLOCK };
+	struct mhp_blocks all = { 0, 64 };
 	struct mhp_tiering off = { .on = false };
 	atomic_store(&world.stop, true);
 	pthread_join(world.thread, NULL);

@@ -198,11 +198,10 @@ plug(uint64_t size, uint32_t flags, uint8_t zone)
 static void
 make_machine(void)
 {
-	struct mhp_span gap = { { BLOCKS_AT_BOOT * BLOCK },
-				(FIRST_PLUGGED - BLOCKS_AT_BOOT) * BLOCK };
+	struct mhp_blocks gap = { BLOCKS_AT_BOOT, FIRST_PLUGGED - BLOCKS_AT_BOOT };
 	struct mhp_text none = { "" };
 	plug(BLOCKS_AT_BOOT * BLOCK, MHP_ADD_BOOT | MHP_ADD_ONLINE, MHP_ZONE_NORMAL);
-	plug(gap.size, MHP_ADD_OFFLINE, MHP_ZONE_DEFAULT);
+	plug(gap.count * BLOCK, MHP_ADD_OFFLINE, MHP_ZONE_DEFAULT);
 	plug((END_PLUGGED - FIRST_PLUGGED) * BLOCK, MHP_ADD_OFFLINE, MHP_ZONE_DEFAULT);
 	check(mhp_remove(m, &gap, 1, NULL, NULL), &none, "make a gap");
 }

@@ -87,7 +87,7 @@ end(struct mhp_region *region)
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		(void)remove(path_of(names[i]));
 	(void)rmdir(world.folder);
-	fixture_end(world.pool, region, BLOCKS * BLOCK);
+	fixture_end(world.pool, region);
 }
 
 /* Look once; what was told is this. */

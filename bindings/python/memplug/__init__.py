@@ -34,7 +34,7 @@ def version():
     return _library.lib.mhp_version_text().decode()
 
 
-def _runs(blocks):
+def _sets(blocks):
     """Blocks as an array of runs: a range, a number, or any collection of numbers."""
     numbers = [blocks] if isinstance(blocks, int) else sorted(set(blocks))
     runs = []
@@ -43,7 +43,7 @@ def _runs(blocks):
             runs[-1][1] += 1
         else:
             runs.append([number, 1])
-    return runs
+    return (_library.Blocks * len(runs))(*[_library.Blocks(*run) for run in runs])
 
 
 class Pool:
@@ -73,17 +73,15 @@ class Pool:
 
     def online(self, blocks, zone="default"):
         """Bring blocks online, all or none."""
-        runs, why = _runs(blocks), _library.Why()
-        sets = (_library.Blocks * len(runs))(*[_library.Blocks(*run) for run in runs])
+        sets, why = _sets(blocks), _library.Why()
         opts = _library.OnlineOpts(zone=ZONES[zone])
-        _library.check(_library.lib.mhp_online(self._engine, sets, len(runs), opts, why), why)
+        _library.check(_library.lib.mhp_online(self._engine, sets, len(sets), opts, why), why)
 
     def offline(self, blocks, deadline=0):
         """Take blocks out of use, all or none; deadline is in seconds, 0 the default."""
-        runs, why = _runs(blocks), _library.Why()
-        sets = (_library.Blocks * len(runs))(*[_library.Blocks(*run) for run in runs])
+        sets, why = _sets(blocks), _library.Why()
         opts = _library.OfflineOpts(deadline_ms=round(deadline * 1000))
-        _library.check(_library.lib.mhp_offline(self._engine, sets, len(runs), opts, why), why)
+        _library.check(_library.lib.mhp_offline(self._engine, sets, len(sets), opts, why), why)
 
     def remove(self, blocks, deadline=0):
         """Take blocks away, all or none, moving what is in them; those online go offline first."""
@@ -98,11 +96,8 @@ class Pool:
         return None
 
     def _remove(self, blocks, opts):
-        runs, why = _runs(blocks), _library.Why()
-        size = self.block_size
-        spans = (_library.Span * len(runs))(*[_library.Span(first * size, count * size)
-                                              for first, count in runs])
-        _library.check(_library.lib.mhp_remove(self._engine, spans, len(runs), opts, why), why)
+        sets, why = _sets(blocks), _library.Why()
+        _library.check(_library.lib.mhp_remove(self._engine, sets, len(sets), opts, why), why)
 
     def blocks(self):
         """All blocks that are there."""

@@ -106,7 +106,7 @@ _PROTOTYPES = {
                      POINTER(Text)),
     "mhp_online": (c_int, _ENGINE, POINTER(Blocks), c_uint, POINTER(OnlineOpts), POINTER(Why)),
     "mhp_offline": (c_int, _ENGINE, POINTER(Blocks), c_uint, POINTER(OfflineOpts), POINTER(Why)),
-    "mhp_remove": (c_int, _ENGINE, POINTER(Span), c_uint, POINTER(OfflineOpts), POINTER(Why)),
+    "mhp_remove": (c_int, _ENGINE, POINTER(Blocks), c_uint, POINTER(OfflineOpts), POINTER(Why)),
     "mhp_range_get": (c_int, _ENGINE, c_uint32, POINTER(Blocks)),
     "mhp_block_get": (c_int, _ENGINE, c_uint32, POINTER(BlockInfo)),
     "mhp_region_create": (c_int, _POOL, c_char_p, c_uint64, POINTER(_REGION), POINTER(Text)),
