@@ -216,6 +216,21 @@ kill "$program"
 wait "$watcher" || fail "watch ended with $?"
 program=''
 
+# ---- R51: huge pages for all of a heap, or none, from the beginning
+
+for huge in on:hg off:nh; do
+	"$memplug" run --name "$name" --boot 64M --block-size 16M --huge ${huge%:*} -- "$python" -c '
+import sys
+size = sum_ = 0
+for line in open("/proc/self/smaps"):
+    words = line.split()
+    size = int(words[1]) if words[0] == "Size:" else size
+    sum_ += size if words[0] == "VmFlags:" and sys.argv[1] in words else 0
+sys.exit(sum_ < 1 << 20)' ${huge#*:} 2>"$dir/program" || fail "--huge ${huge%:*}: $(cat "$dir/program")"
+done
+"$memplug" run --huge often -- true 2>"$dir/err"
+[ $? = 2 ] && grep -q "auto, large, none, on or off" "$dir/err" || fail "--huge often: $(cat "$dir/err")"
+
 # ---- R62: what a program does not get because of its placement, an event says, once
 
 truncate -s 16M "$dir/small"

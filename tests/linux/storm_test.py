@@ -342,6 +342,7 @@ def step(draw):
         (4, ("tool", ["online", blocks], None)),
         (4, ("tool", ["set", "placement", draw.choice(["local", "prefer 1", "interleave 0=2,1"])], None)),
         (3, ("tool", ["set", "tiering", draw.choice(["on", "off"])], None)),
+        (3, ("tool", ["set", "huge", draw.choice(["on", "off"])], None)),
         (4, ("tool", ["check"], None)),
         (6, ("tool", draw.choice(words), draw.random() * 0.1)),
         (3, ("mount", [], None)),
