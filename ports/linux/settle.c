@@ -113,10 +113,8 @@ may_settle(struct mhp_pool *pool, const struct mhp_region *region, const struct 
 static bool
 prepare(struct mhp_pool *pool, const struct mhp_region *region, const struct mhp__run *run)
 {
-	uintptr_t start = mhp__page_address(region, run->page);
 	uint64_t size = run->nr << MHP__PAGE_SHIFT;
-	if (mhp__view_plain(&pool->view, start, start + size, mhp__region_huge(region, run->page),
-			    mhp__linux_ops.now_ns(pool), NULL) != 0)
+	if (mhp__window_plain(pool, region, run->page, run->nr, NULL) != 0)
 		return false;
 	/* A file of memory takes more of it before the window gives up its own. */
 	if (run->file->sparse &&

@@ -16,6 +16,13 @@ uint64_t mhp__window_end(const struct mhp_region *region, uint64_t window);
 /* Count a move: nr pages, of which some had to be copied, and for how long somebody waited. */
 void mhp__settle_count(struct mhp_pool *pool, uint64_t nr, uint64_t copied, uint64_t stall_ns);
 
+/*
+ * Is the memory of these pages as we made it, and nobody's to write to at any time? MHP_EBUSY and a
+ * sentence when it is not. In the companion.
+ */
+MHP_MUST_CHECK int mhp__window_plain(struct mhp_pool *pool, const struct mhp_region *region,
+				     uint64_t page, uint64_t nr, struct mhp_text *reterr);
+
 /* May all of a window be one huge page? Tiering sees of such only whether it is used. */
 bool mhp__window_huge(const struct mhp_pool *pool, const struct mhp_region *region, uint64_t page);
 

@@ -114,8 +114,7 @@ move_back(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
 {
 	uintptr_t start = mhp__page_address(region, page);
 	uint64_t size = nr << MHP__PAGE_SHIFT;
-	int err = mhp__view_plain(&pool->view, start, start + size, mhp__region_huge(region, page),
-				  mhp__linux_ops.now_ns(pool), reterr);
+	int err = mhp__window_plain(pool, region, page, nr, reterr);
 	if (err != 0)
 		return err;
 	err = mhp__room_check_some(&pool->room, mhp__companion_program(), size,

@@ -128,17 +128,22 @@ is_one_mapping(uintptr_t start, uintptr_t end)
 	       (query.rights & (RIGHTS_READ_WRITE | RIGHTS_EXEC)) == RIGHTS_READ_WRITE;
 }
 
-/* Memory of the process that is locked; it changes with every mlock() and munlock(). */
+/* How much memory of the process is locked; that changes with every mlock() and munlock(). What is
+ * pinned is noted. */
 static uint64_t
-locked_kib(void)
+locked_kib(struct mhp__view *view)
 {
 	struct mhp__lines lines = { .fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC) };
 	uint64_t locked = UINT64_MAX;
+	view->pinned_kib = UINT64_MAX;
 	if (lines.fd < 0)
 		return locked;
-	for (char *line; locked == UINT64_MAX && (line = mhp__lines_next(&lines)) != NULL;)
+	for (char *line;
+	     view->pinned_kib == UINT64_MAX && (line = mhp__lines_next(&lines)) != NULL;)
 		if (strncmp(line, "VmLck:", 6) == 0)
 			locked = strtoull(line + 6, NULL, 10);
+		else if (strncmp(line, "VmPin:", 6) == 0) /* the next line */
+			view->pinned_kib = strtoull(line + 6, NULL, 10);
 	close(lines.fd);
 	return locked;
 }
@@ -157,10 +162,10 @@ mhp__view_plain(struct mhp__view *view, uintptr_t start, uintptr_t end, enum mhp
 {
 	const char *strange;
 	if (now_ns < view->until_ns && told == view->told && start >= view->start &&
-	    end <= view->end && is_one_mapping(start, end) && locked_kib() == view->locked_kib)
+	    end <= view->end && is_one_mapping(start, end) && locked_kib(view) == view->locked_kib)
 		return 0;
 	uint64_t began_ns = clock_ns();
-	view->locked_kib = locked_kib();
+	view->locked_kib = locked_kib(view);
 	view->start = start;
 	view->told = told;
 	view->end = look(start, end + BEHIND, told, &strange);

@@ -7,11 +7,12 @@
 
 #include "text.h"
 
-/* A range that was looked at in full, for whom, until when that holds, and how much was locked. */
+/* A range that was looked at in full, for whom, until when that holds, and how much was locked;
+ * and how much is pinned for devices and the like, which no mapping tells. */
 struct mhp__view {
 	uintptr_t start, end;
 	enum mhp_huge told;
-	uint64_t until_ns, locked_kib;
+	uint64_t until_ns, locked_kib, pinned_kib;
 };
 
 /*

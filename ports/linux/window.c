@@ -76,10 +76,7 @@ view_used(const struct window *w, struct mhp_text *reterr)
 	for (uint64_t page = w->page, nr; page < w->end && err == 0; page += nr) {
 		nr = mhp__table_span(w->region, page, w->end - page, MHP__ENTRY_COMMITTED);
 		if ((w->region->entry[page] & MHP__ENTRY_COMMITTED) != 0)
-			err = mhp__view_plain(&w->pool->view, mhp__page_address(w->region, page),
-					      mhp__page_address(w->region, page + nr),
-					      mhp__region_huge(w->region, page),
-					      mhp__linux_ops.now_ns(w->pool), reterr);
+			err = mhp__window_plain(w->pool, w->region, page, nr, reterr);
 	}
 	return err;
 }

@@ -8,6 +8,8 @@
 #define _GNU_SOURCE
 #include "fixture.h"
 
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 struct mhp_pool *
@@ -70,6 +72,19 @@ fixture_await_settled(struct mhp_pool *pool, uint64_t bytes)
 	}
 	CHECK_EQ(stats.settled_bytes, bytes);
 	return stats;
+}
+
+int
+fixture_ring(void *start, size_t size)
+{
+	enum { REGISTER_BUFFERS, PARAMETERS_BYTES = 120 };
+	unsigned char parameters[PARAMETERS_BYTES] = { 0 };
+	struct iovec buffer = { start, size };
+	int ring = (int)syscall(SYS_io_uring_setup, 8, parameters);
+	if (ring < 0)
+		test_skip("needs io-uring");
+	CHECK_EQ(syscall(SYS_io_uring_register, ring, REGISTER_BUFFERS, &buffer, 1), 0);
+	return ring;
 }
 
 unsigned long

@@ -51,6 +51,9 @@ void fixture_needs_moves(struct mhp_pool *pool);
 /** Wait until so many bytes are on devices. */
 struct mhp_pool_stats fixture_await_settled(struct mhp_pool *pool, uint64_t bytes);
 
+/** An io_uring with which this is registered, to be closed; skips the case without io_uring. */
+int fixture_ring(void *start, size_t size);
+
 /** A number of /proc/self/status in KiB: "VmLck". */
 unsigned long fixture_status_kib(const char *field);
 

@@ -341,6 +341,29 @@ TEST(move__what_the_program_did_to_it__named)
 }
 
 /* R63: a node without room takes nothing; what others map is counted and does not go. */
+/* R54 */
+TEST(move__registered_with_io_uring__stays_until_it_is_closed)
+{
+	struct mhp_pool *pool = make_pool(3);
+	struct mhp_backing file = file_backing('a', 1, ",node=4");
+	struct mhp_text why = { "" };
+	fixture_needs_moves(pool);
+	add(pool, &file, 1);
+	struct mhp_region *region = fixture_region(pool, BLOCK);
+	char *base = mhp_region_base(region);
+	CHECK(mhp_region_commit(region, base, BLOCK) == 0);
+	write_all(base, BLOCK);
+	int ring = fixture_ring(base + 3 * PAGE, 2 * PAGE);
+	CHECK(mhp_region_move(region, base, HUGE, 4, NULL, &why) == MHP_EBUSY);
+	CHECK(strcmp(why.text, "registered with an io_uring") == 0);
+	CHECK(settled(pool) == 0 && used_on(pool, 4) == 0);
+	CHECK(mhp_region_move(region, base + HUGE, HUGE, 4, NULL, NULL) == 0);
+	close(ring);
+	CHECK(mhp_region_move(region, base, HUGE, 4, NULL, NULL) == 0);
+	check_all(base, BLOCK);
+	end_pool(pool, region);
+}
+
 TEST(move__no_room_or_not_ours__refused_with_a_sentence)
 {
 	struct mhp_pool *pool = make_pool(3);

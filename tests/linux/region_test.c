@@ -534,6 +534,23 @@ TEST(device__fork__child_has_its_own)
 }
 
 /* R38: I/O may be under way in a window with a pin: a fork brings back the other one only. */
+/* R54: what a device writes to is where it was when it was registered. */
+TEST(device__registered_with_io_uring__is_busy_with_that_reason)
+{
+	struct mhp_pool *pool;
+	struct mhp_region *region;
+	struct mhp_why why = { 0 };
+	char *base = make_device(&pool, &region);
+	fixture_await_settled(pool, BLOCK);
+	int ring = fixture_ring(base + 5 * PAGE, PAGE);
+	CHECK(leave_device(pool, &why) == MHP_EBUSY);
+	CHECK(strstr(why.text, "registered with an io_uring") != NULL);
+	close(ring);
+	CHECK(leave_device(pool, NULL) == 0);
+	check_scattered(base, BLOCK / PAGE);
+	end_pool(pool, region);
+}
+
 TEST(device__pinned__fork_leaves_it_there)
 {
 	struct mhp_pool *pool;

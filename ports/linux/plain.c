@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * plain.c - is memory of a region, which is to go to a device or come back, as we made it?
+ *
+ * view.c knows what the kernel says of the mapping. What it does not say of one is where the
+ * program has buffers registered with an io_uring: their pages are written to wherever they are by
+ * then. Only how much memory the process has pinned in such ways is a figure of its status. Where
+ * that is not 0, the rings say in /proc/PID/fdinfo which buffers they have. Runs in the companion,
+ * whose descriptors are others; so nothing here allocates.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lines.h"
+#include "region.h"
+#include "settle.h"
+
+#define TRIES 100
+#define RING "anon_inode:[io_uring]"
+
+/* What getdents64() fills in. */
+struct entry {
+	uint64_t inode, offset;
+	uint16_t size;
+	uint8_t type;
+	char name[];
+};
+
+static bool
+is_ring(int folder, const char *name)
+{
+	char leads_to[sizeof(RING)];
+	ssize_t length = readlinkat(folder, name, leads_to, sizeof(leads_to));
+	return length == sizeof(RING) - 1 && memcmp(leads_to, RING, sizeof(RING) - 1) == 0;
+}
+
+enum answer { NO, YES, BUSY };
+
+/* Does a buffer of this ring lie in [start, end)? A line of one is "INDEX: ADDRESS/SIZE"; there is
+ * none at all while somebody has the ring's lock. */
+static enum answer
+ask_ring(int program, const char *name, uintptr_t start, uintptr_t end)
+{
+	struct mhp__lines lines = { .fd = -1 };
+	unsigned long at, size;
+	enum answer answer = BUSY;
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%.10s", program, name);
+	lines.fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (lines.fd < 0)
+		return NO;             /* it was closed meanwhile */
+	for (char *line; answer != YES && (line = mhp__lines_next(&lines)) != NULL;) {
+		if (strncmp(line, "UserBufs:", 9) == 0)
+			answer = NO;
+		else if (sscanf(line, " %*u: %lx/%lu", &at, &size) == 2 && at < end &&
+			 at + size > start)
+			answer = YES;
+	}
+	close(lines.fd);
+	return answer;
+}
+
+/* What does not tell has some, for all we know. */
+static bool
+ring_holds(int program, const char *name, uintptr_t start, uintptr_t end)
+{
+	enum answer answer = BUSY;
+	for (int i = 0; i < TRIES && answer == BUSY; i++)
+		answer = ask_ring(program, name, start, end);
+	return answer != NO;
+}
+
+static bool
+rings_hold(int program, uintptr_t start, uintptr_t end)
+{
+	_Alignas(struct entry) char entries[1024];
+	bool holds = false;
+	char path[32];
+	long got = 0;
+	snprintf(path, sizeof(path), "/proc/%d/fd", program);
+	int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	while (folder >= 0 && !holds &&
+	       (got = syscall(SYS_getdents64, folder, entries, sizeof(entries))) > 0)
+		for (long at = 0; at < got && !holds;) {
+			const struct entry *one = (const void *)(entries + at);
+			holds = is_ring(folder, one->name) &&
+				ring_holds(program, one->name, start, end);
+			at += one->size;
+		}
+	if (folder >= 0)
+		close(folder);
+	return holds;
+}
+
+int
+mhp__window_plain(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
+		  uint64_t nr, struct mhp_text *reterr)
+{
+	uintptr_t start = mhp__page_address(region, page);
+	uintptr_t end = mhp__page_address(region, page + nr);
+	int err = mhp__view_plain(&pool->view, start, end, mhp__region_huge(region, page),
+				  mhp__linux_ops.now_ns(pool), reterr);
+	if (err == 0 && pool->view.pinned_kib != 0 &&
+	    rings_hold(mhp__companion_program(), start, end))
+		err = mhp__say(reterr, MHP_EBUSY, "registered with an io_uring");
+	return err;
+}
