@@ -65,7 +65,7 @@ coverage_ignore_limits(void)
 __attribute__((unused, noreturn)) static void
 coverage_exit(int status)
 {
-	if (__builtin_strstr(__BASE_FILE__, "tests/") != (void *)0)
+	if (__builtin_strstr(__BASE_FILE__, "tests/"))
 		__gcov_dump();
 	coverage_leave(status);
 }

@@ -208,6 +208,41 @@ TEST(bound__limit_falls__remembered_for_a_while)
 	CHECK(fall == 0 && looks > 100);
 }
 
+/* What a cgroup cannot drop, and what of a list of words is a word. */
+TEST(limit__odd_files__say_what_they_can)
+{
+	static const struct { const char *current, *stat; uint64_t used; } rows[] = {
+		{ "500000\n", "inactive_file 900000\n", 0 }, { "500000\n", "", 500000 },
+		{ "500000\n", "anon 1\nactive_file 7", 499993 }, { "x\n", "", 0 },
+		{ "500000\n", "xinactive_file 9\n", 500000 },
+	};
+	char root[5000];
+	struct mhp__room room;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct tree tree;
+		test_at("row %zu", i);
+		open_tree(&tree, "2:memory2,xmemory:/a\n1:cpu,memory,x:/a\n");
+		write_file(&tree, "memory/a/memory.limit_in_bytes", "1000000\n");
+		write_file(&tree, "memory/a/memory.usage_in_bytes", rows[i].current);
+		char stat[128] = "";
+		for (const char *line = rows[i].stat; *line != 0; line += strcspn(line, "\n"),
+				 line += *line == '\n')
+			snprintf(stat + strlen(stat), sizeof(stat) - strlen(stat), "%s%.*s\n",
+				 *line == 'a' && line[1] == 'n' ? "" : "total_",
+				 (int)strcspn(line, "\n"), line);
+		write_file(&tree, "memory/a/memory.stat", stat);
+		mhp__cgroup_room(tree.self, tree.root, &room);
+		CHECK_EQ(room.used_bytes, rows[i].used);
+		CHECK_EQ(close_tree(&tree), 1000000);
+	}
+	memset(root, 'x', sizeof(root));
+	for (size_t length = 4060; length < sizeof(root); length++) {
+		root[length] = 0;
+		CHECK_EQ(mhp__cgroup_limit("/proc/self/cgroup", root), UINT64_MAX);
+		root[length] = 'x';
+	}
+}
+
 TEST(limit__nonsense__is_no_limit)
 {
 	static const char *const selves[] = {

@@ -265,9 +265,59 @@ def try_watch(table, folder):
     os.unlink(f"{requests}/{name}.released")
     check(f'"appeared","device":"{name}"' in watch.stdout.readline(), "what was given back and is there is not seen")
     shutil.rmtree(devices)
-    said, why = watch.communicate(timeout=BOUND)
+    _, why = watch.communicate(timeout=BOUND)
     check(watch.returncode == 1 and devices in why, "the folder is gone, and it ends with", watch.returncode, why)
-    del said
+
+
+# CPUs of node 0 as a machine says them, and what the pool says: a list, and bits.
+CPUS = [("0-3,8\n", "0-3,8", "0000010f"), ("33\n", "33", "00000002,00000000"), ("5-2\n", "5-2", "00000000"),
+        ("99999999\n", "99999999", "00000000"), ("x\n", "x", "00000000"), ("1,\n", "1,", "00000002"),
+        ("\n", "", "00000000"), (None, "7", "00000080"), ("0-4095\n", "0-4095", "ffffffff")]
+
+
+def try_cpus(table):
+    """A machine's nodes, in mounts of a pool's own."""
+    name = f"cpus-{os.getpid()}"
+    cpulist = "/sys/devices/system/node/node0/cpulist"
+    script = ("mount -t tmpfs none /sys && mkdir -p /sys/devices/system/node/node0 /sys/devices/system/cpu && "
+              "echo 7 >/sys/devices/system/cpu/online && exec \"$@\"")
+    program = subprocess.Popen(["unshare", "-m", "sh", "-c", script, "sh", f"{table.pool.build}/tests/linux/tree-pool", name,
+                                "machine"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    table.pool.processes.append(program)
+    check(program.stdout.readline() == "ready\n", "a pool in mounts of its own does not start")
+    for said, listed, bits in CPUS:
+        at = f"/proc/{program.pid}/root{cpulist}"
+        if said is None:
+            os.unlink(at)
+        else:
+            write(at, said)
+        for attribute, want in (("cpulist", listed), ("cpumap", bits)):
+            done = table.run("-p", name, "get", f"node0/{attribute}")
+            check(done.returncode == 0 and done.stdout.strip().startswith(want), attribute, "of", repr(said), "is", done.stdout)
+        done = table.run("-p", name, "get", "node/has_cpu")
+        check(done.stdout.strip() == ("0" if listed else ""), "has_cpu of", repr(said), "is", done.stdout)
+
+
+def try_folders(table, folder):
+    """Where the socket cannot be: the program runs all the same, and why nobody sees its pool is said."""
+    for name, mode, owner, said in (("open", 0o777, 0, "others may write there"), ("foreign", 0o700, 65534, "another user")):
+        os.mkdir(f"{folder}/{name}")
+        os.chmod(f"{folder}/{name}", mode)
+        os.chown(f"{folder}/{name}", owner, owner)
+        try_folder(table, f"{folder}/{name}", said)
+    write(f"{folder}/file", "")
+    try_folder(table, f"{folder}/file", "not a folder")
+    try_folder(table, f"{folder}/nowhere/here", "No such file")
+    try_folder(table, f"{folder}/fine", "")
+    try_folder(table, f"{folder}/fine", "", "--name", "x" * 60)
+    try_folder(table, f"{folder}/fine", "", "--name", "a/b c\x7f")
+
+
+def try_folder(table, at, said, *options):
+    done = table.run("run", "--boot", "16M", "--block-size", "16M", *options, "--", "/bin/echo", "ran",
+                     env={**os.environ, "MEMPLUG_RUNTIME_DIR": at})
+    table.expect(done, at, 0, said)
+    check(done.stdout == "ran\n" and (not said or "cannot serve the pool" in done.stderr), at, done.stdout, done.stderr)
 
 
 # ---- terminals
@@ -301,11 +351,12 @@ def test(pool):
     pool.machine()
     table = Table(pool)
     try_usage(table)
-    for part in (try_programs, try_library, try_files, try_machines, try_watch):
+    for part in (try_programs, try_library, try_files, try_machines, try_folders, try_watch):
         folder = f"{pool.folder}/{part.__name__}"
         os.mkdir(folder)
         part(table, folder)
     try_http(table)
+    try_cpus(table)
     try_terminals(table)
     table.expect(table.ask("check"), "the verifier", 0, "")
     check(table.failed == 0, table.failed, "rows")
