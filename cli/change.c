@@ -51,7 +51,7 @@ cli_add(struct cli *cli)
 	    !good_zone(cli, zone))
 		return CLI_USAGE;
 	if (!one_of(memmap, "self", "external", "auto"))
-		return cli_usage(cli, "--memmap %s: it is self, external or auto", memmap);
+		return cli_usage(cli, "--memmap %s: it must be self, external or auto", memmap);
 	mhp__line_begin(&line, "add");
 	mhp__line_text(&line, MHP__F_SIZE, cli->argv[0]);
 	if (backing != NULL)

@@ -24,8 +24,8 @@ cli_pools(struct mhp__peer **ret_pools)
 	unsigned nr = mhp__peers(pools, CLI_POOLS_MAX, &unseen);
 	is_blind = unseen.distrusted != NULL || unseen.error != 0;
 	if (unseen.distrusted != NULL)
-		fprintf(stderr, "memplug: %s is not trusted: it is no folder that only this user "
-			"can write to\n", unseen.distrusted);
+		fprintf(stderr, "memplug: %s is not trusted: it is not a folder that only this "
+			"user can write to\n", unseen.distrusted);
 	else if (unseen.error != 0)
 		fprintf(stderr, "memplug: cannot look for all pools: %s\n", strerror(unseen.error));
 	for (unsigned i = 0; i < nr; i++)
@@ -98,7 +98,7 @@ print_failure(const struct mhp__peer *pool, int err)
 {
 	if (err == -ETIMEDOUT || err == -EAGAIN)
 		fprintf(stderr, "memplug: pool '%s' (%d) does not answer; is the program stopped? "
-			"What it has not begun by now, it will not do\n", pool->name, pool->pid);
+			"It will not do what it has not begun by now\n", pool->name, pool->pid);
 	else if (err == -EMSGSIZE)
 		fprintf(stderr, "memplug: the answer of pool '%s' (%d) does not end\n",
 			pool->name, pool->pid);
@@ -150,8 +150,8 @@ cli_ask_text(const struct cli *cli, int *ret_status, struct mhp__line *line, str
 
 	*ret_status = CLI_USAGE;
 	if (whole == NULL) {
-		fprintf(stderr, "memplug: the words are too long: a request has up to %u bytes\n",
-			MHP_PROTOCOL_LINE_MAX);
+		fprintf(stderr, "memplug: the arguments are too long: a request has up to %u "
+			"bytes\n", MHP_PROTOCOL_LINE_MAX);
 		return NULL;
 	}
 	*ret_status = CLI_NO_POOL;

@@ -23,16 +23,16 @@ static const struct {
 	"  --backing KIND     ram, memfd, hugetlb:2M, dax:DEVICE or file:PATH, with\n"
 	"                     ,node=N and ,rank=N if wanted; ram\n"
 	"  --grow none        do not grow: a full pool gives the program an error\n"
-	"  --follow[=DIR]     shrink and grow with the memory limit of the cgroup; blocks\n"
-	"                     of 16M then. DIR is where the cgroups are: /sys/fs/cgroup\n"
-	"  --mmap[=SIZE]      take in what the program maps itself, from SIZE on; 256K\n"
-	"  --children none    what the program starts has no pool; by default it has one\n"
-	"                     of its own, NAME.PID, where that is possible\n"
+	"  --follow[=DIR]     shrink and grow with the memory limit of the cgroup, with\n"
+	"                     blocks of 16M. DIR is where cgroups are: /sys/fs/cgroup\n"
+	"  --mmap[=SIZE]      also hold what the program maps itself, from SIZE on; 256K\n"
+	"  --children none    programs that it starts have no pool; by default each has\n"
+	"                     one of its own, NAME.PID, where that is possible\n"
 	"  --huge WHEN        huge pages for large allocations: large, none, auto (none\n"
 	"                     where the host takes free memory back); for all: on, off\n"
 	"  --placement WORDS  which node fresh pages come from: local, 'prefer 1',\n"
 	"                     'interleave 0=3,1' or 'bind 1'; local\n"
-	"  --tier[=SIZE]      move what is used near and the rest far, SIZE a second; 64M\n" },
+	"  --tier[=SIZE]      move memory near or far as it is used, SIZE a second; 64M\n" },
 	{ "ps", "ps [--json]",
 	"List the pools of this user; for root, of all users. USED is what is not free in\n"
 	"the blocks, RESIDENT what the process has in memory, NODES the numbers of its\n"
@@ -40,7 +40,7 @@ static const struct {
 	"that of a stopped program, is listed as not answering.\n" },
 	{ "status", "status [--json]",
 	"Show the state of a pool on one screen: its size, what is used, how much of the\n"
-	"program is in it, and what needs attention. The status is 1 when something does.\n" },
+	"program is in it, and what needs attention. Exit status 1: something does.\n" },
 	{ "list", "list [--all] [--json]",
 	"List the memory of a pool, blocks that are alike in one range. USED counts pages\n"
 	"that belong to the program or wait in caches.\n\n"
@@ -58,7 +58,7 @@ static const struct {
 	"                   [--zone movable|kernel] [--offline]",
 	"Plug SIZE of memory in, a multiple of the block size, and bring it online. SIZE\n"
 	"is like 512M, 1.5G, or bytes.\n\n"
-	"  --backing KIND     as for run; what the pool was started on\n"
+	"  --backing KIND     as for run; the one that the pool was started on\n"
 	"  --memmap WHERE     page descriptors: self, in the block itself; external, in\n"
 	"                     memory of the process; auto, self if possible\n"
 	"  --zone ZONE        movable, for data that can leave again, or kernel; movable\n"
@@ -71,13 +71,13 @@ static const struct {
 	"plugged in.\n\n"
 	"  --deadline SECONDS give up after that time; 30\n"
 	"  --dry-run          only say whether it would work, and if not, why\n"
-	"An interrupt (Ctrl-C) cancels; the pool is as before then.\n" },
+	"An interrupt (Ctrl-C) cancels; then the pool is as before.\n" },
 	{ "remove", "remove BLOCKS [--deadline SECONDS] [--dry-run]",
 	"Take blocks out and give their memory back, all or none. Online blocks go\n"
 	"offline first.\n\n"
 	"  --deadline SECONDS give up after that time; 30\n"
 	"  --dry-run          only say whether it would work, and if not, why\n"
-	"An interrupt (Ctrl-C) cancels; the pool is as before then.\n" },
+	"An interrupt (Ctrl-C) cancels; then the pool is as before.\n" },
 	{ "resize", "resize SIZE [--deadline SECONDS] [--dry-run]",
 	"Add or remove blocks until the pool has SIZE, rounded up to whole blocks, online\n"
 	"or not, their metadata included; all or nothing. Offline blocks are removed\n"
@@ -85,7 +85,7 @@ static const struct {
 	"blocks that cannot leave are skipped.\n\n"
 	"  --deadline SECONDS give up after that time; 30\n"
 	"  --dry-run          only say which blocks would come or go, or why not\n"
-	"An interrupt (Ctrl-C) cancels; the pool is as before then.\n" },
+	"An interrupt (Ctrl-C) cancels; then the pool is as before.\n" },
 	{ "nodes", "nodes [--json]",
 	"List the nodes of a pool: RAM of the machine and devices, each with its rank (0\n"
 	"is the nearest), and how pages are placed (memplug set placement). HOT and COLD\n"
@@ -97,12 +97,12 @@ static const struct {
 	"  --dry-run          only say whether it would work, and how long it may take\n"
 	"An interrupt (Ctrl-C) cancels; what has moved by then stays there.\n" },
 	{ "evacuate", "evacuate NODE [--to NODE] [--deadline SECONDS] [--dry-run]",
-	"Remove all blocks of NODE, all or none, their pages going to other nodes, and\n"
-	"close its devices, so that others can use them.\n\n"
+	"Move all pages of NODE to other nodes, remove its blocks, all or none, and close\n"
+	"its devices, so that others can use them.\n\n"
 	"  --to NODE          only this node takes the pages\n"
 	"  --deadline SECONDS give up after that time; 30\n"
 	"  --dry-run          only say whether it would work, and how long it may take\n"
-	"An interrupt (Ctrl-C) cancels; all blocks are in use then.\n" },
+	"An interrupt (Ctrl-C) cancels; then all blocks are in use.\n" },
 	{ "watch", "watch FOLDER [--policy add|say] [--requests FOLDER]\n"
 	"                   [--devices FOLDER] [--deadline SECONDS] [--json]",
 	"Watch FOLDER for devices until the program ends: files, or the entries of a DAX\n"
@@ -130,7 +130,7 @@ static const struct {
 	"                     next comes online\n" },
 	{ "check", "check [--json]",
 	"Run the verifier over all structures of the pool while the program runs. The\n"
-	"status is 1 when it finds something.\n" },
+	"exit status is 1 when it finds something.\n" },
 	{ "monitor", "monitor [--since NUMBER] [--json]",
 	"Print events as they happen, numbered, with the reason of each refusal and where\n"
 	"the time went. With --json each event is a line of JSON, which memplug\n"
@@ -142,9 +142,9 @@ static const struct {
 	"  --listen ADDRESS   serve them at http://ADDRESS/metrics until interrupted:\n"
 	"                     PORT, which this machine alone can reach, or HOST:PORT\n" },
 	{ "sim", "sim SCENARIO [--svg FILE] [--json]   or   sim --from PLACE",
-	"Rehearse on simulated memory what a file says, and report how many blocks could\n"
-	"leave, what was moved for that, the metadata and how scattered memory is. No\n"
-	"pool is needed. A scenario has one step a line:\n\n"
+	"Rehearse the steps of a file on simulated memory, and report how many blocks\n"
+	"could leave, what was moved for that, how much metadata there is and how\n"
+	"scattered memory is. No pool is needed. A scenario has one step a line:\n\n"
 	"  host SIZE          addresses for memory; 1T       block SIZE   128M\n"
 	"  memmap external    descriptors in memory of others; self\n"
 	"  nodes N            1 to 16; 1                     seed N       of frees; 1\n"
@@ -158,8 +158,8 @@ static const struct {
 	"  --from PLACE       print a scenario made of /sys/devices/system/memory or a\n"
 	"                     copy, a mounted pool, or a file of memplug monitor --json\n" },
 	{ "replay", "replay FILE [--json]",
-	"Run a recording of memplug monitor --json again on simulated memory, and report\n"
-	"where the engine now does something different. No pool is needed.\n" },
+	"Repeat a recording of memplug monitor --json on simulated memory, and report\n"
+	"where the engine now acts differently. No pool is needed.\n" },
 	{ "mount", "mount [--sysroot] [-f|--foreground] DIR",
 	"Show the pool in DIR as a tree of files like /sys/devices/system/memory, for\n"
 	"lsmem, chmem and other tools that read it. fusermount3 -u DIR unmounts it.\n\n"

@@ -124,7 +124,7 @@ static const struct single singles[] = {
 	{ "tiering", "moved_pages", "tiering_moved_pages", "counter", "pages",
 	  "Pages of 4 KiB that tiering has moved, up and down." },
 	{ "tiering", "refused", "tiering_refused", "counter", "",
-	  "Moves that tiering wanted and that could not be made." },
+	  "Moves that tiering wanted but could not make." },
 	{ "", "resident_bytes", "resident_bytes", "gauge", "bytes",
 	  "Memory that the process has resident, of the pool or not." },
 };

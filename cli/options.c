@@ -105,9 +105,9 @@ cli_options(struct cli *cli, const struct cli_option *options, unsigned nr_optio
 	if (nr >= least && nr <= most)
 		return true;
 	if (nr < least)
-		cli_usage(cli, "something is missing");
+		cli_usage(cli, "an argument is missing");
 	else
-		cli_usage(cli, "'%s' is too much", cli->argv[most]);
+		cli_usage(cli, "'%s' is one word too many", cli->argv[most]);
 	return false;
 }
 

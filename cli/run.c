@@ -207,13 +207,13 @@ cli_run(struct cli *cli)
 		if (settings[k].otherwise != NULL)
 			setenv(settings[k].variable, settings[k].otherwise, 0);
 	if (!is_one_of("MEMPLUG_GROW", "auto", "none"))
-		return cli_usage(cli, "--grow %s: it is auto or none", getenv("MEMPLUG_GROW"));
+		return cli_usage(cli, "--grow %s: it must be auto or none", getenv("MEMPLUG_GROW"));
 	if (!is_one_of("MEMPLUG_CHILDREN", "pool", "none"))
-		return cli_usage(cli, "--children %s: it is pool or none",
+		return cli_usage(cli, "--children %s: it must be pool or none",
 				 getenv("MEMPLUG_CHILDREN"));
 	if (!is_one_of("MEMPLUG_HUGE", "large", "none") &&
 	    !is_one_of("MEMPLUG_HUGE", "on", "off") && !is_one_of("MEMPLUG_HUGE", "auto", "auto"))
-		return cli_usage(cli, "--huge %s: it is auto, large, none, on or off",
+		return cli_usage(cli, "--huge %s: it must be auto, large, none, on or off",
 				 getenv("MEMPLUG_HUGE"));
 	prepare_start(cli->argv[i]);
 	if (!cli_library(library, sizeof(library)))

@@ -357,7 +357,7 @@ cli_top(struct cli *cli)
 	if (!CLI_OPTIONS(cli, 0, 0, { "--interval", &words, NULL }))
 		return CLI_USAGE;
 	if (words != NULL && (mhp_seconds_parse(words, &ms) != 0 || ms < 50 || ms > 3600000))
-		return cli_usage(cli, "--interval %s: it is a number of seconds, 0.05 to 3600",
+		return cli_usage(cli, "--interval %s: it must be a number of seconds, 0.05 to 3600",
 				 words);
 	if (!cli_choose(cli, &pool))
 		return CLI_NO_POOL;

@@ -153,7 +153,7 @@ cli_watch(struct cli *cli)
 	opts.folder = cli->argv[0];
 	opts.adds = strcmp(policy, "add") == 0;
 	if (!opts.adds && strcmp(policy, "say") != 0)
-		return cli_usage(cli, "--policy %s: it is add or say", policy);
+		return cli_usage(cli, "--policy %s: it must be add or say", policy);
 	if (mhp_watch_open(&opts, &devices, &why) != 0) {
 		fprintf(stderr, "memplug: %s\n", why.text);
 		return CLI_REFUSED;

@@ -98,7 +98,7 @@ mhp__zone_field(const struct mhp__fields *fields, struct mhp__out *out, uint8_t 
 			*ret_zone = zones[i];
 			return true;
 		}
-	mhp__out_error(out, MHP_EINVAL, "'%s' is no zone: there are movable and kernel", word);
+	mhp__out_error(out, MHP_EINVAL, "'%s' is no zone: the zones are movable and kernel", word);
 	return false;
 }
 
@@ -144,7 +144,7 @@ are_current(const struct mhp__sets *sets, uint64_t as_of, const char *verb, stru
 		}
 		if (stale != run.first + run.count) {
 			mhp__out_error(out, MHP_ENODEV, "cannot %s: block %u: it is gone, and "
-				       "another one in its place", verb, stale);
+				       "another block has taken its place", verb, stale);
 			return false;
 		}
 	}

@@ -23,7 +23,7 @@ memmap_flags(const struct mhp__fields *fields, struct mhp__out *out, uint32_t *f
 			*flags |= meant[i];
 			return true;
 		}
-	mhp__out_error(out, MHP_EINVAL, "'%s' is no place for descriptors: there are self, "
+	mhp__out_error(out, MHP_EINVAL, "'%s' is no place for descriptors: the places are self, "
 		       "external and auto", word);
 	return false;
 }

@@ -85,7 +85,7 @@ mhp__request_watch(struct mhp__out *out, const struct mhp__fields *fields)
 				  .msg_controllen = sizeof(control) };
 	(void)fields;
 	if (fds[0] < 0 || fds[1] < 0 || mhp__events_last() == 0) {
-		mhp__out_error(out, MHP_EOPNOTSUPP, "the program does not tell of changes");
+		mhp__out_error(out, MHP_EOPNOTSUPP, "the program does not report changes");
 		return;
 	}
 	memset(&control, 0, sizeof(control));

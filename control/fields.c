@@ -164,16 +164,16 @@ take_value(struct cursor *cursor, enum mhp__field field, struct mhp__value *valu
 	switch (table[field].type) {
 	case MHP__TEXT:
 		if (!take_string(cursor, &value->text, &value->length))
-			return "a field that is a text has no text in quotes";
+			return "a text is not in quotes";
 		if (field != MHP__F_VALUE && strlen(value->text) != value->length)
-			return "a text has a zero byte in it";
+			return "a text contains a zero byte";
 		return NULL;
 	case MHP__NUMBER:
 		return take_number(cursor, &value->number)
-			? NULL : "a field that is a number has no number from 0 to 2^64 - 1";
+			? NULL : "a number is not one from 0 to 2^64 - 1";
 	default:
 		return take_flag(cursor, &value->number)
-			? NULL : "a field that is a flag is neither true nor false";
+			? NULL : "a flag is neither true nor false";
 	}
 }
 
@@ -191,7 +191,7 @@ take_field(struct cursor *cursor, struct mhp__fields *ret)
 	if (field == MHP__FIELDS)
 		return "a field has a name that this pool does not know";
 	if (mhp__has(ret, (enum mhp__field)field))
-		return "a field is there twice";
+		return "a field occurs twice";
 	ret->there |= UINT32_C(1) << field;
 	return take_value(cursor, (enum mhp__field)field, &ret->value[field]);
 }
@@ -208,7 +208,7 @@ mhp__fields_decode(char *line, size_t size, struct mhp__fields *ret)
 		wrong = take_field(&cursor, ret);
 	while (wrong == NULL && take(&cursor, ','));
 	if (wrong == NULL && (!take(&cursor, '}') || cursor.at != cursor.end))
-		wrong = "the object does not end where the line does";
+		wrong = "the line goes on after the object";
 	if (wrong == NULL && !mhp__has(ret, MHP__F_REQUEST))
 		wrong = "there is no field \"request\"";
 	return wrong;

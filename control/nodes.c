@@ -124,8 +124,8 @@ out_no_room(struct mhp__out *out, int err, const char *verb, const struct mhp_wh
 	char room[MHP__SIZE_TEXT], piece[MHP__SIZE_TEXT];
 	mhp__size_text(why->room_missing << 12, room);
 	mhp__size_text(UINT64_C(4096) << why->order, piece);
-	mhp__out_error(out, err, "cannot %s: node %u has not enough room: it lacks at least %s in "
-		       "pieces of %s", verb, to, room, piece);
+	mhp__out_error(out, err, "cannot %s: there is not enough room on node %u: it lacks at "
+		       "least %s in pieces of %s", verb, to, room, piece);
 }
 
 struct work {

@@ -22,7 +22,7 @@ mhp__error_text(int code)
 	case MHP_ENOMEM: return "there is not enough room in the other blocks";
 	case MHP_EBUSY: return "a block is in use, or not in the state that this needs";
 	case MHP_EEXIST: return "that memory is there already";
-	case MHP_EINVAL: return "a block is named twice, or there is none";
+	case MHP_EINVAL: return "a block is named twice, or none is named";
 	case MHP_ECANCELED: return "it was cancelled; the pool is as before";
 	default: return "the engine refused";
 	}
@@ -45,7 +45,7 @@ state_text(int code, uint32_t block, char *text, size_t size)
 	if (code == MHP_EINVAL)
 		snprintf(text, size, "it is named twice");
 	else if (code == MHP_ENODEV)
-		snprintf(text, size, "it is gone, and another one in its place");
+		snprintf(text, size, "it is gone, and another block has taken its place");
 	else if (mhp_block_get(mhp__control.m, block, &info) != 0 || info.state == MHP_ABSENT)
 		snprintf(text, size, "it is not there");
 	else
@@ -59,8 +59,8 @@ room_text(const struct mhp_why *why, char *text, size_t size)
 	char room[MHP__SIZE_TEXT], piece[MHP__SIZE_TEXT];
 	mhp__size_text(why->room_missing << geo->page_shift, room);
 	mhp__size_text(UINT64_C(1) << (why->order + geo->page_shift), piece);
-	snprintf(text, size, "the other blocks have not enough room for the data: they lack at "
-		 "least %s in pieces of %s; add memory first", room, piece);
+	snprintf(text, size, "there is not enough room in the other blocks for the data: "
+		 "they lack at least %s in pieces of %s; add memory first", room, piece);
 }
 
 void

@@ -34,8 +34,8 @@ populate_huge(struct mhp_pool *pool, uint32_t first, uint32_t count, struct mhp_
 	if (madvise(pool->space.direct_map + start, size, MADV_POPULATE_WRITE) == 0)
 		return 0;
 	return mhp__say(reterr, MHP_ENOMEM,
-			"the machine has not %llu MiB of free huge pages; see HugePages_Free in "
-			"/proc/meminfo", (unsigned long long)(size >> 20));
+			"the machine does not have %llu MiB of free huge pages; see "
+			"HugePages_Free in /proc/meminfo", (unsigned long long)(size >> 20));
 }
 
 /* In the companion if it has a place: fill in slots for what pool->job asks, and map them. */

@@ -132,7 +132,7 @@ start(struct mhp_text *reterr)
 		return 0;
 	return mhp__say(reterr, error == EPERM || error == EACCES || error == ENOSYS
 			? MHP_EPERM : MHP_EAGAIN,
-			"the process that would serve the pool cannot be made: %s%s",
+			"cannot make the process that serves the pool: %s%s",
 			strerrordesc_np(error), error == EPERM || error == ENOSYS
 			? "; does a seccomp filter forbid it?" : "");
 }

@@ -46,8 +46,8 @@ check_huge_pages(enum mhp_backing_kind kind, struct mhp_text *reterr)
 {
 	if (kind == MHP_BACKING_HUGETLB_1G)
 		return mhp__say(reterr, MHP_EOPNOTSUPP,
-				"huge pages of 1 GiB are not supported: what moves as one piece "
-				"would keep writers waiting for it; use hugetlb:2M");
+				"huge pages of 1 GiB are not supported: a move of one "
+				"would keep writers waiting too long; use hugetlb:2M");
 	if (access(HUGE_PAGES, F_OK) != 0)
 		return mhp__say(reterr, MHP_ENODEV, "this machine has no huge pages of 2048kB");
 	if (mhp__read_number(HUGE_PAGES "/nr_hugepages") +

@@ -173,7 +173,7 @@ goes_on
 
 # What has no room goes nowhere.
 expect 0 "" add 16M --backing "file:$dir/device,node=3"
-expect 1 "node 3 has not enough room" evacuate 0 --to 3
+expect 1 "not enough room on node 3" evacuate 0 --to 3
 told " offline-failed blocks 0-3 (64M) to node 3: block 0: .*room"
 [ "$(node 0 blocks)" = 4 ] || fail "node 0 has gone"
 goes_on

@@ -36,7 +36,7 @@ expect 1 "names no blocks" remove "" --dry-run
 expect 1 "names no blocks" offline "" --dry-run --deadline 5
 expect 2 "deadline" offline 8 --deadline ""
 expect 2 "no option --dry-runn" remove 8 --dry-runn
-expect 2 "is too much" remove 7 8
+expect 2 "is one word too many" remove 7 8
 expect 2 "has no value" remove 8 --dry-run=no
 expect 0 "" remove 8 --dry-run
 expect 0 "" offline 8 --dry-run --deadline=5
