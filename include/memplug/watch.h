@@ -7,7 +7,8 @@
  * NAME.refused. As long as NAME.released is there, the device is left alone. `memplug watch` is
  * this from outside of the program, by the pool's socket.
  *
- * Context: one thread of the caller's, which may call malloc; no listener, no owner's function.
+ * Context, unless a function says otherwise: one thread of the caller's, not a listener or an
+ * owner's function; it may call malloc.
  */
 #ifndef MEMPLUG_WATCH_H
 #define MEMPLUG_WATCH_H
