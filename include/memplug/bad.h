@@ -2,9 +2,9 @@
 /*
  * bad.h - pages with memory errors.
  *
- * They are remembered by physical address in the instance, so that they survive offline, remove
- * and the next add, whether the frame was free, used or in a reserve. Coming online goes around
- * them; a bad frame is one that is allocated for ever to MHP_OWNER_BAD.
+ * The instance remembers them by physical address, so that they survive offline, remove and the
+ * next add, whether the frame was free, used or in a reserve. Coming online skips them: a bad frame
+ * is allocated to MHP_OWNER_BAD for ever.
  *
  * Context, unless a function says otherwise: takes the hotplug lock and may sleep;
  * MHP_EDEADLK from a listener, an owner's function or a trace function.
@@ -27,7 +27,7 @@ struct mhp;
  * move is remembered, and skipped when its block next comes online. A frame of a reserve is
  * remembered too: the next add of that block does not put metadata there.
  *
- * A frame that was remembered and stayed in use is tried again.
+ * A call for a frame that was remembered but stayed in use tries again.
  *
  * Context: takes the hotplug lock; the move has the default deadline (work.h). Return: 0 (out of
  * use now, or its block is not online), MHP_EBUSY (remembered, still in use), MHP_ECANCELED or

@@ -2,9 +2,9 @@
 /*
  * block.h - memory blocks: add, online, offline, remove, look.
  *
- * A block is the unit that comes and goes. add makes it exist (OFFLINE), online gives its usable
- * part to the allocator, offline takes it back with whatever was in it moved elsewhere, remove
- * makes it not exist. Every call is all or nothing, whatever number of blocks it names.
+ * A block is the unit that comes and goes. An add makes it exist (OFFLINE), online gives its usable
+ * part to the allocator, offline moves its contents elsewhere and takes that part back, a removal
+ * ends its existence. Every call is all or nothing, however many blocks it names.
  *
  * Changes name blocks by runs of their indexes (struct mhp_blocks). mhp_span_blocks() translates a
  * range of addresses, as firmware and devices name memory.
@@ -23,7 +23,7 @@ extern "C" {
 #endif
 
 /**
- * The blocks of a range of addresses; whether they are there is not asked.
+ * The blocks of a range of addresses, whether they are present or not.
  *
  * Never waits. Context: any.
  * Return: 0, MHP_EINVAL (empty, or a part of a block), MHP_EOVERFLOW (wraps at the top address),
@@ -41,7 +41,7 @@ enum mhp_placement {
 
 enum {
 	/** Host the metadata in the block where possible, else fall back to external and say why.
-	 * Each block is decided about by itself. */
+	 * This is decided for each block by itself. */
 	MHP_MEMMAP_ON_MEMORY = 1U << 0,
 	/** With MHP_MEMMAP_ON_MEMORY: fail rather than fall back for any block. */
 	MHP_MEMMAP_REQUIRE = 1U << 1,
@@ -76,7 +76,7 @@ struct mhp_add_opts {
 #define MHP_ADD_OPTS_DEFAULT                                                                       \
 	{ .flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE }
 
-/** What an add did, or, on failure, what was in its way. */
+/** The result of an add, or, on failure, the obstacle. */
 struct mhp_add_answer {
 	struct mhp_blocks blocks;  /* added */
 	uint32_t nr_self;          /* of them: blocks that host their own metadata */
@@ -223,9 +223,9 @@ MHP_MUST_CHECK int mhp_block_offline(struct mhp *m, uint32_t block,
 				     struct mhp_why *reterr_why);
 
 /**
- * Move all pages out of blocks, which stay online and may be used again as soon as this returns.
+ * Move all pages out of blocks. The blocks stay online and are in use again once this returns.
  *
- * @sets: as for mhp_offline(); nothing moves into them while this runs.
+ * @sets: as for mhp_offline(); nothing moves into these blocks while this runs.
  * @opts: as for mhp_offline(); to_nodes says where the pages go.
  *
  * No listener is asked. Tells a MOVE event, or MOVE_FAILED.
@@ -249,7 +249,7 @@ MHP_MUST_CHECK int mhp_empty(struct mhp *m, const struct mhp_blocks *sets, unsig
 MHP_MUST_CHECK int mhp_remove(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
 			      const struct mhp_offline_opts *opts, struct mhp_why *reterr_why);
 
-/** All there is to know about one block. */
+/** Everything that is known about one block. */
 struct mhp_block_info {
 	uint32_t block;
 	uint32_t generation;       /* which add brought it: adds are numbered from 1 (R69) */
@@ -273,8 +273,8 @@ struct mhp_block_info {
 };
 
 /**
- * The number of the last add. A block whose generation is above what this said at a time came later
- * than that: it is another block than the one that had its index then. Never waits. Context: any.
+ * The number of the last add. A block whose generation exceeds an earlier answer was added after
+ * it: it is another block than the one that had its index then. Never waits. Context: any.
  */
 uint32_t mhp_generation(const struct mhp *m);
 
@@ -286,8 +286,8 @@ uint32_t mhp_generation(const struct mhp *m);
 MHP_MUST_CHECK int mhp_block_get(struct mhp *m, uint32_t block, struct mhp_block_info *ret_info);
 
 /**
- * Find the range of like blocks that @block is in, to its end: same state, zone, node, placement,
- * backing. For listings whose cost follows the number of ranges.
+ * Find the blocks from @block on that are like it: same state, zone, node, placement and backing.
+ * A listing by ranges costs as many calls as there are ranges.
  *
  * @ret_blocks: [block, first block that differs).
  *
@@ -297,8 +297,8 @@ MHP_MUST_CHECK int mhp_block_get(struct mhp *m, uint32_t block, struct mhp_block
 MHP_MUST_CHECK int mhp_range_get(struct mhp *m, uint32_t block, struct mhp_blocks *ret_blocks);
 
 /**
- * Used and free bytes of blocks, as mhp_block_get() has them, added up. Blocks that are not in use
- * have neither.
+ * The sums of the used and free bytes that mhp_block_get() says of blocks. Blocks that are not in
+ * use have neither.
  *
  * Cost: O(1) for like blocks (mhp_range_get()) that are offline or absent, or all of their zone;
  * else one cache line for each block and arena, which is milliseconds for half a million.

@@ -26,14 +26,14 @@ struct mhp_finding {
 /**
  * Check every invariant of docs/INVARIANTS.md.
  *
- * @quiescent: true: the caller promises that nobody else is in the engine, and all is looked at.
- *             False: other threads may allocate and free; what they change without a lock, caches
- *             and descriptors of taken frames, is left out, and so is free memory.
+ * @quiescent: true: the caller promises that nobody else is in the engine; everything is checked.
+ *             False: other threads may allocate and free; this skips what they change without a
+ *             lock (caches and descriptors of taken frames) and free memory.
  * @report:    called for each finding, at most 64 times; may be NULL.
  *
  * Context: takes the hotplug lock, then, unless quiescent, the lock of one arena or zone at a
- * time. Writes nothing, survives whatever single bit is wrong; stops early when what it would have
- * to rely on is wrong.
+ * time. Writes nothing and survives any single wrong bit; stops early if something that it has to
+ * rely on is wrong.
  * Cost: O(size of the instance), and O(pages online) when quiescent, whose descriptors it reads
  * even where they were never touched; else O(pageblocks online and pages of those that are in use).
  * Return: how many findings; 0 is good. MHP_EDEADLK from a callback.

@@ -4,9 +4,9 @@
  *
  * The companion keeps everything that a pool needs of the kernel by descriptor (sockets,
  * userfaultfds, devices), and everything that works by itself, so that a program has no thread, no
- * descriptor and no child that it did not make. It may close descriptors, count threads, change its
- * user, enter a namespace, a chroot or a seccomp filter, or be stopped; the companion goes on with
- * what it had when it started: user, root, working directory, namespaces.
+ * descriptor and no child that it did not make. The program may close descriptors, count threads,
+ * change its user, enter a namespace, a chroot or a seccomp filter, or be stopped; the companion
+ * keeps the user, root, working directory and namespaces that it started with.
  *
  * There is one for a process, started by the first call, and started anew in a forked child. It
  * ends when the program ends or executes another. All memory is shared, so pointers and functions

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-/** What a pool knows that follows the limits of its cgroup. */
+/** What a pool knows about its cgroup if it follows the cgroup's limits. */
 struct mhp_followed {
 	bool on;
 	uint64_t limit_bytes;      /* the least memory.max or memory.high; UINT64_MAX: none */
@@ -50,10 +50,10 @@ MHP_MUST_CHECK int mhp_control_start(struct mhp_pool *pool, const struct mhp_con
 				     struct mhp_text *reterr);
 
 /**
- * Serve the pool again where nobody does any more: in a forked child, under the name NAME.PID, once
- * it has lived for a tenth of a second; and after somebody killed the companion.
+ * Serve the pool again if nobody serves it: in a forked child, under the name NAME.PID, once it has
+ * lived for a tenth of a second, and after somebody killed the companion.
  *
- * To be called now and then, for example when the heap grows. Elsewhere it costs two loads.
+ * Call it now and then, for example when the heap grows. It costs two loads if nothing is to do.
  * Context: as mhp_companion_call(), also inside of malloc. A failure is tried again later.
  */
 void mhp_control_wake(void);

@@ -29,9 +29,9 @@ struct mhp_config {
 	/** Physical address 0 is here; page aligned. NULL: memory is mapped to its own address. */
 	unsigned char *direct_map;
 	void *vmemmap;                   /* vmemmap model: the descriptor of pfn 0 is here */
-	/** How far nodes are from each other: of node i to node j at [i * nr_nodes + j], as in an
-	 * ACPI SLIT; read by init only. Pages that their own node does not have come from the
-	 * nearest one that does. NULL: all are as far. */
+	/** The distances between nodes: of node i to node j at [i * nr_nodes + j], as in an ACPI
+	 * SLIT; only init reads them. A page that its own node does not have comes from the
+	 * nearest one that has it. NULL: all distances are equal. */
 	const uint8_t *node_distances;
 	/** Trace: called for every event, under the hotplug lock; must not call mhp_*(). */
 	void (*trace)(void *trace_ctx, const struct mhp_event *event);
@@ -74,7 +74,7 @@ MHP_MUST_CHECK int mhp_fini(struct mhp *m);
 
 /**
  * The thread that held the port's lock has died with it, and the port has it now. If a change was
- * under way, nobody can take it up again: from now on every call that takes the hotplug lock
+ * under way, nobody can resume it: from now on every call that takes the hotplug lock
  * returns MHP_EOWNERDEAD. Pages are allocated, freed and looked at as before.
  *
  * Context: the port's lock was held by the dead thread, and is held by this one.
@@ -94,7 +94,7 @@ void mhp_lock_lost(struct mhp *m);
 void mhp_threads_lost(struct mhp *m);
 
 /**
- * In a copy of the instance that a fork made: forget who reads or interrupts: they are not in it.
+ * In a copy of the instance that a fork made: forget readers and interrupts, which are not in it.
  *
  * Context: no change was under way at the fork: the port's lock was held, and no thread was inside
  * of mhp_page_*(). Called before anything else of the copy.
@@ -104,7 +104,7 @@ void mhp_forked(struct mhp *m);
 /** The geometry given at init. */
 const struct mhp_geometry *mhp_get_geometry(const struct mhp *m);
 
-/** Where a CPU stands: what @cpu allocates without naming a node prefers @node.
+/** Say which node a CPU is on: allocations of @cpu that name no node prefer @node.
  * Return: 0, MHP_EINVAL, MHP_ENODEV. */
 MHP_MUST_CHECK int mhp_set_cpu_node(struct mhp *m, unsigned cpu, unsigned node);
 

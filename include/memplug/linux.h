@@ -64,14 +64,14 @@ MHP_MUST_CHECK int mhp_backing_parse(const char *words, struct mhp_backing *ret_
 
 /**
  * The pages that a pool needs for @backing, as for mhp_pool_opts: those of the kernel, or 2 MiB.
- * Of a DAX device that is not there the former; adding it says the rest.
+ * For a DAX device that does not exist, those of the kernel; adding it fails with the reason.
  */
 uint64_t mhp_backing_page_bytes(const struct mhp_backing *backing);
 
 /** The word for a kind: "ram", "memfd", ...; never NULL. */
 const char *mhp_backing_name(enum mhp_backing_kind kind);
 
-/** The shape of a pool. Zero means the default that is named. */
+/** The shape of a pool. Zero means the default named beside the field. */
 struct mhp_pool_opts {
 	uint64_t max_bytes;        /* size of the physical address range; 0: 1 TiB */
 	uint64_t block_bytes;      /* power of two, 4 MiB or more; 0: 128 MiB */
@@ -94,8 +94,8 @@ MHP_MUST_CHECK int mhp_pool_create(const struct mhp_pool_opts *opts, struct mhp_
 				   struct mhp_text *reterr);
 
 /**
- * End a pool: no region, no block, no holder. MHP_EBUSY otherwise, and nothing has changed. Does
- * nothing for NULL.
+ * End a pool that has no region, no block and no holder. Otherwise MHP_EBUSY, and nothing has
+ * changed. Does nothing for NULL.
  */
 MHP_MUST_CHECK int mhp_pool_destroy(struct mhp_pool *pool);
 
@@ -107,9 +107,9 @@ void mhp_pool_release(struct mhp_pool *pool);
  * Install the handlers that let a forked child keep its pools; once per process, further calls do
  * nothing.
  *
- * mhp_pool_create() does it. Call it earlier when some library's own fork handlers touch memory
- * of a region, as those of an allocator do: what was registered first is prepared last and goes on
- * first in the child.
+ * mhp_pool_create() does it. Call it earlier if some library's own fork handlers touch memory
+ * of a region, as those of an allocator do: handlers that are registered first prepare last, and
+ * run first in the child.
  *
  * A child has a copy of everything that is ordinary memory: the pool, its engine, its blocks of
  * `ram`, its regions. Frames of a device that were taken by handle are not in the child.
@@ -117,7 +117,7 @@ void mhp_pool_release(struct mhp_pool *pool);
 void mhp_fork_init(void);
 
 /**
- * Is there ordinary memory for all that lies on devices, which comes back for a fork?
+ * Is there ordinary memory for everything that lies on devices? A fork brings all of it back.
  *
  * Context: any thread, a listener. Cost: nothing without blocks of devices, else about 0.2 ms.
  * Return: 0, or MHP_ENOMEM and the limit that is in the way.
@@ -125,9 +125,9 @@ void mhp_fork_init(void);
 MHP_MUST_CHECK int mhp_fork_room(struct mhp_text *reterr);
 
 /**
- * fork(), which fails with ENOMEM, and nothing has happened, when mhp_fork_room() does. (fork()
- * itself cannot be told to: under `memplug run` it does.) If memory is refused only later, it fails
- * as well, but a child was made, which ends inside of fork(): a SIGCHLD comes. In a listener the
+ * fork() that fails with ENOMEM, without any effect, if mhp_fork_room() does. (Plain fork() cannot
+ * be made to do that, except under `memplug run`.) If memory is refused only later, it fails, too,
+ * but a child was made, which ends inside fork(), so that a SIGCHLD comes. In a listener the
  * child goes on with the change that the listener was told of, in its own pool.
  */
 int mhp_fork(void);
@@ -146,10 +146,10 @@ bool mhp_pool_can_move(struct mhp_pool *pool, struct mhp_text *reterr);
  * @opts: as for mhp_add(); backing is filled in, MHP_ADD_ZEROED too where it is true, and node,
  *        but for RAM that is not bound. NULL: MHP_ADD_OPTS_DEFAULT.
  *
- * Memory that is RAM is on the node of the pool that has the number of its NUMA node, or on node 0
- * when it is not bound. A device is on a node that is no RAM: the one that the backing names, else
- * its own NUMA node, else the first free one; so are huge pages that are not bound.
- * A rank that is not given is asked from the kernel.
+ * RAM goes to the node of the pool with the number of its NUMA node, or to node 0 if it is not
+ * bound. A device goes to a node without RAM: the one that the backing names, else the one with its
+ * own NUMA node's number, else the first free one; so do huge pages that are not bound.
+ * If no rank is given, the kernel is asked.
  *
  * mhp_add() and the adds of a plan bring ordinary memory to the addresses that they name.
  *
@@ -224,7 +224,7 @@ void mhp_pool_get_spread(struct mhp_pool *pool, struct mhp_spread *ret_spread);
 MHP_MUST_CHECK int mhp_region_set_spread(struct mhp_region *region,
 					 const struct mhp_spread *spread, struct mhp_text *reterr);
 
-/** Is ordinary memory to be in huge pages of the kernel (2 MiB)? */
+/** Whether ordinary memory shall be in huge pages of the kernel (2 MiB). */
 enum mhp_huge {
 	MHP_HUGE_AUTO,             /* as the kernel does by itself */
 	MHP_HUGE_ON,               /* wanted: MADV_HUGEPAGE */
@@ -239,7 +239,7 @@ MHP_MUST_CHECK int mhp_huge_parse(const char *words, enum mhp_huge *ret_how,
 const char *mhp_huge_word(enum mhp_huge how);
 
 /**
- * Say it of the memory of a region, from now on.
+ * Set this for the memory of a region, from now on.
  *
  * @from: an address of the region, a multiple of 2 MiB, from which on it holds; NULL: all of it.
  *
@@ -262,11 +262,11 @@ MHP_MUST_CHECK int mhp_region_set_huge(struct mhp_region *region, enum mhp_huge 
  * some may have it. */
 MHP_MUST_CHECK int mhp_pool_set_huge(struct mhp_pool *pool, enum mhp_huge how,
 				     struct mhp_text *reterr);
-/** What was said of the pool last. */
+/** The mode that was set last for the pool. */
 enum mhp_huge mhp_pool_get_huge(struct mhp_pool *pool);
 
 /**
- * What memory to add when a commit found none: the backings of the nodes that the region's policy
+ * Which memory to add if a commit found none: the backings of the nodes that the region's policy
  * binds it to, the nearest node first; @at is 0 for the first one, then 1, and so on. False: there
  * are no more; with @at 0, any memory will do.
  */
@@ -362,7 +362,7 @@ int mhp_region_unpin(struct mhp_region *region, void *start, uint64_t size);
 MHP_MUST_CHECK int mhp_region_move(struct mhp_region *region, void *start, uint64_t size,
 				   unsigned node, uint64_t *ret_moved, struct mhp_text *reterr);
 
-/** Tiering: what is used comes to nearer nodes, what is not goes to farther ones. */
+/** Tiering: used memory comes to nearer nodes, unused memory goes to farther ones. */
 struct mhp_tiering {
 	bool on;
 	uint64_t bytes_per_s;      /* that may move, up and down together; 0: 64 MiB */
@@ -370,10 +370,10 @@ struct mhp_tiering {
 };
 
 /**
- * Have a task in the companion look which windows of 2 MiB are used, and move them between the
- * nodes of the pool; or end it. Off at first, and in forked children.
+ * Start or end a task in the companion that observes which windows of 2 MiB are used and moves
+ * them between the nodes of the pool. Off at first, and in forked children.
  *
- * A look needs no privilege and holds nobody up. Windows change places when the far one is used
+ * A look needs no privilege and blocks nobody. Windows change places when the far one is used
  * half as much again as the near one; they go down when they are not used at all and their node is
  * almost full. A window that is used in a few places goes in pieces of 64 KiB, where no node has
  * larger pages. Regions whose policy is interleave or bind stay as they are; so do windows that
@@ -414,7 +414,7 @@ void mhp_pool_get_tiering_stats(struct mhp_pool *pool, struct mhp_tiering_stats 
 MHP_MUST_CHECK int mhp_pool_look_bad(struct mhp_pool *pool, uint64_t *ret_new,
 				     struct mhp_text *reterr);
 
-/** Whose a page is, and where the program has it. */
+/** The owner of a page, and its address in the program. */
 struct mhp_page_user {
 	uint16_t owner;            /* for mhp_owner_name() */
 	uint64_t address;          /* in a region; 0: in none */
@@ -463,8 +463,8 @@ struct mhp_outside {
 };
 
 /**
- * What of the process is not in the pool, summed up by kind: the kernel's list of mappings, less
- * what regions and blocks of this pool have.
+ * The memory of the process that is not in the pool, summed by kind: the kernel's list of mappings,
+ * less those of the regions and blocks of this pool.
  *
  * Cost: reads all of /proc/self/smaps, milliseconds a GiB; takes the region mutex for each mapping.
  * Return: 0, or MHP_EPERM (/proc cannot be read).

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * notify.h - listeners: who wants to know when memory comes and goes, and who may object.
+ * notify.h - listeners hear when memory comes and goes, and may object.
  *
- * Each GOING event that a listener saw is followed, for that listener, by exactly one of the
- * matching DONE (ONLINE, OFFLINE) or CANCEL; so does the one that refused it. Only GOING may be
+ * After each GOING event that a listener saw, it gets exactly one of the matching DONE (ONLINE,
+ * OFFLINE) or CANCEL, also when it refused the GOING event itself. No other event can be
  * refused.
  *
  * Context, unless a function says otherwise: takes the hotplug lock and may sleep;
@@ -44,7 +44,7 @@ struct mhp_notice {
 
 /**
  * A listener. Called under the hotplug lock; may sleep, allocate and free pages; mhp_block_*() and
- * the like return MHP_EDEADLK. Return 0, or for GOING an error that refuses; else it is ignored.
+ * the like return MHP_EDEADLK. Return 0, or an error: it refuses a GOING, and is ignored otherwise.
  */
 typedef int mhp_listener_fn(void *ctx, const struct mhp_notice *notice);
 

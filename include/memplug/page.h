@@ -3,8 +3,8 @@
  * page.h - pages and who owns them: allocate, free, register an owner, look at a pfn.
  *
  * A page is 1 << order frames, naturally aligned, handed out under an owner. An owner that can
- * move its pages gives functions for that, and its pages may lie in movable zones; an owner that
- * cannot gives only a name, so that whoever asks why a block cannot leave gets an answer.
+ * move its pages gives functions for that, and its pages may lie in movable zones. An owner that
+ * cannot move them gives only a name, which explains why a block cannot leave.
  *
  * Context, unless a function says otherwise: any thread, also listeners and owners'
  * functions, not a signal handler; takes allocator locks for a bounded time, never the hotplug
@@ -23,9 +23,9 @@ struct mhp;
 
 #define MHP_OWNERS_MAX 64U
 /**
- * A cookie is a number of up to 53 bits, so that it shares a word with owner and order. That is any
- * index, any pfn, and any address of a user program on machines with 48 bits of them; owners of
- * memory at higher addresses give an offset, or shift out the bits that are always 0.
+ * A cookie is a number of up to 53 bits, so that it shares a word with owner and order. Any index,
+ * any pfn and any address of a user program with 48-bit addresses fits. Owners of memory at higher
+ * addresses give an offset, or shift out the bits that are always 0.
  */
 #define MHP_COOKIE_BITS 53U
 #define MHP_COOKIE_MAX ((UINT64_C(1) << MHP_COOKIE_BITS) - 1U)
@@ -61,15 +61,15 @@ struct mhp_move {
  *     |      held)           |  |
  *     +----------------------+--+ putback
  *
- * Each isolate that returns 0 is followed by exactly one of: its page is in a run that migrate did,
- * or putback. While a page is HELD, its owner reads and writes it as before, and neither frees it
- * nor hands it on; whoever wants to waits, or marks it to be freed once it is IN USE again.
+ * Each isolate that returns 0 is followed by exactly one of two things: migrate does a run with its
+ * page, or putback is called. While a page is HELD, its owner reads and writes it as before, but
+ * neither frees it nor hands it on; it waits, or marks it to be freed once it is IN USE again.
  */
 struct mhp_movable_ops {
 	/**
-	 * Hold page @pfn still: from here to migrate or putback it is neither freed nor moved by
-	 * its owner. @cookie was read without a lock: check under your own that the page is still
-	 * that.
+	 * Hold page @pfn still: until migrate or putback its owner neither frees nor moves it.
+	 * @cookie was read without a lock: check under your own lock that the page still has this
+	 * cookie.
 	 * Return: 0, MHP_EBUSY (cannot move now: pinned, in use), MHP_ETXTBSY (the same, because
 	 * of another process), MHP_EAGAIN (gone or changing; look again later).
 	 */
@@ -81,8 +81,8 @@ struct mhp_movable_ops {
 	 * A run is made of whole pages; mhp_frame_peek() of its first frame, at either end, says
 	 * the order and the cookie of the first, and so on by 1 << order. A target has the owner,
 	 * order and cookie of its page before this is called, and may be freed as soon as something
-	 * points to it. Free no source: when this returns, those of the runs done are the engine's.
-	 * @ret_done: how many runs were done, from the first; the rest comes back by putback.
+	 * points to it. Free no source: those of the runs done are the engine's when this returns.
+	 * @ret_done: how many runs were done, from the first; putback is called for the rest.
 	 * Return: 0, or an error when *ret_done < nr_moves, which mhp_offline() returns.
 	 */
 	int (*migrate)(void *ctx, const struct mhp_move *moves, unsigned nr_moves,
@@ -115,9 +115,9 @@ MHP_MUST_CHECK int mhp_owner_unregister(struct mhp *m, uint16_t owner);
 const char *mhp_owner_name(const struct mhp *m, uint16_t owner);
 
 /**
- * What to allocate. Sixteen bytes, passed by value. A caller who allocates a lot builds it once: if
- * it is filled in field by field right before the call, its bytes are still on their way to the
- * cache when they are read as words, and that wait (15 ns seen) is longer than the allocation.
+ * What to allocate. Sixteen bytes, passed by value. A caller who allocates a lot builds it once.
+ * Bytes that are stored one by one right before the call have not reached the cache when they are
+ * loaded as words, and that stall (15 ns measured) takes longer than the allocation.
  */
 struct mhp_page_req {
 	uint64_t cookie;           /* the owner's own number for this page, to MHP_COOKIE_MAX */
@@ -159,8 +159,8 @@ MHP_MUST_CHECK int mhp_page_alloc(struct mhp *m, struct mhp_page_req req, uint64
 int mhp_page_free(struct mhp *m, uint64_t pfn);
 
 /**
- * mhp_page_free() of a page that must be @owner's: a library that shares a pool with others frees
- * by this one, so that a stale pfn, whose frame is somebody else's by now, does no harm.
+ * mhp_page_free() of a page that must be @owner's. A library that shares a pool with others calls
+ * this one, so that a stale pfn, whose frame has another owner by now, does no harm.
  *
  * Return: what mhp_page_free() returns, or MHP_EPERM (it is another owner's). On error nothing has
  * changed.
@@ -179,12 +179,12 @@ MHP_MUST_CHECK int mhp_pages_alloc_contig(struct mhp *m, struct mhp_page_req req
 					  uint64_t nr_pages, uint64_t *ret_pfn);
 
 /**
- * mhp_pages_alloc_contig() of frames that lie in [start_pfn, end_pfn), at whatever address there:
- * for callers who need memory of a certain place, or one certain frame. Cost: O(pageblocks of the
+ * mhp_pages_alloc_contig() of frames anywhere in [start_pfn, end_pfn), for callers who need memory
+ * at a certain place, or one certain frame. Cost: O(pageblocks of the
  * range).
  *
- * Return: 0, or what mhp_pages_alloc_contig() returns; MHP_ENOMEM (nothing as long as that is free
- * there), MHP_EINVAL (also: the range ends before it starts), MHP_ENXIO (it ends beyond the last
+ * Return: 0, or what mhp_pages_alloc_contig() returns; MHP_ENOMEM (nothing that long is free in the
+ * range), MHP_EINVAL (also: the range ends before it starts), MHP_ENXIO (it ends beyond the last
  * block).
  */
 MHP_MUST_CHECK int mhp_pages_alloc_within(struct mhp *m, struct mhp_page_req req,
@@ -203,7 +203,7 @@ int mhp_pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr_pages);
  *
  * Each page has @req's owner and cookie and is freed or moved by itself. Cost: a lock for each 64
  * pages, and two writes a page.
- * Return: how many, fewer than @nr when there are no more; or what mhp_page_alloc() returns:
+ * Return: how many, fewer than @nr if no more are free; or what mhp_page_alloc() returns:
  * MHP_ENOMEM (none), MHP_EINVAL (also: @nr), MHP_ENODEV, MHP_EOVERFLOW.
  */
 MHP_MUST_CHECK int mhp_pages_alloc(struct mhp *m, struct mhp_page_req req, unsigned nr,
@@ -251,9 +251,9 @@ struct mhp_frame {
 };
 
 /**
- * Look at a pfn; safe at any time, also while its block goes: then it is ABSENT.
+ * Look at a pfn. This is safe at any time, also while its block is removed: it is ABSENT then.
  *
- * A walker goes by heads, 1 << order a step.
+ * A walker steps from head to head, 1 << order frames at a time.
  * Context: any thread, a listener, an owner's function. Takes a spin lock of the allocator: not
  * from a signal or interrupt handler that may have interrupted a call of the engine. The answer is
  * a snapshot.
@@ -270,7 +270,7 @@ struct mhp_compact_result {
 };
 
 /**
- * Move movable pages of a zone together until no pageblock can be emptied any more.
+ * Compact the movable pages of a zone until no further pageblock can be emptied.
  *
  * @deadline_ms: bounds the call; 0: MHP_DEADLINE_MS_DEFAULT.
  *

@@ -2,10 +2,10 @@
 /*
  * plan.h - several changes as one: adds, onlines, offlines and removals, all or none.
  *
- * A plan is an array of the caller's. preview answers what a commit would say now; commit does
- * everything that can fail (adds, coming online, moving pages away) before the first thing that
- * cannot be undone. Memory that a plan adds is not room for the pages that the same plan moves:
- * pages that had moved there could keep the add from being undone.
+ * A plan is an array of the caller's. A preview answers what a commit would return now. A commit
+ * does everything that can fail (adds, coming online, moving pages away) before the first thing
+ * that cannot be undone. Memory that a plan adds is no room for pages that the same plan moves:
+ * pages that moved there could prevent the add from being undone.
  *
  * Context, unless a function says otherwise: takes the hotplug lock and may sleep;
  * MHP_EDEADLK from a listener, an owner's function or a trace function.
@@ -33,7 +33,7 @@ struct mhp_step {
 	uint8_t zone;              /* ONLINE: enum mhp_zone_kind */
 };
 
-/** What a plan came to. */
+/** The result of a plan. */
 struct mhp_plan_answer {
 	unsigned failed_step;      /* index of the step that failed; nr_steps when none did */
 	struct mhp_why why;
@@ -41,8 +41,8 @@ struct mhp_plan_answer {
 };
 
 /**
- * Say what mhp_plan_commit() would return now. Changes nothing, tells no listener, asks no port:
- * what a listener or the port will say is not foreseen.
+ * Say what mhp_plan_commit() would return now. Changes nothing, tells no listener, asks no port, so
+ * it does not foresee their refusals.
  */
 MHP_MUST_CHECK int mhp_plan_preview(struct mhp *m, const struct mhp_step *steps, unsigned nr_steps,
 				    struct mhp_plan_answer *ret_answer);
@@ -50,8 +50,8 @@ MHP_MUST_CHECK int mhp_plan_preview(struct mhp *m, const struct mhp_step *steps,
 /**
  * Do all steps, or none.
  *
- * Adds come first, then onlines, then everything that leaves; within a kind the order given. A
- * block may be in one step only, but for an ADD followed by an ONLINE of it.
+ * Adds come first, then onlines, then everything that leaves; within a kind the order given. No
+ * block may be in two steps, except for an ADD and a later ONLINE of it.
  * Return: 0, or the error of the step that failed; then everything is as before.
  */
 MHP_MUST_CHECK int mhp_plan_commit(struct mhp *m, const struct mhp_step *steps, unsigned nr_steps,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * policy.h - the choices that a caller may leave to the engine: which zone, and whether to online.
+ * policy.h - choices that a caller may leave to the engine: which zone, and whether to come online.
  *
  * Both mirror Linux's knobs: online_policy, auto_movable_ratio, auto_movable_numa_aware and
  * auto_online_blocks. A knob may be changed at any time; it decides for later calls only.
@@ -64,8 +64,8 @@ struct mhp_foresight {
 	bool movable_fits;         /* the ratio would hold */
 };
 
-/** Foresee, without doing it: the usable range starts at @start_pfn; where that is an offline
- * block, the rest of its add counts, too. Cost: follows the number of ranges.
+/** Foresee it. The usable range starts at @start_pfn; if that is in an offline block,
+ * the rest of its add counts, too. Cost: follows the number of ranges.
  * Return: 0, MHP_ENODEV, MHP_EINVAL (no pages), MHP_ENXIO (beyond the last block). */
 MHP_MUST_CHECK int mhp_policy_foresee(struct mhp *m, unsigned node, uint64_t start_pfn,
 				      uint64_t nr_pages, struct mhp_foresight *ret_foresight);

@@ -41,8 +41,8 @@ struct mhp_altmap {
 MHP_MUST_CHECK int mhp_altmap_alloc(struct mhp_altmap *altmap, uint32_t nr, uint64_t *ret_pfn);
 
 /**
- * Give @nr pages back. The altmap only counts: give back what was taken last, or be done with
- * taking.
+ * Give @nr pages back. The altmap only counts them: give back the pages taken last, or take none
+ * afterwards.
  */
 void mhp_altmap_free(struct mhp_altmap *altmap, uint32_t nr);
 

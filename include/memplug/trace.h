@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * trace.h - what happened, as numbered events, and how much, as counters.
+ * trace.h - numbered events that tell what happened, and counters.
  *
  * The engine does not log. It returns, counts, and calls config.trace once for each event, in
  * order, under the hotplug lock; numbers have no gaps, so a listener that missed some can tell.
@@ -53,7 +53,7 @@ enum mhp_phase {
 	MHP_PHASES,
 };
 
-/** Of asked_zone: the policy chose for several runs of blocks in one call, not for this alone. */
+/** In asked_zone: the policy chose for several runs of blocks in one call, not for this alone. */
 #define MHP_ZONE_TOGETHER 254U
 
 /**
@@ -104,7 +104,7 @@ const char *mhp_cause_name(enum mhp_cause cause);
 
 /**
  * Tell of a block as if something had happened to it: an ANNOUNCE event with @action as its flags.
- * For those who let others ask for an event, as the kernel does by its uevent files.
+ * For views through which others can ask for an event, like the kernel's uevent files.
  *
  * @action: the caller's word; the engine does not look at it.
  * Context: takes the hotplug lock.
@@ -113,7 +113,7 @@ const char *mhp_cause_name(enum mhp_cause cause);
 MHP_MUST_CHECK int mhp_block_announce(struct mhp *m, uint32_t block, uint32_t action);
 
 /**
- * Tell that whoever adds memory as it is needed wanted more than it may have: a LIMIT event.
+ * Tell that memory that grows on demand has reached its limit and wanted more: a LIMIT event.
  *
  * @max_bytes: how much it may have.
  * @text:      what else is in the way, for people; NULL: it has that much.
@@ -122,11 +122,11 @@ MHP_MUST_CHECK int mhp_block_announce(struct mhp *m, uint32_t block, uint32_t ac
 MHP_MUST_CHECK int mhp_limit_announce(struct mhp *m, uint64_t max_bytes, const char *text);
 
 /**
- * Tell that the limit which a pool follows is another one, or what was done for it: a FOLLOW event.
+ * Tell that the limit that a pool follows has changed, or what was done for it: a FOLLOW event.
  *
  * @limit_bytes: the new limit; UINT64_MAX: there is none.
  * @safe_bytes:  what it could be lowered to.
- * @text:        what was done and why, for people; NULL: the limit is another one.
+ * @text:        what was done and why, for people; NULL: the limit has changed.
  * Context: takes the hotplug lock.
  * Return: 0, or MHP_EDEADLK.
  */
@@ -134,7 +134,7 @@ MHP_MUST_CHECK int mhp_follow_announce(struct mhp *m, uint64_t limit_bytes, uint
 				       const char *text);
 
 /**
- * Tell that whoever sorts pages by their use had some go to @node, or could not: a TIER event.
+ * Tell that tiering had pages go to @node, or could not: a TIER event.
  *
  * @pages: how many; @error: 0, or why they stay; @text: the reason, for people.
  * Return: 0, MHP_EINVAL (no such node), MHP_EDEADLK.
@@ -143,7 +143,7 @@ MHP_MUST_CHECK int mhp_tier_announce(struct mhp *m, unsigned node, uint64_t page
 				     const char *text);
 
 /**
- * Call @fn between two events, so that what it reads is what the events up to @last_seq have made.
+ * Call @fn between two events, so that it reads the state that the events up to @last_seq led to.
  *
  * @fn: may call mhp_range_get(), mhp_block_get(), mhp_zone_get(), mhp_get_policy(),
  *      mhp_get_memmap_on_memory(), mhp_bad_test() and mhp_bad_count(), and nothing else of the

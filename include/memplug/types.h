@@ -46,7 +46,7 @@ enum mhp_error {
 	MHP_EHWPOISON = -133,    /* the page has a memory error */
 };
 
-/** The words for an error; 0 and numbers of others have some, too. Never NULL. Context: any. */
+/** The words for an error, also for 0 and for unknown numbers. Never NULL. Context: any. */
 const char *mhp_error_text(int error);
 
 /** A physical address in bytes. */

@@ -2,8 +2,8 @@
 /*
  * words.h - numbers, sizes, times and lists of blocks as people write them and tools print them.
  *
- * The one parser of each, for the command, the control socket and the environment. Pure functions:
- * they call nothing, keep nothing, and look at nothing behind the end of the string.
+ * The only parser of each, for the command, the control socket and the environment. The functions
+ * are pure: they call nothing, keep nothing, and read nothing behind the end of the string.
  *
  * Context, unless a function says otherwise: any, also a signal handler.
  */

@@ -72,7 +72,7 @@ int mhp_cancel(struct mhp *m, uint32_t block);
 /**
  * Ask for the engine: until mhp_interrupt_end() each change that is under way, or begins, ends soon
  * with MHP_EINTR, so that a caller who needs the hotplug lock for itself (to fork, to stop the
- * world) gets it. Its callers may do it again afterwards. An add or coming online of up to some 500
+ * world) gets it. Afterwards the change may be tried again. An add or online of up to some 500
  * blocks is completed all the same, unless it tests memory: that takes a millisecond at most.
  * Counted: any number of threads may ask at a time.
  */
@@ -80,8 +80,8 @@ void mhp_interrupt_begin(struct mhp *m);
 void mhp_interrupt_end(struct mhp *m);
 
 /**
- * Has somebody asked the change under way to end, by mhp_cancel() or mhp_interrupt_begin()? For an
- * owner's migrate() and for ports, which may stop between two runs of a long batch. Cost: three
+ * True if mhp_cancel() or mhp_interrupt_begin() asked the change under way to end. For an owner's
+ * migrate() and for ports, which may stop between two runs of a long batch. Cost: three
  * loads.
  */
 bool mhp_must_stop(const struct mhp *m);
