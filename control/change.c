@@ -2,7 +2,9 @@
 /*
  * change.c - requests that bring blocks: add and online.
  *
- * Each is one call of the engine and so all or nothing.
+ * Each is one call of the engine and so all or nothing. A refusal says why in one sentence: the
+ * port's where memory could not be had, the engine's where blocks could not come online.
+ * Must not know: how memory is found, which zone a policy chooses.
  */
 #define _GNU_SOURCE
 #include <string.h>

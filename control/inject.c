@@ -3,7 +3,9 @@
  * inject.c - errors on purpose: a listener that refuses what comes online or goes offline.
  *
  * The files are those of the kernel's notifier-error-inject, so that a test of error handling runs
- * on a pool: a negative errno, or 0 for none. The listener is there from the first error on.
+ * on a pool: a negative errno, or 0 for none. The listener exists from the first error on, and then
+ * stays: a pool without injected errors pays for none. It has the highest priority, so an injected
+ * error comes before any other listener has heard of the change.
  */
 #define _GNU_SOURCE
 #include <limits.h>

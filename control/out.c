@@ -2,7 +2,12 @@
 /*
  * out.c - write JSON to a client, piece by piece, without malloc.
  *
- * Pieces are short: each fits the buffer. After the client is gone, writing does nothing.
+ * Pieces are short: each fits what is kept free at the end of the buffer (out_args()), and longer
+ * answers are sent as it fills. Once the client has gone, `broken` is set and writing does nothing,
+ * so that callers need not look after each piece; those with long answers look, to end early.
+ *
+ * Text of others (names, paths, what an owner describes) goes through mhp__out_string() only: it
+ * lets through valid UTF-8 and escapes the rest, so that a client always reads JSON.
  */
 #define _GNU_SOURCE
 #include <poll.h>

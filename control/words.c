@@ -2,7 +2,10 @@
 /*
  * words.c - from words of people to numbers, sizes, times and runs of blocks, and back.
  *
- * A word is taken whole or refused: what is left over behind a number is an error, never ignored.
+ * A word is taken whole or refused: anything behind a number is an error and never ignored. A size
+ * that is printed rounded (2.8G) can be typed again: it means each size that is printed so, and the
+ * one multiple of the block size among them.
+ *
  * Nothing here allocates, waits or looks at a pool: it also runs in the process that owns one.
  */
 #include <memplug/words.h>

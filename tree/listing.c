@@ -2,8 +2,10 @@
 /*
  * listing.c - what is in a folder: names that are always there, then blocks.
  *
- * Names other than those of blocks are written down when the folder is read; blocks are kept as
- * runs, and entry by entry made from them, since there may be many.
+ * Names other than those of blocks are stored when a reader begins at entry 0. Blocks, of which
+ * there may be many, are stored as runs, and each entry is made from them when it is read. So one
+ * pass over a folder shows one moment, whatever comes and goes meanwhile, and an offset keeps its
+ * meaning.
  */
 #define _GNU_SOURCE
 #include <errno.h>

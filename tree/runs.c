@@ -2,8 +2,9 @@
 /*
  * runs.c - which blocks are there, as runs: what a folder of blocks is listed from.
  *
- * The pool answers with its ranges, so 64 TiB of blocks are as cheap to ask for as one; what a
- * listing costs beyond that is its entries.
+ * The pool answers with its ranges, so asking for 64 TiB of blocks is as cheap as asking for one;
+ * beyond that a listing costs its entries. Runs are sorted by block and carry their rank, which is
+ * the number of blocks before them, so that bisection finds a block and the n-th entry of a folder.
  */
 #define _GNU_SOURCE
 #include <errno.h>

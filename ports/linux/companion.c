@@ -2,8 +2,13 @@
 /*
  * companion.c - the companion as the program sees it: start it, and have calls run in it.
  *
- * All that both sides write is in one piece of memory that a forked child sees as zeros: there is
- * no companion in it, and no call of anybody's. What runs in the companion is in leader.c.
+ * Everything that both sides write is in one piece of memory that reads as zeros in a forked child:
+ * a child has no companion, and no call of anybody's is under way in it. The code that runs in the
+ * companion is in leader.c.
+ *
+ * A call lies on its caller's stack until it is answered. A caller that waits looks for itself
+ * whether the companion still lives (CHECK_MS), because one that was killed tells nobody. Nothing
+ * here calls malloc; a start is possible inside malloc and in a forked child.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -61,6 +66,7 @@ spawn(void)
 	int error = 0;
 	if (state->last != 0)
 		syscall(SYS_wait4, state->last, NULL, WNOHANG | __WCLONE, NULL);
+	/* The new task inherits this: no handler of the program's may run in it. */
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
 	if (takes_orphans())
 		make(NULL);

@@ -2,8 +2,11 @@
 /*
  * lines.c - read a file of /proc line by line.
  *
- * The buffer is small on purpose: the kernel holds up changes of the address space for as long as
- * it fills one.
+ * The buffer is small on purpose: the kernel blocks changes of the address space while it fills
+ * one, so a large buffer would stall the program's own mmap().
+ *
+ * A line ends in the buffer that it was read into; what follows it moves to the front before the
+ * next read. A line longer than the buffer ends the file. No malloc: it may run inside one.
  */
 #include <string.h>
 #include <unistd.h>

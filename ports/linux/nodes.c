@@ -2,8 +2,12 @@
 /*
  * nodes.c - memory policies of regions: where the kernel takes pages from, and where it moves them.
  *
- * Between nodes the kernel moves ordinary pages itself: it knows who has pinned one, holds up
- * whoever touches it, and needs no mapping and no permission.
+ * Between NUMA nodes the kernel moves ordinary pages itself (mbind). It knows which pages are
+ * pinned, holds up accesses while it moves, and needs no mapping and no permission for that.
+ *
+ * A policy belongs to a range of addresses, and so splits mappings; the longest run of pages with
+ * the same node gets one call. Memory of a node that is not bound gets the kernel's default policy.
+ * Must not know: what labels mean beyond their node, devices.
  */
 #define _GNU_SOURCE
 #include <errno.h>

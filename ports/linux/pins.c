@@ -2,8 +2,12 @@
 /*
  * pins.c - ranges that must not move: memory under direct I/O, registered with a device.
  *
- * A short list: looking costs O(pins), which is paid when memory goes to or from a device, never
- * when the program runs.
+ * It is a short list in a fixed table: a look costs O(pins). Only moves to or from a device, and
+ * decommits and purges, pay for that; the program itself does not.
+ *
+ * Pins of one range are counted, so that two users may pin and unpin it independently; a count of 0
+ * is an empty place. Guarded by the region mutex of the pool, like the windows that it keeps. Must
+ * not know: pools, what lies in a range.
  */
 #include "pins.h"
 

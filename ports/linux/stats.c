@@ -2,8 +2,10 @@
 /*
  * stats.c - what the port counts, as one snapshot.
  *
- * Counters are kept where things happen; this file only adds up what is kept per region, and what
- * the engine knows of the blocks of a node.
+ * Counters are kept where things happen; this file only adds up those of the regions, and what the
+ * engine knows about the blocks of a node. A snapshot of the pool is taken under the region mutex;
+ * that of a node is made range by range, so that blocks may come and go while it is made.
+ * Must not know: how a counter comes about.
  */
 #include "pool.h"
 

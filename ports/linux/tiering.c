@@ -2,8 +2,12 @@
 /*
  * tiering.c - tiering on and off, its limits, and what it has found.
  *
- * The task (turn.c) is there while tiering is on. Limits are read by it each turn, so that they can
- * change at any time. What was found of a window stays known when tiering ends.
+ * The task (turn.c) runs in the companion while tiering is on. It reads the limits each turn, so
+ * that they can change at any time. What it found about a window stays known when tiering ends.
+ *
+ * `on` says what is wanted, `runner` in which companion the task runs. So a task whose companion
+ * was killed counts as ended, and a forked child, which has no companion, has none. Must not know:
+ * how windows are looked at, and which of them move.
  */
 #include <memplug/companion.h>
 
