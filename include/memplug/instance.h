@@ -74,7 +74,7 @@ MHP_MUST_CHECK int mhp_fini(struct mhp *m);
 
 /**
  * The thread that held the port's lock has died with it, and the port has it now. If a change was
- * under way, nobody can resume it: from now on every call that takes the hotplug lock
+ * under way, nobody can take it up again: from now on every call that takes the hotplug lock
  * returns MHP_EOWNERDEAD. Pages are allocated, freed and looked at as before.
  *
  * Context: the port's lock was held by the dead thread, and is held by this one.
