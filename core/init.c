@@ -279,17 +279,32 @@ mhp_fini(struct mhp *m)
 	return err;
 }
 
+/* The event under way may not be counted, and a table not sealed: nobody else knew of either. */
+static void
+mend_tables(struct mhp *m)
+{
+	uint64_t nr_events = 0;
+
+	for (unsigned kind = 0; kind < MHP_EV_KINDS; kind++)
+		nr_events += m->event_counts[kind];
+	m->event_seq = nr_events;
+	m->nr_listeners = 0;
+	for (unsigned id = 0; id < MHP_LISTENERS_MAX; id++)
+		m->nr_listeners += m->listeners[id].fn != NULL;
+	mhp__tables_seal(m);
+}
+
 /* The holder of the hotplug lock has died, and the port gave the lock to another thread. What the
- * holder had begun may be half done, and only it knew which half, so no change follows; readers and
- * the allocator, which never needed the lock, go on. */
+ * holder had begun may be half done, so no change follows until somebody has seen to that
+ * (blocks/cut.c); readers and the allocator, which never needed the lock, go on. */
 void
 mhp_lock_lost(struct mhp *m)
 {
+	mend_tables(m);
 	if (atomic_load(&m->work.kind) != MHP_WORK_NONE)
 		atomic_store(&m->cut, 1);
-	atomic_store(&m->work.kind, MHP_WORK_NONE);
-	atomic_store(&m->work.count, 0);
-	atomic_store(&m->still, 0);
+	else
+		mhp__work_forget(m);
 	atomic_store(&m->lock_owner, 0);
 }
 

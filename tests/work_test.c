@@ -726,10 +726,13 @@ TEST(work__lock_lost__cut_only_if_something_was_under_way)
 	open_bed(&bed, "small", 1, MHP_ZONE_NORMAL);
 	mhp_lock_lost(bed.pool.m);
 	CHECK_EQ(atomic_load(&bed.pool.m->cut), 0);
+	atomic_fetch_add(&bed.pool.m->work.seq, 1);
+	atomic_store(&bed.pool.m->work.log.generation, mhp_generation(bed.pool.m));
 	atomic_store(&bed.pool.m->work.kind, MHP_WORK_ONLINE);
 	mhp_lock_lost(bed.pool.m);
 	CHECK_EQ(atomic_load(&bed.pool.m->cut), 1);
+	CHECK_RET(mhp_block_offline(bed.pool.m, 0, NULL, NULL), MHP_EOWNERDEAD);
+	CHECK_OK(mhp_change_lost(bed.pool.m, MHP_OWNER_NONE));
 	CHECK_RET(mhp_cancel(bed.pool.m, MHP_BLOCK_ANY), MHP_ENOENT);
-	atomic_store(&bed.pool.m->cut, 0);
 	close_bed(&bed);
 }

@@ -124,6 +124,24 @@ mhp__bitset_prev(const struct mhp__bitset *set, uint32_t bit)
 	}
 }
 
+void
+mhp__bitset_mend(struct mhp__bitset *set)
+{
+	uint32_t nr_bits = set->nr_bits;
+
+	for (unsigned k = 0; k + 1U < set->nr_levels; k++) {
+		uint32_t nr_words = words_of(nr_bits);
+
+		for (uint32_t i = 0; i < nr_words; i++) {
+			uint64_t *above = &set->level[k + 1U][i / 64U];
+			uint64_t mask = UINT64_C(1) << i % 64U;
+			*above = set->level[k][i] != 0 ? *above | mask : *above & ~mask;
+		}
+		nr_bits = nr_words;
+	}
+	MHP_ASSERT_DEBUG(mhp__bitset_sound(set));
+}
+
 bool
 mhp__bitset_sound(const struct mhp__bitset *set)
 {

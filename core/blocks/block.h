@@ -50,7 +50,15 @@ MHP_MUST_CHECK int mhp__leaving_foresee(struct mhp *m, uint64_t to_nodes, struct
 MHP_MUST_CHECK int mhp__leaving_empty(struct mhp *m, const struct mhp_offline_opts *opts,
 				      struct mhp_why *why);
 
+/* After a cut: what was marked is as before, or (behind the commit) gone. */
+void mhp__leaving_take_back(struct mhp *m);
+void mhp__leaving_carry_on(struct mhp *m);
+
 /* ---- online.c ---- */
+
+/* After a cut: blocks that come online are OFFLINE again, or (behind the commit) ONLINE. */
+void mhp__online_take_back(struct mhp *m);
+void mhp__online_carry_on(struct mhp *m);
 
 /* One call that brings blocks online. */
 struct mhp__arrival {

@@ -29,9 +29,10 @@ unmark(struct mhp *m, struct mhp_blocks blocks)
 {
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	for (uint32_t i = 0; i < blocks.count; i++) {
-		mhp__bitset_put(&m->leaving, blocks.first + i, false);
+		/* In this order: what is removed leaves, wherever a kill comes. */
 		if (mhp__bitset_test(&m->removing, blocks.first + i))
 			mhp__bitset_put(&m->removing, blocks.first + i, false);
+		mhp__bitset_put(&m->leaving, blocks.first + i, false);
 	}
 }
 
@@ -258,6 +259,16 @@ empty_leaving(struct mhp *m, const struct mhp_offline_opts *opts, struct mhp_why
 	return err;
 }
 
+/* Are some on their way? */
+static bool
+anything_going(const struct mhp *m)
+{
+	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1))
+		if (m->blocks[b].state == MHP_GOING_OFFLINE)
+			return true;
+	return false;
+}
+
 /* Tell of blocks that leave, or whose pages do. */
 static void
 trace_leaving(struct mhp *m, struct mhp_event *event, uint64_t started_ns)
@@ -331,6 +342,8 @@ commit_run(struct mhp *m, uint32_t b, uint64_t *moved)
 	       m->blocks[b].state == MHP_GOING_OFFLINE && m->blocks[b].node == event.node &&
 	       m->blocks[b].zone == event.zone) {
 		struct mhp__range range = mhp__block_usable(m, b);
+		mhp__work_at(m, MHP_AT_OFFLINE,
+			     (struct mhp_blocks){ event.block, event.nr_blocks + 1 });
 		if (!mhp__offline_pages_commit(m, &range))
 			break;
 		mhp__block_set_state(m, b, MHP_OFFLINE);
@@ -345,6 +358,7 @@ commit_run(struct mhp *m, uint32_t b, uint64_t *moved)
 	*moved = 0;
 	mhp__phase(m, MHP_PHASE_COMMIT);
 	trace_leaving(m, &event, m->work.leaving_ns);
+	mhp__work_at_end(m);
 	return event.nr_blocks;
 }
 
@@ -386,9 +400,9 @@ remove_offline(struct mhp *m, bool scrub)
 		while (is_removable(m, b, m->blocks[run.first].node))
 			b++;
 		run.count = b - run.first;
-		unmark(m, run);
 		if (run.count != 0)
 			mhp__remove_blocks(m, run, scrub);
+		unmark(m, run);
 		b = mhp__bitset_next(&m->removing, run.count != 0 ? b : b + 1);
 	}
 }
@@ -400,6 +414,7 @@ mhp__leaving_commit(struct mhp *m, bool scrub)
 	bool more;
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	mhp__work_commit(m, scrub);
 	/* Bound: a block that holds metadata of others is older than they are, so each turn removes
 	 * some that another block waits for. */
 	do {
@@ -407,4 +422,71 @@ mhp__leaving_commit(struct mhp *m, bool scrub)
 		remove_offline(m, scrub);
 	} while (more);
 	MHP_ASSERT_DEBUG(!anything_online(m));
+}
+
+/* ---- after a cut ---- */
+
+void
+mhp__leaving_take_back(struct mhp *m)
+{
+	struct mhp_blocks blocks = first_leaving(m);
+	struct mhp_event event;
+	struct mhp_why why;
+	bool begun = anything_going(m);
+
+	mhp__offline_pages_cancel(m, &leaving_ranges);
+	abort_leaving(m);
+	if (!begun)
+		return;
+	mhp__why_clear(&why);
+	why.cause = MHP_CAUSE_CANCELED;
+	why.block = blocks.first;
+	event = mhp__event_failed(MHP_EV_OFFLINE_FAILED, blocks, MHP_EOWNERDEAD, &why);
+	trace_leaving(m, &event, 0);
+}
+
+/* The run that was under way: of the blocks that are still on their way the first one may be out of
+ * use in part. No event was told of any of them. */
+static void
+finish_run(struct mhp *m, struct mhp_blocks run)
+{
+	struct mhp_event event = mhp__event(MHP_EV_OFFLINE, run);
+	uint32_t b = run.first, end = run.first + run.count;
+
+	event.node = m->blocks[b].node;
+	event.zone = MHP_ZONE_DEFAULT;
+	while (b < end && m->blocks[b].state == MHP_OFFLINE)
+		b++;
+	if (b < end) {
+		struct mhp__range range = mhp__block_usable(m, b);
+		event.zone = range.zone;
+		if (mhp__offline_pages_begun(m, &range)) {
+			mhp__offline_pages_again(m, &range);
+			mhp__block_set_state(m, b, MHP_OFFLINE);
+			m->blocks_online--;
+			b++;
+		}
+	}
+	event.nr_blocks = b - run.first;
+	if (event.nr_blocks != 0)
+		trace_leaving(m, &event, 0);
+	mhp__work_at_end(m);
+}
+
+/* A kill came between a removal and this. */
+static void
+unmark_absent(struct mhp *m)
+{
+	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1))
+		if (m->blocks[b].state == MHP_ABSENT)
+			unmark(m, (struct mhp_blocks){ b, 1 });
+}
+
+void
+mhp__leaving_carry_on(struct mhp *m)
+{
+	unmark_absent(m);
+	if (atomic_load(&m->work.log.at) == MHP_AT_OFFLINE)
+		finish_run(m, mhp__work_blocks(&m->work.log));
+	mhp__leaving_commit(m, atomic_load(&m->work.log.scrub) != 0);
 }

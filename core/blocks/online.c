@@ -14,6 +14,7 @@
 #include "state/hotplug.h"
 #include "state/runs.h"
 #include "state/trace.h"
+#include "tables/notify.h"
 #include "tables/policy.h"
 
 int
@@ -93,6 +94,7 @@ online_prepare_one(struct mhp *m, uint32_t block, unsigned zone, struct mhp__pla
 	if (err != 0)
 		return err;
 	/* Before the listeners are asked: they may look at the block. */
+	mhp__telling(m, range.start_pfn);
 	slot->zone = range.zone;
 	mhp__block_set_state(m, block, MHP_GOING_ONLINE);
 	err = mhp__online_pages_prepare(m, &range, why);
@@ -100,6 +102,7 @@ online_prepare_one(struct mhp *m, uint32_t block, unsigned zone, struct mhp__pla
 		why->block = block;
 		mhp__block_set_state(m, block, MHP_OFFLINE);
 	}
+	mhp__telling(m, MHP_PFN_NONE);
 	return err;
 }
 
@@ -179,26 +182,41 @@ zone_run_end(const struct mhp *m, uint32_t b, uint32_t end)
 }
 
 static void
-commit_online_run(struct mhp *m, uint32_t b, uint32_t end, unsigned asked_zone, uint64_t started_ns)
+commit_online_one(struct mhp *m, uint32_t b)
 {
-	struct mhp_blocks run = { b, end - b };
+	struct mhp__range range = mhp__block_usable(m, b);
+
+	MHP_ASSERT_DEBUG(m->blocks[b].state == MHP_GOING_ONLINE);
+	mhp__block_set_state(m, b, MHP_ONLINE);
+	m->blocks_online++;
+	MHP_ASSERT_DEBUG(m->blocks_online <= m->blocks_present);
+	mhp__online_pages_commit(m, &range, (m->blocks[b].flags & MHP_BLOCK_ZEROED) != 0);
+}
+
+/* Blocks of one zone have come online. */
+static void
+trace_online(struct mhp *m, struct mhp_blocks run, unsigned asked_zone, uint64_t started_ns)
+{
 	struct mhp_event event = mhp__event(MHP_EV_ONLINE, run);
 
-	MHP_ASSERT_DEBUG(b < end);
 	event.asked_zone = (uint8_t)asked_zone;
-	event.node = m->blocks[b].node;
-	event.zone = m->blocks[b].zone;
-	for (; b < end; b++) {
-		struct mhp__range range = mhp__block_usable(m, b);
-		MHP_ASSERT_DEBUG(m->blocks[b].state == MHP_GOING_ONLINE);
-		mhp__block_set_state(m, b, MHP_ONLINE);
-		m->blocks_online++;
-		MHP_ASSERT_DEBUG(m->blocks_online <= m->blocks_present);
-		mhp__online_pages_commit(m, &range, (m->blocks[b].flags & MHP_BLOCK_ZEROED) != 0);
-		event.pages += range.nr_pages;
-	}
+	event.node = m->blocks[run.first].node;
+	event.zone = m->blocks[run.first].zone;
+	for (uint32_t i = 0; i < run.count; i++)
+		event.pages += mhp__block_usable(m, run.first + i).nr_pages;
 	mhp__phase(m, MHP_PHASE_COMMIT);
 	mhp__trace(m, &event, started_ns);
+}
+
+static void
+commit_online_run(struct mhp *m, struct mhp_blocks run, unsigned asked_zone, uint64_t started_ns)
+{
+	MHP_ASSERT_DEBUG(run.count != 0);
+	mhp__work_at(m, MHP_AT_ONLINE, run);
+	for (uint32_t i = 0; i < run.count; i++)
+		commit_online_one(m, run.first + i);
+	trace_online(m, run, asked_zone, started_ns);
+	mhp__work_at_end(m);
 }
 
 /* An event for each run of blocks that go to one zone. */
@@ -212,7 +230,7 @@ mhp__online_commit(struct mhp *m, struct mhp_blocks blocks, unsigned zone, uint6
 		zone = MHP_ZONE_TOGETHER;
 	for (uint32_t b = blocks.first; b < end; b = run_end) {
 		run_end = zone_run_end(m, b, end);
-		commit_online_run(m, b, run_end, zone, started_ns);
+		commit_online_run(m, (struct mhp_blocks){ b, run_end - b }, zone, started_ns);
 	}
 }
 
@@ -241,10 +259,60 @@ mhp__online_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_set
 	}
 	if (zone == MHP_ZONE_DEFAULT && arrival.planned.together)
 		zone = MHP_ZONE_TOGETHER;
+	mhp__work_commit(m, false);
 	for (unsigned i = 0; i < nr_sets; i++)
 		mhp__online_commit(m, sets[i], zone, arrival.started_ns);
 	return 0;
 }
+
+/* ---- after a cut ---- */
+
+void
+mhp__online_take_back(struct mhp *m)
+{
+	uint32_t end = m->geo.nr_blocks;
+
+	for (uint32_t b = mhp__next_present(m, 0, end); b < end;
+	     b = mhp__next_present(m, b + 1, end))
+		if (m->blocks[b].state == MHP_GOING_ONLINE)
+			mhp__online_abort(m, (struct mhp_blocks){ b, 1 });
+	mhp__telling(m, MHP_PFN_NONE);
+}
+
+/* The run that was under way: of the blocks that are online the last may be so in part only. */
+static void
+finish_run(struct mhp *m, struct mhp_blocks run)
+{
+	uint32_t nr = 0;
+
+	while (nr < run.count && m->blocks[run.first + nr].state == MHP_ONLINE)
+		nr++;
+	if (nr != 0) {
+		uint32_t last = run.first + nr - 1;
+		struct mhp__range range = mhp__block_usable(m, last);
+		mhp__online_pages_again(m, &range,
+					(m->blocks[last].flags & MHP_BLOCK_ZEROED) != 0);
+	}
+	for (; nr < run.count; nr++)
+		commit_online_one(m, run.first + nr);
+	trace_online(m, run, MHP_ZONE_DEFAULT, 0);
+	mhp__work_at_end(m);
+}
+
+void
+mhp__online_carry_on(struct mhp *m)
+{
+	uint32_t end = m->geo.nr_blocks;
+
+	if (atomic_load(&m->work.log.at) == MHP_AT_ONLINE)
+		finish_run(m, mhp__work_blocks(&m->work.log));
+	for (uint32_t b = mhp__next_present(m, 0, end); b < end;
+	     b = mhp__next_present(m, b + 1, end))
+		if (m->blocks[b].state == MHP_GOING_ONLINE)
+			commit_online_run(m, (struct mhp_blocks){ b, 1 }, MHP_ZONE_DEFAULT, 0);
+}
+
+/* ---- the calls ---- */
 
 int
 mhp_online(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,

@@ -29,12 +29,33 @@ touched(const struct mhp *m, uint64_t pfn, uint64_t end_pfn)
 	return (UINT64_MAX >> (63U - last)) & (UINT64_MAX << first);
 }
 
+/* Log: an arena comes to its zone, or goes from it, which counts its free frames afterwards. */
+static void
+log_uncounted(struct mhp *m, const struct mhp__arena *arena, const struct mhp__zone *zone,
+	      int64_t nr_frames)
+{
+	struct mhp__log *log = &m->work.log;
+
+	atomic_store(&log->arena1, 0);
+	atomic_store(&log->zone, mhp__zone_id(m, zone));
+	atomic_store(&log->nr_uncounted, nr_frames);
+	atomic_store(&log->arena1, mhp__arena_index(m, arena) + 1);
+}
+
+static void
+count_arena(struct mhp *m, struct mhp__zone *zone, int64_t nr_frames)
+{
+	mhp__zone_count(zone, NULL, nr_frames);
+	atomic_store(&m->work.log.arena1, 0);
+}
+
 static void
 attach_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, uint32_t nr_unmanaged,
 	     bool zeroed)
 {
 	uint64_t all = mhp__arena_mask(m);
 
+	log_uncounted(m, arena, zone, (int64_t)(mhp__arena_pages(m) - nr_unmanaged));
 	mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
 	mhp__spin_lock(&zone->lock, MHP_RANK_ZONE);
 	MHP_ASSERT(arena->zone_id1 == 0);
@@ -53,7 +74,7 @@ attach_arena(struct mhp *m, struct mhp__zone *zone, struct mhp__arena *arena, ui
 	arena->zone_id1 = (uint8_t)(mhp__zone_id(m, zone) + 1);
 	mhp__spin_unlock(&zone->lock, MHP_RANK_ZONE);
 	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
-	mhp__zone_count(zone, NULL, (int64_t)(mhp__arena_pages(m) - nr_unmanaged));
+	count_arena(m, zone, (int64_t)(mhp__arena_pages(m) - nr_unmanaged));
 }
 
 /* A range may begin anywhere in an arena, but ends where one does: only its start is another
@@ -81,7 +102,8 @@ end_bad_pages(struct mhp *m, const struct mhp__arena *arena)
 	while ((frame = mhp__arena_next_taken(m, arena, frame, &run_end)) < end) {
 		struct mhp__page *page =
 			mhp__pfn_to_page(m, mhp__arena_start(m, arena) + frame++);
-		MHP_ASSERT_DEBUG(mhp__word_owner(mhp__page_word(page)) == MHP_OWNER_BAD);
+		MHP_ASSERT_DEBUG(mhp__word_owner(mhp__page_word(page)) == MHP_OWNER_BAD ||
+				 mhp__page_word(page) == 0); /* a kill came in between */
 		mhp__page_end(page);
 	}
 }
@@ -100,7 +122,19 @@ unpoison_arena(struct mhp *m, struct mhp__arena *arena)
 }
 
 /* Back to zeros, which is what an arena that was never used is made of: nothing tells the next add
- * that there was a block here. */
+ * that there was a block here. Its lock held. */
+static void
+blank(struct mhp__arena *arena)
+{
+	MHP_ASSERT(arena->zone_id1 == 0);
+	arena->nr_free = arena->nr_unmanaged = 0;
+	arena->full = arena->mixed = 0;
+	arena->claimed = 0;
+	atomic_store_explicit(&arena->virgin, 0, memory_order_relaxed);
+	atomic_store_explicit(&arena->isolated, 0, memory_order_relaxed);
+	atomic_store_explicit(&arena->poisoned, 0, memory_order_relaxed);
+}
+
 static void
 detach_arena(struct mhp *m, struct mhp__arena *arena)
 {
@@ -117,15 +151,12 @@ detach_arena(struct mhp *m, struct mhp__arena *arena)
 	end_bad_pages(m, arena);
 	unpoison_arena(m, arena);
 	nr_free = arena->nr_free;
-	arena->nr_free = arena->nr_unmanaged = 0;
-	arena->full = arena->mixed = 0;
-	arena->claimed = 0;
-	atomic_store_explicit(&arena->virgin, 0, memory_order_relaxed);
-	atomic_store_explicit(&arena->isolated, 0, memory_order_relaxed);
-	arena->zone_id1 = 0;
+	log_uncounted(m, arena, zone, -(int64_t)nr_free);
+	arena->zone_id1 = 0; /* first: then a kill leaves nothing that looks like a free arena */
+	blank(arena);
 	mhp__spin_unlock(&zone->lock, MHP_RANK_ZONE);
 	mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
-	mhp__zone_count(zone, NULL, -(int64_t)nr_free);
+	count_arena(m, zone, -(int64_t)nr_free);
 }
 
 void
@@ -137,6 +168,33 @@ mhp__pages_detach(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 	MHP_ASSERT_DEBUG(((start_pfn + nr_pages) & m->arena_mask) == 0);
 	for (uint64_t pfn = start_pfn; pfn < end; pfn = mhp__arena_next(m, pfn))
 		detach_arena(m, &m->arenas[mhp__pfn_arena(m, pfn)]);
+}
+
+void
+mhp__pages_mend(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
+{
+	uint64_t end = start_pfn + nr_pages;
+
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	for (uint64_t pfn = start_pfn; pfn < end; pfn = mhp__arena_next(m, pfn)) {
+		struct mhp__arena *arena = &m->arenas[mhp__pfn_arena(m, pfn)];
+		mhp__spin_lock(&arena->lock, MHP_RANK_ARENA);
+		if (arena->zone_id1 == 0)
+			blank(arena);
+		mhp__spin_unlock(&arena->lock, MHP_RANK_ARENA);
+	}
+}
+
+void
+mhp__pages_mend_count(struct mhp *m)
+{
+	struct mhp__log *log = &m->work.log;
+	uint32_t arena1 = atomic_load(&log->arena1);
+	int64_t nr_frames = atomic_load(&log->nr_uncounted);
+
+	if (arena1 != 0 && (m->arenas[arena1 - 1].zone_id1 != 0) == (nr_frames > 0))
+		mhp__zone_count(&m->zones[atomic_load(&log->zone)], NULL, nr_frames);
+	atomic_store(&log->arena1, 0);
 }
 
 /* Arena by arena, so pages still come and go in the later ones. A caller asks what is in use only

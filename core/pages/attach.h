@@ -29,5 +29,10 @@ void mhp__pages_open(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
 bool mhp__pages_take_bad(struct mhp *m, uint64_t pfn);
 /* The zone whose usable page pfn is, or NULL. Hotplug lock held: that does not change. */
 struct mhp__zone *mhp__zone_of(struct mhp *m, uint64_t pfn);
+/* After a cut, for a range that is there: arenas of it that were about to come, or to go, are all
+ * blank. */
+void mhp__pages_mend(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
+/* After a cut: the zone counts an arena that came or went. */
+void mhp__pages_mend_count(struct mhp *m);
 
 #endif

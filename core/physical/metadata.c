@@ -232,6 +232,7 @@ mhp__memmap_create(struct mhp *m, uint32_t block)
 		return err;
 
 	slot->bitmap = (uint64_t *)(void *)((unsigned char *)virt + bitmap_offset(m));
+	atomic_signal_fence(memory_order_seq_cst); /* last: it says that all of it is there */
 	slot->pages = MHP_VMEMMAP ? m->vmemmap + mhp__block_start(m, block) : virt;
 	MHP_ASSERT_DEBUG(slot->meta_pages >= m->block_meta_pages);
 	err = MHP_VMEMMAP ? slice_map(m, slot, block) : 0;
@@ -268,5 +269,7 @@ mhp__memmap_destroy(struct mhp *m, uint32_t block)
 	MHP_ASSERT_DEBUG(slot->bitmap != NULL);
 	if (MHP_VMEMMAP)
 		slice_unmap(m, slot, block);
+	slot->pages = NULL; /* after a kill nothing goes back twice */
+	atomic_signal_fence(memory_order_seq_cst);
 	give(m, slot);
 }

@@ -208,24 +208,30 @@ clear_record(struct mhp__block *slot)
 
 /* Take apart what build_block() made, by the block's own record; nobody finds the block any more.
  * The metadata may fill several sections: its last reader is done before it goes, and all of it
- * goes before the first section does (R27). */
+ * goes before the first section does (R27). It may be done once more after a kill: the record says
+ * what is left. */
 static void
 demolish_block(struct mhp *m, uint32_t block, bool scrub)
 {
+	struct mhp__block *slot = &m->blocks[block];
+
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
-	MHP_ASSERT_DEBUG(m->blocks[block].state == MHP_ABSENT);
+	MHP_ASSERT_DEBUG(slot->state == MHP_ABSENT);
 	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 1);
-	for (uint32_t section = nr_sections(m); section-- > 0;)
-		mhp__memmap_retire_section(m, block, section);
-	if (scrub) /* before others can have the frames */
-		scrub_metadata(m, &m->blocks[block], MHP_PLACE_NODE);
-	mhp__memmap_destroy(m, block);
+	if (slot->pages != NULL) {
+		for (uint32_t section = nr_sections(m); section-- > 0;)
+			mhp__memmap_retire_section(m, block, section);
+		if (scrub) /* before others can have the frames */
+			scrub_metadata(m, slot, MHP_PLACE_NODE);
+		mhp__memmap_destroy(m, block);
+	}
 	mhp__phase(m, MHP_PHASE_MEMMAP);
-	if (scrub) /* behind the last use of the port's tables there */
-		scrub_metadata(m, &m->blocks[block], MHP_PLACE_SELF);
+	if (scrub && slot->meta_pages != 0) /* behind the last use of the port's tables there */
+		scrub_metadata(m, slot, MHP_PLACE_SELF);
+	slot->meta_pages = 0;
 	unmap_sections(m, block, nr_sections(m));
 	mhp__phase(m, MHP_PHASE_MAP);
-	clear_record(&m->blocks[block]);
+	clear_record(slot);
 }
 
 /* Do all of an add that can fail. The block stays absent. */
@@ -296,8 +302,8 @@ publish(struct mhp *m, struct mhp_blocks blocks)
 		struct mhp__block *slot = &m->blocks[blocks.first + i];
 		MHP_ASSERT_DEBUG(slot->state == MHP_ABSENT);
 		MHP_ASSERT_DEBUG(slot->pages != NULL);
-		slot->state = MHP_OFFLINE;
 		slot->generation = generation;
+		slot->state = MHP_OFFLINE;
 		mhp__block_seal(slot);
 		account(m, slot, true);
 		if (i % PUBLISH_READING == PUBLISH_READING - 1)
@@ -329,12 +335,14 @@ add_all(struct mhp *m, const struct mhp_add_opts *opts, struct mhp_add_answer *a
 	int err;
 
 	mhp__work_about(m, answer->blocks);
+	mhp__work_at(m, MHP_AT_MEMORY, answer->blocks);
 	mhp__work_undoable(m, true); /* by itself, or when it cannot come online */
 	mhp__still_begin(m);
 	err = build_all(m, opts, answer);
 	mhp__still_end(m);
 	if (err == 0)
 		publish(m, answer->blocks);
+	mhp__work_at_end(m);
 	mhp__work_undoable(m, false);
 	return err;
 }
@@ -424,6 +432,7 @@ mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, bool scrub)
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	MHP_ASSERT_DEBUG(blocks.count != 0);
 	mhp__phase_begin(m);
+	mhp__work_at(m, MHP_AT_MEMORY, blocks);
 	/* All of them vanish at once; readers that come later need not wait for the port. */
 	unpublish(m, blocks);
 	mhp__still_begin(m);
@@ -432,4 +441,39 @@ mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, bool scrub)
 	mhp__still_end(m);
 	event = blocks_event(m, MHP_EV_REMOVE, blocks, node);
 	mhp__trace(m, &event, started_ns);
+	mhp__work_at_end(m);
+}
+
+/* ---- after a cut ---- */
+
+/* Others may have found these blocks, so somebody is to hear that they are gone. Those that were
+ * taken apart before the kill are among them. */
+static void
+trace_demolished(struct mhp *m, uint32_t first, uint32_t end, unsigned node)
+{
+	struct mhp_event event = blocks_event(
+		m, MHP_EV_REMOVE, (struct mhp_blocks){ first, end - first }, node);
+
+	mhp__trace(m, &event, 0);
+}
+
+void
+mhp__demolish_rest(struct mhp *m, struct mhp_blocks blocks, bool scrub)
+{
+	uint32_t first = blocks.first, end = first;
+	unsigned node = m->blocks[first].node;
+	bool known = m->blocks[first].generation != 0;
+
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	/* An add shows its first block first, and a removal hides it first; both take apart from
+	 * the last. */
+	while (end < first + blocks.count && m->blocks[end].state == MHP_ABSENT)
+		end++;
+	mhp__still_begin(m);
+	for (uint32_t b = first + blocks.count; b-- > first;)
+		if (m->blocks[b].state == MHP_ABSENT)
+			demolish_block(m, b, scrub);
+	mhp__still_end(m);
+	if (known && end != first)
+		trace_demolished(m, first, end, node);
 }

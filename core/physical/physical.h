@@ -28,6 +28,9 @@ uint32_t mhp__add_reserve(const struct mhp *m, uint32_t block, const struct mhp_
  * has done the rest. */
 void mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, bool scrub);
 
+/* After a cut: take apart those of the blocks that are absent, as far as there is something. */
+void mhp__demolish_rest(struct mhp *m, struct mhp_blocks blocks, bool scrub);
+
 /* ---- content.c ---- */
 
 /* Test the pages of a block that are not known to be bad; leaves zeros. answer: which blocks the

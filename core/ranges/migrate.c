@@ -65,6 +65,15 @@ next_held(const struct mhp *m, uint64_t *pfn, uint64_t end_pfn, struct mhp__chun
 	return false;
 }
 
+/* Their pageblocks are isolated, so nobody else has them until this is over. */
+static void
+log_giving(struct mhp *m, uint64_t pfn, uint64_t end_pfn)
+{
+	atomic_store(&m->work.log.giving_end, 0);
+	atomic_store(&m->work.log.giving_pfn, pfn);
+	atomic_store(&m->work.log.giving_end, end_pfn);
+}
+
 /* The pages live at their targets now, and the targets' descriptors are no longer ours to read. */
 static void
 commit_move(struct mhp__mover *mover, const struct mhp_move *move)
@@ -75,6 +84,7 @@ commit_move(struct mhp__mover *mover, const struct mhp_move *move)
 	struct mhp__chunk chunk;
 
 	MHP_ASSERT_DEBUG(move->nr_pages != 0);
+	log_giving(m, pfn, end_pfn);
 	while (next_held(m, &pfn, end_pfn, &chunk)) {
 		mhp__page_end(mhp__pfn_to_page(m, chunk.pfn));
 		if (chunk.pfn != run_end) {
@@ -84,6 +94,7 @@ commit_move(struct mhp__mover *mover, const struct mhp_move *move)
 		run_end = pfn;
 	}
 	mhp__zone_give_range(m, run, run_end - run);
+	log_giving(m, 0, 0);
 	mover->moved += move->nr_pages;
 	mhp__work_progress(m, mover->moved, mhp__mover_left(mover));
 }
@@ -185,7 +196,10 @@ prepare_page(struct pass *pass, const struct mhp__chunk *chunk)
 	struct mhp__mover *mover = pass->mover;
 	const struct mhp__owner *owner = &mover->m->owners[chunk->owner];
 	uint64_t dst_pfn;
-	int err = owner->ops->isolate(owner->ctx, chunk->pfn, chunk->order, chunk->cookie);
+	int err;
+
+	atomic_store(&mover->m->work.log.owner, chunk->owner);
+	err = owner->ops->isolate(owner->ctx, chunk->pfn, chunk->order, chunk->cookie);
 
 	MHP_ASSERT_DEBUG(mhp__owner_movable(mover->m, chunk->owner));
 	if (err != 0) {
@@ -249,6 +263,7 @@ mhp__move_pass(struct mhp__mover *mover, uint64_t start_pfn, uint64_t nr_pages)
 		pass_chunk(&pass, chunk);
 	}
 	flush(&pass);
+	atomic_store(&mover->m->work.log.owner, MHP_OWNER_NONE);
 	MHP_ASSERT_DEBUG((pass.left != 0) <= (mover->error.cause != MHP_CAUSE_NONE));
 	return pass.left;
 }

@@ -11,12 +11,10 @@
 #include "pages/walk.h"
 #include "state/instance.h"
 
-/* Chunks of one order that are not used up, and the one being cut into targets. */
+/* Chunks for targets of one order, each as large as that or larger. */
 struct mhp__room_list {
 	uint64_t first_pfn;            /* MHP_PFN_NONE: empty */
 	uint64_t last_pfn;
-	uint64_t cut_pfn;              /* next frame of the chunk being cut */
-	uint64_t cut_left;             /* frames left in it */
 };
 
 struct mhp__room {
@@ -56,7 +54,7 @@ void mhp__room_init(struct mhp__room *room);
  * enough, or the work must stop; what was got stays in room. */
 bool mhp__room_fill(struct mhp *m, struct mhp__room *room, unsigned node, unsigned order,
 		    uint64_t nr, uint64_t *ret_missing);
-/* One target of order: taken, its descriptors all-zero. False: none left. */
+/* One target of order: a page of MHP_OWNER_ROOM still. False: none left. */
 bool mhp__room_take(struct mhp *m, struct mhp__room *room, unsigned order, uint64_t *ret_pfn);
 /* Put an unused target back. */
 void mhp__room_put(struct mhp *m, struct mhp__room *room, unsigned order, uint64_t pfn);

@@ -16,12 +16,11 @@
 #include "state/trace.h"
 #include "tables/notify.h"
 
-/* An offline under way, and what a failure has to undo. */
+/* An offline under way, and what a failure has to undo: the log says how many ranges were told. */
 struct offline {
 	struct mhp *m;
 	const struct mhp__range_iter *ranges;
 	uint64_t nr_isolated;          /* ranges, from the first on */
-	uint64_t nr_told;              /* of them listeners were told GOING */
 	bool used;                     /* something is in use in them */
 };
 
@@ -79,20 +78,45 @@ open_isolated(struct offline *offline)
 	}
 }
 
+/* A kill in here has all of them told again. */
 static void
-tell_cancel(struct offline *offline)
+tell_cancel(struct mhp *m, const struct mhp__range_iter *ranges)
 {
-	struct mhp *m = offline->m;
+	uint64_t nr_told = atomic_load(&m->work.log.nr_told);
 	struct mhp__range range;
 	uint32_t cursor = 0;
 
-	MHP_ASSERT_DEBUG(offline->nr_told <= offline->nr_isolated);
-	while (offline->nr_told > 0 &&
-	       offline->ranges->next(m, offline->ranges->set, &cursor, &range)) {
+	for (uint64_t i = 0; i < nr_told && ranges->next(m, ranges->set, &cursor, &range); i++) {
 		struct mhp_notice notice = mhp__range_notice(&range, MHP_CANCEL_OFFLINE_NOTICE);
 		mhp__notify(m, &notice);
-		offline->nr_told--;
 	}
+	atomic_store(&m->work.log.nr_told, 0);
+}
+
+/* The range behind those, if some of the listeners know of it. */
+static void
+tell_cancel_half(struct mhp *m, const struct mhp__range_iter *ranges)
+{
+	uint64_t nr_told = atomic_load(&m->work.log.nr_told);
+	struct mhp__range range;
+	uint32_t cursor = 0;
+
+	while (ranges->next(m, ranges->set, &cursor, &range)) {
+		struct mhp_notice notice = mhp__range_notice(&range, MHP_CANCEL_OFFLINE_NOTICE);
+		if (nr_told-- != 0)
+			continue;
+		if (atomic_load(&m->work.log.telling_pfn1) == range.start_pfn + 1)
+			mhp__notify_first(m, &notice, mhp__nr_told(m, range.start_pfn));
+		return;
+	}
+}
+
+void
+mhp__offline_pages_cancel(struct mhp *m, const struct mhp__range_iter *ranges)
+{
+	tell_cancel_half(m, ranges);
+	mhp__telling(m, MHP_PFN_NONE);
+	tell_cancel(m, ranges);
 }
 
 /* All ranges are isolated by now, so whatever a listener frees stays free, and nothing that it
@@ -101,23 +125,26 @@ static int
 ask_listeners(struct offline *offline, struct mhp_why *why)
 {
 	struct mhp *m = offline->m;
+	_Atomic uint64_t *nr_told = &m->work.log.nr_told;
 	struct mhp__range range;
 	uint32_t cursor = 0;
+	int err = 0;
 
-	MHP_ASSERT_DEBUG(offline->nr_told == 0);
-	while (offline->ranges->next(m, offline->ranges->set, &cursor, &range)) {
+	MHP_ASSERT_DEBUG(atomic_load(nr_told) == 0);
+	while (err == 0 && offline->ranges->next(m, offline->ranges->set, &cursor, &range)) {
 		struct mhp_notice notice = mhp__range_notice(&range, MHP_GOING_OFFLINE_NOTICE);
-		int err = mhp__work_stop_at(m, (uint32_t)offline->nr_told);
+		err = mhp__work_stop_at(m, (uint32_t)atomic_load(nr_told));
 		if (err != 0)
 			return mhp__name_bound(m, offline->ranges, err, why);
+		mhp__telling(m, range.start_pfn);
 		err = mhp__notify_going(m, &notice, MHP_CANCEL_OFFLINE_NOTICE, why);
-		if (err != 0) {
+		if (err != 0)
 			why->block = mhp__pfn_block(m, range.start_pfn);
-			return err;
-		}
-		offline->nr_told++;
+		else
+			atomic_fetch_add(nr_told, 1);
 	}
-	return 0;
+	mhp__telling(m, MHP_PFN_NONE);
+	return err;
 }
 
 int
@@ -140,9 +167,8 @@ mhp__offline_pages_prepare(struct mhp *m, const struct mhp__range_iter *ranges,
 	if (err == 0 && offline.used)
 		err = mhp__ranges_empty(m, ranges, opts, reterr_why);
 	if (err != 0) {
-		tell_cancel(&offline);
+		tell_cancel(m, ranges);
 		open_isolated(&offline);
-		MHP_ASSERT_DEBUG(offline.nr_told == 0);
 		MHP_ASSERT_DEBUG(offline.nr_isolated == 0);
 	}
 	return err;
@@ -164,7 +190,6 @@ mhp__empty_pages(struct mhp *m, const struct mhp__range_iter *ranges,
 	else if (offline.used)
 		err = mhp__ranges_empty(m, ranges, opts, reterr_why);
 	open_isolated(&offline);
-	MHP_ASSERT_DEBUG(offline.nr_told == 0);
 	MHP_ASSERT_DEBUG(offline.nr_isolated == 0);
 	return err;
 }
@@ -173,10 +198,8 @@ mhp__empty_pages(struct mhp *m, const struct mhp__range_iter *ranges,
 void
 mhp__offline_pages_abort(struct mhp *m, const struct mhp__range_iter *ranges)
 {
-	struct offline offline = {
-		.m = m, .ranges = ranges, .nr_isolated = UINT64_MAX, .nr_told = UINT64_MAX
-	};
+	struct offline offline = { .m = m, .ranges = ranges, .nr_isolated = UINT64_MAX };
 
-	tell_cancel(&offline);
+	tell_cancel(m, ranges);
 	open_isolated(&offline);
 }

@@ -170,10 +170,13 @@ mhp__online_pages_prepare(struct mhp *m, const struct mhp__range *range, struct 
 	return mhp__notify_going(m, &notice, MHP_CANCEL_ONLINE_NOTICE, reterr_why);
 }
 
+/* All listeners, unless the log says that only some know of it. */
 void
 mhp__online_pages_abort(struct mhp *m, const struct mhp__range *range)
 {
-	tell(m, range, MHP_CANCEL_ONLINE_NOTICE);
+	struct mhp_notice notice = mhp__range_notice(range, MHP_CANCEL_ONLINE_NOTICE);
+
+	mhp__notify_first(m, &notice, mhp__nr_told(m, range->start_pfn));
 }
 
 void
@@ -240,4 +243,98 @@ mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range)
 	if (mhp__node_states(m, range->node) == 0)
 		tell(m, range, MHP_NODE_LAST_NOTICE);
 	return true;
+}
+
+/* ---- after a cut ---- */
+
+/* A tally takes the zone's place at once: those who allocate ask what it manages. */
+static void
+take_over(struct mhp__zone *zone, const struct mhp__zone *tally)
+{
+	zone->nr_blocks = tally->nr_blocks;
+	zone->present = tally->present;
+	zone->start_pfn = tally->start_pfn;
+	zone->end_pfn = tally->end_pfn;
+	atomic_store(&zone->managed, atomic_load(&tally->managed));
+}
+
+static void
+count_zone(struct mhp *m, struct mhp__zone *zone)
+{
+	struct mhp__zone tally;
+	uint32_t end = m->geo.nr_blocks;
+
+	memset(&tally, 0, sizeof(tally));
+	for (uint32_t b = mhp__next_present(m, 0, end); b < end;
+	     b = mhp__next_present(m, b + 1, end)) {
+		struct mhp__range range = { .node = zone->node, .zone = zone->kind };
+		if (!block_in_zone(m, zone, b))
+			continue;
+		range.start_pfn = range_start(m, b);
+		range.nr_pages = mhp__block_start(m, b + 1) - range.start_pfn;
+		zone_grow(&tally, &range);
+		atomic_fetch_add(&tally.managed, range.nr_pages - nr_bad_taken(m, &range));
+	}
+	take_over(zone, &tally);
+}
+
+void
+mhp__ranges_count(struct mhp *m)
+{
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	for (unsigned id = 0; id < m->nr_zones; id++)
+		count_zone(m, &m->zones[id]);
+	for (unsigned node = 0; node < m->geo.nr_nodes; node++)
+		update_node(m, node);
+}
+
+static bool
+is_attached(const struct mhp *m, uint64_t pfn)
+{
+	return m->arenas[mhp__pfn_arena(m, pfn)].zone_id1 != 0;
+}
+
+void
+mhp__online_pages_again(struct mhp *m, const struct mhp__range *range, bool zeroed)
+{
+	struct mhp__zone *zone = mhp__zone(m, range->node, range->zone);
+	uint64_t end_pfn = range->start_pfn + range->nr_pages, next;
+
+	for (uint64_t pfn = range->start_pfn; pfn < end_pfn; pfn = next) {
+		next = mhp__arena_next(m, pfn);
+		if (!is_attached(m, pfn))
+			mhp__pages_attach(m, zone, pfn, next - pfn, zeroed);
+	}
+	for (uint32_t i = mhp__bad_find(m, range->start_pfn); i < m->nr_bad && m->bad[i] < end_pfn;
+	     i++)
+		(void)mhp__pages_take_bad(m, m->bad[i]);
+	mhp__ranges_count(m);
+	mhp__pages_open(m, range->start_pfn, range->nr_pages);
+	tell(m, range, MHP_ONLINE_NOTICE);
+	if (mhp__zone(m, range->node, MHP_ZONE_NORMAL)->nr_blocks +
+	    mhp__zone(m, range->node, MHP_ZONE_MOVABLE)->nr_blocks == 1)
+		tell(m, range, MHP_NODE_FIRST_NOTICE);
+}
+
+bool
+mhp__offline_pages_begun(const struct mhp *m, const struct mhp__range *range)
+{
+	return !is_attached(m, range->start_pfn);
+}
+
+void
+mhp__offline_pages_again(struct mhp *m, const struct mhp__range *range)
+{
+	uint64_t end_pfn = range->start_pfn + range->nr_pages, next;
+
+	MHP_ASSERT_DEBUG(mhp__offline_pages_begun(m, range));
+	for (uint64_t pfn = range->start_pfn; pfn < end_pfn; pfn = next) {
+		next = mhp__arena_next(m, pfn);
+		if (is_attached(m, pfn))
+			mhp__pages_detach(m, pfn, next - pfn);
+	}
+	mhp__ranges_count(m);
+	tell(m, range, MHP_OFFLINE_NOTICE);
+	if (mhp__node_states(m, range->node) == 0)
+		tell(m, range, MHP_NODE_LAST_NOTICE);
 }

@@ -44,12 +44,21 @@ MHP_MUST_CHECK int mhp__online_pages_prepare(struct mhp *m, const struct mhp__ra
 /* zeroed: the range has never been used and its descriptors are known to be zero. */
 void mhp__online_pages_commit(struct mhp *m, const struct mhp__range *range, bool zeroed);
 void mhp__online_pages_abort(struct mhp *m, const struct mhp__range *range);
+/* After a cut: a commit of one of them may have been under way, and is brought to its end. */
+void mhp__online_pages_again(struct mhp *m, const struct mhp__range *range, bool zeroed);
+void mhp__offline_pages_again(struct mhp *m, const struct mhp__range *range);
+/* After a cut: has a commit that takes the range out of use begun? */
+bool mhp__offline_pages_begun(const struct mhp *m, const struct mhp__range *range);
+/* After a cut: what zones and nodes say of their ranges, anew. */
+void mhp__ranges_count(struct mhp *m);
 
 MHP_MUST_CHECK int mhp__offline_pages_prepare(struct mhp *m, const struct mhp__range_iter *ranges,
 					      const struct mhp_offline_opts *opts,
 					      struct mhp_why *reterr_why);
 /* Undo what prepare did. */
 void mhp__offline_pages_abort(struct mhp *m, const struct mhp__range_iter *ranges);
+/* After a cut: tell listeners CANCEL of each range that the log says they were told of. */
+void mhp__offline_pages_cancel(struct mhp *m, const struct mhp__range_iter *ranges);
 /* Is nothing in use in a range but frames with memory errors? */
 bool mhp__range_is_empty(struct mhp *m, const struct mhp__range *range);
 /* False: it still holds an excepted page; nothing has changed. */

@@ -3,9 +3,10 @@
  * room.c - where pages will move to, taken before anything moves.
  *
  * Room needs no memory to be kept: each chunk is an allocated page of MHP_OWNER_ROOM whose cookie
- * links it to the next, in the order in which it was taken. Big chunks are taken first and cut from
- * the front, so that pages that follow each other at home also follow each other at the target:
- * a port that remaps can then do it in few, long runs.
+ * links it to the next, in the order in which it was taken. Big chunks are taken first and cut in
+ * halves, the lowest first, so that pages that follow each other at home also follow each other at
+ * the target: a port that remaps can then do it in few, long runs. A target stays a page of
+ * MHP_OWNER_ROOM until it is its new owner's, so room is found again after a kill (blocks/cut.c).
  */
 #include "memmap/memmap.h"
 #include "pages/alloc.h"
@@ -14,7 +15,8 @@
 #include "pages/zone.h"
 #include "ranges/migrate.h"
 
-/* Chunks taken under one lock. */
+/* Chunks taken under one lock, but not more than a pageblock: a kill before they are linked loses
+ * them. */
 #define TAKE_MAX 32U
 
 void
@@ -22,7 +24,7 @@ mhp__room_init(struct mhp__room *room)
 {
 	for (unsigned order = 0; order < MHP_ORDERS; order++)
 		room->list[order] =
-			(struct mhp__room_list){ MHP_PFN_NONE, MHP_PFN_NONE, MHP_PFN_NONE, 0 };
+			(struct mhp__room_list){ MHP_PFN_NONE, MHP_PFN_NONE };
 }
 
 /* The cookie of the last chunk; no page has that pfn. */
@@ -62,8 +64,10 @@ mhp__room_fill(struct mhp *m, struct mhp__room *room, unsigned node, unsigned or
 	/* Bound: each turn takes a chunk or goes one order down; and that of the work. */
 	for (uint32_t turn = 1; nr > 0 && mhp__work_stop_at(m, turn) == 0; turn++) {
 		uint64_t pfns[TAKE_MAX], nr_chunks = nr >> (chunk_order - order);
-		unsigned max = nr_chunks < TAKE_MAX ? (unsigned)nr_chunks : TAKE_MAX, nr_got = 0;
+		unsigned most = 1U << (MHP_PAGEBLOCK_ORDER(m) - chunk_order), nr_got = 0;
+		unsigned max = most < TAKE_MAX ? most : TAKE_MAX;
 
+		max = nr_chunks < max ? (unsigned)nr_chunks : max;
 		if (max != 0)
 			nr_got = mhp__pages_take(m, nodes, chunk_order, max, pfns);
 		if (nr_got == 0 && chunk_order == order)
@@ -78,40 +82,41 @@ mhp__room_fill(struct mhp *m, struct mhp__room *room, unsigned node, unsigned or
 	return nr == 0;
 }
 
-/* Start to cut the first chunk. */
-static bool
-next_chunk(struct mhp *m, struct mhp__room_list *list)
+/* Cut the first chunk in halves until it is one target: the others follow it, the lowest first. At
+ * any moment each frame is in a page of MHP_OWNER_ROOM, for whoever finds the change cut. */
+static uint64_t
+cut_first(struct mhp *m, struct mhp__room_list *list, unsigned order)
 {
-	struct mhp__page *page;
-	uint64_t pfn = list->first_pfn, word;
+	uint64_t first_pfn = list->first_pfn;
+	struct mhp__page *first = mhp__pfn_to_page(m, first_pfn);
+	uint64_t word = mhp__page_word(first), next_pfn = mhp__word_cookie(word);
 
-	MHP_ASSERT_DEBUG(list->cut_left == 0);
-	if (pfn == MHP_PFN_NONE)
-		return false;
-	page = mhp__pfn_to_page(m, pfn);
-	word = mhp__page_word(page);
 	MHP_ASSERT_DEBUG(mhp__word_owner(word) == MHP_OWNER_ROOM);
-	list->first_pfn = mhp__word_cookie(word);
-	if (list->first_pfn == LAST)
-		list->first_pfn = list->last_pfn = MHP_PFN_NONE;
-	list->cut_pfn = pfn;
-	list->cut_left = UINT64_C(1) << mhp__word_order(word);
-	mhp__page_end(page);
-	return true;
+	MHP_ASSERT_DEBUG(mhp__word_order(word) >= order); /* chunks are whole targets */
+	for (unsigned half = mhp__word_order(word); half-- > order;) {
+		uint64_t upper_pfn = first_pfn + (UINT64_C(1) << half);
+		mhp__page_begin(mhp__pfn_to_page(m, upper_pfn), MHP_OWNER_ROOM, half, next_pfn);
+		if (next_pfn == LAST)
+			list->last_pfn = upper_pfn;
+		next_pfn = upper_pfn;
+		mhp__page_begin(first, MHP_OWNER_ROOM, half, next_pfn);
+	}
+	return next_pfn;
 }
 
 bool
 mhp__room_take(struct mhp *m, struct mhp__room *room, unsigned order, uint64_t *ret_pfn)
 {
 	struct mhp__room_list *list = &room->list[order];
+	uint64_t pfn = list->first_pfn;
 
 	MHP_ASSERT_DEBUG(order < MHP_ORDERS);
-	if (list->cut_left == 0 && !next_chunk(m, list))
+	if (pfn == MHP_PFN_NONE)
 		return false;
-	MHP_ASSERT_DEBUG(list->cut_left >> order != 0); /* chunks are whole targets */
-	*ret_pfn = list->cut_pfn;
-	list->cut_pfn += UINT64_C(1) << order;
-	list->cut_left -= UINT64_C(1) << order;
+	list->first_pfn = cut_first(m, list, order);
+	if (list->first_pfn == LAST)
+		list->first_pfn = list->last_pfn = MHP_PFN_NONE;
+	*ret_pfn = pfn;
 	return true;
 }
 
@@ -120,11 +125,15 @@ mhp__room_empty(struct mhp *m, struct mhp__room *room)
 {
 	for (unsigned order = 0; order < MHP_ORDERS; order++) {
 		struct mhp__room_list *list = &room->list[order];
-		while (list->cut_left != 0 || next_chunk(m, list)) {
-			mhp__zone_give_range(m, list->cut_pfn, list->cut_left);
-			list->cut_left = 0;
+		while (list->first_pfn != MHP_PFN_NONE) {
+			struct mhp__page *page = mhp__pfn_to_page(m, list->first_pfn);
+			uint64_t pfn = list->first_pfn, word = mhp__page_word(page);
+			list->first_pfn = mhp__word_cookie(word);
+			if (list->first_pfn == LAST)
+				list->first_pfn = list->last_pfn = MHP_PFN_NONE;
+			mhp__page_end(page);
+			mhp__zone_give_range(m, pfn, UINT64_C(1) << mhp__word_order(word));
 		}
-		MHP_ASSERT_DEBUG(list->first_pfn == MHP_PFN_NONE);
 	}
 }
 

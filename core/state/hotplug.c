@@ -27,6 +27,18 @@ mhp__hotplug_lock(struct mhp *m)
 	return 0;
 }
 
+bool
+mhp__hotplug_take_over(struct mhp *m)
+{
+	m->ops->lock(m->port);
+	if (atomic_load_explicit(&m->cut, memory_order_relaxed) == 0) {
+		m->ops->unlock(m->port);
+		return false;
+	}
+	atomic_store_explicit(&m->lock_owner, m->ops->self(m->port), memory_order_relaxed);
+	return true;
+}
+
 void
 mhp__hotplug_unlock(struct mhp *m)
 {

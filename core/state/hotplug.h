@@ -19,6 +19,8 @@
 /* Return: 0, MHP_EDEADLK (this thread holds it already), or MHP_EOWNERDEAD (mhp_lock_lost()). */
 MHP_MUST_CHECK int mhp__hotplug_lock(struct mhp *m);
 void mhp__hotplug_unlock(struct mhp *m);
+/* After a cut, for who brings it to an end. Return: was there one? */
+MHP_MUST_CHECK bool mhp__hotplug_take_over(struct mhp *m);
 
 /* ---- reading under it, from anywhere: a thread that holds it reads all the same ---- */
 

@@ -58,6 +58,7 @@ mhp__work_begin(struct mhp *m, enum mhp_work kind, uint32_t deadline_ms)
 	atomic_fetch_add(&work->seq, 1);
 	work->now_ns = now;
 	atomic_store(&work->start_ns, now);
+	atomic_store(&work->log.generation, atomic_load(&m->generation));
 	atomic_store(&work->kind, (uint32_t)kind);
 }
 
@@ -83,18 +84,87 @@ mhp__work_end(struct mhp *m)
 	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 0);
 	MHP_ASSERT_DEBUG(mhp__bitset_next(&m->leaving, 0) == m->geo.nr_blocks); /* INV 5 */
 	MHP_ASSERT_DEBUG(mhp__bitset_next(&m->removing, 0) == m->geo.nr_blocks);
+	atomic_store(&work->log.committing, 1); /* whoever finds this cut takes nothing back */
 	atomic_store(&work->kind, MHP_WORK_NONE);
+	mhp__work_forget(m);
+}
+
+static void
+forget_log(struct mhp__log *log)
+{
+	atomic_store(&log->scrub, 0);
+	atomic_store(&log->generation, 0);
+	atomic_store(&log->owner, 0);
+	atomic_store(&log->giving_end, 0);
+	atomic_store(&log->giving_pfn, 0);
+	atomic_store(&log->at, MHP_AT_NOTHING);
+	atomic_store(&log->first, 0);
+	atomic_store(&log->count, 0);
+	atomic_store(&log->nr_told, 0);
+	atomic_store(&log->telling_pfn1, 0);
+	atomic_store(&log->nr_listeners, 0);
+	atomic_store(&log->arena1, 0);
+	atomic_store(&log->zone, 0);
+	atomic_store(&log->nr_uncounted, 0);
+	atomic_store(&log->committing, 0);
+}
+
+void
+mhp__work_forget(struct mhp *m)
+{
+	struct mhp__work *work = &m->work;
+
+	MHP_ASSERT(atomic_load(&work->kind) == MHP_WORK_NONE);
 	atomic_store(&work->first, 0);
 	atomic_store(&work->count, 0);
 	atomic_store(&work->moved, 0);
 	atomic_store(&work->left, 0);
 	atomic_store(&work->start_ns, 0);
 	atomic_store(&work->cancel, 0);
-	atomic_fetch_add(&work->seq, 1); /* even: no change has this number */
+	if ((atomic_load(&work->seq) & 1U) != 0)
+		atomic_fetch_add(&work->seq, 1); /* even: no change has this number */
 	work->to_nodes = 0;
 	work->leaving_ns = work->deadline_ns = work->undo_ns = work->doing_ns = work->now_ns = 0;
 	work->stopped = 0;
 	work->nr_polls = work->nr_unclocked = 0;
+	forget_log(&work->log);
+}
+
+void
+mhp__work_resume(struct mhp *m)
+{
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(atomic_load(&m->work.kind) != MHP_WORK_NONE);
+	m->work.deadline_ns = UINT64_MAX;
+	m->work.undo_ns = m->work.doing_ns = 0;
+	m->work.stopped = 0;
+	atomic_store(&m->work.cancel, 0);
+	(void)mhp__work_clock(m);
+}
+
+void
+mhp__work_commit(struct mhp *m, bool scrub)
+{
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	atomic_store(&m->work.log.scrub, scrub);
+	atomic_store(&m->work.log.committing, 1);
+}
+
+void
+mhp__work_at(struct mhp *m, enum mhp__at at, struct mhp_blocks blocks)
+{
+	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(at != MHP_AT_NOTHING);
+	mhp__work_at_end(m);
+	atomic_store(&m->work.log.first, blocks.first);
+	atomic_store(&m->work.log.count, blocks.count);
+	atomic_store(&m->work.log.at, (uint32_t)at);
+}
+
+void
+mhp__work_at_end(struct mhp *m)
+{
+	atomic_store(&m->work.log.at, MHP_AT_NOTHING);
 }
 
 static bool

@@ -13,6 +13,9 @@
  * Reading the clock costs more than most steps of a small change, so polls read it, and nothing
  * else does; code that needs a rough time takes the last reading.
  *
+ * The thread that makes the change may be killed. So there is a log, written in front of each step,
+ * of what nobody could see otherwise; blocks/cut.c reads it.
+ *
  * Must not know: what the work is. The atomics are read and, where it says so, written in any
  * context; all else is the hotplug lock's.
  */
@@ -23,6 +26,32 @@
 #include <stdatomic.h>
 
 #include "base/mem.h"
+
+enum mhp__at {
+	MHP_AT_NOTHING,
+	MHP_AT_MEMORY,                 /* they are built, or taken apart */
+	MHP_AT_ONLINE,                 /* they come into use, */
+	MHP_AT_OFFLINE,                /* or go out of it; both behind the commit */
+};
+
+/* For whoever finds the change cut; idle: all 0. Atomic so that nothing is written in another
+ * order. */
+struct mhp__log {
+	_Atomic uint32_t committing;   /* nothing fails any more: it is to be carried on */
+	_Atomic uint32_t scrub;        /* what held metadata of what it removes is zeroed */
+	_Atomic uint32_t generation;   /* of the last add before it */
+	_Atomic uint32_t owner;        /* whose pages it moves right now */
+	_Atomic uint64_t giving_pfn, giving_end; /* frames of pages that have moved: those
+					  without a descriptor go back */
+	_Atomic uint32_t at;           /* enum mhp__at: what it does with these blocks... */
+	_Atomic uint32_t first, count; /* ...of which no event was told yet */
+	_Atomic uint64_t nr_told;      /* so many ranges were told that they leave */
+	_Atomic uint64_t telling_pfn1; /* one more behind the start of the range that is told, */
+	_Atomic uint32_t nr_listeners; /* to so many of them */
+	_Atomic uint32_t arena1;       /* one more than the arena that comes or goes */
+	_Atomic uint32_t zone;         /* its zone, by number, has not counted yet... */
+	_Atomic int64_t nr_uncounted;  /* ...so many free frames */
+};
 
 struct mhp__work {                     /* idle: all 0 but seq and, perhaps, cancel */
 	_Atomic uint32_t seq;          /* of the change under way, or the last one */
@@ -41,11 +70,26 @@ struct mhp__work {                     /* idle: all 0 but seq and, perhaps, canc
 	uint32_t nr_polls;
 	uint32_t nr_unclocked;         /* polls since then that went without */
 	int stopped;                   /* the first bound that was met, or 0 */
+	struct mhp__log log;
 };
 
 /* deadline_ms: 0 is the default. */
 void mhp__work_begin(struct mhp *m, enum mhp_work kind, uint32_t deadline_ms);
 void mhp__work_end(struct mhp *m);
+/* Nothing is under way; where a kill cut its begin or end, that is brought to an end. */
+void mhp__work_forget(struct mhp *m);
+/* A kill cut it: what is left of it has no bounds. */
+void mhp__work_resume(struct mhp *m);
+/* Log: from here on nothing fails. scrub: struct mhp_offline_opts. */
+void mhp__work_commit(struct mhp *m, bool scrub);
+/* Log: what it does with these blocks from here on. */
+void mhp__work_at(struct mhp *m, enum mhp__at at, struct mhp_blocks blocks);
+void mhp__work_at_end(struct mhp *m);
+static inline struct mhp_blocks
+mhp__work_blocks(const struct mhp__log *log)
+{
+	return (struct mhp_blocks){ atomic_load(&log->first), atomic_load(&log->count) };
+}
 /* The first run of blocks that it is about, or the run that it is at. */
 void mhp__work_about(struct mhp *m, struct mhp_blocks blocks);
 /* Must it stop? Once it must, it always must. Return: 0, MHP_EINTR, MHP_ECANCELED, or MHP_EAGAIN

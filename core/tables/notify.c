@@ -152,14 +152,17 @@ mhp__notify_going(struct mhp *m, const struct mhp_notice *notice, enum mhp_notic
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m)); /* so the table holds still */
 	undo.kind = cancel;
 	for (unsigned i = 0; i < nr; i++) {
+		atomic_store(&m->work.log.nr_listeners, i + 1);
 		int err = tell(m, ids[i], notice);
 
 		if (err == 0)
 			continue;
 		refused_by(m, ids[i], reterr_why);
 		/* The last one told hears first, as things are undone in reverse. */
-		for (unsigned seen = i + 1; seen-- > 0;)
+		for (unsigned seen = i + 1; seen-- > 0;) {
 			(void)tell(m, ids[seen], &undo);
+			atomic_store(&m->work.log.nr_listeners, seen);
+		}
 		/* Errors are negative here; a listener that says 1 has refused all the same. */
 		return err < 0 ? err : MHP_EBUSY;
 	}
@@ -167,12 +170,37 @@ mhp__notify_going(struct mhp *m, const struct mhp_notice *notice, enum mhp_notic
 }
 
 void
-mhp__notify(struct mhp *m, const struct mhp_notice *notice)
+mhp__notify_first(struct mhp *m, const struct mhp_notice *notice, unsigned nr)
 {
 	uint8_t ids[MHP_LISTENERS_MAX];
-	unsigned nr = sort(m, ids);
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	MHP_ASSERT_DEBUG(nr <= m->nr_listeners);
+	(void)sort(m, ids);
 	for (unsigned i = 0; i < nr; i++)
 		(void)tell(m, ids[i], notice);
+}
+
+void
+mhp__notify(struct mhp *m, const struct mhp_notice *notice)
+{
+	mhp__notify_first(m, notice, m->nr_listeners);
+}
+
+void
+mhp__telling(struct mhp *m, uint64_t start_pfn)
+{
+	atomic_store(&m->work.log.telling_pfn1, 0);
+	atomic_store(&m->work.log.nr_listeners, 0);
+	if (start_pfn != MHP_PFN_NONE)
+		atomic_store(&m->work.log.telling_pfn1, start_pfn + 1);
+}
+
+unsigned
+mhp__nr_told(const struct mhp *m, uint64_t start_pfn)
+{
+	const struct mhp__log *log = &m->work.log;
+
+	return atomic_load(&log->telling_pfn1) == start_pfn + 1 ? atomic_load(&log->nr_listeners)
+								: m->nr_listeners;
 }

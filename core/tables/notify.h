@@ -13,5 +13,11 @@ MHP_MUST_CHECK int mhp__notify_going(struct mhp *m, const struct mhp_notice *not
 				     enum mhp_notice_kind cancel, struct mhp_why *reterr_why);
 /* Tell everybody; answers are ignored. */
 void mhp__notify(struct mhp *m, const struct mhp_notice *notice);
+/* The same, for as many of them. */
+void mhp__notify_first(struct mhp *m, const struct mhp_notice *notice, unsigned nr);
+/* Log: from here on it is about this range that mhp__notify_going() tells; MHP_PFN_NONE: none. */
+void mhp__telling(struct mhp *m, uint64_t start_pfn);
+/* After a cut: how many listeners were told of this range, if any were. */
+unsigned mhp__nr_told(const struct mhp *m, uint64_t start_pfn);
 
 #endif

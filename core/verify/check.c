@@ -122,6 +122,18 @@ check_events(struct mhp__check *c)
 			    c->m->generation_check, mhp__generation_checksum(c->m));
 }
 
+static uint64_t
+log_of(const struct mhp__log *log)
+{
+	return atomic_load(&log->committing) | atomic_load(&log->scrub) |
+	       atomic_load(&log->generation) | atomic_load(&log->owner) | atomic_load(&log->at) |
+	       atomic_load(&log->first) | atomic_load(&log->count) | atomic_load(&log->nr_told) |
+	       atomic_load(&log->giving_pfn) | atomic_load(&log->giving_end) |
+	       atomic_load(&log->telling_pfn1) | atomic_load(&log->nr_listeners) |
+	       atomic_load(&log->arena1) | atomic_load(&log->zone) |
+	       (uint64_t)atomic_load(&log->nr_uncounted);
+}
+
 /* Each operation leaves these as it found them: a deadline that stayed would end the next one
  * early, and progress that stayed would be shown for ever. */
 static void
@@ -140,6 +152,7 @@ check_idle(struct mhp__check *c)
 				    work->nr_polls | (work->stopped != 0) |
 				    (atomic_load(&work->seq) & 1U),
 			    0);
+	(void)mhp__check_eq(c, 5, "log of no change", 0, log_of(&work->log), 0);
 	(void)mhp__check_eq(c, 5, "still, without an offline", 0, atomic_load(&m->still), 0);
 	if (c->quiescent)
 		(void)mhp__check_eq(c, 5, "readers and interrupts, with nobody here", 0,

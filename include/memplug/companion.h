@@ -78,7 +78,8 @@ bool mhp_companion_here(void);
 void mhp_companion_at_end(void (*fn)(void));
 
 /**
- * In the companion: should it be killed, the next one begins with fn() on a thread of its own.
+ * Should the companion be killed, the next one begins with fn() on a thread of its own. A forked
+ * child has none of these until it says so itself.
  * @fresh is NULL as a rule: descriptors that were open still are. Not NULL:
  * whoever kept them was killed, too, and they are closed. At most two functions.
  */

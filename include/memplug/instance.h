@@ -74,12 +74,32 @@ MHP_MUST_CHECK int mhp_fini(struct mhp *m);
 
 /**
  * The thread that held the port's lock has died with it, and the port has it now. If a change was
- * under way, nobody can take it up again: from now on every call that takes the hotplug lock
- * returns MHP_EOWNERDEAD. Pages are allocated, freed and looked at as before.
+ * under way, every call that takes the hotplug lock returns MHP_EOWNERDEAD until mhp_change_lost()
+ * has brought it to an end. Pages are allocated, freed and looked at as before.
  *
  * Context: the port's lock was held by the dead thread, and is held by this one.
  */
 void mhp_lock_lost(struct mhp *m);
+
+/**
+ * Take back the change that was under way at mhp_lock_lost(), or carry it on if its commit had
+ * begun: blocks are as before the change, or as after it. Does nothing if there is none.
+ *
+ * Blocks that it had added are removed again if they had not begun to come online. Listeners hear
+ * the end of what they were told of, and may hear of one range twice. The port may be told to unmap
+ * a section once more, or one that it had not mapped yet.
+ *
+ * @owner: before the call the owner of that number has set its pages right: of the two frames with
+ *         the cookie of a page that moved it has freed the one that the page does not use, and none
+ *         of its pages is isolated. MHP_OWNER_NONE: there is no such owner.
+ *
+ * Context: behind mhp_threads_lost(); no lock held. The caller may be killed, and then somebody
+ * calls it again.
+ * Return: 0, or MHP_EOWNERDEAD: pages of another owner were on their way; the pool takes no change
+ * any more.
+ * Cost: a look at each page in use, and at each arena of what is there.
+ */
+MHP_MUST_CHECK int mhp_change_lost(struct mhp *m, uint16_t owner);
 
 /**
  * Threads that the port calls mortal (cache.h) have died wherever they were: mend what they held of

@@ -42,7 +42,7 @@ enum mhp_error {
 	MHP_EOVERFLOW = -75,     /* the range wraps at the top address; a cookie is too large */
 	MHP_EOPNOTSUPP = -95,    /* this build, port or geometry cannot do it */
 	MHP_ECANCELED = -125,    /* cancelled from outside */
-	MHP_EOWNERDEAD = -130,   /* a change was cut by a kill: the pool cannot change any more */
+	MHP_EOWNERDEAD = -130,   /* a change was cut by a kill, and nobody has taken it up */
 	MHP_EHWPOISON = -133,    /* the page has a memory error */
 };
 

@@ -57,6 +57,7 @@ place(void *arg)
 		return mhp__say(&job->text, MHP_ENXIO,
 				"the pool's address range has no room for %u more blocks",
 				job->count);
+	space->placer = mhp_companion_here() ? mhp_companion_pid() : 0;
 	if (!mhp__space_fill(space, job->file, first, job->count))
 		return mhp__say(&job->text, MHP_ENOSPC,
 				"%s has %llu MiB, which is not enough for this", job->backing.path,
@@ -75,7 +76,6 @@ place_device(void *arg)
 {
 	struct mhp_pool *pool = arg;
 	int err = mhp__settler_start(pool);
-	mhp_companion_next(mhp__recover_all);
 	if (err != 0 && pool->job.backing.kind == MHP_BACKING_DAX)
 		return mhp__say(&pool->job.text, err, "%s", pool->guard.why.text);
 	err = place(pool);

@@ -235,7 +235,7 @@ mhp_companion_at_end(void (*fn)(void))
 void
 mhp_companion_next(void (*fn)(void *fresh))
 {
-	for (unsigned i = 0; i < MHP__NEXT_MAX; i++) {
+	for (unsigned i = 0; i < MHP__NEXT_MAX && state != NULL; i++) {
 		void (*none)(void *fresh) = NULL;
 		if (atomic_load(&state->next[i]) == fn ||
 		    atomic_compare_exchange_strong(&state->next[i], &none, fn))

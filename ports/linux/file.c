@@ -246,6 +246,20 @@ mhp__file_give(struct mhp__file *file, uint32_t block)
 		file->used[block / 64] &= ~(UINT64_C(1) << (block % 64));
 }
 
+void
+mhp__file_give_all(const struct mhp__space *space, struct mhp__file *file)
+{
+	if (file->used != NULL)
+		memset(file->used, 0, used_bytes(space, file));
+}
+
+void
+mhp__file_take_again(struct mhp__file *file, uint32_t block)
+{
+	if (file->used != NULL)
+		file->used[block / 64] |= UINT64_C(1) << (block % 64);
+}
+
 bool
 mhp__file_valid(const struct mhp__file *file)
 {

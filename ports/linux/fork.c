@@ -190,6 +190,9 @@ start_child(struct mhp_pool *pool)
 	/* A robust mutex belongs to a task, which is another one here. */
 	bool in_change = pool->fork_in_change;
 	mhp__pool_init_locks(pool);
+	atomic_store(&pool->mender, 0);
+	atomic_store(&pool->change_lost, false);
+	mhp_companion_next(mhp__recover_all); /* its list of them is empty */
 	if (in_change)
 		mhp__pool_lock_hotplug(pool);
 }

@@ -3,10 +3,11 @@
  * locks.c - the locks of a pool, whose holder may be killed.
  *
  * A companion may be killed at any moment, so the locks are robust: the next one to take them is
- * told. Half a change of a table is counted again; a window that was on its way is for the next
- * companion to bring to an end (recover.c), and until then only hooks get the region mutex, as
- * while a window moves. A mover that went from one window to the next would have the mutex again
- * before anybody who was woken for it runs; so it asks whether somebody waits.
+ * told. Half a change of a table is counted again; a window that was on its way, and a change of
+ * blocks, are for the next companion to bring to an end (recover.c). Until then only hooks get the
+ * region mutex, as while a window moves, and nobody the hotplug mutex. A mover that went from one
+ * window to the next would have the mutex again before anybody who was woken for it runs; so it
+ * asks whether somebody waits.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,6 +19,9 @@
 
 #define CALL_EVERY 50U
 #define GIVE_WAY_NS UINT64_C(200000)
+/* For whoever wants to change blocks while a change that was cut is mended: 20 s at most. */
+#define MENDING_NS UINT64_C(2000000)
+#define MENDING_TURNS 10000U
 
 void
 mhp__pool_init_locks(struct mhp_pool *pool)
@@ -82,27 +86,49 @@ mhp__pool_give_way(struct mhp_pool *pool)
 	mhp__pool_lock(pool);
 }
 
+/* Only the first to have the lock is told that its holder was killed. */
 static void
-take_hotplug(struct mhp_pool *pool, int error)
+note_lost(struct mhp_pool *pool, int error)
 {
 	if (error != EOWNERDEAD)
 		return;
 	pthread_mutex_consistent(&pool->hotplug);
 	mhp_lock_lost(pool->m);
+	atomic_store(&pool->hotplug_holder, 0);
 	atomic_store(&pool->change_lost, true);
+}
+
+/* The next companion takes the change back or carries it on; if there is none, a call makes one.
+ * False: none can be had. */
+static bool
+wait_for_mending(struct mhp_pool *pool, unsigned turn)
+{
+	if (turn % CALL_EVERY == 0 && mhp_companion_call(nothing, NULL, NULL) == MHP_EPERM)
+		return false;
+	mhp__linux_ops.pause(pool, MENDING_NS);
+	return true;
 }
 
 void
 mhp__pool_lock_hotplug(struct mhp_pool *pool)
 {
-	take_hotplug(pool, pthread_mutex_lock(&pool->hotplug));
+	for (unsigned turn = 0;; turn++) {
+		note_lost(pool, pthread_mutex_lock(&pool->hotplug));
+		if (!atomic_load(&pool->change_lost) || turn == MENDING_TURNS ||
+		    atomic_load(&pool->mender) == mhp__linux_ops.self(pool))
+			return;
+		pthread_mutex_unlock(&pool->hotplug);
+		if (!wait_for_mending(pool, turn)) {
+			note_lost(pool, pthread_mutex_lock(&pool->hotplug));
+			return;
+		}
+	}
 }
 
-void
-mhp__pool_look_hotplug(struct mhp_pool *pool)
+bool
+mhp__pool_change_lost(struct mhp_pool *pool)
 {
-	int error = pthread_mutex_trylock(&pool->hotplug);
-	take_hotplug(pool, error);
-	if (error == 0 || error == EOWNERDEAD)
-		pthread_mutex_unlock(&pool->hotplug);
+	note_lost(pool, pthread_mutex_lock(&pool->hotplug)); /* somebody else may have noted it */
+	pthread_mutex_unlock(&pool->hotplug);
+	return atomic_load(&pool->change_lost);
 }

@@ -84,8 +84,24 @@ putback(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 	pthread_mutex_unlock(&pool->mutex);
 }
 
+/* A page of several frames may have been cut while it got its new numbers. */
 static void
-release_block(struct mhp_pool *pool, uint32_t block)
+set_right(struct mhp_region *region, mhp__entry *entry)
+{
+	uint64_t page = (uint64_t)(entry - region->entry);
+	unsigned order = mhp__entry_order(*entry);
+	*entry &= ~MHP__ENTRY_ISOLATED;
+	for (uint64_t i = 1; i < UINT64_C(1) << order; i++)
+		if (mhp__entry_pfn(entry[i]) != mhp__entry_pfn(*entry) + i ||
+		    mhp__entry_order(entry[i]) != order)
+			mhp__table_set(region, page + i, 1,
+				       mhp__entry_make(mhp__entry_pfn(*entry) + i, order));
+}
+
+/* By frames: the table of a region may be far larger than the pool. What has the cookie of a page
+ * that bears another number is the frame that it had before it moved, or was about to get. */
+static void
+set_block_right(struct mhp_pool *pool, uint32_t block)
 {
 	const uint64_t frames = pool->space.block_bytes >> MHP__PAGE_SHIFT;
 	for (uint64_t pfn = block * frames; pfn < (block + 1) * frames; pfn++) {
@@ -95,18 +111,19 @@ release_block(struct mhp_pool *pool, uint32_t block)
 			continue;
 		mhp__entry *entry = find_entry(pool, pfn, frame.cookie, &region);
 		if (entry != NULL)
-			*entry &= ~MHP__ENTRY_ISOLATED;
+			set_right(region, entry);
+		else
+			(void)!mhp_page_free(pool->m, pfn);
 	}
 }
 
-/* By frames: the table of a region may be far larger than the pool. */
 void
-mhp__region_release_held(struct mhp_pool *pool)
+mhp__region_set_right(struct mhp_pool *pool)
 {
 	mhp__pool_lock(pool);
 	for (uint32_t block = 0; block < pool->space.nr_blocks; block++)
 		if (pool->space.slot[block].file1 != 0)
-			release_block(pool, block);
+			set_block_right(pool, block);
 	pthread_mutex_unlock(&pool->mutex);
 }
 

@@ -20,14 +20,32 @@
 /* About what a fork takes. */
 #define FORK_NS UINT64_C(50000)
 
+/* A kill leaves a range that is right, or none: then the engine unmaps the last one again. */
+static void
+set_gone(struct mhp_pool *pool, uint64_t start, uint64_t end)
+{
+	atomic_store(&pool->gone_end, 0);
+	atomic_store(&pool->gone_start, start);
+	atomic_store(&pool->gone_end, end);
+}
+
+/* Where a kill came in between, some are unmapped. */
 static void
 give_back(struct mhp_pool *pool)
 {
-	if (pool->gone_start == pool->gone_end)
-		return;
-	mhp__space_unmap(&pool->space, mhp__space_block(&pool->space, pool->gone_start),
-			 (uint32_t)((pool->gone_end - pool->gone_start) / pool->space.block_bytes));
-	pool->gone_start = pool->gone_end = 0;
+	struct mhp__space *space = &pool->space;
+	uint32_t block = mhp__space_block(space, pool->gone_start);
+	uint32_t end = mhp__space_block(space, pool->gone_end), next;
+	for (; block < end; block = next) {
+		next = block + 1;
+		if (space->slot[block].file1 == 0)
+			continue;
+		while (next < end && space->slot[next].file1 != 0)
+			next++;
+		mhp__space_unmap(space, block, next - block);
+	}
+	if (pool->gone_end != 0)
+		set_gone(pool, 0, 0);
 }
 
 /* Nobody said where the memory of a block shall come from. */
@@ -39,6 +57,7 @@ take_ram(struct mhp__space *space, uint32_t block)
 	int err = mhp__file_open(space, &ram, &file, NULL);
 	if (err != 0)
 		return err;
+	space->placer = 0; /* it is the engine's at once */
 	if (!mhp__space_fill(space, file, block, 1))
 		return MHP_ENOSPC;
 	err = mhp__space_map(space, block, 1, NULL);
@@ -67,14 +86,16 @@ static void
 op_unmap(void *port, struct mhp_phys start, uint64_t size)
 {
 	struct mhp_pool *pool = port;
-	if (start.addr + size == pool->gone_start) {
+	uint64_t end = start.addr + size;
+	if (pool->space.slot[mhp__space_block(&pool->space, start.addr)].file1 == 0)
+		return; /* after a kill: it is, or never was there */
+	if (pool->gone_end != 0 && end == pool->gone_start) {
 		pool->gone_start = start.addr;
-	} else if (start.addr == pool->gone_end && pool->gone_end != 0) {
-		pool->gone_end += size;
-	} else {
+	} else if (pool->gone_end != 0 && start.addr == pool->gone_end) {
+		pool->gone_end = end;
+	} else if (start.addr < pool->gone_start || end > pool->gone_end) {
 		give_back(pool);
-		pool->gone_start = start.addr;
-		pool->gone_end = start.addr + size;
+		set_gone(pool, start.addr, end);
 	}
 }
 
@@ -152,8 +173,9 @@ static void
 op_lock(void *port)
 {
 	struct mhp_pool *pool = port;
-	/* A fork goes first: who takes the lock again and again would keep it waiting. */
-	while (atomic_load(&pool->forking))
+	/* A fork goes first: who takes the lock again and again would keep it waiting. But it waits
+	 * for who mends. */
+	while (atomic_load(&pool->forking) && atomic_load(&pool->mender) != op_self(port))
 		op_pause(pool, FORK_NS);
 	mhp__pool_lock_hotplug(pool);
 	atomic_store(&pool->hotplug_holder, op_self(port));

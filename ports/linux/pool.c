@@ -139,7 +139,8 @@ build_pool(struct mhp_pool *pool, const struct mhp_pool_opts *opts, struct mhp_t
 			"cannot reserve %llu GiB of addresses; is there a limit (ulimit -v)?",
 			(unsigned long long)(opts->max_bytes >> 30));
 	mhp__budget_count(&pool->budget, 0);
-	(void)!mhp_companion_init(NULL); /* without one there are no devices: an add says why */
+	if (mhp_companion_init(NULL) == 0) /* without one there are no devices: an add says why */
+		mhp_companion_next(mhp__recover_all);
 	syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
 	syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0);
 	int err = start_engine(pool, opts);

@@ -62,9 +62,10 @@ struct mhp_pool {
 
 	pthread_mutex_t hotplug;
 	_Atomic uint64_t hotplug_holder; /* the thread that the engine has it locked for; 0: none */
-	atomic_bool change_lost;       /* its holder was killed, and may have held pages */
+	atomic_bool change_lost;       /* its holder was killed, and nobody has mended that yet */
+	_Atomic uint64_t mender;       /* the thread that does; 0: none */
 	struct mhp__space space;
-	uint64_t gone_start, gone_end; /* blocks that left, to be unmapped as one piece */
+	_Atomic uint64_t gone_start, gone_end; /* blocks that left, to be unmapped as one piece */
 	struct mhp__job job;
 	struct mhp__copy *copies;      /* of the fork under way */
 	bool fork_in_change;           /* it is a listener's */
@@ -111,10 +112,16 @@ void mhp__pool_lock(struct mhp_pool *pool);
 void mhp__pool_lock_now(struct mhp_pool *pool);
 /* Between windows: let go of the mutex, and let those have it who wait for it. */
 void mhp__pool_give_way(struct mhp_pool *pool);
-/* The hotplug mutex. A change that was cut so is the last one of the pool (mhp_lock_lost()). */
+/* The hotplug mutex, when no change is cut; if nobody can mend it, the engine says so to the
+ * holder (MHP_EOWNERDEAD). */
 void mhp__pool_lock_hotplug(struct mhp_pool *pool);
-/* Was its holder killed? */
-void mhp__pool_look_hotplug(struct mhp_pool *pool);
+/* Was a holder killed, and nobody has mended that yet? */
+bool mhp__pool_change_lost(struct mhp_pool *pool);
+
+/* ---- mend.c ---- */
+
+/* In the companion that comes after one that was killed: the change of blocks that it cut. */
+void mhp__pool_mend(struct mhp_pool *pool);
 
 /* ---- recover.c ---- */
 
@@ -136,8 +143,8 @@ uint64_t mhp__regions_mappings(const struct mhp_pool *pool);
 /* ---- move.c ---- */
 
 extern const struct mhp_movable_ops mhp__region_ops;
-/* Pages that the engine held for a change which was cut are not held any more. */
-void mhp__region_release_held(struct mhp_pool *pool);
+/* For mhp_change_lost(): no page is held any more, and none has two frames. */
+void mhp__region_set_right(struct mhp_pool *pool);
 
 /* ---- fork.c ---- */
 

@@ -7,8 +7,8 @@
  *
  * As a rule it has the last one's descriptors (leader.c): who waits for a window that was on its
  * way waits still, and goes on with the right data once that is brought to an end. Where even those
- * are gone, waiters have gone on. A change of blocks that was cut cannot be taken up again by
- * somebody else: the engine then takes no other (locks.c).
+ * are gone, waiters have gone on. A change of blocks that was cut comes last, as somebody may have
+ * the lock for long (mend.c).
  */
 #include "frames.h"
 #include "settle.h"
@@ -125,12 +125,9 @@ recover(struct mhp_pool *pool, bool fresh)
 	if (guarded && (pool->guard.hole_fd < 0 || mhp__guard_listen(&pool->guard) != 0))
 		(void)!mhp__guard_start(&pool->guard);
 	pthread_mutex_unlock(&pool->mutex);
-	/* It may be that nobody asks for it soon, and the engine knows a holder who is dead. */
-	mhp__pool_look_hotplug(pool);
-	if (atomic_exchange(&pool->change_lost, false))
-		mhp__region_release_held(pool);
 	if (guarded)
 		(void)!mhp__settler_restart(pool);
+	mhp__pool_mend(pool);
 }
 
 void

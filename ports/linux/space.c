@@ -111,7 +111,7 @@ mhp__space_fill(struct mhp__space *space, uint16_t index, uint32_t first, uint32
 		file->nr_blocks++;
 		space->slot[first + i] = (struct mhp__slot){
 			.offset_blocks = offset, .file1 = (uint16_t)(index + 1),
-			.node = file->node };
+			.node = file->node, .placer = space->placer };
 	}
 	return true;
 }
@@ -229,4 +229,21 @@ mhp__space_unmap(struct mhp__space *space, uint32_t first, uint32_t count)
 	}
 	if (first < space->first_free)
 		space->first_free = first;
+}
+
+void
+mhp__space_recount(struct mhp__space *space)
+{
+	for (unsigned i = 0; i < MHP__FILES_MAX; i++) {
+		space->file[i].nr_blocks = 0;
+		mhp__file_give_all(space, &space->file[i]);
+	}
+	for (uint32_t block = 0; block < space->nr_blocks; block++) {
+		struct mhp__slot *slot = &space->slot[block];
+		if (slot->file1 == 0)
+			continue;
+		space->file[slot->file1 - 1].nr_blocks++;
+		mhp__file_take_again(&space->file[slot->file1 - 1], slot->offset_blocks);
+	}
+	space->first_free = 0;
 }

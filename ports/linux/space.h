@@ -47,7 +47,8 @@ struct mhp__slot {
 	uint32_t offset_blocks;        /* offset in the file, in blocks */
 	uint16_t file1;                /* file index + 1 */
 	uint8_t node;                  /* as the engine has it */
-	bool taken;                    /* the engine has the block, or is adding it */
+	bool taken;                    /* the engine has the block, or is adding it; else... */
+	int placer;                    /* ...the companion that wants to add it, or 0 */
 };
 
 struct mhp__space {
@@ -55,6 +56,7 @@ struct mhp__space {
 	uint64_t max_bytes, block_bytes;
 	uint32_t nr_blocks;
 	uint32_t first_free;           /* no absent block below it */
+	int placer;                    /* who fills in slots now */
 	bool has_nodes;                /* some `ram` was bound to a node */
 	uint8_t rank[MHP_POOL_NODES];
 	_Atomic uint64_t order;        /* nodes by rank, a nibble each, the nearest lowest */
@@ -71,6 +73,9 @@ void mhp__file_put_unused(struct mhp__space *space);
 /* A free piece, one block long, of a DAX device or file; and back. */
 bool mhp__file_take(const struct mhp__space *space, struct mhp__file *file, uint32_t *ret_block);
 void mhp__file_give(struct mhp__file *file, uint32_t block);
+/* All pieces are free; this one is not. */
+void mhp__file_give_all(const struct mhp__space *space, struct mhp__file *file);
+void mhp__file_take_again(struct mhp__file *file, uint32_t block);
 /* Is the descriptor still ours? */
 bool mhp__file_valid(const struct mhp__file *file);
 
@@ -105,6 +110,8 @@ MHP_MUST_CHECK int mhp__space_map(struct mhp__space *space, uint32_t first, uint
 				  struct mhp_text *reterr);
 /* Unmap them, give their memory back, forget their slots. */
 void mhp__space_unmap(struct mhp__space *space, uint32_t first, uint32_t count);
+/* What files have in use, by the slots: a kill may have come in between. */
+void mhp__space_recount(struct mhp__space *space);
 
 static inline uint32_t
 mhp__space_block(const struct mhp__space *space, uint64_t phys)

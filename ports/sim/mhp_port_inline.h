@@ -11,10 +11,13 @@
 
 #include <sched.h>
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 extern _Thread_local unsigned mhp_sim_cpu;
 extern _Thread_local uint32_t mhp_sim_ranks;
+extern _Thread_local bool mhp_sim_mortal; /* this thread may die while others go on */
+#define MHP_PORT_MORTAL() mhp_sim_mortal
 
 static inline unsigned
 mhp_port_cpu(void)

@@ -30,6 +30,7 @@
 _Thread_local unsigned mhp_sim_cpu;
 extern _Thread_local uint32_t mhp_sim_ranks; /* declared for the core in mhp_port_inline.h */
 _Thread_local uint32_t mhp_sim_ranks;
+_Thread_local bool mhp_sim_mortal;
 
 _Noreturn void
 mhp__sim_die(const char *format, ...)

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cut.c - a change that a kill cut is taken back, or brought to its end.
+ *
+ * It is taken back if its commit had not begun, and carried on if it had: so blocks are as before
+ * the change, or as after it. First everything is reckoned anew that follows from something else:
+ * levels of sets, runs, checksums, what zones count. What cannot be seen, the change has logged in
+ * front of each step (work.h). Each step here can be done again, as somebody may kill this, too.
+ * Listeners may hear of one range twice.
+ *
+ * Pages of owners are not this file's business: only an owner knows where its page is when the kill
+ * came while it moved. So the owner that is named has set its pages right before; if it is another,
+ * the change stays cut. Must not know: who was killed.
+ */
+#include "blocks/block.h"
+#include "memmap/memmap.h"
+#include "pages/attach.h"
+#include "pages/walk.h"
+#include "pages/zone.h"
+#include "physical/physical.h"
+#include "state/hotplug.h"
+#include "state/runs.h"
+#include "state/seal.h"
+#include "state/trace.h"
+
+static uint32_t
+first_present(const struct mhp *m)
+{
+	return mhp__next_present(m, 0, m->geo.nr_blocks);
+}
+
+static uint32_t
+next_present(const struct mhp *m, uint32_t block)
+{
+	return mhp__next_present(m, block + 1, m->geo.nr_blocks);
+}
+
+/* ---- what follows from something else ---- */
+
+/* The boundaries between what is there and what is not come first: by them blocks are found. */
+static void
+mend_runs(struct mhp *m)
+{
+	struct mhp_blocks blocks = mhp__work_blocks(&m->work.log);
+
+	mhp__bitset_mend(&m->leaving);
+	mhp__bitset_mend(&m->removing);
+	mhp__bitset_mend(&m->runs);
+	if (atomic_load(&m->work.log.at) != MHP_AT_NOTHING)
+		mhp__runs_update(m, blocks);
+	for (uint32_t b = first_present(m); b < m->geo.nr_blocks; b = next_present(m, b))
+		mhp__runs_update(m, (struct mhp_blocks){ b, 1 });
+}
+
+static void
+mend_slots(struct mhp *m)
+{
+	for (uint32_t b = first_present(m); b < m->geo.nr_blocks; b = next_present(m, b)) {
+		struct mhp__block *slot = &m->blocks[b];
+		struct mhp__range range = mhp__block_usable(m, b);
+		if (slot->state == MHP_OFFLINE)
+			slot->zone = MHP_ZONE_DEFAULT;
+		mhp__block_seal(slot);
+		mhp__pages_mend(m, range.start_pfn, range.nr_pages);
+	}
+}
+
+/* What is about to go offline counts as online until then. */
+static void
+count_blocks(struct mhp *m)
+{
+	uint32_t present = 0, online = 0;
+	uint64_t meta_pages = 0;
+
+	for (uint32_t b = first_present(m); b < m->geo.nr_blocks; b = next_present(m, b)) {
+		const struct mhp__block *slot = &m->blocks[b];
+		present++;
+		online += slot->state == MHP_ONLINE || slot->state == MHP_GOING_OFFLINE;
+		meta_pages += slot->meta_pages;
+	}
+	m->blocks_present = present;
+	m->blocks_online = online;
+	m->meta_bytes = meta_pages << m->geo.page_shift;
+	m->generation_check = mhp__generation_checksum(m);
+}
+
+static void
+mend_counts(struct mhp *m)
+{
+	mhp__pages_mend_count(m);
+	count_blocks(m);
+	mhp__ranges_count(m);
+}
+
+/* ---- pages that nobody needs ---- */
+
+/* Room that was taken, and metadata of blocks that have none. */
+static bool
+is_stray(const struct mhp *m, const struct mhp__chunk *chunk)
+{
+	if (chunk->owner == MHP_OWNER_MEMMAP)
+		return m->blocks[chunk->cookie].pages == NULL;
+	return chunk->owner == MHP_OWNER_ROOM;
+}
+
+/* A chunk may have been about to become two: then both have a descriptor. */
+static void
+free_chunk(struct mhp *m, const struct mhp__chunk *chunk)
+{
+	uint64_t nr_pages = UINT64_C(1) << chunk->order;
+
+	for (uint64_t pfn = chunk->pfn; pfn < chunk->pfn + nr_pages; pfn++)
+		mhp__page_end(mhp__pfn_to_page(m, pfn));
+	mhp__zone_give_range(m, chunk->pfn, nr_pages);
+}
+
+static void
+free_strays(struct mhp *m)
+{
+	for (uint32_t b = first_present(m); b < m->geo.nr_blocks; b = next_present(m, b)) {
+		struct mhp__range range = mhp__block_usable(m, b);
+		const struct mhp__chunk *chunk;
+		struct mhp__walk walk;
+		mhp__walk_begin(&walk, range.start_pfn, range.nr_pages);
+		while ((chunk = mhp__walk_next(m, &walk)) != NULL)
+			if (is_stray(m, chunk))
+				free_chunk(m, chunk);
+	}
+}
+
+/* Frames of pages that have moved, whose descriptors had ended. */
+static void
+give_rest(struct mhp *m)
+{
+	struct mhp__log *log = &m->work.log;
+	uint64_t pfn = atomic_load(&log->giving_pfn), end = atomic_load(&log->giving_end);
+	const struct mhp__chunk *chunk;
+	struct mhp__walk walk;
+
+	mhp__walk_begin(&walk, pfn, end > pfn ? end - pfn : 0);
+	while ((chunk = mhp__walk_next(m, &walk)) != NULL)
+		if (chunk->owner == MHP_OWNER_NONE)
+			mhp__zone_give_range(m, chunk->pfn, 1);
+	atomic_store(&log->giving_end, 0);
+}
+
+/* ---- back ---- */
+
+static void
+open_all(struct mhp *m)
+{
+	for (uint32_t b = first_present(m); b < m->geo.nr_blocks; b = next_present(m, b)) {
+		struct mhp__range range = mhp__block_usable(m, b);
+		if (m->blocks[b].state == MHP_ONLINE)
+			mhp__pages_open(m, range.start_pfn, range.nr_pages);
+	}
+}
+
+/* Blocks that it has brought: they are younger than it is. */
+static void
+remove_new(struct mhp *m)
+{
+	uint32_t generation = atomic_load(&m->work.log.generation);
+
+	for (uint32_t b = first_present(m); b < m->geo.nr_blocks; b = next_present(m, b))
+		if (m->blocks[b].generation > generation)
+			mhp__remove_blocks(m, (struct mhp_blocks){ b, 1 }, false);
+}
+
+static void
+take_back(struct mhp *m)
+{
+	mhp__leaving_take_back(m);
+	open_all(m);
+	mhp__online_take_back(m);
+	remove_new(m);
+}
+
+/* ---- on ---- */
+
+static void
+carry_on(struct mhp *m)
+{
+	mhp__online_carry_on(m);
+	mhp__leaving_carry_on(m);
+}
+
+/* ---- the call ---- */
+
+static void
+end_change(struct mhp *m)
+{
+	struct mhp__log *log = &m->work.log;
+
+	if (atomic_load(&m->still) != 0)
+		mhp__still_end(m);
+	mhp__work_resume(m);
+	mhp__phase_end(m);
+	mend_runs(m);
+	mend_slots(m);
+	mend_counts(m);
+	give_rest(m);
+	free_strays(m);
+	if (atomic_load(&log->at) == MHP_AT_MEMORY)
+		mhp__demolish_rest(m, mhp__work_blocks(log), atomic_load(&log->scrub) != 0);
+	if (atomic_load(&log->committing) != 0)
+		carry_on(m);
+	else
+		take_back(m);
+	mhp__leaving_clear(m);
+	mhp__work_end(m);
+}
+
+int
+mhp_change_lost(struct mhp *m, uint16_t owner)
+{
+	uint32_t moving;
+	int err = 0;
+
+	if (!mhp__hotplug_take_over(m))
+		return 0;
+	moving = atomic_load(&m->work.log.owner);
+	if (moving != MHP_OWNER_NONE && moving != owner) {
+		err = MHP_EOWNERDEAD;
+	} else {
+		end_change(m);
+		atomic_store(&m->cut, 0);
+	}
+	mhp__hotplug_unlock(m);
+	return err;
+}
