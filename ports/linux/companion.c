@@ -164,13 +164,30 @@ static bool
 is_lost(struct mhp__call *call)
 {
 	int now = atomic_load(&state->tid[MHP__WATCH]);
-	return atomic_load(&call->companion) != now && (now != 0 || mhp__leader_gone(false)) &&
+	return atomic_load(&call->companion) != now && (now != 0 || mhp__leader_gone(true)) &&
 	       atomic_load(&call->state) == MHP__RUNNING;
+}
+
+/* It ends as soon as it begins, again and again: whoever calls does not wait for the day when it
+ * does not. Where nobody stands by, each call is one more try. */
+static bool
+is_failing(unsigned nr_tries)
+{
+	return atomic_load(&state->nr_failed) > MHP__FAILED_MAX &&
+	       (nr_tries != 0 || atomic_load(&state->tid[MHP__STANDBY]) > 0);
+}
+
+static int
+say_failing(struct mhp_text *reterr)
+{
+	return mhp__say(reterr, MHP_EAGAIN, "the process that serves the pool ends again and again "
+			"while it takes over (%u times so far)", atomic_load(&state->nr_failed));
 }
 
 static int
 await(struct mhp__call *call, struct mhp_text *reterr)
 {
+	unsigned nr_tries = 0;
 	for (;;) {
 		int now = atomic_load(&call->state), posted = MHP__POSTED;
 		if (now == MHP__DONE)
@@ -179,7 +196,7 @@ await(struct mhp__call *call, struct mhp_text *reterr)
 			return mhp__say(reterr, MHP_EIO, "somebody killed the process that serves "
 					"the pool in the middle of its work");
 		if (now == MHP__POSTED && atomic_load(&state->tid[MHP__WATCH]) <= 0) {
-			int err = start(reterr);
+			int err = is_failing(nr_tries++) ? say_failing(reterr) : start(reterr);
 			if (err != 0 && atomic_compare_exchange_strong(&call->state, &posted,
 								       MHP__TAKEN))
 				return err;
@@ -205,7 +222,7 @@ mhp_companion_call(int (*fn)(void *arg), void *arg, struct mhp_text *reterr)
 		return fn(arg);
 	err = mhp_companion_init(reterr);
 	if (err == 0 && atomic_load(&state->tid[MHP__WATCH]) <= 0)
-		err = start(reterr);
+		err = is_failing(0) ? say_failing(reterr) : start(reterr);
 	if (err != 0)
 		return err;
 	struct mhp__call *call = take_call();

@@ -24,6 +24,8 @@
 #include "leader.h"
 #include "pool.h"
 
+#define FAILED_MS 50U                  /* the first wait, which doubles up to... */
+#define FAILED_MS_MAX 1600U
 #define LOOK_MS 200U                   /* how soon we notice that it executes another program */
 
 /* What a thread of this process has in common with it, and the other of the two processes. */
@@ -174,28 +176,79 @@ keep_standby(int fd)
 	return (int)syscall(SYS_pidfd_open, atomic_load(&state->tid[MHP__STANDBY]), 0);
 }
 
+/* ---- pools that somebody may destroy ---- */
+
+void
+mhp__pools_enter(void)
+{
+	atomic_store(&state->in_pools, (int)getpid());
+	atomic_thread_fence(memory_order_seq_cst); /* before the list is read */
+}
+
+void
+mhp__pools_leave(void)
+{
+	atomic_store(&state->in_pools, 0);
+}
+
+/* Bound: taking over ends, or its companion does. */
+void
+mhp__pools_wait(void)
+{
+	atomic_thread_fence(memory_order_seq_cst); /* behind the change of the list */
+	while (state != NULL && atomic_load(&state->in_pools) != 0 &&
+	       atomic_load(&state->in_pools) == atomic_load(&state->tid[MHP__WATCH]))
+		mhp__task_pause(1000000);
+}
+
 /* Nobody else of ours is there yet, and nobody of the last one's is any more. */
 static void
 mend_pools(void)
 {
+	mhp__pools_enter();
 	for (unsigned i = 0; i < MHP__POOLS_MAX; i++)
 		if (mhp__pools[i] != NULL)
 			mhp_threads_lost(mhp__pools[i]->m);
+	mhp__pools_leave();
+}
+
+/* One of the functions that this companion begins with; a trap in it must not make a loop of
+ * companions (back_off()). */
+static void
+run_next(void *arg)
+{
+	unsigned i = (unsigned)(uintptr_t)arg;
+	void (*fn)(void *fresh) = atomic_load(&state->next[i]);
+	fn((void *)(uintptr_t)atomic_load(&state->fresh));
+	if (atomic_fetch_sub(&state->nr_next, 1) == 1)
+		atomic_store(&state->nr_failed, 0);
+}
+
+static void
+begin_next(void)
+{
+	unsigned nr = 0;
+	for (unsigned i = 0; i < MHP__NEXT_MAX; i++)
+		nr += atomic_load(&state->next[i]) != NULL;
+	atomic_store(&state->nr_next, nr);
+	if (nr == 0)
+		atomic_store(&state->nr_failed, 0);
+	for (uintptr_t i = 0; i < nr; i++) /* they come in one after the other */
+		(void)!mhp_companion_thread(run_next, (void *)i);
 }
 
 /* Take calls, begin with what the last one had, and watch the program and the standby. */
 static void
 lead(void)
 {
+	atomic_fetch_add(&state->nr_failed, 1);
 	mend_pools();
 	int error = state->pidfd < 0 ? ESRCH : 0;
 	if (error == 0)
 		error = mhp__task_start(MHP__CALLS, OF_THREAD, take_calls, NULL,
 					&state->tid[MHP__CALLS]);
-	for (unsigned i = 0; i < MHP__NEXT_MAX && error == 0; i++)
-		if (atomic_load(&state->next[i]) != NULL)
-			(void)!mhp_companion_thread(atomic_load(&state->next[i]),
-						    (void *)(uintptr_t)atomic_load(&state->fresh));
+	if (error == 0)
+		begin_next();
 	mhp__leader_tell(error == 0 ? 1 : -error);
 	struct pollfd watched[2] = { { .fd = state->pidfd, .events = POLLIN },
 				     { .fd = -1, .events = POLLIN } };
@@ -253,6 +306,18 @@ mhp__leader_forget(void)
 			atomic_store(&state->tid[i], 0);
 }
 
+/* The last ones ended while they took over, be it that somebody kills each or that they trap. */
+static void
+back_off(void)
+{
+	unsigned nr = atomic_load(&state->nr_failed);
+	unsigned ms = nr <= MHP__FAILED_MAX ? 0 : FAILED_MS << (nr - MHP__FAILED_MAX - 1);
+	if (nr > MHP__FAILED_MAX + 6 || ms > FAILED_MS_MAX)
+		ms = FAILED_MS_MAX;
+	for (; ms > 0 && !atomic_load(&state->over) && same_memory(); ms -= FAILED_MS)
+		mhp__task_pause(FAILED_MS * 1000000L);
+}
+
 static void
 stand_by(void *arg)
 {
@@ -264,6 +329,7 @@ stand_by(void *arg)
 					leader > 0 ? LOOK_MS : 1);
 			continue;
 		}
+		back_off();
 		mhp__leader_forget();
 		atomic_store(&state->ready, 0);
 		atomic_store(&state->tid[MHP__WATCH], -1);

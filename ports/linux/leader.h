@@ -34,6 +34,9 @@ struct mhp__companion {
 	_Atomic int bell;              /* changes when a call is posted */
 	_Atomic bool over;             /* the program has ended */
 	_Atomic bool fresh;            /* this companion found no descriptors of the last one */
+	_Atomic int in_pools;          /* the companion that goes through the list of pools */
+	_Atomic unsigned nr_next;      /* functions that this one begins with, and has not ended */
+	_Atomic unsigned nr_failed;    /* companions in a row that did not end them */
 	int program;                   /* its pid */
 	int pidfd, standby_fd;         /* of the program and the standby, in the companion */
 	int last;                      /* pid of the last companion */
@@ -52,6 +55,14 @@ struct mhp__companion *mhp__leader_init(void);
 void mhp__leader_watch(void *arg);
 /* Tell the program that it takes calls (1), or minus the errno that keeps it. */
 void mhp__leader_tell(int ready);
+/* So many may end at once while they take over; then the standby waits longer each time, and who
+ * calls is told. */
+#define MHP__FAILED_MAX 6U
+/* In the companion: what is in the list of pools stays until mhp__pools_leave(). */
+void mhp__pools_enter(void);
+void mhp__pools_leave(void);
+/* For who has taken a pool out of the list: nobody looks at it any more when this returns. */
+void mhp__pools_wait(void);
 /* Are all tasks of the last one gone, but for what works aside, and perhaps the standby? */
 bool mhp__leader_gone(bool but_standby);
 /* They are: what was to be made will not be. */

@@ -20,6 +20,7 @@
 
 #include <memplug/companion.h>
 
+#include "leader.h"
 #include "pool.h"
 
 struct mhp_pool *mhp__pools[MHP__POOLS_MAX];
@@ -220,6 +221,7 @@ mhp_pool_destroy(struct mhp_pool *pool)
 		return err;
 	/* No fork handler looks at it any more. */
 	mhp__pools[pool->index] = NULL;
+	mhp__pools_wait();
 	if (has_devices(pool))
 		(void)!mhp_companion_call(close_devices, pool, NULL);
 	free_pool(pool);

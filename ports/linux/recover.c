@@ -11,6 +11,7 @@
  * the lock for long (mend.c).
  */
 #include "frames.h"
+#include "leader.h"
 #include "settle.h"
 
 /* Writers are held, if they are, by descriptors that are open still. */
@@ -133,7 +134,9 @@ recover(struct mhp_pool *pool, bool fresh)
 void
 mhp__recover_all(void *fresh)
 {
+	mhp__pools_enter();
 	for (unsigned i = 0; i < MHP__POOLS_MAX; i++)
 		if (mhp__pools[i] != NULL)
 			recover(mhp__pools[i], fresh != NULL);
+	mhp__pools_leave();
 }

@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../ports/linux/leader.h"
 #include "mhp_port_inline.h"
 #include "test.h"
 
@@ -311,6 +312,44 @@ TEST(companion__killed_in_a_call__says_so_and_the_next_is_another)
 	CHECK_RET(mhp_companion_call(its_pid, &after, NULL), 7);
 	CHECK_NE(after, before);
 	CHECK_EQ(waitpid(-1, NULL, __WALL), -1);
+}
+
+static _Atomic bool trapping;
+static _Atomic unsigned nr_trapped;
+
+static void
+trap_at_once(void *fresh)
+{
+	(void)fresh;
+	if (!atomic_load(&trapping))
+		return;
+	atomic_fetch_add(&nr_trapped, 1);
+	__builtin_trap();
+}
+
+/* R37: each would make the next one at once, for ever. */
+TEST(companion__it_traps_while_it_takes_over__the_next_ones_come_slowly)
+{
+	struct mhp_text text = { "" };
+	int before = 0, after = 0;
+	alarm(60);
+	CHECK_RET(mhp_companion_call(its_pid, &before, NULL), 7);
+	const struct mhp__companion *state = mhp__task_state();
+	while (atomic_load(&state->tid[MHP__STANDBY]) <= 0)
+		usleep(1000);
+	mhp_companion_next(trap_at_once);
+	atomic_store(&trapping, true);
+	CHECK_EQ(kill(before, SIGKILL), 0);
+	while (strstr(text.text, "again and again") == NULL)
+		(void)!mhp_companion_call(its_pid, &after, &text);
+	CHECK_CMP(nr_trapped, <, 20);
+	atomic_store(&trapping, false);
+	while (mhp_companion_call(its_pid, &after, NULL) != 7)
+		usleep(1000);
+	CHECK_NE(after, before);
+	while (atomic_load(&state->nr_failed) != 0) /* it has taken over */
+		usleep(1000);
+	alarm(0);
 }
 
 TEST(companion__signals__do_not_reach_it)

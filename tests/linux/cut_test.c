@@ -621,6 +621,39 @@ TEST(both_killed__then_the_pool_is_destroyed__ends)
 
 /* ---- recovery that meets trouble ---- */
 
+static _Atomic bool slow_mend, mended;
+
+void __real_mhp__pool_mend(struct mhp_pool *pool);
+void __wrap_mhp__pool_mend(struct mhp_pool *pool);
+
+void
+__wrap_mhp__pool_mend(struct mhp_pool *pool)
+{
+	bool slow = atomic_exchange(&slow_mend, false);
+	if (slow) {
+		atomic_store(&slow_now, true);
+		usleep(200000);
+	}
+	__real_mhp__pool_mend(pool);
+	if (slow)
+		atomic_store(&mended, true);
+}
+
+/* R37: what recovery looks at is not unmapped under it. */
+TEST(recovery__the_pool_is_destroyed_meanwhile__waits)
+{
+	begin(false);
+	empty_pool();
+	atomic_store(&slow_now, false);
+	atomic_store(&slow_mend, true);
+	kill_companion(false);
+	while (!atomic_load(&slow_now))
+		usleep(100);
+	CHECK_OK(mhp_pool_destroy(used.pool));
+	CHECK(atomic_load(&mended));
+	alarm(0);
+}
+
 static void *
 touch(void *arg)
 {
