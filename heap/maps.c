@@ -150,12 +150,14 @@ mhp__maps_add(uintptr_t start, uintptr_t size)
 	drop_lock(&before);
 }
 
-/* Bound: each turn adds a block. */
+/* again: the program had so much before. Bound: each turn adds a block. */
 static int
-commit(uintptr_t start, uintptr_t size)
+commit(uintptr_t start, uintptr_t size, bool again)
 {
 	int err;
-	if (!mhp__taken_more(size))
+	if (again)
+		mhp__taken_again(size);
+	else if (!mhp__taken_more(size))
 		return MHP_ENOMEM;
 	do
 		err = mhp_region_commit(region, (void *)start, size);
@@ -207,7 +209,7 @@ settle(void)
  * be undone. Lock held.
  */
 static int
-charge_piece(struct mhp__gaps *fresh, uintptr_t start, uintptr_t end)
+charge_piece(struct mhp__gaps *fresh, uintptr_t start, uintptr_t end, bool again)
 {
 	for (uintptr_t piece; start < end; start += piece) {
 		piece = mhp__gaps_at(&charged, start);
@@ -223,7 +225,7 @@ charge_piece(struct mhp__gaps *fresh, uintptr_t start, uintptr_t end)
 			piece = next_due - start;
 		int err = 0;
 		if (due == 0)
-			err = commit(start, piece);
+			err = commit(start, piece, again);
 		else if (!mhp__gaps_take(&owed, start, piece))
 			err = MHP_ENOSPC;
 		if (err == 0 && !mhp__gaps_give(fresh, start, piece)) {
@@ -236,8 +238,8 @@ charge_piece(struct mhp__gaps *fresh, uintptr_t start, uintptr_t end)
 	return 0;
 }
 
-int
-mhp__maps_charge(uintptr_t start, uintptr_t size)
+static int
+charge(uintptr_t start, uintptr_t size, bool again)
 {
 	struct mhp__gaps fresh = { 0 };
 	uintptr_t end = start + size, piece;
@@ -246,7 +248,7 @@ mhp__maps_charge(uintptr_t start, uintptr_t size)
 	take_lock(&before);
 	for (uintptr_t at = start; err == 0 && (piece = first_piece(&booked, &at, end)) != 0;
 	     at += piece)
-		err = charge_piece(&fresh, at, at + piece);
+		err = charge_piece(&fresh, at, at + piece, again);
 	uintptr_t at = start;
 	while (err == 0 && (piece = first_piece(&fresh, &at, end)) != 0)
 		if (!mhp__gaps_take(&fresh, at, piece) || !fill(&charged, at, at + piece))
@@ -255,6 +257,12 @@ mhp__maps_charge(uintptr_t start, uintptr_t size)
 		uncharge(&fresh, start, end);
 	drop_lock(&before);
 	return err;
+}
+
+int
+mhp__maps_charge(uintptr_t start, uintptr_t size)
+{
+	return charge(start, size, false);
 }
 
 void
@@ -273,6 +281,21 @@ mhp__maps_drop(uintptr_t start, uintptr_t size, bool keep)
 
 /* ---- memory that moves ---- */
 
+bool
+mhp__maps_may_grow(uintptr_t start, uintptr_t size, uintptr_t more)
+{
+	sigset_t before;
+	take_lock(&before);
+	bool charges = mhp__gaps_at(&charged, start + size - 1) != 0;
+	drop_lock(&before);
+	if (!charges || more == 0)
+		return true;
+	bool may = mhp__taken_more(more);
+	if (may)
+		mhp__taken_less(more);
+	return may;
+}
+
 void
 mhp__maps_lift(struct mhp__charge *charge)
 {
@@ -287,18 +310,20 @@ mhp__maps_lift(struct mhp__charge *charge)
 
 /* The pieces are the caller's: nobody else changes them. */
 bool
-mhp__maps_lay(const struct mhp__charge *charge, uintptr_t start, uintptr_t size)
+mhp__maps_lay(const struct mhp__charge *lifted, uintptr_t start, uintptr_t size)
 {
-	uintptr_t at = charge->start, end = at + charge->size, piece;
+	uintptr_t at = lifted->start, end = at + lifted->size, piece;
 	bool done = true;
 	mhp__maps_add(start, size);
-	for (; done && (piece = first_piece(&charge->pieces, &at, end)) != 0; at += piece) {
-		uintptr_t offset = at - charge->start, length = piece;
+	for (; done && (piece = first_piece(&lifted->pieces, &at, end)) != 0; at += piece) {
+		uintptr_t offset = at - lifted->start;
 		if (offset >= size)
 			break;
-		if (at + piece == end || length > size - offset)
-			length = size - offset;
-		done = mhp__maps_charge(start + offset, length) != MHP_ENOMEM;
+		uintptr_t rest = size - offset, length = piece < rest ? piece : rest;
+		done = charge(start + offset, length, true) != MHP_ENOMEM;
+		if (done && at + piece == end && rest > length)
+			done = mhp__maps_charge(start + offset + length, rest - length) !=
+			       MHP_ENOMEM;
 	}
 	if (!done)
 		mhp__maps_drop(start, size, false);

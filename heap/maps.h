@@ -35,11 +35,13 @@ struct mhp__charge {
 	struct mhp__gaps pieces;
 };
 
+/* May a range grow by more bytes at its end, as far as that is charged and malloc is bounded? */
+bool mhp__maps_may_grow(uintptr_t start, uintptr_t size, uintptr_t more);
 /* Take a range out of the books and give back its charge, which is remembered. */
 void mhp__maps_lift(struct mhp__charge *charge);
-/* Put the range into the books at start, with size bytes, and charge what was charged of it. False:
- * the pool is full; it is not in the books then. */
-bool mhp__maps_lay(const struct mhp__charge *charge, uintptr_t start, uintptr_t size);
+/* Put the range into the books at start, with size bytes, and charge what was charged of it, which
+ * no bound refuses, and its growth. False: the pool is full; it is not in the books then. */
+bool mhp__maps_lay(const struct mhp__charge *lifted, uintptr_t start, uintptr_t size);
 void mhp__maps_forget(struct mhp__charge *charge);
 
 #endif

@@ -143,14 +143,16 @@ mhp__mprotect(void *start, size_t size, int protection)
 
 /*
  * The books follow: what was charged is charged at its new place, and at its end for its growth. If
- * there is no room for more, it stays as it was; or, when it has moved already, outside of the
- * pool.
+ * the program may not have more, it stays as it was. So it does where the pool has no room; or,
+ * when it has moved already, it stays outside of the pool.
  */
 static void *
 remap_ours(void *start, size_t size, size_t new_size, int flags, void *to)
 {
 	uintptr_t old = mhp__whole_pages(size), new = mhp__whole_pages(new_size);
 	struct mhp__charge charge = { .start = (uintptr_t)start, .size = old };
+	if (new > old && !mhp__maps_may_grow((uintptr_t)start, old, new - old))
+		return no_room();
 	mhp__maps_lift(&charge);
 	if ((flags & MREMAP_FIXED) != 0)
 		mhp__maps_drop((uintptr_t)to, new, false);

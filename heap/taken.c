@@ -34,6 +34,12 @@ mhp__taken_more(uint64_t bytes)
 }
 
 void
+mhp__taken_again(uint64_t bytes)
+{
+	atomic_fetch_add(&taken, bytes);
+}
+
+void
 mhp__taken_less(uint64_t bytes)
 {
 	atomic_fetch_sub(&taken, bytes);

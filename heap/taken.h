@@ -10,6 +10,8 @@
 
 /* Before memory is handed out. False: it would be more than the program may have. */
 bool mhp__taken_more(uint64_t bytes);
+/* It was given back for a moment only, and is in the program's hands still. */
+void mhp__taken_again(uint64_t bytes);
 /* Once it is given back, and not resident any more. */
 void mhp__taken_less(uint64_t bytes);
 uint64_t mhp__taken_bytes(void);

@@ -42,6 +42,29 @@ for line in sys.stdin:
         said = "damaged"
     print(said, flush=True)
 """
+# Has two mappings: each line says which becomes how large, in MiB; -1: one more, for a moment.
+MAPPER = """
+import mmap, sys
+def map_some(mib):
+    return mmap.mmap(-1, mib << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+held = [map_some(200), map_some(100)]
+for mapping in held:
+    mapping.write(b"x" * len(mapping))
+print("ready", flush=True)
+for line in sys.stdin:
+    at, mib = map(int, line.split())
+    try:
+        if at < 0:
+            map_some(mib).close()
+        else:
+            held[at].resize(mib << 20)
+        said = "ok"
+    except OSError:
+        said = "refused"
+    if any(mapping[99 << 20] != ord("x") for mapping in held if len(mapping) > 99 << 20):
+        said = "damaged"
+    print(said, flush=True)
+"""
 
 
 def status_of(program):
@@ -71,12 +94,12 @@ def retry(what, seconds=60):
 
 
 class Program:
-    def __init__(self, build, name, *options, group=None, env=None, kib=1024):
+    def __init__(self, build, name, *options, group=None, env=None, kib=1024, text=PROGRAM):
         self.memplug = f"{build}/cli/memplug"
         self.name = name
         join = ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(group)] if group else []
         self.process = subprocess.Popen(
-            [*join, self.memplug, "run", "--name", name, *options, "--", PYTHON, "-c", PROGRAM, str(kib)],
+            [*join, self.memplug, "run", "--name", name, *options, "--", PYTHON, "-c", text, str(kib)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, **(env or {})})
         assert self.process.stdout.readline() == "ready\n", "the program does not start"
@@ -196,6 +219,24 @@ def test_pieces(build, folder):
         program.end()
 
 
+def test_resize(build, folder):
+    """What mremap() changes counts as before, and its growth is bounded, wherever it goes."""
+    group = make_files(folder)
+    program = Program(build, f"follow-{os.getpid()}", f"--follow={folder}", "--mmap", "--max", "2G", text=MAPPER)
+    try:
+        write(group, max=250 * MIB, current=310 * MIB)
+        retry(lambda: program.do(-1, 50) == "refused")
+        assert program.do(0, 300) == "refused"
+        assert program.do(-1, 50) == "refused"
+        assert program.do(1, 90) == "ok"
+        assert program.do(-1, 50) == "refused"
+        write(group, max="max")
+        retry(lambda: program.do(0, 300) == "ok")
+        assert json.loads(program.command("check", "--json"))["count"] == 0
+    finally:
+        program.end()
+
+
 def told(build, root, watch, tell):
     """Somebody says by what MEMORY_PRESSURE_WATCH names that memory is short: blocks leave, for a while."""
     program = Program(build, f"follow-{os.getpid()}", f"--follow={root}", "--max", "2G",
@@ -303,6 +344,7 @@ def main():
     try:
         test_files(build, folder)
         test_pieces(build, folder)
+        test_resize(build, folder)
         test_told(build, folder)
     finally:
         shutil.rmtree(folder)
