@@ -64,6 +64,12 @@ def refusals_say_why():
         assert pool.blocks()[0][:3] == (0, "online", "kernel"), pool.blocks()
         pool.offline([0])
         assert pool.blocks()[0].state == "offline"
+        for number in 1 << 32, -1 << 32, [1 << 32], -1, 64:
+            try:
+                pool.remove(number)
+                raise AssertionError(f"removed block {number}")
+            except memplug.Error as error:
+                assert error.errno == 6, error
 
 
 structs_are_those_of_the_library()

@@ -37,6 +37,8 @@ def version():
 def _sets(blocks):
     """Blocks as an array of runs: a range, a number, or any collection of numbers."""
     numbers = [blocks] if isinstance(blocks, int) else sorted(set(blocks))
+    if numbers and not 0 <= numbers[0] <= numbers[-1] <= _library.BLOCK_MAX:
+        _library.check(_library.ENXIO) # ctypes would take the lower bits, which name another block
     runs = []
     for number in numbers:
         if runs and runs[-1][0] + runs[-1][1] == number:

@@ -10,6 +10,7 @@ from ctypes import c_uint32, c_uint64, c_void_p
 
 SERIES = 0, 2
 MEMMAP_ON_MEMORY, ADD_ONLINE, ADD_OFFLINE = 1 << 0, 1 << 6, 1 << 7
+ENXIO, BLOCK_MAX = -6, (1 << 32) - 1
 
 
 class Error(OSError):
