@@ -4,7 +4,8 @@
  *
  * Each is one call of the engine and so all or nothing. One that ran out of attempts, or met pages
  * that a forked child still sees, is tried again until its deadline: they become free when it ends.
- * One for which there is no room is tried once more when the program has given back what it keeps.
+ * One for which there is no room is tried again if room was made: the program gave back what it
+ * keeps, or free frames were brought together.
  * running[] is guarded by its mutex; nothing that takes a lock of the engine is called with it
  * held. What a client asked for that is gone is cancelled by the thread that accepts (R52).
  */
@@ -233,17 +234,64 @@ take_turn(const struct running *noted, uint64_t end, struct mhp_why *why)
 	}
 }
 
-/* Is it worth another try? What the program keeps without need, it is asked for once. */
-static bool
-prepare_again(int err, const struct mhp_why *why, bool *asked)
+static uint64_t
+free_bytes(void)
 {
-	bool ask = err != 0 && why->cause == MHP_CAUSE_ROOM && !*asked &&
-		   mhp__control.opts.give_back != NULL;
-	if (ask) {
-		*asked = true;
+	struct mhp_stats stats;
+	mhp_get_stats(mhp__control.m, &stats);
+	return stats.free_pages << mhp_get_geometry(mhp__control.m)->page_shift;
+}
+
+/* Does the program give back something that it keeps without need? */
+static bool
+ask_program(void)
+{
+	uint64_t before = free_bytes();
+	if (mhp__control.opts.give_back != NULL)
 		mhp__control.opts.give_back();
-		return true;
+	return free_bytes() > before;
+}
+
+/* Is as much free outside of the blocks as is in use in them, though it may be scattered? */
+static bool
+frames_suffice(const struct mhp__leave *leave)
+{
+	uint64_t needed = 0, used, free;
+	for (unsigned i = 0; i < leave->nr; i++)
+		if (mhp_range_usage(mhp__control.m, leave->runs[i], &used, &free) == 0)
+			needed += used + free; /* theirs is in the sum of all */
+	return needed <= free_bytes();
+}
+
+/* What can be done for room, each once: true, it helped. A rehearsal moves nothing. */
+struct room_steps {
+	bool asked, packed;
+};
+
+static bool
+make_room(const struct mhp__leave *leave, const struct mhp_why *why, uint64_t end,
+	  struct room_steps *steps)
+{
+	if (!steps->asked) {
+		steps->asked = true;
+		if (ask_program())
+			return true;
 	}
+	uint64_t now = now_ms();
+	if (steps->packed || why->order == 0 || leave->dry_run || now >= end ||
+	    !frames_suffice(leave))
+		return false;
+	steps->packed = true;
+	return mhp_pool_pack(mhp__control.pool, leave->to_nodes, (uint32_t)(end - now)) != 0;
+}
+
+/* Is it worth another try? */
+static bool
+prepare_again(const struct mhp__leave *leave, int err, const struct mhp_why *why, uint64_t end,
+	      struct room_steps *steps)
+{
+	if (err != 0 && why->cause == MHP_CAUSE_ROOM)
+		return make_room(leave, why, end, steps);
 	if (err != MHP_EAGAIN && err != MHP_EINTR && err != MHP_ETXTBSY)
 		return false;
 	pause_ns(PAUSE_NS);
@@ -255,7 +303,7 @@ mhp__leave(const struct mhp__leave *leave, struct mhp_why *ret_why)
 {
 	uint64_t end = now_ms() + leave->deadline_ms;
 	struct running *noted = note(leave);
-	bool asked = false;
+	struct room_steps steps = { false, false };
 	int err;
 	do {
 		*ret_why = (struct mhp_why){ .pfn = MHP_PFN_NONE };
@@ -265,7 +313,7 @@ mhp__leave(const struct mhp__leave *leave, struct mhp_why *ret_why)
 		uint64_t now = now_ms();
 		err = leave_once(leave, (uint32_t)(now < end ? end - now : 1), ret_why);
 		atomic_store(&turn_taken, false);
-	} while (now_ms() + 50 < end && prepare_again(err, ret_why, &asked));
+	} while (now_ms() + 50 < end && prepare_again(leave, err, ret_why, end, &steps));
 	forget(noted);
 	return err;
 }

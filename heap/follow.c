@@ -63,7 +63,7 @@ block_bytes(const struct mhp *m)
 struct holding {
 	uint64_t plugged_bytes, used_bytes; /* of ordinary memory */
 	uint64_t device_bytes, device_used_bytes;
-	bool device[MHP_POOL_NODES];
+	uint64_t ordinary;             /* a bit for each node of ordinary memory */
 };
 
 static void
@@ -74,12 +74,12 @@ hold(struct holding *ret_holding)
 	for (unsigned node = 0; node < MHP_POOL_NODES; node++) {
 		if (mhp_pool_node_get(mhp__heap.pool, node, &info) != 0)
 			continue;
-		ret_holding->device[node] = info.device;
 		if (info.device) {
 			ret_holding->device_bytes += info.size_bytes;
 			ret_holding->device_used_bytes += info.used_bytes;
 			continue;
 		}
+		ret_holding->ordinary |= UINT64_C(1) << node;
 		ret_holding->plugged_bytes += info.size_bytes;
 		ret_holding->used_bytes += info.used_bytes;
 	}
@@ -122,7 +122,7 @@ find_least(struct mhp *m, const struct holding *holding, struct mhp_block_info *
 		for (uint32_t i = run.first; i < run.first + run.count; i++) {
 			struct mhp_block_info info;
 			if (mhp_block_get(m, i, &info) != 0 || info.state == MHP_ABSENT ||
-			    (info.node < MHP_POOL_NODES && holding->device[info.node]))
+			    (holding->ordinary >> info.node % 64 & 1U) == 0)
 				break;
 			uint64_t used = info.state == MHP_ONLINE ? info.used_bytes : 0;
 			if (!found || used <= ret_info->used_bytes) {
@@ -134,18 +134,34 @@ find_least(struct mhp *m, const struct holding *holding, struct mhp_block_info *
 	return found;
 }
 
+/* Where room lacks because what is free is scattered, that is brought together, once a look. */
+static bool
+remove_one(struct mhp *m, const struct holding *holding, uint32_t block, bool *packed)
+{
+	struct mhp_offline_opts opts = { .deadline_ms = DEADLINE_MS };
+	struct mhp_blocks one = { block, 1 };
+	struct mhp_why why = { .cause = MHP_CAUSE_NONE };
+	int err = mhp_remove(m, &one, 1, &opts, &why);
+	if (err != 0 && why.cause == MHP_CAUSE_ROOM && why.order != 0 && !*packed) {
+		*packed = true;
+		if (mhp_pool_pack(mhp__heap.pool, holding->ordinary, DEADLINE_MS) != 0)
+			err = mhp_remove(m, &one, 1, &opts, NULL);
+	}
+	return err == 0;
+}
+
 /* Take out blocks until the bound holds, or one cannot leave. Returns how many have left. */
 static unsigned
 shrink(struct mhp *m, const struct holding *holding, uint64_t bound)
 {
-	struct mhp_offline_opts opts = { .deadline_ms = DEADLINE_MS };
 	uint64_t block = block_bytes(m), plugged = holding->plugged_bytes;
+	bool packed = false;
 	unsigned nr = 0;
 	for (; nr < LEAVE_MAX && plugged > bound; nr++) {
 		struct mhp_block_info info;
 		if (plugged <= block || mhp_progress(m).blocks.count != 0 ||
 		    !find_least(m, holding, &info) ||
-		    mhp_remove(m, &(struct mhp_blocks){ info.block, 1 }, 1, &opts, NULL) != 0)
+		    !remove_one(m, holding, info.block, &packed))
 			break;
 		plugged -= block;
 	}

@@ -185,6 +185,18 @@ struct mhp_node_info {
 MHP_MUST_CHECK int mhp_pool_node_get(struct mhp_pool *pool, unsigned node,
 				     struct mhp_node_info *ret_info);
 
+/**
+ * Move pages of the pool together where what is free is scattered, so that huge pages come free:
+ * mhp_compact() for each zone in which as much is free. Worth a try where blocks cannot leave for
+ * lack of room (MHP_CAUSE_ROOM) for pages of a high order.
+ *
+ * @nodes: a bit for each node; 0: all.   @deadline_ms: bounds all of it.
+ *
+ * Context: as mhp_compact(). Memory on a device is copied.
+ * Return: how many pageblocks came free.
+ */
+MHP_MUST_CHECK uint64_t mhp_pool_pack(struct mhp_pool *pool, uint64_t nodes, uint32_t deadline_ms);
+
 /** Which node fresh pages come from. */
 enum mhp_spread_mode {
 	MHP_SPREAD_LOCAL,          /* the nearest with room, the CPU's own NUMA node first */

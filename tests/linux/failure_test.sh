@@ -291,8 +291,17 @@ refused 1 "block 0: .*pinned" "$name" remove 0,1
 tell unpin
 tell fill
 refused 1 "block 0: .*not enough room .* they lack at least [0-9]*[KM]" "$name" remove 0
+# Nothing was given back, so it was tried once (R59).
+tried=$(timeout 2 "$memplug" -p "$name" monitor --since 1 | grep -c "offline-failed.*no free page")
+[ "$tried" = 1 ] || fail "remove 0 was tried $tried times"
 refused 1 "block 1: .*not enough room" "$name" offline 1 --dry-run
 refused 1 "not enough room" "$name" resize 16M
+# Enough is free, but nowhere in a row: that is brought together, but not by a rehearsal (R59).
+tell scatter
+refused 1 "not enough room" "$name" remove 0 --dry-run
+"$memplug" -p "$name" remove 0 >"$dir/out" 2>&1 || fail "remove 0: $(cat "$dir/out")"
+"$memplug" -p "$name" check >/dev/null || fail "the verifier is not content"
+timeout 2 "$memplug" -p "$name" monitor --since 1 | grep -q " compact " || fail "no event of compaction"
 exec 9>&-
 wait "$fixture"
 fixture=

@@ -162,7 +162,7 @@ def test_files(build, folder):
         assert program.do(300) == "ok" and program.size() >= 400 * MIB
         write(group, max=1024 * MIB, high=264 * MIB, current=264 * MIB)
         used = 121 * MIB
-        retry(lambda: program.size() < used + 100 * MIB)
+        retry(lambda: program.size() < used + 64 * MIB)
         write(group, current=200 * MIB)
         retry(lambda: used < int(program.get("max_bytes")) < used + 100 * MIB)
         assert program.get("limit_bytes") == str(264 * MIB)

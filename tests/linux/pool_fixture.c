@@ -4,9 +4,10 @@
  * a pinned page in block 0, data that does not fit elsewhere, a listener that refuses.
  *
  * usage: pool_fixture NAME. One block of 16 MiB with a place, the first half of it in use, one page
- * pinned. It says "ready", then reads lines, "unpin", "fill" (use all that is free), "veto N"
- * (block N must not go offline) or "hold" (take a page that is never ready to move, so that an
- * offline waits), and answers "done"; it ends with its input.
+ * pinned. It says "ready", then reads lines, "unpin", "fill" (use all that is free), "scatter"
+ * (give three quarters of that back, so that nowhere two MiB in a row are free), "veto N" (block N
+ * must not go offline) or "hold" (take a page that is never ready to move, so that an offline
+ * waits), and answers "done"; it ends with its input. Asked for room, it has nothing to give back.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -27,6 +28,11 @@ check(int err, const struct mhp_text *text, const char *what)
 	exit(2);
 }
 
+static void
+give_nothing(void)
+{
+}
+
 static struct mhp_pool *
 make_pool(const char *name)
 {
@@ -36,7 +42,8 @@ make_pool(const char *name)
 				       .trace = mhp_control_trace };
 	struct mhp_add_opts add = { .flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE,
 				    .zone = MHP_ZONE_MOVABLE };
-	struct mhp_control_opts control = { .name = name, .backing = memfd };
+	struct mhp_control_opts control = { .name = name, .backing = memfd,
+					    .give_back = give_nothing };
 	struct mhp_pool *pool;
 	check(mhp_pool_create(&shape, &pool, &text), &text, "create");
 	check(mhp_pool_add(pool, &memfd, BLOCK, &add, NULL, &text), &text, "add");
@@ -55,16 +62,34 @@ await_settled(struct mhp_pool *pool)
 	}
 }
 
-/* Use everything, 64 KiB at a time. */
-static void
+#define PIECE (UINT64_C(64) << 10)
+
+/* Use everything, a piece at a time. Returns where that ends. */
+static uint64_t
 fill(struct mhp_region *region, uint64_t from)
 {
 	char *base = mhp_region_base(region);
-	uint64_t piece = UINT64_C(64) << 10;
-	while (from + piece <= mhp_region_size(region) &&
-	       mhp_region_commit(region, base + from, piece) == 0) {
-		memset(base + from, 1, piece);
-		from += piece;
+	while (from + PIECE <= mhp_region_size(region) &&
+	       mhp_region_commit(region, base + from, PIECE) == 0) {
+		memset(base + from, 1, PIECE);
+		from += PIECE;
+	}
+	return from;
+}
+
+/* Keep each fourth piece. */
+static void
+scatter(struct mhp_region *region, uint64_t from, uint64_t end)
+{
+	struct mhp_text text = { "" };
+	char *base = mhp_region_base(region);
+	for (uint64_t at = from; at < end; at += PIECE) {
+		int err = MHP_EAGAIN;
+		for (unsigned ms = 0; at / PIECE % 4 != 0 && err == MHP_EAGAIN && ms < 5000; ms++) {
+			err = mhp_region_decommit(region, base + at, PIECE);
+			usleep(err == MHP_EAGAIN ? 1000 : 0);
+		}
+		check(at / PIECE % 4 != 0 ? err : 0, &text, "decommit");
 	}
 }
 
@@ -122,6 +147,7 @@ int
 main(int argc, char **argv)
 {
 	static unsigned long vetoed;
+	uint64_t end = BLOCK / 2;
 	uint16_t listener;
 	char line[64];
 	struct mhp_region *region;
@@ -141,7 +167,9 @@ main(int argc, char **argv)
 		if (strcmp(line, "unpin\n") == 0)
 			check(mhp_region_unpin(region, base + 4096, 4096), &text, "unpin");
 		else if (strcmp(line, "fill\n") == 0)
-			fill(region, BLOCK / 2);
+			end = fill(region, BLOCK / 2);
+		else if (strcmp(line, "scatter\n") == 0)
+			scatter(region, BLOCK / 2, end);
 		else if (sscanf(line, "veto %lu", &vetoed) == 1)
 			check(mhp_listener_add(mhp_pool_engine(pool), veto, &vetoed, 0, &listener),
 			      &text, "listener");
