@@ -3,7 +3,8 @@
  * options.c - the options and arguments of a command, taken out of its words.
  *
  * An option is known or refused by its name; nothing that looks like one is ever taken for an
- * argument. Options stand anywhere before --; their values are the next word or follow a =.
+ * argument. Options stand anywhere before --; their values are the next word or follow a =. An
+ * empty word, as of a variable of the shell that is not set, is none of what a command takes.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -52,6 +53,10 @@ take_option(struct cli *cli, int i, const struct cli_option *option, const char 
 			return 0;
 		}
 		value = cli->argv[i + 1];
+	}
+	if (option->value != NULL && *value == 0) {
+		cli_usage(cli, "%s has an empty word ('') for a value", option->name);
+		return 0;
 	}
 	if (option->value != NULL)
 		*option->value = value;
@@ -102,6 +107,12 @@ cli_options(struct cli *cli, const struct cli_option *options, unsigned nr_optio
 	while (i < cli->argc)
 		cli->argv[nr++] = cli->argv[i++];
 	cli->argc = nr;
+	for (i = 0; i < nr; i++) {
+		if (cli->argv[i][0] != 0)
+			continue;
+		cli_usage(cli, "word %d is empty ('')", i + 1);
+		return false;
+	}
 	if (nr >= least && nr <= most)
 		return true;
 	if (nr < least)

@@ -35,12 +35,17 @@ set_preload(const char *library)
 	free(all);
 }
 
-/* A size, of which there is at least one byte. */
-static bool
-is_size(const char *words)
+/* Why these words are no size of at least one byte, or NULL. */
+static const char *
+size_fault(const char *words)
 {
 	struct mhp_size size;
-	return mhp_size_parse(words, &size) == 0 && size.bytes != 0;
+	int err = mhp_size_parse(words, &size);
+	if (err == MHP_EOVERFLOW)
+		return "that is more than any pool can have";
+	if (err == 0 && size.bytes != 0)
+		return NULL;
+	return "a size is a number with K, M, G or T behind it";
 }
 
 static const struct setting {
@@ -83,8 +88,9 @@ static bool
 take_flag(const struct cli *cli, const struct flag *flag, const char *word)
 {
 	const char *size = strchr(word, '=');
-	if (size != NULL && !is_size(size + 1)) {
-		cli_usage(cli, "%s: a size is a number with K, M, G or T behind it", word);
+	const char *fault = size != NULL ? size_fault(size + 1) : NULL;
+	if (fault != NULL) {
+		cli_usage(cli, "%s: %s", word, fault);
 		return false;
 	}
 	setenv(flag->variable, size != NULL ? size + 1 : flag->otherwise, 1);
@@ -152,9 +158,10 @@ take_options(const struct cli *cli)
 			cli_usage(cli, "%s needs a value", word);
 			return -1;
 		}
-		if (setting->size && !is_size(value)) {
-			cli_usage(cli, "%s %s: a size is a number with K, M, G or T behind it",
-				  setting->option, value);
+		const char *fault = *value == 0 ? "that is an empty word ('')"
+			: setting->size ? size_fault(value) : NULL;
+		if (fault != NULL) {
+			cli_usage(cli, "%s %s: %s", setting->option, value, fault);
 			return -1;
 		}
 		setenv(setting->variable, value, 1);

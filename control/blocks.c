@@ -67,7 +67,12 @@ mhp__size_field(const struct mhp__fields *fields, bool round_up, struct mhp__out
 	char below_text[MHP__SIZE_TEXT], above_text[MHP__SIZE_TEXT], block_text[MHP_SIZE_TEXT];
 	uint64_t below, above, bytes = mhp__block_bytes();
 	struct mhp_size size;
-	if (mhp_size_parse(words, &size) != 0 || size.bytes == 0) {
+	int err = mhp_size_parse(words, &size);
+	if (err == MHP_EOVERFLOW) {
+		mhp__out_error(out, err, "'%s' is more than any pool can have", words);
+		return false;
+	}
+	if (err != 0 || size.bytes == 0) {
 		mhp__out_error(out, MHP_EINVAL, "'%s' is no size: a size is a number with K, M, G "
 			       "or T behind it, like 512M or 1.5G", words);
 		return false;

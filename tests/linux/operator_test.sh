@@ -32,9 +32,21 @@ blocks_are "online 0-8"
 
 # ---- R67: a rehearsal changes nothing, and no word takes the place of another
 
-expect 1 "names no blocks" remove "" --dry-run
-expect 1 "names no blocks" offline "" --dry-run --deadline 5
-expect 2 "deadline" offline 8 --deadline ""
+expect 2 "word 1 is empty" remove "" --dry-run
+expect 2 "word 1 is empty" offline "" --dry-run --deadline 5
+expect 2 "word 2 is empty" remove 8 "" --dry-run
+expect 2 "deadline has an empty word" offline 8 --deadline ""
+expect 2 "zone has an empty word" add 16M --zone=
+expect 2 "word 1 is empty" get ""
+run_says() { # WORDS OPTION VALUE
+	"$memplug" run "$2" "$3" -- true 2>&1 | grep -q -- "$1" || fail "run $2 '$3'"
+}
+run_says "--max 99999999T: that is more than any pool can have" --max 99999999T
+run_says "--name : that is an empty word" --name ""
+expect 2 "word 2 is empty" set max_bytes ""
+expect 2 "word 1 is empty" poison ""
+expect 1 "'99999999T' is more than any pool can have" add 99999999T
+expect 1 "'99999999T' is more than any pool can have" resize 99999999T
 expect 2 "no option --dry-runn" remove 8 --dry-runn
 expect 2 "is one word too many" remove 7 8
 expect 2 "has no value" remove 8 --dry-run=no
