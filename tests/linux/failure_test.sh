@@ -271,7 +271,7 @@ what="memplug list of a pool that was killed"
 for _ in $(seq 600); do
 	"$memplug" -p "$name" list >"$dir/out" 2>"$dir/err"
 	got=$?
-	[ "$got" -ne 1 ] && break # its companion may end a moment later, and answers nothing
+	[ "$got" -eq 3 ] && break # its companion may end a moment later, and answer until then
 	sleep 0.05
 done
 says 3 "no pool '$name' is running"
