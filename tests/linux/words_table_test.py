@@ -35,7 +35,7 @@ USAGE = [
     ("poison --forget", 2, "address"), ("poison x", 1, "x"), ("poison 1 2", 2, "poison"),
     ("mount", 2, "mount"), ("mount /no/such/folder", 1, "/no/such/folder"), ("mount /etc/passwd", 1, "folder"),
     ("mount --nonsense /tmp", 2, "--nonsense"), ("monitor --since x", 2, "x"), ("monitor more", 2, "monitor"),
-    ("metrics --listen", 2, "--listen"), ("replay", 2, "replay"), ("replay /no/such/file", 1, "/no/such/file"),
+    ("metrics --listen", 2, "--listen"), ("metrics --listen=", 2, "--listen has an empty word"), ("replay", 2, "replay"), ("replay /no/such/file", 1, "/no/such/file"),
     ("replay /", 1, ""), ("sim", 2, "sim"), ("sim /no/such/file", 1, "/no/such/file"),
     ("sim --from /no/such/folder", 1, "/no/such/folder"), ("top --interval x", 2, "x"), ("top --interval 1ms", 2, "1ms"),
     ("top", 1, "terminal"), ("map --svg /no/such/folder/a.svg", 1, "/no/such/folder"),
@@ -57,7 +57,7 @@ REQUESTS = [
     (b"x" * 100000, ""),
 ]
 ADDRESSES = [("x" * 300 + ":0", "x" * 300), ("127.0.0.1:70000", "70000"), ("127.0.0.1:x", "127.0.0.1:x"), ("[::1:0", "[::1"),
-             ("192.0.2.1:0", "192.0.2.1"), ("", "listen")]
+             ("192.0.2.1:0", "192.0.2.1")]
 
 
 class Table:
