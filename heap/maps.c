@@ -6,6 +6,7 @@
  * of it has pages of the pool, because it was made writable. Owed: its memory is gone, but the
  * engine held the pages at that moment; they are given back later, or serve what is mapped there
  * next. The lock is held for the time of a commit, with signals blocked: a handler may map, too.
+ * What is changed before the kernel has been asked is noted first and restored if it refuses.
  * What the program does behind our back, by raw system calls, makes the charge wrong until the
  * addresses are used again, and nothing else.
  */
@@ -265,17 +266,75 @@ mhp__maps_charge(uintptr_t start, uintptr_t size)
 	return charge(start, size, false);
 }
 
+static void
+empty(struct mhp__gaps *set, uintptr_t start, uintptr_t end)
+{
+	for (uintptr_t piece; (piece = first_piece(set, &start, end)) != 0; start += piece)
+		if (!mhp__gaps_take(set, start, piece))
+			return;
+}
+
 void
 mhp__maps_drop(uintptr_t start, uintptr_t size, bool keep)
 {
-	uintptr_t end = start + size, at = start, piece;
 	sigset_t before;
 	take_lock(&before);
-	uncharge(&charged, start, end);
+	uncharge(&charged, start, start + size);
 	settle();
-	while (!keep && (piece = first_piece(&booked, &at, end)) != 0)
-		if (!mhp__gaps_take(&booked, at, piece))
-			break;
+	if (!keep)
+		empty(&booked, start, start + size);
+	drop_lock(&before);
+}
+
+/* ---- what the kernel may refuse ---- */
+
+/* Add to a set what of [start, end) is in another. A full store leaves some of it out. */
+static void
+copy(struct mhp__gaps *to, const struct mhp__gaps *from, uintptr_t start, uintptr_t end)
+{
+	for (uintptr_t piece; (piece = first_piece(from, &start, end)) != 0; start += piece)
+		(void)!fill(to, start, start + piece);
+}
+
+void
+mhp__maps_note(struct mhp__charge *charge)
+{
+	uintptr_t start = charge->start, end = start + charge->size;
+	sigset_t before;
+	take_lock(&before);
+	copy(&charge->booked, &booked, start, end);
+	copy(&charge->pieces, &charged, start, end);
+	drop_lock(&before);
+}
+
+/* Where the pool has become full meanwhile, what was charged stays outside of it. */
+void
+mhp__maps_restore(const struct mhp__charge *noted)
+{
+	uintptr_t start = noted->start, end = start + noted->size, piece;
+	sigset_t before;
+	take_lock(&before);
+	for (uintptr_t at = start, next; at < end; at = next + piece) {
+		next = at;
+		piece = first_piece(&noted->pieces, &next, end);
+		next = piece == 0 ? end : next;
+		uncharge(&charged, at, next);
+	}
+	empty(&booked, start, end);
+	copy(&booked, &noted->booked, start, end);
+	drop_lock(&before);
+	for (; (piece = first_piece(&noted->pieces, &start, end)) != 0; start += piece)
+		(void)!charge(start, piece, true);
+}
+
+void
+mhp__maps_forget(struct mhp__charge *charge)
+{
+	uintptr_t start = charge->start, end = start + charge->size;
+	sigset_t before;
+	take_lock(&before);
+	empty(&charge->booked, start, end);
+	empty(&charge->pieces, start, end);
 	drop_lock(&before);
 }
 
@@ -299,12 +358,7 @@ mhp__maps_may_grow(uintptr_t start, uintptr_t size, uintptr_t more)
 void
 mhp__maps_lift(struct mhp__charge *charge)
 {
-	uintptr_t at = charge->start, end = at + charge->size, piece;
-	sigset_t before;
-	take_lock(&before);
-	for (; (piece = first_piece(&charged, &at, end)) != 0; at += piece)
-		(void)!fill(&charge->pieces, at, at + piece);
-	drop_lock(&before);
+	mhp__maps_note(charge);
 	mhp__maps_drop(charge->start, charge->size, false);
 }
 
@@ -328,15 +382,4 @@ mhp__maps_lay(const struct mhp__charge *lifted, uintptr_t start, uintptr_t size)
 	if (!done)
 		mhp__maps_drop(start, size, false);
 	return done;
-}
-
-void
-mhp__maps_forget(struct mhp__charge *charge)
-{
-	uintptr_t at = charge->start, end = at + charge->size, piece;
-	sigset_t before;
-	take_lock(&before);
-	for (; (piece = first_piece(&charge->pieces, &at, end)) != 0; at += piece)
-		(void)!mhp__gaps_take(&charge->pieces, at, piece);
-	drop_lock(&before);
 }

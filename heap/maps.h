@@ -29,19 +29,24 @@ MHP_MUST_CHECK int mhp__maps_charge(uintptr_t start, uintptr_t size);
 /* Give back what was charged for the range, whose memory is gone; keep: it stays in the books. */
 void mhp__maps_drop(uintptr_t start, uintptr_t size, bool keep);
 
-/* What is charged of a range in the books, while its memory is moved. All-zero pieces are none. */
+/* What the books say of a range while the kernel is asked. All-zero sets are empty. */
 struct mhp__charge {
 	uintptr_t start, size;
-	struct mhp__gaps pieces;
+	struct mhp__gaps booked, pieces; /* what is in the books, and what of that is charged */
 };
+
+/* Remember what the books say of the range; mhp__maps_forget() must follow. */
+void mhp__maps_note(struct mhp__charge *charge);
+/* The kernel has refused: let the books say again of the range what was noted. */
+void mhp__maps_restore(const struct mhp__charge *noted);
+void mhp__maps_forget(struct mhp__charge *charge);
 
 /* May a range grow by more bytes at its end, as far as that is charged and malloc is bounded? */
 bool mhp__maps_may_grow(uintptr_t start, uintptr_t size, uintptr_t more);
-/* Take a range out of the books and give back its charge, which is remembered. */
+/* Note a range, take it out of the books and give back its charge. */
 void mhp__maps_lift(struct mhp__charge *charge);
 /* Put the range into the books at start, with size bytes, and charge what was charged of it, which
  * no bound refuses, and its growth. False: the pool is full; it is not in the books then. */
 bool mhp__maps_lay(const struct mhp__charge *lifted, uintptr_t start, uintptr_t size);
-void mhp__maps_forget(struct mhp__charge *charge);
 
 #endif

@@ -4,9 +4,11 @@
  *
  * The kernel gets exactly the call that the program made; only the books (maps.c) are kept beside
  * it. Memory leaves the books before its addresses can be somebody else's, and enters them after
- * they are ours; so no lock is held around a system call. A mapping that the pool has no room for
- * fails with ENOMEM, unless it asked for no reserve. Our own library, jemalloc in it, does not come
- * here: the linker makes its calls the system calls below (__wrap_...).
+ * they are ours; so no lock is held around a system call. What the kernel refuses leaves the books
+ * as they were: they change after the call, or are restored after it where it may free addresses
+ * or the pool must have room first. A mapping that the pool has no room for fails with ENOMEM,
+ * unless it asked for no reserve. Our own library, jemalloc in it, does not come here: the linker
+ * makes its calls the system calls below (__wrap_...).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -77,22 +79,49 @@ no_room(void)
 	return MAP_FAILED;
 }
 
-/* Over what was there: what is in the books and stays in them is charged as it will be. */
+/* After a call that was noted first. */
+static void
+finish(struct mhp__charge *noted, bool done)
+{
+	int error = errno;
+	if (!done)
+		mhp__maps_restore(noted);
+	mhp__maps_forget(noted);
+	errno = error;
+}
+
+/* Memory that belongs in the pool over what was there: it is charged as it will be. */
+static void *
+map_charged(void *start, size_t size, int protection, int flags, off_t offset)
+{
+	uintptr_t at = (uintptr_t)start, pages = mhp__whole_pages(size);
+	struct mhp__charge noted = { .start = at, .size = pages };
+	mhp__maps_note(&noted);
+	mhp__maps_add(at, pages);
+	void *got = refused(at, pages, protection, flags)
+			    ? no_room()
+			    : __wrap_mmap(start, size, protection, flags, -1, offset);
+	finish(&noted, got != MAP_FAILED);
+	return got;
+}
+
+/* Over what was there: what is in the books and belongs there stays in them. */
 static void *
 map_fixed(void *start, size_t size, int protection, int flags, int fd, off_t offset)
 {
 	uintptr_t at = (uintptr_t)start, pages = mhp__whole_pages(size);
 	bool ours = mhp__maps_kind(protection, flags, fd) &&
 		    (mhp__maps_large(pages) || mhp__maps_all(at, pages));
-	if (!mhp__at_page(at | (uintptr_t)offset) || size == 0)
-		return __wrap_mmap(start, size, protection, flags, fd, offset);
+	bool sound = mhp__at_page(at | (uintptr_t)offset) && size != 0;
+	if (sound && ours && (protection & PROT_WRITE) != 0)
+		return map_charged(start, size, protection, flags, offset);
+	void *got = __wrap_mmap(start, size, protection, flags, fd, offset);
+	if (got == MAP_FAILED)
+		return got;
 	if (ours)
 		mhp__maps_add(at, pages);
-	if (!ours || (protection & PROT_WRITE) == 0)
-		mhp__maps_drop(at, pages, ours);
-	else if (refused(at, pages, protection, flags))
-		return no_room();
-	return __wrap_mmap(start, size, protection, flags, fd, offset);
+	mhp__maps_drop(at, pages, ours);
+	return got;
 }
 
 void *
@@ -123,22 +152,43 @@ mhp__mmap64(void *start, size_t size, int protection, int flags, int fd, off_t o
 int
 mhp__munmap(void *start, size_t size)
 {
-	uintptr_t at = (uintptr_t)start;
-	if (mhp__maps_any(at, mhp__whole_pages(size)) && mhp__at_page(at))
-		mhp__maps_drop(at, mhp__whole_pages(size), false);
-	return __wrap_munmap(start, size);
+	struct mhp__charge noted = { .start = (uintptr_t)start, .size = mhp__whole_pages(size) };
+	if (!mhp__at_page(noted.start) || !mhp__maps_any(noted.start, noted.size))
+		return __wrap_munmap(start, size);
+	mhp__maps_lift(&noted);
+	int failed = __wrap_munmap(start, size);
+	finish(&noted, failed == 0);
+	return failed;
 }
 
+/* Only EINVAL says that nothing has changed: whatever else is wrong may be found half-way. */
 int
 mhp__mprotect(void *start, size_t size, int protection)
 {
-	uintptr_t at = (uintptr_t)start;
-	if (mhp__at_page(at) && mhp__maps_any(at, mhp__whole_pages(size)) &&
-	    refused(at, mhp__whole_pages(size), protection, 0)) {
+	uintptr_t at = (uintptr_t)start, pages = mhp__whole_pages(size);
+	struct mhp__charge noted = { .start = at, .size = pages };
+	if ((protection & PROT_WRITE) == 0 || !mhp__at_page(at) || !mhp__maps_any(at, pages))
+		return __wrap_mprotect(start, size, protection);
+	mhp__maps_note(&noted);
+	bool full = refused(at, pages, protection, 0);
+	int failed = full ? -1 : __wrap_mprotect(start, size, protection);
+	if (full)
 		errno = ENOMEM;
-		return -1;
-	}
-	return __wrap_mprotect(start, size, protection);
+	finish(&noted, failed == 0 || errno != EINVAL);
+	return failed;
+}
+
+/* The kernel's call, after which nothing is in the books at the place that was asked for. Kernels
+ * that unmap what is there before they refuse make its charge wrong until it is used again. */
+static void *
+remap(void *start, size_t size, size_t new_size, int flags, void *to)
+{
+	uintptr_t new = mhp__whole_pages(new_size);
+	void *moved = (void *)syscall(SYS_mremap, start, size, new_size, flags, to);
+	if (moved != MAP_FAILED && (flags & MREMAP_FIXED) != 0 &&
+	    mhp__maps_any((uintptr_t)to, new))
+		mhp__maps_drop((uintptr_t)to, new, false);
+	return moved;
 }
 
 /*
@@ -154,17 +204,13 @@ remap_ours(void *start, size_t size, size_t new_size, int flags, void *to)
 	if (new > old && !mhp__maps_may_grow((uintptr_t)start, old, new - old))
 		return no_room();
 	mhp__maps_lift(&charge);
-	if ((flags & MREMAP_FIXED) != 0)
-		mhp__maps_drop((uintptr_t)to, new, false);
-	void *moved = (void *)syscall(SYS_mremap, start, size, new_size, flags, to);
-	void *now = moved == MAP_FAILED ? start : moved;
-	bool full = !mhp__maps_lay(&charge, (uintptr_t)now, moved == MAP_FAILED ? old : new);
+	void *moved = remap(start, size, new_size, flags, to);
+	bool full = moved != MAP_FAILED && !mhp__maps_lay(&charge, (uintptr_t)moved, new);
 	if (full && moved == start && new > old) {
 		(void)syscall(SYS_mremap, start, new_size, size, 0, NULL);
-		(void)!mhp__maps_lay(&charge, (uintptr_t)start, old);
 		moved = no_room();
 	}
-	mhp__maps_forget(&charge);
+	finish(&charge, moved != MAP_FAILED);
 	return moved;
 }
 
@@ -179,7 +225,5 @@ mhp__mremap(void *start, size_t size, size_t new_size, int flags, ...)
 	    mhp__maps_any((uintptr_t)start, mhp__whole_pages(size)) &&
 	    mhp__maps_all((uintptr_t)start, mhp__whole_pages(size)))
 		return remap_ours(start, size, new_size, flags, to);
-	if ((flags & MREMAP_FIXED) != 0 && mhp__maps_any((uintptr_t)to, mhp__whole_pages(new_size)))
-		mhp__maps_drop((uintptr_t)to, mhp__whole_pages(new_size), false);
-	return (void *)syscall(SYS_mremap, start, size, new_size, flags, to);
+	return remap(start, size, new_size, flags, to);
 }

@@ -190,6 +190,44 @@ mmap__calls_that_cannot_be__answer_as_the_kernel_does(void)
 	compare(run_maps);
 }
 
+/* The charge is what it was; the allocator may have kept some of its own. */
+static bool
+charged(unsigned long long bytes)
+{
+	unsigned long long now = committed(), slack = 8 * MIB;
+	return now == 0 || (now + slack >= bytes && now <= bytes + slack);
+}
+
+/* R66: what the kernel refuses leaves the books as they were. */
+void
+mmap__kernel_refuses__charge_is_as_before(void)
+{
+	const size_t size = 96 * MIB, half = 48 * MIB, far = (size_t)1 << 60;
+	const int fixed = PRIVATE | MAP_FIXED, none = PROT_NONE;
+	char *used = mmap(NULL, size, RW, PRIVATE, -1, 0);
+	char *reserved = mmap(NULL, size, none, PRIVATE | MAP_NORESERVE, -1, 0);
+	char *file = mmap(NULL, half, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(used != MAP_FAILED && reserved != MAP_FAILED && file != MAP_FAILED);
+	unsigned long long before = committed();
+#define REFUSED(call, error) CHECK((call) && errno == (error) && charged(before))
+#define NOT_MAPPED(...) (mmap(__VA_ARGS__) == MAP_FAILED)
+#define NOT_MOVED(...) (mremap(__VA_ARGS__) == MAP_FAILED)
+	const int moves = MREMAP_MAYMOVE | MREMAP_FIXED, there = fixed | MAP_FIXED_NOREPLACE;
+	REFUSED(munmap(used, far) == -1, EINVAL);
+	REFUSED(NOT_MAPPED(used, size, RW, MAP_PRIVATE | MAP_FIXED, -1, 0), EBADF);
+	REFUSED(NOT_MAPPED(used, size, none, there, -1, 0), EEXIST);
+	REFUSED(NOT_MAPPED(reserved, size, RW, there, -1, 0), EEXIST);
+	REFUSED(NOT_MAPPED(used, size, none, PRIVATE | MAP_FIXED_NOREPLACE, -1, 0), EEXIST);
+	REFUSED(mprotect(reserved, size, RW | 64) == -1, EINVAL);
+	REFUSED(NOT_MOVED(used, half, half, moves, used + 16 * MIB), EINVAL);
+	REFUSED(NOT_MOVED(file, half, half, MREMAP_FIXED, used), EINVAL);
+	REFUSED(NOT_MOVED(used, half, half, MREMAP_FIXED, reserved), EINVAL);
+	/* Still in the books: its charge ends with it. */
+	CHECK(munmap(used, size) == 0 && charged(before - size));
+	CHECK(mprotect(reserved, size, RW) == 0 && charged(before));
+	CHECK(munmap(reserved, size) == 0 && munmap(file, half) == 0 && charged(before - size));
+}
+
 static void
 run_advice(struct script *s)
 {

@@ -695,6 +695,7 @@ static const struct {
 	CASE(memory_is_given_up__reads_as_zeros),
 	CASE(memory_is_protected__its_blocks_leave__stays_protected),
 	CASE(mmap__calls_that_cannot_be__answer_as_the_kernel_does),
+	CASE(mmap__kernel_refuses__charge_is_as_before),
 	CASE(mmap__maps_and_unmaps__charges_what_is_writable),
 	CASE(mmap__partly_charged_memory_moves__keeps_its_charge),
 	CASE(mmap__pool_is_full__fails_and_recovers),

@@ -34,6 +34,7 @@ unsigned long long committed(void);
 int fork_and_wait(void);
 
 void mmap__calls_that_cannot_be__answer_as_the_kernel_does(void);
+void mmap__kernel_refuses__charge_is_as_before(void);
 void calls_of_the_heap__that_cannot_be__answer_as_the_kernel_does(void);
 void seccomp__is_asked_about__answers_as_the_kernel_does(void);
 
