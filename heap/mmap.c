@@ -27,6 +27,7 @@ void *__wrap_mmap(void *start, size_t size, int protection, int flags, int fd, o
 void *__wrap_mmap64(void *start, size_t size, int protection, int flags, int fd, off_t offset);
 int __wrap_munmap(void *start, size_t size);
 int __wrap_mprotect(void *start, size_t size, int protection);
+void *__wrap_mremap(void *start, size_t size, size_t new_size, int flags, ...);
 /* The names that the program calls; headers give some of them other ones. */
 PUBLIC void *mhp__mmap(void *start, size_t size, int protection, int flags, int fd,
 		       off_t offset) __asm__("mmap");
@@ -62,6 +63,17 @@ int
 __wrap_mprotect(void *start, size_t size, int protection)
 {
 	return (int)syscall(SYS_mprotect, start, size, protection);
+}
+
+/* The port's: under the pool's mutex, and in a fork, where the lock of the books is taken. */
+void *
+__wrap_mremap(void *start, size_t size, size_t new_size, int flags, ...)
+{
+	va_list args;
+	va_start(args, flags);
+	void *to = (flags & MREMAP_FIXED) != 0 ? va_arg(args, void *) : NULL;
+	va_end(args);
+	return (void *)syscall(SYS_mremap, start, size, new_size, flags, to);
 }
 
 /* Does the pool refuse memory that is to be writable? What asks for no reserve may stay outside. */

@@ -61,3 +61,34 @@ inside=$(($("$memplug" -p $name get committed_bytes) / 1024))
 "$memplug" -p $name check >/dev/null || fail "the pool is not sound"
 echo >&3
 wait $program || fail "its status is $?"
+
+# R66: a fork brings memory of a device back, which maps memory itself: the child does not wait for
+# the books. The hole between two mappings is where the kernel puts the copies.
+cat >"$dir/forks.py" <<'END'
+import mmap, os, sys
+maps = [mmap.mmap(-1, 64 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) for _ in range(3)]
+maps[1].close()
+data = [bytes([i]) * (1 << 20) for i in range(24)]
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(3):
+    child = os.fork()
+    if child == 0:
+        os._exit(all(piece[-1] == i for i, piece in enumerate(data)))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+print("forked", flush=True)
+END
+truncate -s 256M "$dir/device"
+timeout -s KILL 60 "$memplug" run --mmap --name $name-forks --backing "file:$dir/device" --boot 128M \
+	--block-size 16M --max 256M -- "$python" "$dir/forks.py" <"$dir/in" >"$dir/out" 2>"$dir/err" &
+program=$!
+exec 3>"$dir/in"
+settled=0
+while [ "${settled:-0}" -lt 16777216 ]; do
+	kill -0 $program 2>/dev/null || fail "it ended before its memory was on the device"
+	settled=$("$memplug" -p $name-forks get settled_bytes 2>/dev/null)
+done
+echo >&3
+exec 3>&-
+wait $program || fail "it ended with $?: a child of its hangs"
+[ "$(tail -1 "$dir/out")" = forked ] || fail "it printed $(cat "$dir/out")"
