@@ -22,6 +22,7 @@
 /* For whoever wants to change blocks while a change that was cut is mended: 20 s at most. */
 #define MENDING_NS UINT64_C(2000000)
 #define MENDING_TURNS 10000U
+#define NOTE_TURNS 10U
 
 void
 mhp__pool_init_locks(struct mhp_pool *pool)
@@ -126,9 +127,25 @@ mhp__pool_lock_hotplug(struct mhp_pool *pool)
 }
 
 bool
+mhp__pool_try_hotplug(struct mhp_pool *pool)
+{
+	int error = pthread_mutex_trylock(&pool->hotplug);
+	note_lost(pool, error);
+	return error != EBUSY;
+}
+
+/* Who has it lives, and notes at once what he was told: so it is not waited for long. */
+bool
 mhp__pool_change_lost(struct mhp_pool *pool)
 {
-	note_lost(pool, pthread_mutex_lock(&pool->hotplug)); /* somebody else may have noted it */
-	pthread_mutex_unlock(&pool->hotplug);
+	bool taken = mhp__pool_try_hotplug(pool);
+	for (unsigned turn = 0; !taken && turn < NOTE_TURNS; turn++) {
+		mhp__linux_ops.pause(pool, MENDING_NS);
+		if (atomic_load(&pool->change_lost))
+			return true;
+		taken = mhp__pool_try_hotplug(pool);
+	}
+	if (taken)
+		pthread_mutex_unlock(&pool->hotplug);
 	return atomic_load(&pool->change_lost);
 }

@@ -26,7 +26,10 @@ mend_space(struct mhp_pool *pool)
 {
 	struct mhp__space *space = &pool->space;
 	bool any = false;
-	mhp__pool_lock_hotplug(pool);
+	if (atomic_load(&pool->change_lost))
+		mhp__pool_lock_hotplug(pool);
+	else if (!mhp__pool_try_hotplug(pool))
+		return; /* somebody changes blocks: what is left here waits for the next kill */
 	mhp__space_recount(space);
 	for (uint32_t block = 0; block < space->nr_blocks; block++) {
 		if (!is_orphan(&space->slot[block]))

@@ -115,6 +115,8 @@ void mhp__pool_give_way(struct mhp_pool *pool);
 /* The hotplug mutex, when no change is cut; if nobody can mend it, the engine says so to the
  * holder (MHP_EOWNERDEAD). */
 void mhp__pool_lock_hotplug(struct mhp_pool *pool);
+/* The same, if nobody has it. */
+MHP_MUST_CHECK bool mhp__pool_try_hotplug(struct mhp_pool *pool);
 /* Was a holder killed, and nobody has mended that yet? */
 bool mhp__pool_change_lost(struct mhp_pool *pool);
 
