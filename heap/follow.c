@@ -312,9 +312,15 @@ hear(void)
 }
 
 static void
-follow_thread(void *arg)
+lift_bounds(void)
 {
 	const struct mhp__follow_bounds none = { UINT64_MAX, UINT64_MAX, UINT64_MAX };
+	set_bounds(&none, 0);
+}
+
+static void
+follow_thread(void *arg)
+{
 	(void)arg;
 	follow.limit_before = follow.told_refused = UINT64_MAX;
 	atomic_store(&mhp__heap.shrinks, false); /* one that was killed may have left it */
@@ -326,7 +332,7 @@ follow_thread(void *arg)
 	}
 	mhp__pressure_close();
 	atomic_store(&follow.companion, 0);
-	set_bounds(&none, 0);
+	lift_bounds();
 }
 
 static int
@@ -387,8 +393,12 @@ mhp__follow_set_max(uint64_t max_bytes)
 int
 mhp__follow_set(bool on)
 {
-	if (atomic_exchange(&follow.on, on) == on || !on)
+	if (atomic_exchange(&follow.on, on) == on)
 		return 0;
+	if (!on) {
+		lift_bounds(); /* the thread may have been killed with its companion */
+		return 0;
+	}
 	int err = mhp_companion_here() ? begin(NULL) : begin_here();
 	if (err != 0)
 		atomic_store(&follow.on, false);
