@@ -86,6 +86,13 @@ open_fd(uint64_t features, struct mhp_text *reterr)
 	return fd;
 }
 
+/* What the kernel takes: whole pages of it, and not none. */
+static bool
+is_range(uintptr_t start, uint64_t size)
+{
+	return size != 0 && ((start | size) & (mhp__kernel_page() - 1)) == 0;
+}
+
 /* Pages that the program gave up while they are registered, and news of our own holes. */
 static void
 read_events(void *arg)
@@ -144,6 +151,7 @@ mhp__guard_check(struct mhp__guard *guard)
 int
 mhp__guard_listen(struct mhp__guard *guard)
 {
+	MHP__ASSERT(guard->hole_fd >= 0 && guard->write_fd >= 0);
 	atomic_store(&guard->stopping, false);
 	atomic_store(&guard->listening, true);
 	if (mhp_companion_thread(read_events, guard) == 0)
@@ -196,6 +204,7 @@ mhp__guard_protect(const struct mhp__guard *guard, uintptr_t start, uint64_t siz
 	struct uffdio_writeprotect wp = {
 		.range = { start, size }, .mode = UFFDIO_WRITEPROTECT_MODE_WP,
 	};
+	MHP__ASSERT(is_range(start, size) && guard->write_fd >= 0);
 	if (mhp__test_no_protect)
 		return 0;
 	if (ioctl(guard->write_fd, UFFDIO_REGISTER, &reg) != 0)
@@ -215,6 +224,7 @@ void
 mhp__guard_wake(const struct mhp__guard *guard, uintptr_t start, uint64_t size, bool undo)
 {
 	struct uffdio_range range = { start, size };
+	MHP__ASSERT(is_range(start, size));
 	if (undo)
 		ioctl(guard->write_fd, UFFDIO_UNREGISTER, &range);
 	ioctl(guard->write_fd, UFFDIO_WAKE, &range);
@@ -224,6 +234,7 @@ mhp__guard_wake(const struct mhp__guard *guard, uintptr_t start, uint64_t size, 
 static void
 note_hole(struct mhp__guard *guard, uintptr_t start, uint64_t size)
 {
+	MHP__ASSERT((start == 0) == (size == 0));
 	atomic_store(&guard->hole_start, start);
 	atomic_store(&guard->hole_end, start + size);
 }
@@ -238,6 +249,7 @@ note_open(struct mhp__guard *guard)
 	if (guard->open_start == guard->open_end)
 		guard->open_start = start;
 	guard->open_end = end;
+	MHP__ASSERT(guard->open_start <= start && start < end);
 }
 
 /* Who touches it waits; who writes there waits until the hole is full. */
@@ -254,7 +266,8 @@ register_hole(const struct mhp__guard *guard, uintptr_t start, uint64_t size)
 int
 mhp__guard_hole(struct mhp__guard *guard, uintptr_t start, uint64_t size, int advice)
 {
-	MHP__ASSERT(guard->hole_start == 0 && size != 0); /* the last one is full, or undone */
+	MHP__ASSERT(guard->hole_start == 0); /* the last one is full, or undone */
+	MHP__ASSERT(is_range(start, size) && guard->hole_fd >= 0);
 	if (start != guard->open_end)
 		mhp__guard_close(guard);
 	void *empty = mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -281,6 +294,7 @@ failed:;
 void
 mhp__guard_adopt(struct mhp__guard *guard, uintptr_t start, uint64_t size)
 {
+	MHP__ASSERT(is_range(start, size));
 	if (guard->open_end != start && guard->open_end != start + size)
 		mhp__guard_close(guard);
 	(void)register_hole(guard, start, size);
@@ -294,6 +308,7 @@ copy_some(const struct mhp__guard *guard, uintptr_t start, uintptr_t source, uin
 {
 	struct uffdio_copy copy = { .dst = start, .src = source, .len = size,
 				    .mode = UFFDIO_COPY_MODE_WP };
+	MHP__ASSERT(is_range(start, size));
 	if (ioctl(guard->hole_fd, UFFDIO_COPY, &copy) == 0 || copy.copy > 0)
 		return copy.copy;
 	if (errno == ENOENT && size > mhp__kernel_page()) { /* more than one mapping by now */
@@ -321,6 +336,7 @@ mhp__guard_fill(const struct mhp__guard *guard, uintptr_t start, const void *sou
 		else if (done < 0) /* mappings are changing: bounded by who changes them */
 			sched_yield();
 		done = done > 0 ? done : 0;
+		MHP__ASSERT((uint64_t)done <= size);
 		start += (uint64_t)done;
 		source = (const char *)source + done;
 		size -= (uint64_t)done;

@@ -177,6 +177,7 @@ relabel(struct walk *walk, uint64_t src, uint64_t dst)
 	mhp__entry *entry = next_entry(walk, src);
 	uint64_t page = (uint64_t)(entry - walk->region->entry);
 	unsigned order = mhp__entry_order(*entry);
+	MHP__ASSERT(mhp__entry_offset(mhp__entry_make(dst, order)) == 0); /* the head of a page */
 	walk->page = page + (UINT64_C(1) << order);
 	mhp__table_set(walk->region, page, UINT64_C(1) << order, mhp__entry_make(dst, order));
 	return UINT64_C(1) << order;
@@ -186,6 +187,7 @@ relabel(struct walk *walk, uint64_t src, uint64_t dst)
 static int
 note_busy(struct mhp_pool *pool, uintptr_t start, uint64_t size, int err)
 {
+	MHP__ASSERT(err != 0 && size != 0);
 	pool->busy.start = start;
 	pool->busy.end = start + size;
 	return err;
@@ -218,8 +220,10 @@ move_nodes(struct walk *walk, const struct mhp_move *move)
 static void
 relabel_run(struct walk *walk, const struct mhp_move *move)
 {
-	for (uint64_t at = 0; at < move->nr_pages;)
+	uint64_t at = 0;
+	while (at < move->nr_pages)
 		at += relabel(walk, move->src_pfn + at, move->dst_pfn + at);
+	MHP__ASSERT(at == move->nr_pages); /* of whole pages */
 	walk->pool->stats.relabelled_pages += move->nr_pages;
 }
 
@@ -228,6 +232,7 @@ static int
 bring_back(struct mhp_pool *pool, struct mhp_region *region, uint64_t page)
 {
 	uint64_t window = page / MHP__HUGE_PAGES;
+	MHP__ASSERT((region->entry[page] & MHP__ENTRY_SETTLED) != 0);
 	int err = mhp__unsettle_window(pool, region, window, &pool->busy.why);
 	if (err == MHP_ENOMEM) /* so nothing comes back, wherever it is */
 		return note_busy(pool, 0, UINT64_MAX, err);
@@ -269,6 +274,7 @@ unsettle_job(void *arg)
 	struct mhp_pool *pool = arg;
 	struct mhp__job *job = &pool->job;
 	int err = 0;
+	MHP__ASSERT(job->nr_done <= job->nr_moves && job->nr_moves <= MHP__JOB_MOVES);
 	mhp__pool_lock(pool);
 	while (err == 0 && job->nr_done < job->nr_moves) {
 		struct walk walk = { .pool = pool };
@@ -287,6 +293,7 @@ settle_job(void *arg)
 {
 	struct mhp_pool *pool = arg;
 	struct mhp__job *job = &pool->job;
+	MHP__ASSERT(job->nr_done <= job->nr_moves && job->nr_moves <= MHP__JOB_MOVES);
 	mhp__pool_lock(pool);
 	for (unsigned i = 0; i < job->nr_done; i++) {
 		uint64_t last = job->moves[i].dst_pfn + job->moves[i].nr_pages - MHP__HUGE_PAGES;
@@ -336,6 +343,7 @@ relabel_all(struct mhp_pool *pool, const struct mhp_move *moves, unsigned nr_mov
 		relabel_run(&walk, &moves[*ret_done]);
 	}
 	pthread_mutex_unlock(&pool->mutex);
+	MHP__ASSERT((err == 0) == (*ret_done == nr_moves));
 	return err;
 }
 
@@ -359,6 +367,7 @@ migrate_far(struct mhp_pool *pool)
 		atomic_store(&pool->settle_wanted, true);
 		(void)!mhp_companion_call(settle_job, pool, NULL);
 	}
+	MHP__ASSERT(job->nr_done <= job->nr_moves);
 	return err != 0 ? err : again;
 }
 

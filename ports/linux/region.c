@@ -40,6 +40,7 @@ mhp__region_build(struct mhp_region *region, uint64_t size, struct mhp_text *ret
 	region->base = (uintptr_t)mhp__take_addresses(size + mhp__kernel_page(), MHP__HUGE_BYTES,
 						      PROT_NONE);
 	region->entry = map_table(region, PROT_READ);
+	MHP__ASSERT(region->base % MHP__HUGE_BYTES == 0 && !region->over);
 	if (region->base != 0 && region->entry != NULL)
 		return 0;
 	mhp__region_free(region);
@@ -50,6 +51,7 @@ mhp__region_build(struct mhp_region *region, uint64_t size, struct mhp_text *ret
 int
 mhp__region_build_over(struct mhp_region *region, struct mhp_text *reterr)
 {
+	MHP__ASSERT(region->base == 0);
 	region->over = true;
 	region->nr_pages = ADDRESS_END >> MHP__PAGE_SHIFT;
 	region->nr_writable = region->nr_pages + mhp__pages_behind();
@@ -83,6 +85,7 @@ uint64_t
 mhp__region_open_cost(const struct mhp_region *region, uint64_t page, uint64_t nr)
 {
 	uint64_t end = page + nr + mhp__pages_behind(), closed = page;
+	MHP__ASSERT(nr != 0 && page + nr <= region->nr_pages && !region->over);
 	if ((region->entry[page] & MHP__ENTRY_OPEN) != 0)
 		closed += mhp__table_span(region, page, end - page, MHP__ENTRY_OPEN);
 	/* A mapping that grows at its end stays one. */
@@ -94,6 +97,7 @@ mhp__region_open(struct mhp_region *region, uint64_t page, uint64_t nr)
 {
 	/* The last entries of the table are of what is behind the region. */
 	uint64_t end = page + nr + mhp__pages_behind();
+	MHP__ASSERT(page < end && end <= region->nr_writable && !region->over);
 	for (uint64_t run; page < end; page += run) {
 		run = end - page;
 		if (page < region->nr_pages)
@@ -137,6 +141,7 @@ static int
 unsettle_empty(struct mhp_region *region, uint64_t page, uint64_t nr)
 {
 	void *start = (void *)mhp__page_address(region, page);
+	MHP__ASSERT((region->entry[page] & MHP__ENTRY_SETTLED) != 0 && !region->over);
 	if (mmap(start, nr << MHP__PAGE_SHIFT, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
 		return errno;
@@ -149,6 +154,7 @@ static int
 drop_ordinary(const struct mhp_region *region, uint64_t page, uint64_t nr)
 {
 	void *start = (void *)mhp__page_address(region, page);
+	MHP__ASSERT((region->entry[page] & MHP__ENTRY_SETTLED) == 0);
 	return madvise(start, nr << MHP__PAGE_SHIFT, MADV_DONTNEED) == 0 ? 0 : errno;
 }
 
@@ -167,12 +173,14 @@ is_inside(const struct mhp_region *region, uint64_t page)
 bool
 mhp__region_can_cut(const struct mhp_region *region, uint64_t page, uint64_t nr)
 {
+	MHP__ASSERT(page + nr <= region->nr_pages);
 	return !is_inside(region, page) && !is_inside(region, page + nr);
 }
 
 int
 mhp__region_drop(struct mhp_region *region, uint64_t page, uint64_t nr)
 {
+	MHP__ASSERT(nr != 0 && page + nr <= region->nr_pages && !region->over);
 	for (uint64_t end = page + nr, run; page < end; page += run) {
 		run = mhp__table_span(region, page, end - page, MHP__ENTRY_SETTLED);
 		int error = (region->entry[page] & MHP__ENTRY_SETTLED) != 0
@@ -189,6 +197,7 @@ static void
 zero_settled(const struct mhp_region *region, uint64_t page, uint64_t end)
 {
 	struct mhp__run run;
+	MHP__ASSERT(page < end && !region->over);
 	for (; page < end; page = run.page + run.nr) {
 		run = mhp__run_settled(region, page, end);
 		void *place = mhp__frame_virt(region->space, run.pfn);
@@ -201,6 +210,7 @@ zero_settled(const struct mhp_region *region, uint64_t page, uint64_t end)
 int
 mhp__region_zero(struct mhp_region *region, uint64_t page, uint64_t nr)
 {
+	MHP__ASSERT(nr != 0 && page + nr <= region->nr_pages);
 	for (uint64_t end = page + nr, run; page < end; page += run) {
 		int error = 0;
 		run = mhp__table_span(region, page, end - page, MHP__ENTRY_SETTLED);

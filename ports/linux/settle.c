@@ -18,6 +18,7 @@ uint64_t
 mhp__window_end(const struct mhp_region *region, uint64_t window)
 {
 	uint64_t end = (window + 1) * MHP__HUGE_PAGES;
+	MHP__ASSERT(window * MHP__HUGE_PAGES < region->nr_pages);
 	return end < region->nr_pages ? end : region->nr_pages;
 }
 
@@ -30,6 +31,7 @@ mhp__window_huge(const struct mhp_pool *pool, const struct mhp_region *region, u
 void
 mhp__settle_count(struct mhp_pool *pool, uint64_t nr, uint64_t copied, uint64_t stall_ns)
 {
+	MHP__ASSERT(copied <= nr);
 	pool->stats.move_batches++;
 	pool->stats.moved_pages += nr;
 	pool->stats.untouched_pages += nr - copied;
@@ -46,6 +48,7 @@ is_scattered(const struct mhp_region *region, uint64_t window, uint64_t end)
 {
 	uint64_t page = window * MHP__HUGE_PAGES, offset;
 	struct mhp__run run;
+	MHP__ASSERT(page < end && !region->over);
 	if (end - page != MHP__HUGE_PAGES || !mhp__run_next(region, page, end, &run) ||
 	    run.page != page || (run.nr == MHP__HUGE_PAGES && mhp__run_worth_it(region, &run)))
 		return false;
@@ -70,6 +73,7 @@ take_of_device(struct mhp_region *region, const struct mhp__file *file, uint64_t
 	};
 	uint16_t file1 = (uint16_t)(file - space->file + 1);
 	int err = MHP_ENOMEM;
+	MHP__ASSERT(page % MHP__HUGE_PAGES == 0 && page + MHP__HUGE_PAGES <= region->nr_pages);
 	for (uint32_t block = 0, seen = 0; err != 0 && seen < file->nr_blocks; block++) {
 		if (space->slot[block].file1 != file1)
 			continue;
@@ -102,6 +106,7 @@ static bool
 may_settle(struct mhp_pool *pool, const struct mhp_region *region, const struct mhp__run *run)
 {
 	uintptr_t start = mhp__page_address(region, run->page);
+	MHP__ASSERT(run->file->has_place && mhp__run_worth_it(region, run));
 	/* Where the block is leaving, its pages are about to get other numbers. */
 	return !mhp_frame_peek(pool->m, run->pfn).isolated &&
 	       !mhp_frame_peek(pool->m, run->pfn + run->nr - 1).isolated &&
@@ -132,6 +137,7 @@ move_run(struct mhp_pool *pool, struct mhp_region *region, const struct mhp__run
 {
 	uint64_t started = mhp__linux_ops.now_ns(pool), size = run->nr << MHP__PAGE_SHIFT;
 	uintptr_t start = mhp__page_address(region, run->page);
+	MHP__ASSERT(atomic_load(&pool->journal.step) == MHP__LOOKING);
 	mhp__journal_step(&pool->journal, MHP__COPYING);
 	if (mhp__guard_protect(&pool->guard, start, size) != 0)
 		return false;
@@ -156,6 +162,8 @@ settle_run(struct mhp_pool *pool, struct mhp_region *region, const struct mhp__r
 	pthread_mutex_unlock(&pool->mutex);
 	bool moved = prepare(pool, region, run) && move_run(pool, region, run, &copied, &stall);
 	mhp__pool_lock_now(pool);
+	MHP__ASSERT(mhp__run_may_go(region, region->entry[run->page])); /* as it was */
+	MHP__ASSERT(mhp__entry_pfn(region->entry[run->page]) == run->pfn);
 	if (moved) {
 		mhp__table_mark(region, run->page, run->nr, MHP__ENTRY_SETTLED, true);
 		mhp__settle_count(pool, run->nr, copied, stall);

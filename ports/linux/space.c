@@ -31,6 +31,7 @@ mark_small(const struct mhp__space *space, uint64_t start, uint64_t size)
 int
 mhp__space_build(struct mhp__space *space, uint64_t max_bytes, uint64_t block_bytes)
 {
+	MHP__ASSERT(block_bytes != 0 && (block_bytes & (block_bytes - 1)) == 0);
 	space->max_bytes = max_bytes;
 	space->block_bytes = block_bytes;
 	space->nr_blocks = (uint32_t)(max_bytes / block_bytes);
@@ -64,7 +65,7 @@ mhp__frame_file(const struct mhp__space *space, uint64_t pfn, uint64_t *ret_offs
 {
 	uint64_t phys = pfn << MHP__PAGE_SHIFT;
 	uint32_t block = mhp__space_block(space, phys);
-	MHP__ASSERT(space->slot[block].file1 != 0);
+	MHP__ASSERT(block < space->nr_blocks && space->slot[block].file1 != 0);
 	*ret_offset = slot_offset(space, block) + phys % space->block_bytes;
 	return &space->file[space->slot[block].file1 - 1];
 }
@@ -75,6 +76,7 @@ mhp__frames_adjoin(const struct mhp__space *space, uint64_t pfn)
 	uint64_t phys = (pfn + 1) << MHP__PAGE_SHIFT;
 	if (phys % space->block_bytes != 0)
 		return true;
+	MHP__ASSERT(mhp__space_block(space, phys) < space->nr_blocks);
 	const struct mhp__slot *slot = &space->slot[mhp__space_block(space, phys) - 1];
 	return slot[0].file1 == slot[1].file1 && slot[0].offset_blocks + 1 == slot[1].offset_blocks;
 }
@@ -121,6 +123,7 @@ static uint32_t
 same_piece(const struct mhp__space *space, uint32_t first, uint32_t end)
 {
 	uint32_t block = first + 1;
+	MHP__ASSERT(first < end && end <= space->nr_blocks && space->slot[first].file1 != 0);
 	while (block < end && space->slot[block].file1 == space->slot[first].file1 &&
 	       space->slot[block].offset_blocks == space->slot[block - 1].offset_blocks + 1)
 		block++;
@@ -131,6 +134,7 @@ same_piece(const struct mhp__space *space, uint32_t first, uint32_t end)
 static void
 reserve(const struct mhp__space *space, uint64_t start, uint64_t size)
 {
+	MHP__ASSERT(size != 0 && size <= space->max_bytes && start <= space->max_bytes - size);
 	mmap(space->direct_map + start, size, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0);
 	mark_small(space, start, size);
 	munlock(space->direct_map + start, size);
@@ -172,6 +176,7 @@ static bool
 map_memory(const struct mhp__file *file, void *start, uint64_t size, uint64_t offset)
 {
 	const int access = PROT_READ | PROT_WRITE;
+	MHP__ASSERT((((uintptr_t)start | size | offset) & (mhp__kernel_page() - 1)) == 0);
 	if (!file->has_place)
 		return mprotect(start, size, access) == 0;
 	return mmap(start, size, access, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, file->fd,
@@ -242,6 +247,7 @@ mhp__space_recount(struct mhp__space *space)
 		struct mhp__slot *slot = &space->slot[block];
 		if (slot->file1 == 0)
 			continue;
+		MHP__ASSERT(slot->file1 <= MHP__FILES_MAX);
 		space->file[slot->file1 - 1].nr_blocks++;
 		mhp__file_take_again(&space->file[slot->file1 - 1], slot->offset_blocks);
 	}

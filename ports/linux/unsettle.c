@@ -27,6 +27,7 @@ static void
 put_back(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page, uint64_t end)
 {
 	struct mhp__run run;
+	MHP__ASSERT(page < end);
 	for (; page < end; page = run.page + run.nr) {
 		run = mhp__run_settled(region, page, end);
 		while (mhp__run_map(region, &run) != 0)
@@ -40,6 +41,7 @@ fill_runs(const struct mhp_pool *pool, const struct mhp_region *region, uint64_t
 {
 	struct mhp__run run;
 	int err = 0;
+	MHP__ASSERT(page < end && end <= region->nr_pages);
 	for (; page < end && err == 0; page = run.page + run.nr) {
 		run = mhp__run_settled(region, page, end);
 		err = mhp__guard_fill(&pool->guard, mhp__page_address(region, run.page),
@@ -64,6 +66,7 @@ mhp__unsettle_fill(struct mhp_pool *pool, const struct mhp_region *region, uint6
 		mhp__guard_filled(&pool->guard);
 	else
 		put_back(pool, region, page, page + nr);
+	MHP__ASSERT(pool->guard.hole_start == 0); /* nobody waits any more */
 	return in_use ? 0 : err;
 }
 
@@ -76,6 +79,7 @@ take_stage(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page
 {
 	bool whole = nr == MHP__HUGE_PAGES &&
 		     mhp__page_address(region, page) % MHP__HUGE_BYTES == 0;
+	MHP__ASSERT(nr != 0 && nr <= MHP__HUGE_PAGES);
 	return whole && mhp__window_huge(pool, region, page) ? mhp__stage_take(&pool->stage) : NULL;
 }
 
@@ -86,6 +90,7 @@ fill_at_once(struct mhp_pool *pool, const struct mhp_region *region, uint64_t pa
 {
 	struct mhp__run run;
 	bool copied = true;
+	MHP__ASSERT(page % MHP__HUGE_PAGES == 0 && page + MHP__HUGE_PAGES <= region->nr_pages);
 	for (uint64_t at = page, end = page + MHP__HUGE_PAGES; at < end && copied;
 	     at = run.page + run.nr) {
 		run = mhp__run_settled(region, at, end);
@@ -97,6 +102,7 @@ fill_at_once(struct mhp_pool *pool, const struct mhp_region *region, uint64_t pa
 	uint64_t there = copied ? mhp__stage_move(&pool->stage, pool->guard.hole_fd, start) : 0;
 	uint64_t nr = there >> MHP__PAGE_SHIFT;
 	mhp__stage_drop(&pool->stage);
+	MHP__ASSERT(nr <= MHP__HUGE_PAGES);
 	if (nr == 0)
 		return false;
 	/* Whoever has got a part may have written there. */
@@ -121,6 +127,7 @@ move_back(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
 				   mhp__linux_ops.now_ns(pool), reterr);
 	if (err != 0)
 		return err;
+	MHP__ASSERT(atomic_load(&pool->journal.step) == MHP__LOOKING);
 	unsigned char *stage = take_stage(pool, region, page, nr);
 	uint64_t started = mhp__linux_ops.now_ns(pool);
 	mhp__journal_step(&pool->journal, MHP__FILLING);
@@ -155,6 +162,7 @@ unsettle_pages(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, 
 	pthread_mutex_unlock(&pool->mutex);
 	int err = move_back(pool, region, page, nr, &stall, reterr);
 	mhp__pool_lock_now(pool);
+	MHP__ASSERT((region->entry[page] & MHP__ENTRY_SETTLED) != 0); /* as it was */
 	if (err == 0) {
 		mhp__table_mark(region, page, nr, MHP__ENTRY_SETTLED, false);
 		mhp__settle_count(pool, nr, nr, stall);
@@ -179,6 +187,7 @@ mhp__unsettle_part(struct mhp_pool *pool, struct mhp_region *region, uint64_t pa
 	MHP__ASSERT(page < end && page / MHP__HUGE_PAGES == (end - 1) / MHP__HUGE_PAGES);
 	for (uint64_t nr; page < end && err == 0; page += nr) {
 		nr = mhp__table_span(region, page, end - page, MHP__ENTRY_SETTLED);
+		MHP__ASSERT(nr != 0 && nr <= end - page);
 		if ((region->entry[page] & MHP__ENTRY_SETTLED) != 0)
 			err = unsettle_pages(pool, region, page, nr, reterr);
 	}
