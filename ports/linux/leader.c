@@ -237,18 +237,27 @@ begin_next(void)
 		(void)!mhp_companion_thread(run_next, (void *)i);
 }
 
-/* Take calls, begin with what the last one had, and watch the program and the standby. */
+/*
+ * Take calls, begin with what the last one had, and watch the program and the standby. The first
+ * one finds nothing to put right, and keeps away from the locks of pools: a program that is just
+ * starting may clone itself past fork()'s handlers (bwrap), and its child would find one locked by
+ * nobody whom it knows.
+ */
 static void
 lead(void)
 {
+	bool first = !atomic_exchange(&state->led, true);
 	atomic_fetch_add(&state->nr_failed, 1);
-	mend_pools();
+	if (!first)
+		mend_pools();
 	int error = state->pidfd < 0 ? ESRCH : 0;
 	if (error == 0)
 		error = mhp__task_start(MHP__CALLS, OF_THREAD, take_calls, NULL,
 					&state->tid[MHP__CALLS]);
-	if (error == 0)
+	if (error == 0 && !first)
 		begin_next();
+	else if (error == 0)
+		atomic_store(&state->nr_failed, 0);
 	mhp__leader_tell(error == 0 ? 1 : -error);
 	struct pollfd watched[2] = { { .fd = state->pidfd, .events = POLLIN },
 				     { .fd = -1, .events = POLLIN } };

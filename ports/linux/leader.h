@@ -33,6 +33,7 @@ struct mhp__companion {
 	_Atomic int ready;             /* 1: it takes calls; else minus the errno that kept it */
 	_Atomic int bell;              /* changes when a call is posted */
 	_Atomic bool over;             /* the program has ended */
+	_Atomic bool led;              /* there has been a companion */
 	_Atomic bool fresh;            /* this companion found no descriptors of the last one */
 	_Atomic int in_pools;          /* the companion that goes through the list of pools */
 	_Atomic unsigned nr_next;      /* functions that this one begins with, and has not ended */

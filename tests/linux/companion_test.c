@@ -327,6 +327,31 @@ trap_at_once(void *fresh)
 	__builtin_trap();
 }
 
+static _Atomic unsigned nr_begun;
+
+static void
+count_begun(void *fresh)
+{
+	(void)fresh;
+	atomic_fetch_add(&nr_begun, 1);
+}
+
+/* It would take locks of pools, which a clone past fork()'s handlers finds locked for ever. */
+TEST(companion__is_the_first__has_nothing_to_put_right)
+{
+	int before = 0;
+	CHECK_OK(mhp_companion_init(NULL));
+	mhp_companion_next(count_begun);
+	CHECK_RET(mhp_companion_call(its_pid, &before, NULL), 7);
+	const struct mhp__companion *state = mhp__task_state();
+	while (atomic_load(&state->tid[MHP__STANDBY]) <= 0)
+		usleep(1000);
+	CHECK_EQ(nr_begun, 0);
+	CHECK_EQ(kill(before, SIGKILL), 0);
+	while (nr_begun == 0)
+		usleep(1000);
+}
+
 /* R37: each would make the next one at once, for ever. */
 TEST(companion__it_traps_while_it_takes_over__the_next_ones_come_slowly)
 {
