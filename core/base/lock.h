@@ -30,6 +30,13 @@ struct mhp__spin {
 
 enum { MHP_HELD = 1, MHP_HELD_BY_MORTAL = 2 };
 
+/* Can threads of this port be killed while others go on? */
+#ifdef MHP_PORT_MORTAL
+enum { MHP__THREADS_DIE = true };
+#else
+enum { MHP__THREADS_DIE = false };
+#endif
+
 /* What this thread writes into the locks that it takes. */
 static inline uint32_t
 mhp__holder(void)

@@ -103,7 +103,7 @@ is_stray(const struct mhp *m, const struct mhp__chunk *chunk)
 	return chunk->owner == MHP_OWNER_ROOM;
 }
 
-/* A chunk may have been about to become two: then both have a descriptor. */
+/* A chunk may have been about to be cut: then pages in it have a descriptor, too. */
 static void
 free_chunk(struct mhp *m, const struct mhp__chunk *chunk)
 {
@@ -217,6 +217,8 @@ mhp_change_lost(struct mhp *m, uint16_t owner)
 	uint32_t moving;
 	int err = 0;
 
+	if (!MHP__THREADS_DIE)
+		return MHP_EOWNERDEAD; /* it has kept no log */
 	if (!mhp__hotplug_take_over(m))
 		return 0;
 	moving = atomic_load(&m->work.log.owner);

@@ -36,6 +36,8 @@ log_uncounted(struct mhp *m, const struct mhp__arena *arena, const struct mhp__z
 {
 	struct mhp__log *log = &m->work.log;
 
+	if (!MHP__THREADS_DIE)
+		return;
 	atomic_store(&log->arena1, 0);
 	atomic_store(&log->zone, mhp__zone_id(m, zone));
 	atomic_store(&log->nr_uncounted, nr_frames);
@@ -46,7 +48,8 @@ static void
 count_arena(struct mhp *m, struct mhp__zone *zone, int64_t nr_frames)
 {
 	mhp__zone_count(zone, NULL, nr_frames);
-	atomic_store(&m->work.log.arena1, 0);
+	if (MHP__THREADS_DIE)
+		atomic_store(&m->work.log.arena1, 0);
 }
 
 static void

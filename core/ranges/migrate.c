@@ -69,6 +69,8 @@ next_held(const struct mhp *m, uint64_t *pfn, uint64_t end_pfn, struct mhp__chun
 static void
 log_giving(struct mhp *m, uint64_t pfn, uint64_t end_pfn)
 {
+	if (!MHP__THREADS_DIE)
+		return;
 	atomic_store(&m->work.log.giving_end, 0);
 	atomic_store(&m->work.log.giving_pfn, pfn);
 	atomic_store(&m->work.log.giving_end, end_pfn);
@@ -189,6 +191,15 @@ find_target(struct mhp__mover *mover, unsigned order, uint64_t *ret_pfn)
 	return mhp__room_take(mover->m, &mover->room, order, ret_pfn);
 }
 
+static void
+log_owner(struct mhp *m, unsigned owner)
+{
+	_Atomic uint32_t *log = &m->work.log.owner;
+
+	if (MHP__THREADS_DIE && atomic_load_explicit(log, memory_order_relaxed) != owner)
+		atomic_store(log, owner);
+}
+
 /* Isolate one movable page and give it a target. */
 static void
 prepare_page(struct pass *pass, const struct mhp__chunk *chunk)
@@ -198,7 +209,7 @@ prepare_page(struct pass *pass, const struct mhp__chunk *chunk)
 	uint64_t dst_pfn;
 	int err;
 
-	atomic_store(&mover->m->work.log.owner, chunk->owner);
+	log_owner(mover->m, chunk->owner);
 	err = owner->ops->isolate(owner->ctx, chunk->pfn, chunk->order, chunk->cookie);
 
 	MHP_ASSERT_DEBUG(mhp__owner_movable(mover->m, chunk->owner));
@@ -263,7 +274,7 @@ mhp__move_pass(struct mhp__mover *mover, uint64_t start_pfn, uint64_t nr_pages)
 		pass_chunk(&pass, chunk);
 	}
 	flush(&pass);
-	atomic_store(&mover->m->work.log.owner, MHP_OWNER_NONE);
+	log_owner(mover->m, MHP_OWNER_NONE);
 	MHP_ASSERT_DEBUG((pass.left != 0) <= (mover->error.cause != MHP_CAUSE_NONE));
 	return pass.left;
 }

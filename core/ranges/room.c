@@ -3,9 +3,9 @@
  * room.c - where pages will move to, taken before anything moves.
  *
  * Room needs no memory to be kept: each chunk is an allocated page of MHP_OWNER_ROOM whose cookie
- * links it to the next, in the order in which it was taken. Big chunks are taken first and cut in
- * halves, the lowest first, so that pages that follow each other at home also follow each other at
- * the target: a port that remaps can then do it in few, long runs. A target stays a page of
+ * links it to the next, in the order in which it was taken. Big chunks are taken first and cut when
+ * it is their turn, so that pages that follow each other at home also follow each other at the
+ * target: a port that remaps can then do it in few, long runs. A target stays a page of
  * MHP_OWNER_ROOM until it is its new owner's, so room is found again after a kill (blocks/cut.c).
  */
 #include "memmap/memmap.h"
@@ -82,25 +82,27 @@ mhp__room_fill(struct mhp *m, struct mhp__room *room, unsigned node, unsigned or
 	return nr == 0;
 }
 
-/* Cut the first chunk in halves until it is one target: the others follow it, the lowest first. At
- * any moment each frame is in a page of MHP_OWNER_ROOM, for whoever finds the change cut. */
+/* Cut the first chunk into targets, from its end: until it is cut itself it bears all of its frames,
+ * for whoever finds the change cut. Returns what follows the first target. */
 static uint64_t
 cut_first(struct mhp *m, struct mhp__room_list *list, unsigned order)
 {
-	uint64_t first_pfn = list->first_pfn;
+	uint64_t first_pfn = list->first_pfn, step = UINT64_C(1) << order;
 	struct mhp__page *first = mhp__pfn_to_page(m, first_pfn);
 	uint64_t word = mhp__page_word(first), next_pfn = mhp__word_cookie(word);
+	uint64_t pfn = first_pfn + (UINT64_C(1) << mhp__word_order(word));
 
 	MHP_ASSERT_DEBUG(mhp__word_owner(word) == MHP_OWNER_ROOM);
 	MHP_ASSERT_DEBUG(mhp__word_order(word) >= order); /* chunks are whole targets */
-	for (unsigned half = mhp__word_order(word); half-- > order;) {
-		uint64_t upper_pfn = first_pfn + (UINT64_C(1) << half);
-		mhp__page_begin(mhp__pfn_to_page(m, upper_pfn), MHP_OWNER_ROOM, half, next_pfn);
-		if (next_pfn == LAST)
-			list->last_pfn = upper_pfn;
-		next_pfn = upper_pfn;
-		mhp__page_begin(first, MHP_OWNER_ROOM, half, next_pfn);
+	if (pfn - first_pfn == step)
+		return next_pfn;
+	if (next_pfn == LAST)
+		list->last_pfn = pfn - step;
+	while ((pfn -= step) != first_pfn) {
+		mhp__page_begin(mhp__pfn_to_page(m, pfn), MHP_OWNER_ROOM, order, next_pfn);
+		next_pfn = pfn;
 	}
+	mhp__page_begin(first, MHP_OWNER_ROOM, order, next_pfn);
 	return next_pfn;
 }
 
@@ -120,20 +122,32 @@ mhp__room_take(struct mhp *m, struct mhp__room *room, unsigned order, uint64_t *
 	return true;
 }
 
+static bool
+starts_pageblock(const struct mhp *m, uint64_t pfn)
+{
+	return (pfn & ((UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m)) - 1)) == 0;
+}
+
 void
 mhp__room_empty(struct mhp *m, struct mhp__room *room)
 {
 	for (unsigned order = 0; order < MHP_ORDERS; order++) {
 		struct mhp__room_list *list = &room->list[order];
+		uint64_t run = 0, run_end = 0; /* frames of a pageblock, to give back as one */
 		while (list->first_pfn != MHP_PFN_NONE) {
 			struct mhp__page *page = mhp__pfn_to_page(m, list->first_pfn);
 			uint64_t pfn = list->first_pfn, word = mhp__page_word(page);
 			list->first_pfn = mhp__word_cookie(word);
 			if (list->first_pfn == LAST)
 				list->first_pfn = list->last_pfn = MHP_PFN_NONE;
+			if (pfn != run_end || starts_pageblock(m, pfn)) {
+				mhp__zone_give_range(m, run, run_end - run);
+				run = pfn;
+			}
 			mhp__page_end(page);
-			mhp__zone_give_range(m, pfn, UINT64_C(1) << mhp__word_order(word));
+			run_end = pfn + (UINT64_C(1) << mhp__word_order(word));
 		}
+		mhp__zone_give_range(m, run, run_end - run);
 	}
 }
 

@@ -58,7 +58,8 @@ mhp__work_begin(struct mhp *m, enum mhp_work kind, uint32_t deadline_ms)
 	atomic_fetch_add(&work->seq, 1);
 	work->now_ns = now;
 	atomic_store(&work->start_ns, now);
-	atomic_store(&work->log.generation, atomic_load(&m->generation));
+	if (MHP__THREADS_DIE)
+		atomic_store(&work->log.generation, atomic_load(&m->generation));
 	atomic_store(&work->kind, (uint32_t)kind);
 }
 
@@ -84,7 +85,8 @@ mhp__work_end(struct mhp *m)
 	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 0);
 	MHP_ASSERT_DEBUG(mhp__bitset_next(&m->leaving, 0) == m->geo.nr_blocks); /* INV 5 */
 	MHP_ASSERT_DEBUG(mhp__bitset_next(&m->removing, 0) == m->geo.nr_blocks);
-	atomic_store(&work->log.committing, 1); /* whoever finds this cut takes nothing back */
+	if (MHP__THREADS_DIE)
+		atomic_store(&work->log.committing, 1); /* whoever finds this cut takes nothing back */
 	atomic_store(&work->kind, MHP_WORK_NONE);
 	mhp__work_forget(m);
 }
@@ -92,6 +94,9 @@ mhp__work_end(struct mhp *m)
 static void
 forget_log(struct mhp__log *log)
 {
+	atomic_store(&log->nr_told, 0);
+	if (!MHP__THREADS_DIE)
+		return;
 	atomic_store(&log->scrub, 0);
 	atomic_store(&log->generation, 0);
 	atomic_store(&log->owner, 0);
@@ -100,7 +105,6 @@ forget_log(struct mhp__log *log)
 	atomic_store(&log->at, MHP_AT_NOTHING);
 	atomic_store(&log->first, 0);
 	atomic_store(&log->count, 0);
-	atomic_store(&log->nr_told, 0);
 	atomic_store(&log->telling_pfn1, 0);
 	atomic_store(&log->nr_listeners, 0);
 	atomic_store(&log->arena1, 0);
@@ -146,6 +150,8 @@ void
 mhp__work_commit(struct mhp *m, bool scrub)
 {
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
+	if (!MHP__THREADS_DIE)
+		return;
 	atomic_store(&m->work.log.scrub, scrub);
 	atomic_store(&m->work.log.committing, 1);
 }
@@ -155,6 +161,8 @@ mhp__work_at(struct mhp *m, enum mhp__at at, struct mhp_blocks blocks)
 {
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	MHP_ASSERT_DEBUG(at != MHP_AT_NOTHING);
+	if (!MHP__THREADS_DIE)
+		return;
 	mhp__work_at_end(m);
 	atomic_store(&m->work.log.first, blocks.first);
 	atomic_store(&m->work.log.count, blocks.count);
@@ -164,7 +172,8 @@ mhp__work_at(struct mhp *m, enum mhp__at at, struct mhp_blocks blocks)
 void
 mhp__work_at_end(struct mhp *m)
 {
-	atomic_store(&m->work.log.at, MHP_AT_NOTHING);
+	if (MHP__THREADS_DIE)
+		atomic_store(&m->work.log.at, MHP_AT_NOTHING);
 }
 
 static bool

@@ -141,6 +141,13 @@ refused_by(const struct mhp *m, unsigned id, struct mhp_why *reterr_why)
 	memcpy(reterr_why->text, m->listeners[id].name, sizeof(m->listeners[id].name));
 }
 
+static void
+log_listeners(struct mhp *m, unsigned nr)
+{
+	if (MHP__THREADS_DIE)
+		atomic_store(&m->work.log.nr_listeners, nr);
+}
+
 int
 mhp__notify_going(struct mhp *m, const struct mhp_notice *notice, enum mhp_notice_kind cancel,
 		  struct mhp_why *reterr_why)
@@ -152,16 +159,17 @@ mhp__notify_going(struct mhp *m, const struct mhp_notice *notice, enum mhp_notic
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m)); /* so the table holds still */
 	undo.kind = cancel;
 	for (unsigned i = 0; i < nr; i++) {
-		atomic_store(&m->work.log.nr_listeners, i + 1);
-		int err = tell(m, ids[i], notice);
+		int err;
 
+		log_listeners(m, i + 1);
+		err = tell(m, ids[i], notice);
 		if (err == 0)
 			continue;
 		refused_by(m, ids[i], reterr_why);
 		/* The last one told hears first, as things are undone in reverse. */
 		for (unsigned seen = i + 1; seen-- > 0;) {
 			(void)tell(m, ids[seen], &undo);
-			atomic_store(&m->work.log.nr_listeners, seen);
+			log_listeners(m, seen);
 		}
 		/* Errors are negative here; a listener that says 1 has refused all the same. */
 		return err < 0 ? err : MHP_EBUSY;
@@ -190,8 +198,10 @@ mhp__notify(struct mhp *m, const struct mhp_notice *notice)
 void
 mhp__telling(struct mhp *m, uint64_t start_pfn)
 {
+	if (!MHP__THREADS_DIE)
+		return;
 	atomic_store(&m->work.log.telling_pfn1, 0);
-	atomic_store(&m->work.log.nr_listeners, 0);
+	log_listeners(m, 0);
 	if (start_pfn != MHP_PFN_NONE)
 		atomic_store(&m->work.log.telling_pfn1, start_pfn + 1);
 }

@@ -95,8 +95,8 @@ void mhp_lock_lost(struct mhp *m);
  *
  * Context: behind mhp_threads_lost(); no lock held. The caller may be killed, and then somebody
  * calls it again.
- * Return: 0, or MHP_EOWNERDEAD: pages of another owner were on their way; the pool takes no change
- * any more.
+ * Return: 0, or MHP_EOWNERDEAD: pages of another owner were on their way, or the port has no
+ * MHP_PORT_MORTAL() (cache.h); the pool takes no change any more.
  * Cost: a look at each page in use, and at each arena of what is there.
  */
 MHP_MUST_CHECK int mhp_change_lost(struct mhp *m, uint16_t owner);
