@@ -82,8 +82,8 @@ mhp__room_fill(struct mhp *m, struct mhp__room *room, unsigned node, unsigned or
 	return nr == 0;
 }
 
-/* Cut the first chunk into targets, from its end: until it is cut itself it bears all of its frames,
- * for whoever finds the change cut. Returns what follows the first target. */
+/* Cut the first chunk into targets, from its end: until it is cut itself it bears all of its
+ * frames, for whoever finds the change cut. Returns what follows the first target. */
 static uint64_t
 cut_first(struct mhp *m, struct mhp__room_list *list, unsigned order)
 {

@@ -85,8 +85,8 @@ mhp__work_end(struct mhp *m)
 	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 0);
 	MHP_ASSERT_DEBUG(mhp__bitset_next(&m->leaving, 0) == m->geo.nr_blocks); /* INV 5 */
 	MHP_ASSERT_DEBUG(mhp__bitset_next(&m->removing, 0) == m->geo.nr_blocks);
-	if (MHP__THREADS_DIE)
-		atomic_store(&work->log.committing, 1); /* whoever finds this cut takes nothing back */
+	if (MHP__THREADS_DIE) /* whoever finds this cut takes nothing back */
+		atomic_store(&work->log.committing, 1);
 	atomic_store(&work->kind, MHP_WORK_NONE);
 	mhp__work_forget(m);
 }

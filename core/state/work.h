@@ -14,8 +14,8 @@
  * else does; code that needs a rough time takes the last reading.
  *
  * The thread that makes the change may be killed. So there is a log, written in front of each step,
- * of what nobody could see otherwise; blocks/cut.c reads it. Where threads do not die (base/lock.h),
- * only what a change itself needs of it is written.
+ * of what nobody could see otherwise; blocks/cut.c reads it. Where threads do not die
+ * (base/lock.h), only what a change itself needs of it is written.
  *
  * Must not know: what the work is. The atomics are read and, where it says so, written in any
  * context; all else is the hotplug lock's.

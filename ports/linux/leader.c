@@ -176,6 +176,12 @@ keep_standby(int fd)
 	return (int)syscall(SYS_pidfd_open, atomic_load(&state->tid[MHP__STANDBY]), 0);
 }
 
+void
+mhp__leader_waits(void)
+{
+	atomic_store(&state->nr_failed, 0);
+}
+
 /* ---- pools that somebody may destroy ---- */
 
 void

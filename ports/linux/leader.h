@@ -59,6 +59,8 @@ void mhp__leader_tell(int ready);
 /* So many may end at once while they take over; then the standby waits longer each time, and who
  * calls is told. */
 #define MHP__FAILED_MAX 6U
+/* In the companion: it takes over, and waits for somebody who lives. */
+void mhp__leader_waits(void);
 /* In the companion: what is in the list of pools stays until mhp__pools_leave(). */
 void mhp__pools_enter(void);
 void mhp__pools_leave(void);

@@ -15,6 +15,7 @@
 
 #include <memplug/companion.h>
 
+#include "leader.h"
 #include "pool.h"
 
 #define CALL_EVERY 50U
@@ -134,11 +135,14 @@ mhp__pool_try_hotplug(struct mhp_pool *pool)
 	return error != EBUSY;
 }
 
-/* Who has it lives, and notes at once what he was told: so it is not waited for long. */
+/* Who has it lives, and notes at once what he was told: so it is not waited for long. A companion
+ * that is killed meanwhile has not failed. */
 bool
 mhp__pool_change_lost(struct mhp_pool *pool)
 {
 	bool taken = mhp__pool_try_hotplug(pool);
+	if (!taken)
+		mhp__leader_waits();
 	for (unsigned turn = 0; !taken && turn < NOTE_TURNS; turn++) {
 		mhp__linux_ops.pause(pool, MENDING_NS);
 		if (atomic_load(&pool->change_lost))
