@@ -644,6 +644,66 @@ TEST(lost__a_change_dies_at_any_step__it_is_taken_back_or_carried_on)
 	close_bed();
 }
 
+/* ---- between two stores ---- */
+
+/* Room is about to become two halves: both have a descriptor. Return: there is such room. */
+static bool
+halve_some(void)
+{
+	for (uint64_t pfn = 0; pfn < NR_BLOCKS * bed.pool.block_pages; pfn++) {
+		struct mhp_frame frame = mhp_frame_peek(bed.m, pfn);
+		if (frame.state != MHP_FRAME_USED || frame.owner != MHP_OWNER_ROOM ||
+		    frame.order == 0)
+			continue;
+		unsigned half = frame.order - 1U;
+		mhp__page_begin(mhp__pfn_to_page(bed.m, pfn + (UINT64_C(1) << half)),
+				MHP_OWNER_ROOM, half, frame.cookie);
+		return true;
+	}
+	return false;
+}
+
+/* R37 */
+TEST(lost__room_dies_while_it_is_halved__all_of_it_is_free)
+{
+	struct state before, after;
+	unsigned nr_halved = 0;
+	open_bed();
+	uint64_t end = begin_change(remove_host, &before, &after);
+	for (uint64_t at = 1; at <= end; at++) {
+		begin_again();
+		test_at("remove_host dies at step %" PRIu64, at);
+		CHECK(!survives(remove_host, at, 0));
+		nr_halved += halve_some();
+		take_over();
+		check_mended(&before, &after, true);
+	}
+	CHECK_CMP(nr_halved, >, 0);
+	close_bed();
+}
+
+/* R37 */
+TEST(lost__a_change_dies_while_it_gives_frames_back__they_are_free)
+{
+	struct mhp_page_req req = { .cookie = NR_PAGES, .order = 1 };
+	struct state before, after;
+	uint64_t pfn;
+	open_bed();
+	uint64_t end = begin_change(offline, &before, &after);
+	begin_again();
+	req.owner = bed.owner;
+	CHECK_OK(mhp_page_alloc(bed.m, req, &pfn));
+	CHECK(!survives(offline, end / 2, 0));
+	mhp__page_end(mhp__pfn_to_page(bed.m, pfn));
+	atomic_store(&bed.m->work.log.giving_pfn, pfn);
+	atomic_store(&bed.m->work.log.giving_end, pfn + 2);
+	take_over();
+	check_mended(&before, &after, true);
+	for (uint64_t i = 0; i < 2; i++)
+		CHECK_EQ(mhp_frame_peek(bed.m, pfn + i).state, MHP_FRAME_FREE);
+	close_bed();
+}
+
 /* ---- at any instruction ---- */
 
 /* What the allocator had in hand where it was killed. */
