@@ -548,9 +548,9 @@ survives(int (*change)(void), uint64_t at, uint64_t nr_instructions)
 	return done;
 }
 
-/* As the port does it for the next who wants the lock. */
+/* As the port does it for the next who wants the lock: */
 static void
-take_over(void)
+take_lock(void)
 {
 	mhp_threads_lost(bed.m);
 	if (bed.locked) {
@@ -558,6 +558,12 @@ take_over(void)
 		bed.locked = false;
 		bed.sim->unlock(bed.pool.config.port);
 	}
+}
+
+static void
+take_over(void)
+{
+	take_lock();
 	set_pages_right();
 	CHECK_OK(mhp_change_lost(bed.m, bed.owner));
 }
@@ -701,6 +707,28 @@ TEST(lost__a_change_dies_while_it_gives_frames_back__they_are_free)
 	check_mended(&before, &after, true);
 	for (uint64_t i = 0; i < 2; i++)
 		CHECK_EQ(mhp_frame_peek(bed.m, pfn + i).state, MHP_FRAME_FREE);
+	close_bed();
+}
+
+/* Only an owner knows where its page is when the kill came while it moved (R37). */
+TEST(lost__pages_of_another_owner_moved__the_change_stays_cut)
+{
+	struct state before, after;
+	unsigned nr_moved = 0;
+	open_bed();
+	uint64_t end = begin_change(remove_host, &before, &after);
+	for (uint64_t at = 1; at <= end && nr_moved == 0; at++) {
+		begin_again();
+		CHECK(!survives(remove_host, at, 0));
+		if (atomic_load(&bed.m->work.log.owner) != bed.owner)
+			continue;
+		nr_moved++;
+		take_lock();
+		CHECK_EQ(mhp_change_lost(bed.m, (uint16_t)(bed.owner + 1)), MHP_EOWNERDEAD);
+		take_over();
+		check_mended(&before, &after, true);
+	}
+	CHECK_EQ(nr_moved, 1);
 	close_bed();
 }
 
