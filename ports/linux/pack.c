@@ -5,17 +5,12 @@
  * Only asks the engine to compact the zones of some nodes, one after the other; what may move, and
  * how, is the engine's and the pool's business as in any move.
  */
-#define _GNU_SOURCE
-#include <time.h>
-
 #include "pool.h"
 
 static uint64_t
-now_ms(void)
+now_ms(struct mhp_pool *pool)
 {
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return mhp__linux_ops.now_ns(pool) / 1000000;
 }
 
 /* Pageblocks that came free; less than one is free: there is nothing to win. */
@@ -33,12 +28,12 @@ pack_zone(struct mhp *m, unsigned node, enum mhp_zone_kind kind, uint32_t deadli
 uint64_t
 mhp_pool_pack(struct mhp_pool *pool, uint64_t nodes, uint32_t deadline_ms)
 {
-	uint64_t end = now_ms() + deadline_ms, nr_huge = 0;
+	uint64_t end = now_ms(pool) + deadline_ms, nr_huge = 0;
 	for (unsigned node = 0; node < MHP_POOL_NODES; node++) {
 		if (nodes != 0 && (nodes >> node & 1U) == 0)
 			continue;
 		for (int kind = MHP_ZONE_NORMAL; kind <= MHP_ZONE_MOVABLE; kind++) {
-			uint64_t now = now_ms();
+			uint64_t now = now_ms(pool);
 			if (now < end)
 				nr_huge += pack_zone(pool->m, node, (enum mhp_zone_kind)kind,
 						     (uint32_t)(end - now));

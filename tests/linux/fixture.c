@@ -110,3 +110,17 @@ fixture_join(pid_t child)
 	CHECK_EQ(waitpid(child, &status, 0), child);
 	CHECK_EQ(status, 0);
 }
+
+void
+fixture_write(char *base, uint64_t size)
+{
+	for (uint64_t at = 0; at < size; at += 4096)
+		memcpy(base + at, &at, sizeof(at));
+}
+
+void
+fixture_check(const char *base, uint64_t size)
+{
+	for (uint64_t at = 0; at < size; at += 4096)
+		CHECK_MEM(base + at, &at, sizeof(at));
+}

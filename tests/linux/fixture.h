@@ -60,4 +60,8 @@ unsigned long fixture_status_kib(const char *field);
 /** A child must end with 0. */
 void fixture_join(pid_t child);
 
+/* Every 4 KiB begin with where they are in it; that is so still. */
+void fixture_write(char *base, uint64_t size);
+void fixture_check(const char *base, uint64_t size);
+
 #endif

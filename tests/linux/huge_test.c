@@ -102,20 +102,6 @@ kernel_gives_huge_pages(void)
 	return word[0] != 0 && strstr(word, "[never]") == NULL;
 }
 
-static void
-write_all(char *base, uint64_t size)
-{
-	for (uint64_t at = 0; at < size; at += PAGE)
-		memcpy(base + at, &at, sizeof(at));
-}
-
-static void
-check_all(const char *base, uint64_t size)
-{
-	for (uint64_t at = 0; at < size; at += PAGE)
-		CHECK_MEM(base + at, &at, sizeof(at));
-}
-
 static int
 move(const struct world *world, unsigned node, struct mhp_text *reterr)
 {
@@ -157,7 +143,7 @@ TEST(huge__on_and_off__memory_comes_so)
 		test_skip("needs transparent huge pages (madvise or always)");
 	set(&world, MHP_HUGE_OFF);
 	CHECK_OK(mhp_region_commit(world.region, world.base, 4 * HUGE));
-	write_all(world.base, 2 * HUGE);
+	fixture_write(world.base, 2 * HUGE);
 	CHECK_EQ(look(world.base).huge_kib, 0);
 	CHECK_EQ(look(world.base).eligible, 0);
 	set(&world, MHP_HUGE_ON);
@@ -165,7 +151,7 @@ TEST(huge__on_and_off__memory_comes_so)
 	/* The machine's memory may be in pieces just now: then once more. */
 	for (unsigned ms = 0; look(world.base).huge_kib == 0 && ms < FIXTURE_WAIT_MS; ms += 10) {
 		CHECK_OK(mhp_region_purge(world.region, world.base + 2 * HUGE, 2 * HUGE));
-		write_all(world.base + 2 * HUGE, 2 * HUGE);
+		fixture_write(world.base + 2 * HUGE, 2 * HUGE);
 		usleep(10000);
 	}
 	CHECK_CMP(look(world.base).huge_kib, >=, HUGE / 1024);
@@ -250,7 +236,7 @@ make_with_device(void)
 	unlink(path); /* whoever has it keeps it */
 	close(fd);
 	CHECK_OK(mhp_region_commit(world.region, world.base, 4 * HUGE));
-	write_all(world.base, 4 * HUGE);
+	fixture_write(world.base, 4 * HUGE);
 	return world;
 }
 
@@ -267,7 +253,7 @@ TEST(huge__window_was_on_a_device__marked_as_before)
 		CHECK_OK(move(&world, 0, &why));
 		fixture_await_settled(world.pool, 0);
 		CHECK(is(world.base, (enum mhp_huge)how));
-		check_all(world.base, 2 * HUGE);
+		fixture_check(world.base, 2 * HUGE);
 	}
 	/* What comes back as a whole comes in one huge page, unless it is not to. */
 	CHECK_EQ(look(world.base).huge_kib, 0);
@@ -295,7 +281,7 @@ TEST(huge__said_while_away__holds_when_it_is_back)
 	CHECK(is(world.base + 2 * HUGE, MHP_HUGE_OFF) && !look(world.base).off);
 	CHECK_OK(move(&world, 0, NULL));
 	CHECK(is(world.base, MHP_HUGE_OFF));
-	check_all(world.base, 4 * HUGE);
+	fixture_check(world.base, 4 * HUGE);
 	end(&world);
 }
 
@@ -317,7 +303,7 @@ TEST(huge__program_advises_itself__busy_unless_it_was_said)
 	set(&world, MHP_HUGE_ON);
 	CHECK_EQ(madvise(world.base, 4 * HUGE, MADV_NOHUGEPAGE), 0);
 	CHECK_RET(move(&world, DEVICE, &why), MHP_EBUSY);
-	check_all(world.base, 4 * HUGE);
+	fixture_check(world.base, 4 * HUGE);
 	end(&world);
 }
 

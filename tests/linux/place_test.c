@@ -100,20 +100,6 @@ settled(struct mhp_pool *pool)
 	return stats.settled_bytes;
 }
 
-static void
-write_all(char *base, uint64_t size)
-{
-	for (uint64_t at = 0; at < size; at += PAGE)
-		memcpy(base + at, &at, sizeof(at));
-}
-
-static void
-check_all(const char *base, uint64_t size)
-{
-	for (uint64_t at = 0; at < size; at += PAGE)
-		CHECK(memcmp(base + at, &at, sizeof(at)) == 0);
-}
-
 /* ---- what is where ---- */
 
 /* R60: a file gets a node of its own, behind RAM; what is told counts. */
@@ -274,7 +260,7 @@ TEST(move__window_under_writer__goes_and_comes_back)
 	struct mhp_region *region = fixture_region(pool, BLOCK);
 	char *base = mhp_region_base(region);
 	CHECK(mhp_region_commit(region, base, 2 * HUGE) == 0);
-	write_all(base, 2 * HUGE);
+	fixture_write(base, 2 * HUGE);
 	struct writer writer = { .counter = (void *)base, .nr = 2 * HUGE / PAGE };
 	pthread_t thread;
 	CHECK(pthread_create(&thread, NULL, write_on, &writer) == 0);
@@ -294,7 +280,7 @@ TEST(move__window_under_writer__goes_and_comes_back)
 	}
 	atomic_store(&writer.stop, true);
 	CHECK(pthread_join(thread, NULL) == 0);
-	check_all(base, 2 * HUGE);
+	fixture_check(base, 2 * HUGE);
 	for (uint64_t i = 0; i < writer.nr; i++)
 		CHECK(writer.counter[i * (PAGE / 8) + 1] == writer.rounds);
 	end_pool(pool, region);
@@ -321,7 +307,7 @@ TEST(move__what_the_program_did_to_it__named)
 	struct mhp_region *region = fixture_region(pool, BLOCK);
 	char *base = mhp_region_base(region);
 	CHECK(mhp_region_commit(region, base, BLOCK) == 0);
-	write_all(base, BLOCK);
+	fixture_write(base, BLOCK);
 	for (unsigned i = 0; i < sizeof(done) / sizeof(done[0]); i++) {
 		struct mhp_text why = { "" };
 		char *part = base + (i + 1) * PAGE;
@@ -336,11 +322,10 @@ TEST(move__what_the_program_did_to_it__named)
 					      : madvise(part, PAGE, done[i].undo) == 0);
 	}
 	CHECK(mhp_region_move(region, base, HUGE, 4, NULL, NULL) == 0);
-	check_all(base, BLOCK);
+	fixture_check(base, BLOCK);
 	end_pool(pool, region);
 }
 
-/* R63: a node without room takes nothing; what others map is counted and does not go. */
 /* R54 */
 TEST(move__registered_with_io_uring__stays_until_it_is_closed)
 {
@@ -352,7 +337,7 @@ TEST(move__registered_with_io_uring__stays_until_it_is_closed)
 	struct mhp_region *region = fixture_region(pool, BLOCK);
 	char *base = mhp_region_base(region);
 	CHECK(mhp_region_commit(region, base, BLOCK) == 0);
-	write_all(base, BLOCK);
+	fixture_write(base, BLOCK);
 	int ring = fixture_ring(base + 3 * PAGE, 2 * PAGE);
 	CHECK(mhp_region_move(region, base, HUGE, 4, NULL, &why) == MHP_EBUSY);
 	CHECK(strcmp(why.text, "registered with an io_uring") == 0);
@@ -360,10 +345,11 @@ TEST(move__registered_with_io_uring__stays_until_it_is_closed)
 	CHECK(mhp_region_move(region, base + HUGE, HUGE, 4, NULL, NULL) == 0);
 	close(ring);
 	CHECK(mhp_region_move(region, base, HUGE, 4, NULL, NULL) == 0);
-	check_all(base, BLOCK);
+	fixture_check(base, BLOCK);
 	end_pool(pool, region);
 }
 
+/* R63: a node without room takes nothing; what others map is counted and does not go. */
 TEST(move__no_room_or_not_ours__refused_with_a_sentence)
 {
 	struct mhp_pool *pool = make_pool(3);
@@ -401,7 +387,7 @@ TEST(move__that_cannot_be__refused_with_a_sentence)
 	struct mhp_region *region = fixture_region(pool, 2 * BLOCK);
 	char *base = mhp_region_base(region);
 	CHECK(mhp_region_commit(region, base, 2 * BLOCK) == 0);
-	write_all(base, 2 * BLOCK);
+	fixture_write(base, 2 * BLOCK);
 	CHECK(mhp_region_move(region, base, HUGE, 9, NULL, &why) == MHP_ENODEV);
 	CHECK(strstr(why.text, "node 9") != NULL);
 	CHECK(mhp_region_move(region, base, 3 * BLOCK, 4, NULL, &why) == MHP_EINVAL);
@@ -420,7 +406,7 @@ TEST(move__that_cannot_be__refused_with_a_sentence)
 	uint64_t moved;
 	CHECK(mhp_region_move(region, base, 2 * BLOCK, 4, &moved, &why) == MHP_ENOMEM);
 	CHECK(strstr(why.text, "no room") != NULL && moved == 3 * HUGE / PAGE);
-	check_all(base, 2 * BLOCK);
+	fixture_check(base, 2 * BLOCK);
 	end_pool(pool, region);
 }
 
@@ -438,7 +424,7 @@ leave_ram(struct mhp_pool **ret_pool, struct mhp_region **ret_region, unsigned b
 	struct mhp_region *region = *ret_region = fixture_region(pool, 2 * BLOCK);
 	char *base = mhp_region_base(region);
 	CHECK_OK(mhp_region_commit(region, base, size));
-	write_all(base, size);
+	fixture_write(base, size);
 	CHECK_OK(mhp_empty(mhp_pool_engine(pool), &ram, 1, &to, NULL));
 	CHECK_EQ(settled(pool), size);
 	return base;
@@ -455,7 +441,7 @@ TEST(empty__ram_block_to_device__and_back)
 	CHECK(used_on(pool, 0) == 0 && used_on(pool, 4) == 2 * HUGE);
 	CHECK(mhp_empty(mhp_pool_engine(pool), &device, 1, &to, NULL) == 0);
 	CHECK(used_on(pool, 0) == 2 * HUGE && used_on(pool, 4) == 0 && settled(pool) == 0);
-	check_all(base, 2 * HUGE);
+	fixture_check(base, 2 * HUGE);
 	end_pool(pool, region);
 }
 
@@ -481,10 +467,10 @@ TEST(empty__room_for_a_part__each_page_is_where_it_is_said_to_be)
 	CHECK(mhp_empty(mhp_pool_engine(pool), &device, 1, &to, NULL) == MHP_ENOMEM);
 	CHECK(setrlimit(RLIMIT_DATA, &before) == 0);
 	CHECK(settled(pool) == used_on(pool, 4));
-	check_all(base, 3 * HUGE);
+	fixture_check(base, 3 * HUGE);
 	CHECK(mhp_empty(mhp_pool_engine(pool), &device, 1, &to, NULL) == 0);
 	CHECK(settled(pool) == 0 && used_on(pool, 4) == 0);
-	check_all(base, 3 * HUGE);
+	fixture_check(base, 3 * HUGE);
 	end_pool(pool, region);
 }
 
@@ -555,7 +541,7 @@ make_mixed(void)
 	mixed.base = mhp_region_base(mixed.region);
 	CHECK(mhp_region_granule(mixed.region) == PAGE);
 	CHECK(mhp_region_commit(mixed.region, mixed.base, 3 * HUGE) == 0);
-	write_all(mixed.base, 3 * HUGE);
+	fixture_write(mixed.base, 3 * HUGE);
 	return mixed;
 }
 
@@ -578,10 +564,10 @@ TEST(granule__two_in_a_pool__windows_move_as_a_whole)
 	for (unsigned turn = 0; turn < 3; turn++) {
 		move(&mixed, 3 * HUGE, mixed.huge);
 		CHECK(settled(mixed.pool) == 3 * HUGE && used_on(mixed.pool, 0) == 0);
-		check_all(mixed.base, 3 * HUGE);
+		fixture_check(mixed.base, 3 * HUGE);
 		move(&mixed, 3 * HUGE, 0);
 		CHECK(settled(mixed.pool) == 0 && used_on(mixed.pool, 0) == 3 * HUGE);
-		check_all(mixed.base, 3 * HUGE);
+		fixture_check(mixed.base, 3 * HUGE);
 		/* From now on the first window has labels of single pages. */
 		for (uint64_t at = 0; at < HUGE; at += 2 * PAGE) {
 			CHECK(mhp_region_decommit(mixed.region, mixed.base + at, PAGE) == 0);
@@ -610,12 +596,12 @@ TEST(granule__purge_inside_a_large_frame__zeros_and_the_rest_stays)
 		uint64_t want = fresh ? 0 : at;
 		CHECK(memcmp(base + at, &want, sizeof(want)) == 0);
 	}
-	write_all(base, 3 * HUGE);
+	fixture_write(base, 3 * HUGE);
 	CHECK(mhp_region_decommit(mixed.region, base + 2 * HUGE, HUGE) == 0);
 	CHECK(settled(mixed.pool) == 2 * HUGE && used_on(mixed.pool, mixed.huge) == 2 * HUGE);
 	move(&mixed, 3 * HUGE, 0);
 	CHECK(settled(mixed.pool) == 0);
-	check_all(base, 2 * HUGE);
+	fixture_check(base, 2 * HUGE);
 	end_pool(mixed.pool, mixed.region);
 }
 

@@ -533,7 +533,6 @@ TEST(device__fork__child_has_its_own)
 	end_pool(pool, region);
 }
 
-/* R38: I/O may be under way in a window with a pin: a fork brings back the other one only. */
 /* R54: what a device writes to is where it was when it was registered. */
 TEST(device__registered_with_io_uring__is_busy_with_that_reason)
 {
@@ -551,6 +550,7 @@ TEST(device__registered_with_io_uring__is_busy_with_that_reason)
 	end_pool(pool, region);
 }
 
+/* R38: I/O may be under way in a window with a pin: a fork brings back the other one only. */
 TEST(device__pinned__fork_leaves_it_there)
 {
 	struct mhp_pool *pool;
