@@ -52,6 +52,15 @@ def arrays_stay_where_they_are(backing):
             del array
 
 
+def refused(number, call, *arguments, **options):
+    try:
+        call(*arguments, **options)
+    except memplug.Error as error:
+        assert error.errno == number and error.strerror, error
+    else:
+        raise AssertionError(f"{call} took {arguments} {options}")
+
+
 def refusals_say_why():
     with memplug.Pool(block_size=BLOCK, max_size=64 * BLOCK) as pool:
         try:
@@ -64,17 +73,33 @@ def refusals_say_why():
         assert pool.blocks()[0][:3] == (0, "online", "kernel"), pool.blocks()
         pool.offline([0])
         assert pool.blocks()[0].state == "offline"
-        for number in 1 << 32, -1 << 32, [1 << 32], -1, 64:
-            try:
-                pool.remove(number)
-                raise AssertionError(f"removed block {number}")
-            except memplug.Error as error:
-                assert error.errno == 6, error
+        refused(6, pool.remove, 64)
+        for number in 1 << 32, -1 << 32, [1 << 32], -1:
+            refused(22, pool.remove, number)
+
+
+def nothing_is_cut_to_the_width_of_a_field():
+    """ctypes alone takes the lower bits of a number, and of a text what is before its first NUL."""
+    for wide in {"nodes": 1 << 16 | 1}, {"page_size": (1 << 64) + 4096}, {"max_size": -64 * BLOCK}:
+        refused(22, memplug.Pool, BLOCK, **wide)
+    with memplug.Pool(block_size=BLOCK, max_size=64 * BLOCK) as pool:
+        refused(22, pool.add, (1 << 64) + BLOCK)
+        refused(22, pool.add, BLOCK, node=256)
+        refused(22, pool.add, BLOCK, zone="moveable")
+        refused(22, pool.add, BLOCK, "memfd\0:")
+        refused(22, pool.region, "name", (1 << 64) + BLOCK)
+        refused(22, pool.region, "na\0me", BLOCK)
+        assert pool.blocks() == []
+        block = pool.add(BLOCK)
+        for deadline in 1 << 32, -1:
+            refused(22, pool.remove, block, deadline=deadline)
+        assert len(pool.blocks()) == 1
 
 
 structs_are_those_of_the_library()
 assert memplug.version().startswith("0.2.")
 refusals_say_why()
+nothing_is_cut_to_the_width_of_a_field()
 arrays_stay_where_they_are(None)
 with tempfile.NamedTemporaryFile() as file:
     os.posix_fallocate(file.fileno(), 0, 2 * BLOCK)

@@ -15,6 +15,7 @@ text. The library is libmemplug.so.0, or what MEMPLUG_LIBRARY names.
 """
 import collections
 import ctypes
+import math
 import weakref
 
 from . import _library
@@ -34,11 +35,15 @@ def version():
     return _library.lib.mhp_version_text().decode()
 
 
+def _zone(name):
+    if name not in ZONES:
+        raise Error(_library.EINVAL, f"zone {name!r} is none of {', '.join(ZONES)}")
+    return ZONES[name]
+
+
 def _sets(blocks):
     """Blocks as an array of runs: a range, a number, or any collection of numbers."""
     numbers = [blocks] if isinstance(blocks, int) else sorted(set(blocks))
-    if numbers and not 0 <= numbers[0] <= numbers[-1] <= _library.BLOCK_MAX:
-        _library.check(_library.ENXIO) # ctypes would take the lower bits, which name another block
     runs = []
     for number in numbers:
         if runs and runs[-1][0] + runs[-1][1] == number:
@@ -63,31 +68,32 @@ class Pool:
     def add(self, size, backing=None, *, node=0, zone="movable", online=True):
         """Add memory; the blocks that it became, as a range. backing is as for memplug add."""
         text, answer = _library.Text(), _library.AddAnswer()
-        opts = _library.AddOpts(flags=_library.MEMMAP_ON_MEMORY, node=node, zone=ZONES[zone])
+        opts = _library.AddOpts(flags=_library.MEMMAP_ON_MEMORY, node=node, zone=_zone(zone))
         opts.flags |= _library.ADD_ONLINE if online else _library.ADD_OFFLINE
         if backing is not None:
             where = _library.Backing()
-            _library.check(_library.lib.mhp_backing_parse(backing.encode(), where, text), text)
+            _library.check(_library.lib.mhp_backing_parse(_library.words(backing), where, text), text)
             backing = ctypes.byref(where)
-        error = _library.lib.mhp_pool_add(self._pool, backing, size, opts, answer, text)
+        error = _library.lib.mhp_pool_add(self._pool, backing, _library.size(size), opts, answer,
+                                          text)
         _library.check(error, text)
         return range(answer.blocks.first, answer.blocks.first + answer.blocks.count)
 
     def online(self, blocks, zone="default"):
         """Bring blocks online, all or none."""
         sets, why = _sets(blocks), _library.Why()
-        opts = _library.OnlineOpts(zone=ZONES[zone])
+        opts = _library.OnlineOpts(zone=_zone(zone))
         _library.check(_library.lib.mhp_online(self._engine, sets, len(sets), opts, why), why)
 
     def offline(self, blocks, deadline=0):
         """Take blocks out of use, all or none; deadline is in seconds, 0 the default."""
         sets, why = _sets(blocks), _library.Why()
-        opts = _library.OfflineOpts(deadline_ms=round(deadline * 1000))
+        opts = _library.OfflineOpts(deadline_ms=math.ceil(deadline * 1000))
         _library.check(_library.lib.mhp_offline(self._engine, sets, len(sets), opts, why), why)
 
     def remove(self, blocks, deadline=0):
         """Take blocks away, all or none, moving what is in them; those online go offline first."""
-        self._remove(blocks, _library.OfflineOpts(deadline_ms=round(deadline * 1000)))
+        self._remove(blocks, _library.OfflineOpts(deadline_ms=math.ceil(deadline * 1000)))
 
     def why(self, blocks):
         """What would keep blocks from leaving now, in words; None when nothing would."""
@@ -148,7 +154,8 @@ class Region:
     def __init__(self, pool, name, size):
         lib, text = _library.lib, _library.Text()
         self._region, self._pool = ctypes.c_void_p(), pool
-        error = lib.mhp_region_create(pool._pool, name.encode(), size, self._region, text)
+        error = lib.mhp_region_create(pool._pool, _library.words(name), _library.size(size),
+                                      self._region, text)
         _library.check(error, text)
         self.address = lib.mhp_region_base(self._region)
         self.size = lib.mhp_region_size(self._region)

@@ -10,37 +10,63 @@ from ctypes import c_uint32, c_uint64, c_void_p
 
 SERIES = 0, 2
 MEMMAP_ON_MEMORY, ADD_ONLINE, ADD_OFFLINE = 1 << 0, 1 << 6, 1 << 7
-ENXIO, BLOCK_MAX = -6, (1 << 32) - 1
+EINVAL = 22
 
 
 class Error(OSError):
     """What memplug refused: errno and, as strerror, why."""
 
 
+def _exactly(kind, name, value):
+    """value as C has it. ctypes alone takes the lower bits, which are another number."""
+    if isinstance(value, int) and kind(value).value != value:
+        raise Error(EINVAL, f"{name} {value} is out of range")
+    return value
+
+
+class _Struct(Structure):
+    """A struct whose fields hold what they were given, or refuse it."""
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, _exactly(dict(self._fields_)[name], name, value))
+
+
+def size(value):
+    """A number of bytes, to be an argument."""
+    return _exactly(c_uint64, "size", value)
+
+
+def words(text):
+    """A text, to be an argument: C ends it at its first NUL."""
+    if "\0" in text:
+        raise Error(EINVAL, f"{text!r} has a NUL in it")
+    return text.encode()
+
+
 class Text(Structure):
     _fields_ = [("text", c_char * 256)]
 
 
-class Backing(Structure):
+class Backing(_Struct):
     _fields_ = [("kind", c_int), ("bind", c_bool), ("node", c_int), ("ranked", c_bool),
                 ("rank", c_int), ("path", c_char * 200)]
 
 
-class PoolOpts(Structure):
+class PoolOpts(_Struct):
     _fields_ = [("max_bytes", c_uint64), ("block_bytes", c_uint64), ("page_bytes", c_uint64),
                 ("nr_nodes", c_uint16), ("nr_bad_pages", c_uint32), ("trace", c_void_p),
                 ("trace_ctx", c_void_p)]
 
 
-class Blocks(Structure):
+class Blocks(_Struct):
     _fields_ = [("first", c_uint32), ("count", c_uint32)]
 
 
-class Span(Structure):
+class Span(_Struct):
     _fields_ = [("start", c_uint64), ("size", c_uint64)]
 
 
-class AddOpts(Structure):
+class AddOpts(_Struct):
     _fields_ = [("flags", c_uint32), ("node", c_uint8), ("metadata_node", c_uint8),
                 ("zone", c_uint8), ("backing", c_uint16), ("deadline_ms", c_uint32)]
 
@@ -63,11 +89,11 @@ class Why(Structure):
                 ("text", c_char * 96)]
 
 
-class OnlineOpts(Structure):
+class OnlineOpts(_Struct):
     _fields_ = [("deadline_ms", c_uint32), ("zone", c_uint8), ("as_of", c_uint64)]
 
 
-class OfflineOpts(Structure):
+class OfflineOpts(_Struct):
     _fields_ = [("deadline_ms", c_uint32), ("attempts_max", c_uint32), ("dry_run", c_bool),
                 ("scrub", c_bool), ("offline_only", c_bool), ("to_nodes", c_uint64),
                 ("as_of", c_uint64)]
