@@ -17,8 +17,8 @@ extern "C" {
 
 #define MHP_VERSION_MAJOR 0
 #define MHP_VERSION_MINOR 2
-#define MHP_VERSION_PATCH 0
-#define MHP_VERSION_TEXT "0.2.0"
+#define MHP_VERSION_PATCH 1
+#define MHP_VERSION_TEXT "0.2.1"
 
 /** A version as one number that grows: for #if MHP_VERSION >= MHP_VERSION_NUMBER(0, 2, 0). */
 #define MHP_VERSION_NUMBER(major, minor, patch) ((major) * 1000000 + (minor) * 1000 + (patch))
