@@ -76,20 +76,34 @@ limited(uint64_t max, uint64_t limit, struct mhp_text *reterr)
 	return MHP_ENOMEM;
 }
 
-/* How many physical addresses the pool has, and how many its heap. */
+/* What the process may have of data, or of anything. */
+static uint64_t
+soft_limit(int resource)
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+	getrlimit(resource, &limit);
+	return limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
+}
+
+/*
+ * How many physical addresses the pool has, and how many its heap: a heap that may not have much
+ * data is not scattered over more, since the allocator's own tables count (2 MiB for each GiB in
+ * which it has something).
+ */
 static int
 choose_addresses(struct mhp_pool_opts *opts, struct mhp_heap_opts *heap, uint64_t max,
 		 struct mhp_text *reterr)
 {
-	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
-	uint64_t longest = at_most(RANGE_MAX, opts->block_bytes * (BLOCKS_MAX - 1));
+	uint64_t block = opts->block_bytes, longest = at_most(RANGE_MAX, block * (BLOCKS_MAX - 1));
 	uint64_t least = RANGE_MIN, bound = at_most(max, RANGE_MAX);
-	getrlimit(RLIMIT_AS, &limit);
-	if (limit.rlim_cur != RLIM_INFINITY) {
+	uint64_t addresses = soft_limit(RLIMIT_AS), data = soft_limit(RLIMIT_DATA);
+	if (addresses != UINT64_MAX) {
 		least = 0;
-		if (limit.rlim_cur / 2 / (RANGE_ROOM + HEAP_ROOM) < bound)
-			return limited(max, limit.rlim_cur, reterr);
+		if (addresses / 2 / (RANGE_ROOM + HEAP_ROOM) < bound)
+			return limited(max, addresses, reterr);
 		heap->address_bytes = bound * HEAP_ROOM;
+	} else if (data < bound) {
+		heap->address_bytes = (data / block + 1) * block * HEAP_ROOM;
 	} else if (bound > HEAP_MAX / HEAP_ROOM) {
 		heap->address_bytes = HEAP_MAX;
 	}
@@ -102,13 +116,12 @@ choose_addresses(struct mhp_pool_opts *opts, struct mhp_heap_opts *heap, uint64_
 static void
 name_data_limit(int err, struct mhp_text *reterr)
 {
-	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
-	getrlimit(RLIMIT_DATA, &limit);
+	uint64_t limit = soft_limit(RLIMIT_DATA);
 	size_t used = strlen(reterr->text);
-	if (err == MHP_ENOMEM && limit.rlim_cur != RLIM_INFINITY)
+	if (err == MHP_ENOMEM && limit != UINT64_MAX)
 		snprintf(reterr->text + used, sizeof(reterr->text) - used,
 			 "%sthe process may have %llu MiB of data (RLIMIT_DATA, ulimit -d)",
-			 used == 0 ? "" : "; ", (unsigned long long)(limit.rlim_cur >> 20));
+			 used == 0 ? "" : "; ", (unsigned long long)(limit >> 20));
 }
 
 /* Plug in what the program starts on. */

@@ -28,12 +28,7 @@ struct mhp_pool *mhp__pools[MHP__POOLS_MAX];
 static void *
 take_pages(size_t bytes)
 {
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (memory == MAP_FAILED)
-		return NULL;
-	madvise(memory, bytes, MADV_NOHUGEPAGE); /* sized by addresses, little of it is touched */
-	return memory;
+	return mhp__take_sparse(bytes, mhp__kernel_page(), PROT_READ | PROT_WRITE);
 }
 
 static unsigned
@@ -113,9 +108,9 @@ static void
 free_pool(struct mhp_pool *pool)
 {
 	if (pool->instance != NULL)
-		munmap(pool->instance, pool->instance_bytes);
+		mhp__give_sparse(pool->instance, pool->instance_bytes);
 	mhp__space_free(&pool->space);
-	munmap(pool, sizeof(*pool));
+	mhp__give_sparse(pool, sizeof(*pool));
 }
 
 /* What each block keeps for itself, the same for all: what a fork copies of a block of a device. */

@@ -19,17 +19,11 @@
 /* Of what the kernel gives to programs that do not ask for more. */
 #define ADDRESS_END (UINT64_C(1) << 47)
 
-/* A page of the table stands for 2 MiB of addresses, so few of them are touched: a huge page for
- * each would be all but empty. */
+/* A page of the table stands for 2 MiB of addresses, so few of them are touched. */
 static mhp__entry *
 map_table(const struct mhp_region *region, int protection)
 {
-	void *entry = mmap(NULL, mhp__table_bytes(region), protection,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (entry == MAP_FAILED)
-		return NULL;
-	madvise(entry, mhp__table_bytes(region), MADV_NOHUGEPAGE);
-	return entry;
+	return mhp__take_sparse(mhp__table_bytes(region), mhp__kernel_page(), protection);
 }
 
 int
@@ -69,7 +63,7 @@ mhp__region_free(struct mhp_region *region)
 		munmap((void *)region->base,
 		       (region->nr_pages << MHP__PAGE_SHIFT) + mhp__kernel_page());
 	if (region->entry != NULL)
-		munmap(region->entry, mhp__table_bytes(region));
+		mhp__give_sparse(region->entry, mhp__table_bytes(region));
 	if (region->heat != NULL)
 		munmap(region->heat, mhp__region_heat_bytes(region));
 }

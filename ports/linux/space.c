@@ -6,6 +6,9 @@
  * hears of it. What has a place is mapped shared and hidden from forked children; `ram` is private
  * memory, of which a child has a copy, and so are the slots. Invariant: slot[b].file1 != 0 <=>
  * block b is mapped.
+ *
+ * Of a `ram` block hardly more than the reserve is touched there, and what is in use of the rest is
+ * at an address of a region: so it must count neither as resident nor as data a second time.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -17,17 +20,6 @@
 
 #include "space.h"
 
-#define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
-
-/* Little more than the reserve of each block is touched: where the kernel gives huge pages to all,
- * that would be one of them a block. Marked before there are blocks, so that one that is added lies
- * in the mapping of its neighbour, and needs none where the kernel has no more. */
-static void
-mark_small(const struct mhp__space *space, uint64_t start, uint64_t size)
-{
-	madvise(space->direct_map + start, size, MADV_NOHUGEPAGE);
-}
-
 int
 mhp__space_build(struct mhp__space *space, uint64_t max_bytes, uint64_t block_bytes)
 {
@@ -35,23 +27,19 @@ mhp__space_build(struct mhp__space *space, uint64_t max_bytes, uint64_t block_by
 	space->max_bytes = max_bytes;
 	space->block_bytes = block_bytes;
 	space->nr_blocks = (uint32_t)(max_bytes / block_bytes);
-	space->direct_map = mhp__take_addresses(max_bytes, UINT64_C(1) << 30, PROT_NONE);
-	void *slot = mmap(NULL, space->nr_blocks * sizeof(space->slot[0]), PROT_READ | PROT_WRITE,
-			  ANONYMOUS, -1, 0);
-	space->slot = slot == MAP_FAILED ? NULL : slot;
-	if (space->direct_map == NULL || space->slot == NULL)
-		return MHP_ENOMEM;
-	mark_small(space, 0, max_bytes);
-	return 0;
+	space->direct_map = mhp__take_sparse(max_bytes, UINT64_C(1) << 30, PROT_NONE);
+	space->slot = mhp__take_sparse(space->nr_blocks * sizeof(space->slot[0]),
+				       mhp__kernel_page(), PROT_READ | PROT_WRITE);
+	return space->direct_map == NULL || space->slot == NULL ? MHP_ENOMEM : 0;
 }
 
 void
 mhp__space_free(struct mhp__space *space)
 {
 	if (space->slot != NULL)
-		munmap(space->slot, space->nr_blocks * sizeof(space->slot[0]));
+		mhp__give_sparse(space->slot, space->nr_blocks * sizeof(space->slot[0]));
 	if (space->direct_map != NULL)
-		munmap(space->direct_map, space->max_bytes);
+		mhp__give_sparse(space->direct_map, space->max_bytes);
 }
 
 static uint64_t
@@ -135,8 +123,8 @@ static void
 reserve(const struct mhp__space *space, uint64_t start, uint64_t size)
 {
 	MHP__ASSERT(size != 0 && size <= space->max_bytes && start <= space->max_bytes - size);
-	mmap(space->direct_map + start, size, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0);
-	mark_small(space, start, size);
+	mmap(space->direct_map + start, size, PROT_NONE, MHP__SPARSE, -1, 0);
+	madvise(space->direct_map + start, size, MADV_NOHUGEPAGE);
 	munlock(space->direct_map + start, size);
 }
 

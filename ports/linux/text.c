@@ -81,6 +81,32 @@ mhp__take_addresses(uint64_t bytes, uint64_t align, int protection)
 	return start + head;
 }
 
+void *
+mhp__take_sparse(uint64_t bytes, uint64_t align, int protection)
+{
+	uint64_t page = mhp__kernel_page();
+	MHP__ASSERT((align & (align - 1)) == 0 && align >= page);
+	bytes = (bytes + page - 1) & ~(page - 1);
+	char *start = mmap(NULL, bytes + align, protection, MHP__SPARSE & ~MAP_FIXED, -1, 0);
+	if (start == MAP_FAILED)
+		return NULL;
+	uint64_t head = align - (uintptr_t)start % align; /* at least the page in front */
+	if (mmap(start, head, PROT_NONE, MHP__SPARSE & ~MAP_GROWSDOWN, -1, 0) == MAP_FAILED) {
+		munmap(start, bytes + align);
+		return NULL;
+	}
+	munmap(start, head - page);
+	munmap(start + head + bytes, align - head);
+	madvise(start + head, bytes, MADV_NOHUGEPAGE);
+	return start + head;
+}
+
+void
+mhp__give_sparse(void *start, uint64_t bytes)
+{
+	munmap((char *)start - mhp__kernel_page(), bytes + mhp__kernel_page());
+}
+
 int
 mhp__open_sysfs(const char *path, int flags)
 {

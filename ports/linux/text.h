@@ -27,6 +27,16 @@ uint64_t mhp__kernel_page(void);
 /* So many bytes of addresses that nobody uses, aligned to a power of two, and private memory there
  * once it is touched, if the protection lets one; NULL: there are none. */
 void *mhp__take_addresses(uint64_t bytes, uint64_t align, int protection);
+/*
+ * The same for what is sized by addresses and hardly touched: no huge pages, which would be all but
+ * empty, and no data in the eyes of the kernel, whose limit (RLIMIT_DATA) counts all that is
+ * private and writable, touched or not. What could grow down is stack there, of which the sum has
+ * no limit; it has no room to grow, as an inaccessible page in front of it is in the way.
+ */
+void *mhp__take_sparse(uint64_t bytes, uint64_t align, int protection);
+void mhp__give_sparse(void *start, uint64_t bytes);
+/* For mmap() within it. */
+#define MHP__SPARSE (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_GROWSDOWN | MAP_FIXED)
 /* Read a number from a small file; 0 when it cannot be read. */
 uint64_t mhp__read_number(const char *path);
 /*

@@ -513,24 +513,31 @@ device_memory_is_on_its_way__is_given_up_even_so(void)
 	CHECK(pthread_join(thread, NULL) == 0);
 }
 
+/* What the process may have of data: what it has now, and so much more. */
+static void
+limit_data(size_t more, struct rlimit *ret_before)
+{
+	char line[256];
+	FILE *status = fopen("/proc/self/status", "r");
+	CHECK(getrlimit(RLIMIT_DATA, ret_before) == 0 && status != NULL);
+	struct rlimit low = *ret_before;
+	while (fgets(line, sizeof(line), status) != NULL)
+		if (strncmp(line, "VmData:", 7) == 0)
+			low.rlim_cur = strtoull(line + 7, NULL, 10) * 1024 + more;
+	fclose(status);
+	CHECK(setrlimit(RLIMIT_DATA, &low) == 0);
+}
+
 /* R58: what lies there must come back for a fork. */
 static void
 device_memory__fork_without_room__fails_with_enomem(void)
 {
-	struct rlimit before, low;
+	struct rlimit before;
 	unsigned char *memory = fill_device();
-	char line[256];
 	int terminal;
-	FILE *status = fopen("/proc/self/status", "r");
-	CHECK(getrlimit(RLIMIT_DATA, &before) == 0 && status != NULL);
-	low = before;
-	while (fgets(line, sizeof(line), status) != NULL)
-		if (strncmp(line, "VmData:", 7) == 0)
-			low.rlim_cur = strtoull(line + 7, NULL, 10) * 1024 + MIB;
-	fclose(status);
 	if (memory == NULL || getenv("HEAP_TEST_SETTLED") == NULL)
 		return;
-	CHECK(setrlimit(RLIMIT_DATA, &low) == 0);
+	limit_data(MIB, &before);
 	pid_t pid = fork();
 	if (pid == 0)
 		_exit(0);
@@ -542,6 +549,22 @@ device_memory__fork_without_room__fails_with_enomem(void)
 	CHECK(daemon(1, 1) == -1 && errno == ENOMEM);
 	CHECK(setrlimit(RLIMIT_DATA, &before) == 0);
 	CHECK(fork_and_wait() == 0 && memory[5 * MIB] == 7);
+}
+
+/* R54: a limit of data counts what malloc gives once. Run with one of 320 MiB. */
+static void
+data_is_limited__blocks_are_added__count_once(void)
+{
+	enum { PIECES = 160 };
+	static unsigned char *piece[PIECES];
+	for (int i = 0; i < PIECES; i++) {
+		CHECK((piece[i] = malloc(MIB)) != NULL);
+		memset(piece[i], i, MIB);
+	}
+	for (int i = 0; i < PIECES; i++) {
+		CHECK(piece[i][0] == i && piece[i][MIB - 1] == i);
+		free(piece[i]);
+	}
 }
 
 /* ---- with --mmap (R66) ---- */
@@ -681,6 +704,7 @@ static const struct {
 	CASE(all_memory_is_locked__threads_map_meanwhile__it_succeeds),
 	CASE(blocks_leave__resident_memory__is_not_more),
 	CASE(calls_of_the_heap__that_cannot_be__answer_as_the_kernel_does),
+	CASE(data_is_limited__blocks_are_added__count_once),
 	CASE(device_memory__fork_without_room__fails_with_enomem),
 	CASE(device_memory_is_given_up__reads_as_zeros),
 	CASE(device_memory_is_on_its_way__is_given_up_even_so),

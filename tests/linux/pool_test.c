@@ -6,13 +6,14 @@
  * Each case makes a pool of its own and ends it, so that whatever is left over fails the case.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <memplug/linux.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -256,17 +257,26 @@ TEST(add__engine_says_no__addresses_are_free_again)
 	check_all_addresses(pool, 64 * BLOCK);
 }
 
-/* R58: a limit of the program, and no memory of its own may be mapped for writing. */
+/* R57: its blocks are of a kind that grows when somebody touches what is in front of them. */
+TEST(create__front_of_the_blocks__is_taken)
+{
+	struct mhp_pool *pool = make_pool();
+	char *first = mhp_pfn_to_virt(mhp_pool_engine(pool), 0);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *front = mmap(first - page, page, PROT_READ,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	CHECK(front == MAP_FAILED && errno == EEXIST);
+	CHECK_OK(mhp_pool_add(pool, NULL, BLOCK, NULL, NULL, NULL));
+	end_pool(pool);
+}
+
+/* R58: it is mapped, and then the kernel refuses the node. */
 TEST(add__cannot_be_mapped__addresses_are_free_again)
 {
 	struct mhp_pool *pool = make_pool();
 	struct mhp_text why = { "" };
-	struct rlimit before, none;
-	CHECK(getrlimit(RLIMIT_DATA, &before) == 0);
-	none = (struct rlimit){ 1, before.rlim_max };
-	CHECK(setrlimit(RLIMIT_DATA, &none) == 0);
-	CHECK(mhp_pool_add(pool, NULL, 64 * BLOCK, NULL, NULL, &why) == MHP_ENOMEM);
-	CHECK(setrlimit(RLIMIT_DATA, &before) == 0);
+	struct mhp_backing nowhere = { .kind = MHP_BACKING_RAM, .bind = true, .node = 1000 };
+	CHECK(mhp_pool_add(pool, &nowhere, 64 * BLOCK, NULL, NULL, &why) == MHP_ENOENT);
 	CHECK(why.text[0] != 0);
 	check_all_addresses(pool, 64 * BLOCK);
 }
