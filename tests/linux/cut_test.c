@@ -21,6 +21,7 @@
 
 #include "../../core/state/hotplug.h"
 #include "../../ports/linux/leader.h"
+#include "../../ports/linux/pool.h"
 #include "../../ports/linux/stage.h"
 #include "../../ports/linux/table.h"
 #include "../test.h"
@@ -33,7 +34,7 @@
 #define PATIENCE_S 60U
 
 enum step { NOWHERE, PROTECT, MAP, MAPPED, HOLE, HOLED, FILL, FILLED_HALF, MOVE, MOVED,
-	    MARKED_HALF, MARKED, GIVE, GIVEN, TAKE, TAKEN, TOLD };
+	    MARKED_HALF, MARKED, GIVE, GIVEN, TAKE, TAKEN, TOLD, ASKED, WAITS };
 
 static _Atomic int cut_at;
 static _Atomic bool there, no_memory;
@@ -232,6 +233,7 @@ __wrap_mhp_add(struct mhp *m, struct mhp_blocks blocks, const struct mhp_add_opt
 	       struct mhp_add_answer *ret_answer)
 {
 	struct mhp_blocks first = { blocks.first, 1 };
+	pass(ASKED);
 	if (overtake)
 		CHECK_OK(__real_mhp_add(m, first, opts, NULL));
 	return __real_mhp_add(m, blocks, opts, ret_answer);
@@ -274,18 +276,27 @@ write_on(void *arg)
 	return NULL;
 }
 
+/* Some blocks long; path ends in XXXXXX. */
+static struct mhp_backing
+make_device(char *path, unsigned blocks)
+{
+	struct mhp_backing device;
+	char words[64];
+	int fd = mkstemp(path);
+	CHECK(fd >= 0 && ftruncate(fd, (off_t)(blocks * BLOCK)) == 0);
+	close(fd);
+	snprintf(words, sizeof(words), "file:%s", path);
+	CHECK_OK(mhp_backing_parse(words, &device, NULL));
+	return device;
+}
+
 static void
 add_device(void)
 {
-	struct mhp_backing device;
 	struct mhp_block_info block;
-	char words[64], path[] = "/dev/shm/cut.XXXXXX";
-	int fd = mkstemp(path);
-	CHECK(fd >= 0 && ftruncate(fd, (off_t)BLOCK) == 0);
-	snprintf(words, sizeof(words), "file:%s", path);
-	CHECK_OK(mhp_backing_parse(words, &device, NULL));
+	char path[] = "/dev/shm/cut.XXXXXX";
+	struct mhp_backing device = make_device(path, 1);
 	CHECK_OK(mhp_pool_add(used.pool, &device, BLOCK, NULL, NULL, NULL));
-	close(fd);
 	unlink(path);
 	CHECK_OK(mhp_block_get(mhp_pool_engine(used.pool), 1, &block));
 	used.device = block.node;
@@ -399,8 +410,10 @@ send_it(void *arg)
 static void
 kill_companion(bool standby)
 {
-	int leader = mhp_companion_pid(), other = ((_Atomic int *)mhp__task_state())[MHP__STANDBY];
-	CHECK(leader > 0 && other > 0);
+	_Atomic int *tid = mhp__task_state();
+	while (mhp_companion_pid() == 0 || atomic_load(&tid[MHP__STANDBY]) <= 0)
+		usleep(100); /* one may have come this moment, and makes the other */
+	int leader = mhp_companion_pid(), other = atomic_load(&tid[MHP__STANDBY]);
 	if (standby) {
 		CHECK_EQ(kill(leader, SIGSTOP), 0);
 		CHECK_EQ(kill(other, SIGSTOP), 0);
@@ -621,6 +634,23 @@ TEST(both_killed__then_the_pool_is_destroyed__ends)
 
 /* ---- recovery that meets trouble ---- */
 
+void __real_mhp__leader_waits(void);
+void __wrap_mhp__leader_waits(void);
+
+void
+__wrap_mhp__leader_waits(void)
+{
+	__real_mhp__leader_waits();
+	pass(WAITS);
+}
+
+static int
+do_nothing(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
 static _Atomic bool slow_mend, mended;
 
 void __real_mhp__pool_mend(struct mhp_pool *pool);
@@ -786,6 +816,79 @@ TEST(killed__in_a_change_of_blocks__it_is_taken_back)
 {
 	cut_change(TOLD, 0);
 	cut_change(HOLE, 1);
+}
+
+static const struct mhp_backing *added; /* by the next; NULL: `ram` */
+
+static int
+add_two(void *arg)
+{
+	return mhp_pool_add(used.pool, added, 2 * BLOCK, NULL, arg, NULL);
+}
+
+static void *
+ask_to_add(void *arg)
+{
+	(void)arg;
+	CHECK_RET(mhp_companion_call(add_two, NULL, NULL), MHP_EIO);
+	return NULL;
+}
+
+static void
+wait_until(_Atomic bool *happened)
+{
+	while (!atomic_load(happened))
+		usleep(100);
+}
+
+/* Blocks 2 and 3 are placed, and nobody asks the engine to add them any more. */
+static void
+cut_add(const struct mhp_backing *backing)
+{
+	struct mhp_add_answer answer;
+	pthread_t adder;
+	begin(true);
+	added = backing;
+	atomic_store(&there, false);
+	atomic_store(&cut_at, ASKED);
+	CHECK_EQ(pthread_create(&adder, NULL, ask_to_add, NULL), 0);
+	wait_until(&there);
+	atomic_store(&mended, false);
+	atomic_store(&slow_mend, true);
+	kill_companion(false);
+	CHECK_EQ(pthread_join(adder, NULL), 0);
+	wait_until(&mended);
+	CHECK_OK(add_two(&answer));
+	CHECK_EQ(answer.blocks.first, 2);
+	end();
+}
+
+/* R37: their addresses, and the memory of the device, are free again. */
+TEST(killed__before_the_engine_is_asked_to_add__nothing_is_taken)
+{
+	char path[] = "/dev/shm/cut.XXXXXX";
+	struct mhp_backing device = make_device(path, 2);
+	cut_add(NULL);
+	cut_add(&device);
+	unlink(path);
+}
+
+/* R37: somebody changes blocks for long. Companions that are killed while they wait for him have
+ * not failed, so that a call finds the next one. */
+TEST(killed__while_it_waits_to_take_over__the_next_takes_calls)
+{
+	begin(true);
+	mhp__pool_lock_hotplug(used.pool);
+	for (unsigned i = 0; i < MHP__FAILED_MAX + 2; i++) {
+		atomic_store(&there, false);
+		atomic_store(&cut_at, WAITS);
+		kill_companion(false);
+		wait_until(&there);
+	}
+	kill_companion(false);
+	CHECK_OK(mhp_companion_call(do_nothing, NULL, NULL));
+	CHECK_EQ(pthread_mutex_unlock(&used.pool->hotplug), 0);
+	end();
 }
 
 /* ---- no memory ---- */

@@ -683,6 +683,23 @@ TEST(device__large_page_purged_in_part__its_pins_hold)
 	end_pool(pool, region);
 }
 
+/* R29: what is scattered comes together, but not when the deadline has passed. */
+TEST(pack__at_its_deadline__moves_nothing)
+{
+	struct mhp_pool *pool = make_pool(4);
+	struct mhp_region *region = fixture_region(pool, 2 * BLOCK);
+	char *base = mhp_region_base(region);
+	for (uint64_t at = 0; at < 2 * BLOCK; at += 8 * PAGE)
+		CHECK(mhp_region_commit(region, base + at, 8 * PAGE) == 0);
+	for (uint64_t at = 0; at < 2 * BLOCK; at += 16 * PAGE)
+		CHECK(mhp_region_decommit(region, base + at, 8 * PAGE) == 0);
+	mhp_drain_caches(mhp_pool_engine(pool));
+	CHECK(mhp_pool_pack(pool, 0, 0) == 0);
+	CHECK(mhp_pool_pack(pool, 2, 30000) == 0); /* a node that has nothing */
+	CHECK(mhp_pool_pack(pool, 0, 30000) > 0);
+	end_pool(pool, region);
+}
+
 /* R36: the kernel says where the pages of the region must come from. */
 TEST(backing__bound_to_a_node__so_are_its_pages)
 {
