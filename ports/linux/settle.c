@@ -5,7 +5,8 @@
  * Writers are held up, each run of the window is copied to the frames of its labels through the
  * direct map, which is then mapped at the window's addresses, and the writers go on there. The
  * labels do not change by this. A window that is all on one device, but scattered over it, gets one
- * large page of it first, so that it is one mapping afterwards. Before anything is done, the kernel
+ * large page of it first, so that it is one mapping afterwards; so a window of which part is still
+ * in a block that is leaving waits for that. Before anything is done, the kernel
  * is asked whether the memory still is what we made of it (view.c).
  */
 #include <memplug/companion.h>
@@ -99,6 +100,21 @@ heal(struct mhp_pool *pool, struct mhp_region *region, uint64_t window)
 	mhp__labels_use(&pool->labels, &pool->journal, page, MHP__HUGE_PAGES);
 }
 
+/* Are pages of it, which are ordinary memory, in a block that is leaving? */
+static bool
+is_leaving(const struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
+	   uint64_t end)
+{
+	for (uint64_t nr; page < end; page += nr) {
+		mhp__entry entry = region->entry[page];
+		nr = (UINT64_C(1) << mhp__entry_order(entry)) - mhp__entry_offset(entry);
+		if ((entry & (MHP__ENTRY_COMMITTED | MHP__ENTRY_SETTLED)) == MHP__ENTRY_COMMITTED &&
+		    mhp_frame_peek(pool->m, mhp__entry_pfn(entry)).isolated)
+			return true;
+	}
+	return false;
+}
+
 /* ---- a run goes ---- */
 
 /* Region mutex held. */
@@ -107,9 +123,7 @@ may_settle(struct mhp_pool *pool, const struct mhp_region *region, const struct 
 {
 	uintptr_t start = mhp__page_address(region, run->page);
 	MHP__ASSERT(run->file->has_place && mhp__run_worth_it(region, run));
-	/* Where the block is leaving, its pages are about to get other numbers. */
-	return !mhp_frame_peek(pool->m, run->pfn).isolated &&
-	       !mhp_frame_peek(pool->m, run->pfn + run->nr - 1).isolated &&
+	return !is_leaving(pool, region, run->page, run->page + run->nr) &&
 	       !mhp__pinned(&pool->pins, start, start + (run->nr << MHP__PAGE_SHIFT)) &&
 	       mhp__budget_fits(&pool->budget, mhp__regions_mappings(pool), 2);
 }
@@ -178,6 +192,11 @@ mhp__settle_window(struct mhp_pool *pool, struct mhp_region *region, uint64_t wi
 	struct mhp__run run;
 	if (pool->guard.hole_fd < 0 || region->over)
 		return;
+	/* It is about to get other numbers, and goes as a whole then. */
+	if (is_leaving(pool, region, window * MHP__HUGE_PAGES, end)) {
+		atomic_store(&pool->settle_wanted, true);
+		return;
+	}
 	if (is_scattered(region, window, end))
 		heal(pool, region, window);
 	for (uint64_t page = window * MHP__HUGE_PAGES; mhp__run_next(region, page, end, &run);

@@ -22,6 +22,7 @@
 #include "../../core/state/hotplug.h"
 #include "../../ports/linux/leader.h"
 #include "../../ports/linux/pool.h"
+#include "../../ports/linux/settle.h"
 #include "../../ports/linux/stage.h"
 #include "../../ports/linux/table.h"
 #include "../test.h"
@@ -644,13 +645,6 @@ __wrap_mhp__leader_waits(void)
 	pass(WAITS);
 }
 
-static int
-do_nothing(void *arg)
-{
-	(void)arg;
-	return 0;
-}
-
 static _Atomic bool slow_mend, mended;
 
 void __real_mhp__pool_mend(struct mhp_pool *pool);
@@ -886,9 +880,87 @@ TEST(killed__while_it_waits_to_take_over__the_next_takes_calls)
 		wait_until(&there);
 	}
 	kill_companion(false);
-	CHECK_OK(mhp_companion_call(do_nothing, NULL, NULL));
+	CHECK_OK(mhp_companion_call(nothing, NULL, NULL));
 	CHECK_EQ(pthread_mutex_unlock(&used.pool->hotplug), 0);
 	end();
+}
+
+/* ---- a window of which part is leaving ---- */
+
+static _Atomic bool told, may_leave;
+
+static int
+hold_on(void *ctx, const struct mhp_notice *notice)
+{
+	(void)ctx;
+	if (notice->kind != MHP_GOING_OFFLINE_NOTICE)
+		return 0;
+	atomic_store(&told, true);
+	wait_until(&may_leave);
+	return 0;
+}
+
+static void *
+take_out_ram(void *arg)
+{
+	uint32_t ram = 0;
+	(void)arg;
+	CHECK_OK(again(take_out, &ram));
+	return NULL;
+}
+
+static int
+settle_it(void *arg)
+{
+	(void)arg;
+	mhp__pool_lock(used.pool);
+	mhp__settle_window(used.pool, used.region, 0);
+	pthread_mutex_unlock(&used.pool->mutex);
+	return 0;
+}
+
+/* Every second piece of the window, from this one on. */
+static void
+commit_pieces(uint64_t first)
+{
+	for (uint64_t at = first * PIECE; at < WINDOW; at += 2 * PIECE) {
+		CHECK_OK(mhp_region_commit(used.region, used.base + at, PIECE));
+		memset(used.base + at, (int)(at / PIECE) + 1, PIECE);
+	}
+}
+
+/* R39: it is one mapping on the device, not as many as there were pieces. */
+TEST(scattered__its_rest_is_leaving__goes_as_a_whole)
+{
+	struct mhp_pool_stats whole, stats;
+	pthread_t leaver;
+	uint16_t id;
+	begin(false);
+	CHECK_OK(send(used.device));
+	while (settled_bytes() != WINDOW)
+		usleep(1000);
+	mhp_pool_get_stats(used.pool, &whole);
+	CHECK_OK(send(0));
+	CHECK_OK(mhp_region_decommit(used.region, used.base, WINDOW));
+	commit_pieces(0);
+	CHECK_OK(mhp_listener_add(mhp_pool_engine(used.pool), hold_on, NULL, 0, &id));
+	CHECK_EQ(pthread_create(&leaver, NULL, take_out_ram, NULL), 0);
+	wait_until(&told);
+	commit_pieces(1); /* on the device, since the rest is isolated */
+	CHECK_OK(mhp_companion_call(settle_it, NULL, NULL));
+	CHECK_EQ(settled_bytes(), 0);
+	atomic_store(&may_leave, true);
+	CHECK_EQ(pthread_join(leaver, NULL), 0);
+	while (settled_bytes() != WINDOW)
+		usleep(1000);
+	mhp_pool_get_stats(used.pool, &stats);
+	CHECK_EQ(stats.mappings, whole.mappings);
+	for (uint64_t at = 0; at < WINDOW; at += PAGE)
+		CHECK_EQ(used.base[at], (char)(at / PIECE + 1));
+	CHECK_OK(mhp_listener_remove(mhp_pool_engine(used.pool), id));
+	empty_pool();
+	CHECK_OK(mhp_pool_destroy(used.pool));
+	alarm(0);
 }
 
 /* ---- no memory ---- */
