@@ -694,6 +694,24 @@ TEST(check__slot_sealed_with_nonsense__reported)
 	test_pool_empty_and_close(&pool);
 }
 
+/* A change of state must not seal over a bit that flipped in another field before (INV 4). */
+TEST(check__bit_flipped_before_a_change_of_state__still_reported)
+{
+	struct mhp_add_opts opts = { .flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE,
+				     .zone = MHP_ZONE_NORMAL };
+	struct test_pool pool;
+
+	test_pool_open(&pool, &(struct test_pool_opts){ .shape = "tiny8" });
+	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 0, 1 }, &opts, NULL));
+	pool.m->blocks[0].nr_large_maps ^= 1U << 20;
+	CHECK_OK(mhp_block_offline(pool.m, 0, NULL, NULL));
+	CHECK_OK(mhp_block_online(pool.m, 0, NULL, NULL));
+	CHECK((findings_of(pool.m) & 1U << 4) != 0);
+	pool.m->blocks[0].nr_large_maps ^= 1U << 20;
+	check_holds(pool.m);
+	test_pool_empty_and_close(&pool);
+}
+
 /* Two cached frames that are not those which are taken, but add up to the same. */
 TEST(check__cached_frames_exchanged_for_others__reported)
 {

@@ -9,8 +9,6 @@
  */
 #include "base/bitset.h"
 
-#include "base/assert.h"
-
 static uint32_t
 words_of(uint32_t nr_bits)
 {
@@ -59,13 +57,6 @@ mhp__bitset_put(struct mhp__bitset *set, uint32_t bit, bool member)
 			return; /* the levels above say the same as before */
 		bit /= 64U;
 	}
-}
-
-bool
-mhp__bitset_test(const struct mhp__bitset *set, uint32_t bit)
-{
-	MHP_ASSERT(bit < set->nr_bits);
-	return (set->level[0][bit / 64U] >> bit % 64U & 1U) != 0;
 }
 
 /* The first (last) member below the bit `at` of level k, which is known to have one. */

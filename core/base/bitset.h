@@ -10,6 +10,8 @@
 
 #include <memplug/types.h>
 
+#include "base/assert.h"
+
 #define MHP_BITSET_LEVELS 4U           /* at most: 64^4 = 2^24 members */
 
 struct mhp__bitset {
@@ -22,7 +24,12 @@ struct mhp__bitset {
 size_t mhp__bitset_words(uint32_t nr_bits);
 void mhp__bitset_init(struct mhp__bitset *set, uint64_t *words, uint32_t nr_bits);
 void mhp__bitset_put(struct mhp__bitset *set, uint32_t bit, bool member);
-bool mhp__bitset_test(const struct mhp__bitset *set, uint32_t bit);
+static inline bool
+mhp__bitset_test(const struct mhp__bitset *set, uint32_t bit)
+{
+	MHP_ASSERT(bit < set->nr_bits);
+	return (set->level[0][bit / 64U] >> bit % 64U & 1U) != 0;
+}
 /* The same, when the word of bit has none. */
 uint32_t mhp__bitset_next_word(const struct mhp__bitset *set, uint32_t bit);
 /* First member >= bit, or nr_bits. */

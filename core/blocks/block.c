@@ -41,7 +41,7 @@ mhp__block_usable(const struct mhp *m, uint32_t block)
 }
 
 void
-mhp__block_set_state(struct mhp *m, uint32_t block, enum mhp_block_state state)
+mhp__block_set_state(struct mhp *m, uint32_t block, enum mhp_block_state state, unsigned zone)
 {
 	struct mhp__block *slot = &m->blocks[block];
 
@@ -49,10 +49,8 @@ mhp__block_set_state(struct mhp *m, uint32_t block, enum mhp_block_state state)
 	MHP_ASSERT_DEBUG(slot->state != MHP_ABSENT);
 	MHP_ASSERT_DEBUG(state != MHP_ABSENT); /* physical's to do */
 	MHP_ASSERT_DEBUG(slot->state != (uint8_t)state);
-	slot->state = (uint8_t)state;
-	if (state == MHP_OFFLINE)
-		slot->zone = MHP_ZONE_DEFAULT;
-	mhp__block_seal(slot);
+	MHP_ASSERT_DEBUG((state == MHP_OFFLINE) == (zone == MHP_ZONE_DEFAULT));
+	mhp__block_seal_state(slot, state, zone);
 	mhp__runs_update(m, (struct mhp_blocks){ block, 1 });
 }
 

@@ -19,7 +19,8 @@ struct mhp__range mhp__block_part(const struct mhp *m, uint32_t block, uint32_t 
 				  unsigned node);
 /* The usable part of a block that is there, by its record, with its zone. */
 struct mhp__range mhp__block_usable(const struct mhp *m, uint32_t block);
-void mhp__block_set_state(struct mhp *m, uint32_t block, enum mhp_block_state state);
+/* zone: DEFAULT with OFFLINE, else the one that it is in, or on its way to. */
+void mhp__block_set_state(struct mhp *m, uint32_t block, enum mhp_block_state state, unsigned zone);
 /* Was it there when the caller looked (struct mhp_offline_opts)? */
 bool mhp__block_is_meant(const struct mhp *m, uint32_t block, uint64_t as_of);
 /* The state of a block is in the way; returns error. */

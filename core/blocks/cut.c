@@ -103,15 +103,11 @@ is_stray(const struct mhp *m, const struct mhp__chunk *chunk)
 	return chunk->owner == MHP_OWNER_ROOM;
 }
 
-/* A chunk may have been about to be cut: then pages in it have a descriptor, too. */
 static void
 free_chunk(struct mhp *m, const struct mhp__chunk *chunk)
 {
-	uint64_t nr_pages = UINT64_C(1) << chunk->order;
-
-	for (uint64_t pfn = chunk->pfn; pfn < chunk->pfn + nr_pages; pfn++)
-		mhp__page_end(mhp__pfn_to_page(m, pfn));
-	mhp__zone_give_range(m, chunk->pfn, nr_pages);
+	mhp__page_end(mhp__pfn_to_page(m, chunk->pfn));
+	mhp__zone_give_range(m, chunk->pfn, UINT64_C(1) << chunk->order);
 }
 
 static void
@@ -128,20 +124,30 @@ free_strays(struct mhp *m)
 	}
 }
 
-/* Frames of pages that have moved, whose descriptors had ended. */
+/* Frames of [*first, *end) that no page bears become room, which is found again and again. */
 static void
-give_rest(struct mhp *m)
+adopt(struct mhp *m, _Atomic uint64_t *first, _Atomic uint64_t *end)
 {
-	struct mhp__log *log = &m->work.log;
-	uint64_t pfn = atomic_load(&log->giving_pfn), end = atomic_load(&log->giving_end);
+	uint64_t pfn = atomic_load(first), end_pfn = atomic_load(end);
 	const struct mhp__chunk *chunk;
 	struct mhp__walk walk;
 
-	mhp__walk_begin(&walk, pfn, end > pfn ? end - pfn : 0);
+	mhp__walk_begin(&walk, pfn, end_pfn > pfn ? end_pfn - pfn : 0);
 	while ((chunk = mhp__walk_next(m, &walk)) != NULL)
 		if (chunk->owner == MHP_OWNER_NONE)
-			mhp__zone_give_range(m, chunk->pfn, 1);
-	atomic_store(&log->giving_end, 0);
+			mhp__page_begin(mhp__pfn_to_page(m, chunk->pfn), MHP_OWNER_ROOM, 0, 0);
+	mhp__log(end, 0);
+}
+
+/* Of pages that have moved, and of room that was being cut. */
+static void
+adopt_rest(struct mhp *m)
+{
+	struct mhp__log *log = &m->work.log;
+
+	adopt(m, &log->giving_pfn, &log->giving_end);
+	for (unsigned order = 0; order < MHP_ORDERS; order++)
+		adopt(m, &log->room_pfn[order], &log->room_end[order]);
 }
 
 /* ---- back ---- */
@@ -160,7 +166,7 @@ open_all(struct mhp *m)
 static void
 remove_new(struct mhp *m)
 {
-	uint32_t generation = atomic_load(&m->work.log.generation);
+	uint64_t generation = atomic_load(&m->work.log.generation);
 
 	for (uint32_t b = first_present(m); b < m->geo.nr_blocks; b = next_present(m, b))
 		if (m->blocks[b].generation > generation)
@@ -199,7 +205,7 @@ end_change(struct mhp *m)
 	mend_runs(m);
 	mend_slots(m);
 	mend_counts(m);
-	give_rest(m);
+	adopt_rest(m);
 	free_strays(m);
 	if (atomic_load(&log->at) == MHP_AT_MEMORY)
 		mhp__demolish_rest(m, mhp__work_blocks(log), atomic_load(&log->scrub) != 0);
@@ -214,7 +220,7 @@ end_change(struct mhp *m)
 int
 mhp_change_lost(struct mhp *m, uint16_t owner)
 {
-	uint32_t moving;
+	uint64_t moving;
 	int err = 0;
 
 	if (!MHP__THREADS_DIE)

@@ -142,7 +142,7 @@ begin_leaving(struct mhp *m, struct mhp_why *why)
 		if (err != 0)
 			return mhp__why_bound(why, b, err);
 		if (m->blocks[b].state == MHP_ONLINE)
-			mhp__block_set_state(m, b, MHP_GOING_OFFLINE);
+			mhp__block_set_state(m, b, MHP_GOING_OFFLINE, m->blocks[b].zone);
 	}
 	return 0;
 }
@@ -153,7 +153,7 @@ abort_leaving(struct mhp *m)
 	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 0); /* readers see the states change */
 	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1))
 		if (m->blocks[b].state == MHP_GOING_OFFLINE)
-			mhp__block_set_state(m, b, MHP_ONLINE);
+			mhp__block_set_state(m, b, MHP_ONLINE, m->blocks[b].zone);
 }
 
 /* A dry run changes nothing, so readers do not wait for it. */
@@ -342,11 +342,11 @@ commit_run(struct mhp *m, uint32_t b, uint64_t *moved)
 	       m->blocks[b].state == MHP_GOING_OFFLINE && m->blocks[b].node == event.node &&
 	       m->blocks[b].zone == event.zone) {
 		struct mhp__range range = mhp__block_usable(m, b);
-		mhp__work_at(m, MHP_AT_OFFLINE,
+		mhp__work_at(&m->work.log, MHP_AT_OFFLINE,
 			     (struct mhp_blocks){ event.block, event.nr_blocks + 1 });
 		if (!mhp__offline_pages_commit(m, &range))
 			break;
-		mhp__block_set_state(m, b, MHP_OFFLINE);
+		mhp__block_set_state(m, b, MHP_OFFLINE, MHP_ZONE_DEFAULT);
 		MHP_ASSERT_DEBUG(m->blocks_online != 0);
 		m->blocks_online--;
 		event.nr_blocks++;
@@ -358,7 +358,7 @@ commit_run(struct mhp *m, uint32_t b, uint64_t *moved)
 	*moved = 0;
 	mhp__phase(m, MHP_PHASE_COMMIT);
 	trace_leaving(m, &event, m->work.leaving_ns);
-	mhp__work_at_end(m);
+	mhp__work_at_end(&m->work.log);
 	return event.nr_blocks;
 }
 
@@ -414,7 +414,7 @@ mhp__leaving_commit(struct mhp *m, bool scrub)
 	bool more;
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
-	mhp__work_commit(m, scrub);
+	mhp__work_commit(&m->work.log, scrub);
 	/* Bound: a block that holds metadata of others is older than they are, so each turn removes
 	 * some that another block waits for. */
 	do {
@@ -462,7 +462,7 @@ finish_run(struct mhp *m, struct mhp_blocks run)
 		event.zone = range.zone;
 		if (mhp__offline_pages_begun(m, &range)) {
 			mhp__offline_pages_again(m, &range);
-			mhp__block_set_state(m, b, MHP_OFFLINE);
+			mhp__block_set_state(m, b, MHP_OFFLINE, MHP_ZONE_DEFAULT);
 			m->blocks_online--;
 			b++;
 		}
@@ -470,7 +470,7 @@ finish_run(struct mhp *m, struct mhp_blocks run)
 	event.nr_blocks = b - run.first;
 	if (event.nr_blocks != 0)
 		trace_leaving(m, &event, 0);
-	mhp__work_at_end(m);
+	mhp__work_at_end(&m->work.log);
 }
 
 /* A kill came between a removal and this. */

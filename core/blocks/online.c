@@ -95,12 +95,11 @@ online_prepare_one(struct mhp *m, uint32_t block, unsigned zone, struct mhp__pla
 		return err;
 	/* Before the listeners are asked: they may look at the block. */
 	mhp__telling(m, range.start_pfn);
-	slot->zone = range.zone;
-	mhp__block_set_state(m, block, MHP_GOING_ONLINE);
+	mhp__block_set_state(m, block, MHP_GOING_ONLINE, range.zone);
 	err = mhp__online_pages_prepare(m, &range, why);
 	if (err != 0) {
 		why->block = block;
-		mhp__block_set_state(m, block, MHP_OFFLINE);
+		mhp__block_set_state(m, block, MHP_OFFLINE, MHP_ZONE_DEFAULT);
 	}
 	mhp__telling(m, MHP_PFN_NONE);
 	return err;
@@ -115,7 +114,7 @@ mhp__online_abort(struct mhp *m, struct mhp_blocks blocks)
 		MHP_ASSERT_DEBUG(m->blocks[block].state == MHP_GOING_ONLINE);
 		struct mhp__range range = mhp__block_usable(m, block);
 		mhp__online_pages_abort(m, &range);
-		mhp__block_set_state(m, block, MHP_OFFLINE);
+		mhp__block_set_state(m, block, MHP_OFFLINE, MHP_ZONE_DEFAULT);
 	}
 }
 
@@ -187,7 +186,7 @@ commit_online_one(struct mhp *m, uint32_t b)
 	struct mhp__range range = mhp__block_usable(m, b);
 
 	MHP_ASSERT_DEBUG(m->blocks[b].state == MHP_GOING_ONLINE);
-	mhp__block_set_state(m, b, MHP_ONLINE);
+	mhp__block_set_state(m, b, MHP_ONLINE, range.zone);
 	m->blocks_online++;
 	MHP_ASSERT_DEBUG(m->blocks_online <= m->blocks_present);
 	mhp__online_pages_commit(m, &range, (m->blocks[b].flags & MHP_BLOCK_ZEROED) != 0);
@@ -212,11 +211,11 @@ static void
 commit_online_run(struct mhp *m, struct mhp_blocks run, unsigned asked_zone, uint64_t started_ns)
 {
 	MHP_ASSERT_DEBUG(run.count != 0);
-	mhp__work_at(m, MHP_AT_ONLINE, run);
+	mhp__work_at(&m->work.log, MHP_AT_ONLINE, run);
 	for (uint32_t i = 0; i < run.count; i++)
 		commit_online_one(m, run.first + i);
 	trace_online(m, run, asked_zone, started_ns);
-	mhp__work_at_end(m);
+	mhp__work_at_end(&m->work.log);
 }
 
 /* An event for each run of blocks that go to one zone. */
@@ -259,7 +258,7 @@ mhp__online_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_set
 	}
 	if (zone == MHP_ZONE_DEFAULT && arrival.planned.together)
 		zone = MHP_ZONE_TOGETHER;
-	mhp__work_commit(m, false);
+	mhp__work_commit(&m->work.log, false);
 	for (unsigned i = 0; i < nr_sets; i++)
 		mhp__online_commit(m, sets[i], zone, arrival.started_ns);
 	return 0;
@@ -296,7 +295,7 @@ finish_run(struct mhp *m, struct mhp_blocks run)
 	for (; nr < run.count; nr++)
 		commit_online_one(m, run.first + nr);
 	trace_online(m, run, MHP_ZONE_DEFAULT, 0);
-	mhp__work_at_end(m);
+	mhp__work_at_end(&m->work.log);
 }
 
 void

@@ -259,7 +259,7 @@ commit_locked(struct run *run, const struct mhp_offline_opts *opts)
 	if (err == 0)
 		err = prepare(run, opts);
 	if (err == 0) {
-		mhp__work_commit(run->m, opts->scrub); /* nothing fails from here */
+		mhp__work_commit(&run->m->work.log, opts->scrub); /* nothing fails from here */
 		(void)for_each(run, KIND(MHP_STEP_ONLINE), commit_online, &done);
 		mhp__leaving_commit(run->m, opts->scrub);
 	}

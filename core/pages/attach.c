@@ -36,20 +36,17 @@ log_uncounted(struct mhp *m, const struct mhp__arena *arena, const struct mhp__z
 {
 	struct mhp__log *log = &m->work.log;
 
-	if (!MHP__THREADS_DIE)
-		return;
-	atomic_store(&log->arena1, 0);
-	atomic_store(&log->zone, mhp__zone_id(m, zone));
-	atomic_store(&log->nr_uncounted, nr_frames);
-	atomic_store(&log->arena1, mhp__arena_index(m, arena) + 1);
+	mhp__log(&log->arena1, 0);
+	mhp__log(&log->zone, mhp__zone_id(m, zone));
+	mhp__log(&log->nr_uncounted, (uint64_t)nr_frames);
+	mhp__log(&log->arena1, mhp__arena_index(m, arena) + 1);
 }
 
 static void
 count_arena(struct mhp *m, struct mhp__zone *zone, int64_t nr_frames)
 {
 	mhp__zone_count(zone, NULL, nr_frames);
-	if (MHP__THREADS_DIE)
-		atomic_store(&m->work.log.arena1, 0);
+	mhp__log(&m->work.log.arena1, 0);
 }
 
 static void
@@ -192,8 +189,8 @@ void
 mhp__pages_mend_count(struct mhp *m)
 {
 	struct mhp__log *log = &m->work.log;
-	uint32_t arena1 = atomic_load(&log->arena1);
-	int64_t nr_frames = atomic_load(&log->nr_uncounted);
+	uint64_t arena1 = atomic_load(&log->arena1);
+	int64_t nr_frames = (int64_t)atomic_load(&log->nr_uncounted);
 
 	if (arena1 != 0 && (m->arenas[arena1 - 1].zone_id1 != 0) == (nr_frames > 0))
 		mhp__zone_count(&m->zones[atomic_load(&log->zone)], NULL, nr_frames);

@@ -69,11 +69,9 @@ next_held(const struct mhp *m, uint64_t *pfn, uint64_t end_pfn, struct mhp__chun
 static void
 log_giving(struct mhp *m, uint64_t pfn, uint64_t end_pfn)
 {
-	if (!MHP__THREADS_DIE)
-		return;
-	atomic_store(&m->work.log.giving_end, 0);
-	atomic_store(&m->work.log.giving_pfn, pfn);
-	atomic_store(&m->work.log.giving_end, end_pfn);
+	mhp__log(&m->work.log.giving_end, 0);
+	mhp__log(&m->work.log.giving_pfn, pfn);
+	mhp__log(&m->work.log.giving_end, end_pfn);
 }
 
 /* The pages live at their targets now, and the targets' descriptors are no longer ours to read. */
@@ -165,39 +163,40 @@ enlist(struct pass *pass, const struct mhp__chunk *chunk, uint64_t dst_pfn)
 {
 	uint64_t nr_pages = UINT64_C(1) << chunk->order;
 
-	MHP_ASSERT_DEBUG(pass->nr_moves == 0 || pass->owner == chunk->owner);
+	MHP_ASSERT_DEBUG(pass->owner == chunk->owner);
 	if (pass->nr_moves != 0 && extends(&pass->move[pass->nr_moves - 1], chunk, dst_pfn)) {
 		pass->move[pass->nr_moves - 1].nr_pages += nr_pages;
 		return;
 	}
 	if (pass->nr_moves == BATCH_MOVES)
 		flush(pass);
-	pass->owner = chunk->owner;
 	pass->move[pass->nr_moves++] = (struct mhp_move){ chunk->pfn, dst_pfn, nr_pages };
 }
 
+/* The target is the owner's before the owner knows of it: as soon as migrate() has made it known, a
+ * thread that runs elsewhere may free it. */
 static bool
-find_target(struct mhp__mover *mover, unsigned order, uint64_t *ret_pfn)
+find_target(struct mhp__mover *mover, const struct mhp__chunk *chunk, uint64_t *ret_pfn)
 {
 	uint64_t missing;
 
-	MHP_ASSERT_DEBUG(order <= MHP_PAGEBLOCK_ORDER(mover->m));
-	if (mhp__room_take(mover->m, &mover->room, order, ret_pfn))
+	MHP_ASSERT_DEBUG(chunk->order <= MHP_PAGEBLOCK_ORDER(mover->m));
+	if (mhp__room_take(mover->m, &mover->room, chunk, ret_pfn))
 		return true;
 	/* The room ran out: pages arrived after it was counted. */
 	if (!mover->may_fill ||
-	    !mhp__room_fill(mover->m, &mover->room, mover->node, order, 1, &missing))
+	    !mhp__room_fill(mover->m, &mover->room, mover->node, chunk->order, 1, &missing))
 		return false;
-	return mhp__room_take(mover->m, &mover->room, order, ret_pfn);
+	return mhp__room_take(mover->m, &mover->room, chunk, ret_pfn);
 }
 
+/* A batch is of one owner, and the log says whose pages move. */
 static void
-log_owner(struct mhp *m, unsigned owner)
+turn_to(struct pass *pass, unsigned owner)
 {
-	_Atomic uint32_t *log = &m->work.log.owner;
-
-	if (MHP__THREADS_DIE && atomic_load_explicit(log, memory_order_relaxed) != owner)
-		atomic_store(log, owner);
+	flush(pass);
+	pass->owner = owner;
+	mhp__log(&pass->mover->m->work.log.owner, owner);
 }
 
 /* Isolate one movable page and give it a target. */
@@ -206,27 +205,21 @@ prepare_page(struct pass *pass, const struct mhp__chunk *chunk)
 {
 	struct mhp__mover *mover = pass->mover;
 	const struct mhp__owner *owner = &mover->m->owners[chunk->owner];
+	int err = owner->ops->isolate(owner->ctx, chunk->pfn, chunk->order, chunk->cookie);
 	uint64_t dst_pfn;
-	int err;
 
-	log_owner(mover->m, chunk->owner);
-	err = owner->ops->isolate(owner->ctx, chunk->pfn, chunk->order, chunk->cookie);
-
+	MHP_ASSERT_DEBUG(pass->owner == chunk->owner);
 	MHP_ASSERT_DEBUG(mhp__owner_movable(mover->m, chunk->owner));
 	if (err != 0) {
 		leave(pass, err == MHP_EAGAIN ? MHP_CAUSE_IN_FLIGHT : MHP_CAUSE_REFUSED, err,
 		      chunk);
 		return;
 	}
-	if (!find_target(mover, chunk->order, &dst_pfn)) {
+	if (!find_target(mover, chunk, &dst_pfn)) {
 		owner->ops->putback(owner->ctx, chunk->pfn, chunk->order, chunk->cookie);
 		leave(pass, MHP_CAUSE_ROOM, MHP_ENOMEM, chunk);
 		return;
 	}
-	/* The target is the owner's before the owner knows of it: as soon as migrate() has made it
-	 * known, a thread that runs elsewhere may free it. */
-	mhp__page_begin(mhp__pfn_to_page(mover->m, dst_pfn), chunk->owner, chunk->order,
-			chunk->cookie);
 	enlist(pass, chunk, dst_pfn);
 }
 
@@ -245,7 +238,7 @@ pass_chunk(struct pass *pass, const struct mhp__chunk *chunk)
 	MHP_ASSERT_DEBUG(chunk->owner < MHP_OWNERS_MAX);
 	if (mhp__owner_movable(m, chunk->owner)) {
 		if (pass->owner != chunk->owner)
-			flush(pass);
+			turn_to(pass, chunk->owner);
 		prepare_page(pass, chunk);
 	} else if (chunk->owner == MHP_OWNER_NONE) {
 		leave(pass, MHP_CAUSE_IN_FLIGHT, MHP_EAGAIN, chunk);
@@ -273,8 +266,7 @@ mhp__move_pass(struct mhp__mover *mover, uint64_t start_pfn, uint64_t nr_pages)
 		}
 		pass_chunk(&pass, chunk);
 	}
-	flush(&pass);
-	log_owner(mover->m, MHP_OWNER_NONE);
+	turn_to(&pass, MHP_OWNER_NONE);
 	MHP_ASSERT_DEBUG((pass.left != 0) <= (mover->error.cause != MHP_CAUSE_NONE));
 	return pass.left;
 }

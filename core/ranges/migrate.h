@@ -15,6 +15,7 @@
 struct mhp__room_list {
 	uint64_t first_pfn;            /* MHP_PFN_NONE: empty */
 	uint64_t last_pfn;
+	uint64_t cut_pfn, cut_end;     /* what is left of the chunk that is being cut */
 };
 
 struct mhp__room {
@@ -54,8 +55,9 @@ void mhp__room_init(struct mhp__room *room);
  * enough, or the work must stop; what was got stays in room. */
 bool mhp__room_fill(struct mhp *m, struct mhp__room *room, unsigned node, unsigned order,
 		    uint64_t nr, uint64_t *ret_missing);
-/* One target of order: a page of MHP_OWNER_ROOM still. False: none left. */
-bool mhp__room_take(struct mhp *m, struct mhp__room *room, unsigned order, uint64_t *ret_pfn);
+/* One target for page: a page like it, of the same owner. False: none left. */
+bool mhp__room_take(struct mhp *m, struct mhp__room *room, const struct mhp__chunk *page,
+		    uint64_t *ret_pfn);
 /* Put an unused target back. */
 void mhp__room_put(struct mhp *m, struct mhp__room *room, unsigned order, uint64_t pfn);
 /* Add how many free pages of each order an arena has, if it is the zone's: a page of order 1 counts

@@ -16,11 +16,12 @@
 #include "state/trace.h"
 #include "tables/notify.h"
 
-/* An offline under way, and what a failure has to undo: the log says how many ranges were told. */
+/* An offline under way, and what a failure has to undo: of so many ranges, from the first on. */
 struct offline {
 	struct mhp *m;
 	const struct mhp__range_iter *ranges;
-	uint64_t nr_isolated;          /* ranges, from the first on */
+	uint64_t nr_isolated;
+	uint64_t nr_told;
 	bool used;                     /* something is in use in them */
 };
 
@@ -78,19 +79,18 @@ open_isolated(struct offline *offline)
 	}
 }
 
-/* A kill in here has all of them told again. */
+/* Tell the first nr ranges. A kill in here has all of them told again. */
 static void
-tell_cancel(struct mhp *m, const struct mhp__range_iter *ranges)
+tell_cancel(struct mhp *m, const struct mhp__range_iter *ranges, uint64_t nr)
 {
-	uint64_t nr_told = atomic_load(&m->work.log.nr_told);
 	struct mhp__range range;
 	uint32_t cursor = 0;
 
-	for (uint64_t i = 0; i < nr_told && ranges->next(m, ranges->set, &cursor, &range); i++) {
+	for (uint64_t i = 0; i < nr && ranges->next(m, ranges->set, &cursor, &range); i++) {
 		struct mhp_notice notice = mhp__range_notice(&range, MHP_CANCEL_OFFLINE_NOTICE);
 		mhp__notify(m, &notice);
 	}
-	atomic_store(&m->work.log.nr_told, 0);
+	mhp__log(&m->work.log.nr_told, 0);
 }
 
 /* The range behind those, if some of the listeners know of it. */
@@ -116,7 +116,7 @@ mhp__offline_pages_cancel(struct mhp *m, const struct mhp__range_iter *ranges)
 {
 	tell_cancel_half(m, ranges);
 	mhp__telling(m, MHP_PFN_NONE);
-	tell_cancel(m, ranges);
+	tell_cancel(m, ranges, atomic_load(&m->work.log.nr_told));
 }
 
 /* All ranges are isolated by now, so whatever a listener frees stays free, and nothing that it
@@ -125,15 +125,14 @@ static int
 ask_listeners(struct offline *offline, struct mhp_why *why)
 {
 	struct mhp *m = offline->m;
-	_Atomic uint64_t *nr_told = &m->work.log.nr_told;
 	struct mhp__range range;
 	uint32_t cursor = 0;
 	int err = 0;
 
-	MHP_ASSERT_DEBUG(atomic_load(nr_told) == 0);
+	MHP_ASSERT_DEBUG(offline->nr_told == 0);
 	while (err == 0 && offline->ranges->next(m, offline->ranges->set, &cursor, &range)) {
 		struct mhp_notice notice = mhp__range_notice(&range, MHP_GOING_OFFLINE_NOTICE);
-		err = mhp__work_stop_at(m, (uint32_t)atomic_load(nr_told));
+		err = mhp__work_stop_at(m, (uint32_t)offline->nr_told);
 		if (err != 0)
 			return mhp__name_bound(m, offline->ranges, err, why);
 		mhp__telling(m, range.start_pfn);
@@ -141,7 +140,7 @@ ask_listeners(struct offline *offline, struct mhp_why *why)
 		if (err != 0)
 			why->block = mhp__pfn_block(m, range.start_pfn);
 		else
-			atomic_fetch_add(nr_told, 1);
+			mhp__log(&m->work.log.nr_told, ++offline->nr_told);
 	}
 	mhp__telling(m, MHP_PFN_NONE);
 	return err;
@@ -167,7 +166,7 @@ mhp__offline_pages_prepare(struct mhp *m, const struct mhp__range_iter *ranges,
 	if (err == 0 && offline.used)
 		err = mhp__ranges_empty(m, ranges, opts, reterr_why);
 	if (err != 0) {
-		tell_cancel(m, ranges);
+		tell_cancel(m, ranges, offline.nr_told);
 		open_isolated(&offline);
 		MHP_ASSERT_DEBUG(offline.nr_isolated == 0);
 	}
@@ -200,6 +199,6 @@ mhp__offline_pages_abort(struct mhp *m, const struct mhp__range_iter *ranges)
 {
 	struct offline offline = { .m = m, .ranges = ranges, .nr_isolated = UINT64_MAX };
 
-	tell_cancel(m, ranges);
+	tell_cancel(m, ranges, UINT64_MAX);
 	open_isolated(&offline);
 }

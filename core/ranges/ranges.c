@@ -20,16 +20,10 @@
 struct mhp_notice
 mhp__range_notice(const struct mhp__range *range, enum mhp_notice_kind kind)
 {
-	struct mhp_notice notice;
-
 	MHP_ASSERT_DEBUG(range->nr_pages != 0);
-	memset(&notice, 0, sizeof(notice));
-	notice.kind = kind;
-	notice.start_pfn = range->start_pfn;
-	notice.nr_pages = range->nr_pages;
-	notice.node = range->node;
-	notice.zone = range->zone;
-	return notice;
+	return (struct mhp_notice){ .kind = kind, .start_pfn = range->start_pfn,
+				    .nr_pages = range->nr_pages, .node = range->node,
+				    .zone = range->zone };
 }
 
 static void

@@ -5,8 +5,9 @@
  * Room needs no memory to be kept: each chunk is an allocated page of MHP_OWNER_ROOM whose cookie
  * links it to the next, in the order in which it was taken. Big chunks are taken first and cut when
  * it is their turn, so that pages that follow each other at home also follow each other at the
- * target: a port that remaps can then do it in few, long runs. A target stays a page of
- * MHP_OWNER_ROOM until it is its new owner's, so room is found again after a kill (blocks/cut.c).
+ * target: a port that remaps can then do it in few, long runs. After a kill room is found again by
+ * its owner, and what is left of a chunk that is being cut by the log (blocks/cut.c): so a target
+ * has no descriptor before its new owner's.
  */
 #include "memmap/memmap.h"
 #include "pages/alloc.h"
@@ -24,7 +25,7 @@ mhp__room_init(struct mhp__room *room)
 {
 	for (unsigned order = 0; order < MHP_ORDERS; order++)
 		room->list[order] =
-			(struct mhp__room_list){ MHP_PFN_NONE, MHP_PFN_NONE };
+			(struct mhp__room_list){ MHP_PFN_NONE, MHP_PFN_NONE, 0, 0 };
 }
 
 /* The cookie of the last chunk; no page has that pfn. */
@@ -82,50 +83,56 @@ mhp__room_fill(struct mhp *m, struct mhp__room *room, unsigned node, unsigned or
 	return nr == 0;
 }
 
-/* Cut the first chunk into targets, from its end: until it is cut itself it bears all of its
- * frames, for whoever finds the change cut. Returns what follows the first target. */
-static uint64_t
-cut_first(struct mhp *m, struct mhp__room_list *list, unsigned order)
+/* Take the first chunk off the list. */
+static struct mhp__page *
+first_chunk(struct mhp *m, struct mhp__room_list *list, uint64_t *ret_pfn, uint64_t *ret_end)
 {
-	uint64_t first_pfn = list->first_pfn, step = UINT64_C(1) << order;
-	struct mhp__page *first = mhp__pfn_to_page(m, first_pfn);
-	uint64_t word = mhp__page_word(first), next_pfn = mhp__word_cookie(word);
-	uint64_t pfn = first_pfn + (UINT64_C(1) << mhp__word_order(word));
+	struct mhp__page *page = mhp__pfn_to_page(m, list->first_pfn);
+	uint64_t word = mhp__page_word(page);
 
 	MHP_ASSERT_DEBUG(mhp__word_owner(word) == MHP_OWNER_ROOM);
-	MHP_ASSERT_DEBUG(mhp__word_order(word) >= order); /* chunks are whole targets */
-	if (pfn - first_pfn == step)
-		return next_pfn;
-	if (next_pfn == LAST)
-		list->last_pfn = pfn - step;
-	while ((pfn -= step) != first_pfn) {
-		mhp__page_begin(mhp__pfn_to_page(m, pfn), MHP_OWNER_ROOM, order, next_pfn);
-		next_pfn = pfn;
-	}
-	mhp__page_begin(first, MHP_OWNER_ROOM, order, next_pfn);
-	return next_pfn;
-}
-
-bool
-mhp__room_take(struct mhp *m, struct mhp__room *room, unsigned order, uint64_t *ret_pfn)
-{
-	struct mhp__room_list *list = &room->list[order];
-	uint64_t pfn = list->first_pfn;
-
-	MHP_ASSERT_DEBUG(order < MHP_ORDERS);
-	if (pfn == MHP_PFN_NONE)
-		return false;
-	list->first_pfn = cut_first(m, list, order);
+	*ret_pfn = list->first_pfn;
+	*ret_end = list->first_pfn + (UINT64_C(1) << mhp__word_order(word));
+	list->first_pfn = mhp__word_cookie(word);
 	if (list->first_pfn == LAST)
 		list->first_pfn = list->last_pfn = MHP_PFN_NONE;
-	*ret_pfn = pfn;
+	return page;
+}
+
+/* From here on nothing but the log says whose the chunk is. */
+static bool
+open_chunk(struct mhp *m, struct mhp__room_list *list, unsigned order)
+{
+	struct mhp__log *log = &m->work.log;
+	struct mhp__page *page;
+
+	MHP_ASSERT_DEBUG(list->cut_pfn == list->cut_end);
+	if (list->first_pfn == MHP_PFN_NONE)
+		return false;
+	page = first_chunk(m, list, &list->cut_pfn, &list->cut_end);
+	MHP_ASSERT_DEBUG((list->cut_end - list->cut_pfn) >> order != 0); /* whole targets */
+	mhp__log(&log->room_end[order], 0);
+	mhp__log(&log->room_pfn[order], list->cut_pfn);
+	mhp__log(&log->room_end[order], list->cut_end);
+	mhp__page_end(page);
 	return true;
 }
 
-static bool
-starts_pageblock(const struct mhp *m, uint64_t pfn)
+bool
+mhp__room_take(struct mhp *m, struct mhp__room *room, const struct mhp__chunk *page,
+	       uint64_t *ret_pfn)
 {
-	return (pfn & ((UINT64_C(1) << MHP_PAGEBLOCK_ORDER(m)) - 1)) == 0;
+	unsigned order = page->order;
+	struct mhp__room_list *list = &room->list[order];
+
+	MHP_ASSERT_DEBUG(order < MHP_ORDERS);
+	if (list->cut_pfn == list->cut_end && !open_chunk(m, list, order))
+		return false;
+	*ret_pfn = list->cut_pfn;
+	mhp__page_begin(mhp__pfn_to_page(m, list->cut_pfn), page->owner, order, page->cookie);
+	list->cut_pfn += UINT64_C(1) << order;
+	mhp__log(&m->work.log.room_pfn[order], list->cut_pfn); /* its descriptor says so now */
+	return true;
 }
 
 void
@@ -133,21 +140,15 @@ mhp__room_empty(struct mhp *m, struct mhp__room *room)
 {
 	for (unsigned order = 0; order < MHP_ORDERS; order++) {
 		struct mhp__room_list *list = &room->list[order];
-		uint64_t run = 0, run_end = 0; /* frames of a pageblock, to give back as one */
+		uint64_t pfn = list->cut_pfn, end_pfn = list->cut_end;
+		/* First: once they are free, frames without a descriptor may be in a cache. */
+		mhp__log(&m->work.log.room_end[order], 0);
+		list->cut_pfn = list->cut_end;
+		mhp__zone_give_range(m, pfn, end_pfn - pfn);
 		while (list->first_pfn != MHP_PFN_NONE) {
-			struct mhp__page *page = mhp__pfn_to_page(m, list->first_pfn);
-			uint64_t pfn = list->first_pfn, word = mhp__page_word(page);
-			list->first_pfn = mhp__word_cookie(word);
-			if (list->first_pfn == LAST)
-				list->first_pfn = list->last_pfn = MHP_PFN_NONE;
-			if (pfn != run_end || starts_pageblock(m, pfn)) {
-				mhp__zone_give_range(m, run, run_end - run);
-				run = pfn;
-			}
-			mhp__page_end(page);
-			run_end = pfn + (UINT64_C(1) << mhp__word_order(word));
+			mhp__page_end(first_chunk(m, list, &pfn, &end_pfn));
+			mhp__zone_give_range(m, pfn, end_pfn - pfn);
 		}
-		mhp__zone_give_range(m, run, run_end - run);
 	}
 }
 

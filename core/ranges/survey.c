@@ -161,7 +161,7 @@ mhp__survey_all(struct mhp *m, const struct mhp__range_iter *ranges, bool probe,
 		struct mhp__survey *ret_survey, struct mhp_why *why)
 {
 	struct mhp__range range;
-	uint32_t cursor = 0, nr = 0;
+	uint32_t cursor = 0;
 	int err = 0;
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
@@ -169,7 +169,7 @@ mhp__survey_all(struct mhp *m, const struct mhp__range_iter *ranges, bool probe,
 	ret_survey->probe = probe;
 	ret_survey->excepts = ranges->excepts;
 	while (err == 0 && ranges->next(m, ranges->set, &cursor, &range)) {
-		err = mhp__work_stop_at(m, nr++);
+		err = mhp__work_stop_at(m, ret_survey->nr_ranges++);
 		if (err == 0)
 			err = mhp__survey_range(m, &range, ret_survey, why);
 	}

@@ -14,6 +14,7 @@
 struct mhp__survey {
 	uint64_t nr_of_order[MHP_ORDERS]; /* movable pages */
 	uint64_t nr_movable;              /* frames, of all ranges */
+	uint32_t nr_ranges;
 	bool probe;                       /* ask owners whether they would let go */
 	mhp__except_fn *excepts;
 };

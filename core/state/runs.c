@@ -36,7 +36,9 @@ mhp__runs_update(struct mhp *m, struct mhp_blocks blocks)
 	MHP_ASSERT(blocks.count > 0 && last <= m->geo.nr_blocks);
 	for (uint64_t block = blocks.first; block <= last && block < m->geo.nr_blocks; block++) {
 		uint32_t at = (uint32_t)block;
-		mhp__bitset_put(&m->runs, at, at > 0 && !mhp__blocks_alike(m, at - 1, at));
+		bool differs = at > 0 && !mhp__blocks_alike(m, at - 1, at);
+		if (mhp__bitset_test(&m->runs, at) != differs)
+			mhp__bitset_put(&m->runs, at, differs);
 	}
 }
 

@@ -9,8 +9,6 @@
  */
 #include "state/seal.h"
 
-#include "base/sum.h"
-
 _Static_assert(sizeof(struct mhp_geometry) == 16, "no padding in what is summed as bytes");
 _Static_assert(sizeof(struct mhp_port_caps) == 4, "no padding in what is summed as bytes");
 
@@ -112,11 +110,11 @@ mhp__block_checksum(const struct mhp__block *slot)
 	sum = mhp__sum_u64(sum, slot->meta_addr);
 	sum = mhp__sum_word(sum, slot->generation);
 	sum = mhp__sum_word(sum, slot->meta_pages);
-	sum = mhp__sum_word(sum, (uint32_t)slot->state << 24 | (uint32_t)slot->zone << 16 |
-					 (uint32_t)slot->node << 8 | slot->meta_node);
+	sum = mhp__sum_word(sum, (uint32_t)slot->node << 8 | slot->meta_node);
 	sum = mhp__sum_word(sum, (uint32_t)slot->placement << 24 | (uint32_t)slot->flags << 16 |
 					 slot->backing);
-	return mhp__sum_word(sum, slot->nr_large_maps);
+	sum = mhp__sum_word(sum, slot->nr_large_maps);
+	return sum ^ mhp__block_state_sum(slot);
 }
 
 uint32_t

@@ -58,8 +58,7 @@ mhp__work_begin(struct mhp *m, enum mhp_work kind, uint32_t deadline_ms)
 	atomic_fetch_add(&work->seq, 1);
 	work->now_ns = now;
 	atomic_store(&work->start_ns, now);
-	if (MHP__THREADS_DIE)
-		atomic_store(&work->log.generation, atomic_load(&m->generation));
+	mhp__log(&work->log.generation, atomic_load(&m->generation));
 	atomic_store(&work->kind, (uint32_t)kind);
 }
 
@@ -85,8 +84,7 @@ mhp__work_end(struct mhp *m)
 	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 0);
 	MHP_ASSERT_DEBUG(mhp__bitset_next(&m->leaving, 0) == m->geo.nr_blocks); /* INV 5 */
 	MHP_ASSERT_DEBUG(mhp__bitset_next(&m->removing, 0) == m->geo.nr_blocks);
-	if (MHP__THREADS_DIE) /* whoever finds this cut takes nothing back */
-		atomic_store(&work->log.committing, 1);
+	mhp__log(&work->log.committing, 1); /* whoever finds this cut takes nothing back */
 	atomic_store(&work->kind, MHP_WORK_NONE);
 	mhp__work_forget(m);
 }
@@ -94,23 +92,25 @@ mhp__work_end(struct mhp *m)
 static void
 forget_log(struct mhp__log *log)
 {
-	atomic_store(&log->nr_told, 0);
-	if (!MHP__THREADS_DIE)
-		return;
-	atomic_store(&log->scrub, 0);
-	atomic_store(&log->generation, 0);
-	atomic_store(&log->owner, 0);
-	atomic_store(&log->giving_end, 0);
-	atomic_store(&log->giving_pfn, 0);
-	atomic_store(&log->at, MHP_AT_NOTHING);
-	atomic_store(&log->first, 0);
-	atomic_store(&log->count, 0);
-	atomic_store(&log->telling_pfn1, 0);
-	atomic_store(&log->nr_listeners, 0);
-	atomic_store(&log->arena1, 0);
-	atomic_store(&log->zone, 0);
-	atomic_store(&log->nr_uncounted, 0);
-	atomic_store(&log->committing, 0);
+	mhp__log(&log->scrub, 0);
+	mhp__log(&log->generation, 0);
+	mhp__log(&log->owner, 0);
+	mhp__log(&log->giving_end, 0);
+	mhp__log(&log->giving_pfn, 0);
+	for (unsigned order = 0; order < MHP_ORDERS; order++) {
+		mhp__log(&log->room_end[order], 0);
+		mhp__log(&log->room_pfn[order], 0);
+	}
+	mhp__log(&log->at, MHP_AT_NOTHING);
+	mhp__log(&log->first, 0);
+	mhp__log(&log->count, 0);
+	mhp__log(&log->nr_told, 0);
+	mhp__log(&log->telling_pfn1, 0);
+	mhp__log(&log->nr_listeners, 0);
+	mhp__log(&log->arena1, 0);
+	mhp__log(&log->zone, 0);
+	mhp__log(&log->nr_uncounted, 0);
+	mhp__log(&log->committing, 0);
 }
 
 void
@@ -144,36 +144,6 @@ mhp__work_resume(struct mhp *m)
 	m->work.stopped = 0;
 	atomic_store(&m->work.cancel, 0);
 	(void)mhp__work_clock(m);
-}
-
-void
-mhp__work_commit(struct mhp *m, bool scrub)
-{
-	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
-	if (!MHP__THREADS_DIE)
-		return;
-	atomic_store(&m->work.log.scrub, scrub);
-	atomic_store(&m->work.log.committing, 1);
-}
-
-void
-mhp__work_at(struct mhp *m, enum mhp__at at, struct mhp_blocks blocks)
-{
-	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
-	MHP_ASSERT_DEBUG(at != MHP_AT_NOTHING);
-	if (!MHP__THREADS_DIE)
-		return;
-	mhp__work_at_end(m);
-	atomic_store(&m->work.log.first, blocks.first);
-	atomic_store(&m->work.log.count, blocks.count);
-	atomic_store(&m->work.log.at, (uint32_t)at);
-}
-
-void
-mhp__work_at_end(struct mhp *m)
-{
-	if (MHP__THREADS_DIE)
-		atomic_store(&m->work.log.at, MHP_AT_NOTHING);
 }
 
 static bool

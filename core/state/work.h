@@ -14,8 +14,8 @@
  * else does; code that needs a rough time takes the last reading.
  *
  * The thread that makes the change may be killed. So there is a log, written in front of each step,
- * of what nobody could see otherwise; blocks/cut.c reads it. Where threads do not die
- * (base/lock.h), only what a change itself needs of it is written.
+ * of what nobody could see otherwise; blocks/cut.c reads it, and the change itself never does.
+ * Where threads do not die (base/lock.h) nothing is written, and it costs nothing.
  *
  * Must not know: what the work is. The atomics are read and, where it says so, written in any
  * context; all else is the hotplug lock's.
@@ -36,24 +36,38 @@ enum mhp__at {
 	MHP_AT_OFFLINE,                /* or go out of it; both behind the commit */
 };
 
-/* For whoever finds the change cut; idle: all 0. Atomic so that nothing is written in another
- * order. */
+/* For whoever finds the change cut; idle: all 0. */
 struct mhp__log {
-	_Atomic uint32_t committing;   /* nothing fails any more: it is to be carried on */
-	_Atomic uint32_t scrub;        /* what held metadata of what it removes is zeroed */
-	_Atomic uint32_t generation;   /* of the last add before it */
-	_Atomic uint32_t owner;        /* whose pages it moves right now */
-	_Atomic uint64_t giving_pfn, giving_end; /* frames of pages that have moved: those
-					  without a descriptor go back */
-	_Atomic uint32_t at;           /* enum mhp__at: what it does with these blocks... */
-	_Atomic uint32_t first, count; /* ...of which no event was told yet */
+	_Atomic uint64_t committing;   /* nothing fails any more: it is to be carried on */
+	_Atomic uint64_t scrub;        /* what held metadata of what it removes is zeroed */
+	_Atomic uint64_t generation;   /* of the last add before it */
+	_Atomic uint64_t owner;        /* whose pages it moves right now */
+	/* Frames that go back unless they have a descriptor: of pages that have moved, and of
+	 * chunks of room that are being cut, for each order. */
+	_Atomic uint64_t giving_pfn, giving_end;
+	_Atomic uint64_t room_pfn[MHP_ORDERS], room_end[MHP_ORDERS];
+	_Atomic uint64_t at;           /* enum mhp__at: what it does with these blocks... */
+	_Atomic uint64_t first, count; /* ...of which no event was told yet */
 	_Atomic uint64_t nr_told;      /* so many ranges were told that they leave */
 	_Atomic uint64_t telling_pfn1; /* one more behind the start of the range that is told, */
-	_Atomic uint32_t nr_listeners; /* to so many of them */
-	_Atomic uint32_t arena1;       /* one more than the arena that comes or goes */
-	_Atomic uint32_t zone;         /* its zone, by number, has not counted yet... */
-	_Atomic int64_t nr_uncounted;  /* ...so many free frames */
+	_Atomic uint64_t nr_listeners; /* to so many of them */
+	_Atomic uint64_t arena1;       /* one more than the arena that comes or goes */
+	_Atomic uint64_t zone;         /* its zone, by number, has not counted yet... */
+	_Atomic uint64_t nr_uncounted; /* ...so many free frames, as int64_t */
 };
+
+/* The one way into the log: behind all that was written before, and in front of all that is
+ * written after it. A thread that was killed has done what it did in its own order, so only the
+ * compiler must keep it. */
+static inline void
+mhp__log(_Atomic uint64_t *entry, uint64_t value)
+{
+	if (!MHP__THREADS_DIE)
+		return;
+	atomic_signal_fence(memory_order_seq_cst);
+	atomic_store_explicit(entry, value, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+}
 
 struct mhp__work {                     /* idle: all 0 but seq and, perhaps, cancel */
 	_Atomic uint32_t seq;          /* of the change under way, or the last one */
@@ -83,14 +97,32 @@ void mhp__work_forget(struct mhp *m);
 /* A kill cut it: what is left of it has no bounds. */
 void mhp__work_resume(struct mhp *m);
 /* Log: from here on nothing fails. scrub: struct mhp_offline_opts. */
-void mhp__work_commit(struct mhp *m, bool scrub);
+static inline void
+mhp__work_commit(struct mhp__log *log, bool scrub)
+{
+	mhp__log(&log->scrub, scrub);
+	mhp__log(&log->committing, 1);
+}
 /* Log: what it does with these blocks from here on. */
-void mhp__work_at(struct mhp *m, enum mhp__at at, struct mhp_blocks blocks);
-void mhp__work_at_end(struct mhp *m);
+static inline void
+mhp__work_at(struct mhp__log *log, enum mhp__at at, struct mhp_blocks blocks)
+{
+	MHP_ASSERT_DEBUG(at != MHP_AT_NOTHING);
+	mhp__log(&log->at, MHP_AT_NOTHING);
+	mhp__log(&log->first, blocks.first);
+	mhp__log(&log->count, blocks.count);
+	mhp__log(&log->at, at);
+}
+static inline void
+mhp__work_at_end(struct mhp__log *log)
+{
+	mhp__log(&log->at, MHP_AT_NOTHING);
+}
 static inline struct mhp_blocks
 mhp__work_blocks(const struct mhp__log *log)
 {
-	return (struct mhp_blocks){ atomic_load(&log->first), atomic_load(&log->count) };
+	return (struct mhp_blocks){ (uint32_t)atomic_load(&log->first),
+				    (uint32_t)atomic_load(&log->count) };
 }
 /* The first run of blocks that it is about, or the run that it is at. */
 void mhp__work_about(struct mhp *m, struct mhp_blocks blocks);

@@ -141,13 +141,6 @@ refused_by(const struct mhp *m, unsigned id, struct mhp_why *reterr_why)
 	memcpy(reterr_why->text, m->listeners[id].name, sizeof(m->listeners[id].name));
 }
 
-static void
-log_listeners(struct mhp *m, unsigned nr)
-{
-	if (MHP__THREADS_DIE)
-		atomic_store(&m->work.log.nr_listeners, nr);
-}
-
 int
 mhp__notify_going(struct mhp *m, const struct mhp_notice *notice, enum mhp_notice_kind cancel,
 		  struct mhp_why *reterr_why)
@@ -161,7 +154,7 @@ mhp__notify_going(struct mhp *m, const struct mhp_notice *notice, enum mhp_notic
 	for (unsigned i = 0; i < nr; i++) {
 		int err;
 
-		log_listeners(m, i + 1);
+		mhp__log(&m->work.log.nr_listeners, i + 1);
 		err = tell(m, ids[i], notice);
 		if (err == 0)
 			continue;
@@ -169,7 +162,7 @@ mhp__notify_going(struct mhp *m, const struct mhp_notice *notice, enum mhp_notic
 		/* The last one told hears first, as things are undone in reverse. */
 		for (unsigned seen = i + 1; seen-- > 0;) {
 			(void)tell(m, ids[seen], &undo);
-			log_listeners(m, seen);
+			mhp__log(&m->work.log.nr_listeners, seen);
 		}
 		/* Errors are negative here; a listener that says 1 has refused all the same. */
 		return err < 0 ? err : MHP_EBUSY;
@@ -195,22 +188,12 @@ mhp__notify(struct mhp *m, const struct mhp_notice *notice)
 	mhp__notify_first(m, notice, m->nr_listeners);
 }
 
-void
-mhp__telling(struct mhp *m, uint64_t start_pfn)
-{
-	if (!MHP__THREADS_DIE)
-		return;
-	atomic_store(&m->work.log.telling_pfn1, 0);
-	log_listeners(m, 0);
-	if (start_pfn != MHP_PFN_NONE)
-		atomic_store(&m->work.log.telling_pfn1, start_pfn + 1);
-}
-
 unsigned
 mhp__nr_told(const struct mhp *m, uint64_t start_pfn)
 {
 	const struct mhp__log *log = &m->work.log;
 
-	return atomic_load(&log->telling_pfn1) == start_pfn + 1 ? atomic_load(&log->nr_listeners)
-								: m->nr_listeners;
+	return atomic_load(&log->telling_pfn1) == start_pfn + 1 ?
+		       (unsigned)atomic_load(&log->nr_listeners) :
+		       m->nr_listeners;
 }

@@ -16,7 +16,14 @@ void mhp__notify(struct mhp *m, const struct mhp_notice *notice);
 /* The same, for as many of them. */
 void mhp__notify_first(struct mhp *m, const struct mhp_notice *notice, unsigned nr);
 /* Log: from here on it is about this range that mhp__notify_going() tells; MHP_PFN_NONE: none. */
-void mhp__telling(struct mhp *m, uint64_t start_pfn);
+static inline void
+mhp__telling(struct mhp *m, uint64_t start_pfn)
+{
+	mhp__log(&m->work.log.telling_pfn1, 0);
+	mhp__log(&m->work.log.nr_listeners, 0);
+	if (start_pfn != MHP_PFN_NONE)
+		mhp__log(&m->work.log.telling_pfn1, start_pfn + 1);
+}
 /* After a cut: how many listeners were told of this range, if any were. */
 unsigned mhp__nr_told(const struct mhp *m, uint64_t start_pfn);
 

@@ -125,13 +125,17 @@ check_events(struct mhp__check *c)
 static uint64_t
 log_of(const struct mhp__log *log)
 {
-	return atomic_load(&log->committing) | atomic_load(&log->scrub) |
+	uint64_t room = 0;
+
+	for (unsigned order = 0; order < MHP_ORDERS; order++)
+		room |= atomic_load(&log->room_pfn[order]) | atomic_load(&log->room_end[order]);
+	return room | atomic_load(&log->committing) | atomic_load(&log->scrub) |
 	       atomic_load(&log->generation) | atomic_load(&log->owner) | atomic_load(&log->at) |
 	       atomic_load(&log->first) | atomic_load(&log->count) | atomic_load(&log->nr_told) |
 	       atomic_load(&log->giving_pfn) | atomic_load(&log->giving_end) |
 	       atomic_load(&log->telling_pfn1) | atomic_load(&log->nr_listeners) |
 	       atomic_load(&log->arena1) | atomic_load(&log->zone) |
-	       (uint64_t)atomic_load(&log->nr_uncounted);
+	       atomic_load(&log->nr_uncounted);
 }
 
 /* Each operation leaves these as it found them: a deadline that stayed would end the next one
