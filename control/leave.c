@@ -27,6 +27,7 @@ static struct running {
 	const struct mhp__leave *leave; /* NULL: free */
 	int pid;                       /* of the client */
 	bool canceled;
+	bool packing;                  /* free frames are brought together for it */
 } running[RUNNING_MAX];
 static pthread_mutex_t running_lock;
 static _Atomic bool turn_taken;        /* one of them is with the engine */
@@ -66,7 +67,7 @@ note(const struct mhp__leave *leave)
 		if (running[i].leave == NULL)
 			found = &running[i];
 	if (found != NULL)
-		*found = (struct running){ leave, client_pid(leave->client_fd), false };
+		*found = (struct running){ leave, client_pid(leave->client_fd), false, false };
 	pthread_mutex_unlock(&running_lock);
 	return found;
 }
@@ -98,6 +99,15 @@ names(const struct mhp__leave *leave, uint32_t block)
 	return false;
 }
 
+/* Is what the engine does just now for this one? Lock held. */
+static bool
+is_under_way(const struct running *one, const struct mhp_progress *now)
+{
+	if (now->blocks.count == 0)
+		return false;
+	return one->packing ? now->work == MHP_WORK_COMPACT : names(one->leave, now->blocks.first);
+}
+
 /*
  * Mark what is meant: what process pid asked for, or what includes a block. Returns how many, and
  * whether one of them is what the engine has under way, which includes that block; or, if none was
@@ -105,7 +115,7 @@ names(const struct mhp__leave *leave, uint32_t block)
  * it asked for may have ended meanwhile.
  */
 static unsigned
-mark(int pid, const uint32_t *block, uint32_t under_way, bool *ret_is_under_way)
+mark(int pid, const uint32_t *block, const struct mhp_progress *now, bool *ret_is_under_way)
 {
 	unsigned found = 0;
 	bool ours = false, others = false;
@@ -114,13 +124,12 @@ mark(int pid, const uint32_t *block, uint32_t under_way, bool *ret_is_under_way)
 		struct running *one = &running[i];
 		if (one->leave == NULL)
 			continue;
-		bool is_under_way = names(one->leave, under_way);
 		if (block != NULL ? !names(one->leave, *block) : one->pid != pid) {
-			others |= is_under_way;
+			others |= is_under_way(one, now);
 			continue;
 		}
 		one->canceled = true;
-		ours |= is_under_way;
+		ours |= is_under_way(one, now);
 		found++;
 	}
 	pthread_mutex_unlock(&running_lock);
@@ -139,7 +148,7 @@ mhp__request_cancel(struct mhp__out *out, const struct mhp__fields *fields)
 		mhp__out_error(out, MHP_EINVAL, "%llu is no block", (unsigned long long)number);
 		return;
 	}
-	unsigned found = mark(client_pid(out->fd), any ? NULL : &block, now.blocks.first, &stop);
+	unsigned found = mark(client_pid(out->fd), any ? NULL : &block, &now, &stop);
 	if (stop && now.blocks.count != 0 &&
 	    mhp_cancel(mhp__control.m, now.blocks.first) == 0)
 		found++;
@@ -163,7 +172,7 @@ mark_gone(uint32_t *ret_block)
 		if (one->leave == NULL || !mhp__client_gone(one->leave->client_fd))
 			continue;
 		one->canceled = true;
-		under_way |= now.blocks.count != 0 && names(one->leave, *ret_block);
+		under_way |= is_under_way(one, &now);
 	}
 	pthread_mutex_unlock(&running_lock);
 	return under_way;
@@ -263,35 +272,58 @@ frames_suffice(const struct mhp__leave *leave)
 	return needed <= free_bytes();
 }
 
+static void
+set_packing(struct running *noted, bool packing)
+{
+	pthread_mutex_lock(&running_lock);
+	if (noted != NULL)
+		noted->packing = packing;
+	pthread_mutex_unlock(&running_lock);
+}
+
+/* In a turn, like leaving. True as well where it was cancelled: the next turn finds that. */
+static bool
+pack(const struct mhp__leave *leave, struct running *noted, uint64_t end)
+{
+	struct mhp_why why;
+	if (take_turn(noted, end, &why) != 0)
+		return is_canceled(noted);
+	uint64_t now = now_ms(), won = 0;
+	set_packing(noted, true);
+	if (now < end)
+		won = mhp_pool_pack(mhp__control.pool, leave->to_nodes, (uint32_t)(end - now));
+	set_packing(noted, false);
+	atomic_store(&turn_taken, false);
+	return won != 0 || is_canceled(noted);
+}
+
 /* What can be done for room, each once: true, it helped. A rehearsal moves nothing. */
 struct room_steps {
 	bool asked, packed;
 };
 
 static bool
-make_room(const struct mhp__leave *leave, const struct mhp_why *why, uint64_t end,
-	  struct room_steps *steps)
+make_room(const struct mhp__leave *leave, struct running *noted, const struct mhp_why *why,
+	  uint64_t end, struct room_steps *steps)
 {
 	if (!steps->asked) {
 		steps->asked = true;
 		if (ask_program())
 			return true;
 	}
-	uint64_t now = now_ms();
-	if (steps->packed || why->order == 0 || leave->dry_run || now >= end ||
-	    !frames_suffice(leave))
+	if (steps->packed || why->order == 0 || leave->dry_run || !frames_suffice(leave))
 		return false;
 	steps->packed = true;
-	return mhp_pool_pack(mhp__control.pool, leave->to_nodes, (uint32_t)(end - now)) != 0;
+	return pack(leave, noted, end);
 }
 
 /* Is it worth another try? */
 static bool
-prepare_again(const struct mhp__leave *leave, int err, const struct mhp_why *why, uint64_t end,
-	      struct room_steps *steps)
+prepare_again(const struct mhp__leave *leave, struct running *noted, int err,
+	      const struct mhp_why *why, uint64_t end, struct room_steps *steps)
 {
 	if (err != 0 && why->cause == MHP_CAUSE_ROOM)
-		return make_room(leave, why, end, steps);
+		return make_room(leave, noted, why, end, steps);
 	if (err != MHP_EAGAIN && err != MHP_EINTR && err != MHP_ETXTBSY)
 		return false;
 	pause_ns(PAUSE_NS);
@@ -313,7 +345,7 @@ mhp__leave(const struct mhp__leave *leave, struct mhp_why *ret_why)
 		uint64_t now = now_ms();
 		err = leave_once(leave, (uint32_t)(now < end ? end - now : 1), ret_why);
 		atomic_store(&turn_taken, false);
-	} while (now_ms() + 50 < end && prepare_again(leave, err, ret_why, end, &steps));
+	} while (now_ms() + 50 < end && prepare_again(leave, noted, err, ret_why, end, &steps));
 	forget(noted);
 	return err;
 }

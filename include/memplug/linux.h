@@ -192,7 +192,7 @@ MHP_MUST_CHECK int mhp_pool_node_get(struct mhp_pool *pool, unsigned node,
  *
  * @nodes: a bit for each node; 0: all.   @deadline_ms: bounds all of it.
  *
- * Context: as mhp_compact(). Memory on a device is copied.
+ * Context: as mhp_compact(); mhp_cancel() ends all of it. Memory on a device is copied.
  * Return: how many pageblocks came free.
  */
 MHP_MUST_CHECK uint64_t mhp_pool_pack(struct mhp_pool *pool, uint64_t nodes, uint32_t deadline_ms);

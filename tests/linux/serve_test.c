@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * serve_test.c - a library user's pool is served, and is not any more (R52, R56).
+ * serve_test.c - a library user's pool is served, and is not any more (R52, R56, R59).
  *
  * The command is a process of its own, as always. malloc is ours here: what runs in the companion
  * must not call it, as the program may hold any lock of it. Beside a sanitizer, which has a malloc
@@ -14,6 +14,7 @@
 #include <memplug/companion.h>
 #include <memplug/control.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -184,4 +185,116 @@ TEST(serve__stop_while_clients_ask__ends)
 	for (unsigned i = 0; i < 3; i++)
 		pthread_join(thread[i], NULL);
 	CHECK_OK(mhp_pool_destroy(pool));
+}
+
+/* ---- what is asked for is given up while free frames are brought together (R52, R59) ---- */
+
+#define BLOCK_PAGES 1024U
+
+static _Atomic bool packs, stopped;
+static struct mhp *engine;
+
+static int
+isolate(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
+{
+	(void)ctx, (void)pfn, (void)order, (void)cookie;
+	return 0;
+}
+
+static void
+putback(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
+{
+	(void)ctx, (void)pfn, (void)order, (void)cookie;
+}
+
+/* In the companion. Moves nothing, and takes for ever, unless it is told to stop. */
+static int
+migrate(void *ctx, const struct mhp_move *moves, unsigned nr_moves, unsigned *ret_done)
+{
+	(void)ctx, (void)moves, (void)nr_moves;
+	atomic_store(&packs, mhp_progress(engine).work == MHP_WORK_COMPACT);
+	for (unsigned ms = 0; ms < 60000 && !atomic_load(&stopped); ms++) {
+		atomic_store(&stopped, mhp_must_stop(engine));
+		usleep(1000);
+	}
+	*ret_done = 0;
+	return MHP_EBUSY;
+}
+
+/* A huge page, whose frame is returned, not in block 0, which the change that packs names first;
+ * and a quarter of each other one. */
+static uint64_t
+scatter(uint16_t owner)
+{
+	struct mhp_page_req req = { .owner = owner, .order = 9 };
+	uint64_t huge, taken[64];
+	unsigned nr = 0;
+	do
+		CHECK_OK(mhp_page_alloc(engine, req, &huge));
+	while (huge < BLOCK_PAGES);
+	req.order = 7;
+	while (nr < 64 && mhp_page_alloc(engine, req, &taken[nr]) == 0)
+		nr++;
+	CHECK(nr > 0 && nr < 64);
+	for (unsigned i = 0; i < nr; i++)
+		if ((taken[i] >> 7 & 3U) != 3)
+			CHECK_OK(mhp_page_free(engine, taken[i]));
+	return huge;
+}
+
+/* A command that takes a block away, of which nothing else is known. */
+static pid_t
+start_removing(uint64_t block)
+{
+	char number[24];
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)block);
+	pid_t pid = fork();
+	CHECK_CMP(pid, >=, 0);
+	if (pid == 0) {
+		execl(MEMPLUG_COMMAND, MEMPLUG_COMMAND, "-p", name, "remove", number, (char *)NULL);
+		_exit(127);
+	}
+	return pid;
+}
+
+static void
+await(const _Atomic bool *flag)
+{
+	for (unsigned ms = 0; ms < 20000 && !atomic_load(flag); ms++)
+		usleep(1000);
+	CHECK(atomic_load(flag));
+}
+
+static void
+give_up_while_packing(int number)
+{
+	static const struct mhp_movable_ops ops = { .isolate = isolate, .migrate = migrate,
+						    .putback = putback };
+	struct mhp_pool *pool = make_pool();
+	uint16_t owner;
+	int status;
+	serve(pool);
+	engine = mhp_pool_engine(pool);
+	CHECK_OK(command("add 16M"));
+	CHECK_OK(mhp_owner_register(engine, "stubborn", &ops, NULL, &owner));
+	uint64_t pfn = scatter(owner);
+	atomic_store(&packs, false);
+	atomic_store(&stopped, false);
+	pid_t pid = start_removing(pfn / BLOCK_PAGES);
+	await(&packs);
+	CHECK_OK(kill(pid, number));
+	await(&stopped);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK(!WIFEXITED(status) || WEXITSTATUS(status) != 0);
+	CHECK_OK(mhp_control_stop());
+}
+
+TEST(serve__client_is_killed_during_packing__it_ends)
+{
+	give_up_while_packing(SIGKILL);
+}
+
+TEST(serve__client_is_interrupted_during_packing__it_ends)
+{
+	give_up_while_packing(SIGINT);
 }
