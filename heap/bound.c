@@ -6,14 +6,18 @@
  * So what it may take is what it is charged for, and what is left until the limit, less a margin. A
  * limit that falls will fall again: while it does, room for three such steps is kept from large
  * pieces, an eighth of the limit at most, since only the program can give back what it has
- * allocated by then, and it may take longer than a step. The pool may have whole blocks for all
+ * allocated by then, and it may take longer than a step. Once the limit has stood still for as long
+ * as three steps last, that room is there for all. The pool may have whole blocks for all
  * that may be taken, and for what it has in use and nobody has taken: nothing is behind that.
  */
 #include "bound.h"
 
 #define MARGIN_MIN (UINT64_C(4) << 20)
 #define MARGIN_MAX (UINT64_C(64) << 20)
-#define FADES 64U                      /* a fall is half as much after so many looks * ln 2 */
+/* Looks between two steps: what is thought until there are two, and beyond this they are none of
+ * one fall. */
+#define GAP_FIRST 10U
+#define GAP_MAX 100U
 
 static uint64_t
 least(uint64_t a, uint64_t b)
@@ -59,11 +63,17 @@ mhp__follow_bounds(const struct mhp__follow_facts *facts, struct mhp__follow_bou
 		ret_bounds->pool_bytes = in_use;
 }
 
-uint64_t
-mhp__follow_fall(uint64_t fall_bytes, uint64_t limit_before, uint64_t limit_bytes)
+void
+mhp__follow_fall(struct mhp__fall *fall, uint64_t limit_before, uint64_t limit_bytes)
 {
-	uint64_t faded = fall_bytes - fall_bytes / FADES - (fall_bytes % FADES != 0);
-	uint64_t fell = limit_before != UINT64_MAX && limit_bytes < limit_before
-		? limit_before - limit_bytes : 0;
-	return fell > faded ? fell : faded;
+	uint64_t fell = limit_before != UINT64_MAX ? less(limit_before, limit_bytes) : 0;
+	fall->still += fall->still <= 3 * GAP_MAX; /* no more matters */
+	if (fell != 0) {
+		bool again = fall->gap != 0 && fall->still <= GAP_MAX;
+		fall->gap = again && fall->still > GAP_FIRST ? fall->still : GAP_FIRST;
+		fall->bytes = fell > fall->bytes / 2 ? fell : fall->bytes / 2;
+		fall->still = 0;
+	} else if (limit_bytes > limit_before || fall->still > 3 * fall->gap) {
+		fall->bytes = 0;
+	}
 }

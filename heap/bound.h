@@ -30,8 +30,14 @@ void mhp__follow_bounds(const struct mhp__follow_facts *facts,
 /* What is kept free below a limit, for what is not the pool's: page tables, stacks, the kernel. */
 uint64_t mhp__follow_margin(uint64_t limit_bytes);
 
-/* How much the limit falls: what it fell by now, or what is left of the last time, which fades
- * within half a minute. */
-uint64_t mhp__follow_fall(uint64_t fall_bytes, uint64_t limit_before, uint64_t limit_bytes);
+/* A limit that falls, step by step. All zero at first. */
+struct mhp__fall {
+	uint64_t bytes;                /* of a step; 0: it does not fall */
+	unsigned still;                /* looks since the last step */
+	unsigned gap;                  /* looks between two steps */
+};
+/* What it was a look ago, and is now. A limit that rises, or stands still for as long as three
+ * steps last, falls no more. */
+void mhp__follow_fall(struct mhp__fall *fall, uint64_t limit_before, uint64_t limit_bytes);
 
 #endif

@@ -41,7 +41,8 @@ static struct {
 	_Atomic uint64_t asked_max;    /* by the operator */
 	_Atomic uint64_t limit_bytes, used_bytes, safe_bytes;
 	_Atomic uint32_t pressure;
-	uint64_t limit_before, fall_bytes; /* of the thread alone, like the next */
+	uint64_t limit_before;         /* of the thread alone, like the next */
+	struct mhp__fall fall;
 	uint64_t told_refused;         /* the limit at which it was told that malloc failed */
 	unsigned told;                 /* looks left */
 	unsigned asked;                /* looks until the allocator may be asked again */
@@ -93,8 +94,9 @@ least(uint64_t a, uint64_t b)
 
 /*
  * At least so much of the pool is charged to the cgroup: what the program has taken, of its
- * resident memory. Asked for before and after the cgroup is read, since the program goes on
- * meanwhile: what it takes in between must not count as charged and be room as well.
+ * resident anonymous memory, which ordinary memory of a pool is. Asked for before and after the
+ * cgroup is read, since the program goes on meanwhile: what it takes in between must not count as
+ * charged and be room as well.
  */
 static uint64_t
 charged_bytes(void)
@@ -256,14 +258,30 @@ on_top(uint64_t bound, uint64_t bytes)
 	return bound == UINT64_MAX ? bound : bound + bytes;
 }
 
-/* Memory of devices costs the cgroup nothing, and comes on top. */
-static void
-set_bounds(const struct mhp__follow_bounds *bounds, uint64_t device_bytes)
+/* Does new memory come from devices, as long as they have some? */
+static bool
+devices_come_first(const struct holding *holding)
 {
-	uint64_t most = on_top(bounds->pool_bytes, device_bytes);
+	struct mhp_spread spread;
+	mhp_pool_get_spread(mhp__heap.pool, &spread);
+	if (spread.mode != MHP_SPREAD_PREFER && spread.mode != MHP_SPREAD_BIND)
+		return false;
+	for (unsigned node = 0; node < MHP_POOL_NODES; node++)
+		if (spread.weight[node] != 0 && (holding->ordinary >> node & 1U) != 0)
+			return false;
+	return true;
+}
+
+/* Memory of devices costs the cgroup nothing, and comes on top: of the pool all of it, of what may
+ * be taken what is in use there, or will be before ordinary memory is. */
+static void
+set_bounds(const struct mhp__follow_bounds *bounds, const struct holding *holding)
+{
+	uint64_t most = on_top(bounds->pool_bytes, holding->device_bytes);
+	uint64_t there = devices_come_first(holding) ? holding->device_bytes
+						     : holding->device_used_bytes;
 	mhp_heap_set_max(least(most, atomic_load(&follow.asked_max)));
-	mhp__taken_bound(on_top(bounds->taken_bytes, device_bytes),
-			 on_top(bounds->large_bytes, device_bytes));
+	mhp__taken_bound(on_top(bounds->taken_bytes, there), on_top(bounds->large_bytes, there));
 }
 
 static void
@@ -276,14 +294,13 @@ look(struct mhp *m)
 	mhp__cgroup_room(follow.self, follow.root, &room);
 	hold(&holding);
 	uint64_t taken = ordinary_bytes(&holding);
-	follow.fall_bytes = mhp__follow_fall(follow.fall_bytes, follow.limit_before,
-					     room.limit_bytes);
+	mhp__follow_fall(&follow.fall, follow.limit_before, room.limit_bytes);
 	struct mhp__follow_facts facts = {
 		.block_bytes = block_bytes(m), .used_bytes = holding.used_bytes,
 		.taken_bytes = taken, .limit_bytes = room.limit_bytes,
 		.charged_bytes = least(taken, least(charged, charged_bytes())),
 		.room_bytes = room.room_bytes,
-		.fall_bytes = follow.fall_bytes,
+		.fall_bytes = follow.fall.bytes,
 		.pressed = is_pressed(&room),
 	};
 	mhp__follow_bounds(&facts, &bounds);
@@ -291,7 +308,7 @@ look(struct mhp *m)
 	atomic_store(&follow.used_bytes, room.used_bytes);
 	atomic_store(&follow.safe_bytes, safe);
 	atomic_store(&follow.pressure, room.pressure);
-	set_bounds(&bounds, holding.device_bytes);
+	set_bounds(&bounds, &holding);
 	tell(m, room.limit_bytes, safe);
 	hold_bound(m, &holding, bounds.pool_bytes, &room, safe);
 	give_back(&room, tell_refused(m, &room, safe));
@@ -315,7 +332,8 @@ static void
 lift_bounds(void)
 {
 	const struct mhp__follow_bounds none = { UINT64_MAX, UINT64_MAX, UINT64_MAX };
-	set_bounds(&none, 0);
+	const struct holding nothing = { 0 };
+	set_bounds(&none, &nothing);
 }
 
 static void
@@ -324,7 +342,8 @@ follow_thread(void *arg)
 	(void)arg;
 	follow.limit_before = follow.told_refused = UINT64_MAX;
 	atomic_store(&mhp__heap.shrinks, false); /* one that was killed may have left it */
-	follow.fall_bytes = follow.told = follow.asked = follow.refused = follow.rest = 0;
+	follow.fall = (struct mhp__fall){ 0 };
+	follow.told = follow.asked = follow.refused = follow.rest = 0;
 	mhp__pressure_open();
 	while (atomic_load(&follow.on)) {
 		look(mhp_pool_engine(mhp__heap.pool));

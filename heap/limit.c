@@ -230,7 +230,7 @@ mhp__resident_bytes(const char *status)
 	char text[FILE_BYTES];
 	if (!read_file(status, 0, text, sizeof(text)) || strstr(text, "\nRssAnon:") == NULL)
 		return UINT64_MAX;
-	return (number_behind(text, "RssAnon:") + number_behind(text, "RssShmem:")) << 10;
+	return number_behind(text, "RssAnon:") << 10;
 }
 
 uint64_t

@@ -23,8 +23,8 @@ struct mhp__room {
 };
 void mhp__cgroup_room(const char *self, const char *root, struct mhp__room *ret_room);
 
-/* Anonymous and shared memory of a process that is resident, of a file like /proc/PID/status;
- * UINT64_MAX: it does not say. */
+/* Anonymous memory of a process that is resident, of a file like /proc/PID/status; UINT64_MAX: it
+ * does not say. */
 uint64_t mhp__resident_bytes(const char *status);
 
 /* The default of --max. */

@@ -109,7 +109,8 @@ TEST(limit__room__tightest_level_and_own_use)
 	CHECK(room.used_bytes == 0 && room.pressure == 0);
 }
 
-TEST(limit__resident_memory__anonymous_and_shared)
+/* R71: shared memory is none of a pool's ordinary memory, and says nothing of it. */
+TEST(limit__resident_memory__anonymous)
 {
 	struct tree tree;
 	char path[80];
@@ -117,7 +118,7 @@ TEST(limit__resident_memory__anonymous_and_shared)
 	snprintf(path, sizeof(path), "%s/status", tree.root);
 	write_file(&tree, "status", "Name:\tRssAnon: 7 kB\nVmRSS:\t 900 kB\nRssAnon:\t 500 kB\n"
 		   "RssFile:\t 300 kB\nRssShmem:\t 100 kB\n");
-	CHECK_EQ(mhp__resident_bytes(path), 600 << 10);
+	CHECK_EQ(mhp__resident_bytes(path), 500 << 10);
 	write_file(&tree, "status", "Name:\tRssAnon: 7 kB\n");
 	CHECK(mhp__resident_bytes(path) == UINT64_MAX);
 	close_tree(&tree);
@@ -196,16 +197,41 @@ TEST(bound__no_limit__no_bound_unless_others_wait)
 	CHECK_EQ(bounds.taken_bytes, 365 * MIB);
 }
 
-TEST(bound__limit_falls__remembered_for_a_while)
+/* How many looks a fall counts, of a limit that falls every so many looks. */
+static unsigned
+remembered(unsigned gap)
 {
-	uint64_t fall = mhp__follow_fall(0, UINT64_MAX, 320 * MIB);
-	CHECK_EQ(fall, 0); /* the first one that was seen */
-	CHECK_EQ(mhp__follow_fall(fall, 320 * MIB, 300 * MIB), 20 * MIB);
-	CHECK(mhp__follow_fall(20 * MIB, 300 * MIB, 320 * MIB) < 20 * MIB);
+	struct mhp__fall fall = { 0 };
+	uint64_t limit = 1024 * MIB;
 	unsigned looks = 0;
-	for (fall = 20 * MIB; fall > 0 && looks < 2000; looks++)
-		fall = mhp__follow_fall(fall, 300 * MIB, 300 * MIB);
-	CHECK(fall == 0 && looks > 100);
+	for (unsigned look = 1; look <= 4 * gap; look++) {
+		uint64_t before = limit;
+		limit -= look % gap == 0 ? 20 * MIB : 0;
+		mhp__follow_fall(&fall, before, limit);
+	}
+	while (fall.bytes != 0 && looks++ < 2000) {
+		CHECK_EQ(fall.bytes, 20 * MIB);
+		mhp__follow_fall(&fall, limit, limit);
+	}
+	return looks;
+}
+
+/* R71: room for the next steps is kept until there would have been three, and no longer. */
+TEST(bound__limit_has_fallen__counts_until_it_stands_still)
+{
+	struct mhp__fall fall = { 0 };
+	mhp__follow_fall(&fall, UINT64_MAX, 320 * MIB);
+	CHECK_EQ(fall.bytes, 0); /* the first one that was seen */
+	mhp__follow_fall(&fall, 320 * MIB, 300 * MIB);
+	CHECK_EQ(fall.bytes, 20 * MIB);
+	mhp__follow_fall(&fall, 300 * MIB, 292 * MIB);
+	CHECK_EQ(fall.bytes, 10 * MIB); /* of the larger step */
+	mhp__follow_fall(&fall, 292 * MIB, 293 * MIB);
+	CHECK_EQ(fall.bytes, 0);
+	CHECK_EQ(remembered(10), 31); /* a step a second */
+	CHECK_EQ(remembered(50), 151);
+	CHECK_EQ(remembered(1), 31);
+	CHECK_EQ(remembered(300), 31); /* too seldom: each is one of its own */
 }
 
 /* What a cgroup cannot drop, and what of a list of words is a word. */

@@ -13,6 +13,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -73,16 +74,28 @@ def status_of(program):
                           text=True).stdout
 
 
-def companions_open(program, path):
-    """Has a process with the program's command line, which is not the program, this file?"""
+def companions(program, of):
+    """Of each process with the program's command line, which is not the program: its number, and something of it."""
+    found = []
+    own = pathlib.Path(f"/proc/{program.process.pid}/cmdline").read_bytes()
     for place in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            if place.name != str(program.process.pid) and PROGRAM.encode() in (place / "cmdline").read_bytes():
-                if any(os.readlink(file) == str(path) for file in (place / "fd").iterdir()):
-                    return True
+            if place.name != str(program.process.pid) and (place / "cmdline").read_bytes() == own:
+                found.append((int(place.name), of(place)))
         except OSError:
             continue  # it has ended
-    return False
+    return found
+
+
+def companions_open(program, path):
+    return any(is_open for _, is_open in companions(
+        program, lambda place: any(os.readlink(file) == str(path) for file in (place / "fd").iterdir())))
+
+
+def kill_leader(program):
+    """The companion with the threads; the other one takes over."""
+    both = companions(program, lambda place: len(list((place / "task").iterdir())))
+    os.kill(max(both, key=lambda each: each[1])[0], signal.SIGKILL)
 
 
 def retry(what, seconds=60):
@@ -219,6 +232,20 @@ def test_pieces(build, folder):
         program.end()
 
 
+def test_left(build, folder):
+    """The companion that followed was killed, and nobody has begun again: off is off all the same."""
+    group = make_files(folder)
+    program = Program(build, f"follow-{os.getpid()}", f"--follow={folder}", "--max", "2G")
+    try:
+        write(group, max=264 * MIB)
+        retry(lambda: program.do(300) == "refused")
+        kill_leader(program)
+        retry(lambda: subprocess.run([program.memplug, "-p", program.name, "set", "follow", "off"]).returncode == 0)
+        assert program.do(300) == "ok"
+    finally:
+        program.end()
+
+
 def test_resize(build, folder):
     """What mremap() changes counts as before, and its growth is bounded, wherever it goes."""
     group = make_files(folder)
@@ -344,6 +371,7 @@ def main():
     try:
         test_files(build, folder)
         test_pieces(build, folder)
+        test_left(build, folder)
         test_resize(build, folder)
         test_told(build, folder)
     finally:
