@@ -13,6 +13,7 @@
 #include <memplug/words.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "../control/client.h"
 #include "../control/fields.h"
@@ -143,6 +144,14 @@ bool cli_library(char *path, size_t size);
 const char *cli_size(uint64_t bytes);
 /* 1234567 -> "1.2 ms" */
 const char *cli_duration(uint64_t ns);
+/* Of a terminal; 0: it is none. */
+unsigned cli_columns(FILE *file);
+/* A line, or several on a terminal, of which all but the first are indented. */
+#define CLI_INDENT 2U
+void cli_sentence(FILE *file, const char *text);
+/* To standard error, behind "memplug: ". */
+#define CLI_SENTENCE 8192U
+void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- help.c ---- */
 

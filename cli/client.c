@@ -24,10 +24,10 @@ cli_pools(struct mhp__peer **ret_pools)
 	unsigned nr = mhp__peers(pools, CLI_POOLS_MAX, &unseen);
 	is_blind = unseen.distrusted != NULL || unseen.error != 0;
 	if (unseen.distrusted != NULL)
-		fprintf(stderr, "memplug: %s is not trusted: it is not a folder that only this "
-			"user can write to\n", unseen.distrusted);
+		cli_say("%s is not trusted: it is not a folder that only this "
+			"user can write to", unseen.distrusted);
 	else if (unseen.error != 0)
-		fprintf(stderr, "memplug: cannot look for all pools: %s\n", strerror(unseen.error));
+		cli_say("cannot look for all pools: %s", strerror(unseen.error));
 	for (unsigned i = 0; i < nr; i++)
 		cli_clean(pools[i].name);
 	*ret_pools = pools;
@@ -59,12 +59,12 @@ cli_choose(const struct cli *cli, struct mhp__peer *ret_pool)
 	if (found == 0 && is_blind)
 		return false;
 	if (found == 0 && cli->pool != NULL)
-		fprintf(stderr, "memplug: no pool '%s' is running; see memplug ps\n", cli->pool);
+		cli_say("no pool '%s' is running; see memplug ps", cli->pool);
 	else if (found == 0)
-		fprintf(stderr, "memplug: no pool is running; start a program with memplug run\n");
+		cli_say("no pool is running; start a program with memplug run");
 	else
-		fprintf(stderr, "memplug: %u pools are running; "
-			"choose one with -p (see memplug ps)\n", found);
+		cli_say("%u pools are running; "
+			"choose one with -p (see memplug ps)", found);
 	return false;
 }
 
@@ -97,18 +97,18 @@ static void
 print_failure(const struct mhp__peer *pool, int err)
 {
 	if (err == -ETIMEDOUT || err == -EAGAIN)
-		fprintf(stderr, "memplug: pool '%s' (%d) does not answer; is the program stopped? "
-			"It will not do what it has not begun by now\n", pool->name, pool->pid);
+		cli_say("pool '%s' (%d) does not answer; is the program stopped? "
+			"It will not do what it has not begun by now", pool->name, pool->pid);
 	else if (err == -EMSGSIZE)
-		fprintf(stderr, "memplug: the answer of pool '%s' (%d) does not end\n",
+		cli_say("the answer of pool '%s' (%d) does not end",
 			pool->name, pool->pid);
 	else if (err == -EACCES)
-		fprintf(stderr, "memplug: another user has the socket of pool '%s' (%d)\n",
+		cli_say("another user has the socket of pool '%s' (%d)",
 			pool->name, pool->pid);
 	else if (err == -ENODEV)
-		fprintf(stderr, "memplug: the program ended before it answered\n");
+		cli_say("the program ended before it answered");
 	else
-		fprintf(stderr, "memplug: cannot ask pool '%s' (%d): %s\n", pool->name, pool->pid,
+		cli_say("cannot ask pool '%s' (%d): %s", pool->name, pool->pid,
 			strerror(-err));
 }
 
@@ -137,7 +137,7 @@ print_refusal(const char *text)
 {
 	struct json_object *answer = cli_parse(text);
 	const char *said = cli_string(answer, "text");
-	fprintf(stderr, "memplug: %s\n", *said != 0 ? said : "the pool refused");
+	cli_say("%s", *said != 0 ? said : "the pool refused");
 	json_object_put(answer);
 }
 
@@ -150,8 +150,8 @@ cli_ask_text(const struct cli *cli, int *ret_status, struct mhp__line *line, str
 
 	*ret_status = CLI_USAGE;
 	if (whole == NULL) {
-		fprintf(stderr, "memplug: the arguments are too long: a request has up to %u "
-			"bytes\n", MHP_PROTOCOL_LINE_MAX);
+		cli_say("the arguments are too long: a request has up to %u "
+			"bytes", MHP_PROTOCOL_LINE_MAX);
 		return NULL;
 	}
 	*ret_status = CLI_NO_POOL;
@@ -179,8 +179,8 @@ cli_ask(const struct cli *cli, int *ret_status, struct mhp__line *line, struct c
 	struct json_object *answer = cli_parse(text);
 	free(text);
 	if (answer == NULL) {
-		fprintf(stderr, "memplug: the answer of the pool makes no sense; has the program "
-			"ended in the middle of it?\n");
+		cli_say("the answer of the pool makes no sense; has the program "
+			"ended in the middle of it?");
 		*ret_status = CLI_REFUSED;
 	}
 	return answer;

@@ -188,7 +188,7 @@ serve(const struct cli *cli, const char *address)
 {
 	int fd = open_listener(address);
 	if (fd < 0) {
-		fprintf(stderr, "memplug: cannot listen on %s: %s\n", address, strerror(errno));
+		cli_say("cannot listen on %s: %s", address, strerror(errno));
 		return CLI_REFUSED;
 	}
 	announce(fd);
@@ -218,10 +218,10 @@ print_metrics(const struct cli *cli)
 	if (answered != 0)
 		fwrite(text, 1, length, stdout);
 	else if (nr != 0)
-		fprintf(stderr, "memplug: %s\n", nr == 1 ? "the pool does not answer"
+		cli_say("%s", nr == 1 ? "the pool does not answer"
 							: "no pool answers");
 	else if (cli->pool == NULL)
-		fprintf(stderr, "memplug: no pool is running; start a program with memplug run\n");
+		cli_say("no pool is running; start a program with memplug run");
 	free(text);
 	return answered != 0 ? CLI_DONE : nr != 0 ? CLI_REFUSED : CLI_NO_POOL;
 }

@@ -76,13 +76,13 @@ bool
 cli_library(char *path, size_t size)
 {
 	if (!find(path, size)) {
-		fprintf(stderr, "memplug: %s is neither beside this command nor installed\n",
+		cli_say("%s is neither beside this command nor installed",
 			LIBRARY);
 		return false;
 	}
 	if (strpbrk(path, SEPARATORS) == NULL || replace_by_link(path, size))
 		return true;
-	fprintf(stderr, "memplug: %s cannot be preloaded: there is a blank or a colon in its "
-		"path\n", path);
+	cli_say("%s cannot be preloaded: there is a blank or a colon in its "
+		"path", path);
 	return false;
 }

@@ -117,7 +117,7 @@ write_svg(const struct picture *picture, const char *path)
 	if (file != NULL)
 		svg_write(picture, file);
 	if (file == NULL || ferror(file) || fclose(file) != 0) {
-		fprintf(stderr, "memplug: cannot write %s: %s\n", path, strerror(errno));
+		cli_say("cannot write %s: %s", path, strerror(errno));
 		return CLI_REFUSED;
 	}
 	return CLI_DONE;

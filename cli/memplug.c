@@ -72,7 +72,7 @@ help_about(const char *name)
 		return help(stdout, CLI_DONE);
 	if (cli_help(name))
 		return CLI_DONE;
-	fprintf(stderr, "memplug: '%s' is no command; memplug help lists them\n", name);
+	cli_say("'%s' is no command; memplug help lists them", name);
 	return CLI_USAGE;
 }
 
@@ -93,7 +93,7 @@ close_output(int status)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return status;
-	fprintf(stderr, "memplug: cannot write: %s\n", strerror(errno));
+	cli_say("cannot write: %s", strerror(errno));
 	return status != CLI_DONE ? status : CLI_REFUSED;
 }
 

@@ -36,7 +36,7 @@ print_pool(struct pool *pool, struct json_object *line)
 }
 
 static void
-print_time(const struct pool *pool, struct json_object *line)
+print_time(FILE *out, const struct pool *pool, struct json_object *line)
 {
 	uint64_t real_ns = cli_number(line, "time_ns") - pool->time_ns + pool->real_ns;
 	time_t seconds = (time_t)(real_ns / 1000000000);
@@ -44,123 +44,138 @@ print_time(const struct pool *pool, struct json_object *line)
 	char text[16];
 	localtime_r(&seconds, &tm);
 	strftime(text, sizeof(text), "%H:%M:%S", &tm);
-	printf("%s.%03u  #%-5" PRIu64, text, (unsigned)(real_ns / 1000000 % 1000),
+	fprintf(out, "%s.%03u  #%-5" PRIu64, text, (unsigned)(real_ns / 1000000 % 1000),
 	       cli_number(line, "seq"));
 }
 
 static void
-print_blocks(const struct pool *pool, struct json_object *line)
+print_blocks(FILE *out, const struct pool *pool, struct json_object *line)
 {
 	unsigned first = (unsigned)cli_number(line, "block");
 	unsigned count = (unsigned)cli_number(line, "count");
 	if (count == 1)
-		printf(" block %u", first);
+		fprintf(out, " block %u", first);
 	else if (count != 0)
-		printf(" blocks %u-%u", first, first + count - 1);
+		fprintf(out, " blocks %u-%u", first, first + count - 1);
 	if (count != 0)
-		printf(" (%s)", cli_size(count * pool->block_bytes));
+		fprintf(out, " (%s)", cli_size(count * pool->block_bytes));
 }
 
 static void
-print_why(struct json_object *line)
+print_why(FILE *out, struct json_object *line)
 {
 	const char *why = cli_string(line, "why"), *what = cli_string(line, "what");
 	const char *owner = cli_string(line, "owner");
 	if (*why != 0)
-		printf(": block %u: %s", (unsigned)cli_number(line, "cause_block"), why);
+		fprintf(out, ": block %u: %s", (unsigned)cli_number(line, "cause_block"), why);
 	if (*what != 0)
-		printf(": %s", what);
+		fprintf(out, ": %s", what);
 	else if (*owner != 0)
-		printf(": %s", owner);
-	printf(" (error %d)", (int)(int64_t)cli_number(line, "error"));
+		fprintf(out, ": %s", owner);
+	fprintf(out, " (error %d)", (int)(int64_t)cli_number(line, "error"));
 }
 
 static void
-print_times(struct json_object *line)
+print_times(FILE *out, struct json_object *line)
 {
 	struct json_object *phases = cli_member(line, "phases");
 	const char *before = " (";
 	if (cli_number(line, "took_ns") == 0)
 		return;
-	printf(", took %s", cli_duration(cli_number(line, "took_ns")));
+	fprintf(out, ", took %s", cli_duration(cli_number(line, "took_ns")));
 	if (phases == NULL)
 		return;
 	json_object_object_foreach(phases, name, ns) {
 		(void)ns;
-		printf("%s%s %s", before, name, cli_duration(cli_number(phases, name)));
+		fprintf(out, "%s%s %s", before, name, cli_duration(cli_number(phases, name)));
 		before = ", ";
 	}
-	printf(")");
+	fprintf(out, ")");
 }
 
 static void
-print_follow(const struct pool *pool, struct json_object *line)
+print_follow(FILE *out, const struct pool *pool, struct json_object *line)
 {
 	uint64_t limit_pages = cli_number(line, "limit_pages");
 	if (limit_pages >= UINT64_MAX / pool->page_bytes)
-		printf(" there is no limit any more;");
+		fprintf(out, " there is no limit any more;");
 	else
-		printf(" the limit is %s;", cli_size(limit_pages * pool->page_bytes));
-	printf(" safe to lower to %s", cli_size(cli_number(line, "pages") * pool->page_bytes));
+		fprintf(out, " the limit is %s;", cli_size(limit_pages * pool->page_bytes));
+	fprintf(out, " safe to lower to %s",
+		cli_size(cli_number(line, "pages") * pool->page_bytes));
 	if (*cli_string(line, "reason") != 0)
-		printf("; %s", cli_string(line, "reason"));
+		fprintf(out, "; %s", cli_string(line, "reason"));
 }
 
 static void
-print_limit(const struct pool *pool, struct json_object *line)
+print_limit(FILE *out, const struct pool *pool, struct json_object *line)
 {
 	if (cli_has(line, "reason"))
-		printf(" the program got no more memory: %s", cli_string(line, "reason"));
+		fprintf(out, " the program got no more memory: %s", cli_string(line, "reason"));
 	else
-		printf(" the program wanted more than the %s that it may have",
+		fprintf(out, " the program wanted more than the %s that it may have",
 		       cli_size(cli_number(line, "pages") * pool->page_bytes));
 }
 
 /* A node that it was told to go to. */
 static void
-print_target(struct json_object *line)
+print_target(FILE *out, struct json_object *line)
 {
 	struct json_object *nodes = cli_array(line, "to_nodes");
 	if (cli_length(nodes) == 1)
-		printf(" to node %" PRIu64, cli_number_at(nodes, 0));
+		fprintf(out, " to node %" PRIu64, cli_number_at(nodes, 0));
 }
 
 static void
-print_event(const struct pool *pool, struct json_object *line)
+print_event(FILE *out, const struct pool *pool, struct json_object *line)
 {
 	const char *event = cli_string(line, "event"), *action = cli_string(line, "action");
 	struct json_object *policy = cli_member(line, "policy");
-	print_time(pool, line);
-	printf(" %-14s", event);
-	print_blocks(pool, line);
+	print_time(out, pool, line);
+	fprintf(out, " %-14s", event);
+	print_blocks(out, pool, line);
 	if (*cli_string(line, "zone") != 0)
-		printf(" %s", cli_string(line, "zone"));
+		fprintf(out, " %s", cli_string(line, "zone"));
 	if (strcmp(event, "add") == 0)
-		printf(", memmap %s (%s)", cli_string(line, "memmap"),
+		fprintf(out, ", memmap %s (%s)", cli_string(line, "memmap"),
 		       cli_string(line, "memmap_why"));
-	print_target(line);
+	print_target(out, line);
 	if (strcmp(event, "offline") == 0 || strcmp(event, "compact") == 0 ||
 	    strcmp(event, "move") == 0)
-		printf(", %" PRIu64 " pages moved", cli_number(line, "pages"));
+		fprintf(out, ", %" PRIu64 " pages moved", cli_number(line, "pages"));
 	if (strcmp(event, "limit") == 0)
-		print_limit(pool, line);
+		print_limit(out, pool, line);
 	if (strcmp(event, "tier") == 0)
-		printf(" %s to node %u, %s", cli_size(cli_number(line, "pages") * pool->page_bytes),
-		       (unsigned)cli_number(line, "node"), cli_string(line, "reason"));
+		fprintf(out, " %s to node %u, %s",
+			cli_size(cli_number(line, "pages") * pool->page_bytes),
+			(unsigned)cli_number(line, "node"), cli_string(line, "reason"));
 	if (strcmp(event, "follow") == 0)
-		print_follow(pool, line);
+		print_follow(out, pool, line);
 	if (strcmp(event, "announce") == 0)
-		printf(", %s", action);
+		fprintf(out, ", %s", action);
 	if (strstr(event, "page") != NULL)
-		printf(", page %" PRIu64, cli_number(line, "pfn"));
+		fprintf(out, ", page %" PRIu64, cli_number(line, "pfn"));
 	if ((int)(int64_t)cli_number(line, "error") != 0)
-		print_why(line);
+		print_why(out, line);
 	if (policy != NULL) {
 		json_object_object_foreach(policy, name, value)
-			printf(" %s=%s", name, json_object_get_string(value));
+			fprintf(out, " %s=%s", name, json_object_get_string(value));
 	}
-	print_times(line);
-	printf("\n");
+	print_times(out, line);
+}
+
+static void
+print_event_line(const struct pool *pool, struct json_object *line)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	if (out == NULL)
+		return;
+	print_event(out, pool, line);
+	if (fclose(out) == 0)
+		cli_sentence(stdout, text);
+	free(text);
 }
 
 /* False: the pool refused, and why is printed. */
@@ -172,7 +187,7 @@ print_line(struct pool *pool, const char *text)
 	if (line == NULL)
 		return true; /* cut short: the pool is gone, and the next read says so */
 	if (refused)
-		fprintf(stderr, "memplug: %s\n", cli_string(line, "text"));
+		cli_say("%s", cli_string(line, "text"));
 	else if (cli_has(line, "memplug"))
 		print_pool(pool, line);
 	else if (cli_has(line, "missed"))
@@ -180,7 +195,7 @@ print_line(struct pool *pool, const char *text)
 		       ": they were not read in time\n", cli_number(line, "missed"),
 		       cli_number(line, "from"), cli_number(line, "to"));
 	else
-		print_event(pool, line);
+		print_event_line(pool, line);
 	json_object_put(line);
 	return !refused;
 }
@@ -225,9 +240,9 @@ follow(const struct cli *cli, const struct mhp__peer *peer, int fd)
 	}
 	free(text);
 	if (err == -EAGAIN && first)
-		fprintf(stderr, "memplug: pool '%s' (%d) does not answer\n", peer->name, peer->pid);
+		cli_say("pool '%s' (%d) does not answer", peer->name, peer->pid);
 	else if (good)
-		fprintf(stderr, "memplug: the program has ended\n");
+		cli_say("the program has ended");
 	return good && !first ? CLI_DONE : CLI_REFUSED;
 }
 
@@ -250,7 +265,7 @@ cli_monitor(struct cli *cli)
 		return CLI_NO_POOL;
 	int fd = mhp__connect(&peer);
 	if (fd < 0 || mhp__send_line(fd, mhp__line_end(&line)) != 0) {
-		fprintf(stderr, "memplug: pool '%s' (%d) does not answer\n", peer.name, peer.pid);
+		cli_say("pool '%s' (%d) does not answer", peer.name, peer.pid);
 		return CLI_REFUSED;
 	}
 	int status = follow(cli, &peer, fd);

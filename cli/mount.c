@@ -22,7 +22,7 @@ cli_mount(struct cli *cli)
 			 { "--sysroot", NULL, &sysroot }))
 		return CLI_USAGE;
 	if (stat(cli->argv[0], &st) != 0 || !S_ISDIR(st.st_mode)) {
-		fprintf(stderr, "memplug: cannot mount on %s: it is no folder\n", cli->argv[0]);
+		cli_say("cannot mount on %s: it is no folder", cli->argv[0]);
 		return CLI_REFUSED;
 	}
 	if (sysroot)
@@ -31,7 +31,7 @@ cli_mount(struct cli *cli)
 		return CLI_NO_POOL;
 	struct json_object *info = cli_ask_word(&pool, "info", CLI_LOOK_MS);
 	if (info == NULL) {
-		fprintf(stderr, "memplug: pool '%s' (%d) does not answer\n", pool.name, pool.pid);
+		cli_say("pool '%s' (%d) does not answer", pool.name, pool.pid);
 		return CLI_REFUSED;
 	}
 	json_object_put(info);

@@ -12,7 +12,7 @@ int
 cli_mount(struct cli *cli)
 {
 	(void)cli;
-	fprintf(stderr, "memplug: this was built without libfuse: install libfuse3-dev and build "
-			"it again\n");
+	cli_say("this was built without libfuse: install libfuse3-dev and build "
+			"it again");
 	return CLI_REFUSED;
 }

@@ -13,7 +13,7 @@ int
 cli_top(struct cli *cli)
 {
 	(void)cli;
-	fprintf(stderr, "memplug: this memplug was built without top (libncurses-dev was not "
-			"there); memplug map prints a picture\n");
+	cli_say("this memplug was built without top (libncurses-dev was not "
+			"there); memplug map prints a picture");
 	return CLI_REFUSED;
 }

@@ -13,7 +13,7 @@
 static void
 print_node(struct json_object *node)
 {
-	printf("%4u  %-6s %4u  %6u  %8s  %8s  %8s  %8s  %8s  %s\n",
+	printf("%4u %-6s %4u %6u %8s %8s %8s %8s %8s  %s\n",
 	       (unsigned)cli_number(node, "node"),
 	       cli_string(node, "kind"), (unsigned)cli_number(node, "rank"),
 	       (unsigned)cli_number(node, "blocks"), cli_size(cli_number(node, "size_bytes")),
@@ -35,7 +35,7 @@ cli_nodes(struct cli *cli)
 		return status;
 	if (cli->json)
 		return cli_print_json(answer);
-	printf("%4s  %-6s %4s  %6s  %8s  %8s  %8s  %8s  %8s  %s\n", "NODE", "KIND", "RANK",
+	printf("%4s %-6s %4s %6s %8s %8s %8s %8s %8s  %s\n", "NODE", "KIND", "RANK",
 	       "BLOCKS", "SIZE", "USED", "FREE", "HOT", "COLD", "PLACE");
 	struct json_object *nodes = cli_array(answer, "nodes");
 	for (size_t i = 0; i < cli_length(nodes); i++)

@@ -20,8 +20,8 @@ cli_usage(const struct cli *cli, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	fprintf(stderr, "memplug: %s: %s\nusage: memplug %s\n", cli->name, cli_clean(text),
-		cli_help_usage(cli->name));
+	cli_say("%s: %s", cli->name, cli_clean(text));
+	fprintf(stderr, "usage: memplug %s\n", cli_help_usage(cli->name));
 	return CLI_USAGE;
 }
 

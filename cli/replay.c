@@ -61,7 +61,7 @@ cli_replay(struct cli *cli)
 		return CLI_USAGE;
 	FILE *file = strcmp(cli->argv[0], "-") == 0 ? stdin : fopen(cli->argv[0], "r");
 	if (file == NULL) {
-		fprintf(stderr, "memplug: cannot open %s: %s\n", cli->argv[0], strerror(errno));
+		cli_say("cannot open %s: %s", cli->argv[0], strerror(errno));
 		return CLI_REFUSED;
 	}
 	enum mhp__replay_verdict verdict = mhp__replay(file, &result);
@@ -72,7 +72,7 @@ cli_replay(struct cli *cli)
 	else if (verdict == MHP__REPLAY_SAME)
 		print_text(&result);
 	if (verdict != MHP__REPLAY_SAME)
-		fprintf(stderr, "memplug: %s: %s\n", cli->argv[0], cli_clean(result.text));
+		cli_say("%s: %s", cli->argv[0], cli_clean(result.text));
 	json_object_put(result.ranges);
 	return verdict == MHP__REPLAY_SAME ? CLI_DONE : CLI_REFUSED;
 }

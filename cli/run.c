@@ -193,7 +193,7 @@ prepare_start(const char *program)
 	const char *outside = cli_program_outside(program), *asan = getenv("ASAN_OPTIONS");
 	char text[1024];
 	if (outside != NULL)
-		fprintf(stderr, "memplug: %s %s: its heap is not in a pool\n", program, outside);
+		cli_say("%s %s: its heap is not in a pool", program, outside);
 	setenv("MEMPLUG_STRICT", "1", 1);
 	snprintf(text, sizeof(text), "%d", (int)getpid());
 	setenv("MEMPLUG_FIRST", text, 1);
@@ -228,6 +228,6 @@ cli_run(struct cli *cli)
 	set_preload(library);
 	execvp(cli->argv[i], cli->argv + i);
 	int status = errno == ENOENT || errno == ENOTDIR ? 127 : 126; /* as a shell says it */
-	fprintf(stderr, "memplug: cannot run %s: %s\n", cli->argv[i], strerror(errno));
+	cli_say("cannot run %s: %s", cli->argv[i], strerror(errno));
 	return status;
 }

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -32,9 +31,8 @@ print_answer(const struct cli *cli, struct mhp__line *line)
 static bool
 is_narrow(void)
 {
-	struct winsize size;
-	return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 &&
-	       size.ws_col != 0 && size.ws_col < LIST_COLUMNS;
+	unsigned columns = cli_columns(stdout);
+	return columns != 0 && columns < LIST_COLUMNS;
 }
 
 /* What begins at block `first`, of a listing of blocks or of ranges: the members are the same. */
@@ -114,6 +112,16 @@ put_blocks(struct mhp__line *line, const struct cli *cli)
 	mhp__line_text(line, MHP__F_BLOCKS, list);
 }
 
+static void
+print_why(struct json_object *why, bool alone)
+{
+	char text[CLI_SENTENCE], which[32] = "together";
+	if (alone)
+		snprintf(which, sizeof(which), "block %u", (unsigned)cli_number(why, "block"));
+	snprintf(text, sizeof(text), "%s: %s", which, cli_string(why, "text"));
+	cli_sentence(stdout, text);
+}
+
 int
 cli_why(struct cli *cli)
 {
@@ -130,10 +138,9 @@ cli_why(struct cli *cli)
 		return cli_print_json(answer);
 	struct json_object *blocks = cli_array(answer, "blocks");
 	for (size_t i = 0; i < cli_length(blocks); i++)
-		printf("block %u: %s\n", (unsigned)cli_number(cli_at(blocks, i), "block"),
-		       cli_string(cli_at(blocks, i), "text"));
+		print_why(cli_at(blocks, i), true);
 	if (cli_length(blocks) > 1)
-		printf("together: %s\n", cli_string(cli_member(answer, "together"), "text"));
+		print_why(cli_member(answer, "together"), false);
 	json_object_put(answer);
 	return CLI_DONE;
 }
@@ -182,7 +189,7 @@ cli_check(struct cli *cli)
 	struct json_object *findings = cli_array(answer, "findings");
 	for (size_t i = 0; i < cli_length(findings); i++) {
 		struct json_object *one = cli_at(findings, i);
-		fprintf(stderr, "memplug: invariant %u: %s at %llu: %llu, not %llu\n",
+		cli_say("invariant %u: %s at %llu: %llu, not %llu",
 			(unsigned)cli_number(one, "invariant"), cli_string(one, "what"),
 			(unsigned long long)cli_number(one, "where"),
 			(unsigned long long)cli_number(one, "have"),

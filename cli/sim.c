@@ -86,7 +86,7 @@ print_text(const struct mhp__rehearsal *rehearsal)
 		       cli_size(rehearsal->node[i].used_bytes),
 		       cli_size(rehearsal->node[i].empty_bytes));
 	printf("metadata  %s\n", cli_size(last->metadata_bytes));
-	printf("unplug    %" PRIu64 " of %" PRIu64 " blocks left; %s moved for it\n",
+	printf("unplug    %" PRIu64 " of %" PRIu64 " blocks could leave; %s moved for it\n",
 	       last->left_blocks, last->asked_blocks, cli_size(last->moved_bytes));
 	for (unsigned i = 0; i <= MHP_CAUSE_POLICY; i++)
 		if (rehearsal->refused[i] != 0)
@@ -100,7 +100,7 @@ print_text(const struct mhp__rehearsal *rehearsal)
 static int
 cannot(const char *path)
 {
-	fprintf(stderr, "memplug: cannot write %s: %s\n", path, strerror(errno));
+	cli_say("cannot write %s: %s", path, strerror(errno));
 	return CLI_REFUSED;
 }
 
@@ -120,14 +120,14 @@ read_scenario(const char *path, struct mhp__scenario *scenario)
 {
 	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
 	if (file == NULL) {
-		fprintf(stderr, "memplug: cannot open %s: %s\n", path, strerror(errno));
+		cli_say("cannot open %s: %s", path, strerror(errno));
 		return false;
 	}
 	bool good = mhp__scenario_read(file, scenario);
 	if (file != stdin)
 		fclose(file);
 	if (!good)
-		fprintf(stderr, "memplug: %s: %s\n", path, cli_clean(scenario->text));
+		cli_say("%s: %s", path, cli_clean(scenario->text));
 	return good;
 }
 
@@ -155,7 +155,7 @@ cli_sim(struct cli *cli)
 		return CLI_REFUSED;
 	bool done = mhp__rehearse(&scenario, &rehearsal);
 	if (!done) {
-		fprintf(stderr, "memplug: %s: %s\n", cli->argv[0], rehearsal.text);
+		cli_say("%s: %s", cli->argv[0], rehearsal.text);
 		status = CLI_REFUSED;
 	}
 	if (cli->json)

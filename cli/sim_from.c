@@ -222,7 +222,7 @@ sim_from(const char *folder)
 	struct blocks blocks = { .folder = opened != NULL ? dirfd(opened) : -1 };
 	char text[64];
 	if (opened == NULL) {
-		fprintf(stderr, "memplug: cannot open %s: %s\n", folder, strerror(errno));
+		cli_say("cannot open %s: %s", folder, strerror(errno));
 		return CLI_REFUSED;
 	}
 	if (read_line(&blocks, "block_size_bytes", text, sizeof(text)))
@@ -236,7 +236,7 @@ sim_from(const char *folder)
 		print_adds(&blocks);
 		print_uses(&blocks);
 	} else {
-		fprintf(stderr, "memplug: there are no memory blocks in %s\n", folder);
+		cli_say("there are no memory blocks in %s", folder);
 	}
 	free(blocks.number);
 	closedir(opened);

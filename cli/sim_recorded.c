@@ -116,12 +116,12 @@ sim_from_recording(const char *path)
 		.file = strcmp(path, "-") == 0 ? stdin : fopen(path, "r"), .text = text,
 	};
 	if (reader.file == NULL) {
-		fprintf(stderr, "memplug: cannot open %s: %s\n", path, strerror(errno));
+		cli_say("cannot open %s: %s", path, strerror(errno));
 		return CLI_REFUSED;
 	}
 	bool done = print_scenario(&reader);
 	if (!done)
-		fprintf(stderr, "memplug: %s: %s\n", path, cli_clean(text));
+		cli_say("%s: %s", path, cli_clean(text));
 	mhp__replay_close(&reader);
 	if (reader.file != stdin)
 		fclose(reader.file);

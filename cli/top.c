@@ -362,7 +362,7 @@ cli_top(struct cli *cli)
 	if (!cli_choose(cli, &pool))
 		return CLI_NO_POOL;
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
-		fprintf(stderr, "memplug: top needs a terminal; memplug map prints a picture\n");
+		cli_say("top needs a terminal; memplug map prints a picture");
 		return CLI_REFUSED;
 	}
 	start_screen();
@@ -376,6 +376,6 @@ cli_top(struct cli *cli)
 	}
 	endwin();
 	if (!there)
-		fprintf(stderr, "memplug: the program has ended\n");
+		cli_say("the program has ended");
 	return CLI_DONE;
 }

@@ -123,7 +123,7 @@ watch_on(struct watch *watch, struct mhp_watch *devices)
 		if (err == MHP_ENODEV)
 			return CLI_DONE; /* the program has ended */
 		if (err != 0)
-			fprintf(stderr, "memplug: %s\n", why.text);
+			cli_say("%s", why.text);
 		if (err == MHP_ENOENT)
 			return CLI_REFUSED;
 		if (turns % POISON_TURNS == 0 && cli_look_for_poison(watch->cli) == CLI_NO_POOL)
@@ -155,7 +155,7 @@ cli_watch(struct cli *cli)
 	if (!opts.adds && strcmp(policy, "say") != 0)
 		return cli_usage(cli, "--policy %s: it must be add or say", policy);
 	if (mhp_watch_open(&opts, &devices, &why) != 0) {
-		fprintf(stderr, "memplug: %s\n", why.text);
+		cli_say("%s", why.text);
 		return CLI_REFUSED;
 	}
 	mhp__line_begin(&line, "info");

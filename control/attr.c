@@ -147,7 +147,8 @@ find_named(struct mhp__out *out, const struct mhp__fields *fields, struct named 
 	ret->attrs = find(ret->attrs, ret->nr, rest);
 	ret->nr = 1;
 	if (ret->attrs == NULL)
-		mhp__out_error(out, MHP_ENOENT, "there is no attribute '%s'", name);
+		mhp__out_error(out, MHP_ENOENT,
+			       "there is no attribute '%s'; memplug get lists them", name);
 	return ret->attrs != NULL;
 }
 
