@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""guest.py DIR PROGRAM...: what this machine lacks: DAX devices, NUMA, huge pages of 1 GiB, another processor.
+"""guest.py DIR PROGRAM...: what this machine lacks: DAX devices, NUMA, huge pages of 1 GiB, systemd, another processor.
 
 Boots a guest under QEMU on Debian's kernel, which scripts/install-deps --guest has put into DIR,
 with a file system in memory that is made here: busybox, our programs and the libraries that they
@@ -11,7 +11,7 @@ Invariants: nothing outside of DIR is written; QEMU ends with us, whatever ends 
 latest after --seconds. Must not know what a case does.
 
 Options, before DIR: --only PATTERN (cases), --seconds N (bound of all), --accel kvm|tcg, --verbose,
---machine x86_64|aarch64, --kernel NAME (in DIR).
+--machine x86_64|aarch64|systemd, --kernel NAME (in DIR).
 """
 import argparse
 import ctypes
@@ -24,6 +24,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 
@@ -35,7 +36,9 @@ PR_SET_PDEATHSIG = 1
 class Pc:
     """Two nodes of 2 and 3 GiB, each of which gives up a range for a device; node 1 has a whole GiB
     that is free of anything else. The guest touches little of it."""
+    processor = "x86_64"
     qemu = "qemu-system-x86_64"
+    base = None
     modules = ["libnvdimm", "nd_btt", "nd_pmem", "device_dax", "dax_pmem", "nd_e820", "kmem"]
     cases = "guest_cases.sh"
     machine = ["-m", "5G", "-smp", "2",
@@ -55,7 +58,9 @@ class Pc:
 
 class Arm:
     """Two processors. Its libraries are in the folder `root` of DIR, as Debian's packages have them."""
+    processor = "aarch64"
     qemu = "qemu-system-aarch64"
+    base = None
     modules = []
     cases = "arm_cases.sh"
     machine = ["-machine", "virt", "-m", "2G", "-smp", "2"]
@@ -77,7 +82,18 @@ class Arm:
         return found | {cls.linker: root / cls.places[0] / "ld-linux-aarch64.so.1"}
 
 
-MACHINES = {"x86_64": Pc, "aarch64": Arm}
+class Systemd(Pc):
+    """A small Debian, whose first program is systemd: the cases are a service of its."""
+    base = "systemd.tar"
+    modules = []
+    cases = "systemd_cases.sh"
+    machine = ["-m", "3G", "-smp", "2"]
+    append = ("console=ttyS0 SAY=ttyS1 quiet panic=-1 rdinit=/lib/systemd/systemd systemd.unit=guest.service "
+              "systemd.show_status=0")
+
+
+MACHINES = {"x86_64": Pc, "aarch64": Arm, "systemd": Systemd}
+UNITS = HERE.parent.parent / "packaging/systemd"
 FILES = {"etc/passwd": "root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n",
          "etc/group": "root:x:0:\nuser:x:1000:\n"}
 
@@ -86,10 +102,15 @@ class Archive:
     """A file system for the kernel to start with: a cpio archive of the "newc" kind."""
 
     def __init__(self):
-        self.entries, self.folders = [], set()
+        self.entries, self.folders, self.links = [], set(), {}
 
     def _add(self, name, mode, data):
         self.entries.append((name, mode, data))
+
+    def _place(self, name):
+        """Where a file comes to lie when the first folder of its path is a link (/bin, /lib)."""
+        first, slash, rest = name.partition("/")
+        return self.links.get(first, first) + slash + rest
 
     def _add_parents(self, name):
         for parent in list(pathlib.PurePosixPath(name).parents)[-2::-1]:
@@ -101,8 +122,23 @@ class Archive:
         self._add_parents(name + "/x")
 
     def add_file(self, name, data, mode=0o644):
+        name = self._place(name)
         self._add_parents(name)
         self._add(name, 0o100000 | mode, data)
+
+    def add_tar(self, path):
+        """Another file system; its device files are left out, and what is added later wins."""
+        with tarfile.open(path) as tar:
+            for member in tar:
+                name = member.name.removeprefix("./")
+                if member.isdir() and name:
+                    self.folders.add(name)
+                    self._add(name, 0o040000 | member.mode, b"")
+                elif member.issym():
+                    self.links[name] = member.linkname
+                    self._add(name, 0o120777, member.linkname.encode())
+                elif member.isreg() or member.islnk():
+                    self._add(name, 0o100000 | member.mode, tar.extractfile(member).read())
 
     def write(self, path):
         with gzip.open(path, "wb", compresslevel=1) as out:
@@ -115,15 +151,20 @@ class Archive:
 
 def build_archive(args, path):
     archive, folder, guest = Archive(), args.folder, MACHINES[args.machine]
+    if guest.base:
+        archive.add_tar(folder / guest.base)
+        for unit in [HERE / "guest.service", *UNITS.iterdir()]:
+            archive.add_file(f"etc/systemd/system/{unit.name}", unit.read_bytes())
     for name in ("proc", "sys", "dev", "tmp", "run"):
         archive.add_folder(name)
     archive.add_file("bin/busybox", (folder / "busybox").read_bytes(), 0o755)
-    archive.add_file("bin/sh", (folder / "busybox").read_bytes(), 0o755)
+    if not guest.base:
+        archive.add_file("bin/sh", (folder / "busybox").read_bytes(), 0o755)
+        for name, text in FILES.items():
+            archive.add_file(name, text.encode())
     archive.add_file("init", (HERE / "guest_init.sh").read_bytes(), 0o755)
     archive.add_file("cases.sh", (HERE / guest.cases).read_bytes())
     archive.add_file("guest_words.sh", (HERE / "guest_words.sh").read_bytes())
-    for name, text in FILES.items():
-        archive.add_file(name, text.encode())
     for module in guest.modules:
         archive.add_file(f"modules/{module}.ko", (folder / f"{module}.ko").read_bytes())
     needed = {}
@@ -151,7 +192,7 @@ class Guest:
     def __init__(self, args, archive, console):
         self.verbose = args.verbose
         guest = MACHINES[args.machine]
-        accel = args.accel or ("kvm" if args.machine == platform.machine() and has_kvm() else "tcg")
+        accel = args.accel or ("kvm" if guest.processor == platform.machine() and has_kvm() else "tcg")
         append = guest.append + (f" ONLY={args.only}" if args.only else "")
         command = [guest.qemu, "-accel", accel, "-cpu", "max", *guest.machine, "-net", "none",
                    "-display", "none", "-monitor", "none", "-no-reboot",
@@ -206,11 +247,12 @@ def parse():
 def main():
     args = parse()
     guest_kind = MACHINES[args.machine]
-    needed = [args.kernel, "busybox", *(f"{module}.ko" for module in guest_kind.modules)]
+    needed = [args.kernel, "busybox", *(f"{module}.ko" for module in guest_kind.modules),
+              *([guest_kind.base] if guest_kind.base else [])]
     missing = [name for name in needed if not (args.folder / name).is_file()]
     if missing:
         skip(f"needs file {args.folder / missing[0]}: "
-             f"scripts/install-deps --guest {args.folder} {args.machine} puts it there")
+             f"scripts/install-deps --guest {args.folder} {guest_kind.processor} puts it there")
     if shutil.which(guest_kind.qemu) is None:
         skip(f"needs program {guest_kind.qemu}")
     with tempfile.TemporaryDirectory(dir=args.folder) as temporary:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# guest_init.sh - the first program of a guest: make two DAX devices, where there are modules for them,
-# run the cases, power off.
+# guest_init.sh - the first program of a guest, or the service that systemd starts there: make two DAX devices,
+# where there are modules for them, run the cases, power off.
 #
 # Everything it says goes to the serial port SAY, one line each, and guest.py reads it:
 #   ok NAME SECONDS
@@ -13,13 +13,15 @@
 # 2 MiB. Must not know what a case does.
 export PATH=/bin
 LIMIT=1200 # seconds for one case: nothing will come any more
-busybox mount -t proc proc /proc
+if [ ! -d /run/systemd/system ]; then
+	busybox mount -t proc proc /proc
+	busybox mount -t sysfs sys /sys
+	busybox mount -t devtmpfs dev /dev
+	busybox mkdir -p /tmp /run
+	busybox mount -t tmpfs tmp /tmp
+	busybox chmod 1777 /tmp
+fi
 busybox --install -s /bin
-mount -t sysfs sys /sys
-mount -t devtmpfs dev /dev
-mkdir -p /tmp /run
-mount -t tmpfs tmp /tmp
-chmod 1777 /tmp
 exec 3>"/dev/$SAY"
 stty -opost <&3 2>/dev/null
 

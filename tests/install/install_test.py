@@ -187,7 +187,7 @@ def examples__by_the_lines_in_them__say_what_is_expected(at):
     device = at.home / "device.img"
     device.write_bytes(b"\0" * (8 << 20))
     for name, arguments in {"buffers": "", "region": "", "listener": "",
-                            "device": f"file:{device}"}.items():
+                            "device": f"file:{device}", "watch": "devices"}.items():
         said = example(at, name, arguments)
         wanted = (TOP / "examples" / f"{name}.txt").read_text()
         assert said == wanted, f"{name}:\n{said}"
