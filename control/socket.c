@@ -122,8 +122,10 @@ take_name(const char *from, const char *path)
 	for (unsigned turn = 0; turn < 3; turn++) {
 		if (renameat2(AT_FDCWD, from, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
 			return 0;
-		if (errno != EEXIST || !may_take(path))
+		if (errno != EEXIST)
 			return -errno;
+		if (!may_take(path))
+			return -EEXIST;
 		unlink(path);
 	}
 	return -EEXIST;

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tree.h"
@@ -103,12 +104,14 @@ receive(int fd, int fds[2])
 	return true;
 }
 
-/* A page that can neither shrink under us nor be made of something else. */
+/* A page that is there, and can neither shrink under us nor be made of something else. */
 static void
 map_counter(struct tree_pictures *all, const int fds[2])
 {
+	struct stat st;
 	int seals = fcntl(fds[0], F_GET_SEALS);
-	void *page = seals >= 0 && (seals & F_SEAL_SHRINK) != 0
+	void *page = seals >= 0 && (seals & F_SEAL_SHRINK) != 0 &&
+				     fstat(fds[0], &st) == 0 && st.st_size >= PAGE_BYTES
 		? mmap(NULL, PAGE_BYTES, PROT_READ, MAP_SHARED, fds[0], 0) : MAP_FAILED;
 	close(fds[0]);
 	if (page == MAP_FAILED) {

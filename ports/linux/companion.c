@@ -25,7 +25,7 @@
 #define CHECK_MS 50U                   /* how soon a caller notices that the companion is gone */
 #define DYING_MS 5000U                 /* for the tasks of one that was killed to end */
 
-static struct mhp__companion *state;
+static struct mhp__companion *_Atomic state;
 static atomic_bool sealed;             /* start none; of forked children, too */
 
 /* ---- start it ---- */

@@ -32,7 +32,7 @@
 #define OF_THREAD (CLONE_THREAD | CLONE_SIGHAND | CLONE_FILES | CLONE_FS | CLONE_SYSVSEM)
 #define OF_OTHER (CLONE_FILES | CLONE_FS | CLONE_PARENT)
 
-static struct mhp__companion *state;
+static struct mhp__companion *_Atomic state;
 
 struct mhp__companion *
 mhp__leader_init(void)

@@ -47,7 +47,7 @@ static struct {
 	size_t robust_bytes;
 } image;
 
-static unsigned char *area;            /* the state, then the stacks */
+static unsigned char *_Atomic area;    /* the state, then the stacks */
 static size_t stack_bytes;
 static bool usable[MHP__TASKS];        /* stacks that are more than addresses */
 

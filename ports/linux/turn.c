@@ -46,9 +46,11 @@ static void
 look_at_nodes(struct turn *turn)
 {
 	struct mhp_pool *pool = turn->pool;
+	mhp__pool_lock(pool);
 	turn->pieces = pool->granule <= MHP__PIECE_BYTES &&
 		       mhp__budget_fits(&pool->budget, mhp__regions_mappings(pool),
 					pool->budget.limit / 2);
+	pthread_mutex_unlock(&pool->mutex);
 	for (unsigned node = 0; node < MHP_POOL_NODES; node++) {
 		struct mhp_node_info info;
 		turn->node[node] = (struct mhp__tier_node){ 0 };

@@ -456,6 +456,8 @@ limit_data(struct rlimit limit, uint64_t more)
 /* R37: of three windows that leave one block, one has come back when the next is refused. */
 TEST(empty__room_for_a_part__each_page_is_where_it_is_said_to_be)
 {
+	if (TEST_TSAN)
+		test_skip("needs plain-build");
 	struct mhp_pool *pool;
 	struct mhp_region *region;
 	struct mhp_offline_opts to = { .to_nodes = 1 };

@@ -207,6 +207,8 @@ add_large_pieces(void)
 /* R36 */
 TEST(add__device_of_large_pieces__refused_with_both_sizes)
 {
+	if (TEST_TSAN)
+		test_skip("needs plain-build");
 	enum { CANNOT = 77 };
 	int status = 0;
 	fflush(stdout);
@@ -273,6 +275,8 @@ TEST(create__front_of_the_blocks__is_taken)
 /* R58: it is mapped, and then the kernel refuses the node. */
 TEST(add__cannot_be_mapped__addresses_are_free_again)
 {
+	if (TEST_TSAN)
+		test_skip("needs plain-build");
 	struct mhp_pool *pool = make_pool();
 	struct mhp_text why = { "" };
 	struct mhp_backing nowhere = { .kind = MHP_BACKING_RAM, .bind = true, .node = 1000 };

@@ -174,6 +174,8 @@ TEST(decommit__any_piece__keeps_the_rest)
 /* R35 */
 TEST(purge__and_decommit_and_remove__give_memory_back)
 {
+	if (TEST_TSAN)
+		test_skip("needs plain-build");
 	struct mhp_pool *pool = make_pool(16);
 	struct mhp_region *region = fixture_region(pool, 15 * BLOCK);
 	char *base = mhp_region_base(region);
@@ -742,6 +744,8 @@ TEST(backing__bound_to_a_node__so_are_its_pages)
 /* R36 */
 TEST(backing__that_the_machine_lacks__is_named)
 {
+	if (TEST_TSAN)
+		test_skip("needs plain-build");
 	struct mhp_pool *pool = make_pool(1), *large;
 	struct mhp_pool_opts opts = { .max_bytes = 1UL << 41, .block_bytes = BLOCK };
 	struct mhp_backing backing;
@@ -786,6 +790,8 @@ count_entries(const char *folder)
 /* R36: two pools on one file would write over each other. What they take for it ends with them. */
 TEST(backing__file_of_another_pool__is_busy)
 {
+	if (TEST_TSAN)
+		test_skip("needs plain-build");
 	unsigned threads = count_entries("/proc/self/task"), fds = count_entries("/proc/self/fd");
 	struct mhp_pool *first = make_pool(1), *second = make_pool(1);
 	struct mhp_backing backing = { .kind = MHP_BACKING_FILE };
@@ -810,6 +816,8 @@ TEST(backing__file_of_another_pool__is_busy)
 /* R42 */
 TEST(add__64_tib__plugs_and_leaves)
 {
+	if (TEST_TSAN)
+		test_skip("needs plain-build");
 	uint64_t size = UINT64_C(64) << 40;
 	struct mhp_pool_opts opts = { .max_bytes = size };
 	struct mhp_backing backing = { .kind = MHP_BACKING_MEMFD };

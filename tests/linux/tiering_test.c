@@ -261,6 +261,8 @@ TEST(tiering__policy_binds__windows_stay)
 /* R64: whoever kills the companion ends the task; it can be ended and begun all the same. */
 TEST(tiering__companion_is_killed__begins_anew_when_it_is_asked_for)
 {
+	if (TEST_TSAN)
+		test_skip("needs plain-build");
 	struct mhp_tiering how = { .on = true };
 	struct mhp_pool *pool;
 	CHECK_OK(mhp_pool_create(&(struct mhp_pool_opts){ .block_bytes = BLOCK }, &pool, NULL));
