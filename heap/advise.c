@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #include "heap.h"
+#include "lock.h"
+#include "maps.h"
 
 int __wrap_madvise(void *start, size_t size, int advice);
 __attribute__((visibility("default"))) int mhp__madvise(void *start, size_t size,
@@ -45,13 +47,31 @@ give_up(void *start, uintptr_t size)
 	return err;
 }
 
+/* What the program maps itself is ordinary memory while the kernel is told. It stops at memory that
+ * is locked, and what is behind that keeps its data: so nothing is lost beforehand then. */
+static int
+advise_map(void *start, size_t size, int advice, bool wanted)
+{
+	uintptr_t at = (uintptr_t)start, pages = mhp__whole_pages(size);
+	if (!mhp__maps_any(at, pages))
+		return __wrap_madvise(start, size, advice);
+	if (!mhp__maps_hold(at, pages, wanted || mhp__lock_ever()))
+		return -1;
+	int failed = __wrap_madvise(start, size, advice);
+	mhp__maps_release();
+	return failed;
+}
+
 int
 mhp__madvise(void *start, size_t size, int advice)
 {
 	uintptr_t at = (uintptr_t)start, pages = mhp__whole_pages(size);
 	bool gives_up = advice == MADV_DONTNEED || advice == MADV_FREE;
-	if (!gives_up || size == 0 || !mhp__at_page(at) || !in_heap(at, pages) ||
-	    (advice == MADV_FREE && __wrap_madvise(start, size, advice) == 0))
+	if (size == 0 || !mhp__at_page(at))
+		return __wrap_madvise(start, size, advice);
+	if (!in_heap(at, pages))
+		return advise_map(start, size, advice, !gives_up);
+	if (!gives_up || (advice == MADV_FREE && __wrap_madvise(start, size, advice) == 0))
 		return __wrap_madvise(start, size, advice);
 	int err = give_up(start, pages);
 	if (err == MHP_EINVAL) /* not all of it is memory */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lock.c - libc's mlockall, for a program that lives in a pool.
+ * lock.c - libc's mlock and mlockall, for a program that lives in a pool.
  *
  * The kernel would lock all that is mapped: reserved addresses, tables of the engine of which
  * little is touched, and each `ram` block once more where it has its metadata. So what the program
@@ -20,6 +20,7 @@
 
 #include "heap.h"
 #include "lock.h"
+#include "maps.h"
 
 #define LARGE (UINT64_C(256) << 10)
 #define OWN_MAX 64U
@@ -164,6 +165,13 @@ lock_current(int flags)
 /* ---- for the heap ---- */
 
 static _Atomic int later;              /* what mlockall() asked for what comes later */
+static atomic_bool ever;               /* the program has called any of these */
+
+bool
+mhp__lock_ever(void)
+{
+	return atomic_load(&ever);
+}
 
 static bool
 lock_committed(uintptr_t start, uintptr_t size)
@@ -177,8 +185,37 @@ lock_committed(uintptr_t start, uintptr_t size)
 
 #define EXPORTED __attribute__((visibility("default")))
 
+EXPORTED int mhp__mlock(const void *start, size_t size) __asm__("mlock");
+EXPORTED int mhp__mlock2(const void *start, size_t size, unsigned flags) __asm__("mlock2");
 EXPORTED int mhp__mlockall(int flags) __asm__("mlockall");
 EXPORTED int mhp__munlockall(void) __asm__("munlockall");
+
+/* What the program maps itself is locked where it stays then: in ordinary memory. */
+static int
+lock_range(const void *start, size_t size, unsigned flags)
+{
+	bool held = mhp__maps_any((uintptr_t)start, size);
+	atomic_store(&ever, true);
+	if (held && !mhp__maps_hold((uintptr_t)start, size, true))
+		return -1;
+	int failed = flags == 0 ? (int)syscall(SYS_mlock, start, size)
+				: (int)syscall(SYS_mlock2, start, size, flags);
+	if (held)
+		mhp__maps_release();
+	return failed;
+}
+
+int
+mhp__mlock(const void *start, size_t size)
+{
+	return lock_range(start, size, 0);
+}
+
+int
+mhp__mlock2(const void *start, size_t size, unsigned flags)
+{
+	return lock_range(start, size, flags);
+}
 
 int
 mhp__munlockall(void)
@@ -193,6 +230,7 @@ int
 mhp__mlockall(int flags)
 {
 	const int all = MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT;
+	atomic_store(&ever, true);
 	if (mhp__heap.pool == NULL || (flags & ~all) != 0 ||
 	    (flags & (MCL_CURRENT | MCL_FUTURE)) == 0)
 		return (int)syscall(SYS_mlockall, flags);

@@ -14,4 +14,7 @@ void mhp__lock_note(bool on);
 void mhp__lock_mapped(const void *start, size_t size);
 void mhp__lock_unmapped(const void *start, size_t size);
 
+/* May the program have locked memory? Not by a system call of its own. */
+bool mhp__lock_ever(void);
+
 #endif

@@ -11,6 +11,7 @@
  * addresses are used again, and nothing else.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -98,6 +99,32 @@ bool
 mhp__maps_any(uintptr_t start, uintptr_t size)
 {
 	return start < atomic_load(&highest) && start + size > atomic_load(&lowest);
+}
+
+bool
+mhp__maps_charged(uintptr_t start, uintptr_t size)
+{
+	return mhp__maps_any(start, size) && mhp_region_used(region, (void *)start, size);
+}
+
+/* What reaches beyond all addresses the kernel will refuse. */
+bool
+mhp__maps_hold(uintptr_t start, uintptr_t size, bool wanted)
+{
+	int err = mhp_region_hold(region, (void *)start, size, wanted, NULL);
+	if (err == MHP_EINVAL)
+		err = mhp_region_hold(region, NULL, 0, true, NULL);
+	if (err != 0)
+		errno = ENOMEM;
+	return err == 0;
+}
+
+void
+mhp__maps_release(void)
+{
+	int error = errno;
+	mhp_region_release(region);
+	errno = error;
 }
 
 bool

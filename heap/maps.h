@@ -20,7 +20,9 @@ bool mhp__maps_kind(int protection, int flags, int fd);
 bool mhp__maps_large(uintptr_t size);
 /* May any of the range be in the books? Takes no lock. */
 bool mhp__maps_any(uintptr_t start, uintptr_t size);
-/* Is all of it? */
+/* Is any page of it charged? Takes no lock. */
+bool mhp__maps_charged(uintptr_t start, uintptr_t size);
+/* Is all of the range in the books? */
 bool mhp__maps_all(uintptr_t start, uintptr_t size);
 /* Put a range into the books, without a charge for what is not in them yet. */
 void mhp__maps_add(uintptr_t start, uintptr_t size);
@@ -28,6 +30,14 @@ void mhp__maps_add(uintptr_t start, uintptr_t size);
 MHP_MUST_CHECK int mhp__maps_charge(uintptr_t start, uintptr_t size);
 /* Give back what was charged for the range, whose memory is gone; keep: it stays in the books. */
 void mhp__maps_drop(uintptr_t start, uintptr_t size, bool keep);
+
+/*
+ * Before a call that changes mappings: what of the range is in the books is ordinary memory until
+ * mhp__maps_release(), wherever it was. Its data is lost if that is not wanted. False and errno
+ * (ENOMEM): it cannot come back, nothing is held. Without a device this waits for nothing.
+ */
+bool mhp__maps_hold(uintptr_t start, uintptr_t size, bool wanted);
+void mhp__maps_release(void);
 
 /* What the books say of a range while the kernel is asked. All-zero sets are empty. */
 struct mhp__charge {

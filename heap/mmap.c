@@ -7,8 +7,9 @@
  * they are ours; so no lock is held around a system call. What the kernel refuses leaves the books
  * as they were: they change after the call, or are restored after it where it may free addresses
  * or the pool must have room first. A mapping that the pool has no room for fails with ENOMEM,
- * unless it asked for no reserve. Our own library, jemalloc in it, does not come here: the linker
- * makes its calls the system calls below (__wrap_...).
+ * unless it asked for no reserve. Meanwhile the memory is held (maps.h): on a device, the call
+ * would mean something else. Our own library, jemalloc in it, does not come here: the linker makes
+ * its calls the system calls below (__wrap_...).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,6 +21,10 @@
 #include "heap.h"
 #include "lock.h"
 #include "maps.h"
+#include "remap.h"
+
+/* Places that one mapping of ours goes out of the way of. */
+#define OTHERS_MAX 16U
 
 #define PUBLIC __attribute__((visibility("default")))
 
@@ -38,10 +43,27 @@ PUBLIC int mhp__mprotect(void *start, size_t size, int protection) __asm__("mpro
 PUBLIC void *mhp__mremap(void *start, size_t size, size_t new_size, int flags,
 			 ...) __asm__("mremap");
 
+/* What the program asks for, and we. */
+static void *
+map(void *start, size_t size, int protection, int flags, int fd, off_t offset)
+{
+	return (void *)syscall(SYS_mmap, start, size, protection, flags, fd, offset);
+}
+
+/* Nothing of ours lies where the books say that the program has memory, which may go to a device:
+ * it has unmapped that by system calls of its own. */
 void *
 __wrap_mmap(void *start, size_t size, int protection, int flags, int fd, off_t offset)
 {
-	void *at = (void *)syscall(SYS_mmap, start, size, protection, flags, fd, offset);
+	void *at = map(start, size, protection, flags, fd, offset), *other[OTHERS_MAX];
+	unsigned nr = 0;
+	for (; nr < OTHERS_MAX && start == NULL && at != MAP_FAILED &&
+	       mhp__maps_charged((uintptr_t)at, size); nr++) {
+		other[nr] = at;
+		at = map(start, size, protection, flags, fd, offset);
+	}
+	while (nr > 0)
+		(void)syscall(SYS_munmap, other[--nr], size);
 	mhp__lock_mapped(at, size);
 	return at;
 }
@@ -112,7 +134,7 @@ map_charged(void *start, size_t size, int protection, int flags, off_t offset)
 	mhp__maps_add(at, pages);
 	void *got = refused(at, pages, protection, flags)
 			    ? no_room()
-			    : __wrap_mmap(start, size, protection, flags, -1, offset);
+			    : map(start, size, protection, flags, -1, offset);
 	finish(&noted, got != MAP_FAILED);
 	return got;
 }
@@ -127,7 +149,7 @@ map_fixed(void *start, size_t size, int protection, int flags, int fd, off_t off
 	bool sound = mhp__at_page(at | (uintptr_t)offset) && size != 0;
 	if (sound && ours && (protection & PROT_WRITE) != 0)
 		return map_charged(start, size, protection, flags, offset);
-	void *got = __wrap_mmap(start, size, protection, flags, fd, offset);
+	void *got = map(start, size, protection, flags, fd, offset);
 	if (got == MAP_FAILED)
 		return got;
 	if (ours)
@@ -141,9 +163,14 @@ mhp__mmap(void *start, size_t size, int protection, int flags, int fd, off_t off
 {
 	uintptr_t pages = mhp__whole_pages(size);
 	bool fixed = (flags & MAP_FIXED) != 0;
-	if (fixed && (mhp__maps_large(pages) || mhp__maps_any((uintptr_t)start, pages)))
-		return map_fixed(start, size, protection, flags, fd, offset);
-	void *at = __wrap_mmap(start, size, protection, flags, fd, offset);
+	if (fixed && (mhp__maps_large(pages) || mhp__maps_any((uintptr_t)start, pages))) {
+		if (!mhp__maps_hold((uintptr_t)start, pages, true))
+			return MAP_FAILED;
+		void *got = map_fixed(start, size, protection, flags, fd, offset);
+		mhp__maps_release();
+		return got;
+	}
+	void *at = map(start, size, protection, flags, fd, offset);
 	if (fixed || at == MAP_FAILED || !mhp__maps_large(pages) ||
 	    !mhp__maps_kind(protection, flags, fd))
 		return at;
@@ -167,19 +194,22 @@ mhp__munmap(void *start, size_t size)
 	struct mhp__charge noted = { .start = (uintptr_t)start, .size = mhp__whole_pages(size) };
 	if (!mhp__at_page(noted.start) || !mhp__maps_any(noted.start, noted.size))
 		return __wrap_munmap(start, size);
+	if (!mhp__maps_hold(noted.start, noted.size, false))
+		return -1;
 	mhp__maps_lift(&noted);
 	int failed = __wrap_munmap(start, size);
 	finish(&noted, failed == 0);
+	mhp__maps_release();
 	return failed;
 }
 
 /* Only EINVAL says that nothing has changed: whatever else is wrong may be found half-way. */
-int
-mhp__mprotect(void *start, size_t size, int protection)
+static int
+protect_charged(void *start, size_t size, int protection)
 {
 	uintptr_t at = (uintptr_t)start, pages = mhp__whole_pages(size);
 	struct mhp__charge noted = { .start = at, .size = pages };
-	if ((protection & PROT_WRITE) == 0 || !mhp__at_page(at) || !mhp__maps_any(at, pages))
+	if ((protection & PROT_WRITE) == 0)
 		return __wrap_mprotect(start, size, protection);
 	mhp__maps_note(&noted);
 	bool full = refused(at, pages, protection, 0);
@@ -190,13 +220,26 @@ mhp__mprotect(void *start, size_t size, int protection)
 	return failed;
 }
 
+int
+mhp__mprotect(void *start, size_t size, int protection)
+{
+	uintptr_t at = (uintptr_t)start, pages = mhp__whole_pages(size);
+	if (!mhp__at_page(at) || !mhp__maps_any(at, pages))
+		return __wrap_mprotect(start, size, protection);
+	if (!mhp__maps_hold(at, pages, true))
+		return -1;
+	int failed = protect_charged(start, size, protection);
+	mhp__maps_release();
+	return failed;
+}
+
 /* The kernel's call, after which nothing is in the books at the place that was asked for. Kernels
  * that unmap what is there before they refuse make its charge wrong until it is used again. */
 static void *
 remap(void *start, size_t size, size_t new_size, int flags, void *to)
 {
 	uintptr_t new = mhp__whole_pages(new_size);
-	void *moved = (void *)syscall(SYS_mremap, start, size, new_size, flags, to);
+	void *moved = mhp__remap(start, size, new_size, flags, to);
 	if (moved != MAP_FAILED && (flags & MREMAP_FIXED) != 0 &&
 	    mhp__maps_any((uintptr_t)to, new))
 		mhp__maps_drop((uintptr_t)to, new, false);
@@ -226,6 +269,18 @@ remap_ours(void *start, size_t size, size_t new_size, int flags, void *to)
 	return moved;
 }
 
+/* What moves, and what is replaced by it. */
+static bool
+hold_both(uintptr_t start, uintptr_t size, uintptr_t over, uintptr_t over_size)
+{
+	if (!mhp__maps_hold(start, size, true))
+		return false;
+	bool both = mhp__maps_hold(over, over_size, true);
+	if (!both)
+		mhp__maps_release();
+	return both;
+}
+
 void *
 mhp__mremap(void *start, size_t size, size_t new_size, int flags, ...)
 {
@@ -233,9 +288,17 @@ mhp__mremap(void *start, size_t size, size_t new_size, int flags, ...)
 	va_start(args, flags);
 	void *to = (flags & MREMAP_FIXED) != 0 ? va_arg(args, void *) : NULL;
 	va_end(args);
-	if (mhp__at_page((uintptr_t)start) && size != 0 &&
-	    mhp__maps_any((uintptr_t)start, mhp__whole_pages(size)) &&
-	    mhp__maps_all((uintptr_t)start, mhp__whole_pages(size)))
-		return remap_ours(start, size, new_size, flags, to);
-	return remap(start, size, new_size, flags, to);
+	uintptr_t at = (uintptr_t)start, old = mhp__whole_pages(size);
+	uintptr_t over = (uintptr_t)to, new = to != NULL ? mhp__whole_pages(new_size) : 0;
+	bool any = mhp__at_page(at) && size != 0 && mhp__maps_any(at, old);
+	if (!any && !mhp__maps_any(over, new))
+		return (void *)syscall(SYS_mremap, start, size, new_size, flags, to);
+	if (!hold_both(at, old, over, new))
+		return MAP_FAILED;
+	void *moved = any && mhp__maps_all(at, old)
+			      ? remap_ours(start, size, new_size, flags, to)
+			      : remap(start, size, new_size, flags, to);
+	mhp__maps_release();
+	mhp__maps_release();
+	return moved;
 }

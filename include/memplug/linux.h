@@ -299,13 +299,35 @@ MHP_MUST_CHECK int mhp_region_create(struct mhp_pool *pool, const char *name, ui
  * A region over all addresses of the process, for memory that somebody else maps and unmaps.
  *
  * Nothing is reserved or mapped: mhp_region_commit() charges pages of the pool for a range, and
- * mhp_region_decommit() gives them back; neither touches the memory, which has to be ordinary.
+ * mhp_region_decommit() gives them back; neither touches the memory, which has to be private and
+ * anonymous. It goes to devices and comes back as that of any region does, so whoever changes its
+ * mapping holds it meanwhile (mhp_region_hold()). What is found changed all the same is not
+ * touched: it counts as ordinary. All must be decommitted before the region is destroyed.
  * Where another region has an address, that one counts. Costs 256 GiB of addresses for its table.
  * Return: as mhp_region_create().
  */
 MHP_MUST_CHECK int mhp_region_create_over(struct mhp_pool *pool, const char *name,
 					  struct mhp_region **ret_region,
 					  struct mhp_text *reterr);
+
+/**
+ * Memory of a region is ordinary, as far as it is mapped at all, until mhp_region_release().
+ *
+ * For whoever changes mappings of it (munmap, mremap, mprotect, madvise, mlock, mmap over it): on a
+ * device memory is shared with the device, and such calls mean something else. What of the range
+ * is there comes back, unless its data is not @wanted: then it may read as zeros. Nothing of the
+ * region begins to go to a device until it is released; other threads may hold ranges, too.
+ * Return: 0, MHP_EINVAL, MHP_ENOMEM (there is no room for it beside the device), MHP_EBUSY (a
+ * system call that nobody was told of locked it there, say), what mhp_pool_can_move() says, and a
+ * sentence; on error nothing is held.
+ */
+MHP_MUST_CHECK int mhp_region_hold(struct mhp_region *region, void *start, uint64_t size,
+				   bool wanted, struct mhp_text *reterr);
+/** Is any page of [@start, @start + @size) committed? Takes no lock: it may change at once. */
+bool mhp_region_used(const struct mhp_region *region, const void *start, uint64_t size);
+
+/** Once for each mhp_region_hold() that returned 0. */
+void mhp_region_release(struct mhp_region *region);
 
 /** Decommit all and give the addresses back. Nobody may use the region any more. NULL: nothing. */
 void mhp_region_destroy(struct mhp_region *region);

@@ -72,7 +72,7 @@ commit_locked(struct mhp_region *region, uint64_t page, uint64_t nr)
 	int err = mhp__table_grow(region, page + nr + mhp__pages_behind());
 	if (err == 0)
 		err = take_labels(region, page, nr);
-	if (err == 0 && !region->over && pool->guard.hole_fd >= 0)
+	if (err == 0 && pool->guard.hole_fd >= 0)
 		atomic_store(&pool->settle_wanted, true);
 	if (err == 0 && !region->over &&
 	    (mhp__region_open(region, page, nr) != 0 ||
@@ -100,6 +100,8 @@ decommit_locked(struct mhp_region *region, uint64_t page, uint64_t nr)
 	mhp__frames_split(region, page + nr);
 	if (!region->over && mhp__region_drop(region, page, nr) != 0)
 		return MHP_EBUSY;
+	if (region->over && region->nr_settled != 0) /* it maps something else there by now */
+		mhp__table_mark(region, page, nr, MHP__ENTRY_SETTLED, false);
 	mhp__frames_give(region, page, nr);
 	if (page < region->nr_writable)
 		mhp__table_set(region, page, nr < region->nr_writable - page ?

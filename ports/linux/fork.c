@@ -75,12 +75,10 @@ add_copy(struct mhp_pool *pool, unsigned char *start, uint64_t size)
 static void
 copy_settled(struct mhp_pool *pool, const struct mhp_region *region)
 {
-	for (uint64_t page = 0, nr; region->nr_settled != 0 && page < region->top; page += nr) {
-		nr = mhp__table_span(region, page, region->top - page, MHP__ENTRY_SETTLED);
-		if ((region->entry[page] & MHP__ENTRY_SETTLED) != 0)
-			add_copy(pool, (unsigned char *)mhp__page_address(region, page),
-				 nr << MHP__PAGE_SHIFT);
-	}
+	for (uint64_t page = 0, nr; mhp__table_next_settled(region, &page, UINT64_MAX, &nr);
+	     page += nr)
+		add_copy(pool, (unsigned char *)mhp__page_address(region, page),
+			 nr << MHP__PAGE_SHIFT);
 }
 
 /* The metadata of blocks with a place, and what did not come back. */
@@ -173,9 +171,12 @@ forget_devices(struct mhp_pool *pool)
 		pool->space.file[i].fd = -1;
 	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++) {
 		struct mhp_region *region = &pool->region[i];
+		atomic_store(&region->nr_holds, 0); /* of threads that are not here */
 		if (!region->live || region->nr_settled == 0)
 			continue;
-		mhp__table_mark(region, 0, region->top, MHP__ENTRY_SETTLED, false);
+		for (uint64_t page = 0, nr; mhp__table_next_settled(region, &page, UINT64_MAX, &nr);
+		     page += nr)
+			mhp__table_mark(region, page, nr, MHP__ENTRY_SETTLED, false);
 		(void)!mhp__region_advise(region); /* the copies took their places */
 	}
 }

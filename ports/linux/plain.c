@@ -96,6 +96,44 @@ rings_hold(int program, uintptr_t start, uintptr_t end)
 	return holds;
 }
 
+/* Is all of it the ordinary memory that it was charged as? */
+static bool
+is_anonymous(uintptr_t start, uintptr_t end)
+{
+	struct mhp__mapping mapping;
+	while (start < end && mhp__view_mapping(start, &mapping) && mapping.start <= start &&
+	       !mapping.shared && mapping.inode == 0)
+		start = mapping.end;
+	return start >= end;
+}
+
+uint64_t
+mhp__window_there(const struct mhp_region *region, uint64_t page, uint64_t nr, bool *ret_there)
+{
+	struct mhp__run run = mhp__run_settled(region, page, page + nr);
+	uintptr_t at = mhp__page_address(region, page), end = at + (run.nr << MHP__PAGE_SHIFT);
+	uintptr_t frame = (uintptr_t)mhp__frame_virt(region->space, run.pfn);
+	struct mhp__mapping here, device;
+	*ret_there = false;
+	if (!mhp__view_mapping(at, &here) || here.start >= end)
+		return run.nr;
+	if (here.start > at)
+		return (here.start - at) >> MHP__PAGE_SHIFT;
+	*ret_there = mhp__view_mapping(frame, &device) && device.start <= frame && here.shared &&
+		     here.inode == device.inode && here.device == device.device &&
+		     here.offset + (at - here.start) == device.offset + (frame - device.start);
+	return ((here.end < end ? here.end : end) - at) >> MHP__PAGE_SHIFT;
+}
+
+static bool
+is_held(const struct mhp_pool *pool)
+{
+	bool held = false;
+	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++)
+		held |= atomic_load(&pool->region[i].nr_holds) != 0;
+	return held;
+}
+
 int
 mhp__window_plain(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
 		  uint64_t nr, struct mhp_text *reterr)
@@ -104,8 +142,13 @@ mhp__window_plain(struct mhp_pool *pool, const struct mhp_region *region, uint64
 	uintptr_t end = mhp__page_address(region, page + nr);
 	int err = mhp__view_plain(&pool->view, start, end, mhp__region_huge(region, page),
 				  mhp__linux_ops.now_ns(pool), reterr);
+	if (is_held(pool)) /* somebody changes mappings meanwhile */
+		pool->view.until_ns = 0;
 	if (err == 0 && pool->view.pinned_kib != 0 &&
 	    rings_hold(mhp__companion_program(), start, end))
 		err = mhp__say(reterr, MHP_EBUSY, "registered with an io_uring");
+	if (err == 0 && region->over && (region->entry[page] & MHP__ENTRY_SETTLED) == 0 &&
+	    !is_anonymous(start, end))
+		err = mhp__say(reterr, MHP_EBUSY, "mapped by the program as something else");
 	return err;
 }

@@ -26,6 +26,14 @@ map_table(const struct mhp_region *region, int protection)
 	return mhp__take_sparse(mhp__table_bytes(region), mhp__kernel_page(), protection);
 }
 
+static uint64_t *
+map_windows(const struct mhp_region *region)
+{
+	void *bits = mmap(NULL, mhp__table_window_bytes(region), PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return bits == MAP_FAILED ? NULL : bits;
+}
+
 int
 mhp__region_build(struct mhp_region *region, uint64_t size, struct mhp_text *reterr)
 {
@@ -50,8 +58,10 @@ mhp__region_build_over(struct mhp_region *region, struct mhp_text *reterr)
 	region->nr_pages = ADDRESS_END >> MHP__PAGE_SHIFT;
 	region->nr_writable = region->nr_pages + mhp__pages_behind();
 	region->entry = map_table(region, PROT_READ | PROT_WRITE);
-	if (region->entry != NULL)
+	region->windows = map_windows(region);
+	if (region->entry != NULL && region->windows != NULL)
 		return 0;
+	mhp__region_free(region);
 	return mhp__say(reterr, MHP_ENOMEM, "cannot reserve %llu MiB of addresses for a table",
 			(unsigned long long)(mhp__table_bytes(region) >> 20));
 }
@@ -66,6 +76,8 @@ mhp__region_free(struct mhp_region *region)
 		mhp__give_sparse(region->entry, mhp__table_bytes(region));
 	if (region->heat != NULL)
 		munmap(region->heat, mhp__region_heat_bytes(region));
+	if (region->windows != NULL)
+		munmap(region->windows, mhp__table_window_bytes(region));
 }
 
 /* Does the kernel map it as it maps ordinary memory that was just opened? */
@@ -135,7 +147,7 @@ static int
 unsettle_empty(struct mhp_region *region, uint64_t page, uint64_t nr)
 {
 	void *start = (void *)mhp__page_address(region, page);
-	MHP__ASSERT((region->entry[page] & MHP__ENTRY_SETTLED) != 0 && !region->over);
+	MHP__ASSERT((region->entry[page] & MHP__ENTRY_SETTLED) != 0);
 	if (mmap(start, nr << MHP__PAGE_SHIFT, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
 		return errno;
@@ -174,7 +186,7 @@ mhp__region_can_cut(const struct mhp_region *region, uint64_t page, uint64_t nr)
 int
 mhp__region_drop(struct mhp_region *region, uint64_t page, uint64_t nr)
 {
-	MHP__ASSERT(nr != 0 && page + nr <= region->nr_pages && !region->over);
+	MHP__ASSERT(nr != 0 && page + nr <= region->nr_pages);
 	for (uint64_t end = page + nr, run; page < end; page += run) {
 		run = mhp__table_span(region, page, end - page, MHP__ENTRY_SETTLED);
 		int error = (region->entry[page] & MHP__ENTRY_SETTLED) != 0

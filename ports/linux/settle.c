@@ -49,7 +49,7 @@ is_scattered(const struct mhp_region *region, uint64_t window, uint64_t end)
 {
 	uint64_t page = window * MHP__HUGE_PAGES, offset;
 	struct mhp__run run;
-	MHP__ASSERT(page < end && !region->over);
+	MHP__ASSERT(page < end);
 	if (end - page != MHP__HUGE_PAGES || !mhp__run_next(region, page, end, &run) ||
 	    run.page != page || (run.nr == MHP__HUGE_PAGES && mhp__run_worth_it(region, &run)))
 		return false;
@@ -173,6 +173,11 @@ settle_run(struct mhp_pool *pool, struct mhp_region *region, const struct mhp__r
 	if (!may_settle(pool, region, run))
 		return;
 	mhp__journal_begin(&pool->journal, region, run->page, run->nr, MHP__LOOKING);
+	if (atomic_load(&region->nr_holds) != 0) { /* who holds it now sees the note, or this */
+		mhp__journal_end(&pool->journal);
+		atomic_store(&pool->settle_wanted, true);
+		return;
+	}
 	pthread_mutex_unlock(&pool->mutex);
 	bool moved = prepare(pool, region, run) && move_run(pool, region, run, &copied, &stall);
 	mhp__pool_lock_now(pool);
@@ -190,7 +195,7 @@ mhp__settle_window(struct mhp_pool *pool, struct mhp_region *region, uint64_t wi
 {
 	uint64_t end = mhp__window_end(region, window);
 	struct mhp__run run;
-	if (pool->guard.hole_fd < 0 || region->over)
+	if (pool->guard.hole_fd < 0)
 		return;
 	/* It is about to get other numbers, and goes as a whole then. */
 	if (is_leaving(pool, region, window * MHP__HUGE_PAGES, end)) {

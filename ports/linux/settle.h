@@ -23,6 +23,14 @@ void mhp__settle_count(struct mhp_pool *pool, uint64_t nr, uint64_t copied, uint
 MHP_MUST_CHECK int mhp__window_plain(struct mhp_pool *pool, const struct mhp_region *region,
 				     uint64_t page, uint64_t nr, struct mhp_text *reterr);
 
+/*
+ * How many pages from this one on, which is on a device and at most nr, the kernel maps there; or,
+ * not there, maps something else or nothing. So may be the program's own doing where somebody else
+ * maps the region. In the companion.
+ */
+uint64_t mhp__window_there(const struct mhp_region *region, uint64_t page, uint64_t nr,
+			   bool *ret_there);
+
 /* May all of a window be one huge page? Tiering sees of such only whether it is used. */
 bool mhp__window_huge(const struct mhp_pool *pool, const struct mhp_region *region, uint64_t page);
 

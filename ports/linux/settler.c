@@ -20,10 +20,10 @@ each_window(struct mhp_pool *pool, void (*fn)(struct mhp_pool *pool, struct mhp_
 	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++) {
 		struct mhp_region *region = &pool->region[i];
 		mhp__pool_lock(pool);
-		for (uint64_t window = 0; region->live && !region->over &&
-					  window * MHP__HUGE_PAGES < region->top &&
-					  (settling ? !pool->forking : region->nr_settled != 0);
-		     window++) {
+		for (uint64_t window = 0; region->live &&
+		     (window = mhp__table_next_window(region, window)) * MHP__HUGE_PAGES <
+			     region->top &&
+		     (settling ? !pool->forking : region->nr_settled != 0); window++) {
 			fn(pool, region, window);
 			mhp__pool_give_way(pool);
 		}

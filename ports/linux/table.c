@@ -13,6 +13,7 @@
 
 /* Entries that become writable at once. */
 #define GROW_ENTRIES (UINT64_C(1) << 16)
+#define WORD_BITS 64U
 
 int
 mhp__table_grow(struct mhp_region *region, uint64_t end)
@@ -51,6 +52,57 @@ count_begins(const struct mhp_region *region, uint64_t page, uint64_t end)
 	return count;
 }
 
+/* ---- windows of a table of all addresses ---- */
+
+static void
+set_bit(uint64_t *bits, uint64_t at, bool on)
+{
+	uint64_t bit = UINT64_C(1) << at % WORD_BITS;
+	bits[at / WORD_BITS] = on ? bits[at / WORD_BITS] | bit : bits[at / WORD_BITS] & ~bit;
+}
+
+/* The first bit at or behind this one that is set, or end. */
+static uint64_t
+next_bit(const uint64_t *bits, uint64_t at, uint64_t end)
+{
+	while (at < end) {
+		uint64_t rest = bits[at / WORD_BITS] >> at % WORD_BITS;
+		if (rest != 0)
+			return at + (uint64_t)__builtin_ctzll(rest);
+		at = (at / WORD_BITS + 1) * WORD_BITS;
+	}
+	return end;
+}
+
+/* Pages were committed, or (not on) none is any more: only whole windows are known to be empty. */
+static void
+note_windows(struct mhp_region *region, uint64_t page, uint64_t nr, bool on)
+{
+	uint64_t *words = region->windows + mhp__table_windows(region) / WORD_BITS;
+	uint64_t first = page / MHP__HUGE_PAGES, end = (page + nr) / MHP__HUGE_PAGES;
+	first += !on && page % MHP__HUGE_PAGES != 0;
+	end += on && (page + nr) % MHP__HUGE_PAGES != 0;
+	for (uint64_t window = first; window < end; window++) {
+		set_bit(region->windows, window, on);
+		set_bit(words, window / WORD_BITS,
+			region->windows[window / WORD_BITS] != 0);
+	}
+}
+
+uint64_t
+mhp__table_next_window(const struct mhp_region *region, uint64_t window)
+{
+	uint64_t nr = mhp__table_windows(region), nr_words = nr / WORD_BITS;
+	if (region->windows == NULL || window >= nr)
+		return window;
+	uint64_t word = window / WORD_BITS, end = (word + 1) * WORD_BITS;
+	uint64_t found = next_bit(region->windows, window, end);
+	if (found < end)
+		return found;
+	word = next_bit(region->windows + nr_words, word + 1, nr_words);
+	return word < nr_words ? next_bit(region->windows, word * WORD_BITS, nr) : nr;
+}
+
 void
 mhp__table_set(struct mhp_region *region, uint64_t page, uint64_t nr, mhp__entry entry)
 {
@@ -66,6 +118,8 @@ mhp__table_set(struct mhp_region *region, uint64_t page, uint64_t nr, mhp__entry
 	}
 	if (entry != 0 && page + nr > region->top)
 		region->top = page + nr;
+	if (region->windows != NULL)
+		note_windows(region, page, nr, entry != 0);
 }
 
 void
@@ -103,6 +157,29 @@ mhp__table_span(const struct mhp_region *region, uint64_t page, uint64_t max, mh
 	       ((region->entry[page] ^ region->entry[page + nr]) & bit) == 0)
 		nr++;
 	return nr;
+}
+
+bool
+mhp__table_next_settled(const struct mhp_region *region, uint64_t *page, uint64_t end,
+			uint64_t *ret_nr)
+{
+	uint64_t at = *page, nr;
+	end = end < region->top ? end : region->top;
+	for (; region->nr_settled != 0 && at < end; at += nr) {
+		if (at % MHP__HUGE_PAGES == 0) /* windows without pages are passed by */
+			at = mhp__table_next_window(region, at / MHP__HUGE_PAGES) * MHP__HUGE_PAGES;
+		if (at >= end)
+			break;
+		bool settled = (region->entry[at] & MHP__ENTRY_SETTLED) != 0;
+		uint64_t next = (at / MHP__HUGE_PAGES + 1) * MHP__HUGE_PAGES;
+		nr = mhp__table_span(region, at, (settled || next > end ? end : next) - at,
+				     MHP__ENTRY_SETTLED);
+		*page = at;
+		*ret_nr = nr;
+		if (settled)
+			return true;
+	}
+	return false;
 }
 
 uint64_t

@@ -56,6 +56,9 @@ struct mhp_region {
 	uint64_t nr_committed;         /* pages */
 	uint64_t nr_settled;           /* pages of them */
 	uint64_t nr_runs;              /* pieces that the kernel cannot merge: mappings */
+	_Atomic uint32_t nr_holds;     /* none of its windows begins to go to a device (hold.c) */
+	uint64_t *windows;             /* of one over all addresses: a bit for each window in which
+	                                * pages were committed, then one for each word of these */
 };
 
 static inline uint64_t
@@ -103,6 +106,20 @@ mhp__pages_behind(void)
 	return mhp__kernel_page() >> MHP__PAGE_SHIFT;
 }
 
+/* How many windows it has. */
+static inline uint64_t
+mhp__table_windows(const struct mhp_region *region)
+{
+	return (region->nr_pages + MHP__HUGE_PAGES - 1) / MHP__HUGE_PAGES;
+}
+
+/* The size of the bits for windows. */
+static inline uint64_t
+mhp__table_window_bytes(const struct mhp_region *region)
+{
+	return mhp__table_windows(region) / 8 + mhp__table_windows(region) / 512;
+}
+
 /* The size of its table. */
 static inline uint64_t
 mhp__table_bytes(const struct mhp_region *region)
@@ -139,6 +156,12 @@ void mhp__table_recount(struct mhp_region *region);
 /* How many entries from page on, up to max, have this bit as the first of them has it. */
 uint64_t mhp__table_span(const struct mhp_region *region, uint64_t page, uint64_t max,
 			 mhp__entry bit);
+/* The first window at or behind this one that may have pages; from mhp__table_windows(region) on:
+ * there is none. */
+uint64_t mhp__table_next_window(const struct mhp_region *region, uint64_t window);
+/* The next stretch of settled pages at or behind *page, as far as it is below end. False: none. */
+bool mhp__table_next_settled(const struct mhp_region *region, uint64_t *page, uint64_t end,
+			     uint64_t *ret_nr);
 /* How many pages from page on, which is committed, bear consecutive numbers, up to max. */
 uint64_t mhp__table_run(const struct mhp_region *region, uint64_t page, uint64_t max);
 

@@ -13,6 +13,7 @@
 
 #include <memplug/companion.h>
 
+#include "frames.h"
 #include "region.h"
 #include "room.h"
 #include "settle.h"
@@ -153,7 +154,7 @@ unsettle_pages(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, 
 {
 	uintptr_t start = mhp__page_address(region, page);
 	uint64_t stall = 0;
-	MHP__ASSERT(mhp__journal_still(&pool->journal) && !region->over);
+	MHP__ASSERT(mhp__journal_still(&pool->journal));
 	if (pool->guard.hole_fd < 0) /* no more; it stays where it is */
 		return mhp__say(reterr, MHP_EPERM, "%s", pool->guard.why.text);
 	if (mhp__pinned(&pool->pins, start, start + (nr << MHP__PAGE_SHIFT)))
@@ -169,6 +170,29 @@ unsettle_pages(struct mhp_pool *pool, struct mhp_region *region, uint64_t page, 
 	}
 	mhp__journal_end(&pool->journal);
 	return err;
+}
+
+/* What the program has put in the place of a device's memory, or unmapped, is no device's any more.
+ * Only what a system call of its own changed is found so. */
+static int
+forget_gone(struct mhp_region *region, uint64_t page, uint64_t nr, struct mhp_text *reterr)
+{
+	bool there;
+	for (uint64_t end = page + nr; page < end; page += nr) {
+		nr = mhp__window_there(region, page, end - page, &there);
+		if (there)
+			continue;
+		bool cuts = mhp__entry_offset(region->entry[page]) != 0 ||
+			    (page + nr < region->nr_pages &&
+			     mhp__entry_offset(region->entry[page + nr]) != 0);
+		if (cuts && mhp__frames_held(region, page, nr))
+			return mhp__say(reterr, MHP_EBUSY,
+					"mapped by the program as something else");
+		mhp__frames_split(region, page);
+		mhp__frames_split(region, page + nr);
+		mhp__table_mark(region, page, nr, MHP__ENTRY_SETTLED, false);
+	}
+	return 0;
 }
 
 int
@@ -188,7 +212,13 @@ mhp__unsettle_part(struct mhp_pool *pool, struct mhp_region *region, uint64_t pa
 	for (uint64_t nr; page < end && err == 0; page += nr) {
 		nr = mhp__table_span(region, page, end - page, MHP__ENTRY_SETTLED);
 		MHP__ASSERT(nr != 0 && nr <= end - page);
-		if ((region->entry[page] & MHP__ENTRY_SETTLED) != 0)
+		if ((region->entry[page] & MHP__ENTRY_SETTLED) == 0)
+			continue;
+		if (region->over) {
+			err = forget_gone(region, page, nr, reterr);
+			nr = mhp__table_span(region, page, nr, MHP__ENTRY_SETTLED);
+		}
+		if (err == 0 && (region->entry[page] & MHP__ENTRY_SETTLED) != 0)
 			err = unsettle_pages(pool, region, page, nr, reterr);
 	}
 	return err;

@@ -12,6 +12,7 @@
  * and rights show what was done since to a part of the range, and for the amount of locked memory.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,8 +37,10 @@ struct query {
 	uint64_t name, build_id;
 };
 #define QUERY _IOWR('f', 17, struct query)
+#define QUERY_OR_NEXT 0x10U
 #define RIGHTS_READ_WRITE 3U
 #define RIGHTS_EXEC 4U
+#define RIGHTS_SHARED 8U
 
 /* Of an entry of pagemap. */
 #define ENTRY_PRESENT (UINT64_C(1) << 63)
@@ -115,16 +118,23 @@ look(uintptr_t start, uintptr_t end, enum mhp_huge told, const char **ret_strang
 	return next;
 }
 
+/* The errno of the kernel's answer, or 0. */
+static int
+ask(struct query *query)
+{
+	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	int error = fd < 0 || ioctl(fd, QUERY, query) != 0 ? errno : 0;
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
 /* One readable and writable mapping around all of it? False, too, where the kernel cannot say. */
 static bool
 is_one_mapping(uintptr_t start, uintptr_t end)
 {
 	struct query query = { .size = sizeof(query), .address = start };
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-	int failed = fd < 0 ? -1 : ioctl(fd, QUERY, &query);
-	if (fd >= 0)
-		close(fd);
-	return failed == 0 && query.start <= start && query.end >= end &&
+	return ask(&query) == 0 && query.start <= start && query.end >= end &&
 	       (query.rights & (RIGHTS_READ_WRITE | RIGHTS_EXEC)) == RIGHTS_READ_WRITE;
 }
 
@@ -161,11 +171,14 @@ mhp__view_plain(struct mhp__view *view, uintptr_t start, uintptr_t end, enum mhp
 		uint64_t now_ns, struct mhp_text *reterr)
 {
 	const char *strange;
-	if (now_ns < view->until_ns && told == view->told && start >= view->start &&
-	    end <= view->end && is_one_mapping(start, end) && locked_kib(view) == view->locked_kib)
+	uint64_t changes = atomic_load(&view->changes);
+	if (now_ns < view->until_ns && told == view->told && changes == view->seen &&
+	    start >= view->start && end <= view->end && is_one_mapping(start, end) &&
+	    locked_kib(view) == view->locked_kib)
 		return 0;
 	uint64_t began_ns = clock_ns();
 	view->locked_kib = locked_kib(view);
+	view->seen = changes;
 	view->start = start;
 	view->told = told;
 	view->end = look(start, end + BEHIND, told, &strange);
@@ -177,17 +190,46 @@ mhp__view_plain(struct mhp__view *view, uintptr_t start, uintptr_t end, enum mhp
 	return mhp__say(reterr, MHP_EBUSY, "%s", strange != NULL ? strange : "unmapped");
 }
 
+/* Where the kernel cannot be asked for one: the list of all. */
+static bool
+find_mapping(uintptr_t address, struct mhp__mapping *ret_mapping)
+{
+	struct mhp__lines lines = { .fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC) };
+	struct mhp__mapping found = { .end = 0 };
+	unsigned major = 0, minor = 0;
+	char rights[8] = "";
+	for (char *line; found.end <= address && (line = mhp__lines_next(&lines)) != NULL;)
+		if (sscanf(line, "%lx-%lx %7s %lx %x:%x %lu", &found.start, &found.end, rights,
+			   &found.offset, &major, &minor, &found.inode) != 7)
+			found.end = 0;
+	if (lines.fd >= 0)
+		close(lines.fd);
+	found.shared = rights[3] == 's';
+	found.device = (uint64_t)major << 32 | minor;
+	*ret_mapping = found;
+	return found.end > address;
+}
+
+bool
+mhp__view_mapping(uintptr_t address, struct mhp__mapping *ret_mapping)
+{
+	struct query query = { .size = sizeof(query), .address = address,
+			       .flags = QUERY_OR_NEXT };
+	int error = ask(&query);
+	if (error != 0)
+		return error != ENOENT && find_mapping(address, ret_mapping);
+	*ret_mapping = (struct mhp__mapping){
+		.start = query.start, .end = query.end, .offset = query.offset,
+		.shared = (query.rights & RIGHTS_SHARED) != 0, .inode = query.inode,
+		.device = (uint64_t)query.major << 32 | query.minor };
+	return true;
+}
+
 bool
 mhp__view_shared(uintptr_t address)
 {
-	struct mhp__lines lines = { .fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC) };
-	unsigned long from = 0, to = 0;
-	char rights[8] = "";
-	for (char *line; to <= address && (line = mhp__lines_next(&lines)) != NULL;)
-		(void)!sscanf(line, "%lx-%lx %7s", &from, &to, rights);
-	if (lines.fd >= 0)
-		close(lines.fd);
-	return from <= address && to > address && rights[3] == 's';
+	struct mhp__mapping mapping;
+	return find_mapping(address, &mapping) && mapping.start <= address && mapping.shared;
 }
 
 uint64_t

@@ -5,6 +5,8 @@
 #ifndef MHP_LINUX_VIEW_H
 #define MHP_LINUX_VIEW_H
 
+#include <stdatomic.h>
+
 #include "text.h"
 
 /* A range that was looked at in full, for whom, until when that holds, and how much was locked;
@@ -13,6 +15,8 @@ struct mhp__view {
 	uintptr_t start, end;
 	enum mhp_huge told;
 	uint64_t until_ns, locked_kib, pinned_kib;
+	_Atomic uint64_t changes;      /* of mappings, told beforehand: no look holds any more */
+	uint64_t seen;                 /* ...before the look */
 };
 
 /*
@@ -23,6 +27,16 @@ struct mhp__view {
 MHP_MUST_CHECK int mhp__view_plain(struct mhp__view *view, uintptr_t start, uintptr_t end,
 				   enum mhp_huge told, uint64_t now_ns, struct mhp_text *reterr);
 
+/* A mapping of the kernel's; inode 0: ordinary memory. */
+struct mhp__mapping {
+	uintptr_t start, end;
+	bool shared;
+	uint64_t offset, inode, device;
+};
+
+/* The first mapping that ends behind this address; false: none, or the kernel does not tell. Reads
+ * /proc. */
+MHP_MUST_CHECK bool mhp__view_mapping(uintptr_t address, struct mhp__mapping *ret_mapping);
 /* Does this address map a file, rather than ordinary memory? Reads /proc, too. */
 bool mhp__view_shared(uintptr_t address);
 /* How many bytes of [start, end) have memory that may be written to? They are no hole any more.

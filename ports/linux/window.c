@@ -95,9 +95,6 @@ check(const struct window *w, struct mhp_text *reterr)
 		return 0;
 	if (pool->guard.hole_fd < 0)
 		return mhp__say(reterr, MHP_EPERM, "%s", pool->guard.why.text);
-	if (w->region->over)
-		return mhp__say(reterr, MHP_EOPNOTSUPP, "others map this region: its pages are "
-				"counted and do not go to devices");
 	if (mhp__pinned(&pool->pins, start, end))
 		return mhp__say(reterr, MHP_EBUSY, "pinned");
 	for (uint64_t page = w->page; page < w->end; page++)

@@ -38,6 +38,11 @@ void mmap__kernel_refuses__charge_is_as_before(void);
 void calls_of_the_heap__that_cannot_be__answer_as_the_kernel_does(void);
 void seccomp__is_asked_about__answers_as_the_kernel_does(void);
 
+void mmap__device_comes_and_goes__threads_use_memory(void);
+void mmap__device_takes_it__calls_answer_as_the_kernel_does(void);
+void mmap__device_takes_it__it_grows_as_one(void);
+void mmap__device_takes_it__raw_calls_are_found(void);
+
 void file_is_locked__fork__has_one_holder(void);
 void heap_grows__children_overlap__malloc_does_not_wait(void);
 void large_heap__is_forked_again__costs_as_at_first(void);

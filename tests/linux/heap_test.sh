@@ -36,6 +36,7 @@ in_pool() {
 	export HEAP_TEST_SETTLED="$command get settled_bytes"
 	for name in "$@"; do
 		case $name in
+		mmap__device_*) set -- --mmap --backing memfd ;;
 		mmap__pool_is_full*) set -- --mmap --max 256M ;;
 		pool_is_checked__*) set -- --boot 1G ;;
 		pool_is_full__*) set -- --max 64M ;;

@@ -349,8 +349,8 @@ TEST(move__registered_with_io_uring__stays_until_it_is_closed)
 	end_pool(pool, region);
 }
 
-/* R63: a node without room takes nothing; what others map is counted and does not go. */
-TEST(move__no_room_or_not_ours__refused_with_a_sentence)
+/* R63: a node without room takes nothing. */
+TEST(move__no_room__refused_with_a_sentence)
 {
 	struct mhp_pool *pool = make_pool(3);
 	struct mhp_backing file = file_backing('a', 1, ",node=4");
@@ -358,21 +358,13 @@ TEST(move__no_room_or_not_ours__refused_with_a_sentence)
 	uint64_t moved;
 	fixture_needs_moves(pool);
 	add(pool, &file, 1);
-	struct mhp_region *region = fixture_region(pool, 2 * BLOCK), *over;
+	struct mhp_region *region = fixture_region(pool, 2 * BLOCK);
 	char *base = mhp_region_base(region);
 	CHECK(mhp_region_commit(region, base, BLOCK + 2 * HUGE) == 0);
 	CHECK(mhp_region_move(region, base, BLOCK + 2 * HUGE, 4, &moved, &why) == MHP_ENOMEM);
 	CHECK(strcmp(why.text, "node 4 has no room for it") == 0);
 	CHECK(moved == used_on(pool, 4) / PAGE && moved < BLOCK / PAGE);
 	CHECK(mhp_region_move(region, base, BLOCK, 0, NULL, NULL) == 0);
-	CHECK(mhp_region_create_over(pool, "over", &over, &why) == 0);
-	char *theirs = mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			    0);
-	CHECK(theirs != MAP_FAILED && mhp_region_commit(over, theirs, 2 * HUGE) == 0);
-	CHECK(mhp_region_move(over, theirs, HUGE, 4, &moved, &why) == MHP_EOPNOTSUPP && moved == 0);
-	CHECK(strstr(why.text, "others map this region") != NULL);
-	CHECK(mhp_region_decommit(over, theirs, 2 * HUGE) == 0);
-	mhp_region_destroy(over);
 	end_pool(pool, region);
 }
 
@@ -616,5 +608,33 @@ TEST(granule__half_a_window__refused_with_a_sentence)
 	CHECK(mhp_region_move(mixed.region, mixed.base, HUGE, mixed.huge, NULL, &why) == MHP_EBUSY);
 	CHECK(strstr(why.text, "whole windows") != NULL);
 	CHECK(settled(mixed.pool) == 0 && used_on(mixed.pool, mixed.huge) == 0);
+	end_pool(mixed.pool, mixed.region);
+}
+
+/* R66: so does what somebody else maps; a part that is not wanted any more takes the rest along. */
+TEST(granule__others_map_it__goes_by_whole_windows)
+{
+	struct mixed mixed = make_mixed();
+	struct mhp_region *over;
+	char *mapped = mmap(NULL, 3 * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			    0);
+	CHECK(mapped != MAP_FAILED);
+	char *base = mapped + (HUGE - (uintptr_t)mapped % HUGE) % HUGE, *half = base + HUGE / 2;
+	CHECK_OK(mhp_region_create_over(mixed.pool, "over", &over, NULL));
+	CHECK_OK(mhp_region_commit(over, base, 2 * HUGE));
+	fixture_write(base, 2 * HUGE);
+	CHECK_AGAIN(mhp_region_move(over, base, 2 * HUGE, mixed.huge, NULL, NULL));
+	fixture_await_settled(mixed.pool, 2 * HUGE);
+	CHECK_OK(mhp_region_hold(over, half, HUGE / 4, false, NULL));
+	CHECK_EQ(settled(mixed.pool), HUGE);
+	fixture_check(base, 2 * HUGE); /* what the holder does not want is as it was, too */
+	CHECK(munmap(half, HUGE / 4) == 0 && mhp_region_decommit(over, half, HUGE / 4) == 0);
+	mhp_region_release(over);
+	CHECK_AGAIN(mhp_region_move(over, base, 2 * HUGE, 0, NULL, NULL));
+	fixture_check(base, HUGE / 2);
+	CHECK_EQ(settled(mixed.pool), 0);
+	CHECK_OK(mhp_region_decommit(over, base, 2 * HUGE));
+	CHECK(munmap(mapped, 3 * HUGE) == 0);
+	mhp_region_destroy(over);
 	end_pool(mixed.pool, mixed.region);
 }

@@ -7,8 +7,10 @@
 #define _GNU_SOURCE
 #include <memplug/block.h>
 #include <memplug/linux.h>
+#include <stdlib.h>
 
 #include "../../ports/linux/pool.h"
+#include "../../ports/linux/region.h"
 #include "../test.h"
 
 #define PAGE UINT64_C(4096)
@@ -63,4 +65,51 @@ TEST(isolate__a_page_that_is_isolated__later)
 	mhp_region_destroy(region);
 	CHECK_EQ(mhp_remove(mhp_pool_engine(pool), &all, 1, NULL, NULL), 0);
 	CHECK_EQ(mhp_pool_destroy(pool), 0);
+}
+
+/* The next stretch from page on, below end, or 0 for none; its length is checked. */
+static uint64_t
+stretch(const struct mhp_region *region, uint64_t page, uint64_t end, uint64_t nr)
+{
+	uint64_t got;
+	if (!mhp__table_next_settled(region, &page, end, &got))
+		return 0;
+	CHECK_EQ(got, nr);
+	return page;
+}
+
+/* R66: a table of all addresses is gone through by the few windows that have pages. */
+TEST(windows__of_all_addresses__those_with_pages)
+{
+	enum { WINDOW = 512 };
+	const uint64_t low = 3 * WINDOW, high = UINT64_C(0x7f0000000) + 5 * WINDOW;
+	struct mhp__slot slot[1] = { { .file1 = 1 } };
+	struct mhp__space space = { .block_bytes = BLOCK, .nr_blocks = 1, .slot = slot };
+	struct mhp_region *region = calloc(1, sizeof(*region));
+	CHECK_EQ(mhp__region_build_over(region, NULL), 0);
+	region->space = &space;
+	CHECK_CMP(mhp__table_next_window(region, 0), >=, mhp__table_windows(region));
+	mhp__table_set(region, low + 7, 1, mhp__entry_make(0, 0));
+	mhp__table_set(region, high - 16, 32, mhp__entry_make(16, 0));
+	CHECK_EQ(mhp__table_next_window(region, 0), low / WINDOW);
+	CHECK_EQ(mhp__table_next_window(region, low / WINDOW), low / WINDOW);
+	CHECK_EQ(mhp__table_next_window(region, low / WINDOW + 1), high / WINDOW - 1);
+	CHECK_EQ(mhp__table_next_window(region, high / WINDOW), high / WINDOW);
+	CHECK_CMP(mhp__table_next_window(region, high / WINDOW + 1), >=,
+		  mhp__table_windows(region));
+	CHECK_EQ(stretch(region, 0, UINT64_MAX, 0), 0);
+	mhp__table_mark(region, high - 16, 32, MHP__ENTRY_SETTLED, true);
+	CHECK_EQ(stretch(region, 0, UINT64_MAX, 32), high - 16);
+	CHECK_EQ(stretch(region, 0, high - 12, 4), high - 16);
+	CHECK_EQ(stretch(region, high, UINT64_MAX, 16), high);
+	CHECK_EQ(stretch(region, 0, high - 16, 0), 0);
+	CHECK_EQ(stretch(region, high + 16, UINT64_MAX, 0), 0);
+	mhp__table_mark(region, high - 16, 32, MHP__ENTRY_SETTLED, false);
+	/* A window is passed by once all of it is known to be empty. */
+	mhp__table_set(region, high - WINDOW, WINDOW, 0);
+	CHECK_EQ(mhp__table_next_window(region, low / WINDOW + 1), high / WINDOW);
+	mhp__table_set(region, low + 7, 1, 0);
+	CHECK_EQ(mhp__table_next_window(region, 0), low / WINDOW);
+	mhp__region_free(region);
+	free(region);
 }

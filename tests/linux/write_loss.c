@@ -11,7 +11,8 @@
  * Negative control (--control): the protection is left out (mhp__test_no_protect in the port); then
  * the checker must find losses, else it could not find any. --unit 4k, 64k, 2m (16k on a kernel
  * with such pages) is the size of what is contiguous at first; --units N how many of them must have
- * moved, within --seconds; --kill kills the companion all the time meanwhile.
+ * moved, within --seconds; --kill kills the companion all the time meanwhile. --over: the memory is
+ * mapped by the test itself, and a thread holds parts of it and changes their mapping (R66).
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -130,6 +131,27 @@ read_loop(void *arg)
 		uint64_t floor = atomic_load_explicit(&published[who][page], memory_order_acquire);
 		if (atomic_load_explicit(word(page, who), memory_order_acquire) < floor)
 			atomic_fetch_add(&stale, 1);
+	}
+	return NULL;
+}
+
+/* Who changes a mapping has it as ordinary memory meanwhile. */
+static void *
+hold_loop(void *arg)
+{
+	struct mhp_region *region = arg;
+	uint64_t seed = 555;
+	while (!atomic_load(&stop)) {
+		struct timespec pause = { 0, (long)(next_random(&seed) % 20000000) };
+		uint64_t page = next_random(&seed) % nr_pages, nr = next_random(&seed) % 1024;
+		nr = page + nr < nr_pages ? nr + 1 : nr_pages - page;
+		unsigned char *start = data + page * PAGE;
+		if (mhp_region_hold(region, start, nr * PAGE, true, NULL) != 0 ||
+		    madvise(start, nr * PAGE, MADV_DONTDUMP) != 0 ||
+		    madvise(start, nr * PAGE, MADV_DODUMP) != 0)
+			abort();
+		mhp_region_release(region);
+		nanosleep(&pause, NULL);
 	}
 	return NULL;
 }
@@ -278,7 +300,7 @@ struct options {
 	uint64_t units_wanted;
 	int seconds;
 	const char *backing;
-	bool control, loud, kill;
+	bool control, loud, kill, over;
 };
 
 static struct options
@@ -291,6 +313,8 @@ parse(int argc, char **argv)
 			options.control = true;
 		else if (strcmp(argv[i], "--kill") == 0)
 			options.kill = true;
+		else if (strcmp(argv[i], "--over") == 0)
+			options.over = true;
 		else if (strcmp(argv[i], "--loud") == 0)
 			options.loud = true;
 		else if (strcmp(argv[i], "--unit") == 0)
@@ -333,9 +357,10 @@ set_up(const struct options *options, struct mhp_pool **ret_pool)
 	if (!mhp_pool_can_move(*ret_pool, &text))
 		give_up(77, "needs userfaultfd: ", &text);
 	if (add(*ret_pool, "ram", NR_RAM, &text) != 0 ||
-	    mhp_region_create(*ret_pool, "loss", SIZE, &region, &text) != 0)
+	    (options->over ? mhp_region_create_over(*ret_pool, "loss", &region, &text)
+			   : mhp_region_create(*ret_pool, "loss", SIZE, &region, &text)) != 0)
 		give_up(1, "", &text);
-	data = mhp_region_base(region);
+	data = options->over ? zeros(SIZE) : mhp_region_base(region);
 	nr_pages = SIZE / PAGE;
 	nr_units = SIZE / unit_bytes;
 	commit_units(region);
@@ -345,9 +370,9 @@ set_up(const struct options *options, struct mhp_pool **ret_pool)
 }
 
 static int
-run(const struct options *options, struct mhp_pool *pool)
+run(const struct options *options, struct mhp_pool *pool, struct mhp_region *region)
 {
-	pthread_t thread[WRITERS + ADDERS + 3];
+	pthread_t thread[WRITERS + ADDERS + 4];
 	unsigned n = 0;
 	for (unsigned w = 0; w < WRITERS; w++)
 		pthread_create(&thread[n++], NULL, write_loop, (void *)(uintptr_t)w);
@@ -357,6 +382,8 @@ run(const struct options *options, struct mhp_pool *pool)
 	pthread_create(&thread[n++], NULL, read_loop, NULL);
 	if (options->kill)
 		pthread_create(&thread[n++], NULL, kill_loop, NULL);
+	if (options->over)
+		pthread_create(&thread[n++], NULL, hold_loop, region);
 	uint64_t pages = options->units_wanted * (unit_bytes / PAGE);
 	/* So that much moves while all the others keep the CPUs busy; if not, it takes longer. */
 	setpriority(PRIO_PROCESS, 0, -20);
@@ -379,7 +406,7 @@ main(int argc, char **argv)
 		published[w] = zeros(nr_pages * 8);
 	kernel_wrote = zeros(nr_pages * 8);
 	mhp__test_no_protect = options.control;
-	int err = run(&options, pool);
+	int err = run(&options, pool, region);
 
 	uint64_t lost = count_lost();
 	mhp_pool_get_stats(pool, &stats);
@@ -400,6 +427,9 @@ main(int argc, char **argv)
 				(double)(stats.move_batches ? stats.move_batches : 1));
 	for (int i = 0; !good && i <= argc; i++)
 		fprintf(stderr, "%s%s", i == 0 ? "replay: " : " ", i < argc ? argv[i] : "\n");
+	if (options.over && (mhp_region_hold(region, data, SIZE, false, NULL) != 0 ||
+			     mhp_region_decommit(region, data, SIZE) != 0))
+		return 1;
 	mhp_region_destroy(region);
 	return good ? 0 : 1;
 }
