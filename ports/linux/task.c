@@ -73,6 +73,21 @@ thread_pointer(void)
 	return value;
 }
 
+/* Where libc has the number of this thread, which the kernel clears when it ends. Kernels without
+ * CONFIG_CHECKPOINT_RESTORE do not say; it stands shortly before the head of the robust mutexes. */
+static void *
+tid_address(const void *robust)
+{
+	pid_t *place = NULL, tid = gettid();
+	if (prctl(PR_GET_TID_ADDRESS, &place) == 0)
+		return place;
+	place = (pid_t *)(uintptr_t)robust;
+	for (unsigned i = 0; i < 16; i++)
+		if (*--place == tid)
+			return place;
+	return NULL;
+}
+
 /* On the thread that is the model. Its frame lies just below its thread-local storage. */
 static void *
 take_image(void *arg)
@@ -80,13 +95,13 @@ take_image(void *arg)
 	struct donor *donor = arg;
 	uintptr_t end = (uintptr_t)donor->stack + donor->bytes;
 	uintptr_t start = (uintptr_t)__builtin_frame_address(0) & ~(uintptr_t)63;
-	void *tid = NULL, *robust = NULL;
+	void *robust = NULL;
 
-	if (prctl(PR_GET_TID_ADDRESS, &tid) != 0 ||
-	    syscall(SYS_get_robust_list, 0, &robust, &image.robust_bytes) != 0) {
+	if (syscall(SYS_get_robust_list, 0, &robust, &image.robust_bytes) != 0) {
 		donor->error = errno;
 		return NULL;
 	}
+	void *tid = robust == NULL ? NULL : tid_address(robust);
 	if ((uintptr_t)tid - start >= end - start || (uintptr_t)robust - start >= end - start) {
 		donor->error = ENOSYS;
 		return NULL;

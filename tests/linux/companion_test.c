@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -611,20 +612,30 @@ TEST(companion__program_that_changes_user__is_served)
 	CHECK_OK(got);
 }
 
+/* A call fails from now on, as on a kernel without it: with one first argument, or 0, with any. */
 static int
-refuse_clone(int *shared)
+refuse(unsigned call, unsigned argument, unsigned error)
 {
 	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | (argument == 0 ? BPF_JGE : BPF_JEQ) | BPF_K, argument, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog filter = { sizeof(code) / sizeof(code[0]), code };
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ?
+		       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) :
+		       -1;
+}
+
+static int
+refuse_clone(int *shared)
+{
 	struct mhp_text text = { "" };
 	(void)shared;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
+	if (refuse(SYS_clone, 0, EPERM) != 0)
 		return 1;
 	if (mhp_companion_call(nothing, NULL, &text) != MHP_EPERM)
 		return 2;
@@ -634,6 +645,28 @@ refuse_clone(int *shared)
 TEST(companion__system_that_makes_none__says_why)
 {
 	CHECK_OK(child_says(refuse_clone, NULL));
+}
+
+/* A program of its own: this one knows already. */
+static int
+know_no_tid_address(int *shared)
+{
+	int *address;
+	(void)shared;
+	if (refuse(SYS_prctl, PR_GET_TID_ADDRESS, EINVAL) != 0 ||
+	    prctl(PR_GET_TID_ADDRESS, &address) == 0)
+		return 2;
+	int quiet = open("/dev/null", O_WRONLY);
+	dup2(quiet, STDOUT_FILENO);
+	execl("/proc/self/exe", "companion-test",
+	      "companion__its_threads__have_storage_locks_and_sequences", NULL);
+	return 3;
+}
+
+/* A kernel without CONFIG_CHECKPOINT_RESTORE. */
+TEST(companion__kernel_does_not_tell_the_place_of_the_tid__it_is_found)
+{
+	CHECK_OK(child_says(know_no_tid_address, NULL));
 }
 
 /* Of a process that orphans come to, it is a child that only those see who wait for clones. */
