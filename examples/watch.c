@@ -86,6 +86,7 @@ main(int argc, char **argv)
 	struct mhp_watch_pool devices = { .deadline_ms = 60000 };
 	struct mhp_watch_opts opts = { .adds = true, .ops = mhp_watch_pool_ops(), .ctx = &devices,
 				       .tell = tell };
+	struct mhp_blocks first = { 0, 1 };
 	struct mhp_region *region;
 	struct mhp_watch *watch;
 
@@ -114,5 +115,6 @@ main(int argc, char **argv)
 
 	mhp_watch_close(watch);
 	mhp_region_destroy(region);
+	must(mhp_remove(mhp_pool_engine(devices.pool), &first, 1, NULL, NULL), "remove");
 	return mhp_pool_destroy(devices.pool) != 0;
 }

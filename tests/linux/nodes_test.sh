@@ -67,8 +67,8 @@ told() {
 truncate -s 64M "$dir/device"
 expect 0 "" add 64M --backing "file:$dir/device,node=3,rank=4"
 expect 0 "" nodes
-grep -q "^ *0  ram  *0 .* ram$" "$dir/out" || fail "nodes has no line for RAM"
-grep -q "^ *3  device  *4  *4 .* file:$dir/device$" "$dir/out" || fail "nodes has no line for it"
+grep -q "^ *0 ram  *0 .* ram$" "$dir/out" || fail "nodes has no line for RAM"
+grep -q "^ *3 device  *4  *4 .* file:$dir/device$" "$dir/out" || fail "nodes has no line for it"
 grep -qx "placement: local, tiering: off" "$dir/out" || fail "nodes does not say how pages are placed"
 expect 0 "" list
 awk '$NF && /file/ { print $5 }' "$dir/out" | grep -qx 3 || fail "list shows another node"
