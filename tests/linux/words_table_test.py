@@ -126,7 +126,8 @@ def try_programs(table, folder):
         with open(path, "wb") as file:
             file.write(contents)
         os.chmod(path, 0o755)
-        done = table.run("run", "--boot", "16M", "--block-size", "16M", "--", path)
+        # What is no ELF file is a script for the shell, which may write anywhere: here.
+        done = table.run("run", "--boot", "16M", "--block-size", "16M", "--", path, cwd=folder)
         # A damaged program may well die of it: of that the command knows nothing.
         check(done.returncode >= 0 or name in ("phoff", "phnum", "cut", "none"), name, done.returncode, done.stderr)
     for words, status in ((["true"], 0), (["env", "true"], 0)):
