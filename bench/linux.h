@@ -37,6 +37,10 @@ bool bench_can_move(struct mhp_pool *pool, const char *part);
 /** Have this many free huge pages reserved; what there was before comes back at the end. */
 bool bench_reserve_huge(uint64_t nr);
 
+/** Seconds of CPU time that the kernel alone takes for so many bytes, to a device and back, in each
+ * round; false: it cannot do it. */
+bool bench_floor(bool huge, uint64_t bytes, unsigned rounds, double *ret_to, double *ret_back);
+
 void bench_relabel(void);
 void bench_bandwidth(void);
 void bench_stall(void);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * linux_bandwidth.c - how fast a full block goes to a device and comes back, beside memcpy.
+ * linux_bandwidth.c - how fast a full block goes to a device and comes back, beside memcpy and
+ * beside what the kernel alone takes for it (linux_floor.c).
  *
  * A memfd, or huge pages, stand in for the device. The time is CPU time, ours and the companion's,
  * which does the copying: everything from the offline until all of it is there. memcpy goes from
@@ -90,6 +91,7 @@ struct row {
 	const char *title;
 	uint64_t unit;                 /* bytes that are contiguous at first; 0: all */
 	bool huge;                     /* hugetlb */
+	const char *floor;             /* a row for what the kernel alone takes; NULL: none */
 };
 
 /* Until all that was committed is on the device. */
@@ -105,6 +107,15 @@ await_settled(struct mhp_pool *pool)
 		usleep(1000);
 	}
 	bench_die("going to the device");
+}
+
+static void
+print(const char *title, double *to, double *back, double *copy)
+{
+	double plain = bench_share(copy, ROUNDS, .5), first = to[0];
+	printf("%-34s %8.1f %8.1f %8.1f %8.2f %8.2f\n", title, first * 1e3,
+	       bench_share(to, ROUNDS, .5) * 1e3, bench_share(back, ROUNDS, .5) * 1e3,
+	       plain / bench_share(to, ROUNDS, .5), plain / bench_share(back, ROUNDS, .5));
 }
 
 static void
@@ -143,17 +154,16 @@ measure(const struct row *row)
 	munmap(target, BYTES);
 	mhp_region_destroy(region);
 	bench_end(pool);
-	double plain = bench_share(copy, ROUNDS, .5);
-	printf("%-34s %8.1f %8.1f %8.1f %8.2f %8.2f\n", row->title, to[0] * 1e3,
-	       bench_share(to, ROUNDS, .5) * 1e3, bench_share(back, ROUNDS, .5) * 1e3,
-	       plain / bench_share(to, ROUNDS, .5), plain / bench_share(back, ROUNDS, .5));
+	print(row->title, to, back, copy);
+	if (row->floor != NULL && bench_floor(row->huge, BYTES, ROUNDS, to, back))
+		print(row->floor, to, back, copy);
 }
 
 void
 bench_bandwidth(void)
 {
 	static const struct row rows[] = {
-		{ .title = "memfd, contiguous" },
+		{ .title = "memfd, contiguous", .floor = "memfd, the kernel alone" },
 		{ .title = "memfd, scattered in 64 KiB", .unit = 64 << 10 },
 		{ .title = "memfd, scattered in 4 KiB", .unit = BENCH_PAGE },
 	};
@@ -164,7 +174,8 @@ bench_bandwidth(void)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		measure(&rows[i]);
 	if (bench_reserve_huge(4 * BENCH_BLOCK / BENCH_HUGE))
-		measure(&(struct row){ .title = "hugetlb, 2 MiB pages", .huge = true });
+		measure(&(struct row){ .title = "hugetlb, 2 MiB pages", .huge = true,
+				       .floor = "hugetlb, the kernel alone" });
 	else
 		printf("hugetlb, 2 MiB pages: left out: no huge pages can be reserved\n");
 }
