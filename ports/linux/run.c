@@ -103,23 +103,22 @@ is_full(const struct mhp_region *region, const struct mhp__run *run)
 
 /* One huge page of the file for a whole window costs a tenth of 512 small ones, which writers would
  * wait for besides. Where the kernel has none, small ones will do. */
-static void
+static bool
 make_huge(volatile unsigned char *start)
 {
 	start[0] = 0; /* there has to be something to collapse */
-	(void)madvise((void *)(uintptr_t)start, MHP__HUGE_BYTES, MADV_COLLAPSE);
+	return madvise((void *)(uintptr_t)start, MHP__HUGE_BYTES, MADV_COLLAPSE) == 0;
 }
 
 void
-mhp__run_clear_place(const struct mhp_region *region, const struct mhp__run *run, bool huge)
+mhp__run_clear_place(const struct mhp_region *region, struct mhp__run *run, bool huge)
 {
 	unsigned char *place = mhp__frame_virt(region->space, run->pfn);
 	MHP__ASSERT((region->entry[run->page] & MHP__ENTRY_SETTLED) == 0); /* else it is in use */
 	if (!run->file->sparse)
 		return;
 	madvise(place, run->nr << MHP__PAGE_SHIFT, MADV_REMOVE);
-	if (huge && is_full(region, run))
-		make_huge(place);
+	run->whole = huge && is_full(region, run) && make_huge(place);
 }
 
 static bool
@@ -161,10 +160,10 @@ mhp__run_copy(const struct mhp_region *region, const struct mhp__run *run, uint6
 {
 	unsigned char *target = mhp__frame_virt(region->space, run->pfn);
 	uintptr_t source = mhp__page_address(region, run->page);
-	bool copied = true;
+	bool copied = true, holes = run->file->sparse && !run->whole;
 	MHP__ASSERT((region->entry[run->page] & MHP__ENTRY_SETTLED) == 0);
-	*ret_copied = run->file->sparse ? 0 : run->nr;
-	if (!run->file->sparse)
+	*ret_copied = holes ? 0 : run->nr;
+	if (!holes)
 		return read_program(target, source, run->nr << MHP__PAGE_SHIFT);
 	for (uint64_t at = 0, nr; at < run->nr && copied; at += nr) {
 		nr = run->nr - at < COPY_PAGES ? run->nr - at : COPY_PAGES;

@@ -15,6 +15,7 @@ struct mhp__run {
 	uint64_t pfn;
 	const struct mhp__file *file;
 	uint64_t offset;               /* of the first frame in the file */
+	bool whole;                    /* the file has memory for all of it already */
 };
 
 /* May this page go to a device? */
@@ -31,8 +32,8 @@ bool mhp__run_worth_it(const struct mhp_region *region, const struct mhp__run *r
 
 /* Make its place ready: what the frames held before is gone. huge: a huge page of the file will
  * do for a whole window. */
-void mhp__run_clear_place(const struct mhp_region *region, const struct mhp__run *run, bool huge);
-/* Copy it to its frames; *ret_copied: the pages that had to be: of zeros none, where there can be
+void mhp__run_clear_place(const struct mhp_region *region, struct mhp__run *run, bool huge);
+/* Copy it to its frames; *ret_copied: the pages that had to be: of zeros none, where there are
  * holes. False: the program has made some of it unreadable. In the companion. */
 MHP_MUST_CHECK bool mhp__run_copy(const struct mhp_region *region, const struct mhp__run *run,
 				  uint64_t *ret_copied);

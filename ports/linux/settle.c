@@ -130,7 +130,7 @@ may_settle(struct mhp_pool *pool, const struct mhp_region *region, const struct 
 
 /* Is the memory as we made it, and the place ready for it? Nobody waits for that. */
 static bool
-prepare(struct mhp_pool *pool, const struct mhp_region *region, const struct mhp__run *run)
+prepare(struct mhp_pool *pool, const struct mhp_region *region, struct mhp__run *run)
 {
 	uint64_t size = run->nr << MHP__PAGE_SHIFT;
 	if (mhp__window_plain(pool, region, run->page, run->nr, NULL) != 0)
@@ -166,7 +166,7 @@ move_run(struct mhp_pool *pool, struct mhp_region *region, const struct mhp__run
 
 /* Region mutex held, but not meanwhile. */
 static void
-settle_run(struct mhp_pool *pool, struct mhp_region *region, const struct mhp__run *run)
+settle_run(struct mhp_pool *pool, struct mhp_region *region, struct mhp__run *run)
 {
 	uint64_t copied = 0, stall = 0;
 	MHP__ASSERT(mhp__journal_still(&pool->journal)); /* one window at a time */
