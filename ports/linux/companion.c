@@ -90,14 +90,11 @@ await_ready(void)
 	}
 }
 
-/* The C library has the kernel write a 0 there when the thread leaves its memory. */
 static void
 find_main_tid(void)
 {
-	void *address = NULL;
-	if (state->program == (int)syscall(SYS_gettid) &&
-	    prctl(PR_GET_TID_ADDRESS, &address) == 0)
-		state->main_tid = address;
+	if (state->program == (int)syscall(SYS_gettid))
+		state->main_tid = mhp__tid_address();
 }
 
 static int

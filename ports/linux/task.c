@@ -14,7 +14,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -73,21 +72,6 @@ thread_pointer(void)
 	return value;
 }
 
-/* Where libc has the number of this thread, which the kernel clears when it ends. Kernels without
- * CONFIG_CHECKPOINT_RESTORE do not say; it stands shortly before the head of the robust mutexes. */
-static void *
-tid_address(const void *robust)
-{
-	pid_t *place = NULL, tid = gettid();
-	if (prctl(PR_GET_TID_ADDRESS, &place) == 0)
-		return place;
-	place = (pid_t *)(uintptr_t)robust;
-	for (unsigned i = 0; i < 16; i++)
-		if (*--place == tid)
-			return place;
-	return NULL;
-}
-
 /* On the thread that is the model. Its frame lies just below its thread-local storage. */
 static void *
 take_image(void *arg)
@@ -101,7 +85,7 @@ take_image(void *arg)
 		donor->error = errno;
 		return NULL;
 	}
-	void *tid = robust == NULL ? NULL : tid_address(robust);
+	void *tid = mhp__tid_address();
 	if ((uintptr_t)tid - start >= end - start || (uintptr_t)robust - start >= end - start) {
 		donor->error = ENOSYS;
 		return NULL;

@@ -15,8 +15,9 @@
 #include <stdatomic.h>
 
 #define MHP__TASKS (MHP_COMPANION_THREADS + 5U)
-/* Memory for the owner of the tasks, which is all zeros again in a forked child. */
-#define MHP__TASK_STATE_BYTES 16384U
+/* Memory for the owner of the tasks, which is all zeros again in a forked child: a page of any size
+ * that Linux has. */
+#define MHP__TASK_STATE_BYTES 65536U
 
 /* Take the image and the addresses. Once a process; uses malloc. */
 MHP_MUST_CHECK int mhp__task_init(struct mhp_text *reterr);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -105,6 +106,23 @@ void
 mhp__give_sparse(void *start, uint64_t bytes)
 {
 	munmap((char *)start - mhp__kernel_page(), bytes + mhp__kernel_page());
+}
+
+/* Kernels without CONFIG_CHECKPOINT_RESTORE do not say; it stands shortly before the head of the
+ * list of robust mutexes. */
+void *
+mhp__tid_address(void)
+{
+	pid_t *place = NULL, tid = gettid();
+	size_t bytes;
+	if (prctl(PR_GET_TID_ADDRESS, &place) == 0)
+		return place;
+	if (syscall(SYS_get_robust_list, 0, &place, &bytes) != 0 || place == NULL)
+		return NULL;
+	for (unsigned i = 0; i < 16; i++)
+		if (*--place == tid)
+			return place;
+	return NULL;
 }
 
 int

@@ -24,6 +24,9 @@ int mhp__say(struct mhp_text *text, int code, const char *format, ...)
 int mhp__errno(int error);
 /* The size of a page of this kernel, in bytes: what its calls take multiples of. */
 uint64_t mhp__kernel_page(void);
+/* Where libc has the tid of the calling thread, in which the kernel writes a 0 when the thread
+ * leaves its memory; NULL: nobody knows. */
+void *mhp__tid_address(void);
 /* So many bytes of addresses that nobody uses, aligned to a power of two, and private memory there
  * once it is touched, if the protection lets one; NULL: there are none. */
 void *mhp__take_addresses(uint64_t bytes, uint64_t align, int protection);
