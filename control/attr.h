@@ -98,18 +98,6 @@ int mhp__show_inject_offline(const struct mhp__subject *subject, char *text, siz
 int mhp__store_inject_offline(const struct mhp__subject *subject, const char *value,
 			      struct mhp_text *reterr);
 
-/* ---- placement, huge pages and tiering of the pool (nodes.c, tiering.c) ---- */
-
-int mhp__show_huge(const struct mhp__subject *subject, char *text, size_t size);
-int mhp__store_huge(const struct mhp__subject *subject, const char *value,
-		    struct mhp_text *reterr);
-int mhp__show_placement(const struct mhp__subject *subject, char *text, size_t size);
-int mhp__show_tiering(const struct mhp__subject *subject, char *text, size_t size);
-int mhp__store_tiering(const struct mhp__subject *subject, const char *value,
-		       struct mhp_text *reterr);
-int mhp__store_placement(const struct mhp__subject *subject, const char *value,
-			 struct mhp_text *reterr);
-
 /* ---- words (attr_words.c): what the kernel takes, with one newline behind it or none ---- */
 
 /* The index of `value` in words, or -1. */

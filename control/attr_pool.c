@@ -252,6 +252,66 @@ show_limit(const struct mhp__subject *subject, char *text, size_t size)
 	return show_number(text, size, mhp__followed().limit_bytes);
 }
 
+/* ---- where memory to come is, and how it lies there: words of the library ---- */
+
+static int
+show_placement(const struct mhp__subject *subject, char *text, size_t size)
+{
+	char words[MHP_SPREAD_TEXT];
+	struct mhp_spread spread;
+	(void)subject;
+	mhp_pool_get_spread(mhp__control.pool, &spread);
+	mhp_spread_text(&spread, words);
+	return show_word(text, size, words);
+}
+
+static int
+store_placement(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
+{
+	struct mhp_spread spread;
+	int err = mhp_spread_parse(value, &spread, reterr);
+	(void)subject;
+	return err != 0 ? err : mhp_pool_set_spread(mhp__control.pool, &spread, reterr);
+}
+
+static int
+show_tiering(const struct mhp__subject *subject, char *text, size_t size)
+{
+	char words[MHP_TIERING_TEXT];
+	struct mhp_tiering how;
+	(void)subject;
+	mhp_pool_get_tiering(mhp__control.pool, &how);
+	mhp_tiering_text(&how, words);
+	return show_word(text, size, words);
+}
+
+static int
+store_tiering(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
+{
+	struct mhp_tiering how;
+	int err = mhp_tiering_parse(value, &how, reterr);
+	(void)subject;
+	return err != 0 ? err : mhp_pool_set_tiering(mhp__control.pool, &how, reterr);
+}
+
+static int
+show_huge(const struct mhp__subject *subject, char *text, size_t size)
+{
+	(void)subject;
+	return show_word(text, size, mhp_huge_word(mhp_pool_get_huge(mhp__control.pool)));
+}
+
+static int
+store_huge(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
+{
+	enum mhp_huge how;
+	int err = mhp_huge_parse(value, &how, reterr);
+	(void)subject;
+	return err != 0 ? err : mhp_pool_set_huge(mhp__control.pool, how, reterr);
+}
+
+/* ---- the pool itself ---- */
+
 static int
 show_userfaultfd(const struct mhp__subject *subject, char *text, size_t size)
 {
@@ -315,9 +375,9 @@ const struct mhp__attr mhp__pool_attrs[] = {
 	{ "auto_online_attempts", PARAMETER, 0644, show_attempts, store_attempts, 0 },
 	{ "max_bytes", POOL, 0644, show_max, store_max, 0 },
 	{ "firmware_blocks", POOL, 0444, mhp__show_firmware_blocks, NULL, 0 },
-	{ "placement", POOL, 0644, mhp__show_placement, mhp__store_placement, 0 },
-	{ "huge", POOL, 0644, mhp__show_huge, mhp__store_huge, 0 },
-	{ "tiering", POOL, 0644, mhp__show_tiering, mhp__store_tiering, 0 },
+	{ "placement", POOL, 0644, show_placement, store_placement, 0 },
+	{ "huge", POOL, 0644, show_huge, store_huge, 0 },
+	{ "tiering", POOL, 0644, show_tiering, store_tiering, 0 },
 	{ "follow", POOL, 0644, show_follow, store_follow, 0 },
 	{ "limit_bytes", POOL, 0444, show_limit, NULL, 0 },
 	{ "safe_bytes", POOL, 0444, show_safe, NULL, 0 },

@@ -29,14 +29,6 @@
 #define SEND_MS 1000U
 #define WAIT_MS 60000U                 /* one wait; whoever has longer comes again */
 
-uint64_t
-mhp__now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* ---- connections ---- */
 
 /* 0 if the user of the folder listens, as the kernel remembers who that was; else an errno. */

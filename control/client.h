@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "clock.h"
 #include "protocol.h"
 
 /* A pool that runs. */
@@ -40,9 +41,6 @@ struct mhp__unseen {
  * to. Returns how many.
  */
 unsigned mhp__peers(struct mhp__peer *peers, unsigned max, struct mhp__unseen *ret_unseen);
-
-/* A clock for bounds: milliseconds. */
-uint64_t mhp__now_ms(void);
 
 /* Returns a descriptor, close-on-exec, that never blocks, which the caller closes. Never waits. */
 int mhp__connect(const struct mhp__peer *peer);

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "clock.h"
 #include "leave.h"
 
 #define RUNNING_MAX 16U
@@ -31,14 +32,6 @@ static struct running {
 } running[RUNNING_MAX];
 static pthread_mutex_t running_lock;
 static _Atomic bool turn_taken;        /* one of them is with the engine */
-
-static uint64_t
-now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static int
 client_pid(int fd)
@@ -235,7 +228,7 @@ take_turn(const struct running *noted, uint64_t end, struct mhp_why *why)
 				return 0;
 			atomic_store(&turn_taken, false);
 		}
-		if (now_ms() >= end) {
+		if (mhp__now_ms() >= end) {
 			why->cause = MHP_CAUSE_DEADLINE;
 			return MHP_EAGAIN;
 		}
@@ -288,7 +281,7 @@ pack(const struct mhp__leave *leave, struct running *noted, uint64_t end)
 	struct mhp_why why;
 	if (take_turn(noted, end, &why) != 0)
 		return is_canceled(noted);
-	uint64_t now = now_ms(), won = 0;
+	uint64_t now = mhp__now_ms(), won = 0;
 	set_packing(noted, true);
 	if (now < end)
 		won = mhp_pool_pack(mhp__control.pool, leave->to_nodes, (uint32_t)(end - now));
@@ -333,7 +326,7 @@ prepare_again(const struct mhp__leave *leave, struct running *noted, int err,
 int
 mhp__leave(const struct mhp__leave *leave, struct mhp_why *ret_why)
 {
-	uint64_t end = now_ms() + leave->deadline_ms;
+	uint64_t end = mhp__now_ms() + leave->deadline_ms;
 	struct running *noted = note(leave);
 	struct room_steps steps = { false, false };
 	int err;
@@ -342,10 +335,11 @@ mhp__leave(const struct mhp__leave *leave, struct mhp_why *ret_why)
 		err = take_turn(noted, end, ret_why);
 		if (err != 0)
 			break;
-		uint64_t now = now_ms();
+		uint64_t now = mhp__now_ms();
 		err = leave_once(leave, (uint32_t)(now < end ? end - now : 1), ret_why);
 		atomic_store(&turn_taken, false);
-	} while (now_ms() + 50 < end && prepare_again(leave, noted, err, ret_why, end, &steps));
+	} while (mhp__now_ms() + 50 < end &&
+		 prepare_again(leave, noted, err, ret_why, end, &steps));
 	forget(noted);
 	return err;
 }

@@ -4,8 +4,7 @@
  *
  * move empties blocks, which stay, into a node; evacuate removes all blocks of a node, all or none.
  * Both are one call of the engine, with its deadline, progress, cancelling and dry run. A refusal
- * names the node where that is what is missing. Here are, too, the knobs for memory to come:
- * where it is, and whether it is in huge pages.
+ * names the node where that is what is missing.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -255,47 +254,4 @@ mhp__request_evacuate(struct mhp__out *out, const struct mhp__fields *fields)
 	};
 	carry_out(out, &work);
 	munmap(runs, size);
-}
-
-/* ---- placement ---- */
-
-int
-mhp__show_placement(const struct mhp__subject *subject, char *text, size_t size)
-{
-	char words[MHP_SPREAD_TEXT];
-	struct mhp_spread spread;
-	(void)subject;
-	mhp_pool_get_spread(mhp__control.pool, &spread);
-	mhp_spread_text(&spread, words);
-	snprintf(text, size, "%s", words);
-	return 0;
-}
-
-int
-mhp__store_placement(const struct mhp__subject *subject, const char *value,
-		     struct mhp_text *reterr)
-{
-	struct mhp_spread spread;
-	(void)subject;
-	int err = mhp_spread_parse(value, &spread, reterr);
-	return err != 0 ? err : mhp_pool_set_spread(mhp__control.pool, &spread, reterr);
-}
-
-/* ---- huge pages ---- */
-
-int
-mhp__show_huge(const struct mhp__subject *subject, char *text, size_t size)
-{
-	(void)subject;
-	snprintf(text, size, "%s", mhp_huge_word(mhp_pool_get_huge(mhp__control.pool)));
-	return 0;
-}
-
-int
-mhp__store_huge(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
-{
-	enum mhp_huge how;
-	(void)subject;
-	int err = mhp_huge_parse(value, &how, reterr);
-	return err != 0 ? err : mhp_pool_set_huge(mhp__control.pool, how, reterr);
 }

@@ -21,6 +21,7 @@
 
 #include <memplug/companion.h>
 
+#include "clock.h"
 #include "events.h"
 #include "leave.h"
 #include "socket.h"
@@ -36,23 +37,15 @@ struct mhp__control mhp__control = { .listen_fd = -1 };
 /* The connection of each thread + 1; 0: there is none. */
 static _Atomic int served[MHP__THREADS];
 
-static uint64_t
-now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* ---- one client ---- */
 
 /* Read one line; false: the client did not send one in time, however many bytes of it. */
 static bool
 read_line(int fd, char *line, size_t size)
 {
-	uint64_t end = now_ms() + CLIENT_SECONDS * 1000;
+	uint64_t end = mhp__now_ms() + CLIENT_SECONDS * 1000;
 	size_t used = 0;
-	while (used + 1 < size && now_ms() <= end) {
+	while (used + 1 < size && mhp__now_ms() <= end) {
 		ssize_t got = recv(fd, line + used, size - 1 - used, 0);
 		if (got <= 0)
 			return false;
@@ -252,7 +245,7 @@ in_child(void)
 {
 	atomic_store(&mhp__control.companion, 0);
 	atomic_store(&mhp__control.waking, false);
-	atomic_store(&mhp__control.next_wake_ms, now_ms() + CHILD_MS);
+	atomic_store(&mhp__control.next_wake_ms, mhp__now_ms() + CHILD_MS);
 }
 
 int
@@ -307,8 +300,8 @@ mhp_control_wake(void)
 	struct mhp__control *control = &mhp__control;
 	if (control->pool == NULL || is_served() || atomic_exchange(&control->waking, true))
 		return;
-	if (now_ms() >= atomic_load(&control->next_wake_ms) && serve_again() != 0)
-		atomic_store(&control->next_wake_ms, now_ms() + AGAIN_MS);
+	if (mhp__now_ms() >= atomic_load(&control->next_wake_ms) && serve_again() != 0)
+		atomic_store(&control->next_wake_ms, mhp__now_ms() + AGAIN_MS);
 	atomic_store(&control->waking, false);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tiering.c - tiering as people write it and as the attribute shows it.
+ * tiering.c - tiering as people write it.
  *
  * One word says all: off, on, or how much may move in a second. How much of a CPU looking may take
  * is a matter of the library; a word leaves it as it is by default.
@@ -9,9 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <memplug/control.h>
 #include <memplug/words.h>
-
-#include "attr.h"
 
 int
 mhp_tiering_parse(const char *words, struct mhp_tiering *ret_how, struct mhp_text *reterr)
@@ -41,25 +40,4 @@ mhp_tiering_text(const struct mhp_tiering *how, char text[MHP_TIERING_TEXT])
 		mhp_size_text(how->bytes_per_s, text);
 	else
 		snprintf(text, MHP_TIERING_TEXT, "off");
-}
-
-int
-mhp__show_tiering(const struct mhp__subject *subject, char *text, size_t size)
-{
-	char word[MHP_TIERING_TEXT];
-	struct mhp_tiering how;
-	(void)subject;
-	mhp_pool_get_tiering(mhp__control.pool, &how);
-	mhp_tiering_text(&how, word);
-	snprintf(text, size, "%s", word);
-	return 0;
-}
-
-int
-mhp__store_tiering(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
-{
-	struct mhp_tiering how;
-	(void)subject;
-	int err = mhp_tiering_parse(value, &how, reterr);
-	return err != 0 ? err : mhp_pool_set_tiering(mhp__control.pool, &how, reterr);
 }
