@@ -9,6 +9,7 @@
 #include <curses.h>
 #include <errno.h>
 #include <stdarg.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -330,6 +331,14 @@ is_there(const struct screen *screen)
 	return fd >= 0 || fd == -EAGAIN;
 }
 
+/* Does nobody look any more? Reading from such a terminal waits for nothing. */
+static bool
+is_seen(void)
+{
+	struct pollfd terminal = { .fd = STDIN_FILENO };
+	return poll(&terminal, 1, 0) == 0;
+}
+
 static void
 start_screen(void)
 {
@@ -369,7 +378,7 @@ cli_top(struct cli *cli)
 	timeout((int)ms);
 	int key = ERR;
 	bool there = true;
-	while (there && key != 'q' && key != 'Q' && key != 3) {
+	while (there && is_seen() && key != 'q' && key != 'Q' && key != 3) {
 		draw(&screen);
 		there = is_there(&screen);
 		key = there ? getch() : ERR;

@@ -235,3 +235,65 @@ TEST(backing__pages__as_large_as_the_kernel_says)
 {
 	run_in_a_child(tell_page_sizes);
 }
+
+/* ---- a machine without /proc ---- */
+
+static void
+write_pages(char *base, uint64_t size)
+{
+	for (uint64_t at = 0; at < size; at += 4096)
+		memcpy(base + at, &at, sizeof(at));
+}
+
+static void
+check_pages(const char *base, uint64_t size)
+{
+	for (uint64_t at = 0; at < size; at += 4096)
+		CHECK_EQ(memcmp(base + at, &at, sizeof(at)), 0);
+}
+
+/* What the kernel does not tell of memory keeps it where it is; nothing else needs to be told. */
+static void
+without_proc(void)
+{
+	struct mhp_pool_opts opts = { .max_bytes = 64 * BLOCK, .block_bytes = BLOCK };
+	struct mhp_add_opts online = { .flags = MHP_ADD_ONLINE | MHP_MEMMAP_ON_MEMORY,
+				       .zone = MHP_ZONE_MOVABLE };
+	struct mhp_tiering how = { .on = true, .bytes_per_s = 1 << 30, .look_permille = 500 };
+	struct mhp_blocks ram = { 0, 3 };
+	struct mhp_outside outside[MHP_OUTSIDE_KINDS];
+	CHECK_OK(mount("none", "/proc", "tmpfs", 0, NULL));
+	struct mhp_pool *pool = fixture_pool(&opts);
+	fixture_add(pool, NULL, 3 * BLOCK, &online);
+	struct mhp_region *region = fixture_region(pool, 2 * BLOCK);
+	char *base = mhp_region_base(region);
+	CHECK_OK(mhp_region_commit(region, base, BLOCK));
+	write_pages(base, BLOCK);
+	fixture_add(pool, "memfd", 4 * BLOCK, &online);
+	struct mhp_why why = { .pfn = MHP_PFN_NONE };
+	/* On ordinary memory blocks leave as ever: numbers go to the device, the bytes cannot. */
+	int err = mhp_offline(mhp_pool_engine(pool), &ram, 1, NULL, &why);
+	test_at("%d: %s", err, why.text);
+	CHECK(err == 0 || err == MHP_EBUSY);
+	check_pages(base, BLOCK);
+	CHECK_NE(mhp_pool_outside(pool, outside), 0);
+	CHECK_OK(mhp_pool_set_tiering(pool, &how, NULL));
+	usleep(300000); /* it looks, and sees nothing */
+	how.on = false;
+	CHECK_OK(mhp_pool_set_tiering(pool, &how, NULL));
+	check_pages(base, BLOCK);
+	CHECK_OK(mhp_check(mhp_pool_engine(pool), true, NULL, NULL));
+	int status = 1;
+	pid_t child = fork();
+	if (child == 0) {
+		check_pages(base, BLOCK);
+		_exit(0);
+	}
+	CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
+/* R54, R64: a chroot or a sandbox need not have /proc. */
+TEST(proc__is_not_there__memory_stays_and_is_right)
+{
+	run_in_a_child(without_proc);
+}

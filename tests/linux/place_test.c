@@ -210,7 +210,9 @@ TEST(placement__words__read_and_written)
 	static const char *const good[] = { "local", "prefer 1", "interleave 0=3,1", "bind 1,2" };
 	static const char *const bad[] = { "", "near", "prefer", "prefer 16", "prefer 1=2",
 					   "bind ,", "interleave 0=0", "interleave 0=256",
-					   "local 1", "bind 1,-1" };
+					   "local 1", "bind 1,-1", "bind", "prefer x", "local:",
+					   "interleave 0=", "interleave 0=x", "interleave 1;2",
+					   "bind 1 2" };
 	struct mhp_spread spread;
 	char text[MHP_SPREAD_TEXT];
 	for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -220,6 +222,8 @@ TEST(placement__words__read_and_written)
 	}
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		CHECK(mhp_spread_parse(bad[i], &spread, NULL) == MHP_EINVAL);
+	CHECK(mhp_spread_parse("local\n", &spread, NULL) == 0);
+	CHECK(mhp_spread_parse("prefer 1\n", &spread, NULL) == 0 && spread.weight[1] != 0);
 	struct mhp_pool *pool = make_pool(1);
 	struct mhp_text why;
 	CHECK(mhp_spread_parse("bind 5", &spread, NULL) == 0);

@@ -256,6 +256,52 @@ TEST(choose__limit__never_more_moves_than_it_allows)
 	free(w);
 }
 
+/* ---- what is remembered ---- */
+
+/* R64: counts stop where they end, and what is known stays what it is. */
+TEST(heat__looks_without_end__counts_end_and_the_rate_stays)
+{
+	struct mhp__heat used = { 0 }, idle = { 0 };
+	for (unsigned i = 0; i < 70000; i++) {
+		mhp__heat_note(&used, 4, 16, LOOK_NS);
+		mhp__heat_note(&idle, 0, 16, LOOK_NS);
+		mhp__heat_refused(&idle);
+	}
+	CHECK_EQ(used.looks, UINT16_MAX);
+	CHECK_EQ(used.known, UINT8_MAX);
+	CHECK_EQ(idle.idle, UINT8_MAX);
+	CHECK_CMP(idle.refused, <, UINT8_MAX);
+	CHECK(mhp__heat_rate(&used) > 400 && mhp__heat_rate(&used) < 500);
+	CHECK(mhp__heat_rate(&idle) == 0);
+	mhp__heat_note(&used, 1, 1, 0); /* a look that took no time says next to nothing */
+	CHECK(mhp__heat_rate(&used) > 400 && mhp__heat_rate(&used) < 600);
+	struct mhp__heat unknown = { 0 };
+	CHECK(mhp__heat_variance(&unknown) == 0);
+	mhp__heat_note(&unknown, 16, 16, LOOK_NS);
+	mhp__heat_note(&unknown, 1, 1, UINT64_C(1000000000000));
+	CHECK(mhp__heat_rate(&unknown) > 0);
+}
+
+/* R64: a book that is full forgets half, and says the same of pieces as before. */
+TEST(heat__book_is_full__forgets_half_and_says_the_same)
+{
+	static struct mhp__heat_book book;
+	static struct mhp__heat piece[MHP__HEAT_PIECES];
+	float most = 0, said = 0;
+	bool fell = false;
+	for (unsigned i = 0; i < 12000; i++) {
+		uint32_t looked = i % 7 == 0 ? 0xffff0000U : UINT32_MAX;
+		mhp__heat_learn(&book, piece, looked, 0x0000ffffU | 1U << i % 32, LOOK_NS);
+		fell |= book.all < most;
+		if (book.all > most) {
+			most = book.all;
+			said = mhp__heat_expect(&book, &piece[0], mhp__heat_mean(piece));
+		}
+	}
+	float now = mhp__heat_expect(&book, &piece[0], mhp__heat_mean(piece));
+	CHECK(fell && now > said * 0.8F && now < said * 1.25F);
+}
+
 /* ---- single decisions ---- */
 
 static struct mhp__heat
@@ -403,4 +449,30 @@ TEST(wait__uses_at_the_boundary__every_third_piece_is_used_or_as_near_as_bounds_
 	CHECK_EQ(mhp__tier_wait(1e6F, 1), MHP__TIER_WAIT_MIN_NS);
 	CHECK_EQ(mhp__tier_wait(20, 8000000), 16000000);
 	CHECK_EQ(mhp__tier_wait(0, MHP__TIER_WAIT_MAX_NS), MHP__TIER_WAIT_MAX_NS);
+}
+
+/* R64: of several nodes with room the nearest by rank is taken, whatever their numbers. */
+TEST(choose__several_nodes__the_nearest_with_room_by_rank)
+{
+	struct mhp__heat hot = heat_of(1000, 0), idle = heat_of(0, UINT8_MAX);
+	struct mhp__tier_unit unit[2] = { { &hot, 1000, 0, 0, PAGES, 3 },
+					  { &idle, 0, 0, 0, PAGES, 1 } };
+	struct mhp__tier_move move[2];
+	float boundary;
+	struct mhp__tier_node node[MHP__TIER_NODES] = {
+		{ 2, 64 * PAGES, 60 * PAGES }, { 0, 64 * PAGES, 60 * PAGES },
+		{ 1, 64 * PAGES, 60 * PAGES }, { 3, 64 * PAGES, 60 * PAGES } };
+	CHECK_EQ(mhp__tier_choose(unit, 1, node, 64 * PAGES, move, &boundary), 1);
+	CHECK_EQ(move[0].node, 1);
+	node[1].free_pages = 0;
+	node[2].free_pages = 60 * PAGES;
+	unit[0].node = 3;
+	CHECK_EQ(mhp__tier_choose(unit, 1, node, 64 * PAGES, move, &boundary), 1);
+	CHECK_EQ(move[0].node, 2);
+	/* The nearest is full, and what is not used makes room on the next one that has some. */
+	node[1].free_pages = 0;
+	node[2].free_pages = 0;
+	CHECK_EQ(mhp__tier_choose(&unit[1], 1, node, 64 * PAGES, move, &boundary), 1);
+	CHECK_EQ(move[0].node, 0);
+	CHECK_EQ(move[0].reason, MHP__TIER_IDLE);
 }

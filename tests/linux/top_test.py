@@ -6,15 +6,18 @@ Nothing wraps, nothing is drawn over something else, and it ends when it should,
 that stops answering while one looks at it (R68).
 """
 import fcntl
+import json
 import os
 import pty
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import time
 
 BUILD = os.path.abspath(sys.argv[1])
@@ -31,14 +34,15 @@ except ImportError:
 class Terminal:
     """A command on a terminal of its own."""
 
-    def __init__(self, lines, columns, *words):
+    def __init__(self, lines, columns, *words, hangup=signal.SIG_DFL, **environ):
         self.screen = pyte.Screen(columns, lines)
         self.stream = pyte.ByteStream(self.screen)
         self.status = None
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-            os.environ.update(TERM="linux", LC_ALL="C.UTF-8")
+            os.environ.update(TERM="linux", LC_ALL="C.UTF-8", **environ)
+            signal.signal(signal.SIGHUP, hangup)
             os.execv(MEMPLUG, [MEMPLUG, *words])
 
     def until(self, shown):
@@ -64,6 +68,77 @@ class Terminal:
 
     def press(self, key):
         os.write(self.fd, key)
+
+
+class Slow:
+    """A pool that takes as long over a change as the test likes, and says how far it is as it is told."""
+
+    def __init__(self, folder):
+        self.progress, self.done, self.cancels = {}, threading.Event(), 0
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(f"{folder}/{os.getpid()}-slow.sock")
+        self.listener.listen(64)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            threading.Thread(target=self.answer, args=self.listener.accept()[:1], daemon=True).start()
+
+    def answer(self, connection):
+        with connection:
+            request = connection.recv(65536)
+            word = json.loads(request)["request"] if request else ""
+            self.cancels += word == "cancel"
+            if word == "remove":
+                self.done.wait(60)
+            if word in ("remove", "progress"):
+                connection.sendall(json.dumps(self.progress if word == "progress" else {}).encode() + b"\n")
+
+
+def check_progress(folder):
+    """R57: how far a change is, in one line that goes when it is through; an interrupt is heard at once."""
+    slow = Slow(folder)
+    remove = Terminal(24, 80, "-p", "slow", "remove", "3-4").until("waiting for the pool")
+    slow.progress = {"count": 2, "first": 3, "moved_pages": 10, "left_pages": 30, "page_bytes": 4096,
+                     "elapsed_ns": 2000000000}
+    remove.until("[######..................]  25%  blocks 3-4: 40K moved, 120K left, 20K/s")
+    slow.progress = {"count": 1, "first": 3, "page_bytes": 4096}
+    remove.until("[........................]   0%  block 3: 0B moved, 0B left, 0B/s")
+    remove.press(b"\x03")
+    remove.until("cancelling")
+    slow.progress = {}
+    remove.until("waiting for the pool")
+    assert slow.cancels > 0, "nobody cancels"
+    slow.done.set()
+    assert remove.until(None).status == 0 and "waiting" not in remove.text(), remove.text()
+    # A pool that never answers is given up, some seconds after the interrupt.
+    slow.done.clear()
+    remove = Terminal(24, 80, "-p", "slow", "remove", "3").until("waiting for the pool")
+    remove.press(b"\x03")
+    assert remove.until(None).status == -signal.SIGINT and "has not answered" in remove.text(), remove.text()
+
+
+def check_words():
+    """What top cannot do is refused before it draws."""
+    for words, status in ((("--interval", "0.01"), 2), (("--interval", "x"), 2), (("--interval", "9999"), 2),
+                          (("extra",), 2), ((), 1)):
+        done = subprocess.run([MEMPLUG, "-p", "top-test", "top", *words], capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, check=False)
+        assert done.returncode == status and done.stderr, f"top {words}: {done}"
+    assert subprocess.run([MEMPLUG, "-p", "none", "top"], capture_output=True, check=False).returncode == 3
+
+
+def check_vanished():
+    """A terminal that is gone ends it, though the hangup is ignored (nohup)."""
+    top = Terminal(24, 80, "-p", "top-test", "top", "--interval", "0.1", hangup=signal.SIG_IGN,
+                   NO_COLOR="1").until("a cell")
+    os.close(top.fd)
+    for _ in range(600):
+        if os.waitpid(top.pid, os.WNOHANG)[0] != 0:
+            return
+        time.sleep(0.1)
+    os.kill(top.pid, signal.SIGKILL)
+    raise AssertionError("it goes on without its terminal")
 
 
 def check_layout(terminal, name):
@@ -122,6 +197,12 @@ def main():
             assert (len(outside) == 1) == ("--all" in words), f"{words}: {command.text()}"
         command = Terminal(24, 80, "-p", "top-test", "map").until("a cell is")
         assert command.until(None).status == 0 and "0x000000000000" in command.text()
+        check_words()
+        top = Terminal(24, 80, "-p", "top-test", "top", NO_COLOR="1").until("a cell")
+        top.press(b"Q")
+        assert top.until(None).status == 0
+        check_vanished()
+        check_progress(folder.name + "/run")
     finally:
         for process in pool, silent:
             if process is not None:
