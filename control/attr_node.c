@@ -270,11 +270,10 @@ has_normal(unsigned node, const struct mhp_node_info *ignored)
 {
 	struct mhp_block_info info;
 	struct mhp_blocks run;
+	uint32_t cursor = 0;
 	(void)ignored;
-	for (uint32_t block = 0; mhp_range_get(mhp__control.m, block, &run) == 0;
-	     block = run.first + run.count)
-		if (mhp_block_get(mhp__control.m, run.first, &info) == 0 &&
-		    info.state == MHP_ONLINE && info.zone == MHP_ZONE_NORMAL && info.node == node)
+	while (mhp__next_run(&cursor, &run, &info))
+		if (info.state == MHP_ONLINE && info.zone == MHP_ZONE_NORMAL && info.node == node)
 			return true;
 	return false;
 }

@@ -90,6 +90,22 @@ mhp__size_field(const struct mhp__fields *fields, bool round_up, struct mhp__out
 	return false;
 }
 
+/* ---- runs ---- */
+
+bool
+mhp__next_run(uint32_t *cursor, struct mhp_blocks *ret_run, struct mhp_block_info *ret_info)
+{
+	while (mhp_range_get(mhp__control.m, *cursor, ret_run) == 0) {
+		*cursor = ret_run->first + ret_run->count;
+		/* Untaken: a run lies within the addresses, where each block can be looked up. */
+		if (mhp_block_get(mhp__control.m, ret_run->first, ret_info) != 0)
+			continue;
+		if (ret_info->state != MHP_ABSENT)
+			return true;
+	}
+	return false;
+}
+
 /* ---- zones ---- */
 
 bool

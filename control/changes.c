@@ -144,14 +144,12 @@ mhp__request_files(struct mhp__out *out, const struct mhp__fields *fields)
 	struct mhp_block_info info;
 	struct mhp_blocks run;
 	const char *comma = "";
+	uint32_t cursor = 0;
 	(void)fields;
 	mhp__out(out, "{\"ranges\":[");
-	for (uint32_t block = 0; mhp_range_get(mhp__control.m, block, &run) == 0 && !out->broken;
-	     block = run.first + run.count) {
-		if (mhp_block_get(mhp__control.m, run.first, &info) != 0 ||
-		    info.state == MHP_ABSENT)
-			continue;
+	while (!out->broken && mhp__next_run(&cursor, &run, &info)) {
 		run.count = count_like(run, info.generation);
+		cursor = run.first + run.count;
 		out_run(out, run, &info, comma);
 		comma = ",";
 	}

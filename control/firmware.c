@@ -66,12 +66,9 @@ end_of_blocks(void)
 {
 	struct mhp_block_info info;
 	struct mhp_blocks run;
-	uint32_t end = 0;
-	for (uint32_t block = 0; mhp_range_get(mhp__control.m, block, &run) == 0;
-	     block = run.first + run.count)
-		if (mhp_block_get(mhp__control.m, run.first, &info) == 0 &&
-		    info.state != MHP_ABSENT)
-			end = run.first + run.count;
+	uint32_t end = 0, cursor = 0;
+	while (mhp__next_run(&cursor, &run, &info))
+		end = cursor;
 	return end;
 }
 

@@ -117,18 +117,15 @@ list_range(struct mhp__out *out, struct mhp_blocks run, const struct mhp_block_i
 void
 mhp__request_ranges(struct mhp__out *out, const struct mhp__fields *fields)
 {
-	struct mhp *m = mhp__control.m;
+	struct mhp_block_info info;
 	struct mhp_blocks run;
 	const char *comma = "";
+	uint32_t cursor = 0;
 	(void)fields;
 
 	mhp__out(out, "{\"block_size_bytes\":%llu,\"ranges\":[",
 		 (unsigned long long)mhp__block_bytes());
-	for (uint32_t block = 0; mhp_range_get(m, block, &run) == 0 && !out->broken;
-	     block = run.first + run.count) {
-		struct mhp_block_info info;
-		if (mhp_block_get(m, run.first, &info) != 0 || info.state == MHP_ABSENT)
-			continue;
+	while (!out->broken && mhp__next_run(&cursor, &run, &info)) {
 		list_range(out, run, &info, comma);
 		comma = ",";
 	}

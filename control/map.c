@@ -20,26 +20,13 @@ struct cell {
 	uint64_t used_bytes;
 };
 
-/* A run of like blocks that are there; false: no more. */
-static bool
-next_run(uint32_t *cursor, struct mhp_blocks *ret_run, struct mhp_block_info *ret_info)
-{
-	while (mhp_range_get(mhp__control.m, *cursor, ret_run) == 0) {
-		*cursor = ret_run->first + ret_run->count;
-		if (mhp_block_get(mhp__control.m, ret_run->first, ret_info) == 0 &&
-		    ret_info->state != MHP_ABSENT)
-			return true;
-	}
-	return false;
-}
-
 static uint32_t
 count_cells(unsigned shift)
 {
 	struct mhp_block_info info;
 	struct mhp_blocks run;
 	uint32_t cursor = 0, nr = 0, next = 0; /* the first cell not counted yet */
-	while (next_run(&cursor, &run, &info)) {
+	while (mhp__next_run(&cursor, &run, &info)) {
 		uint32_t first = run.first >> shift, last = (run.first + run.count - 1) >> shift;
 		first = first < next ? next : first;
 		nr += last + 1 - first;
@@ -105,7 +92,7 @@ mhp__request_map(struct mhp__out *out, const struct mhp__fields *fields)
 		shift++;
 	mhp__out(out, "{\"block_size_bytes\":%llu,\"cell_blocks\":%u,\"cells\":[",
 		 (unsigned long long)mhp__block_bytes(), 1U << shift);
-	while (next_run(&cursor, &run, &info) && !out->broken)
+	while (mhp__next_run(&cursor, &run, &info) && !out->broken)
 		add_run(out, run, &info, shift, &cell, &comma);
 	if (cell.first != UINT32_MAX)
 		out_cell(out, &cell, &comma);

@@ -272,10 +272,8 @@ out_metadata(struct mhp__out *out, struct mhp *m)
 	struct mhp_block_info info;
 	struct mhp_blocks run;
 
-	for (uint32_t at = 0; mhp_range_get(m, at, &run) == 0; at = run.first + run.count)
-		if (mhp_block_get(m, at, &info) == 0 && info.state != MHP_ABSENT)
-			bytes[info.metadata_node % MHP_NODES_MAX] +=
-				run.count * info.metadata_bytes;
+	for (uint32_t cursor = 0; mhp__next_run(&cursor, &run, &info);)
+		bytes[info.metadata_node % MHP_NODES_MAX] += run.count * info.metadata_bytes;
 	mhp__out(out, ",\"metadata\":[");
 	for (unsigned node = 0; node < nr_nodes; node++)
 		if (node == 0 || bytes[node] != 0)

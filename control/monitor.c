@@ -217,14 +217,10 @@ take_picture(void *ctx, uint64_t last_seq)
 	picture->next = last_seq + 1;
 	mhp_get_policy(m, &picture->policy);
 	picture->memmap_switch = mhp_get_memmap_on_memory(m);
-	for (uint32_t block = 0; mhp_range_get(m, block, &blocks) == 0;
-	     block = blocks.first + blocks.count) {
-		if (mhp_block_get(m, block, &info) != 0 || info.state == MHP_ABSENT)
-			continue;
+	for (uint32_t cursor = 0; mhp__next_run(&cursor, &blocks, &info);)
 		picture->runs[picture->nr_runs++] = (struct run){
 			blocks, (uint8_t)info.state, info.zone, info.node, (uint8_t)info.placement,
 			info.metadata_node, info.boot, info.backing };
-	}
 	for (pfn = mhp__next_bad(0, end); pfn < end && picture->nr_bad < geo->nr_bad_pages;
 	     pfn = mhp__next_bad(pfn + 1, end))
 		picture->bad[picture->nr_bad++] = pfn;

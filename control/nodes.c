@@ -206,10 +206,8 @@ list_node(unsigned node, struct mhp_blocks *runs, unsigned max)
 	struct mhp_block_info info;
 	struct mhp_blocks run;
 	unsigned nr = 0;
-	for (uint32_t block = 0; mhp_range_get(mhp__control.m, block, &run) == 0;
-	     block = run.first + run.count) {
-		if (mhp_block_get(mhp__control.m, run.first, &info) != 0 ||
-		    info.state == MHP_ABSENT || info.node != node)
+	for (uint32_t cursor = 0; mhp__next_run(&cursor, &run, &info);) {
+		if (info.node != node)
 			continue;
 		if (nr < max)
 			runs[nr] = run;

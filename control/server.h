@@ -79,6 +79,8 @@ bool mhp__size_field(const struct mhp__fields *fields, bool round_up, struct mhp
 /* MHP_ZONE_*; without the field the default. What is wrong is answered. */
 bool mhp__zone_field(const struct mhp__fields *fields, struct mhp__out *out, uint8_t *ret_zone);
 const char *mhp__state_name(enum mhp_block_state state);
+/* The next run of like blocks that are there, from block *cursor on, which is its end then. */
+bool mhp__next_run(uint32_t *cursor, struct mhp_blocks *ret_run, struct mhp_block_info *ret_info);
 /* 134217728 -> "128M", rounded up. */
 #define MHP__SIZE_TEXT 24U
 void mhp__size_text(uint64_t bytes, char text[MHP__SIZE_TEXT]);
