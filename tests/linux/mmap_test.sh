@@ -21,7 +21,7 @@ fail() {
 }
 
 # One itself, not a script that finds one.
-need_program python3 mkfifo
+need_program python3 mkfifo flock
 python=$(python3 -c 'import os, sys; print(os.path.realpath(sys.executable))') || exit 1
 cat >"$dir/program.py" <<'END'
 import sys
@@ -92,3 +92,62 @@ echo >&3
 exec 3>&-
 wait $program || fail "it ended with $?: a child of its hangs"
 [ "$(tail -1 "$dir/out")" = forked ] || fail "it printed $(cat "$dir/out")"
+
+# R63, R66: all that the program maps itself goes to a device, which is then evacuated and closed:
+# the memory is really there, and it is right afterwards.
+cat >"$dir/keeps.py" <<'END'
+import sys
+data = [b"%06d" % i * 60 for i in range(100000)]
+print("ready", flush=True)
+for line in sys.stdin:
+    print(all(piece == b"%06d" % i * 60 for i, piece in enumerate(data)), flush=True)
+END
+timeout -s KILL 120 "$memplug" run --mmap --name $name-keeps --boot 128M --block-size 16M --max 1G -- \
+	"$python" "$dir/keeps.py" <"$dir/in" >"$dir/out" 2>"$dir/err" &
+program=$!
+exec 3>"$dir/in"
+: >"$dir/out"
+pool() {
+	kill -0 $program 2>/dev/null || fail "it ended before $*"
+	"$memplug" -p $name-keeps "$@" 2>"$dir/err"
+}
+# What is busy just now is asked again.
+change() {
+	for try in 1 2 3 4 5 6 7 8 9 10; do
+		pool "$@" >/dev/null && return
+		sleep 0.2
+	done
+	fail "$* does not succeed in $try tries"
+}
+lines() {
+	while [ "$(wc -l <"$dir/out")" -lt "$1" ]; do
+		kill -0 $program 2>/dev/null || fail "it ended $2"
+		sleep 0.05
+	done
+}
+lines 1 "before it was ready"
+for turn in 1 2 3; do
+	change add 256M --backing "file:$dir/device,node=1"
+	change evacuate 0 --to 1
+	tries=0
+	while :; do
+		settled=$(pool get settled_bytes) committed=$(pool get committed_bytes)
+		[ $((settled * 10)) -ge $((committed * 9)) ] && break
+		tries=$((tries + 1))
+		[ $tries -lt 600 ] || fail "only $settled of $committed bytes are on the device"
+		sleep 0.05
+	done
+	anon=$(sed -n 's/^RssAnon:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$(pool get pool_pid)/status")
+	[ $((anon * 1024 * 2)) -lt "$committed" ] || fail "$anon KiB of $committed bytes are in RAM"
+	echo >&3
+	lines $((2 * turn)) "on the device"
+	change add 256M --backing ram
+	change evacuate 1
+	flock -n "$dir/device" true || fail "the device is not free"
+	echo >&3
+	lines $((2 * turn + 1)) "back in ordinary memory"
+done
+exec 3>&-
+wait $program || fail "it ended with $?"
+[ "$(sort "$dir/out" | uniq -c | tr -s ' \n' ' ')" = " 6 True 1 ready " ] ||
+	fail "it printed $(cat "$dir/out")"
