@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <limits.h>
 #include <memplug/control.h>
 #include <memplug/watch.h>
 #include <stdlib.h>
@@ -29,6 +30,8 @@
 #define BLOCKS 64U
 
 static bool no_memory;                 /* mmap() is refused */
+/* Or these calls of it, of this process and its companion. */
+static _Atomic unsigned nr_calls, first_refused = UINT_MAX, last_refused;
 static char answer[1 << 20];
 
 void *__real_mmap64(void *start, size_t size, int rights, int flags, int fd, off_t offset);
@@ -37,7 +40,8 @@ void *__wrap_mmap64(void *start, size_t size, int rights, int flags, int fd, off
 void *
 __wrap_mmap64(void *start, size_t size, int rights, int flags, int fd, off_t offset)
 {
-	if (!no_memory)
+	unsigned call = atomic_fetch_add(&nr_calls, 1);
+	if (!no_memory && (call < first_refused || call > last_refused))
 		return __real_mmap64(start, size, rights, flags, fd, offset);
 	errno = ENOMEM;
 	return MAP_FAILED;
@@ -265,6 +269,74 @@ TEST(request__no_memory_for_it__refused_and_nothing_changed)
 		CHECK(says("\"count\":4"));
 	}
 	end(pool);
+}
+
+static void
+try_all(struct mhp_pool *pool, struct mhp_region *region)
+{
+	struct mhp_add_opts online = { .flags = MHP_ADD_ONLINE | MHP_MEMMAP_ON_MEMORY,
+				       .zone = MHP_ZONE_MOVABLE };
+	struct mhp_tiering how = { .on = true, .bytes_per_s = 1 << 30, .look_permille = 500 };
+	struct mhp_backing memfd;
+	struct mhp_blocks ram = { 0, 3 }, device = { 3, 4 };
+	struct mhp_text why;
+	struct mhp *m = mhp_pool_engine(pool);
+	CHECK_OK(mhp_backing_parse("memfd", &memfd, NULL));
+	(void)!mhp_pool_add(pool, &memfd, 4 * BLOCK, &online, NULL, &why);
+	(void)!mhp_offline(m, &ram, 1, NULL, NULL);
+	(void)!mhp_pool_set_tiering(pool, &how, &why);
+	usleep(5000); /* it may have begun to look */
+	how.on = false;
+	(void)!mhp_pool_set_tiering(pool, &how, &why);
+	(void)!mhp_pool_look_bad(pool, NULL, &why);
+	(void)!mhp_add(m, (struct mhp_blocks){ 20, 1 }, NULL, NULL);
+	if (region != NULL)
+		(void)!mhp_region_move(region, mhp_region_base(region), BLOCK, 0, NULL, NULL);
+	(void)!test_online(m, ram, MHP_ZONE_MOVABLE, NULL);
+	(void)!mhp_offline(m, &device, 1, NULL, NULL);
+}
+
+/* A pool from its beginning to its end. Nothing has to work, but for what has been given. */
+static void
+live(void)
+{
+	struct mhp_pool_opts opts = { .max_bytes = BLOCKS * BLOCK, .block_bytes = BLOCK };
+	struct mhp_add_opts online = { .flags = MHP_ADD_ONLINE | MHP_MEMMAP_ON_MEMORY,
+				       .zone = MHP_ZONE_MOVABLE };
+	struct mhp_pool *pool = NULL;
+	struct mhp_region *region = NULL;
+	struct mhp_text why;
+	if (mhp_pool_create(&opts, &pool, &why) != 0)
+		return;
+	(void)!mhp_pool_add(pool, NULL, 3 * BLOCK, &online, NULL, &why);
+	bool has = mhp_region_create(pool, "test", BLOCK, &region, NULL) == 0 &&
+		   mhp_region_commit(region, mhp_region_base(region), BLOCK) == 0;
+	if (has)
+		fixture_write(mhp_region_base(region), BLOCK);
+	try_all(pool, region);
+	if (has)
+		fixture_check(mhp_region_base(region), BLOCK);
+	first_refused = UINT_MAX;
+	CHECK_OK(mhp_check(mhp_pool_engine(pool), true, NULL, NULL));
+	fixture_add(pool, NULL, BLOCK, &online);
+	fixture_end(pool, region);
+}
+
+/* R74: memory that is refused once, or from some call on, is an error of that call and no more. */
+TEST(pool__memory_is_refused_at_any_call__lives_and_keeps_its_data)
+{
+	nr_calls = 0;
+	live();
+	unsigned nr = nr_calls;
+	CHECK_CMP(nr, >, 10);
+	for (unsigned call = 0; call < nr; call++)
+		for (unsigned ever = 0; ever < 2; ever++) {
+			test_at("call %u, %s", call, ever != 0 ? "and all after it" : "once");
+			nr_calls = 0;
+			last_refused = ever != 0 ? UINT_MAX - 1 : call;
+			first_refused = call;
+			live();
+		}
 }
 
 /* R52: whoever has gone costs nothing more, however long his answer. */
