@@ -12,6 +12,7 @@
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <memplug/companion.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -41,6 +42,34 @@ static struct {
 	int error;
 	struct mhp__guard guard;       /* the companion reads its events as long as it lives */
 } hole = { .guard = { .write_fd = -1, .hole_fd = -1 } };
+
+/* The next so many calls of a kind are refused so, the companion's above all. */
+static struct {
+	unsigned long request;
+	int error;
+	_Atomic unsigned times;
+} refusal;
+
+int __real_ioctl(int fd, unsigned long request, void *arg);
+int __wrap_ioctl(int fd, unsigned long request, void *arg);
+
+int
+__wrap_ioctl(int fd, unsigned long request, void *arg)
+{
+	if (request != refusal.request || atomic_load(&refusal.times) == 0)
+		return __real_ioctl(fd, request, arg);
+	atomic_fetch_sub(&refusal.times, 1);
+	errno = refusal.error;
+	return -1;
+}
+
+static void
+refuse(unsigned long request, int error, unsigned times)
+{
+	refusal.request = request;
+	refusal.error = error;
+	atomic_store(&refusal.times, times);
+}
 
 static int
 make_and_fill(void *arg)
@@ -94,6 +123,86 @@ TEST(hole__filled_in_part__the_rest_is_filled)
 {
 	for (unsigned first = 0; first < NR; first++)
 		fill_a_hole(first, NULL);
+}
+
+/* R55: mappings that change, a signal, memory that is short for a moment: it is tried again. */
+TEST(hole__kernel_refuses_for_a_moment__is_filled)
+{
+	static const struct {
+		unsigned long request;
+		int error;
+	} kinds[] = { { UFFDIO_COPY, EAGAIN }, { UFFDIO_COPY, EINTR }, { UFFDIO_COPY, ENOMEM },
+		      { UFFDIO_WRITEPROTECT, EAGAIN }, { UFFDIO_WRITEPROTECT, EINVAL } };
+	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		test_at("kind %u", i);
+		refuse(kinds[i].request, kinds[i].error, kinds[i].error == EINVAL ? 1 : 3);
+		fill_a_hole(0, NULL);
+		CHECK_EQ(atomic_load(&refusal.times), 0);
+	}
+}
+
+static int
+fill_without_memory(void *arg)
+{
+	struct mhp__guard *guard = &hole.guard;
+	uintptr_t start = (uintptr_t)hole.at;
+	int *error = arg;
+	if (mhp__guard_start(guard) != 0)
+		return MHP_EPERM;
+	hole.error = mhp__guard_hole(guard, start, NR * PAGE, MADV_NORMAL);
+	if (hole.error != 0)
+		return 0;
+	refuse(UFFDIO_COPY, ENOMEM, UINT32_MAX);
+	*error = mhp__guard_fill(guard, start, hole.source, NR * PAGE);
+	refuse(0, 0, 0);
+	hole.error = mhp__guard_fill(guard, start, hole.source, NR * PAGE);
+	mhp__guard_filled(guard);
+	mhp__guard_close(guard);
+	return 0;
+}
+
+static int
+protect_refused(void *arg)
+{
+	struct mhp__guard *guard = &hole.guard;
+	uintptr_t start = (uintptr_t)hole.at;
+	int *error = arg;
+	if (mhp__guard_start(guard) != 0)
+		return MHP_EPERM;
+	refuse(UFFDIO_WRITEPROTECT, EAGAIN, 3);
+	error[0] = mhp__guard_protect(guard, start, NR * PAGE);
+	mhp__guard_wake(guard, start, NR * PAGE, true);
+	refuse(UFFDIO_WRITEPROTECT, ENOENT, 1);
+	error[1] = mhp__guard_protect(guard, start, NR * PAGE);
+	refuse(UFFDIO_REGISTER, ENOMEM, 1);
+	error[2] = mhp__guard_protect(guard, start, NR * PAGE);
+	refuse(0, 0, 0);
+	return 0;
+}
+
+/* R55: what cannot be done is an error, and the memory is its program's, as before. */
+TEST(guard__kernel_refuses__says_so_and_memory_is_as_before)
+{
+	int error[3] = { 0 };
+	char *source = mmap(NULL, 2 * NR * PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(source != MAP_FAILED);
+	memset(source, 7, NR * PAGE);
+	hole.source = source;
+	hole.at = source + NR * PAGE;
+	alarm(PATIENCE_MS / 1000);
+	if (mhp_companion_call(fill_without_memory, error, NULL) == MHP_EPERM)
+		test_skip("needs userfaultfd");
+	CHECK_EQ(error[0], MHP_ENOMEM);
+	CHECK_EQ(hole.error, 0);
+	CHECK_MEM(hole.at, source, NR * PAGE);
+	CHECK_OK(mhp_companion_call(protect_refused, error, NULL));
+	CHECK_EQ(error[0], 0);
+	CHECK_EQ(error[1], MHP_ENOENT);
+	CHECK_EQ(error[2], MHP_ENOMEM);
+	memset(hole.at, 8, NR * PAGE); /* nobody is held up */
+	alarm(0);
+	munmap(source, 2 * NR * PAGE);
 }
 
 static int
