@@ -35,7 +35,7 @@ int
 __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attr)
 {
 	pthread_mutexattr_t shared;
-	if (attr != NULL)
+	if (attr != NULL) /* Untaken: jemalloc 5.3 gives attributes to each of its own. */
 		shared = *attr;
 	else
 		pthread_mutexattr_init(&shared);
@@ -47,7 +47,7 @@ int
 __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *value))
 {
 	int error = __real_pthread_key_create(key, destructor);
-	if (error == 0) {
+	if (error == 0) { /* Untaken: it is the first of a thousand keys that a process has. */
 		notes.key = *key;
 		notes.forget = destructor;
 	}
@@ -68,6 +68,6 @@ empty_arenas(void *arg)
 void
 mhp__decay_now(void)
 {
-	if (notes.forget != NULL)
+	if (notes.forget != NULL) /* Untaken: jemalloc begins before there is a pool. */
 		(void)!mhp_companion_aside(empty_arenas, NULL, WAIT_MS);
 }

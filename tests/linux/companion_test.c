@@ -647,6 +647,49 @@ TEST(companion__system_that_makes_none__says_why)
 	CHECK_OK(child_says(refuse_clone, NULL));
 }
 
+static int
+seal_first(int *shared)
+{
+	struct mhp_text text = { "" };
+	(void)shared;
+	mhp_companion_seal();
+	if (mhp_companion_call(nothing, NULL, &text) != MHP_EPERM)
+		return 1;
+	return strstr(text.text, "seccomp") != NULL && mhp_companion_pid() == 0 ? 0 : 2;
+}
+
+/* R55: in a program that is about to enter a sandbox none is started any more, and that is said. */
+TEST(companion__program_is_sealed__says_why)
+{
+	CHECK_OK(child_says(seal_first, NULL));
+}
+
+static void *
+call_from_a_thread(void *arg)
+{
+	int *error = arg;
+	*error = mhp_companion_call(nothing, NULL, NULL);
+	return NULL;
+}
+
+static int
+start_from_a_thread(int *shared)
+{
+	pthread_t thread;
+	int error = 1;
+	(void)shared;
+	if (pthread_create(&thread, NULL, call_from_a_thread, &error) != 0)
+		return 1;
+	pthread_join(thread, NULL);
+	return error == 0 && mhp_companion_pid() != 0 ? 0 : 2;
+}
+
+/* R55: whichever thread needs it first. */
+TEST(companion__started_by_another_thread__serves)
+{
+	CHECK_OK(child_says(start_from_a_thread, NULL));
+}
+
 /* A program of its own: this one knows already. */
 static int
 on_such_a_kernel(int *shared)
