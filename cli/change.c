@@ -109,6 +109,8 @@ cli_offline(struct cli *cli)
 	bool dry_run;
 	int status;
 	struct json_object *answer = leave(cli, MHP__F_BLOCKS, &dry_run, &status);
+	if (answer != NULL && dry_run && !cli->json)
+		puts("it would work");
 	return finish(cli, answer, status);
 }
 

@@ -98,17 +98,23 @@ take_flag(const struct cli *cli, const struct flag *flag, const char *word)
 }
 
 /* --follow, or --follow=DIR, where the cgroups are. */
-static void
-take_follow(const char *word)
+static bool
+take_follow(const struct cli *cli, const char *word)
 {
 	const char *conf = getenv("MALLOC_CONF");
+	bool named = word[sizeof("--follow") - 1] == '=';
+	const char *root = named ? word + sizeof("--follow") : CGROUPS;
 	char all[1024] = FOLLOW_CONF;
-	setenv("MEMPLUG_FOLLOW", word[sizeof("--follow") - 1] == '='
-				       ? word + sizeof("--follow") : CGROUPS, 1);
+	if (named && access(root, X_OK) != 0) {
+		cli_usage(cli, "%s: %s", word, strerror(errno));
+		return false;
+	}
+	setenv("MEMPLUG_FOLLOW", root, 1);
 	setenv("MEMPLUG_BLOCK_SIZE", FOLLOW_BLOCK, 0);
 	if (conf != NULL && *conf != 0)
 		snprintf(all, sizeof(all), FOLLOW_CONF ",%s", conf);
 	setenv("MALLOC_CONF", all, 1);
+	return true;
 }
 
 static bool
@@ -144,7 +150,8 @@ take_options(const struct cli *cli)
 			continue;
 		}
 		if (is_follow(word)) {
-			take_follow(word);
+			if (!take_follow(cli, word))
+				return -1;
 			continue;
 		}
 		const struct setting *setting = find_setting(word, &value);

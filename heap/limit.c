@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define FILE_BYTES 8192U
+#define NO_LIMIT (UINT64_C(1) << 62)
 
 /* A file as a string; false: there is none. */
 static bool
@@ -64,7 +65,8 @@ read_in(struct folder *folder, const char *file, char *text, size_t size)
 	return append(folder, folder->length, file) && read_file(folder->path, 0, text, size);
 }
 
-/* What a file says; "max", no file and nonsense are no limit. */
+/* What a file says; "max", no file and nonsense are no limit, nor is what version 1 says where
+ * there is none, which is all that a signed number holds. */
 static uint64_t
 limit_in(struct folder *folder, const char *file)
 {
@@ -73,7 +75,7 @@ limit_in(struct folder *folder, const char *file)
 	if (!read_in(folder, file, text, sizeof(text)))
 		return UINT64_MAX;
 	text[strcspn(text, "\n")] = 0;
-	return mhp_number_parse(text, UINT64_MAX, &bytes) == 0 ? bytes : UINT64_MAX;
+	return mhp_number_parse(text, NO_LIMIT, &bytes) == 0 ? bytes : UINT64_MAX;
 }
 
 /* Is `name` one of the words of a list like "cpu,memory"? */

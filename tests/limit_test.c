@@ -64,6 +64,20 @@ TEST(limit__version_2__least_of_all_above)
 	CHECK_EQ(close_tree(&tree), UINT64_MAX);
 }
 
+/* R71: version 1 says "none" by what a signed number holds, in whole pages. */
+TEST(limit__version_1_has_none__is_no_limit)
+{
+	struct tree tree;
+	struct mhp__room room;
+	open_tree(&tree, "4:memory:/a\n");
+	write_file(&tree, "memory/a/memory.limit_in_bytes", "9223372036854771712\n");
+	write_file(&tree, "memory/a/memory.usage_in_bytes", "500000\n");
+	mhp__cgroup_room(tree.self, tree.root, &room);
+	CHECK(room.limit_bytes == UINT64_MAX && room.room_bytes == UINT64_MAX);
+	CHECK_EQ(room.used_bytes, 500000);
+	CHECK_EQ(close_tree(&tree), UINT64_MAX);
+}
+
 TEST(limit__container__what_is_at_the_root)
 {
 	struct tree tree;

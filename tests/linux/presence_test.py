@@ -211,6 +211,8 @@ def case_user():
         check(program.run("os.setresuid(65534, 65534, 65534)") is None, "setresuid")
         program.ask("list")
         check(program.run("look()")["threads"] == 1, "threads")
+        # docs/SECURITY.md: the companion is who the program was.
+        check(os.stat(f"/proc/{server_of(program.path())}").st_uid == os.geteuid(), "the companion has another user")
     for words in (("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
                   ("unshare", "-U")):
         done = subprocess.run([MEMPLUG, "run", "--name", "presence-u", "--", *words, "true"],

@@ -58,7 +58,7 @@ def test_day(scenario):
     assert "the nearest are" in on_terminal("add", "1000M", status=1)
     assert "ram" in on_terminal("nodes")
     assert "nothing keeps it" in on_terminal("why", "4")
-    on_terminal("offline", "4", "--dry-run")
+    assert on_terminal("offline", "4", "--dry-run") == "it would work\n"
     on_terminal("remove", "4")
     assert "it is not there" in on_terminal("remove", "4", status=1)
     assert "add memory first" in on_terminal("resize", "128M", status=1)
@@ -82,6 +82,7 @@ def test_day(scenario):
         file.write(recorded)
     assert "add 640M" in on_terminal("sim", "--from", f"{scenario}.recorded", fits=False)
     assert "no pool" in on_terminal("-p", "nobody", "list", status=3)
+    assert "No such file" in on_terminal("run", "--follow=/no/such/folder", "--", "true", status=2)
 
 
 with tempfile.TemporaryDirectory() as folder:
