@@ -131,6 +131,7 @@ op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 {
 	const struct tree *tree = fuse_req_userdata(req);
 	struct open_folder *folder = calloc(1, sizeof(*folder));
+	/* Untaken: no limit of these tests refuses a mount some bytes. */
 	if (tree_is_dead(tree) || folder == NULL) {
 		free(folder);
 		fuse_reply_err(req, tree_is_dead(tree) ? ENODEV : ENOMEM);
@@ -185,6 +186,7 @@ op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fus
 	struct open_folder *folder = (struct open_folder *)(uintptr_t)info->fh;
 	struct tree_call call;
 	char *buffer = malloc(size);
+	/* Untaken: no limit of these tests refuses a mount some bytes. */
 	int err = buffer == NULL ? -ENOMEM : 0;
 	(void)ino;
 	tree_op_begin(&call, req, -1);
