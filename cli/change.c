@@ -41,7 +41,7 @@ finish(const struct cli *cli, struct json_object *answer, int status)
 int
 cli_add(struct cli *cli)
 {
-	/* What comes without a word about it is meant to be able to go. */
+	/* Memory that comes without a word about its zone is meant to be able to go again. */
 	const char *backing = NULL, *memmap = "auto", *zone = "movable";
 	bool offline = false;
 	struct mhp__line line;
@@ -120,7 +120,7 @@ cli_remove(struct cli *cli)
 	return cli_offline(cli);
 }
 
-/* What a rehearsal says. */
+/* Print the result of a rehearsal. */
 static void
 print_resize(struct json_object *answer)
 {

@@ -129,7 +129,7 @@ int cli_await(const struct mhp__peer *peer, int fd, struct cli_wait wait, char *
 
 /* ---- pools.c ---- */
 
-/* What the process of a pool has resident; 0: not known. */
+/* The resident memory of a pool's process; 0: not known. */
 uint64_t cli_resident(const struct mhp__peer *pool);
 
 /* ---- library.c ---- */

@@ -87,7 +87,7 @@ wants_help(const struct cli *cli, const char *name)
 	return false;
 }
 
-/* What was printed must have arrived: a listing on a full disk is no listing. */
+/* The output must have arrived: a listing on a full disk is no listing. */
 static int
 close_output(int status)
 {

@@ -5,7 +5,7 @@
  * Pools answer with JSON; this file owns the names, units and help of the metrics, and nothing else
  * does. Samples of one metric stand together, of all pools, each with the pool and its process as
  * labels; counters end in _total, times are seconds, and the text ends with # EOF, as the format
- * wants it. What a pool left out is left out here.
+ * wants it. Values that a pool left out are left out here.
  */
 #include <inttypes.h>
 #include <stdio.h>

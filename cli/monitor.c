@@ -3,7 +3,7 @@
  * monitor.c - memplug monitor: events as they happen, a line each.
  *
  * With --json the lines of the pool are passed on as they come, which is what `memplug replay`
- * reads; else they become sentences. What was missed is a line of its own, never left out.
+ * reads; else they become sentences. Missed events are a line of their own, never left out.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -16,7 +16,7 @@
 
 #include "cli.h"
 
-/* What the first line says: sizes, and the time of day at a time of the pool's clock. */
+/* The contents of the first line: sizes, and the time of day at a time of the pool's clock. */
 struct pool {
 	uint64_t block_bytes, page_bytes;
 	uint64_t time_ns, real_ns;

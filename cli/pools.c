@@ -3,9 +3,9 @@
  * pools.c - memplug ps and memplug status: what runs, and whether all is well with it.
  *
  * All pools are asked at once and have the same few seconds to answer in, so that any number of
- * stopped ones holds nobody up; those are shown as not answering. What the system knows of a
- * program, such as what it has resident, is read from /proc, if the process there is of the pool's
- * user.
+ * stopped ones holds nobody up; those are shown as not answering. Facts that the system has about a
+ * program, such as its resident memory, are read from /proc, if the process there belongs to the
+ * pool's user.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -92,7 +92,7 @@ ask_batch(const struct mhp__peer *pools, unsigned nr, struct json_object **answe
 	}
 }
 
-/* What the command adds to what the pool says of itself, or says in its place. */
+/* Add what the command knows to what the pool says of itself, or say it in the pool's place. */
 static struct json_object *
 complete(const struct mhp__peer *pool, struct json_object *info)
 {
@@ -194,7 +194,7 @@ worry(struct state *state, const char *text)
 	printf("%s%s\n", state->nr_worries++ == 0 ? "but      " : "         ", text);
 }
 
-/* What of the program's own memory is in the pool, in percent. */
+/* The share of the program's own memory that is in the pool, in percent. */
 static unsigned
 share_percent(const struct state *state)
 {

@@ -5,8 +5,8 @@
  * The line is on standard error, only on a terminal, only for what takes long, and is gone at the
  * end. A pool that is silent is asked now and then how far it is: one that does not say even that
  * is not waited for. The first interrupt asks the pool to cancel, again and again until it has
- * heard, for some seconds; the second one, or the end of those, ends this command. What the pool
- * has not begun by then it drops, and what it takes out of use it puts back.
+ * heard, for some seconds; the second one, or the end of those, ends this command. By then the pool
+ * drops a request that it has not begun, and puts blocks back that it was taking out of use.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -2,8 +2,8 @@
 /*
  * replay.c - memplug replay: does the engine still do what it did when this was recorded?
  *
- * It asks no pool: the recording is run on simulated memory in this process. What could not be made
- * to fail again is named by cause, so that nobody takes it for checked.
+ * It asks no pool: the recording is run on simulated memory in this process. Failures that could
+ * not be made to happen again are named by cause, so that nobody takes them for checked.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -18,7 +18,7 @@
 
 /* Smaller mappings of the program stay outside of the pool; V8 maps its heap in pieces of this. */
 #define MMAP_LEAST "256K"
-/* What follows a limit is small enough to come and go, and freed memory is not kept. */
+/* With --follow blocks are small, so that they come and go easily, and freed memory is not kept. */
 #define FOLLOW_BLOCK "16M"
 #define FOLLOW_CONF "dirty_decay_ms:0,muzzy_decay_ms:0"
 #define CGROUPS "/sys/fs/cgroup"
@@ -65,7 +65,7 @@ static const struct setting {
 
 #define SETTINGS (sizeof(settings) / sizeof(settings[0]))
 
-/* What is there or not, and may have a size: --mmap, or --mmap=256K. */
+/* Options that stand alone or with a size: --mmap, or --mmap=256K. */
 static const struct flag {
 	const char *option, *variable, *otherwise;
 } flags[] = {
@@ -190,9 +190,9 @@ is_one_of(const char *variable, const char *a, const char *b)
 }
 
 /*
- * What the program and all that it starts find in their environment, beside the options. The
- * sanitizers' run time wants to be the first library of all, which we are in programs that the
- * program starts; it is told to do without until our library has left (heap/preload.c).
+ * Set the environment for the program and all that it starts, beside the options. The sanitizers'
+ * run time wants to be the first library of all, which we are in programs that the program starts;
+ * it is told to do without until our library has left (heap/preload.c).
  */
 static void
 prepare_start(const char *program)

@@ -35,7 +35,8 @@ is_narrow(void)
 	return columns != 0 && columns < LIST_COLUMNS;
 }
 
-/* What begins at block `first`, of a listing of blocks or of ranges: the members are the same. */
+/* Print the entry that begins at block `first`, of a listing of blocks or of ranges: the members
+ * are the same. */
 static void
 print_range(struct json_object *range, unsigned first, unsigned count, bool narrow)
 {

@@ -2,8 +2,8 @@
 /*
  * sim.c - memplug sim: rehearse on simulated memory what a file says.
  *
- * It asks no pool. What it reports is the engine's own doing; who uses the memory, and what of it
- * can move, is as the scenario has it.
+ * It asks no pool. Everything that it reports the engine has really done; who uses the memory, and
+ * what of it can move, is as the scenario has it.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -5,8 +5,7 @@
  * The folder is a machine's /sys/devices/system/memory, a copy of it, or the tree of a pool
  * (memplug mount), whose blocks also say how much of them is in use. Online blocks of the same kind
  * that follow each other are one add; offline ones are left out. A block's node is the one that its
- * folder has a link to. What shall happen then is for
- * whoever wants to know it.
+ * folder has a link to. The user says what shall happen then.
  */
 #define _GNU_SOURCE
 #include "sim_from.h"
@@ -94,7 +93,7 @@ is_online(const struct blocks *blocks, uint64_t number)
 	return read_of(blocks, number, "state", text, sizeof(text)) && strcmp(text, "online") == 0;
 }
 
-/* What an online block is. */
+/* A kind of online block. */
 struct kind {
 	bool kernel;                   /* for more than what can move */
 	unsigned node;

@@ -20,7 +20,7 @@
 
 enum kind { NOTHING, ADD, REMOVE, REFUSED };
 
-/* What is not printed yet, since the next event may be more of it. */
+/* A line that is not printed yet, since the next event may extend it. */
 struct pending {
 	enum kind kind;
 	bool kernel;
@@ -71,7 +71,7 @@ take_event(struct pending *pending, const struct mhp_event *event)
 		pending->nr_refused = 0;
 }
 
-/* What there was before the first event. */
+/* Print the state before the first event. */
 static void
 print_start(struct mhp__replay_reader *reader, struct pending *pending)
 {

@@ -2,9 +2,9 @@
 /*
  * text.c - sizes, times and sentences for people.
  *
- * What is printed here is taken back by the parser of sizes: a size that is copied from a listing
- * means what it was printed for. Sentences break between words where they are longer than a line
- * of the terminal; elsewhere, in a file or a pipe, each is one line.
+ * The parser of sizes takes back everything that is printed here: a size that is copied from a
+ * listing means what it was printed for. Sentences break between words where they are longer than a
+ * line of the terminal; elsewhere, in a file or a pipe, each is one line.
  */
 #define _GNU_SOURCE
 #include <stdarg.h>

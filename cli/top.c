@@ -30,7 +30,7 @@ struct screen {
 	int line;                      /* the next to write */
 };
 
-/* What a tick shows. */
+/* The answers that one tick shows. */
 struct tick {
 	struct json_object *map, *info, *attributes, *progress, *ranges;
 };

@@ -25,7 +25,7 @@ enum mhp__place {
 	MHP__PLACE_FIRMWARE,           /* where firmware has blocks, those that are absent, too */
 };
 
-/* What an attribute is asked about. */
+/* The object whose attribute is read or written. */
 struct mhp__subject {
 	struct mhp_block_info info;    /* of a block; firmware's may be absent */
 	unsigned node;                 /* a node that is there */
@@ -122,7 +122,7 @@ int mhp__store_async(const struct mhp__subject *subject, const char *value,
 		     struct mhp_text *reterr);
 int mhp__store_control(const struct mhp__subject *subject, const char *value,
 		       struct mhp_text *reterr);
-/* What may be written to a uevent file (announce.c): the index of its first word in
+/* Read what is written to a uevent file (announce.c): the index of its first word in
  * mhp__announce_words[], or -1; *ret_rest: the UUID and what follows it, or "". */
 int mhp__uevent_parse(const char *value, const char **ret_rest);
 /* Announce it: 0, MHP_EINVAL, MHP_ENOMEM (it is too long to keep), or as mhp_block_announce(). */

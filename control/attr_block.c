@@ -36,7 +36,8 @@ refuse(struct mhp_text *reterr, int code, uint32_t block, const char *verb,
 	mhp__reason_text(code, why, reason, sizeof(reason));
 	snprintf(reterr->text, sizeof(reterr->text), "cannot %s: block %u: %.200s", verb, block,
 		 reason);
-	/* What is so already, or was by the time that its turn came. */
+	/* Not an error if the block is in that state already, or was by the time that its turn
+	 * came. */
 	return code == MHP_EBUSY && why->cause == MHP_CAUSE_STATE ? MHP_EINVAL : code;
 }
 
@@ -209,7 +210,7 @@ show_backing(const struct mhp__subject *subject, char *text, size_t size)
 	return 0;
 }
 
-/* What keeps it from leaving: a rehearsal. */
+/* Say what keeps it from leaving: a rehearsal. */
 static int
 show_why(const struct mhp__subject *subject, char *text, size_t size)
 {

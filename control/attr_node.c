@@ -2,10 +2,10 @@
 /*
  * attr_node.c - the attributes of a node, as numactl and numastat read them, and of all nodes.
  *
- * Lines and columns are those of Linux 7.3. What a pool has nothing of (page cache, slab, swap) is
- * 0 there: all that is in use counts as anonymous memory. The CPUs of a node of RAM are those of
- * the machine's node with its number, and devices have none. How far nodes are from each other
- * follows from their ranks, each of which stands for ten of the kernel's units.
+ * Lines and columns are those of Linux 7.3. Kinds of memory that a pool does not have (page cache,
+ * slab, swap) are 0 there: all that is in use counts as anonymous memory. The CPUs of a node of RAM
+ * are those of the machine's node with its number, and devices have none. How far nodes are from
+ * each other follows from their ranks, each of which stands for ten of the kernel's units.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -87,7 +87,7 @@ show_meminfo(const struct mhp__subject *subject, char *text, size_t size)
 	return 0;
 }
 
-/* Who allocated where is not counted. */
+/* Allocations are not counted by the node that asked. */
 static int
 show_numastat(const struct mhp__subject *subject, char *text, size_t size)
 {

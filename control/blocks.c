@@ -3,7 +3,7 @@
  * blocks.c - the fields of requests that mean blocks, sizes and zones.
  *
  * Words are read by words.c; here they meet the pool: its block size, its range, and which blocks
- * are still those that the request was about. What is wrong is answered here. A list of blocks is
+ * are still those that the request was about. Errors in them are answered here. A list of blocks is
  * as long as its line: it is kept in memory from mmap, because there is no malloc here.
  */
 #define _GNU_SOURCE

@@ -97,7 +97,7 @@ mhp__request_watch(struct mhp__out *out, const struct mhp__fields *fields)
 
 /* ---- files ---- */
 
-/* What like blocks have in common, and what is in their files while they are online. */
+/* The attributes that like blocks have in common, and those that only online blocks have. */
 static const char *const common[] = {
 	"state", "online", "removable", "valid_zones", "phys_device", "node",
 };

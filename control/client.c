@@ -263,7 +263,7 @@ note_glob_error(const char *path, int error)
 	return 0; /* go on */
 }
 
-/* What others have: services, and users who are logged in or not. */
+/* Pools of other users: services, and users who are logged in or not. */
 static void
 find_all(struct finding *finding)
 {

@@ -45,7 +45,7 @@ unsigned mhp__peers(struct mhp__peer *peers, unsigned max, struct mhp__unseen *r
 /* Returns a descriptor, close-on-exec, that never blocks, which the caller closes. Never waits. */
 int mhp__connect(const struct mhp__peer *peer);
 
-/* Send a request, its newline included. What the pool answers is then read from fd, to its end. */
+/* Send a request, its newline included. The answer is then read from fd, to its end. */
 int mhp__send_line(int fd, const char *line);
 
 /* Until there is something to read; -EAGAIN: not before end_ms. */

@@ -38,7 +38,7 @@ mhp__event_zone(unsigned zone)
 	}
 }
 
-/* What the kernel's uevent files take. */
+/* The words that the kernel's uevent files take. */
 const char *const mhp__announce_words[MHP__ANNOUNCE_WORDS] = {
 	"add", "remove", "change", "move", "online", "offline", "bind", "unbind",
 };

@@ -63,7 +63,7 @@ void mhp__changes_count(void);
 
 /* ---- announce.c ---- */
 
-/* What came with the word, by flags of ANNOUNCE; only during the engine's callback. */
+/* The text that came with the word, by flags of ANNOUNCE; only during the engine's callback. */
 const char *mhp__announced_text(uint32_t flags);
 void mhp__announced_members(struct mhp__out *out, const char *text);
 /* Nobody announces. */

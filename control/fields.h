@@ -84,7 +84,7 @@ mhp__has(const struct mhp__fields *fields, enum mhp__field field)
 	return (fields->there >> field & 1) != 0;
 }
 
-/* What is not there is "", 0 or false. */
+/* A missing member reads as "", 0 or false. */
 static inline const char *
 mhp__text(const struct mhp__fields *fields, enum mhp__field field)
 {
@@ -105,7 +105,7 @@ mhp__flag(const struct mhp__fields *fields, enum mhp__field field)
 
 /* ---- composing ---- */
 
-/* A request on its way to be a line. What does not fit makes it no line at all. */
+/* A request on its way to be a line. If something does not fit there is no line at all. */
 struct mhp__line {
 	size_t used;
 	bool full;

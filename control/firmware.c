@@ -4,8 +4,9 @@
  * one, memmap_on_memory says whether it will hold its own descriptors.
  *
  * Words and errors are those of /sys/firmware/memory of Linux 7.3 (drivers/s390/char/sclp_mem.c).
- * What was said of a block is a bit that outlives the block; the bits take memory from the first
- * one on that is set. Memory that config adds is ordinary memory, whatever the pool's backing.
+ * The state that was asked of a block is a bit that outlives the block; the bits take memory from
+ * the first one on that is set. Memory that config adds is ordinary memory, whatever the pool's
+ * backing.
  */
 #define _GNU_SOURCE
 #include <limits.h>

@@ -42,7 +42,7 @@ listen(void)
 	return err;
 }
 
-/* What is below or above the kernel's errors becomes the nearest. */
+/* A number beyond the kernel's errors becomes the nearest of them. */
 static int
 store(const struct mhp__subject *subject, const char *value, _Atomic int *ret_error)
 {

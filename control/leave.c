@@ -5,9 +5,9 @@
  * Each is one call of the engine and so all or nothing. One that ran out of attempts, or met pages
  * that a forked child still sees, is tried again until its deadline: they become free when it ends.
  * One for which there is no room is tried again if room was made: the program gave back what it
- * keeps, or free frames were brought together.
- * running[] is guarded by its mutex; nothing that takes a lock of the engine is called with it
- * held. What a client asked for that is gone is cancelled by the thread that accepts (R52).
+ * keeps, or free frames were brought together. running[] is guarded by its mutex; nothing that
+ * takes a lock of the engine is called with it held. If a client is gone, the thread that accepts
+ * cancels its request (R52).
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -214,7 +214,7 @@ pause_ns(long ns)
 	nanosleep(&pause, NULL);
 }
 
-/* Who waits in the engine's lock can be stopped by nobody: wait before it, where that works. */
+/* Nobody can stop a thread that waits for the engine's lock: wait before it, where that works. */
 static int
 take_turn(const struct running *noted, uint64_t end, struct mhp_why *why)
 {
@@ -290,7 +290,7 @@ pack(const struct mhp__leave *leave, struct running *noted, uint64_t end)
 	return won != 0 || is_canceled(noted);
 }
 
-/* What can be done for room, each once: true, it helped. A rehearsal moves nothing. */
+/* The steps that may make room, each taken once: true, it helped. A rehearsal moves nothing. */
 struct room_steps {
 	bool asked, packed;
 };
@@ -380,7 +380,7 @@ mhp__request_remove(struct mhp__out *out, const struct mhp__fields *fields)
 
 /* ---- why ---- */
 
-/* What keeps them from leaving, together. */
+/* Everything that keeps them from leaving, together. */
 static void
 out_rehearsal(struct mhp__out *out, const struct mhp_blocks *runs, unsigned nr)
 {

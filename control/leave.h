@@ -2,8 +2,8 @@
 /*
  * leave.h - blocks that leave: one call of the engine, repeated until it succeeds or may not.
  *
- * What a request wants to leave is noted while it runs, with the process that asked, so that this
- * process, or anybody who names a block, can cancel it also between two calls.
+ * The blocks that a request takes out are noted while it runs, with the process that asked: so this
+ * process, or anybody who names one of the blocks, can cancel it between two calls, too.
  */
 #ifndef MHP_CONTROL_LEAVE_H
 #define MHP_CONTROL_LEAVE_H
@@ -42,7 +42,7 @@ uint64_t mhp__deadline_ms(const struct mhp__fields *fields);
 
 #define MHP__REASON_BYTES 512U
 
-/* What was in the way, as what follows "block 3: " in a sentence. */
+/* The obstacle, in words that follow "block 3: " in a sentence. */
 void mhp__reason_text(int code, const struct mhp_why *why, char *text, size_t size);
 /* The members of an object that say why; no braces. */
 void mhp__out_why(struct mhp__out *out, const struct mhp_why *why);

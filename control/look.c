@@ -48,7 +48,7 @@ list_block(struct mhp__out *out, const struct mhp_block_info *info, const char *
 		 (unsigned long long)info->free_bytes, backing_name(info));
 }
 
-/* What of the process is not in the pool. */
+/* The memory of the process that is not in the pool. */
 static void
 list_outside(struct mhp__out *out)
 {
@@ -160,7 +160,7 @@ mhp__followed(void)
 	return now;
 }
 
-/* What each node has, in short; the request nodes says the rest. */
+/* Each node's memory, in short; the request nodes says the rest. */
 static void
 out_nodes(struct mhp__out *out)
 {

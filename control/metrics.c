@@ -2,9 +2,9 @@
 /*
  * metrics.c - counters, gauges and histograms of a pool, as one JSON object.
  *
- * What follows from events is counted as they happen, by the one thread that is in the callback,
- * and read without a lock; the rest is asked of the engine. Neither waits for an offline that takes
- * long. The command makes OpenMetrics text of it.
+ * Counts of events are kept as they happen, by the one thread that is in the callback, and read
+ * without a lock; the rest is asked of the engine. Neither waits for an offline that takes long.
+ * The command makes OpenMetrics text of it.
  */
 #define _GNU_SOURCE
 #include <inttypes.h>

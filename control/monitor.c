@@ -147,7 +147,8 @@ serve(void *arg)
 				mhp__events_wait(bell, wait_ms);
 			continue;
 		}
-		/* Who has come since then sees that there is no thread, or we see him. */
+		/* A client that has come since then sees that there is no thread, or we see the
+		 * client. */
 		atomic_store(&is_served, false);
 		if (serve_all(&wait_ms) == 0 || atomic_exchange(&is_served, true))
 			return;
@@ -190,8 +191,8 @@ struct run {
 	uint16_t backing;
 };
 
-/* What the pool was between two events. The arrays are as long as they can get, and cost what is
- * written to them. */
+/* The state of the pool between two events. The arrays are as long as they can get, and cost what
+ * is written to them. */
 struct picture {
 	struct mhp *m;
 	uint64_t next;                 /* the first event that is not part of it */

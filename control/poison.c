@@ -3,8 +3,9 @@
  * poison.c - pages with memory errors: orders to take one out of use or to forget it, and counts.
  *
  * Errors, words and files are those of Linux 7.3: soft_offline_page and hard_offline_page take an
- * address, the files of hwpoison/ a page number. What was told to hard_offline_page is counted by
- * node, as the kernel counts memory failures. Who asks by name gets a sentence beside the error.
+ * address, the files of hwpoison/ a page number. Writes to hard_offline_page are counted by node,
+ * as the kernel counts memory failures. A request by name is answered with a sentence beside the
+ * error.
  */
 #define _GNU_SOURCE
 #include <inttypes.h>
@@ -23,7 +24,7 @@ static struct {
 
 /* ---- the page ---- */
 
-/* What is at an address, or a page number: the block may be absent. */
+/* Find the page of an address, or of a page number: the block may be absent. */
 static int
 find_page(const struct mhp__subject *subject, const char *value, unsigned shift, uint64_t *ret_pfn,
 	  struct mhp_block_info *ret_info)
@@ -245,7 +246,7 @@ mhp__next_bad(uint64_t pfn, uint64_t end)
 	return pfn;
 }
 
-/* Whose data is, or was, there. */
+/* Name the owner whose data is, or was, there. */
 static void
 out_user(struct mhp__out *out, uint64_t pfn)
 {

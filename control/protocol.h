@@ -51,7 +51,7 @@
 #define MHP_PROTOCOL_SUFFIX ".sock"
 #define MHP_PROTOCOL_NAME_MAX 48
 
-/* What a client reads at most: half a million blocks, listed one by one. */
+/* The longest answer that a client reads: half a million blocks, listed one by one. */
 #define MHP_PROTOCOL_ANSWER_MAX (192U << 20)
 
 /*

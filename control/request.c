@@ -2,11 +2,11 @@
 /*
  * request.c - from a line to the function that answers it.
  *
- * Whatever a client sends, it gets exactly one JSON object. Nothing is done before the whole line
- * was understood: each request has a set of fields that it needs and one of those that it takes,
- * and any other is an error, so that a rehearsal that this pool does not know is never the real
- * thing (R67). A change is dropped when its client is gone before it begins. What blocks it names
- * are those that were there when it came (R69): `as_of` says so unless the client did.
+ * Any request is answered with exactly one JSON object. Nothing is done before the whole line was
+ * understood: each request has a set of fields that it needs and one of those that it takes, and
+ * any other is an error, so that a rehearsal that this pool does not know is never the real thing
+ * (R67). A change is dropped when its client is gone before it begins. The blocks that it names are
+ * those that were there when it came (R69): `as_of` says so unless the client did.
  */
 #define _GNU_SOURCE
 #include <stdatomic.h>

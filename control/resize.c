@@ -4,8 +4,8 @@
  *
  * The size counts whole blocks, rounded up, online or not, their own metadata included. To shrink,
  * blocks are chosen that cost the least to take out: offline ones, then empty ones, then those with
- * the least in them; the highest first among equals. Whatever holds something is asked first
- * whether it could leave, alone; blocks that could not are passed over. Whether all chosen ones
+ * the least in them; the highest first among equals. A block that holds something is first asked,
+ * alone, whether it could leave; blocks that could not are passed over. Whether all chosen ones
  * together find room is for the engine to say, before it moves anything; when one of them is in the
  * way, the choice is made again without it. A rehearsal makes the same choice and says it.
  */
@@ -15,7 +15,7 @@
 
 #include "leave.h"
 
-/* What a block costs: 0 not there, or not to be had; OFFLINE, EMPTY, then by sixteenths in use. */
+/* The cost of a block: 0 not there, or not to be had; OFFLINE, EMPTY, then by sixteenths in use. */
 enum {
 	RANK_NONE = 0,
 	RANK_OFFLINE = 1,

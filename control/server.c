@@ -141,8 +141,8 @@ accept_clients(void *arg)
 
 static void begin_again(void *fresh);
 
-/* In the companion. What others left behind, in a process that we are a copy of or that was
- * killed, does not count. */
+/* In the companion. State left by others, in a process that we are a copy of or that was killed,
+ * does not count. */
 static int
 begin(void *arg)
 {

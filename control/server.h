@@ -100,7 +100,7 @@ mhp__request_fn mhp__request_info, mhp__request_list, mhp__request_ranges, mhp__
 /* The first page with a memory error in [pfn, end), or end. */
 uint64_t mhp__next_bad(uint64_t pfn, uint64_t end);
 
-/* What is used and free of all online blocks (look.c). */
+/* The used and free bytes of all online blocks (look.c). */
 void mhp__usage(uint64_t *used_bytes, uint64_t *free_bytes);
 
 /* The limits that the pool follows (look.c); a limit of 0: there is none, or it is not followed. */

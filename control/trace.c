@@ -3,8 +3,8 @@
  * trace.c - the engine's trace callback: a record for the ring, and a count for the metrics.
  *
  * It runs under the hotplug lock, on any thread, perhaps inside of malloc: it copies, counts, and
- * at most wakes one sleeper; it never waits. What an event refers to is only valid during the call,
- * so the record keeps copies.
+ * at most wakes one sleeper; it never waits. The pointers of an event are valid only during the
+ * call, so the record keeps copies.
  */
 #define _GNU_SOURCE
 #include <string.h>

@@ -3,9 +3,10 @@
  * watch.c - which devices of a folder are there, which are asked back, and what is done then.
  *
  * The folder is looked at again and again: no inotify tells of the files of a DAX bus. A device is
- * new until it was told of or added, and away while somebody else has it. What adding and releasing
- * mean is the caller's: this file knows no pool and no socket. It runs in a thread of the caller's,
- * never in the companion, so that it may list a folder, for which the C library calls malloc.
+ * new until it was told of or added, and away while somebody else has it. The caller decides what
+ * adding and releasing mean: this file knows no pool and no socket. It runs in a thread of the
+ * caller's, never in the companion, so that it may list a folder, for which the C library calls
+ * malloc.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -155,7 +156,7 @@ add(const struct mhp_watch *watch, struct device *device)
 	return err;
 }
 
-/* What the pool does not have is free. */
+/* A device that the pool does not have is free. */
 static int
 release(const struct mhp_watch *watch, const struct device *device, struct mhp_text *why)
 {
@@ -186,7 +187,7 @@ answer_request(const struct mhp_watch *watch, struct device *device, const char 
 		return err;
 	(void)has_request(watch, device, err == 0 ? "released" : "refused", answer);
 	device->state = err == 0 ? AWAY : IN_USE;
-	/* Whoever hears of it may look for the answer. */
+	/* A callee may look for the answer at once. */
 	int unsaid = rename(path, answer) == 0 ? 0 : say(reterr, MHP_EIO, answer);
 	tell(watch, err == 0 ? MHP_WATCH_RELEASED : MHP_WATCH_REFUSED, device, &why);
 	return unsaid;
@@ -213,7 +214,7 @@ turn(const struct mhp_watch *watch, struct device *device, struct mhp_text *rete
 	return watch->opts.adds ? add(watch, device) : 0;
 }
 
-/* What is gone from the folder is forgotten; when the pool has it still, that is said. */
+/* Forget devices that are gone from the folder; when the pool has it still, that is said. */
 static void
 forget(struct mhp_watch *watch)
 {

@@ -3,8 +3,8 @@
  * watch_pool.c - devices that are watched come into a pool of this process, and leave it.
  *
  * A device is all blocks with its backing, wherever they are in the pool; they leave in one call,
- * all or none, and the pool closes the device with the last of them. What has leaving blocks of
- * others in its way waits in the engine, within the deadline.
+ * all or none, and the pool closes the device with the last of them. If other blocks that leave are
+ * in the way, the call waits in the engine, within the deadline.
  */
 #define _GNU_SOURCE
 #include <stdio.h>

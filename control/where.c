@@ -3,8 +3,8 @@
  * where.c - where the sockets of a user are; server and clients must agree on it.
  *
  * The first that applies counts: the variable that names a folder, root's folder, the user's
- * runtime folder, else one by the number of the user. Whoever opens a folder checks whether it can
- * be trusted. This runs in the process that owns a pool, so it must not call malloc.
+ * runtime folder, else one by the number of the user. The code that opens a folder checks whether
+ * it can be trusted. This runs in the process that owns a pool, so it must not call malloc.
  */
 #define _GNU_SOURCE
 #include <stdio.h>

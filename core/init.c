@@ -118,7 +118,7 @@ mhp_footprint(const struct mhp_geometry *geometry, size_t *ret_bytes)
 	return 0;
 }
 
-/* What is optional is asked for where it is used; without these there is no engine. */
+/* Optional parts are checked where they are used; without these there is no engine. */
 static bool
 config_complete(const struct mhp_config *config)
 {
@@ -166,8 +166,8 @@ fill_zonelist(struct mhp *m, unsigned node, const uint8_t nodes[MHP_NODES_MAX], 
 
 	for (unsigned i = 0; i < m->geo.nr_nodes; i++) {
 		const struct mhp__zone *normal = mhp__zone(m, nodes[i], MHP_ZONE_NORMAL);
-		/* What can move goes to MOVABLE first: it is no obstacle there. What cannot must
-		 * never come there. */
+		/* Movable pages go to MOVABLE first: it is no obstacle there. Others must never
+		 * come there. */
 		if (movable)
 			list[at++] = (uint8_t)mhp__zone_id(m, normal + 1);
 		list[at++] = (uint8_t)mhp__zone_id(m, normal);
@@ -294,9 +294,9 @@ mend_tables(struct mhp *m)
 	mhp__tables_seal(m);
 }
 
-/* The holder of the hotplug lock has died, and the port gave the lock to another thread. What the
- * holder had begun may be half done, so no change follows until somebody has seen to that
- * (blocks/cut.c); readers and the allocator, which never needed the lock, go on. */
+/* The holder of the hotplug lock has died, and the port gave the lock to another thread. Its change
+ * may be half done, so no other follows until somebody has seen to that (blocks/cut.c); readers and
+ * the allocator, which never needed the lock, go on. */
 void
 mhp_lock_lost(struct mhp *m)
 {

@@ -30,7 +30,8 @@ __wrap_madvise(void *start, size_t size, int advice)
 	return (int)syscall(SYS_madvise, start, size, advice);
 }
 
-/* Is all of it the heap's? What is partly so is not one piece of anybody's memory. */
+/* Is all of it the heap's? A range that is only partly the heap's is not one piece of anybody's
+ * memory. */
 static bool
 in_heap(uintptr_t start, uintptr_t size)
 {

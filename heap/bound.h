@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What the numbers say of a pool and its cgroup. Memory of devices is in none of them. */
+/* The state of a pool and its cgroup, in numbers. Memory of devices is in none of them. */
 struct mhp__follow_facts {
 	uint64_t block_bytes;
 	uint64_t used_bytes;           /* of the pool: what cannot be taken from it */
@@ -27,7 +27,8 @@ struct mhp__follow_bounds {
 };
 void mhp__follow_bounds(const struct mhp__follow_facts *facts,
 			struct mhp__follow_bounds *ret_bounds);
-/* What is kept free below a limit, for what is not the pool's: page tables, stacks, the kernel. */
+/* The margin kept free below a limit, for memory that is not the pool's: page tables, stacks, the
+ * kernel. */
 uint64_t mhp__follow_margin(uint64_t limit_bytes);
 
 /* A limit that falls, step by step. All zero at first. */

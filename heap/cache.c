@@ -11,7 +11,7 @@
  */
 #include <stdbool.h>
 
-/* What jemalloc keeps for a thread; this is its first field. */
+/* The part that we use of what jemalloc keeps for a thread; this is its first field. */
 struct tsd {
 	bool tcache_enabled;
 };

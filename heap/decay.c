@@ -2,12 +2,12 @@
 /*
  * decay.c - have jemalloc give back what it merely keeps, from outside of the program's threads.
  *
- * What a program freed stays with jemalloc for a while, and for ever if the program sleeps. When
- * blocks have to leave and room is short, a process beside the companion (mhp_companion_aside())
- * empties the arenas as a thread of the program would; caches of threads are theirs. For that, the
- * locks of jemalloc must be made for several processes, since the C library opens and closes others
- * without atomics while it knows of one thread; and what jemalloc notes about the process must be
- * forgotten when it ends, as at the end of a thread. The linker shows us both (__wrap_...).
+ * jemalloc keeps freed memory for a while, and for ever if the program sleeps. When blocks have to
+ * leave and room is short, a process beside the companion (mhp_companion_aside()) empties the
+ * arenas as a thread of the program would; caches of threads are theirs. For that, the locks of
+ * jemalloc must be made for several processes, since the C library opens and closes others without
+ * atomics while it knows of one thread; and what jemalloc notes about the process must be forgotten
+ * when it ends, as at the end of a thread. The linker shows us both (__wrap_...).
  */
 #define _GNU_SOURCE
 #include "decay.h"

@@ -79,7 +79,7 @@ start_again(char **argv, char **envp)
 			syscall(SYS_execve, path, argv, envp);
 }
 
-/* What libc's constructor will do soon, with the same words. */
+/* Do early what libc's constructor is about to do, with the same words. */
 static void
 tell_libc(char **argv, char **envp)
 {

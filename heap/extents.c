@@ -3,9 +3,9 @@
  * extents.c - addresses and memory for jemalloc's extents, out of one region.
  *
  * An address of the region is in use, free, or ready. Free: nothing is behind it. Ready: it is
- * committed, nobody uses it, and it reads as zeros. Most memory is committed by whole windows of
- * 2 MiB, which are one page of the pool where it has one: cheap to commit, and quick to leave. What
- * an extent does not fill is ready for small ones; a window that nobody uses any more is
+ * committed, nobody uses it, and it reads as zeros. Most memory is committed by whole windows of 2
+ * MiB, which are one page of the pool where it has one: cheap to commit, and quick to leave. The
+ * rest of its last piece is ready for small extents; a window that nobody uses any more is
  * decommitted. Large extents get room behind them instead, so that realloc finds it free, as long
  * as that does not scatter the region too much. The lock is held for a few steps through a tree, or
  * one decommit.

@@ -3,12 +3,12 @@
  * follow.c - the pool shrinks and grows with the memory limit of its cgroup (R71).
  *
  * A thread of the companion looks some times a second at the limits above the program, at what is
- * used below them, and at the pressure, of which somebody may also tell it (pressure.c). What is
- * left until a limit, with what the pool is charged for, is how much the program may take
- * (bound.c); blocks beyond that leave, the least used first. So a malloc for which there is no room
- * fails, instead of the program being killed. Ordinary blocks leave without a copy, so shrinking
- * itself needs no memory; where it would, the engine refuses with the figure. Blocks of devices
- * cost the cgroup nothing: they stay, and come on top of what the pool may have.
+ * used below them, and at the pressure, of which somebody may also tell it (pressure.c). The
+ * program may take as much as is left until a limit, together with what the pool is charged for
+ * already (bound.c); blocks beyond that leave, the least used first. So a malloc for which there is
+ * no room fails, instead of the program being killed. Ordinary blocks leave without a copy, so
+ * shrinking itself needs no memory; where it would, the engine refuses with the figure. Blocks of
+ * devices cost the cgroup nothing: they stay, and come on top of what the pool may have.
  *
  * The operator's --max holds all the time. Written by the thread, read by anybody: atomics.
  */
@@ -60,7 +60,7 @@ block_bytes(const struct mhp *m)
 	return UINT64_C(1) << (geo->block_order + geo->page_shift);
 }
 
-/* What a pool has, metadata included. */
+/* The memory that a pool has, metadata included. */
 struct holding {
 	uint64_t plugged_bytes, used_bytes; /* of ordinary memory */
 	uint64_t device_bytes, device_used_bytes;
@@ -104,7 +104,7 @@ charged_bytes(void)
 	return least(mhp__resident_bytes(follow.status), mhp__taken_bytes());
 }
 
-/* What the program has taken that is none of a device's. */
+/* Bytes that the program has taken and that are not on a device. */
 static uint64_t
 ordinary_bytes(const struct holding *holding)
 {

@@ -31,7 +31,7 @@ struct mhp__heap {
 extern struct mhp__heap mhp__heap;
 extern extent_hooks_t mhp__heap_hooks;
 
-/* What calls of the kernel mean by an address and a size: whole pages of its own. */
+/* The kernel's calls read an address and a size like this: whole pages of its own. */
 static inline bool
 mhp__at_page(uintptr_t address)
 {

@@ -3,13 +3,13 @@
  * hooks.c - jemalloc's extent hooks over a region.
  *
  * jemalloc is told to retain nothing (preload.c): it gives back what it does not need, and asks for
- * the addresses behind an extent that grows. What the hook does not take back, because it cannot
- * now, jemalloc retains after all. The hooks are called from any thread, with locks of jemalloc
- * held, so they take no lock but those of extents.c and the region, and never allocate; and they
- * do not wait: what the pool cannot give at once comes from outside of it, by jemalloc's own hooks.
- * They also get extents that were mapped before they were installed; those go to jemalloc's own
- * hooks and are never merged with ours. A forked child has a pool of its own, and goes on with
- * it. What jemalloc has of ours counts as the program's (taken.c).
+ * the addresses behind an extent that grows. If the hook cannot take memory back now, jemalloc
+ * retains it after all. The hooks are called from any thread, with locks of jemalloc held, so they
+ * take no lock but those of extents.c and the region, and never allocate; and they do not wait:
+ * what the pool cannot give at once comes from outside of it, by jemalloc's own hooks. They also
+ * get extents that were mapped before they were installed; those go to jemalloc's own hooks and are
+ * never merged with ours. A forked child has a pool of its own, and goes on with it. Memory that
+ * jemalloc has from us counts as the program's (taken.c).
  */
 #define _GNU_SOURCE
 #include <memplug/companion.h>
@@ -32,7 +32,7 @@ ours(const void *address)
 static int
 alloc_ours(uintptr_t wanted, size_t size, size_t alignment, uintptr_t *ret_start)
 {
-	/* What a process of ours needs of jemalloc is not the program's, either (decay.c). */
+	/* Our own processes must not take arena memory of the program, either (decay.c). */
 	if (mhp__heap.closed || mhp_companion_here())
 		return MHP_EAGAIN;
 	if (!mhp__taken_more(size))

@@ -65,7 +65,7 @@ read_in(struct folder *folder, const char *file, char *text, size_t size)
 	return append(folder, folder->length, file) && read_file(folder->path, 0, text, size);
 }
 
-/* What a file says; "max", no file and nonsense are no limit, nor is what version 1 says where
+/* The number in a file; "max", no file and nonsense are no limit, nor is what version 1 says where
  * there is none, which is all that a signed number holds. */
 static uint64_t
 limit_in(struct folder *folder, const char *file)
@@ -90,7 +90,7 @@ lists(const char *list, const char *name)
 	return false;
 }
 
-/* What the files of a version of cgroups are called. */
+/* The names of the files in one version of cgroups. */
 struct names {
 	const char *max, *high, *current, *inactive, *active;
 };
@@ -176,7 +176,7 @@ number_behind(const char *text, const char *word)
 	return 0;
 }
 
-/* What a cgroup uses that the kernel cannot just drop; UINT64_MAX: it does not say. */
+/* The memory of a cgroup that the kernel cannot just drop; UINT64_MAX: it does not say. */
 static uint64_t
 used_in(struct folder *folder, const struct names *names)
 {

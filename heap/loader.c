@@ -11,7 +11,7 @@
 #include <dlfcn.h>
 #include <stddef.h>
 
-/* Whatever the optimization: each compiler has its own word for a call that is a jump. A counter of
+/* At any optimization level: each compiler has its own word for a call that is a jump. A counter of
  * branches (scripts/coverage) would come after it. */
 #ifdef __clang__
 #define TAIL_CALLS

@@ -5,9 +5,9 @@
  * The kernel would lock all that is mapped: reserved addresses, tables of the engine of which
  * little is touched, and each `ram` block once more where it has its metadata. So what the program
  * has now is locked mapping by mapping, without what was mapped large while the pool was made; of
- * the heap, what is accessible. What the program maps later the kernel locks (MCL_FUTURE); what the
- * heap commits later is locked at once (lock_committed()). Locked memory of the heap stays with the
- * allocator when it is freed. By a raw system call all is locked, as ever.
+ * the heap, what is accessible. The kernel itself locks what the program maps later (MCL_FUTURE);
+ * what the heap commits later is locked at once (lock_committed()). Locked memory of the heap stays
+ * with the allocator when it is freed. By a raw system call all is locked, as ever.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -48,7 +48,7 @@ mhp__lock_mapped(const void *start, size_t size)
 	}
 }
 
-/* What is too much of aligned addresses, at either end, or all of it. */
+/* Give up the excess at either end of addresses that had to be aligned, or all of it. */
 void
 mhp__lock_unmapped(const void *start, size_t size)
 {
@@ -113,8 +113,8 @@ take_hex(const char **at)
 }
 
 /*
- * Lock a mapping of the program. What cannot be made resident (nobody may access it, or there is
- * nothing behind it) is locked when it can, as by the kernel. An errno.
+ * Lock a mapping of the program. A part that cannot be made resident (nobody may access it, or
+ * there is nothing behind it) is locked once it can be, as the kernel does it. An errno.
  */
 static int
 lock_one(uintptr_t start, uintptr_t end, bool accessible, int flags)

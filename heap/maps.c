@@ -5,10 +5,10 @@
  * Three sets of addresses. In the books: it was mapped large, private and anonymous. Charged: part
  * of it has pages of the pool, because it was made writable. Owed: its memory is gone, but the
  * engine held the pages at that moment; they are given back later, or serve what is mapped there
- * next. The lock is held for the time of a commit, with signals blocked: a handler may map, too.
- * What is changed before the kernel has been asked is noted first and restored if it refuses.
- * What the program does behind our back, by raw system calls, makes the charge wrong until the
- * addresses are used again, and nothing else.
+ * next. The lock is held for the time of a commit, with signals blocked: a handler may map, too. If
+ * the books change before the kernel is asked, their old state is noted first, and restored if the
+ * kernel refuses. Raw system calls of the program make the charge wrong until the addresses are
+ * used again, and do no other harm.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -15,7 +15,7 @@
 void mhp__maps_fork_init(void);
 /* From now on, mappings of least bytes and more are in the pool. */
 MHP_MUST_CHECK int mhp__maps_start(struct mhp_pool *pool, uint64_t least, struct mhp_text *reterr);
-/* What is mapped with these words is of the kind that belongs in the pool, or would if it grew. */
+/* A mapping with these arguments is of the kind that belongs in the pool, or would if it grew. */
 bool mhp__maps_kind(int protection, int flags, int fd);
 bool mhp__maps_large(uintptr_t size);
 /* May any of the range be in the books? Takes no lock. */
@@ -39,7 +39,7 @@ void mhp__maps_drop(uintptr_t start, uintptr_t size, bool keep);
 bool mhp__maps_hold(uintptr_t start, uintptr_t size, bool wanted);
 void mhp__maps_release(void);
 
-/* What the books say of a range while the kernel is asked. All-zero sets are empty. */
+/* The entry of the books for a range, kept while the kernel is asked. All-zero sets are empty. */
 struct mhp__charge {
 	uintptr_t start, size;
 	struct mhp__gaps booked, pieces; /* what is in the books, and what of that is charged */

@@ -4,12 +4,12 @@
  *
  * The kernel gets exactly the call that the program made; only the books (maps.c) are kept beside
  * it. Memory leaves the books before its addresses can be somebody else's, and enters them after
- * they are ours; so no lock is held around a system call. What the kernel refuses leaves the books
- * as they were: they change after the call, or are restored after it where it may free addresses
- * or the pool must have room first. A mapping that the pool has no room for fails with ENOMEM,
- * unless it asked for no reserve. Meanwhile the memory is held (maps.h): on a device, the call
- * would mean something else. Our own library, jemalloc in it, does not come here: the linker makes
- * its calls the system calls below (__wrap_...).
+ * they are ours; so no lock is held around a system call. A call that the kernel refuses leaves the
+ * books as they were: they change after the call, or are restored after it where it may free
+ * addresses or the pool must have room first. A mapping that the pool has no room for fails with
+ * ENOMEM, unless it asked for no reserve. Meanwhile the memory is held (maps.h): on a device, the
+ * call would mean something else. Our own library, jemalloc in it, does not come here: the linker
+ * makes its calls the system calls below (__wrap_...).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -98,7 +98,8 @@ __wrap_mremap(void *start, size_t size, size_t new_size, int flags, ...)
 	return (void *)syscall(SYS_mremap, start, size, new_size, flags, to);
 }
 
-/* Does the pool refuse memory that is to be writable? What asks for no reserve may stay outside. */
+/* Does the pool refuse memory that is to be writable? A mapping that asks for no reserve may stay
+ * outside. */
 static bool
 refused(uintptr_t start, uintptr_t size, int protection, int flags)
 {

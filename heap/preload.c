@@ -93,8 +93,8 @@ say(const struct mhp_text *text, const char *otherwise)
 }
 
 /*
- * The first program says what is wrong, and ends if it cannot have its pool. What it starts has a
- * pool if that is wanted and can be had, and no word about it otherwise.
+ * The first program says what is wrong, and ends if it cannot have its pool. Programs that it
+ * starts get a pool if one is wanted and can be had, and otherwise say nothing.
  */
 __attribute__((constructor)) static void
 preload(void)

@@ -100,7 +100,7 @@ mhp__pressure_open(void)
 		watch.fd = open_socket(watch.path);
 	else
 		watch.fd = open(watch.path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
-	/* What goes into a FIFO we would read ourselves. */
+	/* We would read our own word back from a FIFO. */
 	if (watch.fd >= 0 && !S_ISFIFO(st.st_mode))
 		write_first();
 }

@@ -3,9 +3,10 @@
  * sandbox.c - notice that the program enters a seccomp filter.
  *
  * A filter may end the process for a system call that its author did not foresee, such as ours that
- * makes a companion. What runs already is not bound by it. So prctl() and syscall(), by which
- * programs and libseccomp set filters, pass through here, and before one is set whatever will be
- * needed is started. A program that makes the call itself goes unnoticed (docs/CAVEATS.md).
+ * makes a companion. Threads and processes that run already are not bound by it. So prctl() and
+ * syscall(), by which programs and libseccomp set filters, pass through here, and before one is set
+ * whatever will be needed is started. A program that makes the call itself goes unnoticed
+ * (docs/CAVEATS.md).
  */
 #define _GNU_SOURCE
 #include <errno.h>

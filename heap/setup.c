@@ -63,7 +63,7 @@ at_most(uint64_t value, uint64_t bound)
 	return value < bound ? value : bound;
 }
 
-/* What the system says no to because of a limit that somebody set, is said with its name. */
+/* If the system refuses because of a limit that somebody set, the message names that limit. */
 static int
 limited(uint64_t max, uint64_t limit, struct mhp_text *reterr)
 {
@@ -76,7 +76,7 @@ limited(uint64_t max, uint64_t limit, struct mhp_text *reterr)
 	return MHP_ENOMEM;
 }
 
-/* What the process may have of data, or of anything. */
+/* The soft limit of the process for data, or for another resource. */
 static uint64_t
 soft_limit(int resource)
 {
@@ -166,7 +166,7 @@ usual_block(uint64_t limit)
 	return block;
 }
 
-/* What the environment asks for. */
+/* The options as the environment gives them. */
 struct wish {
 	uint64_t block, boot, max;
 	uint64_t mmap; /* mappings from this size on are in the pool; 0: none */
@@ -221,7 +221,7 @@ read_wish(struct wish *wish, struct mhp_text *reterr)
 	return err;
 }
 
-/* What was begun is undone: nobody has heard of the pool, and malloc has nothing of it. */
+/* Undo what was begun: nobody has heard of the pool, and malloc has nothing of it. */
 static void
 undo(struct mhp_pool *pool)
 {

@@ -40,7 +40,7 @@ mhp__heap_grow_in_child(void)
 	mhp__taken_bound(UINT64_MAX, UINT64_MAX);
 }
 
-/* What the pool's events are to say of a growth that failed. */
+/* A failed growth, as the pool's events will report it. */
 struct refusal {
 	bool tell;
 	struct mhp_text text;          /* empty: the bound was reached */
@@ -92,8 +92,8 @@ add_some(const struct mhp_backing *backing, uint64_t block, uint64_t *left, stru
 	return err;
 }
 
-/* Add memory: where the heap is bound to some, of each of it in turn until there is enough. What
- * was added may do with what is free besides, so only nothing at all is an error. */
+/* Add memory: where the heap is bound to some, of each of it in turn until there is enough.
+ * Together with what is free already, a part may be enough, so only nothing at all is an error. */
 static int
 add_wanted(uint64_t add, uint64_t block, struct mhp_backing backing, bool bound,
 	   struct mhp_text *why)
@@ -137,8 +137,8 @@ mhp__heap_grow(uint64_t bytes)
 	uint64_t max = atomic_load(&mhp__heap.max_bytes);
 	struct refusal refusal = { 0 };
 	/*
-	 * Who takes blocks out has the hotplug lock until that is through. Where they leave because
-	 * a limit is near, memory from outside of the pool would bring it as near.
+	 * A removal holds the hotplug lock until it is through. Where they leave because a limit is
+	 * near, memory from outside of the pool would bring it as near.
 	 */
 	if (mhp_progress(m).blocks.count != 0)
 		return atomic_load(&mhp__heap.shrinks) ? MHP_ENOMEM : MHP_EAGAIN;
@@ -218,7 +218,8 @@ mhp_heap_start(struct mhp_pool *pool, const struct mhp_heap_opts *opts, struct m
 	mhp__heap.backing = opts->backing;
 	mhp__heap.took = opts->took;
 	atomic_store(&mhp__heap.max_bytes, opts->max_bytes);
-	/* What arenas are made of is not the program's, and far more than they need. */
+	/* The memory that arenas themselves are made of is not the program's, and they take far
+	 * more than they need. */
 	mhp__heap.closed = true;
 	unsigned nr_arenas;
 	if (!install(&nr_arenas)) {

@@ -4,8 +4,8 @@
  *
  * The kernel lets nobody go who waits for a file system that does not answer, not even when it is
  * killed. So every wait here ends on an interrupt: what only looks is dropped; what takes a block
- * out of use is cancelled, and its end awaited for a moment, so that the block is online again
- * when the caller goes on. What is not over by then is cancelled on, without the caller.
+ * out of use is cancelled, and its end awaited for a moment, so that the block is online again when
+ * the caller goes on. A change that is not over by then is cancelled in the background.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -207,7 +207,7 @@ void
 tree_call_end(struct tree_call *call)
 {
 	int err;
-	/* Bound: the pool gives up at its deadline. What is left, it cancels when we hang up. */
+	/* Bound: the pool gives up at its deadline. It cancels the rest when we hang up. */
 	while (call->fd >= 0 && call->block >= 0 && !tree_is_dead(call->tree) &&
 	       !call->tree->is_ending())
 		if (cancel(call, CANCELS_AWAITED, &err))

@@ -74,7 +74,7 @@ tree_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 
 /* ---- read ---- */
 
-/* What is known already; false: the pool has to be asked. */
+/* Answer what is known already; false: the pool has to be asked. */
 static bool
 take_known(struct tree_call *call, struct tree_node node, struct open_file *file)
 {

@@ -117,7 +117,7 @@ tree_list(struct tree_call *call, struct tree_node folder, struct tree_listing *
 		       ? tree_runs_load(call, -1, &listing->runs) : 0;
 }
 
-/* What a block is in a listing of blocks. */
+/* The kind of a block's entry in a listing of blocks. */
 static enum tree_kind
 entry_kind(struct tree_node folder)
 {

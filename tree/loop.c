@@ -2,7 +2,7 @@
 /*
  * loop.c - which thread reads the requests of the kernel: one, until it has to wait.
  *
- * What is known already is answered by the thread that read the request, which then reads the next
+ * If the answer is known already, the thread that read the request gives it, and reads the next
  * one. So a tool that reads file after file takes turns with one thread, and costs the machine half
  * of what it costs when each request wakes another one. A thread that is about to wait for the pool
  * says so (tree_loop_will_wait()) and lets another one read, which also hears of interrupts.

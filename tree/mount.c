@@ -2,8 +2,8 @@
 /*
  * mount.c - mount the tree of a pool and serve it until it is unmounted or we are told to end.
  *
- * A process has one tree and one session, because signal handlers take no argument. Whatever ends
- * the session unmounts it; only a process that is killed leaves a dead mount behind.
+ * A process has one tree and one session, because signal handlers take no argument. Any end of the
+ * session unmounts it; only a process that is killed leaves a dead mount behind.
  */
 #define _GNU_SOURCE
 #include "ops.h"

@@ -2,8 +2,8 @@
 /*
  * ops.c - names and folders: lookup, stat, links, listings; and what may not be done at all.
  *
- * The kernel is told to remember neither names nor contents: all of it may change without us. What
- * stat says of a file never changes, so that it need not ask again. Once the pool's process has
+ * The kernel is told to remember neither names nor contents: all of it may change without us. The
+ * attributes of a file never change, so that it need not ask again. Once the pool's process has
  * ended, every access answers ENODEV; the tree stays mounted all the same, since what it covers
  * could be the machine's own memory blocks.
  */
@@ -202,7 +202,7 @@ op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fus
 	tree_call_end(&call);
 }
 
-/* What access() says, which a file system answers itself: root may all but run a file. */
+/* Answer access(), which a file system must do itself: root may all but run a file. */
 static void
 op_access(fuse_req_t req, fuse_ino_t ino, int mask)
 {

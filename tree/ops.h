@@ -19,7 +19,7 @@
 void tree_op_begin(struct tree_call *call, fuse_req_t req, long block);
 /* No interrupt reaches the call any more; before the answer, which ends the request. */
 void tree_op_done(fuse_req_t req);
-/* What stat says of a node. */
+/* The attributes of a node, for stat. */
 void tree_stat(const struct tree *tree, struct tree_node node, struct stat *ret_stat);
 
 /* Serve the session until it ends, by itself or by a signal that was told to (loop.c). Returns 0 or

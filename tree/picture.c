@@ -4,9 +4,9 @@
  *
  * The pool is asked once for all of them, and the answer holds until the counter changes that the
  * pool shares with us (request watch): then a single question is asked singly, until there have
- * been some, in proportion to what a picture costs. Whoever writes through the tree needs nothing
- * more, since the counter has changed by the time that the write is answered. A picture is shared
- * by those who look at it, and goes with the last of them.
+ * been some, in proportion to what a picture costs. A writer through the tree needs nothing more,
+ * since the counter has changed by the time that the write is answered. A picture is shared by
+ * those who look at it, and goes with the last of them.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -152,7 +152,7 @@ int tree_pictures_open(struct tree *tree);
 struct tree_picture *tree_picture_get(struct tree_call *call);
 void tree_picture_put(struct tree_picture *picture);
 const struct tree_runs *tree_picture_runs(const struct tree_picture *picture);
-/* What is in a file of a block that is there; NULL: that has to be asked for. */
+/* The text of a file of a block that is there; NULL: that has to be asked for. */
 const char *tree_picture_text(const struct tree_picture *picture, uint32_t block,
 			      const char *name);
 

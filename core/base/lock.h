@@ -37,7 +37,7 @@ enum { MHP__THREADS_DIE = true };
 enum { MHP__THREADS_DIE = false };
 #endif
 
-/* What this thread writes into the locks that it takes. */
+/* The word that this thread writes into the locks that it takes. */
 static inline uint32_t
 mhp__holder(void)
 {
@@ -96,8 +96,8 @@ mhp__spin_take(struct mhp__spin *lock)
 {
 	uint32_t self = mhp__holder(), nobody = 0;
 
-	/* Bound: the holder leaves after a bounded time; every section under a spin is finite. What
-	 * a thread that was killed holds is mended by another. */
+	/* Bound: the holder leaves after a bounded time; every section under a spin is finite.
+	 * Another thread mends what a killed one holds. */
 	for (unsigned spins = 0; !atomic_compare_exchange_strong_explicit(
 		     &lock->held, &nobody, self, memory_order_acquire, memory_order_relaxed);
 	     spins++) {

@@ -45,7 +45,7 @@ MHP_MUST_CHECK int mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_
 /* The prepared ones become OFFLINE, and those that are marked for it are removed: who holds
  * metadata of others after them. */
 void mhp__leaving_commit(struct mhp *m, bool scrub);
-/* What mhp__leaving_prepare() would say, with the same to_nodes. */
+/* The answer that mhp__leaving_prepare() would give, with the same to_nodes. */
 MHP_MUST_CHECK int mhp__leaving_foresee(struct mhp *m, uint64_t to_nodes, struct mhp_why *why);
 /* The same as prepare, but they stay as they are. */
 MHP_MUST_CHECK int mhp__leaving_empty(struct mhp *m, const struct mhp_offline_opts *opts,
@@ -90,7 +90,7 @@ struct mhp__coming {
 	bool boot;
 	struct mhp__group group;       /* what it will come with; no other's generation */
 };
-/* What the policy will say of a block that is OFFLINE, or (coming) will be; planned is added to. */
+/* Ask the policy about a block that is OFFLINE, or (coming) will be; planned is added to. */
 MHP_MUST_CHECK int mhp__online_foresee(struct mhp *m, uint32_t block,
 				       const struct mhp__coming *coming, unsigned zone,
 				       struct mhp__planned_pages *planned, struct mhp_why *why);

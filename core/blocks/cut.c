@@ -4,9 +4,9 @@
  *
  * It is taken back if its commit had not begun, and carried on if it had: so blocks are as before
  * the change, or as after it. First everything is reckoned anew that follows from something else:
- * levels of sets, runs, checksums, what zones count. What cannot be seen, the change has logged in
- * front of each step (work.h). Each step here can be done again, as somebody may kill this, too.
- * Listeners may hear of one range twice.
+ * levels of sets, runs, checksums, what zones count. The change has logged the rest in front of
+ * each step (work.h). Each step here can be done again, as somebody may kill this, too. Listeners
+ * may hear of one range twice.
  *
  * Pages of owners are not this file's business: only an owner knows where its page is when the kill
  * came while it moved. So the owner that is named has set its pages right before; if it is another,
@@ -65,7 +65,7 @@ mend_slots(struct mhp *m)
 	}
 }
 
-/* What is about to go offline counts as online until then. */
+/* Blocks that are about to go offline count as online until then. */
 static void
 count_blocks(struct mhp *m)
 {

@@ -17,7 +17,7 @@ struct way {
 	enum mhp_work work;
 	int (*mark)(struct mhp *m, struct mhp_blocks blocks, const struct mhp_offline_opts *opts,
 		    struct mhp_why *why);
-	/* What is done to them; on error they are as before. */
+	/* The step that is done to them; on error they are as before. */
 	int (*act)(struct mhp *m, const struct mhp_offline_opts *opts, struct mhp_why *why);
 };
 

@@ -67,7 +67,7 @@ choose_zone(struct mhp *m, uint32_t block, struct mhp__range *range, unsigned zo
 	return err;
 }
 
-/* What a plan's dry run asks: the same choice, for a block that may not be there yet. */
+/* For a plan's dry run: the same choice, for a block that may not be there yet. */
 int
 mhp__online_foresee(struct mhp *m, uint32_t block, const struct mhp__coming *coming, unsigned zone,
 		    struct mhp__planned_pages *planned, struct mhp_why *why)
@@ -160,7 +160,7 @@ mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
 		return 0;
 	event = mhp__event_failed(MHP_EV_ONLINE_FAILED, blocks, err, why);
 	event.asked_zone = (uint8_t)zone;
-	/* Whoever replays this must know that the policy decided for several sets as one. */
+	/* A replay must know that the policy decided for several sets as one. */
 	if (why->cause == MHP_CAUSE_POLICY && arrival->planned.together)
 		event.asked_zone = MHP_ZONE_TOGETHER;
 	mhp__trace(m, &event, arrival->started_ns);

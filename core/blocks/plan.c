@@ -35,7 +35,7 @@ struct run {
 	uint64_t held_pfn;         /* preview: the last of the pages that it holds */
 };
 
-/* What a phase does with a step. */
+/* The work of a phase on one step. */
 typedef int step_fn(struct run *run, const struct mhp_step *step);
 
 #define KIND(kind) (1U << (kind))
@@ -270,7 +270,7 @@ commit_locked(struct run *run, const struct mhp_offline_opts *opts)
 
 /* ---- the preview ---- */
 
-/* What a preview notes in pages that it holds, which nobody else uses. */
+/* A note of a preview, kept in pages that it holds and nobody else uses. */
 struct held {
 	uint64_t pfn;                  /* held before; MHP_PFN_NONE: none */
 	uint64_t node;

@@ -5,10 +5,10 @@
  * Owns the fields full, mixed, virgin, holes and nr_free of a slot and the bitmap words of its
  * pageblocks; the caller holds the arena's lock, which makes every function here plain code.
  * slots.h names the four conditions of a pageblock. A bitmap is read only where mixed is 1, so a
- * pageblock that turns mixed has its words written first, and mhp__pageblock_reckon() turns it
- * back after the change that frees its last frame. Frames below nr_unmanaged count as taken in the
- * words, so no search ever finds them. Whoever is killed in between leaves at worst frames that
- * nobody has; mend.c reckons the other fields anew.
+ * pageblock that turns mixed has its words written first, and mhp__pageblock_reckon() turns it back
+ * after the change that frees its last frame. Frames below nr_unmanaged count as taken in the
+ * words, so no search ever finds them. A thread that is killed in between leaves at worst frames
+ * that nobody has; mend.c reckons the other fields anew.
  *
  * `holes` is exact whenever the lock is free (INV 7), so a search by it never fails. It changes
  * seldom. Giving a frame back can raise it only if the aligned run around that frame is free, of

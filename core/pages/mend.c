@@ -2,8 +2,8 @@
 /*
  * mend.c - what threads that were killed held of the allocator, while others go on.
  *
- * A lock that such a thread took says so (base/lock.h), and who wants it waits. What it guards is
- * reckoned anew from what cannot be half done: of an arena, `mixed` and the bitmaps, which every
+ * A lock that such a thread took says so (base/lock.h), and who wants it waits. The state under it
+ * is reckoned anew from what cannot be half done: of an arena, `mixed` and the bitmaps, which every
  * section writes in an order that leaves them right at any instruction (arena.c); of a zone, the
  * lists that its arenas say they are on. Frames that the dead had taken and given to nobody, or
  * taken back and not freed, stay taken: nobody knows of them.

@@ -36,7 +36,7 @@ mhp__arena_words(const struct mhp *m, const struct mhp__arena *arena)
 	return mhp__pfn_bitmap(m, mhp__arena_start(m, arena));
 }
 
-/* What word index holds when every frame there that is the allocator's is free. */
+/* The value of word `index` when every frame there that is the allocator's is free. */
 static inline uint64_t
 mhp__free_word(const struct mhp *m, const struct mhp__arena *arena, unsigned index)
 {

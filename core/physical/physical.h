@@ -13,7 +13,7 @@
 /* As mhp_add(), but for coming online. */
 MHP_MUST_CHECK int mhp__add_memory(struct mhp *m, struct mhp_blocks blocks,
 				   const struct mhp_add_opts *opts, struct mhp_add_answer *answer);
-/* What mhp__add_memory() would say, ports not asked. Fills in answer. */
+/* The answer that mhp__add_memory() would give, without asking the port. Fills in answer. */
 MHP_MUST_CHECK int mhp__add_memory_foresee(struct mhp *m, struct mhp_blocks blocks,
 					   const struct mhp_add_opts *opts,
 					   struct mhp_add_answer *answer);

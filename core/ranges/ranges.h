@@ -35,7 +35,7 @@ struct mhp__range_iter {
 	mhp__except_fn *excepts;      /* NULL: nothing */
 };
 
-/* What listeners are told of a range. */
+/* The notice of a range for listeners. */
 struct mhp_notice mhp__range_notice(const struct mhp__range *range, enum mhp_notice_kind kind);
 
 /* Hotplug lock held in all. */

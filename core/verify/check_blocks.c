@@ -73,8 +73,8 @@ check_pointers(struct mhp__check *c, uint32_t block)
 			    (uint64_t)(uintptr_t)slot->pages, pages);
 }
 
-/* All that the placement implies. What an EXTERNAL block's port gave is the port's word: there is
- * nothing to hold it against but the alignment of the pointers. */
+/* All that the placement implies. The place of an EXTERNAL block's metadata is the port's word:
+ * there is nothing to hold it against but the alignment of the pointers. */
 static void
 check_metadata(struct mhp__check *c, uint32_t block)
 {

@@ -179,7 +179,8 @@ nr_bad_taken(const struct mhp__check *c, unsigned id)
 	return nr;
 }
 
-/* What the zone's counter and its caches' say; not clamped, unlike mhp__zone_nr_free(). */
+/* The free frames by the zone's counter and those of its caches; not clamped, unlike
+ * mhp__zone_nr_free(). */
 static uint64_t
 counted_free(const struct mhp *m, const struct mhp__zone *zone)
 {

@@ -20,7 +20,7 @@ struct mhp__frame_set {
 	uint64_t nr, sum, mix;
 };
 
-/* What a zone's blocks, arenas and descriptors add up to. */
+/* Totals over a zone's blocks, arenas and descriptors. */
 struct mhp__zone_tally {
 	unsigned id;
 	uint32_t nr_blocks;

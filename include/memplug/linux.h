@@ -251,15 +251,17 @@ MHP_MUST_CHECK int mhp_huge_parse(const char *words, enum mhp_huge *ret_how,
 const char *mhp_huge_word(enum mhp_huge how);
 
 /**
+ * *
  * Set this for the memory of a region, from now on.
  *
  * @from: an address of the region, a multiple of 2 MiB, from which on it holds; NULL: all of it.
  *
  * It decides for memory that comes when it is touched, and lasts: a window that goes to a device
- * and comes back has it again, and is not taken for memory that the program has advised. What is
- * there changes when the kernel gets to it: with ON its khugepaged makes huge pages of small ones,
- * with OFF a huge page lasts until it is cut. Where the kernel is told to give nobody huge pages
- * (/sys/kernel/mm/transparent_hugepage/enabled is "never"), ON changes nothing but what it is told.
+ * and comes back has it again, and is not taken for memory that the program has advised. Memory
+ * that is there already changes when the kernel gets to it: with ON its khugepaged makes huge pages
+ * of small ones, with OFF a huge page lasts until it is cut. Where the kernel is told to give
+ * nobody huge pages (/sys/kernel/mm/transparent_hugepage/enabled is "never"), ON changes nothing
+ * but what it is told.
  *
  * The kernel does not take advice back: what was ON or OFF is one of the two for ever.
  * Cost: a system call, and one for each run on a device. Waits for a window that is on its way.
@@ -362,11 +364,10 @@ MHP_MUST_CHECK int mhp_region_commit(struct mhp_region *region, void *start, uin
 MHP_MUST_CHECK int mhp_region_decommit(struct mhp_region *region, void *start, uint64_t size);
 
 /**
- * Give the memory of a committed range back but keep its pages: it reads as zeros. What is on a
- * device stays there, and is zeroed where the device cannot take memory back.
- * Return: 0, MHP_EINVAL, MHP_EBUSY (pinned, or ordinary memory that is locked by mlock), MHP_EAGAIN
- * (its window is on its way to a device or back just now); on error a part may be zeros. Never
- * waits.
+ * * Give the memory of a committed range back but keep its pages: it reads as zeros. Pages on a
+ * device stay there, and are zeroed if the device cannot take memory back. Return: 0, MHP_EINVAL,
+ * MHP_EBUSY (pinned, or ordinary memory that is locked by mlock), MHP_EAGAIN (its window is on its
+ * way to a device or back just now); on error a part may be zeros. Never waits.
  */
 MHP_MUST_CHECK int mhp_region_purge(struct mhp_region *region, void *start, uint64_t size);
 

@@ -2,8 +2,8 @@
 /*
  * watch.h - devices that appear in a folder come into a pool, and leave it when asked back.
  *
- * A device is a file of the folder, or an entry of a DAX bus (/sys/bus/dax/devices). Who wants one
- * back makes a file NAME.release; it is renamed to NAME.released when the device is closed, or to
+ * A device is a file of the folder, or an entry of a DAX bus (/sys/bus/dax/devices). To get one
+ * back, make a file NAME.release; it is renamed to NAME.released when the device is closed, or to
  * NAME.refused. As long as NAME.released is there, the device is left alone. `memplug watch` is
  * this from outside of the program, by the pool's socket.
  *
