@@ -158,7 +158,7 @@ keep_sample(struct rehearsal *all, unsigned line)
 	return true;
 }
 
-/* What is plugged on a node, and what of it is free. */
+/* Ask how much is plugged on a node, and how much of it is free. */
 static void
 look_at_node(struct rehearsal *all, unsigned node, uint64_t *ret_plugged, uint64_t *ret_free)
 {

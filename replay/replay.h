@@ -15,7 +15,7 @@
 
 #define MHP__REPLAY_TEXT 400U
 
-/* What came of it. */
+/* The result of a replay. */
 struct mhp__replay_result {
 	uint64_t nr_events;            /* that were replayed, and were as recorded */
 	uint64_t nr_failures;          /* part of those: failed again as recorded */
@@ -66,7 +66,7 @@ struct mhp__replay_reader {
 
 /* Read the first line. */
 bool mhp__replay_read_first(struct mhp__replay_reader *reader);
-/* What it lists: entry i, or false; *ret_more says whether there was one. */
+/* The ranges that it lists: entry i, or false; *ret_more says whether there was one. */
 bool mhp__replay_read_range(struct mhp__replay_reader *reader, size_t i, bool *ret_more,
 			    struct mhp__replay_range *ret_range);
 bool mhp__replay_read_bad(struct mhp__replay_reader *reader, size_t i, bool *ret_more,

@@ -2,8 +2,8 @@
 /*
  * run.c - a pool on the simulator goes through a recording, and is held against it at each step.
  *
- * Every event is one call of the engine, with what was asked for as its arguments. What the call
- * returns, the event that the engine tells of it, and the blocks themselves must be as recorded;
+ * Every event is one call of the engine, with what was asked for as its arguments. The result of
+ * the call, the event that the engine tells of it, and the blocks themselves must be as recorded;
  * the first difference ends it. A failure that cannot be made again is not tried: then nothing may
  * have changed, there and here.
  */
@@ -195,7 +195,7 @@ flags_of_add(uint32_t flags)
 	return flags | MHP_ADD_OFFLINE | MHP_ADD_ZEROED;
 }
 
-/* What lies on a node lies elsewhere here, whatever the switch says of that. */
+/* Metadata that lies on a node is elsewhere here, whatever the switch says of that. */
 static int
 add(struct replay *replay, struct mhp_blocks blocks, struct mhp_add_opts opts)
 {

@@ -3,7 +3,7 @@
  * scenario.h - rehearse on simulated memory what a file says (memplug sim).
  *
  * scenario.c knows the words, rehearse.c the engine. A file has one step a line; what is between
- * `repeat N` and `end` is done again. What is measured after each step makes the report.
+ * `repeat N` and `end` is done again. The measurements after each step make the report.
  */
 #ifndef MHP_REPLAY_SCENARIO_H
 #define MHP_REPLAY_SCENARIO_H

@@ -19,7 +19,7 @@ enum {
 	TRAP_VECTORS = 64,
 };
 
-/* What boot.S leaves on the trap stack. */
+/* The frame that boot.S leaves on the trap stack. */
 struct trap_frame {
 	uint64_t x[31];
 	uint64_t pc, flags, sp;

@@ -39,7 +39,7 @@ hand_over(struct mhp_span span)
 	if (error == 0)
 		return 0;
 	ram_gone(span);
-	/* What was mapped a moment ago can be mapped again: its tables are there. */
+	/* A range that was mapped a moment ago can be mapped again: its tables are there. */
 	return map_again(span.start.addr, span.size) != 0 ? MHP_EIO : error;
 }
 

@@ -207,7 +207,7 @@ hotplug_init(void)
 		traps_set_handler(VECTOR_TICK, note_event);
 		smp_tick_start();
 	}
-	/* What came before we listened has no event of its own any more. */
+	/* Memory that came before we listened has no event any more. */
 	scan();
 }
 

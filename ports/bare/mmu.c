@@ -46,7 +46,7 @@ entry_in(uint64_t table, uint64_t virt, unsigned level)
 {
 	entry_t *entries = phys_to_virt(table & PTE_ADDRESS);
 
-	/* What is left for the top level may be less than a whole index. */
+	/* The bits left for the top level may be fewer than a whole index. */
 	virt &= (UINT64_C(1) << ADDRESS_BITS) - 1;
 	return entries + (virt / level_bytes(level)) % ENTRIES;
 }

@@ -4,7 +4,7 @@
  *
  * A mapping is made at one of two levels, MMU_BASE (PAGE_BYTES) and MMU_LARGE (an entry of a page
  * directory). The tables above it are there before (mmu_reserve), or come from the altmap of the
- * one block that they serve. What an entry looks like is the processor's business (pte.h).
+ * one block that they serve. The format of an entry is the processor's business (pte.h).
  */
 #ifndef BARE_MMU_H
 #define BARE_MMU_H

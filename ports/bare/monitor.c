@@ -3,8 +3,8 @@
  * monitor.c - the command's verbs on a serial line, and a few that only make sense on bare metal.
  *
  * One table of verbs; each gets the rest of its line and returns an error of the engine's, for
- * which the reason has been printed. Whatever a verb finds broken (contents, invariants) also
- * decides how the machine ends, so that a script cannot overlook it.
+ * which the reason has been printed. If a verb finds something broken (contents, invariants), the
+ * machine ends with a failure, so that a script cannot overlook it.
  */
 #include "monitor.h"
 

@@ -6,9 +6,9 @@
  * map and unmap the descriptors of a block, a few pages of existing memory, a lock, a clock. The
  * rest of the folder is the machine below it, and the program on top.
  *
- * Whose page tables live where: the direct map's directories serve 1 GiB each, the memmap's tables
- * the descriptors of 512 MiB. Where that is more than a block they are reserved at boot, for the
- * whole window in which memory may come. Where a block's descriptors fill tables, they fill large
+ * Where page tables live: the direct map's directories serve 1 GiB each, the memmap's tables the
+ * descriptors of 512 MiB. Where that is more than a block they are reserved at boot, for the whole
+ * window in which memory may come. Where a block's descriptors fill tables, they fill large
  * mappings and need none; with large mappings switched off those tables are the block's own.
  */
 #include "port.h"
@@ -27,7 +27,8 @@
 /* The descriptors of a block fill pages: 64 KiB of them are 512 MiB. */
 #define SMALLEST_BLOCK ((uint64_t)PAGE_BYTES / DESCRIPTOR_BYTES * PAGE_BYTES)
 #define BLOCK_BYTES (SMALLEST_BLOCK > SECTION_BYTES ? SMALLEST_BLOCK : SECTION_BYTES)
-/* What is mapped at a time: at least a pageblock, and that is 512 MiB where pages are 64 KiB. */
+/* The unit in which memory is mapped: at least a pageblock, and that is 512 MiB where pages are 64
+ * KiB. */
 #define SECTION_BYTES \
 	(LARGE_SHIFT > 27 ? UINT64_C(1) << LARGE_SHIFT : UINT64_C(128) << 20)
 

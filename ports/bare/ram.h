@@ -9,7 +9,8 @@
 
 #include <memplug/mhp.h>
 
-/* Who brought it; also what a block says as its backing. DIMMs are below, by their slot. */
+/* The source that brought it; also what a block says as its backing. DIMMs are below, by their
+ * slot. */
 enum { RAM_OF_VIRTIO_MEM = 0x100, RAM_OF_BOOT = 0x101 };
 
 struct ram {

@@ -7,7 +7,7 @@
 
 #include <memplug/mhp.h>
 
-/* What the command line says (NAME=VALUE); says what it refuses. */
+/* Read the command line (NAME=VALUE); says what it refuses. */
 void settings_init(void);
 /* Set one. MHP_ENOENT: there is no such knob; MHP_EINVAL: no such value. Says nothing. */
 MHP_MUST_CHECK int settings_set(const char *name, const char *value);

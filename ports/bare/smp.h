@@ -15,7 +15,8 @@
 
 enum { SMP_CPUS_MAX = 8 };
 
-/* What cpu_self() gives; cpu.h and mhp_port_inline.h read the first three at these offsets. */
+/* The record that cpu_self() gives; cpu.h and mhp_port_inline.h read the first three at these
+ * offsets. */
 struct smp_cpu {
 	uint32_t id;
 	uint32_t lock_ranks;

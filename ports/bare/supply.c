@@ -3,7 +3,7 @@
  * supply.c - the verbs add and resize, on bare metal.
  *
  * Memory comes from the machine: nobody can add what no DIMM, no virtio-mem device and no boot
- * memory has brought. What can be added is the part of it that was removed by hand while the rest
+ * memory has brought. An add can bring the part of it that was removed by hand while the rest
  * stayed, such as one block of a DIMM. A DIMM none of whose blocks is left is ejected.
  */
 #include "supply.h"

@@ -7,7 +7,7 @@
 
 #include <memplug/types.h>
 
-/* What the device says now. */
+/* The state of the device as it says now. */
 struct virtio_mem_config {
 	uint64_t block_bytes;          /* unit of plugging */
 	uint64_t start;                /* of the region */

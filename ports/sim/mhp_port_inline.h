@@ -37,9 +37,9 @@ static inline uint32_t *
 mhp_port_lock_ranks(void)
 {
 	uint32_t *ranks = &mhp_sim_ranks;
-	/* Who compares this with NULL must do it on a register: under sanitizers the compiler would
-	 * use the flags of the addition that makes the address, which the linker turns into one
-	 * that sets none. */
+	/* A comparison of this with NULL must be made on a register: under sanitizers the compiler
+	 * would use the flags of the addition that makes the address, which the linker turns into
+	 * one that sets none. */
 	__asm__("" : "+r"(ranks));
 	return ranks;
 }

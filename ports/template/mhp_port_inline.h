@@ -2,9 +2,9 @@
 /*
  * mhp_port_inline.h - template of a port's hot half (docs/PORTING.md, step 1; contract in cache.h).
  *
- * What is marked TEMPLATE is for you to replace. The caches here take a real lock each, which is
- * right on any machine; replace them by sections under disabled interrupts (ports/x86_64), or
- * restartable ones (ports/linux), when the rest works.
+ * Replace everything that is marked TEMPLATE. The caches here take a real lock each, which is right
+ * on any machine; replace them by sections under disabled interrupts (ports/x86_64), or restartable
+ * ones (ports/linux), when the rest works.
  */
 #ifndef MHP_PORT_INLINE_H
 #define MHP_PORT_INLINE_H

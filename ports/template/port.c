@@ -88,7 +88,7 @@ op_unlock(void *port)
 	(void)port;
 }
 
-/* TEMPLATE: step 2. Who runs: a thread's number plus one, say. */
+/* TEMPLATE: step 2. An identity of the thread that runs: a thread's number plus one, say. */
 static uint64_t
 op_self(void *port)
 {

@@ -7,7 +7,7 @@
 
 #include <memplug/mhp.h>
 
-/* What your kernel knows about its machine when it calls template_port_init(). */
+/* The facts that your kernel has about its machine when it calls template_port_init(). */
 struct template_machine {
 	struct mhp_geometry geometry;
 	unsigned char *direct_map;     /* where physical address 0 is, or would be */

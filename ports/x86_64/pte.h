@@ -2,8 +2,8 @@
 /*
  * pte.h - what an entry of an x86-64 page table looks like.
  *
- * Entries of all levels have one format. What must be known of it elsewhere is said in functions,
- * so that mmu.c and clients that change entries in place know no processor.
+ * Entries of all levels have one format. Functions hide it, so that mmu.c and clients that change
+ * entries in place know no processor.
  */
 #ifndef X86_64_PTE_H
 #define X86_64_PTE_H

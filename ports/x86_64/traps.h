@@ -21,7 +21,7 @@ enum {
 	VECTOR_SPURIOUS = 0x3f,
 };
 
-/* What boot.S leaves on the stack. */
+/* The frame that boot.S leaves on the stack. */
 struct trap_frame {
 	uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
 	uint64_t rdi, rsi, rbp, rbx, rdx, rcx, rax;
