@@ -76,12 +76,12 @@ def main():
                                       timeout=60, check=False)
                 assert done.returncode == 1 and "in use" in done.stderr, done
         finally:
-            server.kill()
+            server.terminate()
             server.wait()
     if os.path.exists("/proc/net/if_inet6") and open("/proc/net/if_inet6", encoding="ascii").read().strip():
         server, host, port = start("[::1]:0")
         said = ask(host, port, b"GET / HTTP/1.1\r\n\r\n")
-        server.kill()
+        server.terminate()
         server.wait()
         assert said.startswith(b"HTTP/1.1 200"), said
 
