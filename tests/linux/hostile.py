@@ -11,7 +11,9 @@ import sys
 import threading
 import time
 
-ESCAPE = "\x1b]0;mine\x07\x1b[2J\u009b31m\u202e\r\n"
+ESCAPE = "\x1b]0;mine\x07\x1b[2J\u009b31m\u202e\u2066\u2069\r\n"
+# Like those that turn a line, and harmless.
+NEAR = "\u00a0\u2029\u202f\u2065\u206a\u20ac\u2126"
 ANSWERS = {
     "nested": "[" * 100000 + "]" * 100000,
     "types": json.dumps({name: value for name in (
@@ -22,10 +24,10 @@ ANSWERS = {
                            "name": 3.5, "pid": "x", "findings": None, "together": []}),
     "huge": '{"blocks":[' + ",".join(["1"] * 9000000) + "]}",
     "keys": json.dumps({"a\x1b[31m\n": "x", 'b"} 1': "y"}),
-    "escapes": json.dumps({"name": ESCAPE, "text": ESCAPE, "version": ESCAPE, "blocks": [
+    "escapes": json.dumps({"name": ESCAPE + NEAR, "text": ESCAPE + NEAR, "version": ESCAPE + NEAR, "blocks": [
         {"state": ESCAPE, "zone": ESCAPE, "text": ESCAPE, "backing": ESCAPE}], "ranges": [
         {"state": ESCAPE, "zone": ESCAPE, "first": 1, "count": 1}], "together": {"text": ESCAPE},
-        "findings": [{"what": ESCAPE}], "count": 1, "memplug": 1, "event": ESCAPE, "movable_why": ESCAPE},
+        "findings": [{"what": ESCAPE}], "count": 1, "memplug": 1, "event": ESCAPE + NEAR, "movable_why": ESCAPE},
         ensure_ascii=False).replace("\\u001b", "\x1b"),
     "refusal": '{"error":-22,"text":' + json.dumps(ESCAPE, ensure_ascii=False) + "}",
     "cut": '{"blocks":[{"index":1,',
