@@ -123,6 +123,7 @@ find_least(struct mhp *m, const struct holding *holding, struct mhp_block_info *
 	     block = run.first + run.count)
 		for (uint32_t i = run.first; i < run.first + run.count; i++) {
 			struct mhp_block_info info;
+			/* Untaken: a run lies within the addresses. */
 			if (mhp_block_get(m, i, &info) != 0 || info.state == MHP_ABSENT ||
 			    (holding->ordinary >> info.node % 64 & 1U) == 0)
 				break;
@@ -359,6 +360,7 @@ begin(void *arg)
 {
 	int none = 0;
 	(void)arg;
+	/* Untaken: two companions would have to begin at once. */
 	if (!atomic_compare_exchange_strong(&follow.companion, &none, (int)getpid()))
 		return 0;
 	int err = mhp_companion_thread(follow_thread, NULL);

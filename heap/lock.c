@@ -106,6 +106,7 @@ static uintptr_t
 take_hex(const char **at)
 {
 	uintptr_t value = 0;
+	/* Untaken: each line of the kernel's has both. */
 	for (; **at != 0 && **at != '-' && **at != ' '; ++*at)
 		value = value * 16 + (uintptr_t)(**at <= '9' ? **at - '0' : **at - 'a' + 10);
 	*at += **at != 0;

@@ -29,6 +29,7 @@ mhp__taken_more(uint64_t bytes)
 			atomic_store_explicit(&refused, true, memory_order_relaxed);
 			return false;
 		}
+	/* Untaken: another thread has to take between the two. */
 	} while (!atomic_compare_exchange_weak(&taken, &had, had + bytes));
 	return true;
 }
