@@ -78,6 +78,7 @@ tree_mount(const struct mhp__peer *peer, const char *folder, const struct tree_o
 	char *words[] = { (char[]){ "memplug" }, (char[]){ "-o" }, name, NULL };
 	struct fuse_args args = FUSE_ARGS_INIT(3, words);
 	/* The daemon changes its folder. */
+	/* Untaken: the command has seen a folder there a moment ago. */
 	if (realpath(folder, path) == NULL) {
 		fprintf(stderr, "memplug: cannot mount on %s: %s\n", folder, strerror(errno));
 		return -1;

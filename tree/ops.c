@@ -139,6 +139,7 @@ op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 	}
 	folder->node = tree_node_of(tree, ino);
 	info->fh = (uintptr_t)folder;
+	/* Untaken: whoever opens has to be killed in the moment before the answer. */
 	if (fuse_reply_open(req, info) != 0)
 		free(folder);
 }

@@ -222,6 +222,7 @@ tree_picture_text(const struct tree_picture *picture, uint32_t block, const char
 {
 	struct json_object *range, *files, *text;
 	const struct tree_run *run = tree_runs_find(&picture->runs, block);
+	/* Untaken: whoever asks has found the block in it. */
 	if (run == NULL)
 		return NULL;
 	range = json_object_array_get_idx(picture->ranges, (size_t)(run - picture->runs.run));

@@ -142,6 +142,8 @@ def odd_answers(relay, tree):
         got = outcome(lambda: os.write(state, b"on"))
         check(got == want, "what a write gives:", got, "for", want)
     relay.odd = {}
+    got = outcome(lambda: os.write(state, b"\x01" * 4096))  # too long for a line, as it has to be written
+    check(got == "EINVAL", "what is too long for a request:", got)
     os.close(node)
     os.close(state)
 
@@ -153,6 +155,14 @@ def odd_folders(relay, tree):
         check(error_of(lambda: os.listdir(tree)) == want, "a folder of", said)
         check(error_of(lambda: os.listdir(f"{tree}/memory0")) in (0, want, errno.ENOENT), "a block of", said)
         check(error_of(lambda: os.stat(f"{tree}/memory3/state")) in (0, want, errno.ENOENT), "a file of", said)
+    relay.odd = {}
+
+
+def many_blocks(relay, tree):
+    """More than a folder's answer has room for."""
+    relay.odd = {"ranges": constant({"ranges": [{"first": 0, "count": 3000}]})}
+    names = os.listdir(tree)
+    check(all(f"memory{block}" in names for block in range(3000)), "not all blocks are listed")
     relay.odd = {}
 
 
@@ -288,6 +298,7 @@ def test(pool):
         corners(tree)
         odd_answers(relay, tree)
         odd_folders(relay, tree)
+        many_blocks(relay, tree)
         odd_counters(pool, relay)
         pictures(pool, relay)
         crowd(relay, tree)
