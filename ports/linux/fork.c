@@ -58,7 +58,8 @@ bring_back(struct mhp_pool *pool)
 /* A copy for the child. If there is no memory for it, the child does without: it has a hole there,
  * which is better than what is its parent's. */
 static void
-add_copy(struct mhp_pool *pool, unsigned char *start, uint64_t size)
+add_copy(struct mhp_pool *pool, unsigned char *start, const unsigned char *data, uint64_t size,
+	 int rights)
 {
 	struct mhp__copy *copy = mmap(NULL, size + mhp__kernel_page(), PROT_READ | PROT_WRITE,
 				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -67,18 +68,25 @@ add_copy(struct mhp_pool *pool, unsigned char *start, uint64_t size)
 			child_state = CHILD_IS_REFUSED;
 		return;
 	}
-	*copy = (struct mhp__copy){ pool->copies, start, size };
-	memcpy((unsigned char *)copy + mhp__kernel_page(), start, size);
+	*copy = (struct mhp__copy){ pool->copies, start, size, rights };
+	memcpy((unsigned char *)copy + mhp__kernel_page(), data, size);
 	pool->copies = copy;
 }
 
+/* By the direct map: the program may have made its own inaccessible, which keeps it there. */
 static void
 copy_settled(struct mhp_pool *pool, const struct mhp_region *region)
 {
 	for (uint64_t page = 0, nr; mhp__table_next_settled(region, &page, UINT64_MAX, &nr);
-	     page += nr)
-		add_copy(pool, (unsigned char *)mhp__page_address(region, page),
-			 nr << MHP__PAGE_SHIFT);
+	     page += nr) {
+		struct mhp__run run = mhp__run_settled(region, page, page + nr);
+		uintptr_t at = mhp__page_address(region, page), end = UINTPTR_MAX;
+		int rights = mhp__view_rights(at, &end);
+		nr = (end - at) >> MHP__PAGE_SHIFT;
+		nr = nr < run.nr ? nr : run.nr;
+		add_copy(pool, (unsigned char *)at, mhp__frame_virt(region->space, run.pfn),
+			 nr << MHP__PAGE_SHIFT, rights);
+	}
 }
 
 /* The metadata of blocks with a place, and what did not come back. */
@@ -86,23 +94,26 @@ static void
 copy_all(struct mhp_pool *pool)
 {
 	struct mhp__space *space = &pool->space;
-	for (uint32_t block = 0; block < space->nr_blocks; block++)
+	for (uint32_t block = 0; block < space->nr_blocks; block++) {
+		unsigned char *data = space->direct_map + block * space->block_bytes;
 		if (space->slot[block].file1 != 0 &&
 		    space->file[space->slot[block].file1 - 1].has_place)
-			add_copy(pool, space->direct_map + block * space->block_bytes,
-				 pool->reserve_bytes);
+			add_copy(pool, data, data, pool->reserve_bytes, -1);
+	}
 	for (unsigned i = 0; i < MHP__REGIONS_MAX; i++)
 		if (pool->region[i].live)
 			copy_settled(pool, &pool->region[i]);
 }
 
 static void
-put_copy(unsigned char *start, unsigned char *data, uint64_t size)
+put_copy(unsigned char *start, unsigned char *data, uint64_t size, int rights)
 {
 	if (mremap(data, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, start) == MAP_FAILED &&
 	    mmap(start, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
 		 0) != MAP_FAILED)
 		memcpy(start, data, size);
+	if (rights >= 0 && rights != (PROT_READ | PROT_WRITE))
+		(void)mprotect(start, size, rights);
 }
 
 /* In the child: the copies take their places. In the parent: they go. */
@@ -114,7 +125,7 @@ use_copies(struct mhp_pool *pool, bool child)
 		unsigned char *data = (unsigned char *)copy + head;
 		next = copy->next;
 		if (child)
-			put_copy(copy->start, data, copy->size);
+			put_copy(copy->start, data, copy->size, copy->rights);
 		munmap(copy, child ? head : copy->size + head);
 	}
 	pool->copies = NULL;

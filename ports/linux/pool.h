@@ -46,6 +46,7 @@ struct mhp__copy {
 	struct mhp__copy *next;
 	unsigned char *start;
 	uint64_t size;
+	int rights;                    /* of the parent there: PROT_...; -1: as ever */
 };
 
 struct mhp_pool {

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,7 +39,7 @@ struct query {
 };
 #define QUERY _IOWR('f', 17, struct query)
 #define QUERY_OR_NEXT 0x10U
-#define RIGHTS_READ_WRITE 3U
+#define RIGHTS_READ_WRITE 3U           /* as PROT_... */
 #define RIGHTS_EXEC 4U
 #define RIGHTS_SHARED 8U
 
@@ -223,6 +224,16 @@ mhp__view_mapping(uintptr_t address, struct mhp__mapping *ret_mapping)
 		.shared = (query.rights & RIGHTS_SHARED) != 0, .inode = query.inode,
 		.device = (uint64_t)query.major << 32 | query.minor };
 	return true;
+}
+
+int
+mhp__view_rights(uintptr_t address, uintptr_t *ret_end)
+{
+	struct query query = { .size = sizeof(query), .address = address };
+	if (ask(&query) != 0)
+		return -1;
+	*ret_end = query.end;
+	return (int)query.rights & (PROT_READ | PROT_WRITE | PROT_EXEC);
 }
 
 bool

@@ -37,6 +37,9 @@ struct mhp__mapping {
 /* The first mapping that ends behind this address; false: none, or the kernel does not tell. Reads
  * /proc. */
 MHP_MUST_CHECK bool mhp__view_mapping(uintptr_t address, struct mhp__mapping *ret_mapping);
+/* What the program may do at this address (PROT_...), and where the mapping ends. -1: nothing is
+ * there, or the kernel cannot be asked for one mapping. */
+int mhp__view_rights(uintptr_t address, uintptr_t *ret_end);
 /* Does this address map a file, rather than ordinary memory? Reads /proc, too. */
 bool mhp__view_shared(uintptr_t address);
 /* How many bytes of [start, end) have memory that may be written to? They are no hole any more.

@@ -13,6 +13,7 @@
 #include <linux/mempolicy.h>
 #include <memplug/linux.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -532,6 +533,46 @@ TEST(device__fork__child_has_its_own)
 	fixture_await_settled(pool, BLOCK); /* it went there again */
 	check_scattered(base, BLOCK / PAGE);
 	CHECK(leave_device(pool, NULL) == 0);
+	end_pool(pool, region);
+}
+
+static volatile sig_atomic_t nr_faults;
+
+/* Whoever touches what is inaccessible may go on. */
+static void
+allow(int signal, siginfo_t *info, void *context)
+{
+	(void)signal;
+	(void)context;
+	nr_faults++;
+	mprotect((void *)((uintptr_t)info->si_addr & ~(PAGE - 1)), PAGE, PROT_READ | PROT_WRITE);
+}
+
+/* R38: a fork copies what was made inaccessible there, too, and it is so in the child. */
+TEST(device__made_inaccessible__child_has_it_so)
+{
+	struct sigaction action = { .sa_sigaction = allow, .sa_flags = SA_SIGINFO }, before;
+	struct mhp_pool *pool;
+	struct mhp_region *region;
+	char *base = make_device(&pool, &region);
+	fixture_await_settled(pool, BLOCK);
+	CHECK(mprotect(base + 5 * PAGE, PAGE, PROT_NONE) == 0);
+	CHECK(mprotect(base + 7 * PAGE, 2 * PAGE, PROT_READ) == 0);
+	CHECK(sigaction(SIGSEGV, &action, &before) == 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		CHECK_EQ(nr_faults, 0);
+		check_scattered(base, BLOCK / PAGE);
+		CHECK_EQ(nr_faults, 1);
+		memset(base, 7, BLOCK);
+		CHECK_EQ(nr_faults, 3);
+		_exit(0);
+	}
+	fixture_join(pid);
+	CHECK_EQ(nr_faults, 0);
+	CHECK(mprotect(base + 5 * PAGE, 4 * PAGE, PROT_READ | PROT_WRITE) == 0);
+	CHECK(sigaction(SIGSEGV, &before, NULL) == 0);
+	check_scattered(base, BLOCK / PAGE);
 	end_pool(pool, region);
 }
 
