@@ -18,6 +18,7 @@
 #include "remap.h"
 
 #define MOVE (MREMAP_MAYMOVE | MREMAP_FIXED)
+#define KEEP MREMAP_DONTUNMAP           /* what has moved leaves empty memory behind */
 
 static bool
 remap(uintptr_t start, uintptr_t size, uintptr_t new_size, int flags, uintptr_t to)
@@ -43,12 +44,12 @@ piece_at(uintptr_t start, uintptr_t size, uintptr_t page)
 
 /* Move what begins at start to other addresses, piece by piece; returns how much has moved. */
 static uintptr_t
-move_pieces(uintptr_t start, uintptr_t size, uintptr_t to, uintptr_t page)
+move_pieces(uintptr_t start, uintptr_t size, uintptr_t to, int keep, uintptr_t page)
 {
 	uintptr_t done = 0;
 	for (uintptr_t piece; done < size; done += piece) {
 		piece = piece_at(start + done, size - done, page);
-		if (!remap(start + done, piece, piece, MOVE, to + done))
+		if (!remap(start + done, piece, piece, MOVE | keep, to + done))
 			break;
 	}
 	return done;
@@ -56,13 +57,14 @@ move_pieces(uintptr_t start, uintptr_t size, uintptr_t to, uintptr_t page)
 
 /* All of it moves, or (errno) nothing. */
 static bool
-move(uintptr_t start, uintptr_t size, uintptr_t new_size, uintptr_t to, uintptr_t page)
+move(uintptr_t start, uintptr_t size, uintptr_t new_size, uintptr_t to, int keep, uintptr_t page)
 {
-	uintptr_t last = size - page, done = move_pieces(start, last, to, page);
-	if (done == last && remap(start + last, page, page + new_size - size, MOVE, to + last))
+	uintptr_t last = size - page, done = move_pieces(start, last, to, keep, page);
+	if (done == last &&
+	    remap(start + last, page, page + new_size - size, MOVE | keep, to + last))
 		return true;
 	int error = errno;
-	(void)move_pieces(to, done, start, page);
+	(void)move_pieces(to, done, start, 0, page);
 	errno = error;
 	return false;
 }
@@ -72,8 +74,9 @@ remap_pieces(uintptr_t start, uintptr_t size, uintptr_t new_size, int flags, voi
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 	bool fixed = (flags & MREMAP_FIXED) != 0;
+	int keep = flags & KEEP;
 	size = size < new_size ? size : new_size; /* the kernel has unmapped the rest */
-	if (!fixed && remap(start + size - page, page, page + new_size - size, 0, 0))
+	if (!fixed && keep == 0 && remap(start + size - page, page, page + new_size - size, 0, 0))
 		return (void *)start;
 	errno = ENOMEM;
 	if ((flags & MREMAP_MAYMOVE) == 0)
@@ -81,7 +84,7 @@ remap_pieces(uintptr_t start, uintptr_t size, uintptr_t new_size, int flags, voi
 	if (!fixed)
 		to = (void *)syscall(SYS_mmap, NULL, new_size, PROT_NONE,
 				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (to == MAP_FAILED || move(start, size, new_size, (uintptr_t)to, page))
+	if (to == MAP_FAILED || move(start, size, new_size, (uintptr_t)to, keep, page))
 		return to;
 	int error = errno;
 	if (!fixed)
@@ -95,7 +98,7 @@ mhp__remap(void *start, size_t size, size_t new_size, int flags, void *to)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 	void *moved = (void *)syscall(SYS_mremap, start, size, new_size, flags, to);
-	if (moved != MAP_FAILED || errno != EFAULT || (flags & ~MOVE) != 0)
+	if (moved != MAP_FAILED || errno != EFAULT || (flags & ~(MOVE | KEEP)) != 0)
 		return moved;
 	return remap_pieces((uintptr_t)start, (size + page - 1) / page * page,
 			    (new_size + page - 1) / page * page, flags, to);

@@ -722,6 +722,7 @@ static const struct {
 	CASE(mmap__device_comes_and_goes__threads_use_memory),
 	CASE(mmap__device_takes_it__calls_answer_as_the_kernel_does),
 	CASE(mmap__device_takes_it__it_grows_as_one),
+	CASE(mmap__device_takes_it__it_moves_as_one),
 	CASE(mmap__device_takes_it__raw_calls_are_found),
 	CASE(mmap__kernel_refuses__charge_is_as_before),
 	CASE(mmap__maps_and_unmaps__charges_what_is_writable),

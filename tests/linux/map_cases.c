@@ -294,6 +294,23 @@ mmap__device_takes_it__it_grows_as_one(void)
 	CHECK(munmap(memory, size) == 0);
 }
 
+/* So it does when it leaves empty memory behind, as collectors of garbage have it. */
+void
+mmap__device_takes_it__it_moves_as_one(void)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		char *memory = map_ours(AREA);
+		memset(memory, 1, AREA);
+		CHECK(madvise(memory + AREA / 2, PIECE, MADV_DONTNEED) == 0);
+		await_device(memory, AREA);
+		char *moved = mremap(memory, AREA, AREA, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+		CHECK(moved != MAP_FAILED && moved != memory);
+		for (size_t at = 0; at < AREA; at += PIECE)
+			CHECK(moved[at] == (at != AREA / 2) && memory[at] == 0);
+		CHECK(munmap(moved, AREA) == 0 && munmap(memory, AREA) == 0);
+	}
+}
+
 /* What the program does by system calls of its own is found before anything is mapped over it. */
 void
 mmap__device_takes_it__raw_calls_are_found(void)
