@@ -36,7 +36,7 @@ take_back(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 	(void)ctx, (void)pfn, (void)order, (void)cookie;
 }
 
-static const struct mhp_movable_ops mover = { let_go, move_nothing, take_back, NULL, NULL };
+static const struct mhp_movable_ops mover = { let_go, move_nothing, take_back, NULL };
 
 static uint64_t
 cpu_clock(void *port)

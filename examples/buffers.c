@@ -57,9 +57,7 @@ putback(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 	(void)ctx, (void)pfn, (void)order, (void)cookie;
 }
 
-static const struct mhp_movable_ops ops = {
-	.isolate = isolate, .migrate = migrate, .putback = putback,
-};
+static const struct mhp_movable_ops ops = { isolate, migrate, putback, NULL };
 
 static void
 must(int err, const char *what)

@@ -69,7 +69,7 @@ putback(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 	(void)ctx, (void)pfn, (void)order, (void)cookie;
 }
 
-static const struct mhp_movable_ops ops = { isolate, migrate, putback, NULL, NULL };
+static const struct mhp_movable_ops ops = { isolate, migrate, putback, NULL };
 
 /* xorshift */
 static uint64_t

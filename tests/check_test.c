@@ -179,7 +179,7 @@ scene_caches(struct scene *s)
 static void
 scene_open(struct scene *s, const struct mhp_geometry *geometry)
 {
-	static const struct mhp_movable_ops movable = { stay, fail_to_move, put_back, NULL, NULL };
+	static const struct mhp_movable_ops movable = { stay, fail_to_move, put_back, NULL };
 	struct test_pool_opts opts = { .geometry = geometry, .plain = true,
 				       .fill = MHP_SIM_GARBAGE, .meta_bytes = 1U << 22 };
 	struct mhp_policy policy = MHP_POLICY_DEFAULT;

@@ -196,9 +196,7 @@ odd_putback(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
  * owner that claims more moves than it was given has done those. */
 TEST(empty__owner_answers_oddly__taken_at_its_meaning)
 {
-	static const struct mhp_movable_ops ops = {
-		odd_isolate, odd_migrate, odd_putback, NULL, NULL,
-	};
+	static const struct mhp_movable_ops ops = { odd_isolate, odd_migrate, odd_putback, NULL };
 	static const struct {
 		struct odd odd;
 		int want;

@@ -156,7 +156,7 @@ put_back(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 	CHECK_EQ(cookie, *(const uint16_t *)ctx);
 }
 
-static const struct mhp_movable_ops movable_ops = { hold, migrate, put_back, NULL, NULL };
+static const struct mhp_movable_ops movable_ops = { hold, migrate, put_back, NULL };
 
 static bool
 refuses(const void *ctx, uint16_t owner, uint64_t cookie)

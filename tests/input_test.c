@@ -175,9 +175,9 @@ any_migrate(void *ctx, const struct mhp_move *moves, unsigned nr_moves, unsigned
 	return 0;
 }
 
-static const struct mhp_movable_ops any_ops = { any_isolate, any_migrate, any_putback, NULL, NULL };
+static const struct mhp_movable_ops any_ops = { any_isolate, any_migrate, any_putback, NULL };
 static const struct mhp_movable_ops odd_ops = { odd_isolate, odd_migrate, any_putback,
-						odd_describe, NULL };
+						odd_describe };
 
 /* Refuses now and then, and tries to change what is being changed. */
 static int

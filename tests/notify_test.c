@@ -460,9 +460,9 @@ TEST(page_free_owned__page_of_another_owner__eperm_and_nothing_changed) /* R17 *
 TEST(owner__table__typed_errors)
 {
 	static const struct mhp_movable_ops incomplete[] = {
-		{ NULL, no_migrate, no_putback, NULL, NULL },
-		{ no_isolate, NULL, no_putback, NULL, NULL },
-		{ no_isolate, no_migrate, NULL, NULL, NULL },
+		{ NULL, no_migrate, no_putback, NULL },
+		{ no_isolate, NULL, no_putback, NULL },
+		{ no_isolate, no_migrate, NULL, NULL },
 	};
 	char long_name[] = "123456789012345678901234567890123";
 	uint16_t id = 77, ids[MHP_OWNERS_MAX];

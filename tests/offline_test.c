@@ -1112,7 +1112,7 @@ raw_putback(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 	raw->nr_held--;
 }
 
-static const struct mhp_movable_ops raw_ops = { raw_isolate, raw_migrate, raw_putback, NULL, NULL };
+static const struct mhp_movable_ops raw_ops = { raw_isolate, raw_migrate, raw_putback, NULL };
 
 static void
 open_raw(struct raw *raw, struct bed *bed)
@@ -1331,7 +1331,7 @@ looked_at_isolate(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 }
 
 static const struct mhp_movable_ops looked_at_ops = { looked_at_isolate, looked_at_migrate,
-						      raw_putback, NULL, NULL };
+						      raw_putback, NULL };
 
 /* R50: between two events is one moment, however often one looks; the offline waits, and nobody
  * waits for it. */

@@ -60,9 +60,7 @@ never_putback(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 	(void)ctx, (void)pfn, (void)order, (void)cookie;
 }
 
-static const struct mhp_movable_ops movable_ops = {
-	refuse, never_migrate, never_putback, NULL, NULL,
-};
+static const struct mhp_movable_ops movable_ops = { refuse, never_migrate, never_putback, NULL };
 
 static void
 book_open(struct book *book, const struct test_pool_opts *opts)

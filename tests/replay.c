@@ -432,8 +432,8 @@ describe(void *ctx, uint64_t pfn, uint64_t cookie, char *text, size_t size)
 		text[i] = 'x';
 }
 
-static const struct mhp_movable_ops mover_ops = { hold, migrate, put_back, describe, NULL };
-static const struct mhp_movable_ops other_ops = { hold, migrate, put_back, NULL, NULL };
+static const struct mhp_movable_ops mover_ops = { hold, migrate, put_back, describe };
+static const struct mhp_movable_ops other_ops = { hold, migrate, put_back, NULL };
 
 static int
 listen(void *ctx, const struct mhp_notice *notice)

@@ -172,7 +172,7 @@ describe(void *ctx, uint64_t pfn, uint64_t cookie, char *text, size_t size)
 	snprintf(text, size, "slot %" PRIu64 " at %" PRIu64, cookie, pfn);
 }
 
-static const struct mhp_movable_ops ops = { hold, migrate, put_back, describe, NULL };
+static const struct mhp_movable_ops ops = { hold, migrate, put_back, describe };
 
 /* ---- allocators ---- */
 

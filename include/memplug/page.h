@@ -91,14 +91,6 @@ struct mhp_movable_ops {
 	void (*putback)(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie);
 	/** Say in up to @size bytes (NUL included) what this page is. NULL: the owner's name. */
 	void (*describe)(void *ctx, uint64_t pfn, uint64_t cookie, char *text, size_t size);
-	/**
-	 * Whoever moved pages of this owner was killed in between (mhp_change_lost()). Called for
-	 * each page of the owner that is in use, once or more often. If the page with @cookie is
-	 * at @pfn, it is IN USE again; else this frame is what it has left, or was about to get:
-	 * free it, here. The dead thread may have locks that isolate, migrate and putback take.
-	 * NULL: the pool takes no change any more after such a kill.
-	 */
-	void (*lost)(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie);
 };
 
 /**

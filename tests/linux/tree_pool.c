@@ -87,10 +87,8 @@ putback(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 	(void)ctx, (void)pfn, (void)order, (void)cookie;
 }
 
-static const struct mhp_movable_ops slow_ops = { isolate_slow, migrate, putback, NULL, NULL };
-static const struct mhp_movable_ops stubborn_ops = {
-	isolate_stubborn, migrate, putback, NULL, NULL,
-};
+static const struct mhp_movable_ops slow_ops = { isolate_slow, migrate, putback, NULL };
+static const struct mhp_movable_ops stubborn_ops = { isolate_stubborn, migrate, putback, NULL };
 
 /* The first half of a block stays free of them. */
 static bool
