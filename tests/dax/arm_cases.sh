@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # arm_cases.sh - what is tried in the AArch64 guest, a function each; sourced by guest_init.sh (R80).
 #
-# On kernels with pages of 4 and of 16 KiB. A file in memory stands for a device. Programs come from Debian;
+# On kernels with pages of 4, 16 and 64 KiB. A file in memory stands for a device. Programs come from Debian;
 # what they print is known.
 # shellcheck source=tests/dax/guest_words.sh
 . /guest_words.sh

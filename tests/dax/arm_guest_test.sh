@@ -11,6 +11,10 @@ source=$1 folder=$2 kernel=$3 cases=${4-*}
 	echo "needs file $folder/done: scripts/install-deps --guest $folder aarch64 puts it there"
 	exit 77
 }
+[ -s "$folder/$kernel" ] || {
+	echo "needs file $folder/$kernel: scripts/install-deps --kernel-64k $folder builds it"
+	exit 77
+}
 command -v aarch64-linux-gnu-gcc >/dev/null || {
 	echo "needs program aarch64-linux-gnu-gcc"
 	exit 77
