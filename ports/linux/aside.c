@@ -2,12 +2,12 @@
 /*
  * aside.c - work that must come to its end, in a process beside the companion.
  *
- * The companion may be killed at any moment. What it does under a lock that is not robust, such as
- * one of the allocator, would leave that lock locked for ever. So it is done in a process that has
+ * The companion may be killed at any moment. If that happened under a lock that is not robust, such
+ * as one of the allocator, the lock would stay locked for ever. So it is done in a process that has
  * nothing else to do, lives for milliseconds, and goes on when the companion is killed. It is a
  * child of the companion. The slot of its task is taken by whoever starts it; the kernel empties it
- * when the process has left our memory. What it locks in the engine is its own until then: the next
- * companion mends only what the last one held. This file does not know what the work is.
+ * when the process has left our memory. Locks of the engine that it takes are its own until then:
+ * the next companion mends only what the last one held. This file does not know what the work is.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -4,8 +4,8 @@
  *
  * A DAX device has no list of its own: it is a part of a region of the machine's addresses, which
  * has one, by sectors of 512 bytes from the region's start. Both say where they start, to root
- * only. The region is a folder above the device's. What a sector is part of is lost as a whole page
- * of 4 KiB: nothing smaller can be taken out of use. A list has a page of text at most.
+ * only. The region is a folder above the device's. A bad sector costs its whole page of 4 KiB:
+ * nothing smaller can be taken out of use. A list has a page of text at most.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

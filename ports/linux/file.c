@@ -84,7 +84,7 @@ open_anonymous(const struct mhp__space *space, struct mhp__file *file, struct mh
 	return 0;
 }
 
-/* What sysfs says of a device, which stat does not know. */
+/* A number that sysfs has of a device, and stat has not. */
 static uint64_t
 dax_number(const struct stat *st, const char *attribute)
 {
@@ -181,7 +181,8 @@ mhp__file_open(struct mhp__space *space, const struct mhp_backing *backing, uint
 	       struct mhp_text *reterr)
 {
 	struct mhp__file *file = NULL;
-	/* What an add that names none has: ordinary memory that is not bound is always number 0. */
+	/* Adds that name no backing rely on this: ordinary memory that is not bound is always
+	 * number 0. */
 	unsigned first = backing->kind == MHP_BACKING_RAM && !backing->bind ? 0 : 1;
 	for (unsigned i = first == 0 ? 1 : MHP__FILES_MAX; i-- > first;) {
 		if (!space->file[i].live) {

@@ -5,10 +5,10 @@
  * Pages of regions, the engine, its tables and the blocks of `ram` are ordinary memory, so the
  * kernel gives the child a copy of its own and the child keeps its pool. The handlers only take the
  * locks, so that no change is under way at that moment. A change that takes long is told to stop
- * first: fork waits for one batch of moves at most, never for a move. What lies on a device comes
- * back before, and goes there again afterwards; what cannot (it is pinned, or locked), and the
- * metadata of blocks of devices, is copied for the child. Without memory for that the child has a
- * hole; of mhp_fork() there is no such child.
+ * first: fork waits for one batch of moves at most, never for a move. Pages on a device come back
+ * before, and go there again afterwards; what cannot (it is pinned, or locked), and the metadata of
+ * blocks of devices, is copied for the child. Without memory for that the child has a hole; of
+ * mhp_fork() there is no such child.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -23,7 +23,7 @@
 #include "room.h"
 #include "settle.h"
 
-/* What this thread's fork is about. The model: its first use must not call malloc. */
+/* The fork that this thread is in. The model: its first use must not call malloc. */
 static _Thread_local __attribute__((tls_model("initial-exec"))) enum {
 	CHILD_MAY_HAVE_HOLES,
 	CHILD_MUST_BE_WHOLE,
@@ -47,7 +47,7 @@ has_places(const struct mhp_pool *pool)
 	return false;
 }
 
-/* What is on a device comes back; nothing goes there while pool->forking is set. */
+/* Bring back what is on a device; nothing goes there while pool->forking is set. */
 static void
 bring_back(struct mhp_pool *pool)
 {
@@ -229,7 +229,7 @@ child(void)
 	for_each(start_child);
 }
 
-/* What a fork copies of a pool, and what comes back for it; region mutex held. */
+/* Add the memory that a fork copies of a pool, and that comes back for it; region mutex held. */
 static void
 add_needs(struct mhp_pool *pool, uint64_t *bytes, uint64_t *more_bytes)
 {

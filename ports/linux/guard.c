@@ -5,10 +5,10 @@
  * Ordinary memory that goes to a device is write-protected while it is copied. Memory that comes
  * back is replaced in one step by empty ordinary memory (mremap) whose pages are missing, so that
  * whoever touches it waits until the page is filled; who writes, until all of it is: so a hole that
- * cannot be filled is undone, and nothing was lost. What came back stays registered until the
- * stretch ends: a piece beside a neighbour with the same registration becomes one mapping with it.
- * Only a full userfaultfd will do: one that is restricted to faults of user mode makes system calls
- * fail with EFAULT instead of waiting.
+ * cannot be filled is undone, and nothing was lost. Memory that came back stays registered until
+ * the stretch ends: a piece beside a neighbour with the same registration becomes one mapping with
+ * it. Only a full userfaultfd will do: one that is restricted to faults of user mode makes system
+ * calls fail with EFAULT instead of waiting.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -86,7 +86,7 @@ open_fd(uint64_t features, struct mhp_text *reterr)
 	return fd;
 }
 
-/* What the kernel takes: whole pages of it, and not none. */
+/* The kernel takes whole pages of its own, and at least one. */
 static bool
 is_range(uintptr_t start, uint64_t size)
 {
@@ -252,7 +252,7 @@ note_open(struct mhp__guard *guard)
 	MHP__ASSERT(guard->open_start <= start && start < end);
 }
 
-/* Who touches it waits; who writes there waits until the hole is full. */
+/* A thread that touches it waits; who writes there waits until the hole is full. */
 static int
 register_hole(const struct mhp__guard *guard, uintptr_t start, uint64_t size)
 {

@@ -38,8 +38,8 @@ MHP_MUST_CHECK int mhp__guard_protect(const struct mhp__guard *guard, uintptr_t 
 /* Everybody goes on with what is mapped there now; undo: with what was there before. */
 void mhp__guard_wake(const struct mhp__guard *guard, uintptr_t start, uint64_t size, bool undo);
 
-/* Whatever is mapped at [start, start + size) is replaced by empty ordinary memory with an advice
- * for madvise: who touches it waits until mhp__guard_fill(). An errno, and nothing has changed, or
+/* Replace all that is mapped at [start, start + size) by empty ordinary memory with an advice for
+ * madvise: who touches it waits until mhp__guard_fill(). An errno, and nothing has changed, or
  * 0. */
 MHP_MUST_CHECK int mhp__guard_hole(struct mhp__guard *guard, uintptr_t start, uint64_t size,
 				   int advice);
@@ -49,12 +49,12 @@ MHP_MUST_CHECK int mhp__guard_fill(const struct mhp__guard *guard, uintptr_t sta
 				   const void *source, uint64_t size);
 /* The hole is full: everybody goes on. */
 void mhp__guard_filled(struct mhp__guard *guard);
-/* What was there is mapped again instead of the hole, in which nobody has written: everybody goes
- * on with that. */
+/* Say that the old mapping is back in place of the hole, in which nobody has written: everybody
+ * goes on with that. */
 void mhp__guard_undone(struct mhp__guard *guard);
 /* There is a hole of a mover that was killed: fill it as if it were ours. */
 void mhp__guard_adopt(struct mhp__guard *guard, uintptr_t start, uint64_t size);
-/* What came back is plain memory from now on: one mapping if it came back in order. */
+/* Memory that came back is plain from now on: one mapping if it came back in order. */
 void mhp__guard_close(struct mhp__guard *guard);
 
 #endif

@@ -163,7 +163,7 @@ usual_rate(const struct mhp__heat_book *book)
 	return book->usual_s > 0 ? book->usual_uses / book->usual_s : 0;
 }
 
-/* What the look says of pieces as they were known before it, beside the others of their window. */
+/* Write down the look at pieces as they were known before it, beside the others of their window. */
 static void
 write_down(struct mhp__heat_book *book, const struct mhp__heat piece[MHP__HEAT_PIECES],
 	   uint32_t looked, uint32_t used, float mean)

@@ -16,7 +16,7 @@
 /* A window has so many pieces, of as many pages as the kernel maps around a fault. */
 #define MHP__HEAT_PIECES 32U
 
-/* What is known of a window or piece. All-zero: nothing. */
+/* The record of a window or piece. All-zero: nothing. */
 struct mhp__heat {
 	float uses, over_s;            /* seen, in so many seconds; later looks count more */
 	uint16_t looks;                /* since it came, or could not go; saturates */

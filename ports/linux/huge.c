@@ -2,7 +2,7 @@
 /*
  * huge.c - is the memory of a region to be in huge pages? What is said of it, and the words.
  *
- * The kernel keeps it as a mark of each mapping, which it shows to view.c as well. What is ours is
+ * The kernel keeps it as a mark of each mapping, which it shows to view.c as well. Our own mark is
  * noted in the region, so that it is not taken for the program's, and memory that takes the place
  * of other memory (from a device, in a forked child) is marked alike (region.c). No call takes such
  * a mark away, so that nobody can go back to what the kernel does by itself.

@@ -23,7 +23,7 @@ void mhp__labels_begin(struct mhp__labels *labels, struct mhp_region *region, ui
 /* Frames from pfn on, in pages of this order, were taken for pages [page, page + nr). */
 void mhp__labels_add(struct mhp__labels *labels, uint64_t page, uint64_t nr, uint64_t pfn,
 		     unsigned order);
-/* What was taken for this page; 0: nothing. */
+/* The frame that was taken for this page; 0: nothing. */
 static inline mhp__entry
 mhp__labels_get(const struct mhp__labels *labels, uint64_t page)
 {

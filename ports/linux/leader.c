@@ -28,7 +28,8 @@
 #define FAILED_MS_MAX 1600U
 #define LOOK_MS 200U                   /* how soon we notice that it executes another program */
 
-/* What a thread of this process has in common with it, and the other of the two processes. */
+/* Flags: what a thread of this process shares with it, and what the other of the two processes
+ * does. */
 #define OF_THREAD (CLONE_THREAD | CLONE_SIGHAND | CLONE_FILES | CLONE_FS | CLONE_SYSVSEM)
 #define OF_OTHER (CLONE_FILES | CLONE_FS | CLONE_PARENT)
 

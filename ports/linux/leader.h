@@ -4,7 +4,8 @@
  *
  * A call is FREE, then TAKEN by whoever posts it, POSTED, RUNNING, DONE, and FREE again. Only the
  * companion makes RUNNING and DONE of it, and notes before that who it is; when that process is
- * gone, the caller gives the call up. What was not begun yet is left for the next companion.
+ * gone, the caller gives the call up. A call that it has not begun yet is left for the next
+ * companion.
  */
 #ifndef MHP_LINUX_LEADER_H
 #define MHP_LINUX_LEADER_H

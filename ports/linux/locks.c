@@ -135,7 +135,7 @@ mhp__pool_try_hotplug(struct mhp_pool *pool)
 	return error != EBUSY;
 }
 
-/* Who has it lives, and notes at once what he was told: so it is not waited for long. A companion
+/* Its holder lives, and notes at once what it was told: so it is not waited for long. A companion
  * that is killed meanwhile has not failed. */
 bool
 mhp__pool_change_lost(struct mhp_pool *pool)

@@ -6,7 +6,7 @@
  * Three things may be half done. A page has two frames while it moves: the one that its entry does
  * not bear goes back (move.c). Slots were filled for blocks that the engine never heard of: who
  * filled them is noted there. Blocks that have left were being unmapped: what is left of them goes
- * when the lock is given back, which the range in the pool says (ops.c). What files count is
+ * when the lock is given back, which the range in the pool says (ops.c). The counts of files are
  * counted again. A kill in here finds all of it as before, or done.
  */
 #include <memplug/companion.h>

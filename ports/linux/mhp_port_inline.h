@@ -2,12 +2,12 @@
 /*
  * mhp_port_inline.h - the hot half of the Linux port (docs/PORTING.md; contract in cache.h).
  *
- * Caches are kept apart by restartable sequences (rseq): a few instructions on the cache of the
- * CPU that we run on, ended by one store that commits. When the thread is preempted, migrated or
+ * Caches are kept apart by restartable sequences (rseq): a few instructions on the cache of the CPU
+ * that we run on, ended by one store that commits. When the thread is preempted, migrated or
  * signalled before that store, the kernel sends it to the abort address, and it starts again: so
- * nothing here locks or waits, and a thread that is stopped holds up nobody. glibc (2.35 and
- * later) registers each thread. Who wants another CPU's cache sets `closed` and has
- * ops->fence_cpus (membarrier) restart what is under way there.
+ * nothing here locks or waits, and a thread that is stopped holds up nobody. glibc (2.35 and later)
+ * registers each thread. To close another CPU's cache, a thread sets `closed` and has
+ * ops->fence_cpus (membarrier) restart the sequence that is under way there.
  *
  * Where rseq is not to be had the caches take a lock (cache_locked.h): decided once for the whole
  * process by glibc (__rseq_size), as the two must not mix; under ThreadSanitizer and

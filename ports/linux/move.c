@@ -3,9 +3,9 @@
  * move.c - the owner of region pages: what the engine calls to move them.
  *
  * A page of ordinary memory moves by getting another number: its entry changes and nothing else, so
- * nobody waits, no byte is copied and no mapping changes. What lies on a device comes back first,
- * and what got a number of a device goes there afterwards (settle.c). isolate marks the entry,
- * which keeps decommit away from the page until migrate or putback.
+ * nobody waits, no byte is copied and no mapping changes. Windows on a device come back first, and
+ * those that got numbers of a device go there afterwards (settle.c). isolate marks the entry, which
+ * keeps decommit away from the page until migrate or putback.
  */
 #include <stdio.h>
 #include <string.h>
@@ -98,8 +98,9 @@ set_right(struct mhp_region *region, mhp__entry *entry)
 				       mhp__entry_make(mhp__entry_pfn(*entry) + i, order));
 }
 
-/* By frames: the table of a region may be far larger than the pool. What has the cookie of a page
- * that bears another number is the frame that it had before it moved, or was about to get. */
+/* By frames: the table of a region may be far larger than the pool. A frame that has the cookie of
+ * a page which bears another number is the one that the page had before it moved, or was about to
+ * get. */
 static void
 set_block_right(struct mhp_pool *pool, uint32_t block)
 {

@@ -3,10 +3,10 @@
  * place.c - the nodes of a pool: which memory is on which, and how near it is.
  *
  * A node is memory of one place: RAM, or a device. RAM has the number that the kernel gives it, and
- * what is not bound is node 0; a device is never on a node of RAM. Whoever adds memory may say node
- * and rank; what is not said is asked from the kernel. Distances there are 10 for what is local:
- * the rank is how many tens that is beyond the first, one more for a device, two for a file.
- * Hotplug mutex held, but for the order, which is one word. Knows no pool and no region.
+ * what is not bound is node 0; a device is never on a node of RAM. An add may name node and rank;
+ * what is not said is asked from the kernel. Distances there are 10 for what is local: the rank is
+ * how many tens that is beyond the first, one more for a device, two for a file. Hotplug mutex
+ * held, but for the order, which is one word. Knows no pool and no region.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -2,11 +2,11 @@
 /*
  * plain.c - is memory of a region, which is to go to a device or come back, as we made it?
  *
- * view.c knows what the kernel says of the mapping. What it does not say of one is where the
- * program has buffers registered with an io_uring: their pages are written to wherever they are by
- * then. Only how much memory the process has pinned in such ways is a figure of its status. Where
- * that is not 0, the rings say in /proc/PID/fdinfo which buffers they have. Runs in the companion,
- * whose descriptors are others; so nothing here allocates.
+ * view.c knows what the kernel says of the mapping. It does not say where the program has buffers
+ * registered with an io_uring: their pages are written to wherever they are by then. Only how much
+ * memory the process has pinned in such ways is a figure of its status. Where that is not 0, the
+ * rings say in /proc/PID/fdinfo which buffers they have. Runs in the companion, whose descriptors
+ * are others; so nothing here allocates.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -22,7 +22,7 @@
 #define TRIES 100
 #define RING "anon_inode:[io_uring]"
 
-/* What getdents64() fills in. */
+/* An entry as getdents64() fills it in. */
 struct entry {
 	uint64_t inode, offset;
 	uint16_t size;
@@ -64,7 +64,7 @@ ask_ring(int program, const char *name, uintptr_t start, uintptr_t end)
 	return answer;
 }
 
-/* What does not tell has some, for all we know. */
+/* A ring that does not tell has some, for all we know. */
 static bool
 ring_holds(int program, const char *name, uintptr_t start, uintptr_t end)
 {

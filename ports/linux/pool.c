@@ -7,8 +7,8 @@
  * from a forked child, which has a copy of the whole.
  *
  * A pool is found by its slot in mhp__pools, since fork handlers and the companion have no other
- * way to it; it is there only while it is whole. What was opened for it is open in the companion,
- * so that is where it is closed. Must not know: what a region or a backing is made of.
+ * way to it; it is there only while it is whole. Files opened for it are open in the companion, so
+ * they are closed there. Must not know: what a region or a backing is made of.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -113,7 +113,8 @@ free_pool(struct mhp_pool *pool)
 	mhp__give_sparse(pool, sizeof(*pool));
 }
 
-/* What each block keeps for itself, the same for all: what a fork copies of a block of a device. */
+/* Learn how much each block keeps for itself, which is the same for all: what a fork copies of a
+ * block of a device. */
 static void
 learn_reserve(struct mhp_pool *pool)
 {

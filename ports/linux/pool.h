@@ -30,8 +30,8 @@
 #define MHP__REGIONS_MAX 64U
 #define MHP__JOB_MOVES 64U
 
-/* What the companion is asked to do: in the pool, since the caller's stack may be on its way.
- * Hotplug mutex. */
+/* A job for the companion: in the pool, since the caller's stack may be on its way. Hotplug
+ * mutex. */
 struct mhp__job {
 	struct mhp_move moves[MHP__JOB_MOVES];
 	unsigned nr_moves, nr_done;

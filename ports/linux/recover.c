@@ -40,8 +40,8 @@ fill_unguarded(const struct mhp_region *region, const struct mhp__run *run)
 			(void)!mhp__stage_copy(start + at, source + at, step);
 }
 
-/* A run comes back; false: it is on the device. What came at once is in use, all of it or a part:
- * what is in the device then is old. */
+/* A run comes back; false: it is on the device. Memory that came at once is in use, all of it or a
+ * part: what is in the device then is old. */
 static bool
 fill_run(struct mhp_pool *pool, const struct mhp_region *region, const struct mhp__run *run)
 {
@@ -121,8 +121,8 @@ recover(struct mhp_pool *pool, bool fresh)
 		mhp__labels_drop(&pool->labels);
 		mhp__guard_close(&pool->guard);
 	}
-	/* Only now: while a hole is found and noted again, whoever waits in it is to wait on. What
-	 * cannot be had is tried once more, before anybody wants to move a window. */
+	/* Only now: while a hole is found and noted again, whoever waits in it is to wait on. A
+	 * step that fails is tried once more, before anybody wants to move a window. */
 	if (guarded && (pool->guard.hole_fd < 0 || mhp__guard_listen(&pool->guard) != 0))
 		(void)!mhp__guard_start(&pool->guard);
 	pthread_mutex_unlock(&pool->mutex);

@@ -2,7 +2,7 @@
 /*
  * region.c - the addresses of a region.
  *
- * A region is a reservation and a table. What is committed is opened: made readable and writable,
+ * A region is a reservation and a table. Committed pages are opened: made readable and writable,
  * once; it stays open when it is decommitted, so that giving memory back and taking it again costs
  * no mapping. Each open stretch is one page of the kernel longer than what was ever committed of
  * it, and that page is never handed out. So whatever a program does to its memory by mprotect,

@@ -3,9 +3,9 @@
  * room.c - what limits how much memory a process gets: RLIMIT_AS and RLIMIT_DATA, its memory
  * cgroups (both versions, and all above it), strict overcommit, and the machine.
  *
- * Whoever takes the last page of a cgroup or of the machine gets somebody killed; so it is asked
- * before, and some is left for page tables and for others. File pages that were read count as free,
- * as they are for the kernel. This file knows no pool.
+ * Taking the last page of a cgroup or of the machine gets somebody killed; so it is asked before,
+ * and some is left for page tables and for others. File pages that were read count as free, as they
+ * are for the kernel. This file knows no pool.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -13,9 +13,9 @@
  * when they are gone, the kernel merges it with its neighbours. A program's own such marks are lost
  * by that. A large page would be mapped by many entries from then on: it is not cut.
  *
- * What else there is, and why not: clear_refs forgets the whole process; PAGEMAP_SCAN and
- * soft-dirty see writes only; idle page tracking and DAMON need root, and are not in every kernel.
- * Taking pages away, or rights, would hold up the program.
+ * The alternatives, and why they are not used: clear_refs forgets the whole process; PAGEMAP_SCAN
+ * and soft-dirty see writes only; idle page tracking and DAMON need root, and are not in every
+ * kernel. Taking pages away, or rights, would hold up the program.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -188,7 +188,7 @@ mark(const struct mhp__look *look, bool on)
 		mark_run(look, piece, nr, on);
 }
 
-/* What smaps says of a mapping, in KiB. */
+/* The fields of a mapping in smaps, in KiB. */
 struct mapping {
 	unsigned long start, end;
 	unsigned long resident, used, huge;
@@ -361,7 +361,7 @@ unmark(const struct mhp__look *look, unsigned first, unsigned end)
 }
 
 /* The list is read once, since that is what costs most: windows are forgotten just before it comes
- * to them, and a group early, since a read takes in some mappings at once. What is behind is
+ * to them, and a group early, since a read takes in some mappings at once. Those behind are
  * unmarked a group later, so that nothing merges with what is read. */
 static void
 sample_ordinary(struct mhp__look *look, unsigned nr, const struct mhp__sampler *sampler)

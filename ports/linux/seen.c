@@ -74,7 +74,7 @@ is_whole(const struct mhp_region *region, uint64_t page)
 	return true;
 }
 
-/* What of a window is in use, and where. */
+/* Lay out which parts of a window are in use, and where. */
 static void
 lay_out(struct mhp_region *region, uint64_t window, struct mhp__seen *seen, struct mhp__look *look)
 {

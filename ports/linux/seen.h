@@ -3,7 +3,8 @@
  * seen.h - the windows that a turn of tiering looks at, and what of them can move.
  *
  * A window is whole, or is told apart in pieces of 64 KiB, where its pieces lie on several nodes or
- * a few of them have most of the uses. What moves as a whole is a unit of the policy (tier.h).
+ * a few of them have most of the uses. Pages that move as a whole are a unit of the policy
+ * (tier.h).
  */
 #ifndef MHP_LINUX_SEEN_H
 #define MHP_LINUX_SEEN_H
@@ -17,7 +18,7 @@
 _Static_assert(MHP__HEAT_PIECES == MHP__PIECES, "the policy knows all pieces of a window");
 _Static_assert(MHP__SEEN_WINDOWS * MHP__PIECES <= MHP__TIER_UNITS, "all of them can be compared");
 
-/* What a turn knows of a window; its pieces are those that are in use, all of each alike. */
+/* A window as a turn knows it; its pieces are those that are in use, all of each alike. */
 struct mhp__seen {
 	struct mhp_region *region;
 	uint64_t window;

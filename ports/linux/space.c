@@ -3,9 +3,9 @@
  * space.c - the physical address space: addresses, slots, and what is mapped at them.
  *
  * The direct map is one reservation. A range of blocks is mapped as one piece before the engine
- * hears of it. What has a place is mapped shared and hidden from forked children; `ram` is private
- * memory, of which a child has a copy, and so are the slots. Invariant: slot[b].file1 != 0 <=>
- * block b is mapped.
+ * hears of it. Blocks that have a file are mapped shared and hidden from forked children; `ram` is
+ * private memory, of which a child has a copy, and so are the slots. Invariant: slot[b].file1 != 0
+ * <=> block b is mapped.
  *
  * Of a `ram` block hardly more than the reserve is touched there, and what is in use of the rest is
  * at an address of a region: so it must count neither as resident nor as data a second time.

@@ -87,7 +87,7 @@ MHP_MUST_CHECK int mhp__place_choose(struct mhp__space *space, struct mhp__file 
 /* A backing of a file that is open says a node or rank again: is it the same node? */
 MHP_MUST_CHECK int mhp__place_again(struct mhp__space *space, const struct mhp__file *file,
 				    const struct mhp_backing *backing, struct mhp_text *reterr);
-/* What lies on a node: RAM (0), a device (1), nothing (-1). */
+/* The kind of memory on a node: RAM (0), a device (1), nothing (-1). */
 int mhp__place_kind(const struct mhp__space *space, unsigned node);
 /* The largest granule of what lies on a node. */
 uint64_t mhp__place_granule(const struct mhp__space *space, unsigned node);
@@ -110,7 +110,7 @@ MHP_MUST_CHECK int mhp__space_map(struct mhp__space *space, uint32_t first, uint
 				  struct mhp_text *reterr);
 /* Unmap them, give their memory back, forget their slots. */
 void mhp__space_unmap(struct mhp__space *space, uint32_t first, uint32_t count);
-/* What files have in use, by the slots: a kill may have come in between. */
+/* Count anew what is in use of each file, by the slots: a kill may have come in between. */
 void mhp__space_recount(struct mhp__space *space);
 
 static inline uint32_t

@@ -49,7 +49,7 @@ append_near(const struct mhp_region *region, struct mhp__candidates *to, bool na
 			append(region, to, order & 0xf);
 }
 
-/* Whose turn a window is. */
+/* The node whose turn a window is. */
 static unsigned
 turn_of(const struct mhp_spread *spread, uint64_t window)
 {

@@ -34,7 +34,7 @@ MHP_MUST_CHECK bool mhp__stage_copy(unsigned char *to, void *from, uint64_t size
  * the kernel or the program has cut one of them meanwhile. Returns how many bytes are there, and in
  * use, from the start on; the rest stays in the stage. */
 uint64_t mhp__stage_move(struct mhp__stage *stage, int hole_fd, uintptr_t start);
-/* What it has, if anything, is not wanted any more. */
+/* Its contents, if any, are not wanted any more. */
 void mhp__stage_drop(const struct mhp__stage *stage);
 void mhp__stage_free(struct mhp__stage *stage);
 

@@ -92,7 +92,7 @@ mhp__page_address(const struct mhp_region *region, uint64_t page)
 	return region->base + (page << MHP__PAGE_SHIFT);
 }
 
-/* What the kernel was told of huge pages for this page. */
+/* The advice on huge pages that the kernel was given for this page. */
 static inline enum mhp_huge
 mhp__region_huge(const struct mhp_region *region, uint64_t page)
 {

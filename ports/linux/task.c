@@ -204,7 +204,7 @@ mhp__task_here(void)
 /* AddressSanitizer's, where the program has it: which bytes of a stack nobody may touch. */
 void __asan_unpoison_memory_region(const volatile void *start, size_t bytes) __attribute__((weak));
 
-/* Whoever was killed on this stack has not unmarked what lies around its variables. */
+/* A task that was killed on this stack has not unmarked the bytes around its variables. */
 static void
 forgive(unsigned char *start, size_t bytes)
 {

@@ -33,8 +33,8 @@ void *mhp__take_addresses(uint64_t bytes, uint64_t align, int protection);
 /*
  * The same for what is sized by addresses and hardly touched: no huge pages, which would be all but
  * empty, and no data in the eyes of the kernel, whose limit (RLIMIT_DATA) counts all that is
- * private and writable, touched or not. What could grow down is stack there, of which the sum has
- * no limit; it has no room to grow, as an inaccessible page in front of it is in the way.
+ * private and writable, touched or not. Mappings that could grow down are stack there, whose sum
+ * has no limit; it has no room to grow, as an inaccessible page in front of it is in the way.
  */
 void *mhp__take_sparse(uint64_t bytes, uint64_t align, int protection);
 void mhp__give_sparse(void *start, uint64_t bytes);

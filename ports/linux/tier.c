@@ -77,7 +77,7 @@ sort(struct choice *c)
 		}
 }
 
-/* What is used less than this has no room on the nearest node, if all that is used more is there:
+/* Units used less than this have no room on the nearest node, if all that are used more are there:
  * uses a second of a piece. */
 static float
 find_boundary(const struct choice *c)
@@ -291,7 +291,7 @@ goes_down(const struct mhp__tier_move *move)
 	return move->reason == MHP__TIER_USED_LESS || move->reason == MHP__TIER_IDLE;
 }
 
-/* Does a go before b? What makes room goes first; then by address, since a look at the kernel's
+/* Does a go before b? Moves that make room go first; then by address, since a look at the kernel's
  * list of mappings is good for what lies behind it. */
 static bool
 is_before(const struct mhp__tier_unit *unit, const struct mhp__tier_move *a,

@@ -17,7 +17,7 @@
 #define MHP__TIER_UNITS 16384U
 #define MHP__TIER_NODES 16U
 
-/* What moves as a whole: a window that was looked at, or a piece of one. */
+/* A unit that moves as a whole: a window that was looked at, or a piece of one. */
 struct mhp__tier_unit {
 	struct mhp__heat *heat;
 	float rate, variance;          /* uses a second that it will have, and how sure that is */

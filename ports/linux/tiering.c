@@ -3,7 +3,7 @@
  * tiering.c - tiering on and off, its limits, and what it has found.
  *
  * The task (turn.c) runs in the companion while tiering is on. It reads the limits each turn, so
- * that they can change at any time. What it found about a window stays known when tiering ends.
+ * that they can change at any time. The records of windows stay when tiering ends.
  *
  * `on` says what is wanted, `runner` in which companion the task runs. So a task whose companion
  * was killed counts as ended, and a forked child, which has no companion, has none. Must not know:
@@ -106,7 +106,7 @@ mhp_pool_get_tiering(struct mhp_pool *pool, struct mhp_tiering *ret_how)
 
 /* ---- what is known ---- */
 
-/* What is known of pages that are found or not found used together, and lie together. */
+/* Add the heat of pages that lie together and are looked at together. */
 static void
 add_heat_of(const struct mhp_region *region, const struct mhp__heat *heat, uint64_t page,
 	    uint64_t max, struct mhp_tiering_stats *stats)

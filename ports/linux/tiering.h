@@ -18,7 +18,8 @@ struct mhp__tier_cursor {
 	uint64_t window;
 };
 
-/* Part of a pool. What is not atomic is the task's, or under the region mutex where it says so. */
+/* Part of a pool. Fields that are not atomic are the task's, or under the region mutex where it
+ * says so. */
 struct mhp__tiering {
 	atomic_bool on;
 	_Atomic int runner;            /* the companion that the task is in; 0: it has ended */

@@ -140,7 +140,7 @@ await_due(struct mhp_pool *pool, uint64_t pages)
 		mhp__linux_ops.pause(pool, NAP_NS);
 }
 
-/* What came of the moves with one reason between two nodes. */
+/* The outcome of the moves with one reason between two nodes. */
 struct outcome {
 	uint64_t windows, pieces, pages;
 	unsigned from, to, reason;

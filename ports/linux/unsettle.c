@@ -4,8 +4,8 @@
  *
  * The window is replaced in one step by empty memory that everybody waits for, which is filled from
  * the direct map; if that fails, the device is mapped there again, which has all the data still.
- * Its labels stay; whoever wants them changed does that afterwards (move.c, window.c). What is
- * pinned, or is not as we made it, stays where it is. While a window is on its way its entries do
+ * Its labels stay; whoever wants them changed does that afterwards (move.c, window.c). A page that
+ * is pinned, or not as we made it, stays where it is. While a window is on its way its entries do
  * not change, so they are read without the mutex.
  */
 #define _GNU_SOURCE
@@ -106,7 +106,7 @@ fill_at_once(struct mhp_pool *pool, const struct mhp_region *region, uint64_t pa
 	MHP__ASSERT(nr <= MHP__HUGE_PAGES);
 	if (nr == 0)
 		return false;
-	/* Whoever has got a part may have written there. */
+	/* A thread that has got a part may have written there. */
 	if (nr < MHP__HUGE_PAGES)
 		(void)!mhp__unsettle_fill(pool, region, page + nr, MHP__HUGE_PAGES - nr, true);
 	else

@@ -74,7 +74,7 @@ strange_flag(const char *flags, enum mhp_huge told)
 			i++;
 		if (i == sizeof(known) / sizeof(known[0]))
 			return "marked in a way that we do not know";
-		/* What lies on a device is shared, and hidden from children by us. */
+		/* Mappings of a device are shared, and hidden from children by us. */
 		bool ours = (strncmp(flags, "dc", 2) == 0 && shared) ||
 			    (strncmp(flags, "nh", 2) == 0 && told == MHP_HUGE_OFF);
 		if (known[i].words != NULL && !ours)
@@ -139,8 +139,8 @@ is_one_mapping(uintptr_t start, uintptr_t end)
 	       (query.rights & (RIGHTS_READ_WRITE | RIGHTS_EXEC)) == RIGHTS_READ_WRITE;
 }
 
-/* How much memory of the process is locked; that changes with every mlock() and munlock(). What is
- * pinned is noted. */
+/* How much memory of the process is locked; that changes with every mlock() and munlock(). Pinned
+ * pages are noted. */
 static uint64_t
 locked_kib(struct mhp__view *view)
 {

@@ -3,9 +3,9 @@
  * window.c - windows of a region go to a node.
  *
  * A window gets new numbers, on the node, before it gives up its old ones; then it comes back from
- * where it is, changes numbers, and goes to where these are. Whatever could refuse is asked first,
- * so that a window that stays is as it was. Room is taken like any other page of the pool: the
- * engine may meet it, and finds that no entry has it yet.
+ * where it is, changes numbers, and goes to where these are. Everything that could refuse is asked
+ * first, so that a window that stays is as it was. Room is taken like any other page of the pool:
+ * the engine may meet it, and finds that no entry has it yet.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
@@ -201,7 +201,7 @@ mhp__window_move(struct mhp_pool *pool, struct mhp_region *region, uint64_t page
 
 /* ---- ranges ---- */
 
-/* What the companion is asked to do, in memory of its own: the caller's stack may be on its way. */
+/* The companion's task, in memory of its own: the caller's stack may be on its way. */
 struct range {
 	struct mhp_region *region;
 	uint64_t window, end;

@@ -2,8 +2,9 @@
 /*
  * window.h - windows of 2 MiB go from one node of the pool to another, while they are in use.
  *
- * What tiering and mhp_region_move() are made of. In the companion where devices are involved, with
- * the region mutex held; the engine's hotplug lock is not needed, as only a page's number changes.
+ * The steps of which tiering and mhp_region_move() are made. In the companion where devices are
+ * involved, with the region mutex held; the engine's hotplug lock is not needed, as only a page's
+ * number changes.
  */
 #ifndef MHP_LINUX_WINDOW_H
 #define MHP_LINUX_WINDOW_H
