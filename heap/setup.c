@@ -78,7 +78,7 @@ limited(uint64_t max, uint64_t limit, struct mhp_text *reterr)
 
 /* The soft limit of the process for data, or for another resource. */
 static uint64_t
-soft_limit(int resource)
+soft_limit(__rlimit_resource_t resource)
 {
 	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
 	getrlimit(resource, &limit);
