@@ -339,6 +339,7 @@ call_back(void *ctx)
 	CHECK_RET(mhp_set_policy(bed->m, &policy), MHP_EDEADLK);
 	CHECK_RET(mhp_set_memmap_on_memory(bed->m, MHP_MEMMAP_ON), MHP_EDEADLK);
 	CHECK_RET(mhp_owner_register(bed->m, "late", NULL, NULL, &id), MHP_EDEADLK);
+	CHECK_RET(mhp_owner_set_lost(bed->m, bed->owner, NULL), MHP_EDEADLK);
 	CHECK_RET(mhp_owner_unregister(bed->m, bed->owner), MHP_EDEADLK);
 	CHECK_RET(mhp_listener_remove(bed->m, 0), MHP_EDEADLK);
 	CHECK_RET(mhp_listener_set_name(bed->m, 0, "late"), MHP_EDEADLK);

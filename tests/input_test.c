@@ -265,7 +265,7 @@ call_tables(struct world *world)
 	};
 	struct mhp_movable_ops half = any_ops;
 	uint16_t id = (uint16_t)number(world, 64);
-	switch (below(world, 8)) {
+	switch (below(world, 9)) {
 	case 0:
 		return mhp_set_policy(m, &policy);
 	case 1:
@@ -285,6 +285,8 @@ call_tables(struct world *world)
 					  &id);
 	case 6:
 		return mhp_listener_remove(m, id != 0 ? id : 1); /* 0 is ours */
+	case 7:
+		return mhp_owner_set_lost(m, id, one_in(world, 2) ? NULL : any_putback);
 	default:
 		return mhp_set_cpu_node(m, (unsigned)number(world, 2), (unsigned)number(world, 2));
 	}

@@ -256,6 +256,18 @@ putback(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 	step();
 }
 
+/* Asked about each of its pages: what set_pages_right() does for all at once. */
+static void
+lost(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
+{
+	(void)ctx, (void)order;
+	step();
+	seen.page[cookie].held = false;
+	if (seen.page[cookie].pfn != pfn)
+		CHECK_OK(mhp_page_free(bed.m, pfn));
+	step();
+}
+
 static const struct mhp_movable_ops movable = { isolate, migrate, putback, NULL };
 
 /* Nothing is held any more, and of two frames of a page one goes back. */
@@ -568,6 +580,13 @@ take_over(void)
 	CHECK_OK(mhp_change_lost(bed.m, bed.owner));
 }
 
+static int
+ask_to_end(void)
+{
+	take_lock();
+	return mhp_change_lost(bed.m, MHP_OWNER_NONE);
+}
+
 static void
 check_pages(void)
 {
@@ -718,6 +737,28 @@ TEST(lost__a_change_dies_while_it_gives_frames_back__they_are_free)
 	close_bed();
 }
 
+/* An owner that can be asked sets its pages right, whoever calls; somebody may kill that, too. */
+TEST(lost__pages_of_an_owner_that_is_asked__the_change_ends)
+{
+	struct state before, after;
+	unsigned nr_moved = 0;
+	open_bed();
+	CHECK_OK(mhp_owner_set_lost(bed.m, bed.owner, lost));
+	test_pool_save(&bed.pool, bed.snapshot);
+	uint64_t end = begin_change(remove_host, &before, &after);
+	for (uint64_t at = 1; at <= end; at++) {
+		begin_again();
+		test_at("step %" PRIu64, at);
+		CHECK(!survives(remove_host, at, 0));
+		nr_moved += atomic_load(&bed.m->work.log.owner) == bed.owner;
+		for (uint64_t again = 1; !survives(ask_to_end, again, 0); again++)
+			CHECK_CMP(again, <, 10 * end);
+		check_mended(&before, &after, true);
+	}
+	CHECK_CMP(nr_moved, >, 0);
+	close_bed();
+}
+
 /* Only an owner knows where its page is when the kill came while it moved (R37). */
 TEST(lost__pages_of_another_owner_moved__the_change_stays_cut)
 {
@@ -733,6 +774,7 @@ TEST(lost__pages_of_another_owner_moved__the_change_stays_cut)
 		nr_moved++;
 		take_lock();
 		CHECK_EQ(mhp_change_lost(bed.m, (uint16_t)(bed.owner + 1)), MHP_EOWNERDEAD);
+		CHECK_EQ(mhp_owner_set_lost(bed.m, bed.owner, lost), MHP_EOWNERDEAD);
 		take_over();
 		check_mended(&before, &after, true);
 	}

@@ -457,6 +457,29 @@ TEST(page_free_owned__page_of_another_owner__eperm_and_nothing_changed) /* R17 *
 	test_pool_empty_and_close(&pool);
 }
 
+/* Only pages that can move may be on their way at a kill. */
+TEST(owner_set_lost__owners_of_all_kinds__typed_errors)
+{
+	static const struct mhp_movable_ops ops = { no_isolate, no_migrate, no_putback, NULL };
+	struct test_pool pool;
+	uint16_t moves, stays;
+
+	test_pool_open(&pool, NULL);
+	CHECK_OK(mhp_owner_register(pool.m, "moves", &ops, NULL, &moves));
+	CHECK_OK(mhp_owner_register(pool.m, "stays", NULL, NULL, &stays));
+	CHECK_OK(mhp_owner_set_lost(pool.m, moves, no_putback));
+	test_pool_check(&pool);
+	CHECK_OK(mhp_owner_set_lost(pool.m, moves, NULL));
+	CHECK_OK(mhp_owner_set_lost(pool.m, moves, no_putback));
+	CHECK_RET(mhp_owner_set_lost(pool.m, stays, no_putback), MHP_EINVAL);
+	CHECK_OK(mhp_owner_unregister(pool.m, moves));
+	CHECK_RET(mhp_owner_set_lost(pool.m, moves, no_putback), MHP_ENOENT);
+	CHECK_RET(mhp_owner_set_lost(pool.m, MHP_OWNER_BAD, no_putback), MHP_ENOENT);
+	CHECK_RET(mhp_owner_set_lost(pool.m, UINT16_MAX, no_putback), MHP_ENOENT);
+	test_pool_check(&pool);
+	test_pool_close(&pool);
+}
+
 TEST(owner__table__typed_errors)
 {
 	static const struct mhp_movable_ops incomplete[] = {

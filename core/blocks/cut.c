@@ -8,9 +8,9 @@
  * each step (work.h). Each step here can be done again, as somebody may kill this, too. Listeners
  * may hear of one range twice.
  *
- * Pages of owners are not this file's business: only an owner knows where its page is when the kill
- * came while it moved. So the owner that is named has set its pages right before; if it is another,
- * the change stays cut. Must not know: who was killed.
+ * Only an owner knows where its page is when the kill came while it moved. So the owner that is
+ * named has set its pages right before; another is asked about each, or, if it cannot be, the
+ * change stays cut. Must not know: who was killed.
  */
 #include "blocks/block.h"
 #include "memmap/memmap.h"
@@ -124,6 +124,24 @@ free_strays(struct mhp *m)
 	}
 }
 
+/* Pages of an owner are where it says, and no frame is theirs besides. */
+static void
+ask_owner(struct mhp *m, unsigned id)
+{
+	const struct mhp__owner *owner = &m->owners[id];
+
+	MHP_ASSERT_DEBUG(id >= MHP_OWNER_FIRST && owner->lost != NULL);
+	for (uint32_t b = first_present(m); b < m->geo.nr_blocks; b = next_present(m, b)) {
+		struct mhp__range range = mhp__block_usable(m, b);
+		const struct mhp__chunk *chunk;
+		struct mhp__walk walk;
+		mhp__walk_begin(&walk, range.start_pfn, range.nr_pages);
+		while ((chunk = mhp__walk_next(m, &walk)) != NULL)
+			if (chunk->owner == id)
+				owner->lost(owner->ctx, chunk->pfn, chunk->order, chunk->cookie);
+	}
+}
+
 /* Frames of [*first, *end) that no page bears become room, which is found again and again. */
 static void
 adopt(struct mhp *m, _Atomic uint64_t *first, _Atomic uint64_t *end)
@@ -194,7 +212,7 @@ carry_on(struct mhp *m)
 /* ---- the call ---- */
 
 static void
-end_change(struct mhp *m)
+end_change(struct mhp *m, bool asks)
 {
 	struct mhp__log *log = &m->work.log;
 
@@ -205,6 +223,8 @@ end_change(struct mhp *m)
 	mend_runs(m);
 	mend_slots(m);
 	mend_counts(m);
+	if (asks)
+		ask_owner(m, (unsigned)atomic_load(&log->owner));
 	adopt_rest(m);
 	free_strays(m);
 	if (atomic_load(&log->at) == MHP_AT_MEMORY)
@@ -221,6 +241,7 @@ int
 mhp_change_lost(struct mhp *m, uint16_t owner)
 {
 	uint64_t moving;
+	bool other;
 	int err = 0;
 
 	if (!MHP__THREADS_DIE)
@@ -228,10 +249,11 @@ mhp_change_lost(struct mhp *m, uint16_t owner)
 	if (!mhp__hotplug_take_over(m))
 		return 0;
 	moving = atomic_load(&m->work.log.owner);
-	if (moving != MHP_OWNER_NONE && moving != owner) {
+	other = moving != MHP_OWNER_NONE && moving != owner;
+	if (other && m->owners[moving].lost == NULL) {
 		err = MHP_EOWNERDEAD;
 	} else {
-		end_change(m);
+		end_change(m, other);
 		atomic_store(&m->cut, 0);
 	}
 	mhp__hotplug_unlock(m);

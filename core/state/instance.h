@@ -54,6 +54,7 @@ struct mhp__zone {
 struct mhp__owner {                     /* hotplug lock; read without while a page of it exists */
 	const struct mhp_movable_ops *ops;
 	void *ctx;
+	mhp_owner_lost_fn *lost;       /* NULL: it cannot be asked (blocks/cut.c) */
 	char name[MHP_OWNER_NAME_MAX + 1U];
 };
 

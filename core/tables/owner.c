@@ -135,6 +135,25 @@ mhp_owner_register(struct mhp *m, const char *name, const struct mhp_movable_ops
 }
 
 int
+mhp_owner_set_lost(struct mhp *m, uint16_t owner, mhp_owner_lost_fn *lost)
+{
+	int err = mhp__hotplug_lock(m);
+
+	if (err != 0)
+		return err;
+	if (owner < MHP_OWNER_FIRST || !mhp__owner_known(m, owner)) {
+		err = MHP_ENOENT;
+	} else if (!mhp__owner_movable(m, owner)) {
+		err = MHP_EINVAL;
+	} else {
+		m->owners[owner].lost = lost;
+		mhp__tables_seal(m);
+	}
+	mhp__hotplug_unlock(m);
+	return err;
+}
+
+int
 mhp_owner_unregister(struct mhp *m, uint16_t owner)
 {
 	int err = mhp__hotplug_lock(m);

@@ -59,6 +59,8 @@ check_owners(struct mhp__check *c)
 
 		(void)mhp__check_that(c, 17, "an owner that moves pages without a name", id,
 				      named || !moves);
+		(void)mhp__check_that(c, 17, "an owner to be asked that moves no pages", id,
+				      moves || m->owners[id].lost == NULL);
 		(void)mhp__check_that(c, 17, "the engine's own owner", id,
 				      id >= MHP_OWNER_FIRST || (named && !moves));
 		if (id < MHP_OWNER_FIRST)

@@ -91,12 +91,14 @@ void mhp_lock_lost(struct mhp *m);
  *
  * @owner: before the call the owner of that number has set its pages right: of the two frames with
  *         the cookie of a page that moved it has freed the one that the page does not use, and none
- *         of its pages is isolated. MHP_OWNER_NONE: there is no such owner.
+ *         of its pages is isolated. MHP_OWNER_NONE: there is no such owner. Another one whose
+ *         pages were on their way is asked about each of them, if it can be
+ *         (mhp_owner_set_lost()).
  *
  * Context: behind mhp_threads_lost(); no lock held. The caller may be killed, and then somebody
  * calls it again.
- * Return: 0, or MHP_EOWNERDEAD: pages of another owner were on their way, or the port has no
- * MHP_PORT_MORTAL() (cache.h); the pool takes no change any more.
+ * Return: 0, or MHP_EOWNERDEAD: pages of another owner, which cannot be asked, were on their way,
+ * or the port has no MHP_PORT_MORTAL() (cache.h); the pool takes no change any more.
  * Cost: a look at each page in use, and at each arena of what is there.
  */
 MHP_MUST_CHECK int mhp_change_lost(struct mhp *m, uint16_t owner);

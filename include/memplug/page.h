@@ -107,6 +107,34 @@ MHP_MUST_CHECK int mhp_owner_register(struct mhp *m, const char *name,
 				      const struct mhp_movable_ops *ops, void *ctx,
 				      uint16_t *ret_owner);
 
+/**
+ * Say where page @pfn is, after a kill. Whoever moved pages of this owner was killed in between, so
+ * only the owner knows which of the two frames with this cookie the page uses. Called for each page
+ * of the owner that is in use, once or more often. If the page with @cookie is at @pfn, it is IN
+ * USE again; else this frame is what the page has left, or was about to get: free it, in here, with
+ * mhp_page_free(). Must do nothing else about pages of the owner.
+ *
+ * Context: mhp_change_lost(), with the hotplug lock held; must not call what takes it
+ * (MHP_EDEADLK). The dead thread may hold locks that isolate, migrate and putback take: take none
+ * of them. The caller may be killed as well, and then all of it is asked anew.
+ */
+typedef void mhp_owner_lost_fn(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie);
+
+/**
+ * Let an owner be asked where its pages are when a kill cut a change that moved them: the change is
+ * then taken back, or carried on. For a port whose threads may be killed while others go on
+ * (MHP_PORT_MORTAL(), cache.h); on others @lost is never called.
+ *
+ * @owner: one whose pages can move.
+ * @lost:  what it must do is said at mhp_owner_lost_fn; it gets the owner's ctx. NULL, as after
+ *         mhp_owner_register(): the pool takes no change any more after such a kill.
+ *
+ * Context: takes the hotplug lock. New in 0.2.1.
+ * Return: 0, MHP_ENOENT (no such owner of a caller's), MHP_EINVAL (its pages cannot move),
+ * MHP_EDEADLK; MHP_EOWNERDEAD (a change was cut, and is not ended yet: mhp_lock_lost()).
+ */
+MHP_MUST_CHECK int mhp_owner_set_lost(struct mhp *m, uint16_t owner, mhp_owner_lost_fn *lost);
+
 /** Forget an owner. The caller has freed all its pages. Context: takes the hotplug lock.
  * Return: 0, MHP_ENOENT (no such owner of a caller's), MHP_EDEADLK. */
 MHP_MUST_CHECK int mhp_owner_unregister(struct mhp *m, uint16_t owner);
