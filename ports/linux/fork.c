@@ -175,6 +175,7 @@ static void
 forget_devices(struct mhp_pool *pool)
 {
 	pool->guard.write_fd = pool->guard.hole_fd = -1;
+	(void)mhp__say(&pool->guard.why, 0, "a forked child has none of its parent's devices");
 	atomic_store(&pool->settler, 0);
 	mhp__tiering_forget(&pool->tiering);
 	atomic_store(&pool->forking, false);

@@ -225,15 +225,27 @@ TEST(hold__mremap_under_load__nothing_is_lost)
 
 /* ---- a child ---- */
 
+/* R38: nothing of a child's goes to its parent's device, and it is told so. */
+static void
+use_in_child(void)
+{
+	struct mhp_text why = { "" };
+	fixture_check(used.base, SIZE);
+	CHECK_AGAIN(mhp_region_move(used.region, used.base, SIZE, 0, NULL, &why));
+	CHECK_RET(mhp_region_move(used.region, used.base, SIZE, NODE, NULL, &why), MHP_EPERM);
+	CHECK_STR(why.text, "a forked child has none of its parent's devices");
+	fixture_check(used.base, SIZE);
+	memset(used.base, 7, SIZE);
+	_exit(0);
+}
+
 TEST(over__fork__child_has_a_copy)
 {
 	begin();
 	send(NODE);
 	pid_t child = fork();
 	if (child == 0) {
-		fixture_check(used.base, SIZE);
-		memset(used.base, 7, SIZE);
-		_exit(0);
+		use_in_child();
 	}
 	fixture_join(child);
 	fixture_check(used.base, SIZE);
