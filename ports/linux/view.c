@@ -87,7 +87,7 @@ strange_flag(const char *flags, enum mhp_huge told)
 static const char *
 strange_mapping(struct mhp__lines *lines, const char *rights, enum mhp_huge told)
 {
-	if (strncmp(rights, "rw-", 3) != 0)
+	if (strncmp(rights, "rw", 2) != 0)
 		return rights[0] == '-' ? "made inaccessible by mprotect"
 					: "made read-only by mprotect";
 	for (char *line; (line = mhp__lines_next(lines)) != NULL;)
