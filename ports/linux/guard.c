@@ -44,15 +44,17 @@
 
 bool mhp__test_no_protect;
 
+/* The system call has failed. Without the device, it has the last word. */
 static int
 open_by_device(int flags)
 {
+	int error = errno, fd = -1;
 	int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
-	if (device < 0)
-		return -1;
-	int fd = ioctl(device, USERFAULTFD_IOC_NEW, flags);
-	int error = errno;
-	close(device);
+	if (device >= 0) {
+		fd = ioctl(device, USERFAULTFD_IOC_NEW, flags);
+		error = errno;
+		close(device);
+	}
 	errno = error;
 	return fd;
 }

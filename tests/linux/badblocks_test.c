@@ -267,3 +267,69 @@ TEST(badblocks__start_is_not_told__none)
 	CHECK_EQ(mhp_bad_count(world.m, 0, BLOCKS * BLOCK / PAGE), 1);
 	end(&world, NULL);
 }
+
+/* R65: what is found later, too, may be more than can be remembered: it is said, and some is. */
+TEST(badblocks__too_many_later__said)
+{
+	struct world world = make(3);
+	struct mhp_text why = { "" };
+	uint64_t nr = 9;
+	fixture_add(world.pool, world.words, BLOCK, NULL);
+	write_file("region0/badblocks", "%llu 32\n", sector(HUGE));
+	CHECK_RET(mhp_pool_look_bad(world.pool, &nr, &why), MHP_ENOSPC);
+	CHECK_STR(why.text, "the kernel knows of 4 bad pages of devices, and the pool cannot "
+			    "remember more than 3");
+	CHECK_EQ(nr, 3);
+	CHECK_EQ(mhp_bad_count(world.m, 0, BLOCKS * BLOCK / PAGE), 3);
+	/* As many as there is room for, but others were remembered before. */
+	write_file("region0/badblocks", "%llu 16\n", sector(2 * HUGE));
+	CHECK_RET(mhp_pool_look_bad(world.pool, &nr, &why), MHP_ENOSPC);
+	CHECK_EQ(nr, 0);
+	end(&world, NULL);
+}
+
+/* R65: a device without a list, one that begins before its region, one that has no block any more:
+ * nothing is known of them. */
+TEST(badblocks__no_list_for_it__none)
+{
+	struct world world = make(0);
+	struct mhp_blocks device = { 1, 1 };
+	char path[96];
+	uint64_t nr = 9;
+	fixture_add(world.pool, world.words, BLOCK, NULL);
+	(void)snprintf(path, sizeof(path), "%s/region0/badblocks", folder);
+	CHECK_EQ(unlink(path), 0);
+	CHECK_OK(mhp_pool_look_bad(world.pool, &nr, NULL));
+	CHECK_EQ(nr, 0);
+	write_file("region0/badblocks", "%llu 8\n", sector(HUGE));
+	write_file("region0/resource", "%#llx\n", (unsigned long long)(REGION + 2 * BEGINS));
+	CHECK_OK(mhp_pool_look_bad(world.pool, &nr, NULL));
+	CHECK_EQ(nr, 0);
+	write_file("region0/resource", "%#llx\n", (unsigned long long)REGION);
+	CHECK_OK(mhp_remove(world.m, &device, 1, NULL, NULL));
+	CHECK_OK(mhp_pool_look_bad(world.pool, &nr, NULL));
+	CHECK_EQ(nr, 0);
+	end(&world, NULL);
+}
+
+static int looked;
+
+static int
+look_in_listener(void *ctx, const struct mhp_notice *notice)
+{
+	if (notice->kind == MHP_ONLINE_NOTICE)
+		looked = mhp_pool_look_bad(ctx, NULL, NULL);
+	return 0;
+}
+
+TEST(badblocks__asked_for_by_a_listener__edeadlk)
+{
+	struct world world = make(0);
+	uint16_t listener;
+	fixture_add(world.pool, world.words, BLOCK, NULL);
+	CHECK_OK(mhp_listener_add(world.m, look_in_listener, world.pool, 0, &listener));
+	fixture_add(world.pool, NULL, BLOCK, NULL);
+	CHECK_RET(looked, MHP_EDEADLK);
+	CHECK_OK(mhp_listener_remove(world.m, listener));
+	end(&world, NULL);
+}

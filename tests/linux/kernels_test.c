@@ -2,15 +2,17 @@
 /*
  * kernels_test.c - what older kernels and other machines say, which this one does not (R54, R60).
  *
- * open() and ioctl() of the port are wrapped: a path that a case names has the text that the case
- * invents, or is not there; a kernel before 6.11 cannot be asked for one mapping; one before 5.6
- * has no openat2().
+ * open(), ioctl() and madvise() of the port are wrapped: a path that a case names has the text that
+ * the case invents, or is not there; a kernel before 6.11 cannot be asked for one mapping, one
+ * before 6.8 moves no pages into holes, one before 5.6 has no openat2(); some have no userfaultfd,
+ * or no huge pages.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -21,6 +23,7 @@
 #include <sys/syscall.h>
 
 #include "../../ports/linux/room.h"
+#include "../../ports/linux/stage.h"
 #include "../../ports/linux/text.h"
 #include "../../ports/linux/view.h"
 #include "fixture.h"
@@ -34,13 +37,17 @@
 #define RW (PROT_READ | PROT_WRITE)
 #define PRIVATE (MAP_PRIVATE | MAP_ANONYMOUS)
 #define PROCMAP_QUERY_TYPE 'f'
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 /* ---- another kernel ---- */
 
 static struct {
 	const char *path, *text;       /* NULL text: it is not there */
 } files[8];
-static atomic_bool no_query;
+static atomic_bool is_old, no_features;
+static struct { int advice, error; } refused;
 
 static void
 invent(unsigned at, const char *path, const char *text)
@@ -59,6 +66,8 @@ int __real_open64(const char *path, int flags, ...);
 int __wrap_open64(const char *path, int flags, ...);
 int __real_ioctl(int fd, unsigned long request, void *arg);
 int __wrap_ioctl(int fd, unsigned long request, void *arg);
+int __real_madvise(void *start, size_t size, int advice);
+int __wrap_madvise(void *start, size_t size, int advice);
 
 static int
 open_text(const char *text)
@@ -90,10 +99,43 @@ __wrap_open64(const char *path, int flags, ...)
 int
 __wrap_ioctl(int fd, unsigned long request, void *arg)
 {
-	if (!atomic_load(&no_query) || _IOC_TYPE(request) != PROCMAP_QUERY_TYPE)
+	bool asks = _IOC_TYPE(request) == PROCMAP_QUERY_TYPE, moves = request == UFFDIO_MOVE;
+	bool opens = request == UFFDIO_API && atomic_load(&no_features);
+	if (!opens && !(atomic_load(&is_old) && (asks || moves)))
 		return __real_ioctl(fd, request, arg);
-	errno = ENOTTY;
+	errno = asks ? ENOTTY : EINVAL;
 	return -1;
+}
+
+int
+__wrap_madvise(void *start, size_t size, int advice)
+{
+	if (refused.error == 0 || advice != refused.advice)
+		return __real_madvise(start, size, advice);
+	errno = refused.error;
+	return -1;
+}
+
+static void
+refuse_advice(int advice, int error)
+{
+	refused.advice = advice;
+	refused.error = error;
+}
+
+/* From now on, of this thread and what it starts. */
+static bool
+refuse_call(unsigned call, unsigned error)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = { sizeof(code) / sizeof(code[0]), code };
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
 }
 
 /* ---- one mapping ---- */
@@ -119,7 +161,7 @@ TEST(mapping__kernel_with_and_without_query__is_the_same)
 	uintptr_t at = (uintptr_t)start;
 	for (unsigned i = 0; i < 2; i++) {
 		struct mhp__mapping one, next, behind;
-		atomic_store(&no_query, i != 0);
+		atomic_store(&is_old, i != 0);
 		test_at("%s", i == 0 ? "with" : "without");
 		CHECK(mhp__view_mapping(at, &one));
 		CHECK(one.start == at && one.end == at + PAGE && one.shared);
@@ -130,7 +172,7 @@ TEST(mapping__kernel_with_and_without_query__is_the_same)
 		CHECK(mhp__view_shared(at) && !mhp__view_shared(at + PAGE));
 		CHECK(!mhp__view_shared(at + 2 * PAGE));
 	}
-	atomic_store(&no_query, false);
+	atomic_store(&is_old, false);
 	close(file);
 	munmap(start, 4 * PAGE);
 }
@@ -148,9 +190,9 @@ TEST(rights__of_a_page__or_unknown)
 		CHECK_EQ(end, (uintptr_t)start + PAGE);
 	}
 	CHECK_EQ(mhp__view_rights((uintptr_t)start + PAGE, &end), -1);
-	atomic_store(&no_query, true);
+	atomic_store(&is_old, true);
 	CHECK_EQ(mhp__view_rights((uintptr_t)start, &end), -1);
-	atomic_store(&no_query, false);
+	atomic_store(&is_old, false);
 	close(file);
 	munmap(start, 4 * PAGE);
 }
@@ -245,13 +287,15 @@ TEST(mark__that_is_unknown__is_not_plain)
 		{ "VmFlags: rd wr mr mw me ac sd \n", NULL }, { "VmFlags: rd wr\n", NULL },
 		{ "VmFlags: rd wr zz mr \n", "marked in a way that we do not know" },
 		{ "VmFlags: rd wr um \n", "watched by a userfaultfd" },
-		{ "VmFlags: rd wr sh dc \n", NULL }, { "VmFlags: rd wr dc \n", "marked MADV_DONTFORK" },
+		{ "VmFlags: rd wr sh dc \n", NULL },
+		{ "VmFlags: rd wr dc \n", "marked MADV_DONTFORK" },
 		{ "Rss: 0 kB\n", "of unknown state" }, { "", "of unknown state" },
 	};
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct mhp_text why;
 		char text[160];
-		snprintf(text, sizeof(text), "Size: 4 kB\n1000-2000 rw-p 00000000 00:00 0\nSize: 4 kB\n"
+		snprintf(text, sizeof(text),
+			 "Size: 4 kB\n1000-2000 rw-p 00000000 00:00 0\nSize: 4 kB\n"
 			 "10000-11000 rw-p 00000000 00:00 0\n%s", rows[i].flags);
 		invent(0, "/proc/self/smaps", text);
 		test_at("%s", rows[i].flags);
@@ -289,12 +333,13 @@ TEST(room__as_other_machines_say__is_counted)
 		{ "0::/no\n", "max\n", ALMOST, NULL, "0", FREE, NULL },
 		{ "rubbish\n1:memory\n2:cpu:/\n", GIB, ALMOST, NULL, "0", FREE, NULL },
 		{ NULL, GIB, ALMOST, NULL, "0", FREE, NULL },
-		{ "", NULL, NULL, NULL, "2", FREE "CommitLimit: 1024000 kB\nCommitted_AS: 1023000 kB\n",
+		{ "", NULL, NULL, NULL, "2",
+		  FREE "CommitLimit: 1024000 kB\nCommitted_AS: 1023000 kB\n",
 		  "strict overcommit (vm.overcommit_memory is 2) leaves 0 MiB" },
 		{ "", NULL, NULL, NULL, "2", FREE "CommitLimit: 1000 kB\nCommitted_AS: 3000 kB",
 		  "strict overcommit (vm.overcommit_memory is 2) leaves 0 MiB" },
-		{ "", NULL, NULL, NULL, "2", FREE "CommitLimit: 1024000 kB\nCommitted_AS: 3000 kB\n",
-		  NULL },
+		{ "", NULL, NULL, NULL, "2",
+		  FREE "CommitLimit: 1024000 kB\nCommitted_AS: 3000 kB\n", NULL },
 		{ "", NULL, NULL, NULL, "0", "MemAvailable: 1024 kB\nSwapFree: 1024 kB\n",
 		  "the machine leaves 2 MiB" },
 		{ "", NULL, NULL, NULL, "0", NULL, NULL },
@@ -323,20 +368,6 @@ TEST(room__as_other_machines_say__is_counted)
 /* ---- sysfs ---- */
 
 static bool
-refuse_openat2(unsigned error)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog filter = { sizeof(code) / sizeof(code[0]), code };
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
-}
-
-static bool
 has_cpus(void)
 {
 	int fd = mhp__open_sysfs("devices/system/cpu/online", O_RDONLY);
@@ -356,10 +387,72 @@ TEST(sysfs__kernel_without_openat2__is_read)
 		pid_t child = fork();
 		CHECK(child >= 0);
 		if (child == 0)
-			_exit(refuse_openat2((unsigned)rows[i].error) &&
+			_exit(refuse_call(SYS_openat2, (unsigned)rows[i].error) &&
 			      has_cpus() == rows[i].reads ? 0 : 1);
 		fixture_join(child);
 	}
+}
+
+/* ---- userfaultfd ---- */
+
+static struct mhp_pool *
+make_pool(void)
+{
+	struct mhp_pool_opts opts = { .max_bytes = 64 * BLOCK, .block_bytes = BLOCK };
+	return fixture_pool(&opts);
+}
+
+/* R37: who cannot have one is told what is missing, and what helps. */
+TEST(guard__no_userfaultfd_to_be_had__says_why)
+{
+	static const struct { unsigned error; const char *words; } rows[] = {
+		{ ENOSYS, "this kernel has no userfaultfd" },
+		{ EPERM, "CAP_SYS_PTRACE (Operation not permitted)" },
+		{ 0, "this kernel's userfaultfd cannot write-protect shared memory" },
+	};
+	struct mhp_pool *pool = make_pool();
+	fixture_needs_moves(pool);
+	CHECK_OK(mhp_pool_destroy(pool));
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		pid_t child = fork();
+		CHECK(child >= 0);
+		if (child == 0) {
+			struct mhp_text why = { "" };
+			invent(0, "/dev/userfaultfd", NULL);
+			atomic_store(&no_features, rows[i].error == 0);
+			CHECK(rows[i].error == 0 || refuse_call(SYS_userfaultfd, rows[i].error));
+			pool = make_pool();
+			test_at("%s", rows[i].words);
+			CHECK(!mhp_pool_can_move(pool, NULL));
+			CHECK(!mhp_pool_can_move(pool, &why));
+			CHECK(strstr(why.text, rows[i].words) != NULL);
+			_exit(0);
+		}
+		fixture_join(child);
+	}
+}
+
+/* ---- huge pages ---- */
+
+/* R36 */
+TEST(huge__kernel_has_none__refused_with_a_sentence)
+{
+	struct mhp_pool *pool = make_pool();
+	struct mhp_text why = { "" };
+	fixture_add(pool, NULL, BLOCK, NULL);
+	struct mhp_region *region = fixture_region(pool, 2 * HUGE);
+	refuse_advice(MADV_HUGEPAGE, EINVAL);
+	CHECK_RET(mhp_region_set_huge(region, MHP_HUGE_ON, NULL, &why), MHP_EOPNOTSUPP);
+	CHECK_STR(why.text, "this kernel has no huge pages for ordinary memory");
+	CHECK_RET(mhp_pool_set_huge(pool, MHP_HUGE_ON, &why), MHP_EOPNOTSUPP);
+	CHECK_EQ(mhp_pool_get_huge(pool), MHP_HUGE_AUTO);
+	refuse_advice(MADV_HUGEPAGE, ENOMEM);
+	CHECK_RET(mhp_region_set_huge(region, MHP_HUGE_ON, NULL, &why), MHP_ENOSPC);
+	CHECK(strstr(why.text, "no mapping left") != NULL);
+	refuse_advice(0, 0);
+	CHECK_OK(mhp_pool_set_huge(pool, MHP_HUGE_ON, &why));
+	CHECK_EQ(mhp_pool_get_huge(pool), MHP_HUGE_ON);
+	fixture_end(pool, region);
 }
 
 /* ---- a pool on an older kernel ---- */
@@ -374,14 +467,13 @@ static struct {
 static void
 begin(void)
 {
-	struct mhp_pool_opts opts = { .max_bytes = 64 * BLOCK, .block_bytes = BLOCK };
 	char file[] = "./kernels-test.XXXXXX", words[64];
-	used.pool = fixture_pool(&opts);
+	used.pool = make_pool();
 	fixture_needs_moves(used.pool);
 	int fd = mkstemp(file);
 	CHECK(fd >= 0 && ftruncate(fd, 2 * BLOCK) == 0);
 	close(fd);
-	atomic_store(&no_query, true);
+	atomic_store(&is_old, true);
 	fixture_add(used.pool, NULL, 2 * BLOCK, NULL);
 	snprintf(words, sizeof(words), "file:%s,node=%u", file, NODE);
 	fixture_add(used.pool, words, 2 * BLOCK, NULL);
@@ -403,7 +495,7 @@ end(void)
 	CHECK_EQ(munmap(used.mapped, SIZE + 2 * HUGE), 0);
 	mhp_region_release(used.region);
 	fixture_end(used.pool, used.region);
-	atomic_store(&no_query, false);
+	atomic_store(&is_old, false);
 }
 
 static void
@@ -415,16 +507,19 @@ send(unsigned node)
 		fixture_await_settled(used.pool, SIZE);
 }
 
-/* R37, R66: the same as on a newer one, by the list of all mappings. */
+/* R37, R66: the same as on a newer one, by the list of all mappings and by copies; at last without
+ * a huge page for them. */
 TEST(over__kernel_without_query__there_and_back)
 {
 	begin();
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 3; i++) {
+		refuse_advice(MADV_COLLAPSE, i == 2 ? EINVAL : 0);
 		send(NODE);
 		fixture_check(used.base, SIZE);
 		send(0);
 		fixture_check(used.base, SIZE);
 	}
+	refuse_advice(0, 0);
 	end();
 }
 
@@ -461,4 +556,33 @@ TEST(over__kernel_without_query__child_has_a_copy)
 	CHECK_EQ(mprotect(used.base + PAGE, PAGE, RW), 0);
 	fixture_check(used.base, SIZE);
 	end();
+}
+
+/* In a child of the case, whose companion is there when a fork is refused. */
+static void
+fork_in_vain(void)
+{
+	begin();
+	send(NODE);
+	CHECK(refuse_call(SYS_clone, EAGAIN));
+	CHECK(mhp_fork() == -1 && errno == EAGAIN);
+	CHECK(fork() == -1 && errno == EAGAIN);
+	fixture_check(used.base, SIZE);
+	fixture_await_settled(used.pool, SIZE); /* it goes there again */
+	fixture_check(used.base, SIZE);
+	CHECK_OK(mhp_check(mhp_pool_engine(used.pool), true, NULL, NULL));
+	_exit(0);
+}
+
+/* R38: a fork that fails has changed nothing. */
+TEST(fork__kernel_has_no_process_for_it__goes_on)
+{
+	struct mhp_pool *pool = make_pool();
+	fixture_needs_moves(pool);
+	CHECK_OK(mhp_pool_destroy(pool));
+	pid_t child = fork();
+	CHECK(child >= 0);
+	if (child == 0)
+		fork_in_vain();
+	fixture_join(child);
 }

@@ -167,6 +167,26 @@ choose_free_node(void)
 	}
 }
 
+/* All the numbers that a pool has are NUMA nodes of the machine: none is left for a device. */
+static void
+choose_of_no_node(void)
+{
+	char path[64];
+	for (unsigned i = 0; i < MHP_POOL_NODES; i++) {
+		snprintf(path, sizeof(path), NODE "%u/distance", i);
+		say(path, "10\n");
+	}
+	invent_device("-1\n", "-1\n");
+	struct mhp_pool *pool = make_pool();
+	add(pool, "ram", 0, "");
+	add(pool, "dax:/sys/zero", MHP_ENOSPC, "a pool has 16 nodes, and all are in use");
+	add(pool, "dax:/sys/zero,node=16", MHP_EINVAL, "node 16 is no node for /sys/zero");
+	add(pool, "dax:/sys/zero,node=0", MHP_EINVAL, "node 0 is no node for /sys/zero");
+	add(pool, "dax:/sys/zero,node=15", 0, "");
+	check_node(pool, 15, -1, 1, "dax:/sys/zero");
+	end(pool);
+}
+
 static void
 take_no_other_file(void)
 {
@@ -223,6 +243,12 @@ TEST(node__of_a_device_beside_ram__a_free_one)
 {
 	needs_moves();
 	run_in_a_child(choose_free_node);
+}
+
+TEST(node__of_a_device_where_all_are_ram__said)
+{
+	needs_moves();
+	run_in_a_child(choose_of_no_node);
 }
 
 TEST(backing__that_is_something_else__refused_with_a_sentence)

@@ -166,8 +166,44 @@ TEST(hold__no_such_range__refused)
 	CHECK_RET(mhp_region_hold(used.region, (void *)(UINT64_C(1) << 50), PAGE, true, &why),
 		  MHP_EINVAL);
 	CHECK_STR(why.text, "this is no range of the region");
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t size = i == 0 ? UINT64_MAX - PAGE : UINT64_C(1) << 62;
+		CHECK_RET(mhp_region_hold(used.region, used.base, size, true, &why), MHP_EINVAL);
+	}
 	CHECK_OK(mhp_region_hold(used.region, used.base, 0, true, NULL));
 	mhp_region_release(used.region);
+	mhp_region_release(used.region); /* a handler's, of a hold that is its parent's: nothing */
+	end();
+}
+
+TEST(hold__pinned_there__refused_wanted_or_not)
+{
+	begin();
+	send(NODE);
+	char *page = used.base + HUGE + PAGE;
+	CHECK_OK(mhp_region_pin(used.region, page, PAGE));
+	for (int wanted = 0; wanted < 2; wanted++) {
+		struct mhp_text why = { "" };
+		CHECK_RET(mhp_region_hold(used.region, page, PAGE, wanted != 0, &why), MHP_EBUSY);
+		CHECK_STR(why.text, "pinned");
+		fixture_check(used.base, SIZE);
+	}
+	CHECK_OK(mhp_region_unpin(used.region, page, PAGE));
+	fixture_await_settled(used.pool, SIZE);
+	end();
+}
+
+/* R66: of all addresses, those that were charged. */
+TEST(used__any_range__if_a_page_of_it_is)
+{
+	begin();
+	CHECK(mhp_region_used(used.region, used.base, SIZE));
+	CHECK(mhp_region_used(used.region, used.base + SIZE - 1, 1));
+	CHECK(mhp_region_used(used.region, (void *)(uintptr_t)PAGE, (uintptr_t)used.base));
+	CHECK(!mhp_region_used(used.region, used.base, 0));
+	CHECK(!mhp_region_used(used.region, used.base + SIZE, PAGE));
+	CHECK(!mhp_region_used(used.region, (void *)(uintptr_t)PAGE, (uintptr_t)used.base - PAGE));
+	CHECK(!mhp_region_used(used.region, (void *)(UINT64_C(1) << 50), PAGE));
 	end();
 }
 
