@@ -294,6 +294,24 @@ mend_tables(struct mhp *m)
 	mhp__tables_seal(m);
 }
 
+/* A target that bears its owner's descriptor has left the room, also if the kill came before the
+ * log said so: from here on its owner may free it, and blocks/cut.c frees room unasked. */
+static void
+mend_room(struct mhp *m)
+{
+	for (unsigned order = 0; order < MHP_ORDERS; order++) {
+		_Atomic uint64_t *first = &m->work.log.room_pfn[order];
+		uint64_t pfn = atomic_load(first);
+		unsigned owner;
+
+		if (pfn >= atomic_load(&m->work.log.room_end[order]))
+			continue;
+		owner = mhp__word_owner(mhp__page_word(mhp__pfn_to_page(m, pfn)));
+		if (owner != MHP_OWNER_NONE && owner != MHP_OWNER_ROOM)
+			mhp__log(first, pfn + (UINT64_C(1) << order));
+	}
+}
+
 /* The holder of the hotplug lock has died, and the port gave the lock to another thread. Its change
  * may be half done, so no other follows until somebody has seen to that (blocks/cut.c); readers and
  * the allocator, which never needed the lock, go on. */
@@ -301,10 +319,12 @@ void
 mhp_lock_lost(struct mhp *m)
 {
 	mend_tables(m);
-	if (atomic_load(&m->work.kind) != MHP_WORK_NONE)
+	if (atomic_load(&m->work.kind) != MHP_WORK_NONE) {
+		mend_room(m);
 		atomic_store(&m->cut, 1);
-	else
+	} else {
 		mhp__work_forget(m);
+	}
 	atomic_store(&m->lock_owner, 0);
 }
 

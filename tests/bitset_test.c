@@ -136,6 +136,49 @@ TEST(bitset__any_bit_flipped__unsound_or_another_set)
 	free(words);
 }
 
+/* A put is cut when it has written the levels below k; the set is mended to what it would be. */
+static void
+cut_put(struct mhp__bitset *set, uint64_t *words, uint64_t *scratch, uint32_t bit, bool member)
+{
+	size_t bytes = mhp__bitset_words(set->nr_bits) * sizeof(words[0]);
+	uint64_t *before = scratch, *after = scratch + bytes / sizeof(words[0]);
+
+	memcpy(before, words, bytes);
+	mhp__bitset_put(set, bit, member);
+	memcpy(after, words, bytes);
+	for (unsigned k = 1; k < set->nr_levels; k++) {
+		size_t nr_written = (size_t)(set->level[k] - words);
+		memcpy(words, after, nr_written * sizeof(words[0]));
+		memcpy(words + nr_written, before + nr_written,
+		       bytes - nr_written * sizeof(words[0]));
+		mhp__bitset_mend(set);
+		CHECK_EQ(memcmp(words, after, bytes), 0);
+	}
+}
+
+/* R37 */
+TEST(bitset__a_kill_cuts_a_put__upper_levels_follow_the_lowest)
+{
+	static const uint32_t sizes[] = { 64, 65, 4096, 4097, 300000 };
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		uint64_t *words, *scratch, random = test_seed() + i;
+		struct mhp__bitset set = make_set(sizes[i], &words);
+
+		scratch = calloc(2 * mhp__bitset_words(sizes[i]), sizeof(words[0]));
+		CHECK(scratch != NULL);
+		for (unsigned n = 0; n < 50; n++) {
+			uint32_t bit = (uint32_t)(test_random(&random) % sizes[i]);
+			test_at("%" PRIu32 " bits: bit %" PRIu32, sizes[i], bit);
+			cut_put(&set, words, scratch, bit, true);
+			if (n % 3 != 0)
+				cut_put(&set, words, scratch, bit, false);
+		}
+		free(scratch);
+		free(words);
+	}
+}
+
 /* ---- runs of like blocks ---- */
 
 /* What mhp_range_get() should say, block by block. */

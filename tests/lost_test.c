@@ -25,9 +25,10 @@
 #define CAN_STEP 0
 #endif
 
-#define NR_BLOCKS 8U
+#define NR_BLOCKS 9U
 #define NR_PAGES 120U
 #define NR_LISTENERS 2U
+#define STRIDE 40U                     /* instructions */
 #define LOST_MAX 2U                    /* frames that a kill in the allocator may cost */
 
 struct page {
@@ -59,6 +60,7 @@ static sigjmp_buf dead;
 static volatile uint64_t nr_steps, dies_at; /* 0: never; */
 static volatile uint64_t instructions; /* it goes on for so many from there */
 static volatile bool stepping, in_port;
+static volatile bool stepped;          /* while it went on it came to the next step */
 
 static void
 die(void)
@@ -111,6 +113,7 @@ catch_traps(void)
 static void
 step(void)
 {
+	stepped |= stepping;
 	if (stepping || ++nr_steps != dies_at)
 		return;
 	if (instructions == 0)
@@ -301,7 +304,8 @@ listen(void *ctx, const struct mhp_notice *notice)
 }
 
 /* ---- the state from which each change begins: blocks 0 to 3 are online and used, 4 is offline,
- * 5 has its metadata in 0, and is online ---- */
+ * 5 has its metadata in 0, and is online; 8 is all that node 1 has, and online. Of 4 and 8 a frame
+ * is bad ---- */
 
 static void
 wrap_port(void)
@@ -368,6 +372,11 @@ open_bed(void)
 	add.flags = MHP_ADD_OFFLINE | MHP_MEMMAP_ON_MEMORY;
 	CHECK_OK(mhp_add(bed.m, (struct mhp_blocks){ 4, 1 }, &add, NULL));
 	use_pages();
+	add.flags = MHP_ADD_ONLINE | MHP_MEMMAP_ON_MEMORY;
+	add.node = 1;
+	CHECK_OK(mhp_add(bed.m, (struct mhp_blocks){ 8, 1 }, &add, NULL));
+	CHECK_OK(mhp_bad_add(bed.m, 5 * bed.pool.block_pages - 1));
+	CHECK_OK(mhp_bad_add(bed.m, 9 * bed.pool.block_pages - 1));
 	CHECK_OK(mhp_check(bed.m, true, NULL, NULL));
 	bed.snapshot = malloc(test_pool_snapshot_size(&bed.pool));
 	CHECK(bed.snapshot != NULL);
@@ -406,6 +415,13 @@ online(void)
 {
 	return mhp_block_online(bed.m, 4, &(struct mhp_online_opts){ .zone = MHP_ZONE_MOVABLE },
 				NULL);
+}
+
+static int
+offline_node(void)
+{
+	struct mhp_blocks blocks = { 8, 1 };
+	return mhp_offline(bed.m, &blocks, 1, NULL, NULL);
 }
 
 static int
@@ -542,6 +558,7 @@ survives(int (*change)(void), uint64_t at, uint64_t nr_instructions)
 {
 	volatile bool done = false;
 	nr_steps = 0;
+	stepped = false;
 	dies_at = at;
 	instructions = nr_instructions;
 	if (sigsetjmp(dead, 1) == 0) {
@@ -655,8 +672,9 @@ static const struct {
 	const char *name;
 	int (*fn)(void);
 } changes[] = {
-	CHANGE(online), CHANGE(offline), CHANGE(remove_two), CHANGE(remove_scrubbed),
-	CHANGE(remove_host), CHANGE(empty), CHANGE(add_self), CHANGE(add_on_node),
+	CHANGE(online), CHANGE(offline), CHANGE(offline_node), CHANGE(remove_two),
+	CHANGE(remove_scrubbed), CHANGE(remove_host), CHANGE(empty), CHANGE(add_self),
+	CHANGE(add_on_node),
 	CHANGE(add_external), CHANGE(plan), CHANGE(compact), CHANGE(offline_refused),
 	CHANGE(add_refused), CHANGE(plan_refused),
 };
@@ -712,6 +730,42 @@ TEST(lost__room_dies_while_it_is_cut__all_of_it_is_free)
 	}
 	CHECK_CMP(nr_opened[0], >, 0);
 	CHECK_CMP(nr_opened[1], >, 0);
+	close_bed();
+}
+
+/* A target bears its owner's descriptor, and the log has it for room. Return: there is one. */
+static bool
+untake_target(void)
+{
+	struct mhp__log *log = &bed.m->work.log;
+	uint64_t pfn = atomic_load(&log->room_pfn[0]) - 1;
+	struct mhp_frame frame;
+	if (atomic_load(&log->room_end[0]) <= pfn || pfn >= NR_BLOCKS * bed.pool.block_pages)
+		return false;
+	frame = mhp_frame_peek(bed.m, pfn);
+	if (frame.state != MHP_FRAME_USED || frame.owner != bed.owner ||
+	    seen.page[frame.cookie].pfn == pfn)
+		return false;
+	atomic_store(&log->room_pfn[0], pfn);
+	return true;
+}
+
+/* R37: its owner frees it, and so it must not be freed as room, too. */
+TEST(lost__a_target_is_taken__it_is_free_once)
+{
+	struct state before, after;
+	unsigned nr_untaken = 0;
+	open_bed();
+	uint64_t end = begin_change(remove_host, &before, &after);
+	for (uint64_t at = 1; at <= end; at++) {
+		begin_again();
+		test_at("remove_host dies at step %" PRIu64, at);
+		CHECK(!survives(remove_host, at, 0));
+		nr_untaken += untake_target();
+		take_over();
+		check_mended(&before, &after, true);
+	}
+	CHECK_CMP(nr_untaken, >, 0);
 	close_bed();
 }
 
@@ -819,5 +873,39 @@ TEST(lost__a_change_dies_at_any_instruction__it_is_taken_back_or_carried_on)
 	open_bed();
 	for (unsigned i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
 		cut_between(changes[i].name, changes[i].fn, &random);
+	close_bed();
+}
+
+/* Not at random: every so many instructions from each step of the commit to the next, so also
+ * between two arenas of a block that comes into use, or goes out of it. */
+static void
+cut_all_along(const char *name, int (*change)(void))
+{
+	struct state before, after;
+	uint64_t end = begin_change(change, &before, &after);
+	for (uint64_t at = 1; at <= end; at++) {
+		begin_again();
+		CHECK(!survives(change, at, 0));
+		stepped = atomic_load(&bed.m->work.log.committing) == 0;
+		for (uint64_t more = STRIDE; !stepped; more += STRIDE) {
+			begin_again();
+			test_at("%s dies %" PRIu64 " instructions behind step %" PRIu64, name, more,
+				at);
+			if (survives(change, at, more))
+				break;
+			take_over();
+			check_mended(&before, &after, false);
+			CHECK_CMP(nr_lost(), <=, LOST_MAX);
+		}
+	}
+}
+
+/* R37 */
+TEST(lost__ranges_come_and_go_in_part__the_rest_follows)
+{
+	catch_traps();
+	open_bed();
+	cut_all_along("online", online);
+	cut_all_along("offline_node", offline_node);
 	close_bed();
 }

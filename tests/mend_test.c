@@ -117,16 +117,73 @@ TEST(mend__a_zone_was_locked__its_lists_are_linked_anew)
 	close_bed();
 }
 
+/* Free those that do not lie in the arena. */
+static void
+free_but_of(struct mhp *m, uint64_t *pfns, unsigned nr, uint32_t full)
+{
+	for (unsigned i = 0; i < nr; i++)
+		if (pfns[i] != MHP_PFN_NONE && pfns[i] >> m->arena_order != full) {
+			CHECK_OK(mhp_page_free(m, pfns[i]));
+			pfns[i] = MHP_PFN_NONE;
+		}
+}
+
+/* An arena without a free page is on no list, and is put on none. */
+TEST(mend__a_zone_was_locked_that_has_a_full_arena__it_is_on_no_list)
+{
+	static uint64_t more[NR_BLOCKS * 1024U];
+	unsigned nr = 0;
+	open_bed();
+	struct mhp *m = bed.pool.m;
+	struct mhp_page_req req = { .owner = bed.owner };
+	while (nr < sizeof(more) / sizeof(more[0]) && mhp_page_alloc(m, req, &more[nr]) == 0)
+		nr++;
+	uint32_t full = (uint32_t)(more[0] >> m->arena_order);
+	free_but_of(m, more, nr, full);
+	mhp_drain_caches(m);
+	CHECK_EQ(m->arenas[full].list, MHP_LIST_NONE);
+	atomic_store(&bed.zone->lock.held, MHP_HELD_BY_MORTAL);
+	atomic_store(&bed.zone->lists, 0);
+	mhp_threads_lost(m);
+	CHECK_EQ(m->arenas[full].list, MHP_LIST_NONE);
+	test_pool_check(&bed.pool);
+	free_but_of(m, more, nr, UINT32_MAX);
+	close_bed();
+}
+
+static unsigned nr_fences;
+
+static void
+fence(void *port)
+{
+	(void)port;
+	nr_fences++;
+}
+
+/* It has closed some caches, or all of them; this port has to fence the CPUs first, or not. */
 TEST(mend__a_drain_was_under_way__caches_are_open)
 {
-	open_bed();
-	struct mhp_cache *caches = mhp__zone_caches(bed.pool.m, bed.zone);
-	for (unsigned cpu = 0; cpu < bed.pool.m->geo.nr_cpus; cpu++)
-		atomic_store(&caches[cpu].closed, 2);
-	atomic_store(&caches[0].draining, MHP_HELD_BY_MORTAL);
-	mhp_threads_lost(bed.pool.m);
-	mhp_drain_caches(bed.pool.m);
-	close_bed();
+	for (unsigned i = 0; i < 4; i++) {
+		open_bed();
+		struct mhp *m = bed.pool.m;
+		const struct mhp_port_ops *ops = m->ops;
+		struct mhp_port_ops fenced = *ops;
+		struct mhp_cache *caches = mhp__zone_caches(m, bed.zone);
+		test_at("%u", i);
+		fenced.fence_cpus = fence;
+		nr_fences = 0;
+		for (unsigned cpu = i % 2; cpu < m->geo.nr_cpus; cpu++)
+			atomic_store(&caches[cpu].closed, 2);
+		atomic_store(&caches[0].draining, MHP_HELD_BY_MORTAL);
+		m->ops = i / 2 != 0 ? &fenced : ops;
+		mhp_threads_lost(m);
+		m->ops = ops;
+		CHECK_EQ(nr_fences, i / 2);
+		for (unsigned cpu = 0; cpu < m->geo.nr_cpus; cpu++)
+			CHECK_EQ(atomic_load(&caches[cpu].closed), 0);
+		mhp_drain_caches(m);
+		close_bed();
+	}
 }
 
 /* What others hold is theirs. */
@@ -158,6 +215,22 @@ TEST(mend__readers_were_killed__a_change_does_not_wait_for_them)
 	atomic_store(&m->nest.held, MHP_HELD_BY_MORTAL);
 	atomic_store(&m->between, 77);
 	mhp_threads_lost(m);
+	CHECK_OK(mhp_block_offline(m, NR_BLOCKS - 1, NULL, &why));
+	close_bed();
+}
+
+/* R38: those who read or waited in the parent have no thread in the child. */
+TEST(mend__a_child_of_a_fork__does_not_wait_for_readers_of_its_parent)
+{
+	struct mhp_why why;
+	open_bed();
+	struct mhp *m = bed.pool.m;
+	atomic_store(&m->readers[0], 2);
+	atomic_store(&m->readers[1], 3);
+	atomic_store(&m->nest.held, MHP_HELD);
+	atomic_store(&m->between, 77);
+	atomic_store(&m->work.interrupts, 1);
+	mhp_forked(m);
 	CHECK_OK(mhp_block_offline(m, NR_BLOCKS - 1, NULL, &why));
 	close_bed();
 }
