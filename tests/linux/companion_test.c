@@ -630,21 +630,36 @@ refuse(unsigned call, unsigned argument, unsigned error)
 		       -1;
 }
 
+static const struct refusal {
+	unsigned error;
+	int answer;
+	bool asks; /* for a seccomp filter */
+} refusals[] = {
+	{ EPERM, MHP_EPERM, true }, { ENOSYS, MHP_EPERM, true }, { EACCES, MHP_EPERM, false },
+	{ EAGAIN, MHP_EAGAIN, false },
+};
+
 static int
 refuse_clone(int *shared)
 {
+	const struct refusal *row = &refusals[*shared];
 	struct mhp_text text = { "" };
-	(void)shared;
-	if (refuse(SYS_clone, 0, EPERM) != 0)
+	if (refuse(SYS_clone, 0, row->error) != 0)
 		return 1;
-	if (mhp_companion_call(nothing, NULL, &text) != MHP_EPERM)
+	if (mhp_companion_call(nothing, NULL, &text) != row->answer)
 		return 2;
-	return strstr(text.text, "seccomp") != NULL ? 0 : 3;
+	if (strstr(text.text, strerrordesc_np((int)row->error)) == NULL)
+		return 3;
+	return (strstr(text.text, "seccomp") != NULL) == row->asks ? 0 : 4;
 }
 
 TEST(companion__system_that_makes_none__says_why)
 {
-	CHECK_OK(child_says(refuse_clone, NULL));
+	int *row = shared_words();
+	for (; *row < (int)(sizeof(refusals) / sizeof(refusals[0])); ++*row) {
+		test_at("row %d", *row);
+		CHECK_OK(child_says(refuse_clone, row));
+	}
 }
 
 static int
@@ -729,6 +744,34 @@ adopt(int *shared)
 TEST(companion__program_that_adopts_orphans__does_not_see_it)
 {
 	CHECK_OK(child_says(adopt, NULL));
+}
+
+static int
+be_the_first(int *shared)
+{
+	(void)shared;
+	if (getpid() != 1)
+		return 1;
+	if (mhp_companion_call(nothing, NULL, NULL) != 0)
+		return 2;
+	return waitpid(-1, NULL, 0) == -1 && errno == ECHILD ? 0 : 3;
+}
+
+static int
+be_in_a_container(int *shared)
+{
+	if (unshare(CLONE_NEWPID) != 0)
+		return 77;
+	return child_says(be_the_first, shared);
+}
+
+/* R56: as in a container, where the program is the one that orphans come to. */
+TEST(companion__program_is_the_first_process__does_not_see_it)
+{
+	int got = child_says(be_in_a_container, NULL);
+	if (got == 77)
+		test_skip("needs root");
+	CHECK_OK(got);
 }
 
 static int

@@ -2,10 +2,10 @@
 /*
  * kernels_test.c - what older kernels and other machines say, which this one does not (R54, R60).
  *
- * open(), ioctl() and madvise() of the port are wrapped: a path that a case names has the text that
- * the case invents, or is not there; a kernel before 6.11 cannot be asked for one mapping, one
- * before 6.8 moves no pages into holes, one before 5.6 has no openat2(); some have no userfaultfd,
- * or no huge pages.
+ * open(), ioctl(), madvise() and mremap() of the port are wrapped: a path that a case names has the
+ * text that the case invents, or is not there; a kernel before 6.11 cannot be asked for one
+ * mapping, one before 6.8 moves no pages into holes, one before 5.6 has no openat2(); some have no
+ * userfaultfd, or no huge pages.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -13,6 +13,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
+#include <memplug/companion.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -47,6 +48,7 @@ static struct {
 	const char *path, *text;       /* NULL text: it is not there */
 } files[8];
 static atomic_bool is_old, no_features;
+static atomic_bool no_remap;           /* outside of the companion */
 static struct { int advice, error; } refused;
 
 static void
@@ -68,6 +70,8 @@ int __real_ioctl(int fd, unsigned long request, void *arg);
 int __wrap_ioctl(int fd, unsigned long request, void *arg);
 int __real_madvise(void *start, size_t size, int advice);
 int __wrap_madvise(void *start, size_t size, int advice);
+void *__real_mremap(void *old, size_t old_size, size_t size, int flags, void *start);
+void *__wrap_mremap(void *old, size_t old_size, size_t size, int flags, void *start);
 
 static int
 open_text(const char *text)
@@ -114,6 +118,15 @@ __wrap_madvise(void *start, size_t size, int advice)
 		return __real_madvise(start, size, advice);
 	errno = refused.error;
 	return -1;
+}
+
+void *
+__wrap_mremap(void *old, size_t old_size, size_t size, int flags, void *start)
+{
+	if (!atomic_load(&no_remap) || mhp_companion_here())
+		return __real_mremap(old, old_size, size, flags, start);
+	errno = ENOMEM;
+	return MAP_FAILED;
 }
 
 static void
@@ -391,6 +404,9 @@ TEST(sysfs__kernel_without_openat2__is_read)
 			      has_cpus() == rows[i].reads ? 0 : 1);
 		fixture_join(child);
 	}
+	invent(0, "/sys", NULL);
+	CHECK(!has_cpus());
+	invent_nothing();
 }
 
 /* ---- userfaultfd ---- */
@@ -507,13 +523,13 @@ send(unsigned node)
 		fixture_await_settled(used.pool, SIZE);
 }
 
-/* R37, R66: the same as on a newer one, by the list of all mappings and by copies; at last without
- * a huge page for them. */
+/* R37, R66: the same as on a newer one, by the list of all mappings and by copies; at first
+ * without a huge page for them. */
 TEST(over__kernel_without_query__there_and_back)
 {
 	begin();
 	for (unsigned i = 0; i < 3; i++) {
-		refuse_advice(MADV_COLLAPSE, i == 2 ? EINVAL : 0);
+		refuse_advice(MADV_COLLAPSE, i == 0 ? EINVAL : 0);
 		send(NODE);
 		fixture_check(used.base, SIZE);
 		send(0);
@@ -585,4 +601,25 @@ TEST(fork__kernel_has_no_process_for_it__goes_on)
 	if (child == 0)
 		fork_in_vain();
 	fixture_join(child);
+}
+
+/* R38: the copies of a child can be copied once more, where they cannot be moved to their place. */
+TEST(fork__kernel_moves_no_mapping__child_has_a_copy)
+{
+	begin();
+	send(NODE);
+	CHECK_EQ(mlock(used.base + PAGE, PAGE), 0); /* this window cannot come back */
+	atomic_store(&no_remap, true);
+	pid_t child = fork();
+	CHECK(child >= 0);
+	if (child == 0) {
+		fixture_check(used.base, SIZE);
+		memset(used.base, 7, SIZE);
+		_exit(0);
+	}
+	atomic_store(&no_remap, false);
+	fixture_join(child);
+	CHECK_EQ(munlock(used.base + PAGE, PAGE), 0);
+	fixture_check(used.base, SIZE);
+	end();
 }
