@@ -54,6 +54,7 @@ take_labels(struct mhp_region *region, uint64_t page, uint64_t nr)
 			mhp__table_set(region, page, done, 0);
 			return MHP_ENOMEM;
 		}
+		MHP__ASSERT(got != 0 && got <= nr - done);
 		mhp__table_set(region, page + done, got, mhp__entry_make(pfn, order));
 	}
 	return 0;
@@ -131,6 +132,7 @@ with_mutex(struct mhp_region *region, void *start, uint64_t size,
 	uint64_t page, nr;
 	if (!range_valid(region, start, size, &page, &nr))
 		return MHP_EINVAL;
+	MHP__ASSERT(nr != 0 && page + nr <= region->nr_pages);
 	mhp__pool_lock_now(region->pool);
 	int err = fn(region, page, nr);
 	pthread_mutex_unlock(&region->pool->mutex);

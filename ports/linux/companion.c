@@ -44,6 +44,7 @@ make(void *arg)
 {
 	(void)arg;
 	state->last = 0;
+	MHP__ASSERT(atomic_load(&state->tid[MHP__WATCH]) == 0); /* nobody is on that stack */
 	atomic_store(&state->tid[MHP__WATCH], -1);
 	int error = mhp__task_start(MHP__WATCH, 0, mhp__leader_watch, NULL,
 				    &state->tid[MHP__WATCH]);
@@ -127,6 +128,7 @@ static int
 start(struct mhp_text *reterr)
 {
 	int error = 0;
+	MHP__ASSERT(!mhp_companion_here()); /* it would wait for itself */
 	pthread_mutex_lock(&state->starting);
 	if (atomic_load(&state->tid[MHP__WATCH]) <= 0)
 		error = start_locked();
@@ -229,6 +231,7 @@ mhp_companion_call(int (*fn)(void *arg), void *arg, struct mhp_text *reterr)
 	atomic_fetch_add(&state->bell, 1);
 	mhp__futex_wake(&state->bell, 1);
 	err = await(call, reterr);
+	MHP__ASSERT(atomic_load(&call->state) != MHP__POSTED); /* nobody takes it any more */
 	atomic_store(&call->state, MHP__FREE);
 	errno = error;
 	return err;

@@ -37,6 +37,7 @@ static bool
 any_settled(const struct mhp_region *region, uint64_t page, uint64_t end)
 {
 	uint64_t nr;
+	MHP__ASSERT(page <= end && end <= region->nr_pages);
 	return mhp__table_next_settled(region, &page, end, &nr);
 }
 
@@ -49,6 +50,7 @@ drop_stretch(struct mhp_region *region, uint64_t page, uint64_t nr)
 {
 	struct mhp_pool *pool = region->pool;
 	uintptr_t start = mhp__page_address(region, page);
+	MHP__ASSERT((region->entry[page] & MHP__ENTRY_SETTLED) != 0);
 	if (!mhp__region_can_cut(region, page, nr) ||
 	    mhp__pinned(&pool->pins, start, start + (nr << MHP__PAGE_SHIFT)) ||
 	    !mhp__budget_fits(&pool->budget, mhp__regions_mappings(pool), 2))
@@ -88,6 +90,7 @@ bring_back(void *arg)
 	struct mhp_pool *pool = region->pool;
 	uint64_t page = range->page, nr;
 	int err = 0;
+	MHP__ASSERT(page < range->end && range->end <= region->nr_pages);
 	mhp__pool_lock(pool);
 	while (err == 0 && mhp__table_next_settled(region, &page, range->end, &nr)) {
 		err = mhp__unsettle_window(pool, region, page / MHP__HUGE_PAGES, &range->why);

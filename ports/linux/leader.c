@@ -39,6 +39,7 @@ struct mhp__companion *
 mhp__leader_init(void)
 {
 	state = mhp__task_state();
+	MHP__ASSERT(state != NULL); /* mhp__task_init() was */
 	return state;
 }
 
@@ -70,6 +71,7 @@ static void
 run_call(void *arg)
 {
 	struct mhp__call *call = arg;
+	MHP__ASSERT(atomic_load(&call->state) == MHP__RUNNING); /* so its caller waits */
 	call->result = call->fn(call->arg);
 	atomic_store(&call->state, MHP__DONE);
 	mhp__futex_wake(&call->state, 1);
@@ -156,6 +158,7 @@ end(void)
 void
 mhp__leader_tell(int ready)
 {
+	MHP__ASSERT(ready != 0); /* whoever waits for it would wait on */
 	atomic_store(&state->ready, ready);
 	mhp__futex_wake(&state->ready, 1);
 }
@@ -195,6 +198,7 @@ mhp__pools_enter(void)
 void
 mhp__pools_leave(void)
 {
+	MHP__ASSERT(atomic_load(&state->in_pools) == (int)getpid());
 	atomic_store(&state->in_pools, 0);
 }
 
@@ -226,6 +230,7 @@ run_next(void *arg)
 {
 	unsigned i = (unsigned)(uintptr_t)arg;
 	void (*fn)(void *fresh) = atomic_load(&state->next[i]);
+	MHP__ASSERT(fn != NULL); /* begin_next() counted it */
 	fn((void *)(uintptr_t)atomic_load(&state->fresh));
 	if (atomic_fetch_sub(&state->nr_next, 1) == 1)
 		atomic_store(&state->nr_failed, 0);

@@ -388,6 +388,7 @@ migrate(void *ctx, const struct mhp_move *moves, unsigned nr_moves, unsigned *re
 		job->nr_moves = nr;
 		job->nr_done = 0;
 		err = migrate_far(pool);
+		MHP__ASSERT(err != 0 || job->nr_done == nr);
 	}
 	return err;
 }

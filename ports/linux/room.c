@@ -35,6 +35,7 @@ read_text(const char *path, char text[TEXT_MAX])
 	while (used + 1 < TEXT_MAX && (got = read(fd, text + used, TEXT_MAX - 1 - used)) > 0)
 		used += (size_t)got;
 	close(fd);
+	MHP__ASSERT(used < TEXT_MAX);
 	text[used] = 0;
 	return used != 0;
 }
@@ -149,6 +150,7 @@ check_path(const struct version *version, const char *root, char *path, uint64_t
 	for (char *slash; err == 0; *slash = 0) {
 		err = check_cgroup(version, folder, bytes, reterr);
 		slash = strrchr(folder, '/');
+		MHP__ASSERT(slash != NULL); /* the root has one */
 		if (slash < folder + length)
 			break;
 	}

@@ -18,6 +18,7 @@
 int
 mhp__table_grow(struct mhp_region *region, uint64_t end)
 {
+	MHP__ASSERT(end <= region->nr_pages + mhp__pages_behind());
 	if (end <= region->nr_writable)
 		return 0;
 	end = (end + GROW_ENTRIES - 1) & ~(GROW_ENTRIES - 1);
@@ -107,6 +108,8 @@ void
 mhp__table_set(struct mhp_region *region, uint64_t page, uint64_t nr, mhp__entry entry)
 {
 	MHP__ASSERT((entry & (MHP__ENTRY_OPEN | MHP__ENTRY_SETTLED)) == 0);
+	MHP__ASSERT(entry == 0 || (entry & MHP__ENTRY_COMMITTED) != 0);
+	MHP__ASSERT(page + nr <= region->nr_writable);
 	for (uint64_t i = page; i < page + nr; i++) {
 		mhp__entry old = region->entry[i];
 		MHP__ASSERT((old & MHP__ENTRY_SETTLED) == 0);
@@ -125,6 +128,10 @@ mhp__table_set(struct mhp_region *region, uint64_t page, uint64_t nr, mhp__entry
 void
 mhp__table_mark(struct mhp_region *region, uint64_t page, uint64_t nr, mhp__entry bit, bool on)
 {
+	MHP__ASSERT(page + nr <= region->nr_writable);
+	MHP__ASSERT(bit == MHP__ENTRY_OPEN || bit == MHP__ENTRY_SETTLED);
+	MHP__ASSERT(bit == MHP__ENTRY_OPEN || !on || /* only what is in use lies anywhere */
+		    (region->entry[page] & MHP__ENTRY_COMMITTED) != 0);
 	region->nr_runs -= count_begins(region, page, page + nr + 1);
 	for (uint64_t i = page; i < page + nr; i++) {
 		if (bit == MHP__ENTRY_SETTLED) {
@@ -146,6 +153,7 @@ mhp__table_recount(struct mhp_region *region)
 		region->nr_committed += (region->entry[page] & MHP__ENTRY_COMMITTED) != 0;
 		region->nr_settled += (region->entry[page] & MHP__ENTRY_SETTLED) != 0;
 	}
+	MHP__ASSERT(region->nr_settled <= region->nr_committed);
 	region->nr_runs = count_begins(region, 0, region->top + 1);
 }
 
@@ -153,6 +161,7 @@ uint64_t
 mhp__table_span(const struct mhp_region *region, uint64_t page, uint64_t max, mhp__entry bit)
 {
 	uint64_t nr = 1;
+	MHP__ASSERT(max != 0 && page < region->nr_pages);
 	while (nr < max && page + nr < region->nr_pages &&
 	       ((region->entry[page] ^ region->entry[page + nr]) & bit) == 0)
 		nr++;
@@ -174,6 +183,7 @@ mhp__table_next_settled(const struct mhp_region *region, uint64_t *page, uint64_
 		uint64_t next = (at / MHP__HUGE_PAGES + 1) * MHP__HUGE_PAGES;
 		nr = mhp__table_span(region, at, (settled || next > end ? end : next) - at,
 				     MHP__ENTRY_SETTLED);
+		MHP__ASSERT(nr <= end - at);
 		*page = at;
 		*ret_nr = nr;
 		if (settled)
@@ -186,6 +196,7 @@ uint64_t
 mhp__table_run(const struct mhp_region *region, uint64_t page, uint64_t max)
 {
 	uint64_t nr = 1, pfn = mhp__entry_pfn(region->entry[page]);
+	MHP__ASSERT(max != 0 && (region->entry[page] & MHP__ENTRY_COMMITTED) != 0);
 	while (nr < max && page + nr < region->nr_pages &&
 	       (region->entry[page + nr] & MHP__ENTRY_COMMITTED) != 0 &&
 	       mhp__entry_pfn(region->entry[page + nr]) == pfn + nr)

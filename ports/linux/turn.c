@@ -101,6 +101,7 @@ look(struct turn *turn)
 		    &(struct mhp__sampler){ turn, begin_look, end_look, wait });
 	mhp__pool_lock(pool);
 	mhp__seen_note(set, turn->pieces);
+	MHP__ASSERT(set->nr <= MHP__SEEN_WINDOWS && set->nr_units <= MHP__TIER_UNITS);
 	tiering->stats.looks += set->nr;
 	pthread_mutex_unlock(&pool->mutex);
 }
@@ -156,6 +157,7 @@ move_part(struct turn *turn, const struct mhp__seen_part *part, unsigned node, u
 	const struct mhp__seen *seen = &turn->set.seen[part->seen];
 	uint64_t first = seen->window * MHP__HUGE_PAGES;
 	int err = 0;
+	MHP__ASSERT((part->pieces & ~seen->pieces) == 0);
 	if (part->pieces == seen->pieces) /* and what is no whole piece */
 		return mhp__window_move(turn->pool, seen->region, first, MHP__HUGE_PAGES, node,
 					moved, reterr);
@@ -172,6 +174,7 @@ note_moved(struct turn *turn, const struct mhp__tier_move *move, uint64_t moved,
 {
 	const struct mhp__seen_part *part = &turn->set.part[move->unit];
 	bool whole = part->pieces == turn->set.seen[part->seen].pieces;
+	MHP__ASSERT(moved <= MHP__HUGE_PAGES);
 	mhp__heat_moved(turn->set.unit[move->unit].heat);
 	turn->pool->tiering.stats.moved_pages += moved;
 	outcome->windows += whole;
@@ -186,6 +189,7 @@ move_unit(struct turn *turn, const struct mhp__tier_move *move, struct outcome *
 	const struct mhp__seen_part *part = &turn->set.part[move->unit];
 	int err = MHP_EAGAIN;
 	uint64_t moved = 0, started = cpu_ns();
+	MHP__ASSERT(move->unit < turn->set.nr_units && move->node < MHP_POOL_NODES);
 	mhp__pool_lock(pool);
 	if (mhp__seen_is_same(&turn->set, part->seen, part->pieces)) {
 		err = move_part(turn, part, move->node, &moved, &outcome->why);
@@ -229,6 +233,7 @@ move_some(struct turn *turn, const struct mhp__tier_move *moves, unsigned nr)
 	struct outcome outcome[MHP__TIER_REASONS] = { 0 };
 	for (unsigned i = 0; i < nr && atomic_load(&turn->pool->tiering.on); i++) {
 		const struct mhp__tier_move *move = &moves[i];
+		MHP__ASSERT(move->reason < MHP__TIER_REASONS);
 		struct outcome *of = &outcome[move->reason];
 		unsigned from = turn->set.unit[move->unit].node;
 		if (of->windows + of->pieces + (of->error != 0) != 0 &&
@@ -253,6 +258,7 @@ move_all(struct turn *turn, unsigned nr_moves)
 		struct mhp__tier_move *moves = &turn->move[first];
 		uint64_t pages;
 		nr = mhp__tier_batch(turn->set.unit, moves, nr_moves - first, &pages);
+		MHP__ASSERT(nr != 0 && nr <= nr_moves - first);
 		await_due(turn->pool, pages);
 		move_some(turn, moves, nr);
 	}

@@ -65,6 +65,7 @@ take_labels(struct window *w, struct mhp_text *reterr)
 		mhp__labels_add(labels, page, nr, pfn, order);
 		w->nr += nr;
 	}
+	MHP__ASSERT(w->nr != 0 && w->nr <= w->end - w->page); /* else it need not move */
 	return 0;
 }
 
@@ -112,6 +113,7 @@ label_run(const struct window *w, uint64_t page, uint64_t end)
 {
 	const struct mhp__labels *labels = &w->pool->labels;
 	uint64_t nr = 1;
+	MHP__ASSERT(page < end && mhp__labels_get(labels, page) != 0);
 	while (page + nr < end &&
 	       mhp__labels_get(labels, page + nr) == mhp__labels_get(labels, page) + nr)
 		nr++;
@@ -178,6 +180,7 @@ mhp__window_move(struct mhp_pool *pool, struct mhp_region *region, uint64_t page
 {
 	struct window w = { .pool = pool, .region = region, .page = page, .node = node };
 	w.end = page + nr < region->nr_pages ? page + nr : region->nr_pages;
+	MHP__ASSERT(page < w.end && page / MHP__HUGE_PAGES == (w.end - 1) / MHP__HUGE_PAGES);
 	if (!leaves(&w, w.page) && span(&w, w.page) == w.end - w.page)
 		return 0;
 	int err = check(&w, reterr);
