@@ -510,9 +510,9 @@ ticking_fence(void *port)
 
 /* This port has CPUs to fence, and takes whatever it has mapped for RAM. */
 static void
-open_ticking(struct bed *bed, struct mhp_port_ops *ops)
+open_ticking(struct bed *bed, struct mhp_port_ops *ops, struct mhp_geometry geometry)
 {
-	struct mhp_sim_opts opts = { .geometry = test_geometry("small"),
+	struct mhp_sim_opts opts = { .geometry = geometry,
 				     .mode = MHP_SIM_UNMAP,
 				     .vmemmap = MHP_VMEMMAP != 0,
 				     .descriptor_bytes = MHP_PAGE_BYTES };
@@ -546,7 +546,7 @@ cancel_at_tick(uint64_t at, bool full, bool *ret_moved)
 	struct mhp_why why;
 	struct bed bed;
 	test_at("canceled at tick %" PRIu64 "%s", at, full ? ", no room" : "");
-	open_ticking(&bed, &ops);
+	open_ticking(&bed, &ops, test_geometry("small"));
 	fill_with_gaps(&bed);
 	test_mover_thin_out(&bed.mover, full ? 0 : 50);
 	ticking.bed = &bed;
@@ -597,6 +597,36 @@ TEST(offline__canceled_at_any_moment__stops_within_a_batch)
 	CHECK_CMP(nr_full, >=, 16U); /* takes room again, and asks why not, too */
 }
 
+/* R29: room in pieces of two pages is many turns for one block, and the bound holds among them. */
+TEST(offline__canceled_while_it_takes_small_pieces__stops_there)
+{
+	struct mhp_geometry geometry = test_geometry("small");
+	struct mhp_blocks first = { 0, 1 };
+	struct mhp_port_ops ops;
+	struct mhp_why why;
+	struct bed bed;
+	unsigned nr_before = 0;
+	int error = MHP_ECANCELED;
+	geometry.pageblock_order = 1;
+	for (uint64_t at = 1; error == MHP_ECANCELED || ticking.calls >= at; at++) {
+		test_at("canceled at tick %" PRIu64, at);
+		open_ticking(&bed, &ops, geometry);
+		CHECK(test_mover_fill(&bed.mover, bed.pool.block_pages, 0, 0));
+		ticking.bed = &bed;
+		ticking.at = at;
+		ticking.calls = ticking.moved = 0;
+		error = mhp_offline(bed.pool.m, &first, 1, NULL, &why);
+		ticking.bed = NULL;
+		nr_before += error == MHP_ECANCELED && bed.mover.nr_frames_moved == 0;
+		test_pool_check(&bed.pool);
+		test_mover_check(&bed.mover);
+		test_mover_close(&bed.mover);
+		test_pool_empty_and_close(&bed.pool);
+	}
+	CHECK_OK(error);
+	CHECK_CMP(nr_before, >=, 8U);
+}
+
 static void
 look_while_it_moves(void *ctx)
 {
@@ -621,7 +651,7 @@ TEST(offline__looks_while_it_moves__are_answered)
 {
 	struct mhp_port_ops ops;
 	struct bed bed;
-	open_ticking(&bed, &ops);
+	open_ticking(&bed, &ops, test_geometry("small"));
 	fill_with_gaps(&bed);
 	bed.mover.on_migrate = look_while_it_moves;
 	bed.mover.on_migrate_ctx = &bed;
