@@ -425,6 +425,13 @@ offline_node(void)
 }
 
 static int
+online_node(void)
+{
+	return mhp_block_online(bed.m, 8, &(struct mhp_online_opts){ .zone = MHP_ZONE_MOVABLE },
+				NULL);
+}
+
+static int
 take_out(uint32_t first, uint32_t count, bool scrub)
 {
 	struct mhp_offline_opts opts = { .scrub = scrub };
@@ -907,5 +914,10 @@ TEST(lost__ranges_come_and_go_in_part__the_rest_follows)
 	open_bed();
 	cut_all_along("online", online);
 	cut_all_along("offline_node", offline_node);
+	begin_again();
+	CHECK_OK(offline_node());
+	test_pool_save(&bed.pool, bed.snapshot);
+	bed.seen = seen;
+	cut_all_along("online_node", online_node);
 	close_bed();
 }
