@@ -24,7 +24,8 @@ runs_across(struct mhp__slot first, struct mhp__slot second)
 	struct mhp__slot slot[2] = { first, second };
 	struct mhp__space space = { .block_bytes = BLOCK, .nr_blocks = 2, .slot = slot };
 	mhp__entry entry[3] = { 0 };
-	struct mhp_region region = { .space = &space, .nr_pages = 2, .entry = entry };
+	struct mhp_region region = { .space = &space, .nr_pages = 2, .nr_writable = 2,
+				     .entry = entry };
 	mhp__table_set(&region, 0, 2, mhp__entry_make(BLOCK_PAGES - 1, 0));
 	mhp__table_mark(&region, 0, 2, MHP__ENTRY_OPEN, true);
 	mhp__table_mark(&region, 0, 2, MHP__ENTRY_SETTLED, true);
