@@ -26,16 +26,27 @@ check_granule(const struct mhp__file *file, struct mhp_text *reterr)
 			(unsigned long long)(file->granule >> 20));
 }
 
-/* Huge pages are taken now: what the kernel has not got later is a bus error. */
+/*
+ * Huge pages are taken now: one that the kernel has not got later is a bus error. A device has its
+ * own, but the kernel maps none of them any more once the program has switched huge pages off.
+ */
 static int
-populate_huge(struct mhp_pool *pool, uint32_t first, uint32_t count, struct mhp_text *reterr)
+populate_huge(struct mhp_pool *pool, const struct mhp__file *file, uint32_t first, uint32_t count,
+	      struct mhp_text *reterr)
 {
 	uint64_t start = first * pool->space.block_bytes, size = count * pool->space.block_bytes;
 	if (madvise(pool->space.direct_map + start, size, MADV_POPULATE_WRITE) == 0)
 		return 0;
-	return mhp__say(reterr, MHP_ENOMEM,
-			"the machine does not have %llu MiB of free huge pages; see "
-			"HugePages_Free in /proc/meminfo", (unsigned long long)(size >> 20));
+	if (file->by_address)
+		return mhp__say(reterr, MHP_ENOMEM,
+				"the machine does not have %llu MiB of free huge pages; see "
+				"HugePages_Free in /proc/meminfo",
+				(unsigned long long)(size >> 20));
+	return mhp__say(reterr, MHP_EOPNOTSUPP, "%s is mapped in pieces of 2 MiB, which %s",
+			file->backing.path,
+			mhp__huge_pages_off() ? "the program's own setting forbids "
+						"(PR_SET_THP_DISABLE; redis: --disable-thp no)"
+					      : "the kernel refuses");
 }
 
 /* In the companion if it has a place: fill in slots for what pool->job asks, and map them. */
@@ -63,8 +74,8 @@ place(void *arg)
 				"%s has %llu MiB, which is not enough for this", job->backing.path,
 				(unsigned long long)(file->size >> 20));
 	err = mhp__space_map(space, first, job->count, &job->text);
-	if (err == 0 && file->by_address && file->granule >= MHP__HUGE_BYTES)
-		err = populate_huge(pool, first, job->count, &job->text);
+	if (err == 0 && file->granule >= MHP__HUGE_BYTES)
+		err = populate_huge(pool, file, first, job->count, &job->text);
 	if (err != 0)
 		mhp__space_unmap(space, first, job->count);
 	return err;

@@ -173,13 +173,19 @@ mhp__run_copy(const struct mhp_region *region, const struct mhp__run *run, uint6
 	return copied;
 }
 
+bool
+mhp__run_by_large_pages(const struct mhp__run *run)
+{
+	return run->file->granule >= MHP__HUGE_BYTES && run->file->backing.kind == MHP_BACKING_DAX;
+}
+
 int
 mhp__run_map(const struct mhp_region *region, const struct mhp__run *run)
 {
 	void *start = (void *)mhp__page_address(region, run->page);
 	uint64_t size = run->nr << MHP__PAGE_SHIFT;
-	bool huge = run->file->granule >= MHP__HUGE_BYTES &&
-		    run->file->backing.kind != MHP_BACKING_DAX;
+	bool by_large = mhp__run_by_large_pages(run);
+	bool huge = run->file->granule >= MHP__HUGE_BYTES && !by_large;
 	void *mapped;
 	MHP__ASSERT((((uintptr_t)start | run->offset | size) & (run->file->granule - 1)) == 0);
 	if (huge) { /* the kernel does not double mappings of its huge pages */
@@ -193,6 +199,8 @@ mhp__run_map(const struct mhp_region *region, const struct mhp__run *run)
 				MREMAP_MAYMOVE | MREMAP_FIXED, start);
 		if (mapped != MAP_FAILED)
 			madvise(start, size, MADV_DODUMP);
+		if (mapped != MAP_FAILED && by_large) /* later the program may switch them off */
+			madvise(start, size, MADV_POPULATE_WRITE);
 	}
 	return mapped != MAP_FAILED ? 0 : errno;
 }

@@ -30,6 +30,9 @@ struct mhp__run mhp__run_settled(const struct mhp_region *region, uint64_t page,
 /* Can the device's memory be mapped at these addresses, and is it worth it? */
 bool mhp__run_worth_it(const struct mhp_region *region, const struct mhp__run *run);
 
+/* Is its place a device that is mapped in pieces of 2 MiB? */
+bool mhp__run_by_large_pages(const struct mhp__run *run);
+
 /* Make its place ready: what the frames held before is gone. huge: a huge page of the file will
  * do for a whole window. */
 void mhp__run_clear_place(const struct mhp_region *region, struct mhp__run *run, bool huge);

@@ -135,6 +135,8 @@ prepare(struct mhp_pool *pool, const struct mhp_region *region, struct mhp__run 
 	uint64_t size = run->nr << MHP__PAGE_SHIFT;
 	if (mhp__window_plain(pool, region, run->page, run->nr, NULL) != 0)
 		return false;
+	if (mhp__run_by_large_pages(run) && mhp__huge_pages_off())
+		return false;
 	/* A file of memory takes more of it before the window gives up its own. */
 	if (run->file->sparse &&
 	    mhp__room_check_some(&pool->room_there, mhp__companion_program(), size,

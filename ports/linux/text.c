@@ -125,6 +125,12 @@ mhp__tid_address(void)
 	return NULL;
 }
 
+bool
+mhp__huge_pages_off(void)
+{
+	return prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1;
+}
+
 int
 mhp__open_sysfs(const char *path, int flags)
 {

@@ -27,6 +27,9 @@ uint64_t mhp__kernel_page(void);
 /* Where libc has the tid of the calling thread, in which the kernel writes a 0 when the thread
  * leaves its memory; NULL: nobody knows. */
 void *mhp__tid_address(void);
+/* Has the program switched transparent huge pages off? Then the kernel maps no page of 2 MiB of a
+ * device either: touching one that was not mapped before is a bus error. */
+bool mhp__huge_pages_off(void);
 /* So many bytes of addresses that nobody uses, aligned to a power of two, and private memory there
  * once it is touched, if the protection lets one; NULL: there are none. */
 void *mhp__take_addresses(uint64_t bytes, uint64_t align, int protection);

@@ -82,7 +82,7 @@ settled() {
 
 # What daxctl reconfigure-device does, and back.
 becomes_system_memory() {
-	insmod /modules/kmem.ko || return
+	[ -d /sys/bus/dax/drivers/kmem ] || insmod /modules/kmem.ko || return
 	cd /sys/bus/dax/drivers || return
 	echo offline >/sys/devices/system/memory/auto_online_blocks
 	before=$(ls -d /sys/devices/system/memory/memory* | wc -l)
@@ -118,6 +118,118 @@ case__places_of_two_devices() {
 	pool nodes
 	becomes_system_memory dax0.0 || die "$small cannot become system memory"
 	stop
+}
+
+# ---- servers on two devices ----
+
+# serve COMMAND...: a server under memplug run, on RAM of node 0, or on $backing.
+backing=
+serve() {
+	ifconfig lo up
+	# shellcheck disable=SC2086
+	memplug run --name "$name" --block-size 16M --boot 48M --grow none $backing -- "$@" >/tmp/server 2>&1 &
+	program=$!
+	echo $program >>/tmp/started
+}
+
+# answers COMMAND...: until it does.
+answers() {
+	for _ in $(seq 600); do
+		"$@" >/dev/null 2>&1 && return
+		kill -0 $program 2>/dev/null || break
+		sleep 0.2
+	done
+	die "the server does not answer: $(tail -n 5 /tmp/server)"
+}
+
+# grows_onto DEVICE FILL...: RAM is full, so what comes now is on the device; *$far is its node.
+grows_onto() {
+	device=$1
+	shift
+	pool add 192M --backing "dax:$device" >/dev/null || die "cannot add $device"
+	far=$(node_of "dax:$device")
+	"$@" || die "it cannot be filled: $(tail -n 5 /tmp/server)"
+	for _ in $(seq 600); do
+		[ "$(settled)" -gt $((8 << 20)) ] && return
+		sleep 0.2
+	done
+	pool nodes
+	die "only $(settled) bytes are on $device"
+}
+
+# left_under_load DEVICE DIGEST...: evacuated while the server works, whose data is as before; then
+# nobody holds the device.
+left_under_load() {
+	device=$1
+	shift
+	digest=$("$@")
+	[ -n "$digest" ] || die "no digest"
+	pool evacuate "$far" --deadline 300 || die "$device cannot be left"
+	[ "$(settled)" = 0 ] || die "$(settled) bytes are still on $device"
+	ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q "$device" && die "$device is still open"
+	kill -0 $load 2>/dev/null || die "there was no load any more"
+	[ "$("$@")" = "$digest" ] || die "the data is not what it was"
+	becomes_system_memory "${device#/dev/}" || die "$device cannot become system memory"
+	[ "$("$@")" = "$digest" ] || die "the data is not what it was before"
+	pool check >/dev/null || die "the verifier is not content"
+}
+
+ask() {
+	redis-cli -s /tmp/redis.sock "$@"
+}
+
+redis_fill() { # PREFIX KEYS
+	[ "$(ask debug populate "$2" "$1" 500)" = OK ]
+}
+
+redis_digest() {
+	for key in $(seq 0 97 29999); do
+		echo "debug digest-value early:$key late:$key"
+	done | ask | md5sum
+}
+
+serve_redis() { # OPTION...
+	serve redis-server --port 0 --unixsocket /tmp/redis.sock --save '' --enable-debug-command yes "$@"
+	answers ask ping
+}
+
+# R60 R61 R63 R40
+case__redis_grows_onto_devices_and_leaves_them() {
+	serve_redis --disable-thp no
+	redis_fill early 30000 || die "it cannot be filled"
+	grows_onto $small redis_fill late 80000
+	redis-benchmark -s /tmp/redis.sock -t set,get -n 100000000 -r 1000 -d 300 -c 4 -q >/dev/null 2>&1 &
+	load=$!
+	echo $load >>/tmp/started
+	pool add 192M >/dev/null
+	left_under_load $small redis_digest
+	pool add 192M --backing dax:$large >/dev/null || die "cannot add $large"
+	far=$(node_of "dax:$large")
+	pool move 0-2 --to "$far" --deadline 300 || die "nothing goes to $large"
+	[ "$(settled)" -gt $((8 << 20)) ] || die "only $(settled) bytes are on $large"
+	left_under_load $large redis_digest
+}
+
+# R66: redis switches huge pages off, and then the kernel maps no large page of a device any more.
+case__redis_without_huge_pages_keeps_off_large_ones() {
+	serve_redis
+	expect 1 "PR_SET_THP_DISABLE" pool add 192M --backing dax:$large
+	ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q $large && die "$large is still open"
+	redis_fill early 30000 || die "it cannot be filled"
+	grows_onto $small redis_fill late 80000
+	pool check >/dev/null || die "the verifier is not content"
+	kill $program
+	wait $program
+	backing="--backing dax:$large"
+	serve_redis
+	redis_fill early 30000 || die "it cannot be filled"
+	redis_digest >/tmp/before
+	sleep 1 # some settlers would have been at work
+	[ "$(settled)" -lt 8388608 ] || die "$(settled) bytes went to $large" # some may have been there before
+	pool add 96M --backing ram >/dev/null || die "cannot add"
+	pool remove 0-2 --deadline 120 || die "the device cannot be left"
+	[ "$(redis_digest)" = "$(cat /tmp/before)" ] || die "the data is not what it was"
+	pool check >/dev/null || die "the verifier is not content"
 }
 
 # ---- NUMA: two nodes ----
