@@ -232,6 +232,49 @@ case__redis_without_huge_pages_keeps_off_large_ones() {
 	pool check >/dev/null || die "the verifier is not content"
 }
 
+# memcached_says REQUESTS...: what it answers.
+memcached_says() {
+	{
+		"$@"
+		printf 'quit\r\n'
+	} | nc 127.0.0.1 11211
+}
+
+sets() { # FIRST LAST
+	awk -v first="$1" -v last="$2" 'BEGIN {
+		for (i = first; i <= last; i++) {
+			data = sprintf("%0" (500 + i % 500) "d", i)
+			printf "set k%d 0 0 %d noreply\r\n%s\r\n", i, length(data), data
+		}
+	}'
+}
+
+gets() {
+	awk 'BEGIN { for (i = 0; i < 80000; i += 37) printf "get k%d\r\n", i }'
+}
+
+memcached_digest() {
+	memcached_says gets | md5sum
+}
+
+memcached_fill() {
+	memcached_says sets 40000 79999
+}
+
+# R60 R61 R63 R40
+case__memcached_grows_onto_a_device_and_leaves_it() {
+	serve memcached -u root -m 512 -l 127.0.0.1 -p 11211
+	answers memcached_says true
+	memcached_says sets 0 39999
+	grows_onto $small memcached_fill
+	[ "$(memcached_says gets | grep -c VALUE)" = 2163 ] || die "not all is there"
+	while :; do memcached_says sets 100000 100999; done &
+	load=$!
+	echo $load >>/tmp/started
+	pool add 192M >/dev/null
+	left_under_load $small memcached_digest
+}
+
 # ---- NUMA: two nodes ----
 
 # What the worker's heap has on a node, in pages.
