@@ -8,7 +8,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,7 +15,6 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "mhp_port_inline.h"
@@ -302,26 +300,4 @@ mhp__task_visit(unsigned stack, int (*fn)(void *arg), void *arg)
 	while (syscall(SYS_wait4, pid, &status, __WALL, NULL) < 0 && errno == EINTR)
 		;
 	return 0;
-}
-
-/* ---- waiting ---- */
-
-void
-mhp__task_pause(long ns)
-{
-	struct timespec pause = { 0, ns };
-	syscall(SYS_nanosleep, &pause, NULL);
-}
-
-void
-mhp__futex_wait(_Atomic int *word, int value, unsigned timeout_ms)
-{
-	struct timespec bound = { timeout_ms / 1000, timeout_ms % 1000 * 1000000L };
-	syscall(SYS_futex, word, FUTEX_WAIT, value, &bound, NULL, 0);
-}
-
-void
-mhp__futex_wake(_Atomic int *word, int nr)
-{
-	syscall(SYS_futex, word, FUTEX_WAKE, nr, NULL, NULL, 0);
 }

@@ -11,13 +11,11 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "mhp_port_inline.h"
@@ -107,26 +105,4 @@ mhp__task_visit(unsigned stack, int (*fn)(void *arg), void *arg)
 	(void)stack;
 	fn(arg);
 	return 0;
-}
-
-/* ---- waiting ---- */
-
-void
-mhp__task_pause(long ns)
-{
-	struct timespec pause = { 0, ns };
-	syscall(SYS_nanosleep, &pause, NULL);
-}
-
-void
-mhp__futex_wait(_Atomic int *word, int value, unsigned timeout_ms)
-{
-	struct timespec bound = { timeout_ms / 1000, timeout_ms % 1000 * 1000000L };
-	syscall(SYS_futex, word, FUTEX_WAIT, value, &bound, NULL, 0);
-}
-
-void
-mhp__futex_wake(_Atomic int *word, int nr)
-{
-	syscall(SYS_futex, word, FUTEX_WAKE, nr, NULL, NULL, 0);
 }
