@@ -653,7 +653,8 @@ void __wrap_mhp__pool_mend(struct mhp_pool *pool);
 void
 __wrap_mhp__pool_mend(struct mhp_pool *pool)
 {
-	bool slow = atomic_exchange(&slow_mend, false);
+	/* Other cases have left pools of theirs behind. */
+	bool slow = pool == used.pool && atomic_exchange(&slow_mend, false);
 	if (slow) {
 		atomic_store(&slow_now, true);
 		usleep(200000);
