@@ -42,9 +42,11 @@
  *   void mhp_port_cache_open(struct mhp_cache *cache);
  *       Undo either close.
  *
- * and may define MHP_PORT_PAGEBLOCK_ORDER, a constant: then geometry.pageblock_order must be that;
- * and MHP_PORT_MORTAL(), true in a thread that may be killed while others go on. Then a local close
- * fails there (a batch that is under way could not be mended), and mhp_threads_lost() mends locks.
+ * It may define MHP_PORT_PAGEBLOCK_ORDER, a constant: then geometry.pageblock_order must be that.
+ *
+ * It may define MHP_PORT_MORTAL(): true in a thread that may be killed while others go on. In such
+ * a thread a local close must fail, since nobody could repair a batch that was under way; and after
+ * a kill mhp_threads_lost() releases the locks of such threads.
  */
 
 /** Depth of the stacks: pages of order 0, and of each higher order. */
@@ -63,7 +65,7 @@ struct mhp_cache {
 	_Atomic uint32_t count[MHP_ORDERS];   /* pages on each stack */
 	_Atomic int64_t nr_given;             /* frames given to arenas less those taken, not yet in
 						 the zone's counter */
-	_Atomic uint32_t draining;            /* 2: by a thread that may be killed by itself */
+	_Atomic uint32_t draining;            /* 0: no; 1: yes; 2: by a thread that may be killed */
 	_Atomic uint64_t slot[MHP_CACHE_SLOTS];
 } __attribute__((aligned(64)));
 

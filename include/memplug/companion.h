@@ -44,10 +44,10 @@ MHP_MUST_CHECK int mhp_companion_init(struct mhp_text *reterr);
  * Locks that @fn takes must not be held by the caller.
  * Cost: about 50 us; the first call about 500.
  * Return: what @fn returns; else @reterr has a sentence: MHP_EPERM (the system, perhaps a seccomp
- * filter, lets us make no process, or mhp_companion_seal() was called), MHP_EAGAIN (there are too
- * many), MHP_EIO (somebody killed the companion during the call: what @fn did before that, it has
- * done, and its descriptors are closed; a robust mutex that it held says EOWNERDEAD, any other one
- * stays locked), or as mhp_companion_init(). The next call starts another companion.
+ * filter, lets us make no process, or mhp_companion_seal() was called), MHP_EAGAIN (too many
+ * processes), MHP_EIO (the companion was killed during the call: what @fn had done by then is done,
+ * a robust mutex that it held says EOWNERDEAD, and any other mutex that it held stays locked), or
+ * what mhp_companion_init() returns. The next call starts another companion.
  */
 MHP_MUST_CHECK int mhp_companion_call(int (*fn)(void *arg), void *arg, struct mhp_text *reterr);
 
@@ -62,33 +62,35 @@ MHP_MUST_CHECK int mhp_companion_thread(void (*fn)(void *arg), void *arg);
 /**
  * In the companion: run fn(arg) in one more process, and wait for it, for @timeout_ms at most.
  *
- * It has the companion's descriptors and counts as being in it, but whoever kills the companion
- * does not cut it: it goes on. So it may take locks of the program, if they are
- * PTHREAD_PROCESS_SHARED.
- * It is ended with the program. There is one at a time, so @arg must stay good when this returns.
- * Return: 0, or MHP_EAGAIN: it has not ended yet (it will), one is at work already, or the system
- * makes no more processes.
+ * That process has the companion's descriptors and counts as the companion (mhp_companion_here()),
+ * but it survives when the companion is killed. So it may take locks of the program, provided that
+ * they are PTHREAD_PROCESS_SHARED. It ends with the program. There is one at a time.
+ *
+ * @arg: must stay valid after a timeout, until @fn has returned.
+ * Return: 0, or MHP_EAGAIN: it has not ended yet (it will), another one is at work, or the system
+ * refuses to make a process.
  */
 MHP_MUST_CHECK int mhp_companion_aside(void (*fn)(void *arg), void *arg, unsigned timeout_ms);
 
 /** Are we in the companion? */
 bool mhp_companion_here(void);
 
-/** In the companion: what it does last when the program has ended; a short job such as unlink(). */
+/** In the companion: have fn() called when the program has ended; a short job such as unlink(). */
 void mhp_companion_at_end(void (*fn)(void));
 
 /**
- * Should the companion be killed, the next one begins with fn() on a thread of its own. A forked
- * child has none of these until it says so itself.
- * @fresh is NULL as a rule: descriptors that were open still are. Not NULL:
- * whoever kept them was killed, too, and they are closed. At most two functions.
+ * Have fn() called, on a thread of its own, whenever a new companion takes the place of one that
+ * was killed. At most two functions. A forked child starts with none.
+ *
+ * @fresh: NULL as a rule: all descriptors of the old companion are still open. Not NULL: the
+ *         standby that keeps them was killed, too, and they are closed.
  */
 void mhp_companion_next(void (*fn)(void *fresh));
 
 /**
- * From now on start no companion, here and in what is forked from here; one that runs goes on. For
- * a program that is about to enter a seccomp filter, which may end it when it makes a process.
- * mhp_companion_call() says MHP_EPERM then where there is none.
+ * Start no companion from now on, neither here nor in children; one that runs goes on. For a
+ * program that is about to enter a seccomp filter, which might kill it for making a process.
+ * Without a companion mhp_companion_call() then returns MHP_EPERM.
  */
 void mhp_companion_seal(void);
 

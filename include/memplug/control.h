@@ -33,8 +33,8 @@ struct mhp_control_opts {
 	void (*set_max)(uint64_t max_bytes);
 	int (*set_follow)(bool on); /* follow the limits of the cgroup; NULL: it cannot */
 	void (*get_followed)(struct mhp_followed *ret_followed);
-	/* Called in the companion when blocks cannot leave for lack of room: what the program keeps
-	 * in the pool without need, it gives back before this returns; NULL: it cannot. */
+	/* Called in the companion when blocks cannot leave for lack of room: give back to the pool
+	 * what the program keeps there without need, before you return. NULL: it cannot. */
 	void (*give_back)(void);
 };
 
@@ -59,8 +59,8 @@ MHP_MUST_CHECK int mhp_control_start(struct mhp_pool *pool, const struct mhp_con
 void mhp_control_wake(void);
 
 /**
- * The program is about to enter a seccomp filter: serve the pool now, if nobody does, and start no
- * companion from now on (mhp_companion_seal()). Context: as mhp_control_wake().
+ * Prepare for a seccomp filter: serve the pool now, if nobody does, and start no companion from now
+ * on (mhp_companion_seal()). Context: as mhp_control_wake().
  */
 void mhp_control_seal(void);
 
@@ -85,8 +85,8 @@ void mhp_tiering_text(const struct mhp_tiering *how, char text[MHP_TIERING_TEXT]
 /**
  * Keep the events of the pool for `memplug monitor` and `memplug metrics`.
  *
- * To be given as trace to mhp_pool_create(), with any trace_ctx; without it those two say that
- * nothing was told. For the one pool that is served. It never blocks.
+ * Give it to mhp_pool_create() as trace, with any trace_ctx, for the one pool that is served;
+ * without it the two commands have no events to show. It never blocks.
  */
 void mhp_control_trace(void *trace_ctx, const struct mhp_event *event);
 

@@ -19,8 +19,7 @@ extern "C" {
 struct mhp_heap_opts {
 	struct mhp_backing backing; /* of blocks that are plugged on demand */
 	uint64_t max_bytes;        /* the pool is not grown beyond this; 0: it is never grown */
-	uint64_t
-		address_bytes; /* addresses to reserve; 0: eight times max_bytes, 64 GiB at least */
+	uint64_t address_bytes;    /* to reserve; 0: eight times max_bytes, 64 GiB at least */
 	bool no_huge;              /* do not ask for huge pages for large allocations */
 	void (*took)(void);        /* called, inside of malloc, when memory was taken; or NULL */
 };

@@ -73,53 +73,57 @@ MHP_MUST_CHECK int mhp_init(void *memory, size_t size_bytes, const struct mhp_co
 MHP_MUST_CHECK int mhp_fini(struct mhp *m);
 
 /**
- * The thread that held the port's lock has died with it, and the port has it now. If a change was
- * under way, every call that takes the hotplug lock returns MHP_EOWNERDEAD until mhp_change_lost()
- * has brought it to an end. Pages are allocated, freed and looked at as before.
+ * Tell the engine that the thread which held the port's lock was killed, and that this thread has
+ * the lock now.
  *
- * Context: the port's lock was held by the dead thread, and is held by this one.
+ * If that thread was making a change, every call that takes the hotplug lock returns MHP_EOWNERDEAD
+ * until mhp_change_lost() has ended the change. Allocating, freeing and reading go on as before.
+ *
+ * Context: this thread holds the port's lock, which it took over from the dead one.
  */
 void mhp_lock_lost(struct mhp *m);
 
 /**
- * Take back the change that was under way at mhp_lock_lost(), or carry it on if its commit had
- * begun: blocks are as before the change, or as after it. Does nothing if there is none.
+ * End the change that mhp_lock_lost() found half done: roll it forward if its commit had begun,
+ * else roll it back. Afterwards blocks are as after the change, or as before it. Does nothing if no
+ * change was under way.
  *
- * Blocks that it had added are removed again if they had not begun to come online. Listeners hear
- * the end of what they were told of, and may hear of one range twice. The port may be told to unmap
- * a section once more, or one that it had not mapped yet.
+ * Blocks that the change had added are removed again unless they had begun to come online.
+ * Listeners hear the end of everything that they were told of, and may hear of one range twice. The
+ * port may have to unmap a section a second time, or one that it had not mapped yet.
  *
- * @owner: before the call the owner of that number has set its pages right: of the two frames with
- *         the cookie of a page that moved it has freed the one that the page does not use, and none
- *         of its pages is isolated. MHP_OWNER_NONE: there is no such owner. Another one whose
- *         pages were on their way is asked about each of them, if it can be
- *         (mhp_owner_set_lost()).
+ * @owner: an owner that has put its own pages in order before this call: each page that was moving
+ *         has one frame (the owner has freed the other one, which has the same cookie), and no page
+ *         is isolated. MHP_OWNER_NONE: no owner has done so. If the pages of some other owner were
+ *         moving, that owner is asked about each of them (mhp_owner_set_lost()).
  *
- * Context: behind mhp_threads_lost(); no lock held. The caller may be killed, and then somebody
- * calls it again.
- * Return: 0, or MHP_EOWNERDEAD: pages of another owner, which cannot be asked, were on their way,
- * or the port has no MHP_PORT_MORTAL() (cache.h); the pool takes no change any more.
- * Cost: a look at each page in use, and at each arena of what is there.
+ * Context: after mhp_threads_lost(); no lock held. If the caller is killed as well, call it again.
+ * Return: 0, or MHP_EOWNERDEAD: pages of another owner were moving and it cannot be asked, or the
+ * port has no MHP_PORT_MORTAL() (cache.h). The pool then refuses every change.
+ * Cost: a look at each page in use, and at each arena of the blocks that are present.
  */
 MHP_MUST_CHECK int mhp_change_lost(struct mhp *m, uint16_t owner);
 
 /**
- * Threads that the port calls mortal (cache.h) have died wherever they were: mend what they held of
- * the allocator, so that nobody waits for them. Pages that one of them had just taken, or was about
- * to give back, stay taken, and counts may be wrong by those. A change of blocks that was under way
- * is mhp_lock_lost()'s business.
+ * Repair the allocator after all threads that the port calls mortal (cache.h) were killed: release
+ * the locks that they held, and recompute what those locks guard.
  *
- * Context: all such threads are dead, and none has begun since but the caller, who holds no lock of
- * the port. Others may be anywhere, and wait for what the dead held.
+ * Pages that one of them had just taken, or was about to give back, stay taken, and counts may be
+ * wrong by that many. For a change that was under way see mhp_lock_lost().
+ *
+ * Context: all mortal threads are dead, and the caller is the only one that has started since; it
+ * holds no lock of the port. Other threads may be anywhere, and may be waiting for what the dead
+ * ones held.
  * Cost: a look at each arena of the maximum range.
  */
 void mhp_threads_lost(struct mhp *m);
 
 /**
- * In a copy of the instance that a fork made: forget readers and interrupts, which are not in it.
+ * Tell a copy of an instance that it is in a forked child: it forgets the parent's readers and
+ * interrupts.
  *
- * Context: no change was under way at the fork: the port's lock was held, and no thread was inside
- * of mhp_page_*(). Called before anything else of the copy.
+ * Context: the first call on the copy. At the fork no change was under way (the port's lock was
+ * held), and no thread was inside of mhp_page_*().
  */
 void mhp_forked(struct mhp *m);
 

@@ -57,7 +57,7 @@ struct mhp_backing {
 
 /**
  * Read a backing: ram, memfd, hugetlb, hugetlb:2M, hugetlb:1G, dax:PATH, file:PATH, each with
- * ",node=N" and ",rank=N" behind it if wanted. Return: 0, or MHP_EINVAL.
+ * ",node=N" and ",rank=N" after it if wanted. Return: 0, or MHP_EINVAL.
  */
 MHP_MUST_CHECK int mhp_backing_parse(const char *words, struct mhp_backing *ret_backing,
 				     struct mhp_text *reterr);
@@ -99,7 +99,8 @@ MHP_MUST_CHECK int mhp_pool_create(const struct mhp_pool_opts *opts, struct mhp_
  */
 MHP_MUST_CHECK int mhp_pool_destroy(struct mhp_pool *pool);
 
-/** Keep a pool from being destroyed, as mhp_control_start() does; and let it go. They nest. */
+/** Keep a pool from being destroyed, and let it go again. Calls nest. mhp_control_start() does it,
+ * too. */
 void mhp_pool_hold(struct mhp_pool *pool);
 void mhp_pool_release(struct mhp_pool *pool);
 
@@ -117,7 +118,7 @@ void mhp_pool_release(struct mhp_pool *pool);
 void mhp_fork_init(void);
 
 /**
- * Is there ordinary memory for everything that lies on devices? A fork brings all of it back.
+ * Is there enough ordinary memory for a fork, which brings back everything that is on devices?
  *
  * Context: any thread, a listener. Cost: nothing without blocks of devices, else about 0.2 ms.
  * Return: 0, or MHP_ENOMEM and the limit that is in the way.
@@ -125,17 +126,17 @@ void mhp_fork_init(void);
 MHP_MUST_CHECK int mhp_fork_room(struct mhp_text *reterr);
 
 /**
- * fork() that fails with ENOMEM, without any effect, if mhp_fork_room() does. (Plain fork() cannot
- * be made to do that, except under `memplug run`.) If memory is refused only later, it fails, too,
- * but a child was made, which ends inside fork(), so that a SIGCHLD comes. In a listener the
- * child goes on with the change that the listener was told of, in its own pool.
+ * fork() that fails with ENOMEM, without any effect, if mhp_fork_room() does. (Plain fork() does so
+ * only under `memplug run`.) If memory runs out later, during the fork, it fails, too; then a child
+ * has existed, which ended inside fork(), and a SIGCHLD comes. In a listener the child continues
+ * the change that the listener was told of, in its own pool.
  */
 int mhp_fork(void);
 
 /** The engine of a pool; everything of mhp.h may be used on it. */
 struct mhp *mhp_pool_engine(struct mhp_pool *pool);
 
-/** Can pages go to devices while they are in use? If not, @reterr says what is missing. */
+/** Can pages go to devices while the program uses them? If not, @reterr says what is missing. */
 bool mhp_pool_can_move(struct mhp_pool *pool, struct mhp_text *reterr);
 
 /**
@@ -163,7 +164,7 @@ MHP_MUST_CHECK int mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing 
 				uint64_t size, const struct mhp_add_opts *opts,
 				struct mhp_add_answer *ret_answer, struct mhp_text *reterr);
 
-/** The backing behind struct mhp_block_info.backing; NULL when there is none. */
+/** The backing that struct mhp_block_info.backing stands for; NULL when there is none. */
 const struct mhp_backing *mhp_pool_backing(struct mhp_pool *pool, uint16_t backing);
 
 /** A node of a pool: memory of one place. */
@@ -186,8 +187,9 @@ MHP_MUST_CHECK int mhp_pool_node_get(struct mhp_pool *pool, unsigned node,
 				     struct mhp_node_info *ret_info);
 
 /**
- * Move pages of the pool together where what is free is scattered, so that huge pages come free:
- * mhp_compact() for each zone in which as much is free. Worth a try where blocks cannot leave for
+ * Compact the zones of a pool (mhp_compact()), so that scattered free pages become huge pages.
+ *
+ * Zones that have less than a huge page free are skipped. Worth a try when blocks cannot leave for
  * lack of room (MHP_CAUSE_ROOM) for pages of a high order.
  *
  * @nodes: a bit for each node; 0: all.   @deadline_ms: bounds all of it.
@@ -224,19 +226,21 @@ MHP_MUST_CHECK int mhp_spread_parse(const char *words, struct mhp_spread *ret_sp
 void mhp_spread_text(const struct mhp_spread *spread, char text[MHP_SPREAD_TEXT]);
 
 /**
- * The policy of a pool, for regions that have none of their own. It decides for pages that are
- * committed later; nothing moves. MHP_EINVAL (no node is named), MHP_ENODEV (BIND to nodes of which
- * none has memory in use; others may name one that will have some).
+ * Set the policy of a pool, for regions that have none of their own. It decides for pages that are
+ * committed later; nothing moves.
+ *
+ * Return: 0, MHP_EINVAL (no node is named), MHP_ENODEV (BIND, and none of the nodes has memory in
+ * use; the other modes may name a node that gets memory later).
  */
 MHP_MUST_CHECK int mhp_pool_set_spread(struct mhp_pool *pool, const struct mhp_spread *spread,
 				       struct mhp_text *reterr);
 void mhp_pool_get_spread(struct mhp_pool *pool, struct mhp_spread *ret_spread);
 
-/** The same for one region; NULL: that of its pool again. */
+/** Set the policy of one region. NULL: it follows its pool's again. */
 MHP_MUST_CHECK int mhp_region_set_spread(struct mhp_region *region,
 					 const struct mhp_spread *spread, struct mhp_text *reterr);
 
-/** Whether ordinary memory shall be in huge pages of the kernel (2 MiB). */
+/** Shall ordinary memory be in huge pages of the kernel (2 MiB)? */
 enum mhp_huge {
 	MHP_HUGE_AUTO,             /* as the kernel does by itself */
 	MHP_HUGE_ON,               /* wanted: MADV_HUGEPAGE */
@@ -251,19 +255,18 @@ MHP_MUST_CHECK int mhp_huge_parse(const char *words, enum mhp_huge *ret_how,
 const char *mhp_huge_word(enum mhp_huge how);
 
 /**
- * *
- * Set this for the memory of a region, from now on.
+ * Choose whether the memory of a region shall be in huge pages, from now on.
  *
- * @from: an address of the region, a multiple of 2 MiB, from which on it holds; NULL: all of it.
+ * @from: the choice holds from this address of the region on, a multiple of 2 MiB; NULL: for all.
  *
- * It decides for memory that comes when it is touched, and lasts: a window that goes to a device
- * and comes back has it again, and is not taken for memory that the program has advised. Memory
- * that is there already changes when the kernel gets to it: with ON its khugepaged makes huge pages
- * of small ones, with OFF a huge page lasts until it is cut. Where the kernel is told to give
- * nobody huge pages (/sys/kernel/mm/transparent_hugepage/enabled is "never"), ON changes nothing
- * but what it is told.
+ * It decides for memory that is touched for the first time, and it lasts: a window that went to a
+ * device has it again when it comes back, and is not mistaken for memory that the program has
+ * advised. Memory that is there already changes when the kernel gets to it: with ON its khugepaged
+ * collapses small pages into huge ones; with OFF a huge page lasts until something splits it.
+ * If the administrator has switched huge pages off for everybody
+ * (/sys/kernel/mm/transparent_hugepage/enabled is "never"), ON has no effect.
  *
- * The kernel does not take advice back: what was ON or OFF is one of the two for ever.
+ * The kernel cannot forget such advice: a region that was ON or OFF can never be AUTO again.
  * Cost: a system call, and one for each run on a device. Waits for a window that is on its way.
  * Return: 0, MHP_EINVAL, MHP_EOPNOTSUPP (AUTO for memory that has been advised, a kernel without
  * such pages, or others map this region), MHP_ENOSPC (the kernel's limit of mappings; a part has
@@ -272,17 +275,19 @@ const char *mhp_huge_word(enum mhp_huge how);
 MHP_MUST_CHECK int mhp_region_set_huge(struct mhp_region *region, enum mhp_huge how, void *from,
 				       struct mhp_text *reterr);
 
-/** The same for all regions of a pool, those that come later, too; the last word counts. On error
- * some may have it. */
+/** mhp_region_set_huge() of all regions of a pool, present and future. The last call of either
+ * function counts. On error some regions may have changed. */
 MHP_MUST_CHECK int mhp_pool_set_huge(struct mhp_pool *pool, enum mhp_huge how,
 				     struct mhp_text *reterr);
 /** The mode that was set last for the pool. */
 enum mhp_huge mhp_pool_get_huge(struct mhp_pool *pool);
 
 /**
- * Which memory to add if a commit found none: the backings of the nodes that the region's policy
- * binds it to, the nearest node first; @at is 0 for the first one, then 1, and so on. False: there
- * are no more; with @at 0, any memory will do.
+ * Say which memory to add when a commit found none. A region whose policy binds it to nodes wants
+ * the backings of those nodes, the nearest first.
+ *
+ * @at: 0 for the first backing, 1 for the second, and so on.
+ * Return: true with a backing; false when there are no more. False for @at 0: any memory will do.
  */
 bool mhp_region_wants(struct mhp_region *region, unsigned at, struct mhp_backing *ret_backing);
 
@@ -298,14 +303,15 @@ MHP_MUST_CHECK int mhp_region_create(struct mhp_pool *pool, const char *name, ui
 				     struct mhp_region **ret_region, struct mhp_text *reterr);
 
 /**
- * A region over all addresses of the process, for memory that somebody else maps and unmaps.
+ * Make a region over all addresses of the process, for memory that somebody else maps and unmaps.
  *
  * Nothing is reserved or mapped: mhp_region_commit() charges pages of the pool for a range, and
- * mhp_region_decommit() gives them back; neither touches the memory, which has to be private and
- * anonymous. It goes to devices and comes back as that of any region does, so whoever changes its
- * mapping holds it meanwhile (mhp_region_hold()). What is found changed all the same is not
- * touched: it counts as ordinary. All must be decommitted before the region is destroyed.
- * Where another region has an address, that one counts. Costs 256 GiB of addresses for its table.
+ * mhp_region_decommit() gives them back; neither touches the memory, which must be private and
+ * anonymous. The memory goes to devices and comes back like that of any region, so code that
+ * changes its mapping must hold it first (mhp_region_hold()). Memory whose mapping was changed
+ * without that is left alone: it counts as ordinary. Decommit everything before you destroy the
+ * region. An address that also belongs to another region belongs to that one only. The table of
+ * this region takes 256 GiB of addresses.
  * Return: as mhp_region_create().
  */
 MHP_MUST_CHECK int mhp_region_create_over(struct mhp_pool *pool, const char *name,
@@ -313,25 +319,27 @@ MHP_MUST_CHECK int mhp_region_create_over(struct mhp_pool *pool, const char *nam
 					  struct mhp_text *reterr);
 
 /**
- * Memory of a region is ordinary, as far as it is mapped at all, until mhp_region_release().
+ * Keep a range of a region in ordinary memory until mhp_region_release().
  *
- * For whoever changes mappings of it (munmap, mremap, mprotect, madvise, mlock, mmap over it): on a
- * device memory is shared with the device, and such calls mean something else. What of the range
- * is there comes back, unless its data is not @wanted: then it may read as zeros. Nothing of the
- * region begins to go to a device until it is released; other threads may hold ranges, too.
- * Return: 0, MHP_EINVAL, MHP_ENOMEM (there is no room for it beside the device), MHP_EBUSY (a
- * system call that nobody was told of locked it there, say), what mhp_pool_can_move() says, and a
- * sentence; on error nothing is held.
+ * Call it before you change the range's mapping (munmap, mremap, mprotect, madvise, mlock, mmap
+ * over it): while memory is on a device its mapping is shared with the device, and such calls have
+ * another effect. Whatever of the range is on a device comes back first, and until the release no
+ * memory of the region starts on its way to a device. Several threads may hold ranges at a time.
+ *
+ * @wanted: false: the data is no longer needed; it may read as zeros afterwards.
+ * Return: 0; MHP_EINVAL; MHP_ENOMEM (no ordinary memory for what is on the device); MHP_EBUSY
+ * (something keeps it there, such as a raw mlock system call); or why mhp_pool_can_move() is
+ * false. On error nothing is held, and @reterr has a sentence.
  */
 MHP_MUST_CHECK int mhp_region_hold(struct mhp_region *region, void *start, uint64_t size,
 				   bool wanted, struct mhp_text *reterr);
+/** Undo one mhp_region_hold() that returned 0. */
+void mhp_region_release(struct mhp_region *region);
 /** Is any page of [@start, @start + @size) committed? Takes no lock: it may change at once. */
 bool mhp_region_used(const struct mhp_region *region, const void *start, uint64_t size);
 
-/** Once for each mhp_region_hold() that returned 0. */
-void mhp_region_release(struct mhp_region *region);
-
-/** Decommit all and give the addresses back. Nobody may use the region any more. NULL: nothing. */
+/** Decommit all and give the addresses back. Nobody may use the region from here on. Does nothing
+ * for NULL. */
 void mhp_region_destroy(struct mhp_region *region);
 
 /** The first address of a region; it never changes. */
@@ -342,7 +350,7 @@ uint64_t mhp_region_size(const struct mhp_region *region);
 uint64_t mhp_region_granule(const struct mhp_region *region);
 
 /**
- * Put pages of the pool behind [@start, @start + @size): readable, writable, all zeros.
+ * Commit [@start, @start + @size): it gets pages of the pool, is readable and writable, all zeros.
  *
  * Both are multiples of the pool's granule, and nothing of the range is committed. The memory is
  * ordinary: it comes when it is touched, and whatever the program does to it (mprotect, mlock,
@@ -364,10 +372,12 @@ MHP_MUST_CHECK int mhp_region_commit(struct mhp_region *region, void *start, uin
 MHP_MUST_CHECK int mhp_region_decommit(struct mhp_region *region, void *start, uint64_t size);
 
 /**
- * * Give the memory of a committed range back but keep its pages: it reads as zeros. Pages on a
- * device stay there, and are zeroed if the device cannot take memory back. Return: 0, MHP_EINVAL,
- * MHP_EBUSY (pinned, or ordinary memory that is locked by mlock), MHP_EAGAIN (its window is on its
- * way to a device or back just now); on error a part may be zeros. Never waits.
+ * Give the memory of a committed range back to the system but keep its pages: it reads as zeros.
+ *
+ * Pages on a device stay there; if the device cannot take memory back, they are overwritten.
+ * Return: 0, MHP_EINVAL, MHP_EBUSY (pinned, or ordinary memory that mlock has locked), MHP_EAGAIN
+ * (a window of it is on its way to a device or back); on error a part may read as zeros. Never
+ * waits.
  */
 MHP_MUST_CHECK int mhp_region_purge(struct mhp_region *region, void *start, uint64_t size);
 
@@ -383,10 +393,10 @@ MHP_MUST_CHECK int mhp_region_pin(struct mhp_region *region, void *start, uint64
 int mhp_region_unpin(struct mhp_region *region, void *start, uint64_t size);
 
 /**
- * Have the memory of a range move to a node, by windows of 2 MiB, while it is in use.
+ * Move the memory of a range to a node while it is in use, in windows of 2 MiB.
  *
- * Pages that are there already stay. Pages that go to a device or come from one are copied; RAM of
- * another NUMA node is moved by the kernel; all else only gets other numbers.
+ * Pages that are on the node already stay. Pages that go to a device or come from one are copied;
+ * the kernel moves RAM of another NUMA node; all other pages only get new numbers in the pool.
  *
  * @ret_moved: pages of 4 KiB that moved, also on error; may be NULL.
  * Return: 0, MHP_EINVAL (the range), MHP_ENODEV, MHP_ENOMEM (no room on the node), MHP_EBUSY
@@ -456,9 +466,10 @@ struct mhp_page_user {
 };
 
 /**
- * Say it of the page of 4 KiB with this number, such as one that went bad while it was in use: what
- * cannot be read there any more is what the program has at this address. A snapshot.
- * Return: 0, or MHP_ENOENT (it is nobody's).
+ * Find out who uses a page of 4 KiB, such as one that went bad: the program has lost what it had at
+ * the address in the answer. A snapshot.
+ *
+ * Return: 0, or MHP_ENOENT (nobody uses it).
  */
 MHP_MUST_CHECK int mhp_pool_page_user(struct mhp_pool *pool, uint64_t pfn,
 				      struct mhp_page_user *ret_user);
@@ -466,18 +477,21 @@ MHP_MUST_CHECK int mhp_pool_page_user(struct mhp_pool *pool, uint64_t pfn,
 /** What the port counts. */
 struct mhp_pool_stats {
 	uint64_t committed_bytes;  /* in all regions */
-	uint64_t settled_bytes;    /* part of those: on devices */
+	uint64_t settled_bytes;    /* of those: on devices */
 	uint64_t relabelled_pages; /* 4 KiB pages that got another number */
-	uint64_t moved_pages;      /* 4 KiB pages that were copied to a device or from it */
-	uint64_t untouched_pages;  /* part of those: nothing to copy */
+	uint64_t moved_pages;      /* 4 KiB pages that went to a device or came from it */
+	uint64_t untouched_pages;  /* of those: never touched, so there was nothing to copy */
 	uint64_t move_batches;
 	uint64_t stall_max_ns;     /* longest time that one batch kept writers waiting */
 	uint64_t stall_sum_ns;
-	uint64_t map_retries;      /* times that the kernel refused a mapping to a move at first */
+	uint64_t map_retries;      /* mappings that the kernel first refused to a move */
 	uint64_t mappings;         /* kernel mappings that regions take */
 	uint64_t mappings_max;     /* the kernel's limit for the process */
 	uint64_t forks;
 };
+
+/** Read all counters as one snapshot. Context: takes the region mutex; any thread. */
+void mhp_pool_get_stats(struct mhp_pool *pool, struct mhp_pool_stats *ret_stats);
 
 /** Why memory of the process is not in a pool. */
 enum mhp_outside_kind {
@@ -508,9 +522,6 @@ MHP_MUST_CHECK int mhp_pool_outside(struct mhp_pool *pool,
 				    struct mhp_outside ret[MHP_OUTSIDE_KINDS]);
 /** One word for a kind; never NULL. */
 const char *mhp_outside_name(enum mhp_outside_kind kind);
-
-/** Read all counters as one snapshot. Context: takes the region mutex; any thread. */
-void mhp_pool_get_stats(struct mhp_pool *pool, struct mhp_pool_stats *ret_stats);
 
 #ifdef __cplusplus
 }

@@ -108,30 +108,32 @@ MHP_MUST_CHECK int mhp_owner_register(struct mhp *m, const char *name,
 				      uint16_t *ret_owner);
 
 /**
- * Say where page @pfn is, after a kill. Whoever moved pages of this owner was killed in between, so
- * only the owner knows which of the two frames with this cookie the page uses. Called for each page
- * of the owner that is in use, once or more often. If the page with @cookie is at @pfn, it is IN
- * USE again; else this frame is what the page has left, or was about to get: free it, in here, with
- * mhp_page_free(). Must do nothing else about pages of the owner.
+ * Settle which frame a page uses, after the thread that moved it was killed.
  *
- * Context: mhp_change_lost(), with the hotplug lock held; must not call what takes it
- * (MHP_EDEADLK). The dead thread may hold locks that isolate, migrate and putback take: take none
- * of them. The caller may be killed as well, and then all of it is asked anew.
+ * Two frames may have the same cookie then, and only the owner knows which of them the page uses.
+ * The engine calls this for each page of the owner that is in use, once or more often. If the page
+ * with @cookie is at @pfn, note that it is IN USE again. Otherwise the page has left this frame, or
+ * never got it: free the frame, in here, with mhp_page_free(). Do nothing else to pages of the
+ * owner.
+ *
+ * Context: mhp_change_lost(), with the hotplug lock held; calls that take it return MHP_EDEADLK.
+ * The dead thread may hold locks that isolate, migrate and putback take: take none of them. The
+ * caller may be killed, too; then the engine asks about all pages again.
  */
 typedef void mhp_owner_lost_fn(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie);
 
 /**
- * Let an owner be asked where its pages are when a kill cut a change that moved them: the change is
- * then taken back, or carried on. For a port whose threads may be killed while others go on
- * (MHP_PORT_MORTAL(), cache.h); on others @lost is never called.
+ * Give an owner a function that says where its pages are. It is called when a thread was killed
+ * while it moved them, so that the change can be rolled back or forward. Only ports whose threads
+ * may be killed while others go on (MHP_PORT_MORTAL(), cache.h) ever call it.
  *
  * @owner: one whose pages can move.
- * @lost:  what it must do is said at mhp_owner_lost_fn; it gets the owner's ctx. NULL, as after
- *         mhp_owner_register(): the pool takes no change any more after such a kill.
+ * @lost:  see mhp_owner_lost_fn; it gets the owner's ctx. NULL, the state after
+ *         mhp_owner_register(): the pool refuses every change after such a kill.
  *
  * Context: takes the hotplug lock. New in 0.2.1.
  * Return: 0, MHP_ENOENT (no such owner of a caller's), MHP_EINVAL (its pages cannot move),
- * MHP_EDEADLK; MHP_EOWNERDEAD (a change was cut, and is not ended yet: mhp_lock_lost()).
+ * MHP_EDEADLK; MHP_EOWNERDEAD (a killed thread's change has not ended yet: mhp_lock_lost()).
  */
 MHP_MUST_CHECK int mhp_owner_set_lost(struct mhp *m, uint16_t owner, mhp_owner_lost_fn *lost);
 
@@ -257,7 +259,8 @@ int mhp_pages_free(struct mhp *m, const uint64_t *pfns, unsigned nr);
 int mhp_page_split(struct mhp *m, uint64_t pfn, unsigned order, const uint64_t *cookies);
 
 /** Change the cookie of an allocated page.
- * Return: 0, MHP_EINVAL (not the first frame of one), MHP_EBUSY (the engine's), MHP_EOVERFLOW. */
+ * Return: 0, MHP_EINVAL (not the first frame of a page), MHP_EBUSY (it belongs to the engine),
+ * MHP_EOVERFLOW (above MHP_COOKIE_MAX). */
 int mhp_page_set_cookie(struct mhp *m, uint64_t pfn, uint64_t cookie);
 
 /** What is at a pfn. */

@@ -27,7 +27,7 @@ extern "C" {
 enum mhp_error {
 	MHP_EPERM = -1,          /* the policy or the global switch forbids it */
 	MHP_ENOENT = -2,         /* no such block, owner, listener or change */
-	MHP_EINTR = -4,          /* it gave way to mhp_interrupt_begin(); do it again */
+	MHP_EINTR = -4,          /* interrupted (mhp_interrupt_begin()): try again */
 	MHP_EIO = -5,            /* the memory failed its test pattern */
 	MHP_ENXIO = -6,          /* outside of the maximum address range */
 	MHP_EAGAIN = -11,        /* a bound was reached; trying again may work */
@@ -42,7 +42,7 @@ enum mhp_error {
 	MHP_EOVERFLOW = -75,     /* the range wraps at the top address; a cookie is too large */
 	MHP_EOPNOTSUPP = -95,    /* this build, port or geometry cannot do it */
 	MHP_ECANCELED = -125,    /* cancelled from outside */
-	MHP_EOWNERDEAD = -130,   /* a change was cut by a kill, and nobody has taken it up */
+	MHP_EOWNERDEAD = -130,   /* a killed thread left a change half done (mhp_change_lost()) */
 	MHP_EHWPOISON = -133,    /* the page has a memory error */
 };
 
