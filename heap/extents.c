@@ -4,11 +4,12 @@
  *
  * An address of the region is in use, free, or ready. Free: nothing is behind it. Ready: it is
  * committed, nobody uses it, and it reads as zeros. Most memory is committed by whole windows of 2
- * MiB, which are one page of the pool where it has one: cheap to commit, and quick to leave. The
- * rest of its last piece is ready for small extents; a window that nobody uses any more is
- * decommitted. Large extents get room behind them instead, so that realloc finds it free, as long
- * as that does not scatter the region too much. The lock is held for a few steps through a tree, or
- * one decommit.
+ * MiB, which are one page of the pool where it has one: cheap to commit, quick to leave, and what a
+ * device of such pages takes. The rest of its last piece is ready for what comes next, of which the
+ * end may be in the next window; a window that nobody uses any more is decommitted. Extents of a
+ * window and more get room behind them instead, so that realloc finds it free, as long as that does
+ * not scatter the region too much. The lock is held for a few steps through a tree, or one
+ * decommit.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -17,9 +18,8 @@
 #include "heap.h"
 
 #define WINDOW (UINT64_C(2) << 20)
-/* Extents from this size on get room to grow: as much as is in the largest gap... */
-#define ROOMY_MIN (UINT64_C(1) << 20)
-/* ...unless that is less than so many times their size, or there are so many gaps. */
+/* Extents from a window on get room to grow, as much as is in the largest gap, unless that is less
+ * than so many times their size, or there are so many gaps. */
 #define ROOM_MIN 8
 #define GAPS_MAX 2048U
 
@@ -133,102 +133,102 @@ mhp__extents_commit(uintptr_t start, uintptr_t size)
 	}
 }
 
-/*
- * Commit [start, start + size), which was taken out of the unused ones, and as much behind it as is
- * there up to rounded, if that can be had; what is not asked for is ready, or unused again.
- */
-static int
-commit_taken(uintptr_t start, uintptr_t size, uintptr_t rounded)
-{
-	uintptr_t least = up(size, mhp_region_granule(mhp__heap.region)), taken = rounded;
-	int err = mhp__extents_commit(start, rounded);
-	if (err != 0 && least < rounded) {
-		rounded = least;
-		err = mhp__extents_commit(start, rounded);
-	}
-	if (err != 0) {
-		give_unused(start, taken);
-		return err;
-	}
-	give_unused(start + rounded, taken - rounded);
-	give(&ready, start + size, rounded - size);
-	return 0;
-}
-
-/* Where a large extent has room behind it; 0: it gets none. Lock held. */
+/* Where an extent has room behind it; 0: it gets none. Lock held. */
 static uintptr_t
 roomy_place(uintptr_t size, uintptr_t alignment)
 {
 	uintptr_t gap, room = mhp__gaps_largest(&unused[ROOMY], &gap);
-	if (size < ROOMY_MIN || mhp__gaps_nr() > GAPS_MAX ||
+	if (size < WINDOW || mhp__gaps_nr() > GAPS_MAX ||
 	    mhp_region_granule(mhp__heap.region) >= WINDOW ||
 	    room / ROOM_MIN < most(size, most(alignment, WINDOW)))
 		return 0;
 	return up(gap + room / 2, most(alignment, WINDOW));
 }
 
-static int
-alloc_roomy(uintptr_t size, uintptr_t alignment, uintptr_t *ret_start)
+/* The lowest place that is ready; else windows, and what is ready in front of them. 0: there is
+ * none. Lock held. */
+static uintptr_t
+dense_place(uintptr_t size, uintptr_t alignment)
 {
-	uintptr_t rounded = up(size, mhp_region_granule(mhp__heap.region));
-	pthread_mutex_lock(&lock);
-	uintptr_t start = roomy_place(size, alignment);
-	bool taken = start != 0 && mhp__gaps_take(&unused[ROOMY], start, rounded);
-	pthread_mutex_unlock(&lock);
-	*ret_start = start;
-	return taken ? commit_taken(start, size, rounded) : MHP_ENOSPC;
-}
-
-static int
-alloc_dense(uintptr_t size, uintptr_t alignment, uintptr_t *ret_start)
-{
-	pthread_mutex_lock(&lock);
-	uintptr_t start = mhp__gaps_lowest(&ready, size, alignment), rounded = up(size, WINDOW);
-	bool at_once = start != 0 && mhp__gaps_take(&ready, start, size), taken = false;
-	for (int part = DENSE; part < PARTS && !at_once && !taken; part++) {
-		start = mhp__gaps_lowest(&unused[part], rounded, most(alignment, WINDOW));
-		taken = start != 0 && mhp__gaps_take(&unused[part], start, rounded);
+	uintptr_t start = mhp__gaps_lowest(&ready, size, alignment);
+	for (int part = DENSE; part < PARTS && start == 0; part++) {
+		start = mhp__gaps_lowest(&unused[part], up(size, WINDOW), most(alignment, WINDOW));
+		if (start != 0)
+			start = up(start - mhp__gaps_before(&ready, start), alignment);
 	}
-	pthread_mutex_unlock(&lock);
-	*ret_start = start;
-	if (at_once)
-		return 0;
-	return taken ? commit_taken(start, size, rounded) : MHP_ENOMEM;
+	return start;
 }
 
-/* Behind an extent lies what its last window has left over, then addresses that are unused. */
-static int
-alloc_at(uintptr_t start, uintptr_t size)
+/* What an extent is made of: what is ready, and behind it what was unused and is to be committed,
+ * of which more may have been taken than it needs. */
+struct piece {
+	uintptr_t ready, start, needed, taken;
+};
+
+/* Take what an extent is made of; what it shares a window with shall be committed with it, unless
+ * it has room behind it. False: not all of that is there. Lock held. */
+static bool
+take(uintptr_t start, uintptr_t size, struct piece *ret)
 {
-	pthread_mutex_lock(&lock);
 	uintptr_t first = mhp__gaps_at(&ready, start);
-	if (first > size)
-		first = size;
+	first = first < size ? first : size;
 	uintptr_t next = start + first, rest = size - first;
-	uintptr_t rounded = up(rest, mhp_region_granule(mhp__heap.region));
 	struct mhp__gaps *set = &unused[part_of(next)];
-	bool taken = rounded == 0 || mhp__gaps_take(set, next, rounded);
-	if (taken && !mhp__gaps_take(&ready, start, first)) {
-		(void)!mhp__gaps_give(set, next, rounded);
-		taken = false;
+	*ret = (struct piece){ .ready = first, .start = next };
+	ret->needed = up(rest, mhp_region_granule(mhp__heap.region));
+	ret->taken = set == &unused[DENSE] && rest != 0 ? up(next + rest, WINDOW) - next
+							: ret->needed;
+	if (mhp__gaps_at(set, next) < ret->taken)
+		ret->taken = ret->needed;
+	if (!mhp__gaps_take(set, next, ret->taken))
+		return false;
+	if (mhp__gaps_take(&ready, start, first))
+		return true;
+	(void)!mhp__gaps_give(set, next, ret->taken);
+	return false;
+}
+
+/* Commit what was taken of an extent of that size at start, or give it back. What it does not need
+ * is ready then, or unused again. */
+static int
+commit_taken(uintptr_t start, uintptr_t size, const struct piece *piece)
+{
+	uintptr_t committed = piece->taken, end = start + size;
+	int err = committed == 0 ? 0 : mhp__extents_commit(piece->start, committed);
+	if (err != 0 && piece->needed < committed) {
+		committed = piece->needed;
+		err = mhp__extents_commit(piece->start, committed);
 	}
+	if (err != 0) {
+		give(&ready, start, piece->ready);
+		give_unused(piece->start, piece->taken);
+		return err;
+	}
+	give_unused(piece->start + committed, piece->taken - committed);
+	if (committed != 0)
+		give(&ready, end, piece->start + committed - end);
+	return 0;
+}
+
+static int
+alloc(uintptr_t wanted, uintptr_t size, uintptr_t alignment,
+      uintptr_t (*place)(uintptr_t size, uintptr_t alignment), uintptr_t *ret_start)
+{
+	struct piece piece;
+	pthread_mutex_lock(&lock);
+	uintptr_t start = wanted != 0 ? wanted : place(size, alignment);
+	bool taken = start != 0 && take(start, size, &piece);
 	pthread_mutex_unlock(&lock);
-	if (!taken)
-		return MHP_ENOMEM;
-	int err = rest == 0 ? 0 : commit_taken(next, rest, rounded);
-	if (err != 0)
-		give(&ready, start, first);
-	return err;
+	*ret_start = start;
+	return taken ? commit_taken(start, size, &piece) : MHP_ENOMEM;
 }
 
 int
 mhp__extents_alloc(uintptr_t wanted, uintptr_t size, uintptr_t alignment, uintptr_t *ret_start)
 {
-	*ret_start = wanted;
-	if (wanted != 0)
-		return alloc_at(wanted, size);
-	int err = alloc_roomy(size, alignment, ret_start);
-	return err == MHP_ENOSPC ? alloc_dense(size, alignment, ret_start) : err;
+	if (wanted == 0 && alloc(0, size, alignment, roomy_place, ret_start) == 0)
+		return 0;
+	return alloc(wanted, size, alignment, dense_place, ret_start);
 }
 
 /* Bytes from start on of which none is in use. Lock held. */

@@ -194,6 +194,13 @@ mhp__gaps_at(const struct mhp__gaps *gaps, uintptr_t start)
 }
 
 uintptr_t
+mhp__gaps_before(const struct mhp__gaps *gaps, uintptr_t end)
+{
+	uint32_t n = find(gaps, end - 1);
+	return n == 0 ? 0 : end - node[n].start;
+}
+
+uintptr_t
 mhp__gaps_next(const struct mhp__gaps *gaps, uintptr_t address)
 {
 	uintptr_t next = UINTPTR_MAX;

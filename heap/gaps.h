@@ -24,6 +24,8 @@ bool mhp__gaps_give(struct mhp__gaps *gaps, uintptr_t start, uintptr_t size);
 bool mhp__gaps_take(struct mhp__gaps *gaps, uintptr_t start, uintptr_t size);
 /* Bytes from start on that are in the set as one range; 0: start is not in it. */
 uintptr_t mhp__gaps_at(const struct mhp__gaps *gaps, uintptr_t start);
+/* Bytes right in front of end that are in the set as one range; 0: what is there is not in it. */
+uintptr_t mhp__gaps_before(const struct mhp__gaps *gaps, uintptr_t end);
 /* The first range that starts above address: its start, or UINTPTR_MAX. */
 uintptr_t mhp__gaps_next(const struct mhp__gaps *gaps, uintptr_t address);
 /* The lowest range of that size, aligned to alignment (a power of two); 0: there is none. */

@@ -7,6 +7,8 @@
  * mhp_pool_add() returns an error, no slot that it filled is left.
  */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include <memplug/companion.h>
@@ -49,6 +51,19 @@ populate_huge(struct mhp_pool *pool, const struct mhp__file *file, uint32_t firs
 					      : "the kernel refuses");
 }
 
+/* What was in a file of memory before is not wanted: its blocks are zero, as the engine is told. */
+static int
+empty_file(const struct mhp__space *space, const struct mhp__file *file, uint32_t first,
+	   uint32_t count, struct mhp_text *reterr)
+{
+	uint64_t start = first * space->block_bytes, size = count * space->block_bytes;
+	if (file->by_address || !file->can_punch ||
+	    madvise(space->direct_map + start, size, MADV_REMOVE) == 0)
+		return 0;
+	return mhp__say(reterr, mhp__errno(errno), "%s cannot be emptied: %s", file->backing.path,
+			strerrordesc_np(errno));
+}
+
 /* In the companion if it has a place: fill in slots for what pool->job asks, and map them. */
 static int
 place(void *arg)
@@ -74,6 +89,8 @@ place(void *arg)
 				"%s has %llu MiB, which is not enough for this", job->backing.path,
 				(unsigned long long)(file->size >> 20));
 	err = mhp__space_map(space, first, job->count, &job->text);
+	if (err == 0)
+		err = empty_file(space, file, first, job->count, &job->text);
 	if (err == 0 && file->granule >= MHP__HUGE_BYTES)
 		err = populate_huge(pool, file, first, job->count, &job->text);
 	if (err != 0)

@@ -261,18 +261,27 @@ memcached_fill() {
 	memcached_says sets 40000 79999
 }
 
-# R60 R61 R63 R40
-case__memcached_grows_onto_a_device_and_leaves_it() {
+memcached_grows_onto() { # DEVICE
 	serve memcached -u root -m 512 -l 127.0.0.1 -p 11211
 	answers memcached_says true
 	memcached_says sets 0 39999
-	grows_onto $small memcached_fill
+	grows_onto "$1" memcached_fill
 	[ "$(memcached_says gets | grep -c VALUE)" = 2163 ] || die "not all is there"
 	while :; do memcached_says sets 100000 100999; done &
 	load=$!
 	echo $load >>/tmp/started
 	pool add 192M >/dev/null
-	left_under_load $small memcached_digest
+	left_under_load "$1" memcached_digest
+}
+
+# R60 R61 R63 R40
+case__memcached_grows_onto_a_device_and_leaves_it() {
+	memcached_grows_onto $small
+}
+
+# Its slabs are a little more than half a large page each.
+case__memcached_grows_onto_a_device_of_large_pages_and_leaves_it() {
+	memcached_grows_onto $large
 }
 
 # ---- NUMA: two nodes ----

@@ -230,12 +230,35 @@ take_everything(void)
 	}
 }
 
+/* R61: extents of a little more than half a window, as a memcached's are, lie in whole windows: a
+ * device of large pages takes no other. */
+static void
+slabs_fill_windows(void)
+{
+	enum { SLABS = 32 };
+	uint64_t size = (1 << 20) + PAGE, nr = 0;
+	uintptr_t start[SLABS];
+	for (int i = 0; i < SLABS; i++) {
+		CHECK(mhp__extents_alloc(0, size, PAGE, &start[i]) == 0);
+		use(start[i], size);
+	}
+	for (uint64_t page = 0; page < PAGES; page++) {
+		bool whole = page_state[page / WINDOW_PAGES * WINDOW_PAGES] != UNUSED;
+		CHECK((page_state[page] != UNUSED) == whole);
+		nr += whole;
+	}
+	CHECK(nr * PAGE == SLABS / 2 * WINDOW + WINDOW);
+	for (int i = 0; i < SLABS; i++)
+		CHECK(give_back(page_of(start[i], size), size / PAGE));
+}
+
 static int
 all_steps(uint64_t page_bytes)
 {
 	granule = page_bytes;
 	srand(1);
 	CHECK(mhp__extents_init(false));
+	slabs_fill_windows();
 	for (step = 0; step < STEPS; step++) {
 		refuses = step / 500 % 2 == 0;
 		unsigned what = (unsigned)rand() % 8;

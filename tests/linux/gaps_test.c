@@ -61,7 +61,10 @@ compare_at(unsigned page)
 {
 	unsigned want = there[page] ? run(page, PAGES) : 0;
 	CHECK(mhp__gaps_at(&gaps, BASE + page * PAGE) == want * PAGE);
-	unsigned next = page + run(page, PAGES);
+	unsigned before = 0, next = page + run(page, PAGES);
+	while (before < page && there[page - before - 1])
+		before++;
+	CHECK(mhp__gaps_before(&gaps, BASE + page * PAGE) == before * PAGE);
 	if (there[page])
 		next += next < PAGES ? run(next, PAGES) : 0;
 	CHECK(mhp__gaps_next(&gaps, BASE + page * PAGE) ==

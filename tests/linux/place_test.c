@@ -100,6 +100,15 @@ settled(struct mhp_pool *pool)
 	return stats.settled_bytes;
 }
 
+static void
+set(struct mhp_pool *pool, const char *words)
+{
+	struct mhp_spread spread;
+	struct mhp_text why = { "" };
+	CHECK(mhp_spread_parse(words, &spread, &why) == 0);
+	CHECK(mhp_pool_set_spread(pool, &spread, &why) == 0);
+}
+
 /* ---- what is where ---- */
 
 /* R60: a file gets a node of its own, behind RAM; what is told counts. */
@@ -125,6 +134,28 @@ TEST(node__of_files__their_own_or_told)
 	end_pool(pool, NULL);
 }
 
+/* R36: what a file of memory had in it, a pool that was killed for instance, is no metadata. */
+TEST(node__file_that_was_in_use__is_empty)
+{
+	struct mhp_pool *pool = make_pool(1);
+	char name[] = "/dev/shm/place-test.XXXXXX", words[64];
+	int fd = mkstemp(name);
+	CHECK(fd >= 0 && ftruncate(fd, BLOCK) == 0);
+	void *before = mmap(NULL, BLOCK, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(before != MAP_FAILED);
+	memset(before, 0xa5, BLOCK);
+	munmap(before, BLOCK);
+	close(fd);
+	snprintf(words, sizeof(words), "file:%s,node=1", name);
+	fixture_add(pool, words, BLOCK, NULL);
+	unlink(name);
+	struct mhp_region *region = fixture_region(pool, BLOCK);
+	set(pool, "prefer 1");
+	CHECK_OK(mhp_region_commit(region, mhp_region_base(region), 3 * PAGE));
+	CHECK_OK(mhp_check(mhp_pool_engine(pool), true, NULL, NULL));
+	end_pool(pool, region);
+}
+
 /* R60: RAM and devices share no node, a file stays on its own; each refusal is a sentence. */
 TEST(node__that_does_not_fit__refused)
 {
@@ -146,15 +177,6 @@ TEST(node__that_does_not_fit__refused)
 }
 
 /* ---- where fresh pages come from ---- */
-
-static void
-set(struct mhp_pool *pool, const char *words)
-{
-	struct mhp_spread spread;
-	struct mhp_text why = { "" };
-	CHECK(mhp_spread_parse(words, &spread, &why) == 0);
-	CHECK(mhp_pool_set_spread(pool, &spread, &why) == 0);
-}
 
 /* R62: each policy takes pages from where it says, and changes while the pool runs. */
 TEST(placement__each_policy__decides_for_fresh_pages)
