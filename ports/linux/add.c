@@ -39,11 +39,16 @@ populate_huge(struct mhp_pool *pool, const struct mhp__file *file, uint32_t firs
 	uint64_t start = first * pool->space.block_bytes, size = count * pool->space.block_bytes;
 	if (madvise(pool->space.direct_map + start, size, MADV_POPULATE_WRITE) == 0)
 		return 0;
-	if (file->by_address)
+	int error = errno;
+	if (file->by_address && error == EFAULT)
 		return mhp__say(reterr, MHP_ENOMEM,
-				"the machine does not have %llu MiB of free huge pages; see "
-				"HugePages_Free in /proc/meminfo",
+				"the machine, or a limit of them (hugetlb cgroup), does not leave "
+				"%llu MiB of free huge pages; see HugePages_Free in /proc/meminfo",
 				(unsigned long long)(size >> 20));
+	if (file->by_address)
+		return mhp__say(reterr, mhp__errno(error), "the kernel gives no %llu MiB of huge "
+				"pages: %s", (unsigned long long)(size >> 20),
+				strerrordesc_np(error));
 	return mhp__say(reterr, MHP_EOPNOTSUPP, "%s is mapped in pieces of 2 MiB, which %s",
 			file->backing.path,
 			mhp__huge_pages_off() ? "the program's own setting forbids "
@@ -71,6 +76,7 @@ place(void *arg)
 	struct mhp_pool *pool = arg;
 	struct mhp__job *job = &pool->job;
 	struct mhp__space *space = &pool->space;
+	mhp__pool_free_orphans(pool);
 	int err = mhp__file_open(space, &job->backing, &job->file, &job->text);
 	if (err != 0)
 		return err;
@@ -84,6 +90,8 @@ place(void *arg)
 				"the pool's address range has no room for %u more blocks",
 				job->count);
 	space->placer = mhp_companion_here() ? mhp_companion_pid() : 0;
+	if (space->placer != 0)
+		space->last_placer = space->placer;
 	if (!mhp__space_fill(space, job->file, first, job->count))
 		return mhp__say(&job->text, MHP_ENOSPC,
 				"%s has %llu MiB, which is not enough for this", job->backing.path,

@@ -133,15 +133,17 @@ main_thread_ended(void)
 
 /*
  * Has it not executed another program? We may not be allowed to compare, as with one that has
- * other rights. Then its main thread tells: the kernel marks that it has left this memory.
+ * other rights. Then its main thread tells: the kernel marks that it has left this memory. A main
+ * thread that has ended while others go on has none any more.
  */
 static bool
 same_memory(void)
 {
 	long got = syscall(SYS_kcmp, getpid(), state->program, KCMP_VM, 0, 0);
-	if (got >= 0)
-		return got == 0;
-	return state->main_tid == NULL || atomic_load(state->main_tid) != 0 || main_thread_ended();
+	if (got == 0 ||
+	    (got < 0 && (state->main_tid == NULL || atomic_load(state->main_tid) != 0)))
+		return true;
+	return main_thread_ended();
 }
 
 static void
@@ -260,8 +262,10 @@ lead(void)
 {
 	bool first = !atomic_exchange(&state->led, true);
 	atomic_fetch_add(&state->nr_failed, 1);
-	if (!first)
+	if (!first) {
+		state->standby_fd = keep_standby(state->standby_fd);
 		mend_pools();
+	}
 	int error = state->pidfd < 0 ? ESRCH : 0;
 	if (error == 0)
 		error = mhp__task_start(MHP__CALLS, OF_THREAD, take_calls, NULL,
@@ -271,9 +275,11 @@ lead(void)
 	else if (error == 0)
 		atomic_store(&state->nr_failed, 0);
 	mhp__leader_tell(error == 0 ? 1 : -error);
+	if (error != 0) /* where somebody stands by, he makes another try */
+		syscall(SYS_exit_group, 0);
 	struct pollfd watched[2] = { { .fd = state->pidfd, .events = POLLIN },
 				     { .fd = -1, .events = POLLIN } };
-	while (error == 0 && same_memory() && watched[0].revents == 0) {
+	while (same_memory() && watched[0].revents == 0) {
 		watched[1].fd = state->standby_fd = keep_standby(state->standby_fd);
 		poll(watched, 2, LOOK_MS);
 	}

@@ -21,23 +21,39 @@ is_orphan(const struct mhp__slot *slot)
 	       slot->placer != mhp_companion_pid();
 }
 
-static void
-mend_space(struct mhp_pool *pool)
+/* None of its tasks is left. Returns whether there were any. */
+static bool
+free_orphans(struct mhp__space *space)
 {
-	struct mhp__space *space = &pool->space;
 	bool any = false;
-	if (atomic_load(&pool->change_lost))
-		mhp__pool_lock_hotplug(pool);
-	else if (!mhp__pool_try_hotplug(pool))
-		return; /* somebody changes blocks: what is left here waits for the next kill */
-	mhp__space_recount(space);
 	for (uint32_t block = 0; block < space->nr_blocks; block++) {
 		if (!is_orphan(&space->slot[block]))
 			continue;
 		mhp__space_unmap(space, block, 1);
 		any = true;
 	}
-	if (any)
+	space->last_placer = 0;
+	return any;
+}
+
+/* An add may come before the mend, or the mend may have found somebody changing blocks. */
+void
+mhp__pool_free_orphans(struct mhp_pool *pool)
+{
+	int last = pool->space.last_placer, companion = mhp_companion_pid();
+	if (last != 0 && companion != 0 && companion != last)
+		(void)free_orphans(&pool->space);
+}
+
+static void
+mend_space(struct mhp_pool *pool)
+{
+	if (atomic_load(&pool->change_lost))
+		mhp__pool_lock_hotplug(pool);
+	else if (!mhp__pool_try_hotplug(pool))
+		return; /* somebody changes blocks: what is left here waits for the next add */
+	mhp__space_recount(&pool->space);
+	if (free_orphans(&pool->space))
 		mhp__pool_close_unused(pool);
 	pthread_mutex_unlock(&pool->hotplug);
 }

@@ -125,6 +125,9 @@ bool mhp__pool_change_lost(struct mhp_pool *pool);
 
 /* In the companion that comes after one that was killed: the change of blocks that it cut. */
 void mhp__pool_mend(struct mhp_pool *pool);
+/* Slots that a companion which was killed had filled in, if the next one is there; hotplug mutex
+ * held. */
+void mhp__pool_free_orphans(struct mhp_pool *pool);
 
 /* ---- recover.c ---- */
 

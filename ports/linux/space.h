@@ -57,6 +57,7 @@ struct mhp__space {
 	uint32_t nr_blocks;
 	uint32_t first_free;           /* no absent block below it */
 	int placer;                    /* who fills in slots now */
+	int last_placer;               /* the last companion that did; 0: it left none behind */
 	bool has_nodes;                /* some `ram` was bound to a node */
 	uint8_t rank[MHP_POOL_NODES];
 	_Atomic uint64_t order;        /* nodes by rank, a nibble each, the nearest lowest */

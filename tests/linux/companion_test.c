@@ -27,6 +27,24 @@
 #include "mhp_port_inline.h"
 #include "test.h"
 
+static _Atomic unsigned nr_no_task;    /* so often there is no task that takes calls */
+
+int __real_mhp__task_start(unsigned stack, int flags, void (*fn)(void *arg), void *arg,
+			   _Atomic int *tid);
+int __wrap_mhp__task_start(unsigned stack, int flags, void (*fn)(void *arg), void *arg,
+			   _Atomic int *tid);
+
+int
+__wrap_mhp__task_start(unsigned stack, int flags, void (*fn)(void *arg), void *arg,
+		       _Atomic int *tid)
+{
+	if (stack == MHP__CALLS && atomic_load(&nr_no_task) != 0) {
+		atomic_fetch_sub(&nr_no_task, 1);
+		return EAGAIN;
+	}
+	return __real_mhp__task_start(stack, flags, fn, arg, tid);
+}
+
 static int
 its_pid(void *arg)
 {
@@ -70,6 +88,19 @@ await_end(int pid)
 		fclose(file);
 		usleep(10000);
 	}
+}
+
+/* Until there is one, other than the last; false: there is no companion that would make one. */
+static bool
+await_standby(int last)
+{
+	const struct mhp__companion *state = mhp__task_state();
+	for (int now; (now = atomic_load(&state->tid[MHP__STANDBY])) <= 0 || now == last;) {
+		if (mhp_companion_pid() == 0)
+			return false;
+		usleep(1000);
+	}
+	return true;
 }
 
 /* What a child says with its exit status; 0 is well. */
@@ -344,9 +375,7 @@ TEST(companion__is_the_first__has_nothing_to_put_right)
 	CHECK_OK(mhp_companion_init(NULL));
 	mhp_companion_next(count_begun);
 	CHECK_RET(mhp_companion_call(its_pid, &before, NULL), 7);
-	const struct mhp__companion *state = mhp__task_state();
-	while (atomic_load(&state->tid[MHP__STANDBY]) <= 0)
-		usleep(1000);
+	await_standby(0);
 	CHECK_EQ(nr_begun, 0);
 	CHECK_EQ(kill(before, SIGKILL), 0);
 	while (nr_begun == 0)
@@ -361,8 +390,7 @@ TEST(companion__it_traps_while_it_takes_over__the_next_ones_come_slowly)
 	alarm(60);
 	CHECK_RET(mhp_companion_call(its_pid, &before, NULL), 7);
 	const struct mhp__companion *state = mhp__task_state();
-	while (atomic_load(&state->tid[MHP__STANDBY]) <= 0)
-		usleep(1000);
+	await_standby(0);
 	mhp_companion_next(trap_at_once);
 	atomic_store(&trapping, true);
 	CHECK_EQ(kill(before, SIGKILL), 0);
@@ -555,6 +583,55 @@ start_and_stop(int *shared)
 		return 1;
 	raise(SIGSTOP);
 	return 0;
+}
+
+/* R37: as long as there is no room for it, the standby makes one try after the other. Nobody asks
+ * for one: a program that sleeps would be without for ever. */
+TEST(companion__no_task_for_calls_when_it_takes_over__another_try_is_made)
+{
+	int before = 0, after = 0;
+	alarm(60);
+	CHECK_RET(mhp_companion_call(its_pid, &before, NULL), 7);
+	const struct mhp__companion *state = mhp__task_state();
+	await_standby(0);
+	atomic_store(&nr_no_task, 3);
+	CHECK_EQ(kill(before, SIGKILL), 0);
+	while (mhp_companion_pid() == 0 || mhp_companion_pid() == before ||
+	       atomic_load(&state->ready) != 1)
+		usleep(1000);
+	CHECK_EQ(nr_no_task, 0);
+	CHECK_RET(mhp_companion_call(its_pid, &after, NULL), 7);
+	CHECK_NE(after, before);
+	alarm(0);
+}
+
+/* The companion looks whether it is still wanted before it makes the next standby. */
+static void *
+go_on_alone(void *arg)
+{
+	int before = *(int *)arg, after = 0;
+	const struct mhp__companion *state = mhp__task_state();
+	int standby = atomic_load(&state->tid[MHP__STANDBY]);
+	await_end(getpid());
+	if (kill(standby, SIGKILL) != 0 || !await_standby(standby))
+		_exit(3);
+	_exit(mhp_companion_call(its_pid, &after, NULL) != 7 || after != before);
+}
+
+static int
+end_main_thread(int *shared)
+{
+	pthread_t thread;
+	if (mhp_companion_call(its_pid, shared, NULL) != 7 || !await_standby(0) ||
+	    pthread_create(&thread, NULL, go_on_alone, shared) != 0)
+		return 2;
+	pthread_exit(NULL);
+}
+
+/* R56: the other threads go on, so it is needed as before. */
+TEST(companion__main_thread_ends__serves_the_others)
+{
+	CHECK_OK(child_says(end_main_thread, shared_words()));
 }
 
 TEST(companion__stopped_program__does_not_stop_it)

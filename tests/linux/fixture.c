@@ -74,6 +74,15 @@ fixture_await_settled(struct mhp_pool *pool, uint64_t bytes)
 	return stats;
 }
 
+void
+fixture_send(struct mhp_pool *pool, struct mhp_region *region, void *start, uint64_t size,
+	     unsigned node)
+{
+	CHECK_AGAIN(mhp_region_move(region, start, size, node, NULL, NULL));
+	if (node != 0)
+		fixture_await_settled(pool, size);
+}
+
 int
 fixture_ring(void *start, size_t size)
 {

@@ -51,6 +51,11 @@ void fixture_needs_moves(struct mhp_pool *pool);
 /** Wait until so many bytes are on devices. */
 struct mhp_pool_stats fixture_await_settled(struct mhp_pool *pool, uint64_t bytes);
 
+/** Move memory, all that is in use of a region, to a node; to one that is not 0, a device, it has
+ * gone when this returns. */
+void fixture_send(struct mhp_pool *pool, struct mhp_region *region, void *start, uint64_t size,
+		  unsigned node);
+
 /** An io_uring with which this is registered, to be closed; skips the case without io_uring. */
 int fixture_ring(void *start, size_t size);
 

@@ -34,6 +34,7 @@
 #define BLOCK (UINT64_C(8) << 20)
 #define SIZE (3 * HUGE)
 #define NODE 4U
+#define HUGE_PAGES "/sys/kernel/mm/hugepages/hugepages-2048kB"
 #define NOW UINT64_C(1000000000)
 #define RW (PROT_READ | PROT_WRITE)
 #define PRIVATE (MAP_PRIVATE | MAP_ANONYMOUS)
@@ -471,6 +472,31 @@ TEST(huge__kernel_has_none__refused_with_a_sentence)
 	fixture_end(pool, region);
 }
 
+/* R60: what is missing is named. Only a lack of huge pages is called one. */
+TEST(huge__device_of_them_gets_none__says_what_is_missing)
+{
+	const struct { int error, answer; const char *words; } rows[] = {
+		{ EFAULT, MHP_ENOMEM, "8 MiB of free huge pages" },
+		{ ENOMEM, MHP_ENOMEM, "of huge pages: Cannot allocate memory" },
+		{ EINVAL, MHP_EINVAL, "of huge pages: Invalid argument" },
+	};
+	const struct mhp_backing device = { .kind = MHP_BACKING_HUGETLB_2M };
+	struct mhp_text why = { "" };
+	struct mhp_pool *pool = make_pool();
+	if (access(HUGE_PAGES, F_OK) != 0)
+		test_skip("needs file " HUGE_PAGES);
+	invent(0, HUGE_PAGES "/nr_hugepages", "4\n");
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		test_at("%s", rows[i].words);
+		refuse_advice(MADV_POPULATE_WRITE, rows[i].error);
+		CHECK_RET(mhp_pool_add(pool, &device, BLOCK, NULL, NULL, &why), rows[i].answer);
+		CHECK(strstr(why.text, rows[i].words) != NULL);
+	}
+	refuse_advice(0, 0);
+	invent_nothing();
+	CHECK_OK(mhp_pool_destroy(pool));
+}
+
 /* ---- a pool on an older kernel ---- */
 
 static struct {
@@ -517,10 +543,7 @@ end(void)
 static void
 send(unsigned node)
 {
-	struct mhp_text why = { "" };
-	CHECK_AGAIN(mhp_region_move(used.region, used.base, SIZE, node, NULL, &why));
-	if (node != 0)
-		fixture_await_settled(used.pool, SIZE);
+	fixture_send(used.pool, used.region, used.base, SIZE, node);
 }
 
 /* R37, R66: the same as on a newer one, by the list of all mappings and by copies; at first

@@ -83,10 +83,7 @@ settled(void)
 static void
 send(unsigned node)
 {
-	struct mhp_text why = { "" };
-	CHECK_AGAIN(mhp_region_move(used.region, used.base, SIZE, node, NULL, &why));
-	if (node != 0)
-		fixture_await_settled(used.pool, SIZE);
+	fixture_send(used.pool, used.region, used.base, SIZE, node);
 }
 
 TEST(over__there_and_back__nothing_is_lost)

@@ -5,6 +5,7 @@
 A program on a pool counts its threads and descriptors, closes them, changes its user, is stopped,
 forks, executes another; its pool answers all the while, and nobody else's name is taken.
 """
+import contextlib
 import json
 import os
 import shutil
@@ -157,6 +158,16 @@ class Program:
         return text
 
 
+@contextlib.contextmanager
+def mounted(program):
+    with tempfile.TemporaryDirectory() as tree:
+        program.ask("mount", tree)
+        try:
+            yield tree
+        finally:
+            subprocess.run(["umount", tree], check=True)
+
+
 def server_of(path):
     """Who listens."""
     with socket.socket(socket.AF_UNIX) as client:
@@ -184,6 +195,13 @@ def case_counts():
         finally:
             monitor.kill()
             monitor.wait()
+        if os.path.exists("/dev/fuse"):
+            with mounted(program) as tree:
+                with open(f"{tree}/block_size_bytes", encoding="utf-8") as file:
+                    check(int(file.read(), 16) == 16 << 20, "the size of a block")
+                check(program.run("look()") == want, "while it is mounted", program.run("look()"), want)
+        else:
+            print("SKIPPED presence_test: needs file /dev/fuse")
         check(program.run("os.dup2(0, 3)") == 3, "dup2")
 
 
@@ -254,6 +272,33 @@ def case_killed():
         retry(lambda: ask(program.name, "list")[0] == 0, "it is served again")
         check(server_of(program.path()) != before, "nobody new listens")
         check(program.run("look()")["child"] is None, "the program has a child")
+
+
+def case_both_killed():
+    """Somebody kills both of the companion's processes: the program goes on, and nothing serves its
+    pool until it takes memory. Only then is there somebody who can make them anew."""
+    with Program("both") as program:
+        leader = server_of(program.path())
+        def session(pid):
+            try:
+                return os.getsid(pid)
+            except OSError:
+                return None  # it has ended
+        def family():
+            return [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and
+                    session(int(pid)) == os.getsid(leader)]
+        retry(lambda: len(family()) == 2, "there are two")
+        both = family()
+        for signal_now in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in both:
+                os.kill(pid, signal_now)
+        retry(lambda: ask(program.name, "list")[0] != 0, "nobody serves it")
+        check(program.run("look()") == plain_look(), "the program is as it was")
+        check(ask(program.name, "list")[0] != 0, "somebody has come for no reason")
+        program.run("grow()")
+        retry(lambda: ask(program.name, "list")[0] == 0, "it is served again")
+        program.ask("add", "16M")
+        program.ask("check")
 
 
 def case_fork():
