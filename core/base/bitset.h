@@ -32,7 +32,7 @@ mhp__bitset_test(const struct mhp__bitset *set, uint32_t bit)
 }
 /* The same, when the word of bit has none. */
 uint32_t mhp__bitset_next_word(const struct mhp__bitset *set, uint32_t bit);
-/* First member >= bit, or nr_bits. */
+/* First member >= bit; nr_bits when there is none. */
 static inline uint32_t
 mhp__bitset_next(const struct mhp__bitset *set, uint32_t bit)
 {
@@ -44,6 +44,14 @@ mhp__bitset_next(const struct mhp__bitset *set, uint32_t bit)
 	if (word != 0)
 		return bit / 64U * 64U + (uint32_t)__builtin_ctzll(word);
 	return mhp__bitset_next_word(set, bit);
+}
+/* For a loop over the members, for (uint32_t i = 0; mhp__bitset_seek(set, &i); i++): go to the
+ * first member >= *bit. False: there is none. */
+static inline bool
+mhp__bitset_seek(const struct mhp__bitset *set, uint32_t *bit)
+{
+	*bit = mhp__bitset_next(set, *bit);
+	return *bit < set->nr_bits;
 }
 /* Last member <= bit; nr_bits when there is none. */
 uint32_t mhp__bitset_prev(const struct mhp__bitset *set, uint32_t bit);

@@ -23,18 +23,6 @@
 #include "state/seal.h"
 #include "state/trace.h"
 
-static uint32_t
-first_present(const struct mhp *m)
-{
-	return mhp__next_present(m, 0, m->geo.nr_blocks);
-}
-
-static uint32_t
-next_present(const struct mhp *m, uint32_t block)
-{
-	return mhp__next_present(m, block + 1, m->geo.nr_blocks);
-}
-
 /* ---- what follows from something else ---- */
 
 /* The boundaries between what is there and what is not come first: by them blocks are found. */
@@ -48,14 +36,14 @@ mend_runs(struct mhp *m)
 	mhp__bitset_mend(&m->runs);
 	if (atomic_load(&m->work.log.at) != MHP_AT_NOTHING)
 		mhp__runs_update(m, blocks);
-	for (uint32_t b = first_present(m); b < m->geo.nr_blocks; b = next_present(m, b))
+	for (uint32_t b = 0; mhp__seek_present(m, &b); b++)
 		mhp__runs_update(m, (struct mhp_blocks){ b, 1 });
 }
 
 static void
 mend_slots(struct mhp *m)
 {
-	for (uint32_t b = first_present(m); b < m->geo.nr_blocks; b = next_present(m, b)) {
+	for (uint32_t b = 0; mhp__seek_present(m, &b); b++) {
 		struct mhp__block *slot = &m->blocks[b];
 		struct mhp__range range = mhp__block_usable(m, b);
 		if (slot->state == MHP_OFFLINE)
@@ -72,7 +60,7 @@ count_blocks(struct mhp *m)
 	uint32_t present = 0, online = 0;
 	uint64_t meta_pages = 0;
 
-	for (uint32_t b = first_present(m); b < m->geo.nr_blocks; b = next_present(m, b)) {
+	for (uint32_t b = 0; mhp__seek_present(m, &b); b++) {
 		const struct mhp__block *slot = &m->blocks[b];
 		present++;
 		online += slot->state == MHP_ONLINE || slot->state == MHP_GOING_OFFLINE;
@@ -104,41 +92,34 @@ is_stray(const struct mhp *m, const struct mhp__chunk *chunk)
 }
 
 static void
-free_chunk(struct mhp *m, const struct mhp__chunk *chunk)
+free_if_stray(struct mhp *m, const struct mhp__chunk *chunk)
 {
+	if (!is_stray(m, chunk))
+		return;
 	mhp__page_end(mhp__pfn_to_page(m, chunk->pfn));
 	mhp__zone_give_range(m, chunk->pfn, UINT64_C(1) << chunk->order);
 }
 
+/* Only an owner whose pages were moving knows which of two frames each page has. */
 static void
-free_strays(struct mhp *m)
+ask_owner(struct mhp *m, const struct mhp__chunk *chunk)
 {
-	for (uint32_t b = first_present(m); b < m->geo.nr_blocks; b = next_present(m, b)) {
-		struct mhp__range range = mhp__block_usable(m, b);
-		const struct mhp__chunk *chunk;
-		struct mhp__walk walk;
-		mhp__walk_begin(&walk, range.start_pfn, range.nr_pages);
-		while ((chunk = mhp__walk_next(m, &walk)) != NULL)
-			if (is_stray(m, chunk))
-				free_chunk(m, chunk);
-	}
+	const struct mhp__owner *owner = &m->owners[chunk->owner];
+
+	if (chunk->owner == atomic_load(&m->work.log.owner))
+		owner->lost(owner->ctx, chunk->pfn, chunk->order, chunk->cookie);
 }
 
-/* Pages of an owner are where it says, and no frame is theirs besides. */
 static void
-ask_owner(struct mhp *m, unsigned id)
+for_each_page(struct mhp *m, void (*visit)(struct mhp *m, const struct mhp__chunk *chunk))
 {
-	const struct mhp__owner *owner = &m->owners[id];
-
-	MHP_ASSERT_DEBUG(id >= MHP_OWNER_FIRST && owner->lost != NULL);
-	for (uint32_t b = first_present(m); b < m->geo.nr_blocks; b = next_present(m, b)) {
+	for (uint32_t b = 0; mhp__seek_present(m, &b); b++) {
 		struct mhp__range range = mhp__block_usable(m, b);
 		const struct mhp__chunk *chunk;
 		struct mhp__walk walk;
 		mhp__walk_begin(&walk, range.start_pfn, range.nr_pages);
 		while ((chunk = mhp__walk_next(m, &walk)) != NULL)
-			if (chunk->owner == id)
-				owner->lost(owner->ctx, chunk->pfn, chunk->order, chunk->cookie);
+			visit(m, chunk);
 	}
 }
 
@@ -173,7 +154,7 @@ adopt_rest(struct mhp *m)
 static void
 open_all(struct mhp *m)
 {
-	for (uint32_t b = first_present(m); b < m->geo.nr_blocks; b = next_present(m, b)) {
+	for (uint32_t b = 0; mhp__seek_present(m, &b); b++) {
 		struct mhp__range range = mhp__block_usable(m, b);
 		if (m->blocks[b].state == MHP_ONLINE)
 			mhp__pages_open(m, range.start_pfn, range.nr_pages);
@@ -186,7 +167,7 @@ remove_new(struct mhp *m)
 {
 	uint64_t generation = atomic_load(&m->work.log.generation);
 
-	for (uint32_t b = first_present(m); b < m->geo.nr_blocks; b = next_present(m, b))
+	for (uint32_t b = 0; mhp__seek_present(m, &b); b++)
 		if (m->blocks[b].generation > generation)
 			mhp__remove_blocks(m, (struct mhp_blocks){ b, 1 }, false);
 }
@@ -224,9 +205,9 @@ end_change(struct mhp *m, bool asks)
 	mend_slots(m);
 	mend_counts(m);
 	if (asks)
-		ask_owner(m, (unsigned)atomic_load(&log->owner));
+		for_each_page(m, ask_owner);
 	adopt_rest(m);
-	free_strays(m);
+	for_each_page(m, free_if_stray);
 	if (atomic_load(&log->at) == MHP_AT_MEMORY)
 		mhp__demolish_rest(m, mhp__work_blocks(log), atomic_load(&log->scrub) != 0);
 	if (atomic_load(&log->committing) != 0)

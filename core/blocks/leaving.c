@@ -18,12 +18,6 @@
 #include "state/hotplug.h"
 #include "state/trace.h"
 
-static uint32_t
-next_leaving(const struct mhp *m, uint32_t block)
-{
-	return mhp__bitset_next(&m->leaving, block);
-}
-
 static void
 unmark(struct mhp *m, struct mhp_blocks blocks)
 {
@@ -39,7 +33,7 @@ unmark(struct mhp *m, struct mhp_blocks blocks)
 void
 mhp__leaving_clear(struct mhp *m)
 {
-	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1))
+	for (uint32_t b = 0; mhp__bitset_seek(&m->leaving, &b); b++)
 		unmark(m, (struct mhp_blocks){ b, 1 });
 	MHP_ASSERT_DEBUG(mhp__bitset_next(&m->removing, 0) == m->geo.nr_blocks);
 }
@@ -92,18 +86,16 @@ mhp__leaving_add(struct mhp *m, struct mhp_blocks blocks, bool remove, uint64_t 
 static bool
 next_leaving_range(struct mhp *m, void *set, uint32_t *cursor, struct mhp__range *ret_range)
 {
-	uint32_t block = next_leaving(m, *cursor);
-
 	MHP_ASSERT_DEBUG(*cursor <= m->geo.nr_blocks);
 	(void)set;
-	while (block < m->geo.nr_blocks && m->blocks[block].state == MHP_OFFLINE)
-		block = next_leaving(m, block + 1);
-	if (block >= m->geo.nr_blocks)
-		return false;
-	*ret_range = mhp__block_usable(m, block);
-	MHP_ASSERT_DEBUG(mhp__zone_exists(ret_range->zone)); /* it is online, so in a zone */
-	*cursor = block + 1;
-	return true;
+	for (; mhp__bitset_seek(&m->leaving, cursor); ++*cursor) {
+		if (m->blocks[*cursor].state == MHP_OFFLINE)
+			continue;
+		*ret_range = mhp__block_usable(m, (*cursor)++);
+		MHP_ASSERT_DEBUG(mhp__zone_exists(ret_range->zone)); /* it is online, so in one */
+		return true;
+	}
+	return false;
 }
 
 /* Metadata of a block that this call removes: its host is rid of it before the host goes. */
@@ -121,7 +113,7 @@ static const struct mhp__range_iter leaving_ranges = { .next = next_leaving_rang
 static struct mhp_blocks
 first_leaving(const struct mhp *m)
 {
-	struct mhp_blocks blocks = { next_leaving(m, 0), 0 };
+	struct mhp_blocks blocks = { mhp__bitset_next(&m->leaving, 0), 0 };
 
 	while (blocks.first + blocks.count < m->geo.nr_blocks &&
 	       mhp__bitset_test(&m->leaving, blocks.first + blocks.count))
@@ -137,7 +129,7 @@ begin_leaving(struct mhp *m, struct mhp_why *why)
 	uint32_t turn = 0;
 
 	MHP_ASSERT_DEBUG(m->work.doing_ns != 0);
-	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1)) {
+	for (uint32_t b = 0; mhp__bitset_seek(&m->leaving, &b); b++) {
 		int err = mhp__work_stop_at(m, turn++);
 		if (err != 0)
 			return mhp__why_bound(why, b, err);
@@ -151,7 +143,7 @@ static void
 abort_leaving(struct mhp *m)
 {
 	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 0); /* readers see the states change */
-	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1))
+	for (uint32_t b = 0; mhp__bitset_seek(&m->leaving, &b); b++)
 		if (m->blocks[b].state == MHP_GOING_OFFLINE)
 			mhp__block_set_state(m, b, MHP_ONLINE, m->blocks[b].zone);
 }
@@ -204,11 +196,10 @@ scrub_around_metadata(struct mhp *m, const struct mhp__range *range)
 static int
 scrub_empty(struct mhp *m, struct mhp_why *why)
 {
-	uint32_t b = mhp__bitset_next(&m->removing, 0);
 	int err = 0;
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
-	for (; b < m->geo.nr_blocks && err == 0; b = mhp__bitset_next(&m->removing, b + 1)) {
+	for (uint32_t b = 0; err == 0 && mhp__bitset_seek(&m->removing, &b); b++) {
 		struct mhp__range range = mhp__block_usable(m, b);
 		err = m->blocks[b].state == MHP_OFFLINE
 			      ? mhp__scrub(m, range.start_pfn, range.nr_pages)
@@ -263,7 +254,7 @@ empty_leaving(struct mhp *m, const struct mhp_offline_opts *opts, struct mhp_why
 static bool
 anything_going(const struct mhp *m)
 {
-	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1))
+	for (uint32_t b = 0; mhp__bitset_seek(&m->leaving, &b); b++)
 		if (m->blocks[b].state == MHP_GOING_OFFLINE)
 			return true;
 	return false;
@@ -367,16 +358,14 @@ commit_run(struct mhp *m, uint32_t b, uint64_t *moved)
 static bool
 commit_empty(struct mhp *m, uint64_t *moved)
 {
-	uint32_t b = next_leaving(m, 0), nr;
 	bool more = false;
 
-	while (b < m->geo.nr_blocks) {
+	for (uint32_t b = 0, nr; mhp__bitset_seek(&m->leaving, &b); b += nr != 0 ? nr : 1) {
 		nr = 0;
 		if (m->blocks[b].state == MHP_GOING_OFFLINE) {
 			nr = commit_run(m, b, moved);
 			more |= nr == 0;
 		}
-		b = next_leaving(m, b + (nr != 0 ? nr : 1));
 	}
 	return more;
 }
@@ -392,18 +381,15 @@ is_removable(const struct mhp *m, uint32_t b, unsigned node)
 static void
 remove_offline(struct mhp *m, bool scrub)
 {
-	uint32_t b = mhp__bitset_next(&m->removing, 0);
-
 	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 0);
-	while (b < m->geo.nr_blocks) {
+	for (uint32_t b = 0; mhp__bitset_seek(&m->removing, &b); b++) {
 		struct mhp_blocks run = { b, 0 };
-		while (is_removable(m, b, m->blocks[run.first].node))
-			b++;
-		run.count = b - run.first;
-		if (run.count != 0)
-			mhp__remove_blocks(m, run, scrub);
+		while (is_removable(m, run.first + run.count, m->blocks[b].node))
+			run.count++;
+		if (run.count == 0)
+			continue;
+		mhp__remove_blocks(m, run, scrub);
 		unmark(m, run);
-		b = mhp__bitset_next(&m->removing, run.count != 0 ? b : b + 1);
 	}
 }
 
@@ -477,7 +463,7 @@ finish_run(struct mhp *m, struct mhp_blocks run)
 static void
 unmark_absent(struct mhp *m)
 {
-	for (uint32_t b = next_leaving(m, 0); b < m->geo.nr_blocks; b = next_leaving(m, b + 1))
+	for (uint32_t b = 0; mhp__bitset_seek(&m->leaving, &b); b++)
 		if (m->blocks[b].state == MHP_ABSENT)
 			unmark(m, (struct mhp_blocks){ b, 1 });
 }

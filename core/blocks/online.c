@@ -269,10 +269,7 @@ mhp__online_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_set
 void
 mhp__online_take_back(struct mhp *m)
 {
-	uint32_t end = m->geo.nr_blocks;
-
-	for (uint32_t b = mhp__next_present(m, 0, end); b < end;
-	     b = mhp__next_present(m, b + 1, end))
+	for (uint32_t b = 0; mhp__seek_present(m, &b); b++)
 		if (m->blocks[b].state == MHP_GOING_ONLINE)
 			mhp__online_abort(m, (struct mhp_blocks){ b, 1 });
 	mhp__telling(m, MHP_PFN_NONE);
@@ -301,12 +298,9 @@ finish_run(struct mhp *m, struct mhp_blocks run)
 void
 mhp__online_carry_on(struct mhp *m)
 {
-	uint32_t end = m->geo.nr_blocks;
-
 	if (atomic_load(&m->work.log.at) == MHP_AT_ONLINE)
 		finish_run(m, mhp__work_blocks(&m->work.log));
-	for (uint32_t b = mhp__next_present(m, 0, end); b < end;
-	     b = mhp__next_present(m, b + 1, end))
+	for (uint32_t b = 0; mhp__seek_present(m, &b); b++)
 		if (m->blocks[b].state == MHP_GOING_ONLINE)
 			commit_online_run(m, (struct mhp_blocks){ b, 1 }, MHP_ZONE_DEFAULT, 0);
 }

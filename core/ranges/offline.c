@@ -42,9 +42,8 @@ drain_zones(struct offline *offline)
 	}
 }
 
-/* Return: 0, or what mhp__work_stop() says. */
 static int
-isolate_all(struct offline *offline)
+isolate_and_drain(struct offline *offline)
 {
 	struct mhp *m = offline->m;
 	struct mhp__range range;
@@ -62,8 +61,22 @@ isolate_all(struct offline *offline)
 	return err;
 }
 
-/* Ranges come in one order, so the number of those that were isolated says which ones: the first
- * so many. */
+/* Opening again takes as long as isolating did, and is within the deadline, too. Return: 0, or what
+ * mhp__work_stop() says. */
+static int
+isolate_all(struct offline *offline, struct mhp_why *why)
+{
+	struct mhp *m = offline->m;
+	int err;
+
+	mhp__work_undoable(m, true);
+	err = isolate_and_drain(offline);
+	mhp__work_undoable(m, false);
+	mhp__phase(m, MHP_PHASE_ISOLATE);
+	return err != 0 ? mhp__name_bound(m, offline->ranges, err, why) : 0;
+}
+
+/* Ranges always come in the same order, so a number of ranges means the first so many. */
 static void
 open_isolated(struct offline *offline)
 {
@@ -155,13 +168,9 @@ mhp__offline_pages_prepare(struct mhp *m, const struct mhp__range_iter *ranges,
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	MHP_ASSERT_DEBUG(reterr_why->cause == MHP_CAUSE_NONE);
-	/* Opening again takes as long as isolating did, and is within the deadline, too. */
-	mhp__work_undoable(m, true);
-	err = isolate_all(&offline);
-	mhp__work_undoable(m, false);
-	mhp__phase(m, MHP_PHASE_ISOLATE);
-	err = err != 0 ? mhp__name_bound(m, ranges, err, reterr_why)
-		       : ask_listeners(&offline, reterr_why);
+	err = isolate_all(&offline, reterr_why);
+	if (err == 0)
+		err = ask_listeners(&offline, reterr_why);
 	mhp__phase(m, MHP_PHASE_NOTIFY);
 	if (err == 0 && offline.used)
 		err = mhp__ranges_empty(m, ranges, opts, reterr_why);
@@ -178,15 +187,9 @@ mhp__empty_pages(struct mhp *m, const struct mhp__range_iter *ranges,
 		 const struct mhp_offline_opts *opts, struct mhp_why *reterr_why)
 {
 	struct offline offline = { .m = m, .ranges = ranges };
-	int err;
+	int err = isolate_all(&offline, reterr_why);
 
-	mhp__work_undoable(m, true);
-	err = isolate_all(&offline);
-	mhp__work_undoable(m, false);
-	mhp__phase(m, MHP_PHASE_ISOLATE);
-	if (err != 0)
-		err = mhp__name_bound(m, ranges, err, reterr_why);
-	else if (offline.used)
+	if (err == 0 && offline.used)
 		err = mhp__ranges_empty(m, ranges, opts, reterr_why);
 	open_isolated(&offline);
 	MHP_ASSERT_DEBUG(offline.nr_isolated == 0);

@@ -36,16 +36,29 @@ tell(struct mhp *m, const struct mhp__range *range, enum mhp_notice_kind kind)
 
 /* ---- accounting ---- */
 
-/* Frames of the range that were taken for their memory errors. */
+/* Call fn for each frame of a range that has a memory error. Returns how often it said true. */
 static uint64_t
-nr_bad_taken(struct mhp *m, const struct mhp__range *range)
+for_each_bad(struct mhp *m, const struct mhp__range *range, bool (*fn)(struct mhp *m, uint64_t pfn))
 {
 	uint64_t end_pfn = range->start_pfn + range->nr_pages, nr = 0;
 
 	for (uint32_t i = mhp__bad_find(m, range->start_pfn); i < m->nr_bad && m->bad[i] < end_pfn;
 	     i++)
-		nr += mhp_frame_peek(m, m->bad[i]).owner == MHP_OWNER_BAD;
+		nr += fn(m, m->bad[i]);
 	return nr;
+}
+
+static bool
+is_taken_as_bad(struct mhp *m, uint64_t pfn)
+{
+	return mhp_frame_peek(m, pfn).owner == MHP_OWNER_BAD;
+}
+
+/* The pages that the allocator manages. */
+static uint64_t
+nr_managed(struct mhp *m, const struct mhp__range *range)
+{
+	return range->nr_pages - for_each_bad(m, range, is_taken_as_bad);
 }
 
 /* Computed anew rather than changed, so that the states cannot drift away from the zones. */
@@ -145,6 +158,15 @@ zone_shrink(struct mhp *m, struct mhp__zone *zone, const struct mhp__range *rang
 
 /* ---- into use ---- */
 
+/* Listeners may allocate, so they hear of a range when it can be used. */
+static void
+tell_online(struct mhp *m, const struct mhp__range *range, bool first_of_node)
+{
+	tell(m, range, MHP_ONLINE_NOTICE);
+	if (first_of_node)
+		tell(m, range, MHP_NODE_FIRST_NOTICE);
+}
+
 int
 mhp__online_pages_prepare(struct mhp *m, const struct mhp__range *range, struct mhp_why *reterr_why)
 {
@@ -177,30 +199,32 @@ void
 mhp__online_pages_commit(struct mhp *m, const struct mhp__range *range, bool zeroed)
 {
 	struct mhp__zone *zone = mhp__zone(m, range->node, range->zone);
-	uint64_t end_pfn = range->start_pfn + range->nr_pages;
 	bool first = mhp__node_states(m, range->node) == 0;
-	uint64_t nr_bad = 0;
+	uint64_t nr_bad;
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	/* The range is isolated until its bad frames are taken and the zone's numbers are right, so
 	 * nobody allocates from it before. */
 	zone_grow(zone, range);
 	mhp__pages_attach(m, zone, range->start_pfn, range->nr_pages, zeroed);
-	for (uint32_t i = mhp__bad_find(m, range->start_pfn); i < m->nr_bad && m->bad[i] < end_pfn;
-	     i++)
-		nr_bad += mhp__pages_take_bad(m, m->bad[i]);
+	nr_bad = for_each_bad(m, range, mhp__pages_take_bad);
 	atomic_fetch_add_explicit(&zone->managed, range->nr_pages - nr_bad, memory_order_relaxed);
 	update_node(m, range->node);
 	mhp__pages_open(m, range->start_pfn, range->nr_pages);
 
 	MHP_ASSERT_DEBUG(zone->present >= zone->managed);
-	/* Listeners may allocate, so they hear of it when the range can be used. */
-	tell(m, range, MHP_ONLINE_NOTICE);
-	if (first)
-		tell(m, range, MHP_NODE_FIRST_NOTICE);
+	tell_online(m, range, first);
 }
 
 /* ---- out of use; prepare is in offline.c ---- */
+
+static void
+tell_offline(struct mhp *m, const struct mhp__range *range)
+{
+	tell(m, range, MHP_OFFLINE_NOTICE);
+	if (mhp__node_states(m, range->node) == 0)
+		tell(m, range, MHP_NODE_LAST_NOTICE);
+}
 
 bool
 mhp__range_is_empty(struct mhp *m, const struct mhp__range *range)
@@ -222,7 +246,7 @@ bool
 mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range)
 {
 	struct mhp__zone *zone = mhp__zone(m, range->node, range->zone);
-	uint64_t managed = range->nr_pages - nr_bad_taken(m, range);
+	uint64_t managed = nr_managed(m, range);
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	if (!mhp__range_is_empty(m, range))
@@ -232,10 +256,7 @@ mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range)
 	mhp__pages_detach(m, range->start_pfn, range->nr_pages);
 	zone_shrink(m, zone, range);
 	update_node(m, range->node);
-
-	tell(m, range, MHP_OFFLINE_NOTICE);
-	if (mhp__node_states(m, range->node) == 0)
-		tell(m, range, MHP_NODE_LAST_NOTICE);
+	tell_offline(m, range);
 	return true;
 }
 
@@ -256,18 +277,16 @@ static void
 count_zone(struct mhp *m, struct mhp__zone *zone)
 {
 	struct mhp__zone tally;
-	uint32_t end = m->geo.nr_blocks;
 
 	memset(&tally, 0, sizeof(tally));
-	for (uint32_t b = mhp__next_present(m, 0, end); b < end;
-	     b = mhp__next_present(m, b + 1, end)) {
+	for (uint32_t b = 0; mhp__seek_present(m, &b); b++) {
 		struct mhp__range range = { .node = zone->node, .zone = zone->kind };
 		if (!block_in_zone(m, zone, b))
 			continue;
 		range.start_pfn = range_start(m, b);
 		range.nr_pages = mhp__block_start(m, b + 1) - range.start_pfn;
 		zone_grow(&tally, &range);
-		atomic_fetch_add(&tally.managed, range.nr_pages - nr_bad_taken(m, &range));
+		atomic_fetch_add(&tally.managed, nr_managed(m, &range));
 	}
 	take_over(zone, &tally);
 }
@@ -299,15 +318,12 @@ mhp__online_pages_again(struct mhp *m, const struct mhp__range *range, bool zero
 		if (!is_attached(m, pfn))
 			mhp__pages_attach(m, zone, pfn, next - pfn, zeroed);
 	}
-	for (uint32_t i = mhp__bad_find(m, range->start_pfn); i < m->nr_bad && m->bad[i] < end_pfn;
-	     i++)
-		(void)mhp__pages_take_bad(m, m->bad[i]);
+	(void)for_each_bad(m, range, mhp__pages_take_bad);
 	mhp__ranges_count(m);
 	mhp__pages_open(m, range->start_pfn, range->nr_pages);
-	tell(m, range, MHP_ONLINE_NOTICE);
-	if (mhp__zone(m, range->node, MHP_ZONE_NORMAL)->nr_blocks +
-	    mhp__zone(m, range->node, MHP_ZONE_MOVABLE)->nr_blocks == 1)
-		tell(m, range, MHP_NODE_FIRST_NOTICE);
+	tell_online(m, range,
+		    mhp__zone(m, range->node, MHP_ZONE_NORMAL)->nr_blocks +
+			    mhp__zone(m, range->node, MHP_ZONE_MOVABLE)->nr_blocks == 1);
 }
 
 bool
@@ -328,7 +344,5 @@ mhp__offline_pages_again(struct mhp *m, const struct mhp__range *range)
 			mhp__pages_detach(m, pfn, next - pfn);
 	}
 	mhp__ranges_count(m);
-	tell(m, range, MHP_OFFLINE_NOTICE);
-	if (mhp__node_states(m, range->node) == 0)
-		tell(m, range, MHP_NODE_LAST_NOTICE);
+	tell_offline(m, range);
 }

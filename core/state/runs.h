@@ -21,5 +21,13 @@ uint32_t mhp__run_end(const struct mhp *m, uint32_t block);
 uint32_t mhp__run_start(const struct mhp *m, uint32_t block);
 /* First present block in [first, end), or end. */
 uint32_t mhp__next_present(const struct mhp *m, uint32_t first, uint32_t end);
+/* For a loop over present blocks, for (uint32_t b = 0; mhp__seek_present(m, &b); b++): go to the
+ * first one at or after *block. False: there is none. */
+static inline bool
+mhp__seek_present(const struct mhp *m, uint32_t *block)
+{
+	*block = mhp__next_present(m, *block, m->geo.nr_blocks);
+	return *block < m->geo.nr_blocks;
+}
 
 #endif

@@ -46,13 +46,12 @@ add_pages(struct mhp__planned_pages *planned, const struct mhp__block *slot, uin
 static void
 count(const struct mhp *m, struct mhp__planned_pages *planned)
 {
-	uint32_t end = m->geo.nr_blocks, next;
+	uint32_t next;
 
 	memset(planned->early, 0, m->geo.nr_nodes * sizeof(planned->early[0]));
 	memset(planned->movable, 0, m->geo.nr_nodes * sizeof(planned->movable[0]));
 	memset(planned->groups, 0, sizeof(planned->groups));
-	for (uint32_t b = mhp__next_present(m, 0, end); b < end;
-	     b = mhp__next_present(m, next, end)) {
+	for (uint32_t b = 0; mhp__seek_present(m, &b); b = next) {
 		next = mhp__run_end(m, b);
 		if (is_online(&m->blocks[b]))
 			add_pages(planned, &m->blocks[b], (next - b) * mhp__block_pages(m));

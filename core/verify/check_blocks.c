@@ -207,8 +207,7 @@ check_zeroed(struct mhp__check *c)
 {
 	const struct mhp *m = c->m;
 
-	for (uint32_t block = mhp__next_present(m, 0, m->geo.nr_blocks); block < m->geo.nr_blocks;
-	     block = mhp__next_present(m, block + 1, m->geo.nr_blocks))
+	for (uint32_t block = 0; mhp__seek_present(m, &block); block++)
 		if (m->blocks[block].state == MHP_OFFLINE &&
 		    (m->blocks[block].flags & MHP_BLOCK_ZEROED) != 0)
 			mhp__check_clear(c, mhp__block_start(m, block),
@@ -276,8 +275,7 @@ mhp__check_hosts(struct mhp__check *c)
 	const struct mhp *m = c->m;
 	uint64_t nr_hosted = 0;
 
-	for (uint32_t block = mhp__next_present(m, 0, m->geo.nr_blocks); block < m->geo.nr_blocks;
-	     block = mhp__next_present(m, block + 1, m->geo.nr_blocks)) {
+	for (uint32_t block = 0; mhp__seek_present(m, &block); block++) {
 		if (m->blocks[block].placement != MHP_PLACE_NODE)
 			continue;
 		check_host(c, block);

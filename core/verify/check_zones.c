@@ -281,8 +281,7 @@ mhp__check_zones(struct mhp__check *c)
 {
 	const struct mhp *m = c->m;
 
-	for (uint32_t block = mhp__next_present(m, 0, m->geo.nr_blocks); block < m->geo.nr_blocks;
-	     block = mhp__next_present(m, block + 1, m->geo.nr_blocks))
+	for (uint32_t block = 0; mhp__seek_present(m, &block); block++)
 		if (!mhp__check_attached(c, block))
 			mhp__check_blank(c, mhp__block_start(m, block),
 					 mhp__block_start(m, block + 1));

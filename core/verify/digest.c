@@ -106,10 +106,9 @@ uint64_t
 mhp_digest(struct mhp *m)
 {
 	bool locked = mhp__read_begin(m);
-	uint32_t end = m->geo.nr_blocks, block = mhp__next_present(m, 0, end);
 	uint64_t hash = hash_instance(m);
 
-	for (; block < end; block = mhp__next_present(m, block + 1, end))
+	for (uint32_t block = 0; mhp__seek_present(m, &block); block++)
 		hash_block(m, &hash, block);
 	mhp__read_end(m, locked);
 	return hash;
