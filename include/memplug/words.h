@@ -3,7 +3,7 @@
  * words.h - numbers, sizes, times and lists of blocks as people write them and tools print them.
  *
  * The only parser of each, for the command, the control socket and the environment. The functions
- * are pure: they call nothing, keep nothing, and read nothing behind the end of the string.
+ * are pure: they call nothing, keep nothing, and read nothing after the end of the string.
  *
  * Context, unless a function says otherwise: any, also a signal handler.
  */
@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 /**
- * Read a whole number: decimal, or hexadecimal behind 0x. No sign, no blanks, and no leading zero:
+ * Read a whole number: decimal, or hexadecimal after 0x. No sign, no blanks, and no leading zero:
  * 015 is 15 to some and 13 to others.
  *
  * @max: the largest number that is taken.
@@ -64,7 +64,7 @@ void mhp_size_text(uint64_t bytes, char text[MHP_SIZE_TEXT]);
 /**
  * Read the next run of a list of blocks: 3  3-7  3,5-6  0x80000000-0x8fffffff.
  *
- * Numbers are indices, first and last block; behind 0x they are addresses, of the first and the
+ * Numbers are indices, first and last block; after 0x they are addresses, of the first and the
  * last byte of whole blocks. Any length.
  *
  * @at:        where to go on; moved on.
