@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * leave.h - blocks that leave: one call of the engine, repeated until it succeeds or may not.
- *
- * The blocks that a request takes out are noted while it runs, with the process that asked: so this
- * process, or anybody who names one of the blocks, can cancel it between two calls, too.
  */
 #ifndef MHP_CONTROL_LEAVE_H
 #define MHP_CONTROL_LEAVE_H
@@ -23,19 +20,17 @@ struct mhp__leave {
 	uint64_t to_nodes;             /* as in mhp_offline_opts */
 	bool dry_run;
 	uint64_t deadline_ms;
-	uint64_t as_of;                /* a block that came later is another one than is meant */
-	int client_fd;                 /* who asks: cancel from the same process is meant for it */
+	uint64_t as_of;                /* blocks that were added later are not meant */
+	int client_fd;                 /* who asks, and so may cancel it */
 };
 
-/* Do it. *ret_why says why not; the pool is as before then. */
+/* Take the blocks out. On error *ret_why says why not, and the pool is as before. */
 MHP_MUST_CHECK int mhp__leave(const struct mhp__leave *leave, struct mhp_why *ret_why);
 
-/* Cancel what clients asked for that are gone; to be called now and then. */
-void mhp__leave_look(void);
 /* Nothing runs. */
 void mhp__leave_reset(void);
 
-/* Of a request; the engine's default where it has none. */
+/* The deadline of a request; the engine's default if it has none. */
 uint64_t mhp__deadline_ms(const struct mhp__fields *fields);
 
 /* ---- refusal.c ---- */

@@ -24,6 +24,7 @@
 #include "clock.h"
 #include "events.h"
 #include "leave.h"
+#include "running.h"
 #include "socket.h"
 
 #define CLIENT_SECONDS 5
@@ -129,7 +130,7 @@ accept_clients(void *arg)
 			break;
 		if (poll(&listening, 1, slot == NULL ? FULL_MS : any ? LOOK_MS : -1) > 0)
 			accept_one(slot);
-		mhp__leave_look();
+		mhp__running_cancel_gone();
 	}
 	mhp__socket_remove();
 	close(control->listen_fd);
