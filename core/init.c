@@ -279,7 +279,7 @@ mhp_fini(struct mhp *m)
 	return err;
 }
 
-/* The event under way may not be counted, and a table not sealed: nobody else knew of either. */
+/* The killed thread may have left an event that is not counted, or a table that is not sealed. */
 static void
 mend_tables(struct mhp *m)
 {
@@ -294,8 +294,8 @@ mend_tables(struct mhp *m)
 	mhp__tables_seal(m);
 }
 
-/* A target that bears its owner's descriptor has left the room, also if the kill came before the
- * log said so: from here on its owner may free it, and blocks/cut.c frees room unasked. */
+/* A target that has its owner's descriptor has left the room, even if the log does not say so yet.
+ * From here on its owner may free it, so recovery.c must not take it for room. */
 static void
 mend_room(struct mhp *m)
 {
@@ -312,16 +312,15 @@ mend_room(struct mhp *m)
 	}
 }
 
-/* The holder of the hotplug lock has died, and the port gave the lock to another thread. Its change
- * may be half done, so no other follows until somebody has seen to that (blocks/cut.c); readers and
- * the allocator, which never needed the lock, go on. */
+/* No other change begins before recovery.c has ended the one that is half done. Readers, and the
+ * allocator, which never needs the lock, go on. */
 void
 mhp_lock_lost(struct mhp *m)
 {
 	mend_tables(m);
 	if (atomic_load(&m->work.kind) != MHP_WORK_NONE) {
 		mend_room(m);
-		atomic_store(&m->cut, 1);
+		atomic_store(&m->change_lost, 1);
 	} else {
 		mhp__work_forget(m);
 	}

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lost_test.c - a change of blocks that is cut anywhere is taken back, or carried on (R37).
+ * lost_test.c - a change of blocks whose thread is killed anywhere is rolled back or forward (R37).
  *
- * A change is made again and again from the same state, and dies each time one step later: in each
- * call of the port, of a listener, of an owner, of the trace; and, on x86-64, some instructions
- * later (the processor stops behind each one). Whoever dies leaves all as it is. Afterwards blocks
- * are as before the change or as after it, every page is its owner's, no frame is lost, the
- * verifier finds nothing, listeners heard the end of what they were told of, and the change can be
- * made.
+ * A change is made again and again from the same state, and its thread dies each time one step
+ * later: in each call of the port, a listener, an owner or the trace; and, on x86-64, any number of
+ * instructions after that (the processor traps after each one). A dead thread leaves everything as
+ * it is. After recovery blocks are as before the change or as after it, every page is its owner's,
+ * no frame is lost, the verifier finds nothing, listeners heard the end of what they were told of,
+ * and the change can be made.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>

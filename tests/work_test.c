@@ -725,13 +725,13 @@ TEST(work__lock_lost__cut_only_if_something_was_under_way)
 	struct bed bed;
 	open_bed(&bed, "small", 1, MHP_ZONE_NORMAL);
 	mhp_lock_lost(bed.pool.m);
-	CHECK_EQ(atomic_load(&bed.pool.m->cut), 0);
+	CHECK_EQ(atomic_load(&bed.pool.m->change_lost), 0);
 	atomic_fetch_add(&bed.pool.m->work.seq, 1);
 	if (MHP__THREADS_DIE)
 		atomic_store(&bed.pool.m->work.log.generation, mhp_generation(bed.pool.m));
 	atomic_store(&bed.pool.m->work.kind, MHP_WORK_ONLINE);
 	mhp_lock_lost(bed.pool.m);
-	CHECK_EQ(atomic_load(&bed.pool.m->cut), 1);
+	CHECK_EQ(atomic_load(&bed.pool.m->change_lost), 1);
 	CHECK_RET(mhp_block_offline(bed.pool.m, 0, NULL, NULL), MHP_EOWNERDEAD);
 	if (MHP__THREADS_DIE) {
 		CHECK_OK(mhp_change_lost(bed.pool.m, MHP_OWNER_NONE));
@@ -739,7 +739,7 @@ TEST(work__lock_lost__cut_only_if_something_was_under_way)
 		CHECK_RET(mhp_change_lost(bed.pool.m, MHP_OWNER_NONE), MHP_EOWNERDEAD);
 		atomic_store(&bed.pool.m->work.kind, MHP_WORK_NONE);
 		mhp_lock_lost(bed.pool.m);
-		atomic_store(&bed.pool.m->cut, 0);
+		atomic_store(&bed.pool.m->change_lost, 0);
 	}
 	CHECK_RET(mhp_cancel(bed.pool.m, MHP_BLOCK_ANY), MHP_ENOENT);
 	close_bed(&bed);

@@ -55,7 +55,7 @@ mhp__bitset_seek(const struct mhp__bitset *set, uint32_t *bit)
 }
 /* Last member <= bit; nr_bits when there is none. */
 uint32_t mhp__bitset_prev(const struct mhp__bitset *set, uint32_t bit);
-/* Let the upper levels say what the lowest does: a kill may have cut a put in between. O(words). */
+/* Recompute the upper levels from the lowest: a thread may have been killed in a put. O(words). */
 void mhp__bitset_mend(struct mhp__bitset *set);
 /* Do the levels agree, and is nothing set beyond nr_bits? For the verifier; O(words). */
 bool mhp__bitset_sound(const struct mhp__bitset *set);

@@ -42,7 +42,7 @@ mhp_error_text(int error)
 	case MHP_EOVERFLOW: return "the range wraps at the top address";
 	case MHP_EOPNOTSUPP: return "not supported by this build, port or geometry";
 	case MHP_ECANCELED: return "canceled";
-	case MHP_EOWNERDEAD: return "a change of the pool was cut by a kill";
+	case MHP_EOWNERDEAD: return "a killed thread left a change half done";
 	case MHP_EHWPOISON: return "the page has a memory error";
 	default: return "an error that is not memplug's";
 	}

@@ -2,9 +2,9 @@
 /*
  * block.h - what the files of the block layer share; hotplug lock held in all.
  *
- * block.c has one block and its reserve; add.c the call that brings blocks and online.c their way
- * into use; leave.c the calls by which blocks leave and leaving.c the steps of that; plan.c several
- * changes as one. look.c only reads.
+ * block.c: one block, its state and its reserve. add.c: the call that adds blocks. online.c: blocks
+ * come into use. leave.c: the calls by which blocks leave; leaving.c: the steps of those. plan.c:
+ * several changes as one. recovery.c: the end of a change whose thread was killed. look.c: reading.
  */
 #ifndef MHP_CORE_BLOCK_H
 #define MHP_CORE_BLOCK_H
@@ -51,15 +51,15 @@ MHP_MUST_CHECK int mhp__leaving_foresee(struct mhp *m, uint64_t to_nodes, struct
 MHP_MUST_CHECK int mhp__leaving_empty(struct mhp *m, const struct mhp_offline_opts *opts,
 				      struct mhp_why *why);
 
-/* After a cut: what was marked is as before, or (behind the commit) gone. */
-void mhp__leaving_take_back(struct mhp *m);
-void mhp__leaving_carry_on(struct mhp *m);
+/* For recovery: blocks that were marked are ONLINE again; or, after the commit, have left. */
+void mhp__leaving_roll_back(struct mhp *m);
+void mhp__leaving_roll_forward(struct mhp *m);
 
 /* ---- online.c ---- */
 
-/* After a cut: blocks that come online are OFFLINE again, or (behind the commit) ONLINE. */
-void mhp__online_take_back(struct mhp *m);
-void mhp__online_carry_on(struct mhp *m);
+/* For recovery: blocks GOING_ONLINE are OFFLINE again; or, after the commit, ONLINE. */
+void mhp__online_roll_back(struct mhp *m);
+void mhp__online_roll_forward(struct mhp *m);
 
 /* One call that brings blocks online. */
 struct mhp__arrival {

@@ -7,8 +7,8 @@
  * together. A block that holds the metadata of other blocks is committed after they were removed.
  *
  * The marks are two sets of the instance, and not a list of the caller's, because a call may name
- * any number of spans, the range layer walks them several times, and there is no memory to be had
- * for a copy. Both are empty between calls. Must not know: what is in the way of a page.
+ * any number of runs, the range layer walks them several times, and there is no memory for a copy.
+ * Both are empty between calls. Must not know: what is in the way of a page.
  */
 #include "base/mem.h"
 #include "blocks/block.h"
@@ -23,7 +23,7 @@ unmark(struct mhp *m, struct mhp_blocks blocks)
 {
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	for (uint32_t i = 0; i < blocks.count; i++) {
-		/* In this order: what is removed leaves, wherever a kill comes. */
+		/* In this order, so that removing is always a part of leaving. */
 		if (mhp__bitset_test(&m->removing, blocks.first + i))
 			mhp__bitset_put(&m->removing, blocks.first + i, false);
 		mhp__bitset_put(&m->leaving, blocks.first + i, false);
@@ -98,7 +98,7 @@ next_leaving_range(struct mhp *m, void *set, uint32_t *cursor, struct mhp__range
 	return false;
 }
 
-/* Metadata of a block that this call removes: its host is rid of it before the host goes. */
+/* Metadata of a block that this call removes: it is gone before its host goes. */
 static bool
 goes_with_its_block(const struct mhp *m, unsigned owner, uint64_t cookie)
 {
@@ -121,8 +121,7 @@ first_leaving(const struct mhp *m)
 	return blocks;
 }
 
-/* The states change before anything else does, so whoever looks at a block sees that it is about to
- * go. */
+/* The states change first, so that everybody who looks at a block sees that it is leaving. */
 static int
 begin_leaving(struct mhp *m, struct mhp_why *why)
 {
@@ -211,7 +210,7 @@ scrub_empty(struct mhp *m, struct mhp_why *why)
 	return err;
 }
 
-/* The same where no block is online. */
+/* scrub_empty() where no block is online. */
 static int
 scrub_offline(struct mhp *m, struct mhp_why *why)
 {
@@ -250,7 +249,7 @@ empty_leaving(struct mhp *m, const struct mhp_offline_opts *opts, struct mhp_why
 	return err;
 }
 
-/* Are some on their way? */
+/* Is any block GOING_OFFLINE? */
 static bool
 anything_going(const struct mhp *m)
 {
@@ -260,7 +259,7 @@ anything_going(const struct mhp *m)
 	return false;
 }
 
-/* Tell of blocks that leave, or whose pages do. */
+/* Trace an event about blocks that leave, or are emptied. */
 static void
 trace_leaving(struct mhp *m, struct mhp_event *event, uint64_t started_ns)
 {
@@ -319,7 +318,7 @@ mhp__leaving_empty(struct mhp *m, const struct mhp_offline_opts *opts, struct mh
 	return err;
 }
 
-/* Take the blocks from b on that are alike and empty; returns how many. */
+/* Commit the empty blocks from b on that are alike. Returns how many. */
 static uint32_t
 commit_run(struct mhp *m, uint32_t b, uint64_t *moved)
 {
@@ -333,7 +332,7 @@ commit_run(struct mhp *m, uint32_t b, uint64_t *moved)
 	       m->blocks[b].state == MHP_GOING_OFFLINE && m->blocks[b].node == event.node &&
 	       m->blocks[b].zone == event.zone) {
 		struct mhp__range range = mhp__block_usable(m, b);
-		mhp__work_at(&m->work.log, MHP_AT_OFFLINE,
+		mhp__log_stage(&m->work.log, MHP_STAGE_OFFLINE,
 			     (struct mhp_blocks){ event.block, event.nr_blocks + 1 });
 		if (!mhp__offline_pages_commit(m, &range))
 			break;
@@ -349,7 +348,7 @@ commit_run(struct mhp *m, uint32_t b, uint64_t *moved)
 	*moved = 0;
 	mhp__phase(m, MHP_PHASE_COMMIT);
 	trace_leaving(m, &event, m->work.leaving_ns);
-	mhp__work_at_end(&m->work.log);
+	mhp__log_stage_end(&m->work.log);
 	return event.nr_blocks;
 }
 
@@ -400,7 +399,7 @@ mhp__leaving_commit(struct mhp *m, bool scrub)
 	bool more;
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
-	mhp__work_commit(&m->work.log, scrub);
+	mhp__log_commit(&m->work.log, scrub);
 	/* Bound: a block that holds metadata of others is older than they are, so each turn removes
 	 * some that another block waits for. */
 	do {
@@ -410,10 +409,10 @@ mhp__leaving_commit(struct mhp *m, bool scrub)
 	MHP_ASSERT_DEBUG(!anything_online(m));
 }
 
-/* ---- after a cut ---- */
+/* ---- recovery ---- */
 
 void
-mhp__leaving_take_back(struct mhp *m)
+mhp__leaving_roll_back(struct mhp *m)
 {
 	struct mhp_blocks blocks = first_leaving(m);
 	struct mhp_event event;
@@ -431,8 +430,8 @@ mhp__leaving_take_back(struct mhp *m)
 	trace_leaving(m, &event, 0);
 }
 
-/* The run that was under way: of the blocks that are still on their way the first one may be out of
- * use in part. No event was told of any of them. */
+/* End the run that was under way, of which no event has told yet. The first of its blocks that is
+ * still GOING_OFFLINE may be out of use in part. */
 static void
 finish_run(struct mhp *m, struct mhp_blocks run)
 {
@@ -447,7 +446,7 @@ finish_run(struct mhp *m, struct mhp_blocks run)
 		struct mhp__range range = mhp__block_usable(m, b);
 		event.zone = range.zone;
 		if (mhp__offline_pages_begun(m, &range)) {
-			mhp__offline_pages_again(m, &range);
+			mhp__offline_pages_redo(m, &range);
 			mhp__block_set_state(m, b, MHP_OFFLINE, MHP_ZONE_DEFAULT);
 			m->blocks_online--;
 			b++;
@@ -456,10 +455,10 @@ finish_run(struct mhp *m, struct mhp_blocks run)
 	event.nr_blocks = b - run.first;
 	if (event.nr_blocks != 0)
 		trace_leaving(m, &event, 0);
-	mhp__work_at_end(&m->work.log);
+	mhp__log_stage_end(&m->work.log);
 }
 
-/* A kill came between a removal and this. */
+/* For a kill between the removal of blocks and unmark(). */
 static void
 unmark_absent(struct mhp *m)
 {
@@ -469,10 +468,10 @@ unmark_absent(struct mhp *m)
 }
 
 void
-mhp__leaving_carry_on(struct mhp *m)
+mhp__leaving_roll_forward(struct mhp *m)
 {
 	unmark_absent(m);
-	if (atomic_load(&m->work.log.at) == MHP_AT_OFFLINE)
-		finish_run(m, mhp__work_blocks(&m->work.log));
+	if (atomic_load(&m->work.log.stage) == MHP_STAGE_OFFLINE)
+		finish_run(m, mhp__log_blocks(&m->work.log));
 	mhp__leaving_commit(m, atomic_load(&m->work.log.scrub) != 0);
 }

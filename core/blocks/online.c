@@ -7,8 +7,8 @@
  * committed, and the commit cannot fail. A failure takes the prepared blocks back in reverse order.
  * A block is GOING_ONLINE between the two, so that a call which names it twice is noticed.
  *
- * This is where a range is cut: what goes to the range layer begins behind the block's reserve, and
- * that layer never hears why. Must not know: how pages come into use, what a policy weighs.
+ * The range layer gets the usable part of a block, without its reserve, and never hears why it
+ * starts there. Must not know: how pages come into use, what a policy weighs.
  */
 #include "blocks/block.h"
 #include "state/hotplug.h"
@@ -211,11 +211,11 @@ static void
 commit_online_run(struct mhp *m, struct mhp_blocks run, unsigned asked_zone, uint64_t started_ns)
 {
 	MHP_ASSERT_DEBUG(run.count != 0);
-	mhp__work_at(&m->work.log, MHP_AT_ONLINE, run);
+	mhp__log_stage(&m->work.log, MHP_STAGE_ONLINE, run);
 	for (uint32_t i = 0; i < run.count; i++)
 		commit_online_one(m, run.first + i);
 	trace_online(m, run, asked_zone, started_ns);
-	mhp__work_at_end(&m->work.log);
+	mhp__log_stage_end(&m->work.log);
 }
 
 /* An event for each run of blocks that go to one zone. */
@@ -258,16 +258,16 @@ mhp__online_locked(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_set
 	}
 	if (zone == MHP_ZONE_DEFAULT && arrival.planned.together)
 		zone = MHP_ZONE_TOGETHER;
-	mhp__work_commit(&m->work.log, false);
+	mhp__log_commit(&m->work.log, false);
 	for (unsigned i = 0; i < nr_sets; i++)
 		mhp__online_commit(m, sets[i], zone, arrival.started_ns);
 	return 0;
 }
 
-/* ---- after a cut ---- */
+/* ---- recovery ---- */
 
 void
-mhp__online_take_back(struct mhp *m)
+mhp__online_roll_back(struct mhp *m)
 {
 	for (uint32_t b = 0; mhp__seek_present(m, &b); b++)
 		if (m->blocks[b].state == MHP_GOING_ONLINE)
@@ -275,7 +275,7 @@ mhp__online_take_back(struct mhp *m)
 	mhp__telling(m, MHP_PFN_NONE);
 }
 
-/* The run that was under way: of the blocks that are online the last may be so in part only. */
+/* End the run that was under way. The last of its blocks that are ONLINE may be so only in part. */
 static void
 finish_run(struct mhp *m, struct mhp_blocks run)
 {
@@ -286,20 +286,20 @@ finish_run(struct mhp *m, struct mhp_blocks run)
 	if (nr != 0) {
 		uint32_t last = run.first + nr - 1;
 		struct mhp__range range = mhp__block_usable(m, last);
-		mhp__online_pages_again(m, &range,
+		mhp__online_pages_redo(m, &range,
 					(m->blocks[last].flags & MHP_BLOCK_ZEROED) != 0);
 	}
 	for (; nr < run.count; nr++)
 		commit_online_one(m, run.first + nr);
 	trace_online(m, run, MHP_ZONE_DEFAULT, 0);
-	mhp__work_at_end(&m->work.log);
+	mhp__log_stage_end(&m->work.log);
 }
 
 void
-mhp__online_carry_on(struct mhp *m)
+mhp__online_roll_forward(struct mhp *m)
 {
-	if (atomic_load(&m->work.log.at) == MHP_AT_ONLINE)
-		finish_run(m, mhp__work_blocks(&m->work.log));
+	if (atomic_load(&m->work.log.stage) == MHP_STAGE_ONLINE)
+		finish_run(m, mhp__log_blocks(&m->work.log));
 	for (uint32_t b = 0; mhp__seek_present(m, &b); b++)
 		if (m->blocks[b].state == MHP_GOING_ONLINE)
 			commit_online_run(m, (struct mhp_blocks){ b, 1 }, MHP_ZONE_DEFAULT, 0);

@@ -5,10 +5,10 @@
  * Owns the fields full, mixed, virgin, holes and nr_free of a slot and the bitmap words of its
  * pageblocks; the caller holds the arena's lock, which makes every function here plain code.
  * slots.h names the four conditions of a pageblock. A bitmap is read only where mixed is 1, so a
- * pageblock that turns mixed has its words written first, and mhp__pageblock_reckon() turns it back
- * after the change that frees its last frame. Frames below nr_unmanaged count as taken in the
+ * pageblock that turns mixed has its words written first, and mhp__pageblock_classify() turns it
+ * back after the change that frees its last frame. Frames below nr_unmanaged count as taken in the
  * words, so no search ever finds them. A thread that is killed in between leaves at worst frames
- * that nobody has; mend.c reckons the other fields anew.
+ * that nobody has; mend.c recomputes the other fields.
  *
  * `holes` is exact whenever the lock is free (INV 7), so a search by it never fails. It changes
  * seldom. Giving a frame back can raise it only if the aligned run around that frame is free, of
@@ -239,7 +239,7 @@ take_small(struct mhp *m, struct mhp__arena *arena, unsigned pageblock, unsigned
 		else
 			nr += take_words(&words[i], step, at, ret_pfns + nr);
 	}
-	mhp__pageblock_reckon(m, arena, pageblock);
+	mhp__pageblock_classify(m, arena, pageblock);
 	return nr;
 }
 
@@ -304,7 +304,7 @@ mhp__arena_take_frame(struct mhp *m, struct mhp__arena *arena, uint64_t pfn)
 	uint32_t bit = frame & ((1U << mhp__word_shift(m)) - 1);
 	mhp__arena_words(m, arena)[frame >> mhp__word_shift(m)] |= UINT64_C(1) << bit;
 	arena->nr_free--;
-	mhp__pageblock_reckon(m, arena, pageblock);
+	mhp__pageblock_classify(m, arena, pageblock);
 	arena->holes = (uint8_t)mhp__arena_holes(m, arena, MHP_ORDERS); /* it may have been free */
 	MHP_ASSERT_DEBUG(mhp__arena_taken(m, arena, pfn));
 	return true;
@@ -332,7 +332,7 @@ window_of(const struct mhp *m, const struct mhp__arena *arena)
 static __attribute__((noinline)) struct window
 frames_came(struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 {
-	mhp__pageblock_reckon(m, arena, pageblock);
+	mhp__pageblock_classify(m, arena, pageblock);
 	raise_holes(m, arena, pageblock);
 	if ((arena->mixed >> pageblock & 1) == 0) /* its holes have become one free pageblock */
 		lower_holes(m, arena);
@@ -433,7 +433,7 @@ set_part(struct mhp *m, struct mhp__arena *arena, uint32_t frame, uint32_t end, 
 		*word ^= run;
 		frame = stop;
 	}
-	mhp__pageblock_reckon(m, arena, pageblock);
+	mhp__pageblock_classify(m, arena, pageblock);
 }
 
 /* Take [frame, end), which is free, or give it, which is taken. */

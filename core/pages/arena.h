@@ -17,7 +17,7 @@ uint64_t mhp__arena_huge(const struct mhp *m, const struct mhp__arena *arena);
 uint64_t mhp__arena_partial(const struct mhp *m, const struct mhp__arena *arena);
 /* The list that the arena's contents call for, MHP_LIST_*. */
 unsigned mhp__arena_list(const struct mhp *m, const struct mhp__arena *arena);
-/* How many orders there are holes of (slots.h), counted anew; the search ends at `enough`. */
+/* Count how many orders there are holes of (slots.h); the search ends at `enough`. */
 unsigned mhp__arena_holes(const struct mhp *m, const struct mhp__arena *arena, unsigned enough);
 /* From now on nothing is taken from these pageblocks, one bit each; or it may be again. */
 void mhp__arena_isolate(struct mhp *m, struct mhp__arena *arena, uint64_t pageblocks, bool isolate);

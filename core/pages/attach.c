@@ -171,7 +171,7 @@ mhp__pages_detach(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 }
 
 void
-mhp__pages_mend(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
+mhp__pages_repair(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 {
 	uint64_t end = start_pfn + nr_pages;
 
@@ -186,7 +186,7 @@ mhp__pages_mend(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 }
 
 void
-mhp__pages_mend_count(struct mhp *m)
+mhp__pages_recount(struct mhp *m)
 {
 	struct mhp__log *log = &m->work.log;
 	uint64_t arena1 = atomic_load(&log->arena1);

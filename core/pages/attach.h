@@ -29,10 +29,10 @@ void mhp__pages_open(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
 bool mhp__pages_take_bad(struct mhp *m, uint64_t pfn);
 /* The zone whose usable page pfn is, or NULL. Hotplug lock held: that does not change. */
 struct mhp__zone *mhp__zone_of(struct mhp *m, uint64_t pfn);
-/* After a cut, for a range that is there: arenas of it that were about to come, or to go, are all
+/* For recovery, for the range of a block that is present: arenas that were coming or going are
  * blank. */
-void mhp__pages_mend(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
-/* After a cut: the zone counts an arena that came or went. */
-void mhp__pages_mend_count(struct mhp *m);
+void mhp__pages_repair(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
+/* For recovery: let the zone count an arena that came or went, by the log. */
+void mhp__pages_recount(struct mhp *m);
 
 #endif

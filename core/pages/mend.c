@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mend.c - what threads that were killed held of the allocator, while others go on.
+ * mend.c - repair the allocator after threads were killed in it, while other threads go on.
  *
- * A lock that such a thread took says so (base/lock.h), and who wants it waits. The state under it
- * is reckoned anew from what cannot be half done: of an arena, `mixed` and the bitmaps, which every
- * section writes in an order that leaves them right at any instruction (arena.c); of a zone, the
- * lists that its arenas say they are on. Frames that the dead had taken and given to nobody, or
- * taken back and not freed, stay taken: nobody knows of them.
+ * A lock says whether such a thread holds it (base/lock.h); others wait for it meanwhile. What the
+ * lock guards is recomputed from what cannot be half done: for an arena from `mixed` and the
+ * bitmaps, which every section writes in an order that leaves them right at any instruction
+ * (arena.c); for a zone from the lists that its arenas say they are on. Frames that a killed thread
+ * had in its hands stay taken: nobody knows of them.
  *
  * Zones come first, since a thread may wait for the lock of one while it holds an arena's. Must not
- * know: who the dead were, what a page is used for.
+ * know: who was killed, what a page is used for.
  */
 #include "pages/arena.h"
 #include "pages/scan.h"
@@ -27,16 +27,16 @@ mend_zone(struct mhp *m, struct mhp__zone *zone)
 	mhp__spin_unlock(&zone->lock, MHP_RANK_ZONE);
 }
 
-/* All that the slot says of its bitmaps. */
+/* Recompute what the slot says of its bitmaps. */
 static void
-reckon(struct mhp *m, struct mhp__arena *arena)
+recount(struct mhp *m, struct mhp__arena *arena)
 {
 	uint32_t nr_free = 0;
 
 	MHP_ASSERT_DEBUG(arena->zone_id1 != 0);
 	for (unsigned pageblock = 0; pageblock < mhp__arena_pageblocks(m); pageblock++) {
 		if ((arena->mixed >> pageblock & 1) != 0)
-			mhp__pageblock_reckon(m, arena, pageblock);
+			mhp__pageblock_classify(m, arena, pageblock);
 		nr_free += mhp__pageblock_nr_free(m, arena, pageblock);
 	}
 	mhp__zone_count(&m->zones[arena->zone_id1 - 1], NULL, (int64_t)nr_free - arena->nr_free);
@@ -51,11 +51,11 @@ mend_arena(struct mhp *m, struct mhp__arena *arena)
 		return;
 	mhp__rank_enter(MHP_RANK_ARENA);
 	if (arena->zone_id1 != 0)
-		reckon(m, arena);
+		recount(m, arena);
 	mhp__zone_unlock(m, arena);
 }
 
-/* Of a drain, which closes all caches of its zone: what it had not emptied yet is there. */
+/* Open the caches that a drain had closed; what it had not emptied yet is still in them. */
 static void
 mend_caches(struct mhp *m, struct mhp__zone *zone)
 {
@@ -63,7 +63,7 @@ mend_caches(struct mhp *m, struct mhp__zone *zone)
 
 	if (atomic_load(&caches[0].draining) != MHP_HELD_BY_MORTAL)
 		return;
-	if (m->ops->fence_cpus != NULL) /* for who closes one locally, and has not seen that */
+	if (m->ops->fence_cpus != NULL) /* a thread may be about to close one locally */
 		m->ops->fence_cpus(m->port);
 	for (unsigned cpu = 0; cpu < m->geo.nr_cpus; cpu++)
 		if (atomic_load(&caches[cpu].closed) == 2)

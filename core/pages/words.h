@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * words.h - how the bitmap of an arena is cut into words, for the files that read or write it.
+ * words.h - the words of an arena's bitmap, for the files that read or write it.
  *
  * One bit a frame, 1 = taken; a small pageblock has one word of its own, part used.
  */
@@ -50,9 +50,9 @@ mhp__free_word(const struct mhp *m, const struct mhp__arena *arena, unsigned ind
 	return (UINT64_C(1) << (arena->nr_unmanaged - first)) - 1;
 }
 
-/* Bring full and mixed of a mixed pageblock in line with its words. */
+/* Derive full and mixed of a mixed pageblock from its words. */
 static inline void
-mhp__pageblock_reckon(const struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
+mhp__pageblock_classify(const struct mhp *m, struct mhp__arena *arena, unsigned pageblock)
 {
 	uint64_t bit = UINT64_C(1) << pageblock, used = 0, free = 0;
 	unsigned nr = mhp__words_per_pageblock(m), index = pageblock * nr;

@@ -33,8 +33,8 @@ void mhp__zone_give(struct mhp *m, struct mhp_cache *cache, unsigned order, unsi
 /* Give the lock of an arena back; if it has changed, it is on its list before anybody else has it.
  * Takes the zone's lock. */
 void mhp__zone_unlock(struct mhp *m, struct mhp__arena *arena);
-/* Link the lists anew, from what the arenas say of themselves: somebody was killed while he did.
- * The zone's lock is held. */
+/* Rebuild the lists from what the arenas say of themselves: a thread was killed in a change of
+ * them. The zone's lock is held. */
 void mhp__zone_relink(struct mhp *m, struct mhp__zone *zone);
 /* So many frames have come free, or were taken (below 0). cache: as for mhp__zone_give(). */
 void mhp__zone_count(struct mhp__zone *zone, struct mhp_cache *cache, int64_t nr_given);

@@ -335,14 +335,14 @@ add_all(struct mhp *m, const struct mhp_add_opts *opts, struct mhp_add_answer *a
 	int err;
 
 	mhp__work_about(m, answer->blocks);
-	mhp__work_at(&m->work.log, MHP_AT_MEMORY, answer->blocks);
+	mhp__log_stage(&m->work.log, MHP_STAGE_MEMORY, answer->blocks);
 	mhp__work_undoable(m, true); /* by itself, or when it cannot come online */
 	mhp__still_begin(m);
 	err = build_all(m, opts, answer);
 	mhp__still_end(m);
 	if (err == 0)
 		publish(m, answer->blocks);
-	mhp__work_at_end(&m->work.log);
+	mhp__log_stage_end(&m->work.log);
 	mhp__work_undoable(m, false);
 	return err;
 }
@@ -432,7 +432,7 @@ mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, bool scrub)
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));
 	MHP_ASSERT_DEBUG(blocks.count != 0);
 	mhp__phase_begin(m);
-	mhp__work_at(&m->work.log, MHP_AT_MEMORY, blocks);
+	mhp__log_stage(&m->work.log, MHP_STAGE_MEMORY, blocks);
 	/* All of them vanish at once; readers that come later need not wait for the port. */
 	unpublish(m, blocks);
 	mhp__still_begin(m);
@@ -441,13 +441,13 @@ mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, bool scrub)
 	mhp__still_end(m);
 	event = blocks_event(m, MHP_EV_REMOVE, blocks, node);
 	mhp__trace(m, &event, started_ns);
-	mhp__work_at_end(&m->work.log);
+	mhp__log_stage_end(&m->work.log);
 }
 
-/* ---- after a cut ---- */
+/* ---- recovery ---- */
 
-/* Others may have found these blocks, so somebody is to hear that they are gone. Those that were
- * taken apart before the kill are among them. */
+/* Others may have found these blocks, so an event says that they are gone: also those that were
+ * taken apart before the kill. */
 static void
 trace_demolished(struct mhp *m, uint32_t first, uint32_t end, unsigned node)
 {

@@ -28,7 +28,7 @@ uint32_t mhp__add_reserve(const struct mhp *m, uint32_t block, const struct mhp_
  * has done the rest. */
 void mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, bool scrub);
 
-/* After a cut: take apart those of the blocks that are absent, as far as there is something. */
+/* For recovery: take apart what is left of those of the blocks that are absent. */
 void mhp__demolish_rest(struct mhp *m, struct mhp_blocks blocks, bool scrub);
 
 /* ---- content.c ---- */

@@ -15,7 +15,7 @@
 struct mhp__room_list {
 	uint64_t first_pfn;            /* MHP_PFN_NONE: empty */
 	uint64_t last_pfn;
-	uint64_t cut_pfn, cut_end;     /* what is left of the chunk that is being cut */
+	uint64_t cut_pfn, cut_end;     /* what is left of the chunk that is being split */
 };
 
 struct mhp__room {

@@ -92,7 +92,7 @@ open_isolated(struct offline *offline)
 	}
 }
 
-/* Tell the first nr ranges. A kill in here has all of them told again. */
+/* Tell CANCEL of the first nr ranges. After a kill in here all of them are told again. */
 static void
 tell_cancel(struct mhp *m, const struct mhp__range_iter *ranges, uint64_t nr)
 {
@@ -106,7 +106,7 @@ tell_cancel(struct mhp *m, const struct mhp__range_iter *ranges, uint64_t nr)
 	mhp__log(&m->work.log.nr_told, 0);
 }
 
-/* The range behind those, if some of the listeners know of it. */
+/* Tell CANCEL of the range after those, to the listeners that know of it. */
 static void
 tell_cancel_half(struct mhp *m, const struct mhp__range_iter *ranges)
 {

@@ -61,7 +61,7 @@ nr_managed(struct mhp *m, const struct mhp__range *range)
 	return range->nr_pages - for_each_bad(m, range, is_taken_as_bad);
 }
 
-/* Computed anew rather than changed, so that the states cannot drift away from the zones. */
+/* Recomputed each time, so that the states cannot drift away from the zones. */
 static void
 update_node(struct mhp *m, unsigned node)
 {
@@ -260,9 +260,9 @@ mhp__offline_pages_commit(struct mhp *m, const struct mhp__range *range)
 	return true;
 }
 
-/* ---- after a cut ---- */
+/* ---- recovery ---- */
 
-/* A tally takes the zone's place at once: those who allocate ask what it manages. */
+/* Each number changes in one store: threads that allocate read what the zone manages. */
 static void
 take_over(struct mhp__zone *zone, const struct mhp__zone *tally)
 {
@@ -308,7 +308,7 @@ is_attached(const struct mhp *m, uint64_t pfn)
 }
 
 void
-mhp__online_pages_again(struct mhp *m, const struct mhp__range *range, bool zeroed)
+mhp__online_pages_redo(struct mhp *m, const struct mhp__range *range, bool zeroed)
 {
 	struct mhp__zone *zone = mhp__zone(m, range->node, range->zone);
 	uint64_t end_pfn = range->start_pfn + range->nr_pages, next;
@@ -333,7 +333,7 @@ mhp__offline_pages_begun(const struct mhp *m, const struct mhp__range *range)
 }
 
 void
-mhp__offline_pages_again(struct mhp *m, const struct mhp__range *range)
+mhp__offline_pages_redo(struct mhp *m, const struct mhp__range *range)
 {
 	uint64_t end_pfn = range->start_pfn + range->nr_pages, next;
 

@@ -44,12 +44,12 @@ MHP_MUST_CHECK int mhp__online_pages_prepare(struct mhp *m, const struct mhp__ra
 /* zeroed: the range has never been used and its descriptors are known to be zero. */
 void mhp__online_pages_commit(struct mhp *m, const struct mhp__range *range, bool zeroed);
 void mhp__online_pages_abort(struct mhp *m, const struct mhp__range *range);
-/* After a cut: a commit of one of them may have been under way, and is brought to its end. */
-void mhp__online_pages_again(struct mhp *m, const struct mhp__range *range, bool zeroed);
-void mhp__offline_pages_again(struct mhp *m, const struct mhp__range *range);
-/* After a cut: has a commit that takes the range out of use begun? */
+/* For recovery: do the rest of a commit in which a thread was killed. */
+void mhp__online_pages_redo(struct mhp *m, const struct mhp__range *range, bool zeroed);
+void mhp__offline_pages_redo(struct mhp *m, const struct mhp__range *range);
+/* For recovery: has the commit that takes the range out of use begun? */
 bool mhp__offline_pages_begun(const struct mhp *m, const struct mhp__range *range);
-/* After a cut: what zones and nodes say of their ranges, anew. */
+/* For recovery: recompute what zones and nodes say of their ranges. */
 void mhp__ranges_count(struct mhp *m);
 
 MHP_MUST_CHECK int mhp__offline_pages_prepare(struct mhp *m, const struct mhp__range_iter *ranges,
@@ -57,7 +57,7 @@ MHP_MUST_CHECK int mhp__offline_pages_prepare(struct mhp *m, const struct mhp__r
 					      struct mhp_why *reterr_why);
 /* Undo what prepare did. */
 void mhp__offline_pages_abort(struct mhp *m, const struct mhp__range_iter *ranges);
-/* After a cut: tell listeners CANCEL of each range that the log says they were told of. */
+/* For recovery: tell listeners CANCEL of each range that they were told of, by the log. */
 void mhp__offline_pages_cancel(struct mhp *m, const struct mhp__range_iter *ranges);
 /* Is nothing in use in a range but frames with memory errors? */
 bool mhp__range_is_empty(struct mhp *m, const struct mhp__range *range);

@@ -3,11 +3,11 @@
  * room.c - where pages will move to, taken before anything moves.
  *
  * Room needs no memory to be kept: each chunk is an allocated page of MHP_OWNER_ROOM whose cookie
- * links it to the next, in the order in which it was taken. Big chunks are taken first and cut when
- * it is their turn, so that pages that follow each other at home also follow each other at the
- * target: a port that remaps can then do it in few, long runs. After a kill room is found again by
- * its owner, and what is left of a chunk that is being cut by the log (blocks/cut.c): so a target
- * has no descriptor before its new owner's.
+ * links it to the next, in the order in which it was taken. Large chunks are taken first and split
+ * into targets when it is their turn, so that pages which are contiguous now are contiguous at the
+ * target, too, and a port that remaps needs few, long runs. Recovery (blocks/recovery.c) finds
+ * chunks by their owner, and what is left of the chunk that was being split by the log: a target
+ * has no descriptor until it gets its new owner's.
  */
 #include "memmap/memmap.h"
 #include "pages/alloc.h"
@@ -16,8 +16,8 @@
 #include "pages/zone.h"
 #include "ranges/migrate.h"
 
-/* Chunks taken under one lock, but not more than a pageblock: a kill before they are linked loses
- * them. */
+/* Chunks taken under one lock, but never more than a pageblock: a thread that is killed before they
+ * are linked loses them. */
 #define TAKE_MAX 32U
 
 void

@@ -26,7 +26,8 @@ MHP_MUST_CHECK int mhp__survey_all(struct mhp *m, const struct mhp__range_iter *
 /* Add what is in use in one range to a survey. Return: the same. */
 MHP_MUST_CHECK int mhp__survey_range(struct mhp *m, const struct mhp__range *range,
 				     struct mhp__survey *survey, struct mhp_why *why);
-/* Nothing will move: survey anew with a probe, and forget what why said. Return: the same. */
+/* Nothing will move: survey once more, with a probe, and start the answer afresh. Return: as
+ * mhp__survey_all(). */
 MHP_MUST_CHECK int mhp__survey_again(struct mhp *m, const struct mhp__range_iter *ranges,
 				     struct mhp_why *why);
 

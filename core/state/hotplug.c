@@ -19,7 +19,7 @@ mhp__hotplug_lock(struct mhp *m)
 	if (atomic_load_explicit(&m->lock_owner, memory_order_relaxed) == self)
 		return MHP_EDEADLK;
 	m->ops->lock(m->port);
-	if (atomic_load_explicit(&m->cut, memory_order_relaxed) != 0) {
+	if (atomic_load_explicit(&m->change_lost, memory_order_relaxed) != 0) {
 		m->ops->unlock(m->port);
 		return MHP_EOWNERDEAD;
 	}
@@ -31,7 +31,7 @@ bool
 mhp__hotplug_take_over(struct mhp *m)
 {
 	m->ops->lock(m->port);
-	if (atomic_load_explicit(&m->cut, memory_order_relaxed) == 0) {
+	if (atomic_load_explicit(&m->change_lost, memory_order_relaxed) == 0) {
 		m->ops->unlock(m->port);
 		return false;
 	}

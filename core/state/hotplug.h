@@ -5,9 +5,9 @@
  * Calls that only read must work from a listener or an owner's function too: there this thread
  * holds the lock already, so nothing that it reads can change.
  *
- * Readers do not block while an offline moves pages, which may take its whole deadline: blocks,
- * runs, zones and knobs do not change before the moving is over, and m->still says so. Readers take
- * no lock then. They are counted (m->readers), and the change waits for them.
+ * Readers do not block while an offline moves pages, which may take its whole deadline. During the
+ * move blocks, runs, zones and knobs do not change, and m->still says so; readers then take no
+ * lock, but are counted (m->readers), and the change waits for them before it goes on.
  */
 #ifndef MHP_CORE_HOTPLUG_H
 #define MHP_CORE_HOTPLUG_H
@@ -19,7 +19,7 @@
 /* Return: 0, MHP_EDEADLK (this thread holds it already), or MHP_EOWNERDEAD (mhp_lock_lost()). */
 MHP_MUST_CHECK int mhp__hotplug_lock(struct mhp *m);
 void mhp__hotplug_unlock(struct mhp *m);
-/* After a cut, for who brings it to an end. Return: was there one? */
+/* Take the lock if there is a change for mhp_change_lost() to end. False: there is none. */
 MHP_MUST_CHECK bool mhp__hotplug_take_over(struct mhp *m);
 
 /* ---- reading under it, from anywhere: a thread that holds it reads all the same ---- */
@@ -48,7 +48,7 @@ enum mhp__reader {
 
 #define MHP_READER_SPINS 20000U /* about a millisecond */
 
-/* Where threads like this one are counted. */
+/* The count that this thread goes into. */
 static inline _Atomic uint32_t *
 mhp__readers_here(struct mhp *m)
 {

@@ -3,7 +3,8 @@
  * instance.h - struct mhp: everything an instance owns, and small helpers about its shape.
  *
  * Each field says which lock guards it; "const" means that only init writes it. A layer reaches
- * into its own part only; the parts are named after the files that own them.
+ * into its own part only; the parts are named after the files that own them. A name that ends in 1
+ * (zone_id1, arena1) is one more than the number it stands for, so that 0 is "none".
  */
 #ifndef MHP_CORE_INSTANCE_H
 #define MHP_CORE_INSTANCE_H
@@ -54,7 +55,7 @@ struct mhp__zone {
 struct mhp__owner {                     /* hotplug lock; read without while a page of it exists */
 	const struct mhp_movable_ops *ops;
 	void *ctx;
-	mhp_owner_lost_fn *lost;       /* NULL: it cannot be asked (blocks/cut.c) */
+	mhp_owner_lost_fn *lost;       /* for recovery; NULL: the owner cannot be asked */
 	char name[MHP_OWNER_NAME_MAX + 1U];
 };
 
@@ -97,12 +98,13 @@ struct mhp {
 
 	/* the hotplug lock's own state */
 	_Atomic uint64_t lock_owner;   /* port's self() of the holder, or 0 */
-	_Atomic uint32_t still;        /* 1: it moves pages, and changes nothing else (hotplug.h) */
-	_Atomic uint32_t readers[2];   /* threads that read because of that; those that may be
-					  killed while others go on are counted apart */
-	struct mhp__spin nest;         /* held by the one of them that may read again... */
-	_Atomic uint64_t between;      /* ...which has this self(); or 0 */
-	_Atomic uint64_t cut;          /* not 0: a change was, by a death: no other follows */
+	_Atomic uint32_t still;        /* 1: the holder changes nothing that readers see */
+	_Atomic uint32_t readers[2];   /* threads that read without the lock: [1] those that may
+					  be killed while others go on, [0] the others */
+	struct mhp__spin nest;         /* held by the one reader that may begin to read again */
+	_Atomic uint64_t between;      /* self() of that reader, or 0 */
+	_Atomic uint64_t change_lost;  /* 1: a killed thread left a change half done; no other
+					  begins before mhp_change_lost() has ended it */
 
 	/* hotplug lock */
 	struct mhp__owner owners[MHP_OWNERS_MAX];
@@ -121,7 +123,8 @@ struct mhp {
 	uint32_t generation_check;     /* mhp__generation_checksum() */
 	uint64_t event_seq;
 	uint64_t event_counts[MHP_EV_KINDS];
-	uint64_t phase_mark_ns;        /* of the operation under way (trace.h); else 0, as are... */
+	/* of the operation under way (trace.h); all 0 between two */
+	uint64_t phase_mark_ns;
 	uint64_t phase_ns[MHP_PHASES];
 	_Atomic uint64_t pages_moved;  /* read while it changes (hotplug.h) */
 	uint64_t auto_online_retries;

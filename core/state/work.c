@@ -18,7 +18,7 @@
 /* Polls before an add gives way. A loop over blocks polls once in 64, so this is some 500 blocks:
  * what takes less is over before a fork would notice. */
 #define GRACE_POLLS 8U
-/* Loops that may begin, one after the other, without a look at the clock. */
+/* So many loops in a row may begin without reading the clock. */
 #define UNCLOCKED_MAX 8U
 
 uint64_t
@@ -84,7 +84,7 @@ mhp__work_end(struct mhp *m)
 	MHP_ASSERT_DEBUG(atomic_load(&m->still) == 0);
 	MHP_ASSERT_DEBUG(mhp__bitset_next(&m->leaving, 0) == m->geo.nr_blocks); /* INV 5 */
 	MHP_ASSERT_DEBUG(mhp__bitset_next(&m->removing, 0) == m->geo.nr_blocks);
-	mhp__log(&work->log.committing, 1); /* whoever finds this cut takes nothing back */
+	mhp__log(&work->log.committing, 1); /* after a kill from here on nothing is rolled back */
 	atomic_store(&work->kind, MHP_WORK_NONE);
 	mhp__work_forget(m);
 }
@@ -101,7 +101,7 @@ forget_log(struct mhp__log *log)
 		mhp__log(&log->room_end[order], 0);
 		mhp__log(&log->room_pfn[order], 0);
 	}
-	mhp__log(&log->at, MHP_AT_NOTHING);
+	mhp__log(&log->stage, MHP_STAGE_NONE);
 	mhp__log(&log->first, 0);
 	mhp__log(&log->count, 0);
 	mhp__log(&log->nr_told, 0);
@@ -152,9 +152,9 @@ is_interrupted(const struct mhp__work *work)
 	return atomic_load_explicit(&work->interrupts, memory_order_relaxed) != 0;
 }
 
-/* Memory that is added is needed at once, and mostly there in microseconds: an add gives way only
- * once it is long, so that a program which grows is not refused because another thread forks.
- * Counted in polls, since time also passes while this thread does not run. */
+/* Memory that is added is needed at once, and usually there in microseconds. So an add gives way
+ * only when it takes long: a program that grows must not be refused because another thread forks.
+ * Long means so many polls, since time also passes while this thread does not run. */
 static bool
 gives_way(const struct mhp__work *work)
 {
@@ -267,8 +267,8 @@ mhp_progress(const struct mhp *m)
 	return progress;
 }
 
-/* Is the block part of the change under way? The change names its first run. Behind that, a block
- * that leaves is known by its last pageblock, which is isolated: nothing else isolates one then. */
+/* Is the block part of the change under way? The change names its first run of blocks. In later
+ * runs, a block that leaves shows by its last pageblock: only an offline isolates that. */
 static bool
 is_part(const struct mhp *m, uint32_t block)
 {
@@ -290,8 +290,7 @@ is_part(const struct mhp *m, uint32_t block)
 int
 mhp_cancel(struct mhp *m, uint32_t block)
 {
-	/* Read first: if that change ends meanwhile, the next one does not mistake this for its
-	 * own. */
+	/* Read the number first: if that change ends meanwhile, this cannot hit the next one. */
 	uint32_t seq = atomic_load(&m->work.seq);
 
 	if (!is_part(m, block))

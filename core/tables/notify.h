@@ -24,7 +24,7 @@ mhp__telling(struct mhp *m, uint64_t start_pfn)
 	if (start_pfn != MHP_PFN_NONE)
 		mhp__log(&m->work.log.telling_pfn1, start_pfn + 1);
 }
-/* After a cut: how many listeners were told of this range, if any were. */
+/* For recovery: how many listeners have been told of this range; all, unless the log says less. */
 unsigned mhp__nr_told(const struct mhp *m, uint64_t start_pfn);
 
 #endif

@@ -132,7 +132,7 @@ log_of(const struct mhp__log *log)
 	for (unsigned order = 0; order < MHP_ORDERS; order++)
 		room |= atomic_load(&log->room_pfn[order]) | atomic_load(&log->room_end[order]);
 	return room | atomic_load(&log->committing) | atomic_load(&log->scrub) |
-	       atomic_load(&log->generation) | atomic_load(&log->owner) | atomic_load(&log->at) |
+	       atomic_load(&log->generation) | atomic_load(&log->owner) | atomic_load(&log->stage) |
 	       atomic_load(&log->first) | atomic_load(&log->count) | atomic_load(&log->nr_told) |
 	       atomic_load(&log->giving_pfn) | atomic_load(&log->giving_end) |
 	       atomic_load(&log->telling_pfn1) | atomic_load(&log->nr_listeners) |

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mend.c - a change of blocks that a kill cut: the port's part, before the engine takes it back or
- * carries it on (core/blocks/cut.c).
+ * mend.c - the port's part in recovering a change of blocks whose thread was killed. The engine
+ * then rolls the change back or forward (core/blocks/recovery.c).
  *
- * Three things may be half done. A page has two frames while it moves: the one that its entry does
- * not bear goes back (move.c). Slots were filled for blocks that the engine never heard of: who
- * filled them is noted there. Blocks that have left were being unmapped: what is left of them goes
- * when the lock is given back, which the range in the pool says (ops.c). The counts of files are
- * counted again. A kill in here finds all of it as before, or done.
+ * Three things may be half done. A page that was moving has two frames: the one that its entry does
+ * not name is freed (move.c). Slots were filled for blocks that the engine has never heard of: they
+ * say who filled them. Blocks that have left were being unmapped: the pool notes their range, and
+ * the rest is unmapped when the lock is released (ops.c). The counts of files are recomputed. Each
+ * step is done or not done if this thread is killed as well.
  */
 #include <memplug/companion.h>
 

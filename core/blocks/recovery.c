@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cut.c - a change that a kill cut is taken back, or brought to its end.
+ * recovery.c - end the change that a killed thread left half done: roll it forward, or back.
  *
- * It is taken back if its commit had not begun, and carried on if it had: so blocks are as before
- * the change, or as after it. First everything is reckoned anew that follows from something else:
- * levels of sets, runs, checksums, what zones count. The change has logged the rest in front of
- * each step (work.h). Each step here can be done again, as somebody may kill this, too. Listeners
+ * If its commit had begun it is rolled forward, else back: blocks are as after the change, or as
+ * before it. First everything that can be derived is recomputed: upper levels of sets, runs,
+ * checksums, what zones count. The rest is in the log, which the change wrote before each step
+ * (work.h). Every step here can be repeated, because this thread may be killed as well; listeners
  * may hear of one range twice.
  *
- * Only an owner knows where its page is when the kill came while it moved. So the owner that is
- * named has set its pages right before; another is asked about each, or, if it cannot be, the
- * change stays cut. Must not know: who was killed.
+ * When a page was moving, only its owner knows which of two frames it has. The owner that the
+ * caller names has put its pages in order already; any other is asked about each page, and if it
+ * cannot be asked, the change stays as it is. Must not know: who was killed.
  */
 #include "blocks/block.h"
 #include "memmap/memmap.h"
@@ -23,25 +23,25 @@
 #include "state/seal.h"
 #include "state/trace.h"
 
-/* ---- what follows from something else ---- */
+/* ---- what can be derived ---- */
 
-/* The boundaries between what is there and what is not come first: by them blocks are found. */
+/* The runs of the blocks in the log come first: without them present blocks are not found. */
 static void
-mend_runs(struct mhp *m)
+repair_runs(struct mhp *m)
 {
-	struct mhp_blocks blocks = mhp__work_blocks(&m->work.log);
+	struct mhp_blocks blocks = mhp__log_blocks(&m->work.log);
 
 	mhp__bitset_mend(&m->leaving);
 	mhp__bitset_mend(&m->removing);
 	mhp__bitset_mend(&m->runs);
-	if (atomic_load(&m->work.log.at) != MHP_AT_NOTHING)
+	if (atomic_load(&m->work.log.stage) != MHP_STAGE_NONE)
 		mhp__runs_update(m, blocks);
 	for (uint32_t b = 0; mhp__seek_present(m, &b); b++)
 		mhp__runs_update(m, (struct mhp_blocks){ b, 1 });
 }
 
 static void
-mend_slots(struct mhp *m)
+repair_slots(struct mhp *m)
 {
 	for (uint32_t b = 0; mhp__seek_present(m, &b); b++) {
 		struct mhp__block *slot = &m->blocks[b];
@@ -49,7 +49,7 @@ mend_slots(struct mhp *m)
 		if (slot->state == MHP_OFFLINE)
 			slot->zone = MHP_ZONE_DEFAULT;
 		mhp__block_seal(slot);
-		mhp__pages_mend(m, range.start_pfn, range.nr_pages);
+		mhp__pages_repair(m, range.start_pfn, range.nr_pages);
 	}
 }
 
@@ -73,16 +73,16 @@ count_blocks(struct mhp *m)
 }
 
 static void
-mend_counts(struct mhp *m)
+recount(struct mhp *m)
 {
-	mhp__pages_mend_count(m);
+	mhp__pages_recount(m);
 	count_blocks(m);
 	mhp__ranges_count(m);
 }
 
-/* ---- pages that nobody needs ---- */
+/* ---- frames that nobody has ---- */
 
-/* Room that was taken, and metadata of blocks that have none. */
+/* Room, and metadata of a block that has not got it, or not any more. */
 static bool
 is_stray(const struct mhp *m, const struct mhp__chunk *chunk)
 {
@@ -123,7 +123,8 @@ for_each_page(struct mhp *m, void (*visit)(struct mhp *m, const struct mhp__chun
 	}
 }
 
-/* Frames of [*first, *end) that no page bears become room, which is found again and again. */
+/* Frames of [*first, *end) without a descriptor become room: then they are found by their owner, as
+ * often as it takes. */
 static void
 adopt(struct mhp *m, _Atomic uint64_t *first, _Atomic uint64_t *end)
 {
@@ -138,7 +139,7 @@ adopt(struct mhp *m, _Atomic uint64_t *first, _Atomic uint64_t *end)
 	mhp__log(end, 0);
 }
 
-/* Of pages that have moved, and of room that was being cut. */
+/* Frames of a page that has moved, and of room that was being split. */
 static void
 adopt_rest(struct mhp *m)
 {
@@ -149,7 +150,7 @@ adopt_rest(struct mhp *m)
 		adopt(m, &log->room_pfn[order], &log->room_end[order]);
 }
 
-/* ---- back ---- */
+/* ---- roll back ---- */
 
 static void
 open_all(struct mhp *m)
@@ -161,7 +162,7 @@ open_all(struct mhp *m)
 	}
 }
 
-/* Blocks that it has brought: they are younger than it is. */
+/* Remove the blocks that the change has added: they are younger than it. */
 static void
 remove_new(struct mhp *m)
 {
@@ -173,21 +174,21 @@ remove_new(struct mhp *m)
 }
 
 static void
-take_back(struct mhp *m)
+roll_back(struct mhp *m)
 {
-	mhp__leaving_take_back(m);
+	mhp__leaving_roll_back(m);
 	open_all(m);
-	mhp__online_take_back(m);
+	mhp__online_roll_back(m);
 	remove_new(m);
 }
 
-/* ---- on ---- */
+/* ---- roll forward ---- */
 
 static void
-carry_on(struct mhp *m)
+roll_forward(struct mhp *m)
 {
-	mhp__online_carry_on(m);
-	mhp__leaving_carry_on(m);
+	mhp__online_roll_forward(m);
+	mhp__leaving_roll_forward(m);
 }
 
 /* ---- the call ---- */
@@ -201,19 +202,19 @@ end_change(struct mhp *m, bool asks)
 		mhp__still_end(m);
 	mhp__work_resume(m);
 	mhp__phase_end(m);
-	mend_runs(m);
-	mend_slots(m);
-	mend_counts(m);
+	repair_runs(m);
+	repair_slots(m);
+	recount(m);
 	if (asks)
 		for_each_page(m, ask_owner);
 	adopt_rest(m);
 	for_each_page(m, free_if_stray);
-	if (atomic_load(&log->at) == MHP_AT_MEMORY)
-		mhp__demolish_rest(m, mhp__work_blocks(log), atomic_load(&log->scrub) != 0);
+	if (atomic_load(&log->stage) == MHP_STAGE_MEMORY)
+		mhp__demolish_rest(m, mhp__log_blocks(log), atomic_load(&log->scrub) != 0);
 	if (atomic_load(&log->committing) != 0)
-		carry_on(m);
+		roll_forward(m);
 	else
-		take_back(m);
+		roll_back(m);
 	mhp__leaving_clear(m);
 	mhp__work_end(m);
 }
@@ -226,7 +227,7 @@ mhp_change_lost(struct mhp *m, uint16_t owner)
 	int err = 0;
 
 	if (!MHP__THREADS_DIE)
-		return MHP_EOWNERDEAD; /* it has kept no log */
+		return MHP_EOWNERDEAD; /* the change wrote no log */
 	if (!mhp__hotplug_take_over(m))
 		return 0;
 	moving = atomic_load(&m->work.log.owner);
@@ -235,7 +236,7 @@ mhp_change_lost(struct mhp *m, uint16_t owner)
 		err = MHP_EOWNERDEAD;
 	} else {
 		end_change(m, other);
-		atomic_store(&m->cut, 0);
+		atomic_store(&m->change_lost, 0);
 	}
 	mhp__hotplug_unlock(m);
 	return err;
