@@ -20,9 +20,9 @@ static struct mhp__running {
 	bool used;
 	const struct mhp_blocks *runs; /* [nr], which it takes out */
 	unsigned nr;
-	int client_fd, pid;            /* of the client */
+	int client_fd, pid; /* of the client */
 	bool canceled;
-	bool packing;                  /* the pool is compacted for it */
+	bool packing; /* the pool is compacted for it */
 } table[RUNNING_MAX];
 static pthread_mutex_t table_lock;
 
@@ -45,7 +45,9 @@ mhp__running_begin(const struct mhp_blocks *runs, unsigned nr, int client_fd)
 		if (!table[i].used)
 			found = &table[i];
 	if (found != NULL)
-		*found = (struct mhp__running){ .used = true, .runs = runs, .nr = nr,
+		*found = (struct mhp__running){ .used = true,
+						.runs = runs,
+						.nr = nr,
 						.client_fd = client_fd,
 						.pid = client_pid(client_fd) };
 	pthread_mutex_unlock(&table_lock);
@@ -151,8 +153,7 @@ mhp__request_cancel(struct mhp__out *out, const struct mhp__fields *fields)
 		return;
 	}
 	unsigned found = mark(client_pid(out->fd), any ? NULL : &block, &now, &stop);
-	if (stop && now.blocks.count != 0 &&
-	    mhp_cancel(mhp__control.m, now.blocks.first) == 0)
+	if (stop && now.blocks.count != 0 && mhp_cancel(mhp__control.m, now.blocks.first) == 0)
 		found++;
 	if (found == 0)
 		mhp__out_error(out, MHP_ENOENT, "nothing is being taken out of use");

@@ -206,7 +206,7 @@ next_line(struct mhp__replay_reader *reader)
 	bool whole = json_tokener_get_error(tokener) == json_tokener_success &&
 		     json_object_is_type(reader->object, json_type_object);
 	json_tokener_free(tokener);
-	return whole ? true : wrong(reader, "this is no line of a recording");
+	return whole || wrong(reader, "this is no line of a recording");
 }
 
 static bool

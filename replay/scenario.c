@@ -58,8 +58,8 @@ take_number(struct reader *reader, uint64_t max, uint64_t *ret_number)
 {
 	if (reader->nr_words != 2)
 		return wrong(reader, "'%s' needs one number", reader->word[0]);
-	return mhp_number_parse(reader->word[1], max, ret_number) == 0
-		? true : wrong(reader, "'%s' is no number up to %" PRIu64, reader->word[1], max);
+	return mhp_number_parse(reader->word[1], max, ret_number) == 0 ||
+	       wrong(reader, "'%s' is no number up to %" PRIu64, reader->word[1], max);
 }
 
 /* A size, or per cent. */
@@ -72,8 +72,8 @@ take_amount(struct reader *reader, struct mhp__scenario_step *step)
 		return take_size(reader, 1, &step->amount);
 	word[length - 1] = 0;
 	step->per_cent = true;
-	return mhp_number_parse(word, 100, &step->amount) == 0
-		? true : wrong(reader, "'%s%%' is no share", word);
+	return mhp_number_parse(word, 100, &step->amount) == 0 ||
+	       wrong(reader, "'%s%%' is no share", word);
 }
 
 /* node=1, where it means something; false: it is no such word, or no such node. */
@@ -195,8 +195,8 @@ read_words(struct reader *reader)
 		return read_step(reader);
 	scenario->external = reader->nr_words == 2 && strcmp(reader->word[1], "external") == 0;
 	return scenario->external ||
-	       (reader->nr_words == 2 && strcmp(reader->word[1], "self") == 0)
-		? true : wrong(reader, "memmap is self or external");
+	       (reader->nr_words == 2 && strcmp(reader->word[1], "self") == 0) ||
+	       wrong(reader, "memmap is self or external");
 }
 
 static bool
