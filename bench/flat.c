@@ -5,7 +5,7 @@
  * Two tables. In the first, all blocks but one are in use by a zone and untouched, and one call is
  * measured at a time. In the second, the metadata of new blocks goes to a node whose memory is in
  * pieces: no run of its first blocks is long enough, so the first add has to search past them, and
- * those behind it must not. CPU time of the thread, less what its clock takes, on simulated memory:
+ * those after it must not. CPU time of the thread, less what its clock takes, on simulated memory:
  * the core's own work.
  */
 #define _GNU_SOURCE

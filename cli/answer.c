@@ -3,7 +3,7 @@
  * answer.c - what pools answer, read so that nothing in it can do harm.
  *
  * A pool is a program of somebody: it may answer with other types, deep nesting, endless lists, or
- * texts that a terminal obeys. Everything is checked once, when it is read; behind that, members
+ * texts that a terminal obeys. Everything is checked once, when it is read; after that, members
  * have the type that is asked for or count as missing.
  */
 #define _GNU_SOURCE

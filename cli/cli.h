@@ -29,7 +29,7 @@ struct cli {
 	const char *name;              /* of the command */
 	const char *pool;              /* -p: number or name; NULL: the only one */
 	bool json;
-	int argc;                      /* words behind the command */
+	int argc;                      /* words after the command */
 	char **argv;
 };
 
@@ -149,7 +149,7 @@ unsigned cli_columns(FILE *file);
 /* A line, or several on a terminal, of which all but the first are indented. */
 #define CLI_INDENT 2U
 void cli_sentence(FILE *file, const char *text);
-/* To standard error, behind "memplug: ". */
+/* To standard error, after "memplug: ". */
 #define CLI_SENTENCE 8192U
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

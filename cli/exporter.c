@@ -61,7 +61,7 @@ write_metrics(const struct cli *cli, FILE *file, unsigned *ret_answered)
 
 /* ---- the server ---- */
 
-/* Read up to the empty line behind the head; false: not in time, or too long. */
+/* Read up to the empty line after the head; false: not in time, or too long. */
 static bool
 read_request(int fd, char *text, size_t size)
 {

@@ -45,7 +45,7 @@ size_fault(const char *words)
 		return "that is more than any pool can have";
 	if (err == 0 && size.bytes != 0)
 		return NULL;
-	return "a size is a number with K, M, G or T behind it";
+	return "a size is a number followed by K, M, G or T";
 }
 
 static const struct setting {
@@ -83,7 +83,7 @@ find_flag(const char *word)
 	return NULL;
 }
 
-/* False: what is behind the = is no size, and it was said. */
+/* False: what is after the = is no size, and it was said. */
 static bool
 take_flag(const struct cli *cli, const struct flag *flag, const char *word)
 {
@@ -123,7 +123,7 @@ is_follow(const char *word)
 	return strcmp(word, "--follow") == 0 || strncmp(word, "--follow=", sizeof("--follow")) == 0;
 }
 
-/* The setting that a word sets, --boot or --boot=64M; *ret_value: what is behind the =, or NULL. */
+/* The setting that a word sets, --boot or --boot=64M; *ret_value: what is after the =, or NULL. */
 static const struct setting *
 find_setting(const char *word, const char **ret_value)
 {

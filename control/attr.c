@@ -275,7 +275,7 @@ mhp__request_set(struct mhp__out *out, const struct mhp__fields *fields)
 	store(out, fields, false);
 }
 
-/* Anything behind a zero byte is ignored, as the kernel does. */
+/* Anything after a zero byte is ignored, as the kernel does. */
 void
 mhp__request_write(struct mhp__out *out, const struct mhp__fields *fields)
 {

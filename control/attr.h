@@ -30,7 +30,7 @@ struct mhp__subject {
 	struct mhp_block_info info;    /* of a block; firmware's may be absent */
 	unsigned node;                 /* a node that is there */
 	bool as_file;                  /* as the kernel writes and reads it, where that differs */
-	bool is_cut;                   /* more was written, behind a zero byte */
+	bool is_cut;                   /* more was written, after a zero byte */
 	int client_fd;
 };
 
@@ -98,7 +98,7 @@ int mhp__show_inject_offline(const struct mhp__subject *subject, char *text, siz
 int mhp__store_inject_offline(const struct mhp__subject *subject, const char *value,
 			      struct mhp_text *reterr);
 
-/* ---- words (attr_words.c): what the kernel takes, with one newline behind it or none ---- */
+/* ---- words (attr_words.c): what the kernel takes, with one newline after it or none ---- */
 
 /* The index of `value` in words, or -1. */
 int mhp__word_index(const char *const *words, int nr, const char *value);

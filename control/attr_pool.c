@@ -198,7 +198,7 @@ show_max(const struct mhp__subject *subject, char *text, size_t size)
 			   mhp__control.opts.get_max != NULL ? mhp__control.opts.get_max() : 0);
 }
 
-/* With a unit or without, and a newline behind it or none. */
+/* With a unit or without, and a newline after it or none. */
 static int
 store_max(const struct mhp__subject *subject, const char *value, struct mhp_text *reterr)
 {

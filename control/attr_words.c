@@ -50,7 +50,7 @@ mhp__word_switch(const char *value)
 	return -1;
 }
 
-/* Decimal, 0x or octal, behind a plus or not. */
+/* Decimal, 0x or octal, after a plus or not. */
 static int
 c_number(const char *value, uint64_t max, uint64_t *ret_number)
 {

@@ -73,8 +73,8 @@ mhp__size_field(const struct mhp__fields *fields, bool round_up, struct mhp__out
 		return false;
 	}
 	if (err != 0 || size.bytes == 0) {
-		mhp__out_error(out, MHP_EINVAL, "'%s' is no size: a size is a number with K, M, G "
-			       "or T behind it, like 512M or 1.5G", words);
+		mhp__out_error(out, MHP_EINVAL, "'%s' is no size: a size is a number followed by "
+			       "K, M, G or T, like 512M or 1.5G", words);
 		return false;
 	}
 	if (mhp_size_fit(&size, bytes, &below, &above) || round_up) {

@@ -60,7 +60,7 @@ hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The four digits behind \u, to UTF-8 at *to. */
+/* The four digits after \u, to UTF-8 at *to. */
 static bool
 take_unicode(struct cursor *cursor, char **to)
 {
@@ -103,7 +103,7 @@ take_escape(struct cursor *cursor, char **to)
 	return found != NULL;
 }
 
-/* A string, decoded over itself. The zero byte behind it falls on the quote at the latest. */
+/* A string, decoded over itself. The zero byte after it falls on the quote at the latest. */
 static bool
 take_string(struct cursor *cursor, const char **ret_text, size_t *ret_length)
 {

@@ -7,7 +7,7 @@
  * Client and server share this codec. A field has one name and one type everywhere (the table
  * below); values are quoted, so that nothing in one can be taken for another field, and an empty
  * word stays an empty word. Decoding takes a whole line or refuses it: unknown and repeated fields,
- * other types and anything behind the object are errors. Pure functions of their arguments.
+ * other types and anything after the object are errors. Pure functions of their arguments.
  */
 #ifndef MHP_CONTROL_FIELDS_H
 #define MHP_CONTROL_FIELDS_H
@@ -58,7 +58,7 @@ enum mhp__field {
 _Static_assert(MHP__FIELDS <= 32, "sets of fields are one word");
 
 struct mhp__value {
-	const char *text;              /* TEXT: in the line, with a zero byte behind it */
+	const char *text;              /* TEXT: in the line, with a zero byte after it */
 	size_t length;                 /* of it; only a value may have zero bytes inside */
 	uint64_t number;               /* NUMBER; FLAG: 0 or 1 */
 };

@@ -2,7 +2,7 @@
 /*
  * words.c - from words of people to numbers, sizes, times and runs of blocks, and back.
  *
- * A word is taken whole or refused: anything behind a number is an error and never ignored. A size
+ * A word is taken whole or refused: anything after a number is an error and never ignored. A size
  * that is printed rounded (2.8G) can be typed again: it means each size that is printed so, and the
  * one multiple of the block size among them.
  *
@@ -33,7 +33,7 @@ is_hex(const char *text)
 	return text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
 }
 
-/* The number at *at, moved behind it. */
+/* The number at *at, moved past it. */
 static int
 scan(const char **at, uint64_t max, uint64_t *ret_number)
 {
@@ -67,7 +67,7 @@ mhp_number_parse(const char *text, uint64_t max, uint64_t *ret_number)
 
 /* ---- decimals ---- */
 
-/* Up to `max` digits behind a point, as `max` digits: .5 is 500. *ret_nr: how many there were. */
+/* Up to `max` digits after a point, as `max` digits: .5 is 500. *ret_nr: how many there were. */
 static int
 scan_decimals(const char **at, unsigned max, uint64_t *ret_value, unsigned *ret_nr)
 {
@@ -101,7 +101,7 @@ mhp_seconds_parse(const char *text, uint32_t *ret_ms)
 
 /* ---- sizes ---- */
 
-/* The shift of a unit, moved behind it: "", M, MiB. */
+/* The shift of a unit, moved past it: "", M, MiB. */
 static int
 scan_unit(const char **at, unsigned *ret_shift)
 {

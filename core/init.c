@@ -136,7 +136,7 @@ config_complete(const struct mhp_config *config)
 }
 
 /* All nodes as seen from one: itself, then the others by distance. Nodes at the same distance, or
- * all where distances are not known, follow in a ring behind it. */
+ * all where distances are not known, follow in a ring after it. */
 static void
 sort_nodes(const struct mhp *m, unsigned node, const uint8_t *distances,
 	   uint8_t ret_nodes[MHP_NODES_MAX])

@@ -3,7 +3,7 @@
  * hooks.c - jemalloc's extent hooks over a region.
  *
  * jemalloc is told to retain nothing (preload.c): it gives back what it does not need, and asks for
- * the addresses behind an extent that grows. If the hook cannot take memory back now, jemalloc
+ * the addresses after an extent that grows. If the hook cannot take memory back now, jemalloc
  * retains it after all. The hooks are called from any thread, with locks of jemalloc held, so they
  * take no lock but those of extents.c and the region, and never allocate; and they do not wait:
  * what the pool cannot give at once comes from outside of it, by jemalloc's own hooks. They also

@@ -163,7 +163,7 @@ mhp__cgroup_limit(const char *self, const char *root)
 
 /* ---- room ---- */
 
-/* The number behind a word at the start of a line. */
+/* The number after a word at the start of a line. */
 static uint64_t
 number_behind(const char *text, const char *word)
 {

@@ -101,7 +101,7 @@ next_line(struct reader *reader, char line[LINE_BYTES])
 	return byte >= 0;
 }
 
-/* A number in base 16 and one character behind it. */
+/* A number in base 16 and one character after it. */
 static uintptr_t
 take_hex(const char **at)
 {

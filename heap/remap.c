@@ -26,7 +26,7 @@ remap(uintptr_t start, uintptr_t size, uintptr_t new_size, int flags, uintptr_t 
 	return (void *)syscall(SYS_mremap, start, size, new_size, flags, to) != MAP_FAILED;
 }
 
-/* How much of [start, start + size), behind which something is mapped, so that nothing grows, the
+/* How much of [start, start + size), after which something is mapped, so that nothing grows, the
  * kernel has in one piece from the start on. */
 static uintptr_t
 piece_at(uintptr_t start, uintptr_t size, uintptr_t page)

@@ -4,7 +4,7 @@
  *
  * As the kernel's: the mode holds for root, too; a file is read as one picture, which is taken anew
  * wherever reading does not go on from where it was; a write is one word, wherever it is written
- * to, of which the pool ignores everything behind a zero byte, though it counts.
+ * to, of which the pool ignores everything after a zero byte, though it counts.
  */
 #define _GNU_SOURCE
 #include "ops.h"

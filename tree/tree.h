@@ -83,7 +83,7 @@ int tree_load(struct tree *tree);
  */
 unsigned tree_find(const struct tree *tree, enum tree_place place, const char *folder,
 		   const char *name, unsigned from);
-/* The part behind the folder, and the folder; "" where there is none. */
+/* The part after the folder, and the folder; "" where there is none. */
 const char *tree_attr_name(const struct tree_attr *attr);
 void tree_attr_folder(const struct tree_attr *attr, char *folder, size_t size);
 
@@ -201,7 +201,7 @@ enum tree_fixed {
 
 /* The one that is the root of this tree. */
 enum tree_fixed tree_fixed_root(const struct tree *tree);
-/* The next one in a folder, TREE_FIXED_NONE being before the first and behind the last. */
+/* The next one in a folder, TREE_FIXED_NONE being before the first and after the last. */
 enum tree_fixed tree_fixed_next(const struct tree *tree, struct tree_node parent,
 				enum tree_fixed after, const char **ret_name);
 enum tree_fixed tree_fixed_find(const struct tree *tree, struct tree_node parent,

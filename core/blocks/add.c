@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * add.c - mhp_add(): the physical layer's work, and coming online behind it.
+ * add.c - mhp_add(): the physical layer's work, and then coming online.
  *
  * An add that must come online and cannot is taken back. One that is brought online because the
  * policy says so stays, offline, when that fails: the caller asked for memory, and has it.

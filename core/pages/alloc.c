@@ -38,7 +38,7 @@ zonelist(const struct mhp *m, unsigned node, bool movable)
 	return m->zonelist + (size_t)(node * 2U + movable) * m->nr_zones;
 }
 
-/* The first zone of the list from *at on that has memory, or NULL; moves *at behind it. */
+/* The first zone of the list from *at on that has memory, or NULL; moves *at past it. */
 static inline struct mhp__zone *
 zone_next(const struct mhp *m, const uint8_t *list, unsigned *at)
 {

@@ -2,10 +2,10 @@
 /*
  * contig.c - ranges of frames of any length, across pageblocks, arenas and blocks.
  *
- * Short ranges are taken like a page, or behind the one before. For the others a zone is searched,
+ * Short ranges are taken like a page, or after the one before. For the others a zone is searched,
  * one arena lock at a time, for a run of free frames that is long enough; then the run is taken
  * arena by arena. If others were there between the search and the taking, what was taken goes
- * back, and the search goes on behind it. A range is cut at natural alignment into pages like any
+ * back, and the search goes on after it. A range is cut at natural alignment into pages like any
  * other, so that nobody has to know later that they came together.
  *
  * Must not know: blocks. Runs end where a zone's arenas do, or where frames are not the
@@ -55,7 +55,7 @@ take_range(struct mhp *m, struct mhp__zone *zone, uint64_t pfn, uint64_t nr_page
 	return true;
 }
 
-/* Where a range may be looked for besides behind the last one. */
+/* Where a range may be looked for besides after the last one. */
 enum how {
 	ANYWHERE,
 	BY_ADDRESS,                    /* but not by the lists of a zone */
@@ -240,7 +240,7 @@ mhp__pages_free_contig(struct mhp *m, uint64_t pfn, uint64_t nr_pages)
 	struct mhp__zone *zone = mhp__zone_of(m, pfn);
 
 	MHP_ASSERT(zone != NULL); /* its pages are in use */
-	/* The next range is looked for behind the last one. Where that one comes back first, it is
+	/* The next range is looked for after the last one. Where that one comes back first, it is
 	 * taken again: a caller who takes and gives in turn would otherwise wander through all of
 	 * the zone, and write to descriptors that nobody has ever touched. */
 	(void)atomic_compare_exchange_strong_explicit(&zone->next_pfn, &behind, pfn,

@@ -9,7 +9,7 @@
 
 /* As mhp_pages_alloc_contig(), but which range is found follows from what is in use and where the
  * last range lies, never from the order of the zone's lists. For metadata: a preview takes ranges
- * and gives them back, and the commit behind it must find the same ones. */
+ * and gives them back, and the commit after it must find the same ones. */
 MHP_MUST_CHECK int mhp__pages_alloc_by_address(struct mhp *m, struct mhp_page_req req,
 					       uint64_t nr_pages, uint64_t *ret_pfn);
 /* The range that was taken last is found again by the next search. */

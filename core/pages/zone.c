@@ -261,7 +261,7 @@ claim(struct mhp *m, const struct want *want, struct mhp__arena *arena)
 	MHP_ASSERT_DEBUG(want->cache->hint == 0); /* a cache claims one at a time */
 	arena->claimed = 1;
 	want->cache->hint = id;
-	/* Other CPUs then begin behind it; when all are claimed, they take turns. */
+	/* Other CPUs then begin after it; when all are claimed, they take turns. */
 	MHP_ASSERT_DEBUG(want->zone->first[arena->list] == id); /* first_of() chose it */
 	want->zone->first[arena->list] = arena->next;
 }

@@ -226,7 +226,7 @@ demolish_block(struct mhp *m, uint32_t block, bool scrub)
 		mhp__memmap_destroy(m, block);
 	}
 	mhp__phase(m, MHP_PHASE_MEMMAP);
-	if (scrub && slot->meta_pages != 0) /* behind the last use of the port's tables there */
+	if (scrub && slot->meta_pages != 0) /* after the last use of the port's tables there */
 		scrub_metadata(m, slot, MHP_PLACE_SELF);
 	slot->meta_pages = 0;
 	unmap_sections(m, block, nr_sections(m));

@@ -51,7 +51,7 @@ leave(struct pass *pass, enum mhp_cause cause, int err, const struct mhp__chunk 
 
 /* ---- the end of a batch ---- */
 
-/* The first page at or behind *pfn of a move; *pfn goes behind it. Its owner has isolated it, so
+/* The first page at or after *pfn of a move; moves *pfn past it. Its owner has isolated it, so
  * its descriptor needs no lock. Skips frames that the owner has freed all the same. */
 static bool
 next_held(const struct mhp *m, uint64_t *pfn, uint64_t end_pfn, struct mhp__chunk *ret_chunk)

@@ -120,7 +120,7 @@ static uint64_t
 next_start(const struct mhp *m, const struct mhp__zone *zone, uint32_t block)
 {
 	MHP_ASSERT_DEBUG(zone->nr_blocks != 0);
-	/* Bound: the zone lost its first block and has others, so one lies behind. */
+	/* Bound: the zone lost its first block and has others, so one follows. */
 	while (!block_in_zone(m, zone, block))
 		block = mhp__run_end(m, block);
 	return range_start(m, block);

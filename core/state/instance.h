@@ -45,7 +45,7 @@ struct mhp__zone {
 	/* a line that every allocation reads, and that only hotplug writes */
 	_Alignas(64) _Atomic uint64_t managed; /* written under the hotplug lock, read without */
 	_Atomic uint64_t start_pfn, end_pfn; /* hotplug lock: spanned; read without by searches */
-	_Atomic uint64_t next_pfn;     /* hint: behind the last range that was taken (contig.c) */
+	_Atomic uint64_t next_pfn;     /* hint: after the last range that was taken (contig.c) */
 	uint64_t present;              /* hotplug lock */
 	uint32_t nr_blocks;            /* hotplug lock */
 	uint8_t node, kind;            /* const */
@@ -179,7 +179,7 @@ MHP_MUST_CHECK int mhp__blocks_check(const struct mhp *m, struct mhp_blocks bloc
 static inline uint64_t
 mhp__block_start(const struct mhp *m, uint32_t block)
 {
-	MHP_ASSERT_DEBUG(block <= m->geo.nr_blocks); /* behind the last: where a loop ends */
+	MHP_ASSERT_DEBUG(block <= m->geo.nr_blocks); /* after the last: where a loop ends */
 	return (uint64_t)block << m->geo.block_order;
 }
 
@@ -261,7 +261,7 @@ mhp__arena_start(const struct mhp *m, const struct mhp__arena *arena)
 	return (uint64_t)mhp__arena_index(m, arena) << m->arena_order;
 }
 
-/* The first frame of the arena behind pfn's. */
+/* The first frame of the arena after pfn's. */
 static inline uint64_t
 mhp__arena_next(const struct mhp *m, uint64_t pfn)
 {

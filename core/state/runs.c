@@ -29,7 +29,7 @@ mhp__blocks_alike(const struct mhp *m, uint32_t a, uint32_t b)
 void
 mhp__runs_update(struct mhp *m, struct mhp_blocks blocks)
 {
-	/* The block behind the last one may now differ from it, or not any more. */
+	/* The block after the last one may now differ from it, or not any more. */
 	uint64_t last = (uint64_t)blocks.first + blocks.count;
 
 	MHP_ASSERT_DEBUG(mhp__hotplug_is_mine(m));

@@ -87,7 +87,7 @@ mhp__trace(struct mhp *m, struct mhp_event *event, uint64_t started_ns)
 	}
 }
 
-/* It is about no block: the index behind the last one says so. */
+/* It is about no block: the index after the last one says so. */
 void
 mhp__trace_policy(struct mhp *m)
 {

@@ -2,7 +2,7 @@
 /*
  * bad.c - the table of frames with memory errors: a sorted array of pfns in the instance.
  *
- * It is sorted, without doubles, and has zeros behind the last entry, so that a range is found by
+ * It is sorted, without doubles, and has zeros after the last entry, so that a range is found by
  * bisection and the verifier can check it. It outlives every block; bringing blocks online decides
  * what happens to a frame that is in it. Guarded by the hotplug lock.
  */

@@ -145,7 +145,7 @@ check_slot(struct mhp__check *c, uint32_t block, struct totals *totals)
 
 /* ---- what follows from the slots ---- */
 
-/* A run that begins at a block, and the block behind it, if there is one. Of what is absent no more
+/* A run that begins at a block, and the block after it, if there is one. Of what is absent no more
  * is looked at than the first slot and the last: a slot there that is not all-zero would make
  * another run, so what is in between was never written (INV 15 counts what is present). */
 static void

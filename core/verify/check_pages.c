@@ -85,7 +85,7 @@ check_head(struct mhp__check *c, const struct pageblock *pb, uint64_t pfn)
 	return good ? (int)order : -1;
 }
 
-/* A page, whose first frame is pfn; returns the frame behind it. */
+/* A page, whose first frame is pfn; returns the frame after it. */
 static uint64_t
 check_page(struct mhp__check *c, const struct pageblock *pb, uint64_t pfn)
 {

@@ -29,7 +29,7 @@ hash_slot(uint64_t hash, const struct mhp__block *slot, uint32_t block)
 	return mhp__hash_u64(hash, slot->altmap.capacity);
 }
 
-/* Hash the page that starts at pfn; returns the frame behind it, or behind pfn when there is
+/* Hash the page that starts at pfn; returns the frame after it, or after pfn when there is
  * none. */
 static uint64_t
 hash_page(const struct mhp *m, uint64_t *hash, uint64_t pfn)

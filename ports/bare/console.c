@@ -61,7 +61,7 @@ put_signed(int64_t value, unsigned width)
 	put_number(value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 10, value < 0, width, ' ');
 }
 
-/* One conversion; format is behind the '%'. Returns what follows it. */
+/* One conversion; format is after the '%'. Returns what follows it. */
 static const char *
 convert(const char *format, va_list *args)
 {

@@ -25,7 +25,7 @@ MHP_MUST_CHECK int ram_came(struct mhp_span span, unsigned node, uint16_t backin
 void ram_gone(struct mhp_span span);
 /* The piece that all of [start, start + size) lies in; NULL when there is none. */
 const struct ram *ram_find(uint64_t start, uint64_t size);
-/* The next piece of a provider at or after *at; NULL: no more. *at moves behind it. */
+/* The next piece of a provider at or after *at; NULL: no more. *at moves past it. */
 const struct ram *ram_next(unsigned *at);
 
 #endif

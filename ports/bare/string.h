@@ -19,9 +19,9 @@ int memcmp(const void *a, const void *b, size_t size);
 
 size_t strlen(const char *text);
 bool text_equal(const char *a, const char *b);
-/* Read a number, decimal or 0x..., that K, M or G may follow; *text moves behind it. */
+/* Read a number, decimal or 0x..., that K, M or G may follow; *text moves past it. */
 bool text_number(const char **text, uint64_t *ret_value);
-/* The next word of *text, ended in place; NULL when there is none. *text moves behind it. */
+/* The next word of *text, ended in place; NULL when there is none. *text moves past it. */
 char *text_word(char **text);
 
 #endif

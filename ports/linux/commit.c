@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * commit.c - put pages of the pool behind a range of a region, take them away, give memory back.
+ * commit.c - commit and decommit ranges of a region, and give their memory back.
  *
  * Committing takes labels and opens the addresses: the memory is ordinary, comes when it is touched
  * and reads as zeros. Decommitting gives the memory back to the system, then the labels to the

@@ -208,7 +208,7 @@ mhp__pools_leave(void)
 void
 mhp__pools_wait(void)
 {
-	atomic_thread_fence(memory_order_seq_cst); /* behind the change of the list */
+	atomic_thread_fence(memory_order_seq_cst); /* after the change of the list */
 	while (state != NULL && atomic_load(&state->in_pools) != 0 &&
 	       atomic_load(&state->in_pools) == atomic_load(&state->tid[MHP__WATCH]))
 		mhp__task_pause(1000000);

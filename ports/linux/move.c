@@ -152,7 +152,7 @@ describe(void *ctx, uint64_t pfn, uint64_t cookie, char *text, size_t size)
 struct walk {
 	struct mhp_pool *pool;
 	struct mhp_region *region;     /* NULL: none yet */
-	uint64_t page;                 /* behind that page */
+	uint64_t page;                 /* after that page */
 };
 
 /* The head of the isolated page at src. */

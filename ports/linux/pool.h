@@ -41,7 +41,7 @@ struct mhp__job {
 	struct mhp_text text;
 };
 
-/* A copy of memory that a forked child shall find at `start`; it lies behind this page. */
+/* A copy of memory that a forked child shall find at `start`; it lies after this page. */
 struct mhp__copy {
 	struct mhp__copy *next;
 	unsigned char *start;

@@ -38,7 +38,7 @@ int
 mhp__region_build(struct mhp_region *region, uint64_t size, struct mhp_text *reterr)
 {
 	region->nr_pages = size >> MHP__PAGE_SHIFT;
-	/* A page behind belongs to the region and is never used. */
+	/* A page after belongs to the region and is never used. */
 	region->base = (uintptr_t)mhp__take_addresses(size + mhp__kernel_page(), MHP__HUGE_BYTES,
 						      PROT_NONE);
 	region->entry = map_table(region, PROT_READ);
@@ -101,7 +101,7 @@ mhp__region_open_cost(const struct mhp_region *region, uint64_t page, uint64_t n
 int
 mhp__region_open(struct mhp_region *region, uint64_t page, uint64_t nr)
 {
-	/* The last entries of the table are of what is behind the region. */
+	/* The last entries of the table are of what is after the region. */
 	uint64_t end = page + nr + mhp__pages_behind();
 	MHP__ASSERT(page < end && end <= region->nr_writable && !region->over);
 	for (uint64_t run; page < end; page += run) {

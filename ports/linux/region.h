@@ -16,7 +16,7 @@ MHP_MUST_CHECK int mhp__region_build(struct mhp_region *region, uint64_t size,
 MHP_MUST_CHECK int mhp__region_build_over(struct mhp_region *region, struct mhp_text *reterr);
 /* Give both back, whatever is there. */
 void mhp__region_free(struct mhp_region *region);
-/* Make [page, page + nr) readable and writable, and a page behind. Errno, or 0. */
+/* Make [page, page + nr) readable and writable, and a page after. Errno, or 0. */
 MHP_MUST_CHECK int mhp__region_open(struct mhp_region *region, uint64_t page, uint64_t nr);
 /* How many mappings opening [page, page + nr) may add. */
 uint64_t mhp__region_open_cost(const struct mhp_region *region, uint64_t page, uint64_t nr);

@@ -40,7 +40,7 @@ read_text(const char *path, char text[TEXT_MAX])
 	return used != 0;
 }
 
-/* The number behind a word that begins a line; 0: it is not there. */
+/* The number after a word that begins a line; 0: it is not there. */
 static uint64_t
 field(const char *text, const char *word)
 {

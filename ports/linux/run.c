@@ -41,7 +41,7 @@ mhp__run_of(const struct mhp_region *region, uint64_t page, uint64_t nr)
 	return run;
 }
 
-/* Does the frame of this page lie behind that of the page before it? */
+/* Does the frame of this page lie after that of the page before it? */
 static bool
 goes_on(const struct mhp_region *region, uint64_t page)
 {

@@ -20,7 +20,7 @@ struct mhp__run {
 
 /* May this page go to a device? */
 bool mhp__run_may_go(const struct mhp_region *region, mhp__entry entry);
-/* The next run at or behind page of pages that may go. False: none. */
+/* The next run at or after page of pages that may go. False: none. */
 bool mhp__run_next(const struct mhp_region *region, uint64_t page, uint64_t end,
 		   struct mhp__run *ret_run);
 /* These pages, which are one run. */

@@ -361,7 +361,7 @@ unmark(const struct mhp__look *look, unsigned first, unsigned end)
 }
 
 /* The list is read once, since that is what costs most: windows are forgotten just before it comes
- * to them, and a group early, since a read takes in some mappings at once. Those behind are
+ * to them, and a group early, since a read takes in some mappings at once. Those after are
  * unmarked a group later, so that nothing merges with what is read. */
 static void
 sample_ordinary(struct mhp__look *look, unsigned nr, const struct mhp__sampler *sampler)

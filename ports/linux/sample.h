@@ -44,7 +44,7 @@ void mhp__sample(struct mhp__look *look, unsigned nr, const struct mhp__sampler 
 /* Is the window, all of it, mapped by one entry? */
 bool mhp__sample_is_huge(uintptr_t start);
 
-/* The next run of pieces of a set at or behind *piece; its length, or 0: there is none. */
+/* The next run of pieces of a set at or after *piece; its length, or 0: there is none. */
 static inline unsigned
 mhp__pieces_next(uint32_t set, unsigned *piece)
 {

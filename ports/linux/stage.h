@@ -28,7 +28,7 @@ struct mhp__stage {
 
 /* A huge page to fill; NULL: the kernel has none, or cannot do that. */
 unsigned char *mhp__stage_take(struct mhp__stage *stage);
-/* Copy to where take() said, or a place behind it. False: the source cannot be read. */
+/* Copy to where take() said, or a place after it. False: the source cannot be read. */
 MHP_MUST_CHECK bool mhp__stage_copy(unsigned char *to, void *from, uint64_t size);
 /* The page becomes what is in the hole that begins at start, of a userfaultfd: as a whole, unless
  * the kernel or the program has cut one of them meanwhile. Returns how many bytes are there, and in

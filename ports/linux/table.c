@@ -62,7 +62,7 @@ set_bit(uint64_t *bits, uint64_t at, bool on)
 	bits[at / WORD_BITS] = on ? bits[at / WORD_BITS] | bit : bits[at / WORD_BITS] & ~bit;
 }
 
-/* The first bit at or behind this one that is set, or end. */
+/* The first bit at or after this one that is set, or end. */
 static uint64_t
 next_bit(const uint64_t *bits, uint64_t at, uint64_t end)
 {

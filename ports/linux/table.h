@@ -127,7 +127,7 @@ mhp__table_bytes(const struct mhp_region *region)
 	return (region->nr_pages + mhp__pages_behind()) * sizeof(mhp__entry);
 }
 
-/* The heat of a window; behind it that of its pieces. */
+/* The heat of a window; after it that of its pieces. */
 static inline struct mhp__heat *
 mhp__region_heat(const struct mhp_region *region, uint64_t window)
 {
@@ -156,10 +156,10 @@ void mhp__table_recount(struct mhp_region *region);
 /* How many entries from page on, up to max, have this bit as the first of them has it. */
 uint64_t mhp__table_span(const struct mhp_region *region, uint64_t page, uint64_t max,
 			 mhp__entry bit);
-/* The first window at or behind this one that may have pages; from mhp__table_windows(region) on:
+/* The first window at or after this one that may have pages; from mhp__table_windows(region) on:
  * there is none. */
 uint64_t mhp__table_next_window(const struct mhp_region *region, uint64_t window);
-/* The next stretch of settled pages at or behind *page, as far as it is below end. False: none. */
+/* The next stretch of settled pages at or after *page, as far as it is below end. False: none. */
 bool mhp__table_next_settled(const struct mhp_region *region, uint64_t *page, uint64_t end,
 			     uint64_t *ret_nr);
 /* How many pages from page on, which is committed, bear consecutive numbers, up to max. */

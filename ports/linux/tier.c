@@ -292,7 +292,7 @@ goes_down(const struct mhp__tier_move *move)
 }
 
 /* Does a go before b? Moves that make room go first; then by address, since a look at the kernel's
- * list of mappings is good for what lies behind it. */
+ * list of mappings is good for what lies after it. */
 static bool
 is_before(const struct mhp__tier_unit *unit, const struct mhp__tier_move *a,
 	  const struct mhp__tier_move *b)

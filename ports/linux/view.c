@@ -6,7 +6,7 @@
  * itself are let through, on a device or not; any other was set by the program (locked, not for
  * forked children, wiped there, mergeable, watched by a userfaultfd of its own), and would be
  * forgotten if something else were mapped there. Reading that costs as much as there is memory in
- * front of the range, so a look takes in what lies behind it, too, and holds for a moment, the
+ * front of the range, so a look takes in what lies after it, too, and holds for a moment, the
  * longer the longer it took: where memory is large or the machine busy, nothing else would be done.
  * In that moment the kernel is asked for the one mapping (PROCMAP_QUERY, Linux 6.11), whose edges
  * and rights show what was done since to a part of the range, and for the amount of locked memory.
@@ -25,7 +25,7 @@
 #include "lines.h"
 #include "view.h"
 
-/* How much is looked at behind a range, and how long that holds. */
+/* How much is looked at after a range, and how long that holds. */
 #define BEHIND (UINT64_C(1) << 30)
 #define HOLDS_NS UINT64_C(100000000)
 #define HOLDS_TIMES 8U                 /* as long as it took */

@@ -34,7 +34,7 @@ struct mhp__mapping {
 	uint64_t offset, inode, device;
 };
 
-/* The first mapping that ends behind this address; false: none, or the kernel does not tell. Reads
+/* The first mapping that ends after this address; false: none, or the kernel does not tell. Reads
  * /proc. */
 MHP_MUST_CHECK bool mhp__view_mapping(uintptr_t address, struct mhp__mapping *ret_mapping);
 /* What the program may do at this address (PROT_...), and where the mapping ends. -1: nothing is

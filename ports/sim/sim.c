@@ -3,7 +3,7 @@
  * sim.c - the simulator: life, mapping of sections, clock, lock.
  *
  * Layout of what can be touched (struct mhp_sim in sim_private.h): one direct map that covers the
- * address range and, behind it, the pool of external metadata. Where pages must be able to go away,
+ * address range and, after it, the pool of external metadata. Where pages must be able to go away,
  * or to appear in a vmemmap too, the memory is a memfd and the direct map a view of it; else it
  * is one anonymous mapping that nothing ever changes. All that changes by calls of the engine is
  * in the flat state, so that a snapshot is a copy (sim_snapshot.c).
@@ -23,7 +23,7 @@
 
 #include "sim_private.h"
 
-/* 64 TiB: with the pool behind it, half of the address space of a process. */
+/* 64 TiB: with the pool after it, half of the address space of a process. */
 #define RANGE_BYTES_MAX (UINT64_C(1) << 46)
 #define TICK_NS 1000U
 
@@ -259,7 +259,7 @@ reserve(uint64_t size, int prot)
 	return at == MAP_FAILED ? NULL : at;
 }
 
-/* The flat state and the arrays behind it; sizes are known. */
+/* The flat state and the arrays after it; sizes are known. */
 static bool
 make_state(struct mhp_sim *sim)
 {

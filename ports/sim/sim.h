@@ -71,7 +71,7 @@ void mhp_sim_destroy(struct mhp_sim *sim);
 void mhp_sim_config(struct mhp_sim *sim, struct mhp_config *ret_config);
 
 /**
- * Zeroed memory for the instance, part of snapshots, with a guard page behind it. Once only.
+ * Zeroed memory for the instance, part of snapshots, with a guard page after it. Once only.
  * Return: NULL when there is none.
  */
 void *mhp_sim_instance_memory(struct mhp_sim *sim, size_t size_bytes);

@@ -3,7 +3,7 @@
  * sim_private.h - struct mhp_sim, shared by the files of the simulator.
  *
  * sim.c owns life and sections, sim_memmap.c the vmemmap and external metadata, sim_snapshot.c
- * copies. All that calls of the engine change is in struct sim_state and the arrays behind it, one
+ * copies. All that calls of the engine change is in struct sim_state and the arrays after it, one
  * run of bytes; the rest of struct mhp_sim is written by create only.
  */
 #ifndef MEMPLUG_SIM_PRIVATE_H
