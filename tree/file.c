@@ -148,7 +148,7 @@ tree_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	tree_call_end(&call);
 }
 
-/* Nobody is ever told of a change; but who has not read yet has something to read. */
+/* No change is ever announced; but a reader that has not read yet has something to read. */
 void
 tree_op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info,
 	     struct fuse_pollhandle *handle)

@@ -191,7 +191,7 @@ tree_picture_get(struct tree_call *call)
 	struct tree_pictures *all = tree->pictures;
 	struct tree_picture *picture = NULL;
 	if (pthread_mutex_trylock(&all->mutex) != 0)
-		return NULL; /* who takes one may wait for long, and we could not be interrupted */
+		return NULL; /* taking one may last long, and could not be interrupted */
 	bool counted = is_counted(tree);
 	if (counted && all->last != NULL && all->last->at == atomic_load(all->counter)) {
 		picture = all->last;

@@ -42,8 +42,8 @@ void mhp__leaving_clear(struct mhp *m);
  * error. Metadata that goes with a block that is removed may stay. */
 MHP_MUST_CHECK int mhp__leaving_prepare(struct mhp *m, const struct mhp_offline_opts *opts,
 					struct mhp_why *why);
-/* The prepared ones become OFFLINE, and those that are marked for it are removed: who holds
- * metadata of others after them. */
+/* The prepared blocks become OFFLINE, and those that are marked for it are removed: a block that
+ * holds metadata of others after them. */
 void mhp__leaving_commit(struct mhp *m, bool scrub);
 /* The answer that mhp__leaving_prepare() would give, with the same to_nodes. */
 MHP_MUST_CHECK int mhp__leaving_foresee(struct mhp *m, uint64_t to_nodes, struct mhp_why *why);

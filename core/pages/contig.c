@@ -2,11 +2,11 @@
 /*
  * contig.c - ranges of frames of any length, across pageblocks, arenas and blocks.
  *
- * Short ranges are taken like a page, or after the one before. For the others a zone is searched,
- * one arena lock at a time, for a run of free frames that is long enough; then the run is taken
- * arena by arena. If others were there between the search and the taking, what was taken goes
- * back, and the search goes on after it. A range is cut at natural alignment into pages like any
- * other, so that nobody has to know later that they came together.
+ * A short range is taken as one page, or right after the range before it. For others a zone is
+ * searched, one arena lock at a time, for a run of free frames that is long enough; then the run is
+ * taken arena by arena. If another thread took some of it in between, the rest goes back, and the
+ * search goes on after it. A range is split at natural alignment into pages like any other, so that
+ * nobody has to know later that they came together.
  *
  * Must not know: blocks. Runs end where a zone's arenas do, or where frames are not the
  * allocator's.
@@ -55,7 +55,7 @@ take_range(struct mhp *m, struct mhp__zone *zone, uint64_t pfn, uint64_t nr_page
 	return true;
 }
 
-/* Where a range may be looked for besides after the last one. */
+/* Where a range may be looked for, other than after the last one. */
 enum how {
 	ANYWHERE,
 	BY_ADDRESS,                    /* but not by the lists of a zone */

@@ -2,16 +2,16 @@
 /*
  * metadata.c - the metadata of a block: where it goes, and the mapping that reaches it.
  *
- * The metadata of a block is one piece: descriptors first, then once more those of the first frames
- * of pageblocks, which are used there (memmap.h), then the bitmaps, to a page boundary; page-table
- * pages that the port needs for this block's slice follow. Descriptors come first so that they are
- * as aligned as the block is, which is what large mappings want. The same piece, at the same
- * offsets, lies in the block itself, on another node, or in memory of the port's.
+ * The metadata of a block is one piece, laid out alike in the block itself, on another node, or in
+ * memory of the port's: the descriptors; the heads, which are the descriptors of the first frames
+ * of pageblocks and are used in place of those (memmap.h); the bitmaps, to a page boundary; then
+ * the page-table pages that the port needs for this block's slice. Descriptors come first so that
+ * they are as aligned as the block is, which is what large mappings want.
  *
  * Nothing here writes to the metadata: all-zero bits in the slots say that it has never been used.
  * Descriptors that lie in section s describe section s or a later one, since a descriptor is no
  * larger than its frame. So teardown from the last section to the first never reads one whose
- * backing is gone (R27), as long as it leaves alone those that stand apart.
+ * backing is gone (R27), as long as it reads no heads.
  */
 #include "base/mem.h"
 #include "memmap/memmap.h"

@@ -3,8 +3,8 @@
  * placement.c - where the metadata of the blocks of an add goes: the one decision about a reserve.
  *
  * The flags, the switch and the geometry allow the same for all blocks of an add; a bad page where
- * a reserve would be concerns one block only. The answer of the add has the sums, and
- * mhp__add_reserve() says it for each block. Must not know: how metadata is made, or what it holds.
+ * a reserve would be concerns one block only. The answer is about the add as a whole;
+ * mhp__add_reserve() tells it for one block. Must not know: how metadata is made, or what it holds.
  */
 #include "base/mem.h"
 #include "memmap/memmap.h"

@@ -5,8 +5,8 @@
  * docs/INVARIANTS.md numbers what is checked and lists the fields that are exempt. Constants come
  * first, before the lock that is reached through them: with one of them wrong nothing else can be
  * looked at. The other stages form a chain, as verify.h says. Fields that nothing else implies
- * (tables that callers fill, constants) are held against checksums, everything else against what
- * it was derived from. The verifier writes nothing but locks, and its cost is bounded by the size
+ * (tables that callers fill, constants) are compared with checksums, everything else with what it
+ * was derived from. The verifier writes nothing but locks, and its cost is bounded by the size
  * of the instance and of what is online.
  */
 #include "verify/check.h"

@@ -2,7 +2,7 @@
 /*
  * check_blocks.c - the verifier's look at block slots, runs and totals.
  *
- * A slot is held against its checksum (INV 4) and then against what the add that wrote it can have
+ * A slot is compared with its checksum (INV 4) and then with what the add that wrote it can have
  * written (INV 2): where the metadata lies follows from the placement, to the address, so that
  * pointers in the slot may be used afterwards. From the slots follow the runs (INV 3) and the
  * totals (INV 15). Metadata that lies on another node is followed to its host: it must be pages of

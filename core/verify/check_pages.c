@@ -2,7 +2,7 @@
 /*
  * check_pages.c - the verifier's look at arenas, pageblock bitmaps and descriptors.
  *
- * An arena is held against its block first (INV 6): what zone it is in, how many of its frames are
+ * An arena is compared with its block first (INV 6): what zone it is in, how many of its frames are
  * not the allocator's, which bits exist. Then its counters against its bitmaps (INV 7, 8), and
  * every descriptor of a pageblock whose descriptors mean something against the frames that it
  * claims (INV 9 to 11). Frames that are taken and in no page are collected: the caches must hold

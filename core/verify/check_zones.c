@@ -3,7 +3,7 @@
  * check_zones.c - the verifier's look at zones: lists, accounting, and per-CPU caches.
  *
  * One zone at a time: its blocks are found by runs, their arenas are checked and added up, and the
- * sums are held against the zone's own numbers (INV 14), the lengths of its lists (INV 12) and the
+ * sums are compared with the zone's own numbers (INV 14), the lengths of its lists (INV 12) and the
  * contents of its caches (INV 13). Caches are compared as a set: the frames in them must be exactly
  * those that are taken and in no page, which leaves no room for a frame that is cached twice or in
  * use. Arenas of present blocks that no zone has must be all-zero; those of absent blocks are not

@@ -5,7 +5,7 @@
  * descriptors).
  *
  * A stage trusts what the stages before it found in order, and nothing else: an index or pointer
- * is only followed after it was held against what it must be. So a stage with findings is the
+ * is only followed after it was compared with what it must be. So a stage with findings is the
  * last one, and no flipped bit makes the verifier itself go astray.
  */
 #ifndef MHP_CORE_VERIFY_H

@@ -5,8 +5,8 @@
  * The page-table entry of virtual page n is the truth about it; n is the cookie of its frame. A
  * page that is being moved is HELD and read-only from isolate to migrate or putback: its owner
  * neither frees nor evicts it. migrate() makes every CPU see that, copies, and points the entries
- * to the new frames; who writes meanwhile takes a page fault and waits there until the entry is
- * writable again, who reads is not disturbed. Two flushes a batch, whatever its length. Entries of
+ * to the new frames. Meanwhile a write takes a page fault and waits until the entry is writable
+ * again; reads go on. Two flushes a batch, whatever its length. Entries of
  * one page are changed under `lock`, except by migrate(), which has them HELD.
  */
 #include "pager.h"

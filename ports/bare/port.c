@@ -146,7 +146,8 @@ op_self(void *ctx)
 	return smp_self()->id + 1U;
 }
 
-/* No scheduler: who waits for the mutex spins, with interrupts on, so that it answers requests. */
+/* There is no scheduler: a CPU that waits for the mutex spins, with interrupts on, so that it
+ * answers requests. */
 static void
 op_lock(void *ctx)
 {

@@ -2,8 +2,8 @@
 /*
  * smp.c - several CPUs: bring-up, work for them, and requests from one CPU to all others.
  *
- * One request is under way at a time: who sends it holds the lock and waits until each addressee
- * has cleared its bit in `pending`, with a release that the waiter acquires. A CPU that waits here
+ * One request is under way at a time: its sender holds the lock and waits until each addressee has
+ * cleared its bit in `pending`, with a release that the waiter acquires. A CPU that waits here
  * answers what others ask meanwhile (smp_poll), so that it makes no difference whether interrupts
  * are on. Must not know why it is asked, nor how a CPU is started or interrupted.
  */

@@ -50,7 +50,7 @@ _Noreturn void smp_serve(void);
 void smp_ask_others(void (*answer)(const void *arg), const void *arg);
 /* smp_ask_others() for nothing but the interrupt. */
 void smp_fence(void);
-/* Answer requests of other CPUs; for who waits with interrupts off. */
+/* Answer requests of other CPUs; for a CPU that waits with interrupts off. */
 void smp_poll(void);
 /* Make every CPU forget all translations. */
 void smp_flush_all(void);

@@ -4,7 +4,7 @@
  *
  * A ledger says what is mapped, which granules of the vmemmap lie on what, and which external
  * metadata is out. It is flat, so that it can be saved and restored beside the simulator's state.
- * A call is first held against the ledger (a failing call must be right, too), then made to fail
+ * A call is first checked against the ledger (a failing call must be right, too), then made to fail
  * or passed on, then written to the ledger. Violations are counted outside of the ledger: going
  * back to a snapshot does not undo them.
  *
@@ -65,7 +65,7 @@ struct mhp_fault {
 	struct granule *granules;
 	struct mhp_meta *metas;
 
-	_Atomic uint64_t holder;       /* self() of who has the lock, or 0 */
+	_Atomic uint64_t holder;       /* self() of the holder of the lock, or 0 */
 	unsigned again;                /* times the holder took it a second time */
 	_Atomic uint64_t violations;
 	char first[TEXT_BYTES];

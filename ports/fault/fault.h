@@ -4,8 +4,8 @@
  *
  * Fallible calls are map, check_ram, memmap_map and meta_alloc. They are counted, and the k-th can
  * be made to fail, alone or with all after it; a call that is made to fail does not reach the
- * wrapped port. Every call is held against include/memplug/port.h: whole sections and pages, pairs
- * that match, sections of a block unmapped from the last to the first, nothing unmapped that
+ * wrapped port. Every call is checked against include/memplug/port.h: whole sections and pages,
+ * pairs that match, sections of a block unmapped from the last to the first, nothing unmapped that
  * something still lies on, the hotplug lock held, no fallible call after a failure (a rollback must
  * not need what can fail). A call that breaks the protocol is recorded, never aborts, and is passed
  * on only if the wrapped port can make sense of it.

@@ -2,12 +2,12 @@
 /*
  * aside.c - work that must come to its end, in a process beside the companion.
  *
- * The companion may be killed at any moment. If that happened under a lock that is not robust, such
- * as one of the allocator, the lock would stay locked for ever. So it is done in a process that has
+ * The companion may be killed at any moment. Under a lock that is not robust, such as one of the
+ * allocator, that would leave the lock locked for ever. So such work is done in a process that has
  * nothing else to do, lives for milliseconds, and goes on when the companion is killed. It is a
- * child of the companion. The slot of its task is taken by whoever starts it; the kernel empties it
- * when the process has left our memory. Locks of the engine that it takes are its own until then:
- * the next companion mends only what the last one held. This file does not know what the work is.
+ * child of the companion. Its starter takes the slot of its task; the kernel empties the slot when
+ * the process has left our memory. Until then the locks of the engine that it holds are its own:
+ * the next companion repairs only what the last companion held. Must not know: what the work is.
  */
 #define _GNU_SOURCE
 #include <errno.h>

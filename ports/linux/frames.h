@@ -2,8 +2,8 @@
 /*
  * frames.h - pages of the pool as regions use them. Region mutex held.
  *
- * The cookie of a page is the address of its first byte, so that who has a pfn finds the table
- * entry, and the entry says whether that is still so.
+ * The cookie of a page is the address of its first byte: it leads from a pfn to the table entry,
+ * and the entry says whether the page still has that frame.
  */
 #ifndef MHP_LINUX_FRAMES_H
 #define MHP_LINUX_FRAMES_H

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * guard.c - the kernel's userfaultfd, twice: one holds up writers, one holds up everybody.
+ * guard.c - two userfaultfds: one holds up writers, the other holds up every access.
  *
  * Ordinary memory that goes to a device is write-protected while it is copied. Memory that comes
- * back is replaced in one step by empty ordinary memory (mremap) whose pages are missing, so that
- * whoever touches it waits until the page is filled; who writes, until all of it is: so a hole that
- * cannot be filled is undone, and nothing was lost. Memory that came back stays registered until
- * the stretch ends: a piece beside a neighbour with the same registration becomes one mapping with
- * it. Only a full userfaultfd will do: one that is restricted to faults of user mode makes system
- * calls fail with EFAULT instead of waiting.
+ * back is first replaced, in one step (mremap), by a hole: empty ordinary memory whose pages are
+ * missing. A read waits until its page is filled, a write until the whole hole is. So a hole that
+ * cannot be filled can be undone, and nothing is lost. Memory that came back stays registered until
+ * the stretch ends, because neighbours with the same registration merge into one mapping. Only a
+ * full userfaultfd will do: one that is restricted to faults of user mode makes system calls fail
+ * with EFAULT instead of waiting.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -212,7 +212,7 @@ mhp__guard_protect(const struct mhp__guard *guard, uintptr_t start, uint64_t siz
 	if (ioctl(guard->write_fd, UFFDIO_REGISTER, &reg) != 0)
 		return mhp__errno(errno);
 	while (ioctl(guard->write_fd, UFFDIO_WRITEPROTECT, &wp) != 0) {
-		if (errno != EAGAIN) { /* the mappings are changing: bounded by who changes them */
+		if (errno != EAGAIN) { /* the mappings are changing: bounded by those changes */
 			int err = mhp__errno(errno);
 			mhp__guard_wake(guard, start, size, true);
 			return err;
@@ -254,7 +254,7 @@ note_open(struct mhp__guard *guard)
 	MHP__ASSERT(guard->open_start <= start && start < end);
 }
 
-/* A thread that touches it waits; who writes there waits until the hole is full. */
+/* A thread that reads there waits for the page; one that writes waits until the hole is full. */
 static int
 register_hole(const struct mhp__guard *guard, uintptr_t start, uint64_t size)
 {
@@ -335,7 +335,7 @@ mhp__guard_fill(const struct mhp__guard *guard, uintptr_t start, const void *sou
 			return mhp__errno(errno);
 		if (done < 0 && errno == ENOMEM)
 			nanosleep(&again, NULL);
-		else if (done < 0) /* mappings are changing: bounded by who changes them */
+		else if (done < 0) /* the mappings are changing: bounded by those changes */
 			sched_yield();
 		done = done > 0 ? done : 0;
 		MHP__ASSERT((uint64_t)done <= size);

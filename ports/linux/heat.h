@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * heat.h - how often windows and their pieces are used, reckoned from what looks have found.
+ * heat.h - how often windows and their pieces are used, estimated from what looks have found.
  *
  * A look says how many parts of a window were used within a known time, or of a piece, which has
  * one part, whether it was used. Few looks say little of a piece: that it was used twice in a row

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * labels.c - pages of a window get new numbers, such that a kill in between loses no frame.
+ * labels.c - pages of a window get new labels, such that a kill in between loses no frame.
  *
- * A frame says itself whose it is: its cookie is the address of its page. So each step can be done
- * again: an old frame goes back only if it is still that of the page, a new one only if the page
- * does not bear its number. A kill within the engine's own functions is not repaired.
+ * A frame says itself whose it is: its cookie is the address of its page. So each step can be
+ * repeated: an old frame is freed only if it still has the page's cookie, a new one only if the
+ * page does not have it as its label. A kill within the engine's own functions is not repaired.
  */
 #include <string.h>
 
@@ -63,7 +63,7 @@ mhp__labels_cut(struct mhp__journal *journal, struct mhp_region *region, uint64_
 	mhp__journal_end(journal);
 }
 
-/* A page at a time: the old frames of some have gone back, and some bear their new numbers. */
+/* A page at a time: the old frames of some are free already, and some have their new labels. */
 void
 mhp__labels_finish(struct mhp__labels *labels, uint64_t page, uint64_t nr)
 {
@@ -73,7 +73,7 @@ mhp__labels_finish(struct mhp__labels *labels, uint64_t page, uint64_t nr)
 		mhp__entry *label = &labels->entry[page - labels->first];
 		uint64_t old = mhp__entry_pfn(region->entry[page]);
 		if (*label == 0)
-			continue; /* it bears its new number */
+			continue; /* it has its new label */
 		if (old != mhp__entry_pfn(*label) && is_of(region, page, old))
 			(void)mhp_page_free(region->m, old);
 		mhp__table_set(region, page, 1, *label);

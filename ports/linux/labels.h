@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * labels.h - new numbers for a window that moves, from when they are taken until its pages bear
- * them.
+ * labels.h - new labels for the pages of a window that moves: taken, used or given back.
  *
- * Region mutex held. A mover may be killed at any point: what it took is noted here, and the next
- * one uses it or gives it back. Knows no pool.
+ * Region mutex held. A mover may be killed at any point: the labels that it took are noted here,
+ * and the next mover uses them or gives them back. Knows no pool.
  */
 #ifndef MHP_LINUX_LABELS_H
 #define MHP_LINUX_LABELS_H
@@ -32,13 +31,13 @@ mhp__labels_get(const struct mhp__labels *labels, uint64_t page)
 /* Cut pages of the pool that reach over the edges of [page, page + nr), which lie in one window. */
 void mhp__labels_cut(struct mhp__journal *journal, struct mhp_region *region, uint64_t page,
 		     uint64_t nr);
-/* Pages [page, page + nr), all of which were given new numbers, bear them from now on; the old ones
- * go back to the pool. */
+/* Let pages [page, page + nr), for all of which there are new labels, have these from now on; the
+ * old ones go back to the pool. */
 void mhp__labels_use(struct mhp__labels *labels, struct mhp__journal *journal, uint64_t page,
 		     uint64_t nr);
-/* The rest of that, when whoever did it was killed. */
+/* Do the rest of that after the mover was killed. */
 void mhp__labels_finish(struct mhp__labels *labels, uint64_t page, uint64_t nr);
-/* Give back what no page bears. */
+/* Give back the labels that no page has. */
 void mhp__labels_drop(struct mhp__labels *labels);
 
 #endif

@@ -2,12 +2,13 @@
 /*
  * locks.c - the locks of a pool, whose holder may be killed.
  *
- * A companion may be killed at any moment, so the locks are robust: the next one to take them is
- * told. Half a change of a table is counted again; a window that was on its way, and a change of
- * blocks, are for the next companion to bring to an end (recover.c). Until then only hooks get the
- * region mutex, as while a window moves, and nobody the hotplug mutex. A mover that went from one
- * window to the next would have the mutex again before anybody who was woken for it runs; so it
- * asks whether somebody waits.
+ * A companion may be killed at any moment, so the locks are robust: the next thread to take one
+ * learns of it. The counts of a table that was half changed are recomputed at once. A window that
+ * was on its way, and a change of blocks, are ended by the next companion (recover.c); until then
+ * only hooks get the region mutex, as while a window moves, and nobody gets the hotplug mutex.
+ *
+ * A mover that releases the mutex between two windows would take it again before a thread that was
+ * woken for it runs. So it asks first whether somebody waits.
  */
 #define _GNU_SOURCE
 #include <errno.h>

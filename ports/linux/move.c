@@ -98,8 +98,8 @@ set_right(struct mhp_region *region, mhp__entry *entry)
 				       mhp__entry_make(mhp__entry_pfn(*entry) + i, order));
 }
 
-/* By frames: the table of a region may be far larger than the pool. A frame that has the cookie of
- * a page which bears another number is the one that the page had before it moved, or was about to
+/* Frame by frame, since the table of a region may be far larger than the pool. A frame with the
+ * cookie of a page that has another label is the one that the page has left, or was about to
  * get. */
 static void
 set_block_right(struct mhp_pool *pool, uint32_t block)

@@ -173,8 +173,8 @@ static void
 op_lock(void *port)
 {
 	struct mhp_pool *pool = port;
-	/* A fork goes first: who takes the lock again and again would keep it waiting. But it waits
-	 * for who mends. */
+	/* A fork goes first: a thread that takes the lock again and again would keep it waiting.
+	 * But it waits for a recovery. */
 	while (atomic_load(&pool->forking) && atomic_load(&pool->mender) != op_self(port))
 		op_pause(pool, FORK_NS);
 	mhp__pool_lock_hotplug(pool);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * recover.c - what a companion that comes after one that was killed begins with.
+ * recover.c - the first thing that a companion does when the one before it was killed.
  *
- * The journal names the window that was on its way, and how far it was; each step can be done once
- * more, or taken back, from what the table and the kernel say.
+ * The journal names the window that was on its way, and how far it was; each step can be repeated,
+ * or undone, from what the table and the kernel say.
  *
- * As a rule it has the last one's descriptors (leader.c): who waits for a window that was on its
- * way waits still, and goes on with the right data once that is brought to an end. Where even those
- * are gone, waiters have gone on. A change of blocks that was cut comes last, as somebody may have
- * the lock for long (mend.c).
+ * As a rule this companion has the descriptors of the last one (leader.c): threads that waited for
+ * that window still wait, and go on with the right data when its move has ended. If the descriptors
+ * are gone, too, those threads have gone on already. A change of blocks that was half done comes
+ * last (mend.c), since another thread may hold its lock for long.
  */
 #include "frames.h"
 #include "leader.h"

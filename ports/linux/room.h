@@ -21,8 +21,8 @@ struct mhp__room_look {
 	uint64_t until_ns, left;
 };
 
-/* The same for who asks for a little again and again: where there is much, one look does for many
- * of these. */
+/* The same for callers that ask for a little again and again: while there is much, one look does
+ * for many calls. */
 MHP_MUST_CHECK int mhp__room_check_some(struct mhp__room_look *look, int pid, uint64_t bytes,
 					uint64_t now_ns, struct mhp_text *reterr);
 

@@ -5,7 +5,8 @@
  * Physical address p is at direct_map + p. A block of `ram` is ordinary anonymous memory there; any
  * other block has a place: a piece of a file (memfd, hugetlb, DAX, file) that is mapped over it.
  * Neither file.c nor space.c knows a pool, a region or the engine. The hotplug mutex guards all of
- * it; who has a frame in use may read the slot and the file of its block, which cannot go.
+ * it. A block with a frame in use cannot go, so the user of that frame may read its slot and file
+ * without the mutex.
  */
 #ifndef MHP_LINUX_SPACE_H
 #define MHP_LINUX_SPACE_H
@@ -135,7 +136,7 @@ mhp__frame_node(const struct mhp__space *space, uint64_t pfn)
 {
 	return space->slot[mhp__space_block(space, pfn << MHP__PAGE_SHIFT)].node;
 }
-/* Has the frame a place, other than that of the page that bears its number? */
+/* Has the frame a place of its own? Ordinary memory has none: its bytes are where the page is. */
 static inline bool
 mhp__frame_has_place(const struct mhp__space *space, uint64_t pfn)
 {

@@ -75,7 +75,7 @@ mhp__stage_move(struct mhp__stage *stage, int hole_fd, uintptr_t start)
 		error = ioctl(hole_fd, UFFDIO_MOVE, &move) != 0 ? errno : 0;
 		uint64_t done = move.move > 0 ? (uint64_t)move.move : 0;
 		if (done == 0)
-			sched_yield(); /* mappings are changing: bounded by who changes them */
+			sched_yield(); /* the mappings are changing: bounded by those changes */
 		move.dst += done;
 		move.src += done;
 		move.len -= done;

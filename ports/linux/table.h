@@ -162,7 +162,7 @@ uint64_t mhp__table_next_window(const struct mhp_region *region, uint64_t window
 /* The next stretch of settled pages at or after *page, as far as it is below end. False: none. */
 bool mhp__table_next_settled(const struct mhp_region *region, uint64_t *page, uint64_t end,
 			     uint64_t *ret_nr);
-/* How many pages from page on, which is committed, bear consecutive numbers, up to max. */
+/* How many pages from page on, which is committed, have consecutive labels, up to max. */
 uint64_t mhp__table_run(const struct mhp_region *region, uint64_t page, uint64_t max);
 
 #endif

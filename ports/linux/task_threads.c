@@ -4,8 +4,8 @@
  *
  * ThreadSanitizer knows threads of the C library only. So here the companion and its standby are
  * threads of the program, on the stacks that they would have had; what they share with it they
- * share anyway, and who waits for whom is the same code. What a process of its own has is missing:
- * all tasks bear the program's number, share its descriptors, and cannot be killed; forked children
+ * share anyway, and the code that waits is the same. What only a process has is missing: all tasks
+ * have the program's process number, share its descriptors, and cannot be killed; forked children
  * have none. The kernel's promise that *tid is 0 once nobody is on the stack is kept by joining
  * whoever was there before.
  */

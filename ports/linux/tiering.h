@@ -29,7 +29,7 @@ struct mhp__tiering {
 	struct mhp__heat_book book;    /* region mutex */
 	uint64_t wait_ns;              /* between forgetting and looking */
 	uint64_t turn_ns;              /* how long the last turn was to take */
-	uint64_t due_pages, paid_ns;   /* pages that may move, reckoned up to then */
+	uint64_t due_pages, paid_ns;   /* pages that may move, as computed at that time */
 	struct mhp_tiering_stats stats; /* region mutex */
 };
 

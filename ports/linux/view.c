@@ -5,11 +5,11 @@
  * /proc/self/smaps has a line of flags for each mapping. Only those that memory of a region has by
  * itself are let through, on a device or not; any other was set by the program (locked, not for
  * forked children, wiped there, mergeable, watched by a userfaultfd of its own), and would be
- * forgotten if something else were mapped there. Reading that costs as much as there is memory in
- * front of the range, so a look takes in what lies after it, too, and holds for a moment, the
- * longer the longer it took: where memory is large or the machine busy, nothing else would be done.
- * In that moment the kernel is asked for the one mapping (PROCMAP_QUERY, Linux 6.11), whose edges
- * and rights show what was done since to a part of the range, and for the amount of locked memory.
+ * forgotten if something else were mapped there. Reading the file costs as much as there is memory
+ * before the range. So one look also takes in the mappings after the range, and is good for a
+ * while: the longer it took, the longer, or a large process on a busy machine would do nothing
+ * else. Meanwhile the kernel is asked for the one mapping (PROCMAP_QUERY, Linux 6.11), whose edges
+ * and rights show whether a part of the range has changed, and for the amount of locked memory.
  */
 #define _GNU_SOURCE
 #include <errno.h>
