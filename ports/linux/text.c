@@ -19,6 +19,10 @@
 
 #include "text.h"
 
+#define LOW_START (UINT64_C(17) << 40)
+#define LOW_BYTES (UINT64_C(15) << 40)
+#define LOW_STEP (UINT64_C(64) << 10)
+
 int
 mhp__say(struct mhp_text *text, int code, const char *format, ...)
 {
@@ -67,11 +71,23 @@ mhp__kernel_page(void)
 	return (uint64_t)sysconf(_SC_PAGESIZE); /* the C library has it: no system call */
 }
 
+/* Anywhere in a range where no program is loaded and no sanitizer has its tables: as hard to guess
+ * as what the kernel chooses. NULL: where it likes. */
+static void *
+low_place(void)
+{
+	uint64_t random;
+	if (syscall(SYS_getrandom, &random, sizeof(random), 1 /* do not wait */) !=
+	    sizeof(random))
+		return NULL;
+	return (void *)(LOW_START + random % LOW_BYTES / LOW_STEP * LOW_STEP);
+}
+
 void *
 mhp__take_addresses(uint64_t bytes, uint64_t align, int protection)
 {
 	MHP__ASSERT((align & (align - 1)) == 0);
-	char *start = mmap(NULL, bytes + align, protection,
+	char *start = mmap(low_place(), bytes + align, protection,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (start == MAP_FAILED)
 		return NULL;

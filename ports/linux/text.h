@@ -31,7 +31,8 @@ void *mhp__tid_address(void);
  * device either: touching one that was not mapped before is a bus error. */
 bool mhp__huge_pages_off(void);
 /* So many bytes of addresses that nobody uses, aligned to a power of two, and private memory there
- * once it is touched, if the protection lets one; NULL: there are none. */
+ * once it is touched, if the protection lets one; NULL: there are none. They are low, if possible:
+ * who asks the kernel about mappings in /proc/self/smaps pays for all memory before them. */
 void *mhp__take_addresses(uint64_t bytes, uint64_t align, int protection);
 /*
  * The same for what is sized by addresses and hardly touched: no huge pages, which would be all but

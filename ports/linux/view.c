@@ -6,7 +6,7 @@
  * itself are let through, on a device or not; any other was set by the program (locked, not for
  * forked children, wiped there, mergeable, watched by a userfaultfd of its own), and would be
  * forgotten if something else were mapped there. Reading the file costs as much as there is memory
- * before the range. So one look also takes in the mappings after the range, and is good for a
+ * before the range. So one look also takes in the mappings around the range, and is good for a
  * while: the longer it took, the longer, or a large process on a busy machine would do nothing
  * else. Meanwhile the kernel is asked for the one mapping (PROCMAP_QUERY, Linux 6.11), whose edges
  * and rights show whether a part of the range has changed, and for the amount of locked memory.
@@ -25,8 +25,8 @@
 #include "lines.h"
 #include "view.h"
 
-/* How much is looked at after a range, and how long that holds. */
-#define BEHIND (UINT64_C(1) << 30)
+/* How much is looked at on either side of a range, and how long that holds. */
+#define AROUND (UINT64_C(1) << 30)
 #define HOLDS_NS UINT64_C(100000000)
 #define HOLDS_TIMES 8U                 /* as long as it took */
 #define HOLDS_MAX_NS UINT64_C(1000000000)
@@ -96,27 +96,35 @@ strange_mapping(struct mhp__lines *lines, const char *rights, enum mhp_huge told
 	return "of unknown state";
 }
 
-/* How far memory is plain from start on, up to end; *ret_strange: what it is there. */
-static uintptr_t
-look(uintptr_t start, uintptr_t end, enum mhp_huge told, const char **ret_strange)
+/* Find view->start and view->end: the plain memory around start, no more of it than from low up to
+ * high. What is there behind it, in words; NULL: nothing that we know of. */
+static const char *
+look(struct mhp__view *view, uintptr_t low, uintptr_t start, uintptr_t high)
 {
 	struct mhp__lines lines = { .fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC) };
-	uintptr_t next = start;
-	*ret_strange = lines.fd < 0 ? "of unknown state" : NULL;
-	if (lines.fd < 0)
-		return start;
-	for (char *line; next < end && (line = mhp__lines_next(&lines)) != NULL;) {
+	const char *strange = lines.fd < 0 ? "of unknown state" : NULL;
+	MHP__ASSERT(low <= start && start < high);
+	view->start = low;
+	view->end = lines.fd < 0 ? start : low;
+	for (char *line; view->end < high && (line = mhp__lines_next(&lines)) != NULL;) {
 		unsigned long from, to;
 		char rights[8];
-		if (sscanf(line, "%lx-%lx %7s", &from, &to, rights) != 3 || to <= next)
+		if (sscanf(line, "%lx-%lx %7s", &from, &to, rights) != 3 || to <= view->end)
 			continue;
-		*ret_strange = from > next ? "unmapped" : strange_mapping(&lines, rights, told);
-		if (*ret_strange != NULL)
+		strange = from > view->end && from > start ? "unmapped" : NULL;
+		if (strange == NULL && from > view->end)
+			view->start = from;
+		if (strange == NULL)
+			strange = strange_mapping(&lines, rights, view->told);
+		if (strange != NULL && to > start)
 			break;
-		next = to;
+		if (strange != NULL)
+			view->start = to;
+		view->end = to;
 	}
-	close(lines.fd);
-	return next;
+	if (lines.fd >= 0)
+		close(lines.fd);
+	return strange;
 }
 
 /* The errno of the kernel's answer, or 0. */
@@ -171,7 +179,6 @@ int
 mhp__view_plain(struct mhp__view *view, uintptr_t start, uintptr_t end, enum mhp_huge told,
 		uint64_t now_ns, struct mhp_text *reterr)
 {
-	const char *strange;
 	uint64_t changes = atomic_load(&view->changes);
 	if (now_ns < view->until_ns && told == view->told && changes == view->seen &&
 	    start >= view->start && end <= view->end && is_one_mapping(start, end) &&
@@ -180,9 +187,8 @@ mhp__view_plain(struct mhp__view *view, uintptr_t start, uintptr_t end, enum mhp
 	uint64_t began_ns = clock_ns();
 	view->locked_kib = locked_kib(view);
 	view->seen = changes;
-	view->start = start;
 	view->told = told;
-	view->end = look(start, end + BEHIND, told, &strange);
+	const char *strange = look(view, start > AROUND ? start - AROUND : 0, start, end + AROUND);
 	uint64_t took_ns = clock_ns() - began_ns, holds_ns = took_ns * HOLDS_TIMES;
 	holds_ns = holds_ns < HOLDS_NS ? HOLDS_NS : holds_ns;
 	view->until_ns = now_ns + took_ns + (holds_ns < HOLDS_MAX_NS ? holds_ns : HOLDS_MAX_NS);

@@ -309,7 +309,7 @@ TEST(mark__that_is_unknown__is_not_plain)
 		struct mhp_text why;
 		char text[160];
 		snprintf(text, sizeof(text),
-			 "Size: 4 kB\n1000-2000 rw-p 00000000 00:00 0\nSize: 4 kB\n"
+			 "Size: 4 kB\n1000-2000 rw-p 00000000 00:00 0\nVmFlags: rd wr lo \n"
 			 "10000-11000 rw-p 00000000 00:00 0\n%s", rows[i].flags);
 		invent(0, "/proc/self/smaps", text);
 		test_at("%s", rows[i].flags);

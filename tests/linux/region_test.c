@@ -33,6 +33,7 @@
 #define PAGE page_bytes
 #define BLOCK (1024 * PAGE)
 #define WINDOW (2UL << 20)
+#define FAR (1UL << 30)                /* no gap between other mappings is so long */
 
 static unsigned long page_bytes = TEST_PAGE_BYTES;
 
@@ -78,6 +79,20 @@ resident_kb(void)
 	CHECK(file != NULL && fscanf(file, "%ld %ld", &whole, &pages) == 2);
 	fclose(file);
 	return pages * (sysconf(_SC_PAGESIZE) >> 10);
+}
+
+/* R39: what the program maps later is not before it, where each look at a window would pay for
+ * it. Where addresses have few bits, the kernel puts it where it likes. */
+TEST(region__made__later_mappings_come_after)
+{
+	struct mhp_pool *pool = make_pool(1);
+	struct mhp_region *region = fixture_region(pool, WINDOW);
+	void *later = mmap(NULL, FAR, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(later != MAP_FAILED);
+	if ((uintptr_t)&region >> 46 != 0)
+		CHECK_CMP((uintptr_t)mhp_region_base(region), <, (uintptr_t)later);
+	munmap(later, FAR);
+	end_pool(pool, region);
 }
 
 TEST(commit__twice__refused)

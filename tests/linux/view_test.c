@@ -53,6 +53,27 @@ TEST(view__protected_while_a_look_holds__busy)
 	munmap(memory - SIZE, 3 * SIZE);
 }
 
+/* R39: windows may come in any order, and a look costs as much as the memory before it. */
+TEST(view__plain_memory_before_it__is_looked_at_as_well)
+{
+	struct mhp__view view = { 0 };
+	char *memory = make_memory();
+	const uintptr_t start = (uintptr_t)memory, page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	const uintptr_t last = start + SIZE - page;
+	CHECK_OK(mhp__view_plain(&view, last, last + page, MHP_HUGE_AUTO, NOW, NULL));
+	CHECK_EQ(view.start, start);
+	CHECK_EQ(view.end, start + SIZE);
+	for (unsigned gone = 0; gone < 2; gone++) { /* read-only at first, then not there */
+		view.until_ns = 0;
+		CHECK_EQ(gone ? munmap(memory, page) : mprotect(memory, page, PROT_READ), 0);
+		CHECK_OK(mhp__view_plain(&view, last, last + page, MHP_HUGE_AUTO, NOW, NULL));
+		CHECK_EQ(view.start, start + page);
+		CHECK_EQ(view.end, start + SIZE);
+	}
+	CHECK_RET(mhp__view_plain(&view, start, last, MHP_HUGE_AUTO, NOW, NULL), MHP_EBUSY);
+	munmap(memory - SIZE, 3 * SIZE);
+}
+
 /* R54: a look that found much does for many windows, but not for long. */
 TEST(view__room_was_found_a_moment_ago__not_looked_for_again)
 {
