@@ -35,7 +35,7 @@ deps-%:
 
 test: deps-test
 	@scripts/build $(BUILD)/gcc gcc -Dwerror=true
-	@scripts/build $(BUILD)/clang clang -Dwerror=true
+	@scripts/build $(BUILD)/clang clang -Dwerror=true -Dshort=true -Ddebug=false
 	@scripts/run-tests scripts/check-style $(BUILD)/gcc --quick $(BUILD)/clang
 
 proofs: deps-proofs
