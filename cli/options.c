@@ -75,9 +75,9 @@ find_option(const char *word, const struct cli_option *options, unsigned nr_opti
 	return NULL;
 }
 
-bool
-cli_options(struct cli *cli, const struct cli_option *options, unsigned nr_options, int least,
-	    int most)
+/* Take all options out of the words; what is left are the arguments. */
+static bool
+take_options(struct cli *cli, const struct cli_option *options, unsigned nr_options)
 {
 	const struct cli_option common[] = { { "--json", NULL, &cli->json },
 					     { "-p", &cli->pool, NULL } };
@@ -107,19 +107,32 @@ cli_options(struct cli *cli, const struct cli_option *options, unsigned nr_optio
 	while (i < cli->argc)
 		cli->argv[nr++] = cli->argv[i++];
 	cli->argc = nr;
-	for (i = 0; i < nr; i++) {
+	return true;
+}
+
+static bool
+check_arguments(const struct cli *cli, int least, int most)
+{
+	for (int i = 0; i < cli->argc; i++) {
 		if (cli->argv[i][0] != 0)
 			continue;
 		cli_usage(cli, "word %d is empty ('')", i + 1);
 		return false;
 	}
-	if (nr >= least && nr <= most)
+	if (cli->argc >= least && cli->argc <= most)
 		return true;
-	if (nr < least)
+	if (cli->argc < least)
 		cli_usage(cli, "an argument is missing");
 	else
 		cli_usage(cli, "'%s' is one word too many", cli->argv[most]);
 	return false;
+}
+
+bool
+cli_options(struct cli *cli, const struct cli_option *options, unsigned nr_options, int least,
+	    int most)
+{
+	return take_options(cli, options, nr_options) && check_arguments(cli, least, most);
 }
 
 bool

@@ -102,49 +102,79 @@ await_once(int fd, uint64_t end_ms, char **text, size_t *used)
 	return err == 0 ? mhp__read_answer(fd, text, used) : err;
 }
 
+/* A wait under way; times in milliseconds. */
+struct waiting {
+	const struct mhp__peer *peer;
+	bool terminal;                 /* shows progress */
+	bool shown;                    /* there is a line on the terminal */
+	uint64_t start, heard, stop;   /* when it began, when the pool was last heard, the end */
+};
+
+/* The pool is silent: ask how far it is, and show that. One that does not say even that is given
+ * up. */
+static void
+probe(struct waiting *waiting, uint64_t now)
+{
+	int signal_before = interrupted;
+	struct json_object *progress = ask_progress(waiting->peer);
+	if (progress != NULL && waiting->terminal) {
+		show(progress, now - waiting->start);
+		waiting->shown = true;
+	}
+	if (progress == NULL && interrupted == signal_before)
+		waiting->stop = now;
+	json_object_put(progress);
+	if (!waiting->terminal)
+		waiting->heard = mhp__now_ms();
+}
+
+/* Some time has passed without the whole answer; heard: a part of it came. */
+static void
+tick(struct waiting *waiting, bool heard)
+{
+	uint64_t now = mhp__now_ms();
+	if (heard)
+		waiting->heard = now;
+	if (interrupted) {
+		mhp__send_cancel(waiting->peer, -1);
+		if (waiting->stop > now + GRACE_MS)
+			waiting->stop = now + GRACE_MS;
+	}
+	if (now - waiting->heard >= (waiting->terminal ? 2 * TICK_MS : PROBE_MS))
+		probe(waiting, now);
+}
+
+/* Until the answer is there, an error comes, or the wait ends. */
+static int
+await_answer(struct waiting *waiting, int fd, char **text, size_t *used)
+{
+	for (;;) {
+		size_t before = *used;
+		int err = await_once(fd, mhp__now_ms() + TICK_MS, text, used);
+		if (err != -EINTR && err != -EAGAIN)
+			return err;
+		tick(waiting, *used != before);
+		if (mhp__now_ms() < waiting->stop)
+			continue;
+		err = await_once(fd, 0, text, used); /* it may have come meanwhile */
+		return err == -EAGAIN || err == -EINTR ? -ETIMEDOUT : err;
+	}
+}
+
 int
 cli_await(const struct mhp__peer *peer, int fd, struct cli_wait wait, char **text, size_t *used)
 {
-	bool terminal = wait.cancels && isatty(STDERR_FILENO), shown = false;
-	uint64_t start = mhp__now_ms(), heard = start, stop = start + wait.most_ms;
-	int err;
+	uint64_t now = mhp__now_ms();
+	struct waiting waiting = { .peer = peer, .start = now, .heard = now,
+				   .terminal = wait.cancels && isatty(STDERR_FILENO),
+				   .stop = now + wait.most_ms };
 
 	if (wait.cancels)
 		catch_interrupts();
-	for (;;) {
-		size_t before = *used;
-		err = await_once(fd, mhp__now_ms() + TICK_MS, text, used);
-		if (err != -EINTR && err != -EAGAIN)
-			break;
-		uint64_t now = mhp__now_ms();
-		if (*used != before)
-			heard = now;
-		if (interrupted) {
-			mhp__send_cancel(peer, -1);
-			if (stop > now + GRACE_MS)
-				stop = now + GRACE_MS;
-		}
-		if (now - heard >= (terminal ? 2 * TICK_MS : PROBE_MS)) {
-			int signal_before = interrupted;
-			struct json_object *progress = ask_progress(peer);
-			if (progress != NULL && terminal)
-				show(progress, now - start);
-			shown |= progress != NULL && terminal;
-			if (progress == NULL && interrupted == signal_before)
-				stop = now;
-			json_object_put(progress);
-			heard = terminal ? heard : mhp__now_ms();
-		}
-		if (mhp__now_ms() < stop)
-			continue;
-		err = await_once(fd, 0, text, used); /* it may have come meanwhile */
-		if (err == -EAGAIN || err == -EINTR)
-			err = -ETIMEDOUT;
-		break;
-	}
+	int err = await_answer(&waiting, fd, text, used);
 	if (err == -ETIMEDOUT && interrupted)
-		give_up(peer, shown);
-	if (shown)
+		give_up(peer, waiting.shown);
+	if (waiting.shown)
 		fprintf(stderr, "\r\033[K");
 	return err;
 }

@@ -136,42 +136,45 @@ find_setting(const char *word, const char **ret_value)
 	return NULL;
 }
 
+/* Take the setting at word *i, and its value, which may be the next word; moves *i to the last of
+ * them. False: something is wrong, and it was said. */
+static bool
+take_setting(const struct cli *cli, int *i)
+{
+	const char *word = cli->argv[*i], *value;
+	const struct setting *setting = find_setting(word, &value);
+	if (setting == NULL) {
+		cli_usage(cli, "there is no option %s", word);
+		return false;
+	}
+	if (value == NULL && *i + 1 < cli->argc)
+		value = cli->argv[++*i];
+	if (value == NULL) {
+		cli_usage(cli, "%s needs a value", word);
+		return false;
+	}
+	const char *fault = *value == 0 ? "that is an empty word ('')"
+		: setting->size ? size_fault(value) : NULL;
+	if (fault != NULL) {
+		cli_usage(cli, "%s %s: %s", setting->option, value, fault);
+		return false;
+	}
+	setenv(setting->variable, value, 1);
+	return true;
+}
+
 /* Put the options into the environment. The index of the program, or -1 and a message. */
 static int
 take_options(const struct cli *cli)
 {
 	int i = 0;
 	for (; i < cli->argc && cli->argv[i][0] == '-' && strcmp(cli->argv[i], "--") != 0; i++) {
-		const char *word = cli->argv[i], *value;
+		const char *word = cli->argv[i];
 		const struct flag *flag = find_flag(word);
-		if (flag != NULL) {
-			if (!take_flag(cli, flag, word))
-				return -1;
-			continue;
-		}
-		if (is_follow(word)) {
-			if (!take_follow(cli, word))
-				return -1;
-			continue;
-		}
-		const struct setting *setting = find_setting(word, &value);
-		if (setting == NULL) {
-			cli_usage(cli, "there is no option %s", word);
+		bool taken = flag != NULL ? take_flag(cli, flag, word)
+			: is_follow(word) ? take_follow(cli, word) : take_setting(cli, &i);
+		if (!taken)
 			return -1;
-		}
-		if (value == NULL && i + 1 < cli->argc)
-			value = cli->argv[++i];
-		if (value == NULL) {
-			cli_usage(cli, "%s needs a value", word);
-			return -1;
-		}
-		const char *fault = *value == 0 ? "that is an empty word ('')"
-			: setting->size ? size_fault(value) : NULL;
-		if (fault != NULL) {
-			cli_usage(cli, "%s %s: %s", setting->option, value, fault);
-			return -1;
-		}
-		setenv(setting->variable, value, 1);
 	}
 	if (i < cli->argc && strcmp(cli->argv[i], "--") == 0)
 		i++;

@@ -146,6 +146,25 @@ count_mappings(struct mhp_pool *pool)
 	pthread_mutex_unlock(&pool->mutex);
 }
 
+/* What can be refused at once. */
+static int
+check_call(struct mhp_pool *pool, uint64_t size, struct mhp_text *reterr)
+{
+	const struct mhp__space *space = &pool->space;
+	if (atomic_load(&pool->hotplug_holder) == mhp__linux_ops.self(pool))
+		return mhp__say(reterr, MHP_EDEADLK, "a listener, or an owner's function, cannot "
+				"add memory");
+	if (size == 0 || size % space->block_bytes != 0)
+		return mhp__say(reterr, MHP_EINVAL,
+				"the size must be a multiple of the block size, %llu MiB",
+				(unsigned long long)(space->block_bytes >> 20));
+	if (size > space->max_bytes)
+		return mhp__say(reterr, MHP_ENXIO,
+				"the pool's address range has no room for %u more blocks",
+				(uint32_t)(size / space->block_bytes));
+	return 0;
+}
+
 int
 mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t size,
 	     const struct mhp_add_opts *opts, struct mhp_add_answer *ret_answer,
@@ -158,23 +177,16 @@ mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t 
 	uint32_t first = 0, count = (uint32_t)(size / pool->space.block_bytes);
 	uint64_t nr_bad;
 
-	if (atomic_load(&pool->hotplug_holder) == mhp__linux_ops.self(pool))
-		return mhp__say(reterr, MHP_EDEADLK, "a listener, or an owner's function, cannot "
-				"add memory");
-	if (size == 0 || size % pool->space.block_bytes != 0)
-		return mhp__say(reterr, MHP_EINVAL,
-				"the size must be a multiple of the block size, %llu MiB",
-				(unsigned long long)(pool->space.block_bytes >> 20));
-	if (size > pool->space.max_bytes)
-		return mhp__say(reterr, MHP_ENXIO,
-				"the pool's address range has no room for %u more blocks", count);
+	int err = check_call(pool, size, reterr);
+	if (err != 0)
+		return err;
 	count_mappings(pool);
 	mhp__pool_lock_hotplug(pool);
 	if (backing == NULL)
 		backing = &ram;
 	pool->job = (struct mhp__job){ .backing = *backing, .count = count };
 	bool device = backing->kind != MHP_BACKING_RAM;
-	int err = device ? mhp_companion_call(place_device, pool, &text) : place(pool);
+	err = device ? mhp_companion_call(place_device, pool, &text) : place(pool);
 	if (pool->job.text.text[0] != 0)
 		text = pool->job.text;
 	first = pool->job.first;
