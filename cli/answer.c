@@ -205,3 +205,14 @@ cli_print_json(struct json_object *answer)
 	json_object_put(answer);
 	return CLI_DONE;
 }
+
+int
+cli_finish(const struct cli *cli, struct json_object *answer, int status)
+{
+	if (answer == NULL)
+		return status;
+	if (cli->json)
+		return cli_print_json(answer);
+	json_object_put(answer);
+	return CLI_DONE;
+}

@@ -27,17 +27,6 @@ good_zone(const struct cli *cli, const char *zone)
 	return false;
 }
 
-static int
-finish(const struct cli *cli, struct json_object *answer, int status)
-{
-	if (answer == NULL)
-		return status;
-	if (cli->json)
-		return cli_print_json(answer);
-	json_object_put(answer);
-	return CLI_DONE;
-}
-
 int
 cli_add(struct cli *cli)
 {
@@ -65,7 +54,7 @@ cli_add(struct cli *cli)
 		printf("blocks %llu-%llu\n", (unsigned long long)first,
 		       (unsigned long long)(first + count - 1));
 	}
-	return finish(cli, answer, status);
+	return cli_finish(cli, answer, status);
 }
 
 int
@@ -80,7 +69,7 @@ cli_online(struct cli *cli)
 	mhp__line_text(&line, MHP__F_BLOCKS, cli->argv[0]);
 	mhp__line_text(&line, MHP__F_ZONE, zone);
 	struct json_object *answer = cli_ask(cli, &status, &line, CLI_CHANGE(ADD_MS));
-	return finish(cli, answer, status);
+	return cli_finish(cli, answer, status);
 }
 
 /* offline, remove, resize: the request with one field, a deadline, perhaps a rehearsal. */
@@ -111,7 +100,7 @@ cli_offline(struct cli *cli)
 	struct json_object *answer = leave(cli, MHP__F_BLOCKS, &dry_run, &status);
 	if (answer != NULL && dry_run && !cli->json)
 		puts("it would work");
-	return finish(cli, answer, status);
+	return cli_finish(cli, answer, status);
 }
 
 int
@@ -150,7 +139,7 @@ cli_resize(struct cli *cli)
 	struct json_object *answer = leave(cli, MHP__F_SIZE, &dry_run, &status);
 	if (answer != NULL && dry_run && !cli->json)
 		print_resize(answer);
-	return finish(cli, answer, status);
+	return cli_finish(cli, answer, status);
 }
 
 int
@@ -164,5 +153,5 @@ cli_set(struct cli *cli)
 	mhp__line_text(&line, MHP__F_ATTR, cli->argv[0]);
 	mhp__line_text(&line, MHP__F_VALUE, cli->argv[1]);
 	struct json_object *answer = cli_ask(cli, &status, &line, CLI_CHANGE(ADD_MS));
-	return finish(cli, answer, status);
+	return cli_finish(cli, answer, status);
 }

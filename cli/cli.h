@@ -80,6 +80,9 @@ struct json_object *cli_at(struct json_object *array, size_t i);
 uint64_t cli_number_at(struct json_object *array, size_t i);
 /* Print an answer as JSON, and put it. CLI_DONE. */
 int cli_print_json(struct json_object *answer);
+/* The end of a command that is silent when done: with --json the answer is printed. NULL: it failed
+ * with this status. */
+int cli_finish(const struct cli *cli, struct json_object *answer, int status);
 
 /* ---- client.c ---- */
 

@@ -78,10 +78,5 @@ cli_poison(struct cli *cli)
 	}
 	struct json_object *answer = order(cli, forget ? "unpoison_page" : "hard_offline_page",
 					   cli->argv[0], &status);
-	if (answer == NULL)
-		return status;
-	if (cli->json)
-		return cli_print_json(answer);
-	json_object_put(answer);
-	return CLI_DONE;
+	return cli_finish(cli, answer, status);
 }
