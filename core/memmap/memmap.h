@@ -18,9 +18,10 @@
 #define MHP_VMEMMAP 0
 #endif
 
-/* Where the descriptor of pfn stands in the array of all: in its pageblock's part, but at another
- * place in each. In plain order, those of large pages would be a power of two apart and compete for
- * the same few cache sets (measured: twice the time). A cache line is eight descriptors. */
+/* The index of the descriptor of pfn in the array of all. Each pageblock has its part of the array,
+ * and permutes the cache lines (of eight descriptors) in it. In plain order, the descriptors of
+ * large pages would be a power of two apart and compete for a few cache sets (measured: twice the
+ * time). */
 static inline uint64_t
 mhp__pfn_place(const struct mhp *m, uint64_t pfn)
 {
@@ -29,9 +30,9 @@ mhp__pfn_place(const struct mhp *m, uint64_t pfn)
 	return pfn ^ ((pfn >> MHP_PAGEBLOCK_ORDER(m) << 3) & mask);
 }
 
-/* The descriptors of the first frames of pageblocks, which are those of huge pages, stand apart,
- * next to each other: eight huge pages share a cache line (measured: a sixth of the time of a
- * pair). They end where the bitmaps begin, and go down from there. */
+/* Heads, the descriptors of the first frames of pageblocks, are stored next to each other, so that
+ * those of eight huge pages share a cache line (measured: a sixth of the time of a pair). The array
+ * of heads goes down from where the bitmaps begin. */
 static inline struct mhp__page *
 mhp__pageblock_head(const struct mhp *m, uint64_t pfn)
 {
@@ -42,7 +43,7 @@ mhp__pageblock_head(const struct mhp *m, uint64_t pfn)
 	return (struct mhp__page *)end - 1 - pageblock;
 }
 
-/* Bytes of all that stand so for a block. */
+/* Bytes of all heads of a block. */
 static inline uint64_t
 mhp__heads_bytes(const struct mhp *m)
 {
@@ -124,7 +125,7 @@ mhp__word_make(unsigned owner, unsigned order, uint64_t cookie)
 	return word | (uint64_t)(mhp__parity(word) ^ 1U) * MHP_WORD_PARITY;
 }
 
-/* Make page the first frame of an allocated page. */
+/* Write the descriptor of an allocated page. */
 static inline void
 mhp__page_write(struct mhp__page *page, uint64_t word)
 {
@@ -139,14 +140,14 @@ mhp__page_begin(struct mhp__page *page, unsigned owner, unsigned order, uint64_t
 	mhp__page_write(page, mhp__word_make(owner, order, cookie));
 }
 
-/* Make it nobody's again. */
+/* Clear the descriptor: the frame is nobody's. */
 static inline void
 mhp__page_end(struct mhp__page *page)
 {
 	atomic_store_explicit(&page->word, 0, memory_order_relaxed);
 }
 
-/* Let the descriptors of the pageblock that starts at pfn be zero, whatever they held. */
+/* Zero the descriptors of the pageblock that starts at pfn, whatever they held. */
 static inline void
 mhp__pageblock_clear(struct mhp *m, uint64_t pfn)
 {

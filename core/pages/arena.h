@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * arena.h - one arena: its bitmaps, what can be taken from them and what is taken.
+ * arena.h - one arena: take frames from its bitmaps, and give them back.
  *
  * The caller holds the arena's lock, and it is online. Frames count from the arena's start.
  */
@@ -13,26 +13,28 @@
 /* Pageblocks that are wholly free and can be taken as one page: not isolated, and none that
  * nr_unmanaged reaches into. */
 uint64_t mhp__arena_huge(const struct mhp *m, const struct mhp__arena *arena);
-/* Pageblocks that small pages should come from before those: free frames, but no huge page. */
+/* Pageblocks with free frames that are no huge page: small pages should come from these. */
 uint64_t mhp__arena_partial(const struct mhp *m, const struct mhp__arena *arena);
 /* The list that the arena's contents call for, MHP_LIST_*. */
 unsigned mhp__arena_list(const struct mhp *m, const struct mhp__arena *arena);
 /* Count how many orders there are holes of (slots.h); the search ends at `enough`. */
 unsigned mhp__arena_holes(const struct mhp *m, const struct mhp__arena *arena, unsigned enough);
-/* From now on nothing is taken from these pageblocks, one bit each; or it may be again. */
+/* Isolate these pageblocks, one bit each, so that nothing is taken from them; or open them
+ * again. */
 void mhp__arena_isolate(struct mhp *m, struct mhp__arena *arena, uint64_t pageblocks, bool isolate);
-/* Take up to nr_max pages of order from pageblocks in mask that are not isolated; their pfns.
- * Holes first. Their descriptors are all-zero afterwards. */
+/* Take up to nr_max pages of an order from pageblocks in mask that are not isolated, holes first.
+ * Returns how many; their descriptors are all-zero. */
 unsigned mhp__arena_take(struct mhp *m, struct mhp__arena *arena, unsigned order, uint64_t mask,
 			 unsigned nr_max, uint64_t *ret_pfns);
 /* Take one frame, isolated or not. False: it is taken already, or not the allocator's. */
 bool mhp__arena_take_frame(struct mhp *m, struct mhp__arena *arena, uint64_t pfn);
-/* Give nr pages of order back, all of this arena; their descriptors are all-zero. */
+/* Give back nr pages of an order, all of this arena; their descriptors are all-zero. */
 void mhp__arena_give_many(struct mhp *m, struct mhp__arena *arena, unsigned order, unsigned nr,
 			  const uint64_t *pfns);
 /* Take the frames [frame, end), all or none. */
 bool mhp__arena_take_range(struct mhp *m, struct mhp__arena *arena, uint32_t frame, uint32_t end);
-/* Give them back, all of them taken, whatever pages they were; their descriptors are all-zero. */
+/* Give back the frames [frame, end), all of them taken, whatever pages they were; their descriptors
+ * are all-zero. */
 void mhp__arena_give_range(struct mhp *m, struct mhp__arena *arena, uint32_t frame, uint32_t end);
 
 #endif

@@ -15,8 +15,7 @@ bool mhp__cache_refill(struct mhp *m, struct mhp__zone *zone, unsigned order, ui
 void mhp__cache_spill(struct mhp *m, struct mhp__zone *zone, uint64_t pfn, unsigned order);
 /* Empty the caches of one zone, all CPUs. */
 void mhp__cache_drain(struct mhp *m, struct mhp__zone *zone);
-/* Take a page while all caches of the zone are closed and empty. False: the zone has none, and none
- * of its caches had one. */
+/* Empty all caches of the zone and take a page before they open. False: the zone has none. */
 bool mhp__cache_take_last(struct mhp *m, struct mhp__zone *zone, unsigned order, uint64_t *ret_pfn);
 /* Frames in the caches of one zone. A snapshot. */
 uint64_t mhp__cache_nr_frames(const struct mhp *m, const struct mhp__zone *zone);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * poison.h - free pages hold a pattern, and taking one checks that it is still whole.
+ * poison.h - free pages hold a pattern, and taking one checks that it is intact.
  *
- * So a write to memory that was freed is found out. Not for builds with sparse memory: poison
- * writes to all of it.
+ * So a write to freed memory is detected. Not for builds with sparse memory: poison writes to all
+ * of it.
  */
 #ifndef MHP_CORE_POISON_H
 #define MHP_CORE_POISON_H
@@ -15,7 +15,7 @@
 #endif
 #if MHP_POISON
 void mhp__poison(struct mhp *m, uint64_t pfn, uint64_t nr_pages);
-/* check: false where others may have written to it for good reason. */
+/* check: false where somebody may have written to the memory rightly. */
 void mhp__unpoison(struct mhp *m, uint64_t pfn, uint64_t nr_pages, bool check);
 #else
 static inline void

@@ -30,12 +30,12 @@ mhp__chunk_read(const struct mhp *m, uint64_t pfn, struct mhp__chunk *ret_chunk)
 	ret_chunk->cookie = mhp__word_cookie(word);
 }
 
-/* A walk over what is taken in a range, in address order. It locks one arena at a time, for a
- * batch of pages, so its word on a page may be that old. */
+/* A walk over what is taken in a range, in address order. It reads a batch of pages under the lock
+ * of their arena, so what it says of a page may be a batch old. */
 #define MHP_WALK_BATCH 32U
 struct mhp__walk {
-	uint64_t pfn, end_pfn;         /* what was not looked at yet */
-	unsigned at, nr;               /* of the batch: the next one, how many */
+	uint64_t pfn, end_pfn;         /* not read yet */
+	unsigned at, nr;               /* the next page of the batch, and how many it has */
 	struct mhp__chunk chunk[MHP_WALK_BATCH];
 };
 
@@ -52,14 +52,13 @@ mhp__walk_next(struct mhp *m, struct mhp__walk *walk)
 	MHP_ASSERT_DEBUG(walk->nr <= MHP_WALK_BATCH);
 	return &walk->chunk[walk->at++];
 }
-/* Was the page that came last the first of its batch? A long walk polls for cancellation this
- * often. */
+/* Was the last page the first of its batch? A long walk polls for cancellation this often. */
 static inline bool
 mhp__walk_is_fresh(const struct mhp__walk *walk)
 {
 	return walk->at == 1;
 }
-/* Others may have changed what lies ahead: look again. */
+/* Forget the rest of the batch: others may have changed it. */
 static inline void
 mhp__walk_refresh(struct mhp__walk *walk)
 {
@@ -68,9 +67,9 @@ mhp__walk_refresh(struct mhp__walk *walk)
 	walk->nr = walk->at;
 }
 
-/* Frames that are free in the bitmaps, in the range. O(arenas), but for those it has a part of. */
+/* Frames of the range that are free in the bitmaps. O(1) for each arena that lies in it whole. */
 uint64_t mhp__pages_nr_free(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages);
-/* Is nothing of it taken? In a range that is isolated it stays so. */
+/* Is no frame of the range taken? In an isolated range that stays so. */
 static inline bool
 mhp__pages_are_free(struct mhp *m, uint64_t start_pfn, uint64_t nr_pages)
 {

@@ -10,7 +10,7 @@
 
 #include "state/instance.h"
 
-/* As mhp_add(), but for coming online. */
+/* mhp_add() without coming online. */
 MHP_MUST_CHECK int mhp__add_memory(struct mhp *m, struct mhp_blocks blocks,
 				   const struct mhp_add_opts *opts, struct mhp_add_answer *answer);
 /* The answer that mhp__add_memory() would give, without asking the port. Fills in answer. */
@@ -22,10 +22,10 @@ MHP_MUST_CHECK int mhp__add_memory_foresee(struct mhp *m, struct mhp_blocks bloc
 MHP_MUST_CHECK int mhp__choose_placement(const struct mhp *m, struct mhp_blocks blocks,
 					 const struct mhp_add_opts *opts,
 					 struct mhp_add_answer *answer);
-/* The reserve that a block of that add has, or would have: 0 where its metadata goes elsewhere. */
+/* The reserve of a block of that add, in pages; 0 if its metadata goes elsewhere. */
 uint32_t mhp__add_reserve(const struct mhp *m, uint32_t block, const struct mhp_add_answer *answer);
-/* Remove blocks that are OFFLINE; cannot fail. scrub: zero what held their metadata; mhp__scrub()
- * has done the rest. */
+/* Remove blocks that are OFFLINE; cannot fail. scrub: zero the frames that held their metadata;
+ * mhp__scrub() has zeroed the rest. */
 void mhp__remove_blocks(struct mhp *m, struct mhp_blocks blocks, bool scrub);
 
 /* For recovery: take apart what is left of those of the blocks that are absent. */

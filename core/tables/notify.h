@@ -13,9 +13,9 @@ MHP_MUST_CHECK int mhp__notify_going(struct mhp *m, const struct mhp_notice *not
 				     enum mhp_notice_kind cancel, struct mhp_why *reterr_why);
 /* Tell everybody; answers are ignored. */
 void mhp__notify(struct mhp *m, const struct mhp_notice *notice);
-/* The same, for as many of them. */
+/* Tell the first nr of them. */
 void mhp__notify_first(struct mhp *m, const struct mhp_notice *notice, unsigned nr);
-/* Log: from here on it is about this range that mhp__notify_going() tells; MHP_PFN_NONE: none. */
+/* Log that mhp__notify_going() tells of this range from here on; MHP_PFN_NONE: of none. */
 static inline void
 mhp__telling(struct mhp *m, uint64_t start_pfn)
 {

@@ -17,13 +17,13 @@ struct mhp__group {
 
 /* Amounts that the policy goes by: what is there, and what the same call has decided about. */
 struct mhp__planned_pages {
-	bool counted;                  /* the rest, but for together; not where nobody asks */
+	bool counted;                  /* the amounts below are, as they are when needed */
 	uint64_t early[MHP_NODES_MAX]; /* whole boot blocks in NORMAL, by node */
 	uint64_t movable[MHP_NODES_MAX];
 	struct mhp__group groups[MHP_GROUPS_PLANNED]; /* the last ones, each in its place */
-	bool together;                 /* other calls than this one are among them */
+	bool together;                 /* several sets of blocks are decided about as one */
 };
-/* Nothing is planned. */
+/* Nothing is planned yet. */
 void mhp__planned_none(struct mhp__planned_pages *planned, bool together);
 
 /* A block that is to come online. */
@@ -31,8 +31,8 @@ struct mhp__candidate {
 	uint64_t start_pfn, nr_pages;  /* what can be used of it */
 	unsigned node;
 	bool boot;
-	uint32_t block;                /* it is there, and so says itself what group it is of */
-	struct mhp__group coming;      /* unless this says so: its generation is not 0 */
+	uint32_t block;                /* its group: that of the add that brought it */
+	struct mhp__group coming;      /* its group if a plan will add it; else generation 0 */
 };
 
 /* Resolve zone (a kind, or MHP_ZONE_DEFAULT) for a candidate, and count it as planned. Return: 0,
