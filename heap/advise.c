@@ -2,13 +2,14 @@
 /*
  * advise.c - libc's madvise, for memory of the heap that may lie on a device.
  *
- * There the memory is shared with the device, and what MADV_DONTNEED drops is the mapping, not the
- * data; MADV_FREE is refused. In ordinary memory both give it up: it reads as zeros (with MADV_FREE
- * now or later). So what a program gives up inside of the heap is made zeros where it is. A window
- * that is on its way just now is waited for, as whoever touches it waits: no program expects "try
- * again", and one that counts on zeros may not even look at the answer.
+ * In ordinary memory, MADV_DONTNEED and MADV_FREE give the data up: it reads as zeros, with
+ * MADV_FREE now or later. On a device the memory is shared with the device: MADV_DONTNEED would
+ * drop the mapping and keep the data, and MADV_FREE would be refused. So what a program gives up
+ * inside of the heap is zeroed where it is. A call waits for a window that is on its way, as an
+ * access would: no program expects "try again", and one that counts on zeros may not look at the
+ * answer.
  *
- * Our own library, jemalloc in it, does not come here (__wrap_...).
+ * Our own library, with jemalloc in it, does not come here (__wrap_...).
  */
 #define _GNU_SOURCE
 #include <errno.h>

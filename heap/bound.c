@@ -2,13 +2,17 @@
 /*
  * bound.c - how far a pool may grow below the limit of its cgroup, and how much of it may be taken.
  *
- * Memory that the program has taken counts as if it were touched: it may touch it without asking
- * anybody. So what it may take is what it is charged for, and what is left until the limit, less a
- * margin. A limit that falls will fall again: while it does, room for three such steps is kept from
- * large pieces, an eighth of the limit at most, since only the program can give back what it has
- * allocated by then, and it may take longer than a step. Once the limit has stood still for as long
- * as three steps last, that room is there for all. The pool may have whole blocks for all that may
- * be taken, and for what it has in use and nobody has taken: nothing is behind that.
+ * Memory that the program has taken counts as touched, since the program may touch it without
+ * asking. So the program may take what it is charged for already, plus what is left below the
+ * limit, less a margin.
+ *
+ * A limit that has fallen will probably fall again, and only the program can give back what it has
+ * allocated, perhaps not as fast. So while a limit falls, room for three more steps, an eighth of
+ * the limit at most, is not handed out in large pieces. Once the limit has stood still for as long
+ * as three steps last, that room is for all.
+ *
+ * The pool may have whole blocks for all that may be taken, and for what is in use without having
+ * been taken, which costs no memory.
  */
 #include "bound.h"
 

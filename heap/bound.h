@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bound.h - how far a pool may grow below the limit of its cgroup: the sums of follow.c. Pure.
+ * bound.h - how far a pool may grow below the limit of its cgroup: the arithmetic of follow.c.
+ * Pure.
  */
 #ifndef MHP_HEAP_BOUND_H
 #define MHP_HEAP_BOUND_H
@@ -11,10 +12,10 @@
 /* The state of a pool and its cgroup, in numbers. Memory of devices is in none of them. */
 struct mhp__follow_facts {
 	uint64_t block_bytes;
-	uint64_t used_bytes;           /* of the pool: what cannot be taken from it */
+	uint64_t used_bytes;           /* of the pool: what is not free in its blocks */
 	uint64_t taken_bytes;          /* of that, what the program has in its hands */
-	uint64_t charged_bytes;        /* of that, what the cgroup is charged for, at least */
-	uint64_t limit_bytes;          /* the least that holds; UINT64_MAX: there is none */
+	uint64_t charged_bytes;        /* of that, what the cgroup is charged for; a lower bound */
+	uint64_t limit_bytes;          /* the lowest limit; UINT64_MAX: there is none */
 	uint64_t room_bytes;           /* until a limit is reached */
 	uint64_t fall_bytes;           /* by how much it has fallen lately */
 	bool pressed;                  /* others wait for memory */
@@ -37,8 +38,8 @@ struct mhp__fall {
 	unsigned still;                /* looks since the last step */
 	unsigned gap;                  /* looks between two steps */
 };
-/* What it was a look ago, and is now. A limit that rises, or stands still for as long as three
- * steps last, falls no more. */
+/* A look found limit_bytes, the look before limit_before. A limit that rises, or stands still for
+ * as long as three steps last, has stopped falling. */
 void mhp__follow_fall(struct mhp__fall *fall, uint64_t limit_before, uint64_t limit_bytes);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cache.c - a thread for whose cache there is no memory has none.
+ * cache.c - a thread works without a cache when there is no memory for one.
  *
- * jemalloc gives each thread a cache when it allocates for the first time, and when there is no
- * memory for it goes on as if it were there: a thread that starts while the pool is full would end
- * the program. The linker puts this in place of jemalloc's function (__wrap_...), which does the
- * same in another order: the cache is said to be there once it is. Without one a thread goes to
- * the arenas directly. meson.build knows for which versions of jemalloc this holds; nothing here
+ * jemalloc makes a cache for each thread at the thread's first allocation. If there is no memory
+ * for it, jemalloc goes on as if there were: a thread that starts while the pool is full would end
+ * the program. The linker puts this function in place of jemalloc's (__wrap_...). It does the same
+ * in another order: a cache counts as there only once it has been made. A thread without one goes
+ * to the arenas directly. meson.build knows for which versions of jemalloc this holds; nothing here
  * knows a pool.
  */
 #include <stdbool.h>

@@ -4,10 +4,11 @@
  *
  * jemalloc keeps freed memory for a while, and for ever if the program sleeps. When blocks have to
  * leave and room is short, a process beside the companion (mhp_companion_aside()) empties the
- * arenas as a thread of the program would; caches of threads are theirs. For that, the locks of
- * jemalloc must be made for several processes, since the C library opens and closes others without
- * atomics while it knows of one thread; and what jemalloc notes about the process must be forgotten
- * when it ends, as at the end of a thread. The linker shows us both (__wrap_...).
+ * arenas as a thread of the program would; it leaves the caches of threads alone. That needs two
+ * things, for which the linker gives us jemalloc's calls (__wrap_...). The mutexes of jemalloc must
+ * be process-shared, because the C library takes others without atomics while it knows of only one
+ * thread. And what jemalloc notes about the process must be forgotten when the process ends, as at
+ * the end of a thread.
  */
 #define _GNU_SOURCE
 #include "decay.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * early.c - what runs before anything else does, libc's own constructors included: the linker marks
- * us initfirst, so that the heap is there when the first library allocates.
+ * early.c - what runs before everything else, libc's own constructors included: the linker marks us
+ * initfirst, so that the heap is there when the first library allocates.
  *
- * libc does not know its arguments yet, so it is told. And a program that is built with a sanitizer
- * starts again without us: its run time replaces malloc and much of libc, and wants to come first.
- * Until that is decided nothing of libc may be called: it may be the sanitizer's, which would
- * start.
+ * libc does not know its arguments yet, so it is told. A program that is built with a sanitizer is
+ * started again without us, because the sanitizer's run time replaces malloc and much of libc, and
+ * must come first. Until that is decided no function of libc may be called: it may be the
+ * sanitizer's, which would start.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -2,15 +2,15 @@
 /*
  * follow.c - the pool shrinks and grows with the memory limit of its cgroup (R71).
  *
- * A thread of the companion looks some times a second at the limits above the program, at what is
- * used below them, and at the pressure, of which somebody may also tell it (pressure.c). The
- * program may take as much as is left until a limit, together with what the pool is charged for
- * already (bound.c); blocks beyond that leave, the least used first. So a malloc for which there is
- * no room fails, instead of the program being killed. Ordinary blocks leave without a copy, so
- * shrinking itself needs no memory; where it would, the engine refuses with the figure. Blocks of
- * devices cost the cgroup nothing: they stay, and come on top of what the pool may have.
+ * Ten times a second, a thread of the companion looks at the limits above the program, at what is
+ * used below them, and at the pressure; it may also be told of pressure (pressure.c). From this
+ * follows how much the program may take (bound.c). Blocks beyond that leave, the least used first.
+ * So a malloc for which there is no room fails, and the program is not killed. Ordinary blocks
+ * leave without a copy, so shrinking needs no memory; a block that would need some is refused by
+ * the engine, with the figure. Blocks of devices cost the cgroup nothing: they stay, and come on
+ * top of what the pool may have.
  *
- * The operator's --max holds all the time. Written by the thread, read by anybody: atomics.
+ * The operator's --max always holds. What others read is atomic; only the thread writes it.
  */
 #define _GNU_SOURCE
 #include "follow.h"
@@ -28,12 +28,12 @@
 #include "taken.h"
 
 #define LOOK_MS 100
-#define TOLD_LOOKS 20U                 /* so long it counts that somebody said memory is short */
-#define PRESSED 1000U                  /* hundredths of a per cent of the time, over ten seconds */
+#define TOLD_LOOKS 20U                 /* looks for which "memory is short" counts */
+#define PRESSED 1000U                  /* 10 %, in hundredths of a per cent, over ten seconds */
 #define DEADLINE_MS 200U
 #define LEAVE_MAX 64U                  /* blocks a look */
-#define REST_MAX 64U                   /* looks, after refusals */
-#define ASK_LOOKS 50U                  /* so often the allocator is asked while room is short */
+#define REST_MAX 64U                   /* looks without a try, after refusals */
+#define ASK_LOOKS 50U                  /* looks between two calls of mhp__decay_now() */
 
 static struct {
 	_Atomic bool on;

@@ -2,11 +2,10 @@
 /*
  * fork.c - libc's fork, daemon and forkpty, for a program whose memory may lie on a device.
  *
- * A fork brings that memory back first. Where there is no room for it, handlers of pthread_atfork()
- * come too late to say so; mhp_fork() says it, as fork may: ENOMEM. The fork that it calls is
- * libc's, by the linker (__wrap_fork).
- * daemon and forkpty fork inside of libc, by a name that nobody can replace. vfork and posix_spawn
- * need no room and do not come here.
+ * A fork first brings that memory back. If there is no room for it, handlers of pthread_atfork()
+ * come too late to fail; mhp_fork() fails with ENOMEM, as fork may. The linker makes the fork that
+ * mhp_fork() calls libc's (__wrap_fork). daemon and forkpty are here because they fork inside of
+ * libc, by a name that cannot be replaced. vfork and posix_spawn need no room and do not come here.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

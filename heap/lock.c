@@ -2,12 +2,12 @@
 /*
  * lock.c - libc's mlock and mlockall, for a program that lives in a pool.
  *
- * The kernel would lock all that is mapped: reserved addresses, tables of the engine of which
- * little is touched, and each `ram` block once more where it has its metadata. So what the program
- * has now is locked mapping by mapping, without what was mapped large while the pool was made; of
- * the heap, what is accessible. The kernel itself locks what the program maps later (MCL_FUTURE);
- * what the heap commits later is locked at once (lock_committed()). Locked memory of the heap stays
- * with the allocator when it is freed. By a raw system call all is locked, as ever.
+ * The kernel would lock everything that is mapped: reserved addresses, tables of the engine of
+ * which little is touched, and every `ram` block a second time, in the direct map. So we lock what
+ * the program has now, mapping by mapping, except for what was mapped large while the pool was
+ * made; of the heap we lock what is accessible. The kernel locks what the program maps later
+ * (MCL_FUTURE); what the heap commits later is locked at once (lock_committed()). Locked memory of
+ * the heap stays with the allocator when it is freed. A raw system call locks everything, as ever.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -2,10 +2,10 @@
 /*
  * pressure.c - wait, and be woken when somebody says that memory is short.
  *
- * MEMORY_PRESSURE_WATCH is a file to poll: one of the kernel's pressure files, into which the
- * decoded MEMORY_PRESSURE_WRITE goes first and which says POLLPRI, or a FIFO or a socket, which are
- * readable then. /dev/null means that nobody will say anything. The thread that waits is in the
- * companion, so the descriptor is not in the program. No malloc.
+ * MEMORY_PRESSURE_WATCH names a file to poll: either one of the kernel's pressure files, to which
+ * we first write the decoded MEMORY_PRESSURE_WRITE and which then answers POLLPRI; or a FIFO or a
+ * socket, which becomes readable. /dev/null means that nobody will say anything. The thread that
+ * waits is in the companion, so the descriptor is not in the program. No malloc.
  */
 #define _GNU_SOURCE
 #include "pressure.h"

@@ -2,10 +2,10 @@
 /*
  * remap.c - mremap, also of what the kernel has in several pieces.
  *
- * Memory that was on a device is a mapping of its own when it is back. The kernel grows one mapping
- * at a time, and before Linux 6.17 it moves no more than one either: what is in pieces it refuses
- * (EFAULT). Then the last page grows where it is, or all pieces move to addresses that are
- * reserved for them, the last page, which grows there, by itself. Must not know the books.
+ * Memory that was on a device is a mapping of its own when it is back. The kernel grows only one
+ * mapping at a time, before Linux 6.17 it also moves only one, and otherwise it refuses (EFAULT).
+ * Then either the last page grows where it is; or all pieces move to addresses that are reserved
+ * for them, the last page by itself, and it grows there. Must not know the books.
  */
 #define _GNU_SOURCE
 #include <errno.h>

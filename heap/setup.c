@@ -2,10 +2,10 @@
 /*
  * setup.c - the pool of a preloaded program, as the environment describes it.
  *
- * `memplug run` says everything in variables MEMPLUG_*. The order matters: what runs beside the
- * program is made before the heap is, so that nothing of it lies in the heap. A pool that cannot be
- * served is a pool all the same. Addresses cost nothing unless the process has few: then the pool
- * takes half of them at most, or says how many it would need.
+ * `memplug run` passes everything in variables MEMPLUG_*. The order matters: what runs beside the
+ * program is made before the heap, so that nothing of it lies in the heap. A pool that cannot be
+ * served works all the same. Addresses are free unless the process is limited: then the pool takes
+ * half of them at most, or says how many it would need.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -2,11 +2,11 @@
 /*
  * taken.c - how much of the pool's memory the program has in its hands, and how much it may have.
  *
- * A program may touch memory that it was given at any time, without asking anybody; so that is what
- * must fit below a limit (follow.c sets the bound). Memory that is committed and ready for the next
- * extent has nothing behind it, and counts once it is handed out. Small pieces may use room that is
- * kept from large ones: a program that asks for much can do with less, while one that gets no more
- * small pieces often ends. Knows sums only, neither addresses nor what a limit is.
+ * A program may touch memory that it was given at any time, without asking. So all of that must fit
+ * below a limit (follow.c sets the bound). Memory that is committed and ready for the next extent
+ * costs nothing yet; it counts once it is handed out. Small pieces may use room that large ones may
+ * not: a program that asks for much can often do with less, while one that is refused a small piece
+ * often ends. Knows sums only, neither addresses nor what a limit is.
  */
 #include "taken.h"
 

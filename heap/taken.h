@@ -8,11 +8,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Before memory is handed out. False: it would be more than the program may have. */
+/* Call it before memory is handed out. False: the program would have more than it may. */
 bool mhp__taken_more(uint64_t bytes);
-/* It was given back for a moment only, and is in the program's hands still. */
+/* Memory that was given back for a moment is in the program's hands again. */
 void mhp__taken_again(uint64_t bytes);
-/* Once it is given back, and not resident any more. */
+/* Call it when memory was given back and is not resident any more. */
 void mhp__taken_less(uint64_t bytes);
 uint64_t mhp__taken_bytes(void);
 

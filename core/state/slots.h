@@ -4,20 +4,23 @@
  *
  * One struct mhp__block for each block, one struct mhp__arena for each arena: a cache line each, in
  * two arrays of the instance that are as long as the address range. All-zero is "absent". Slots
- * never go away, so whoever holds a pfn can always look at its slots, whatever happens to the
- * block meanwhile (R32), and a block that is plugged but not used has touched none of its own
- * memory. Descriptors and bitmaps, to which a slot points, live and die with the block.
+ * never go away, so code that has a pfn can always look at its slots, whatever happens to the block
+ * meanwhile (R32), and a block that is plugged but not used has touched none of its own memory.
+ * Descriptors and bitmaps, to which a slot points, live and die with the block.
  *
  * An arena is up to 64 pageblocks of one block, so that a set of pageblocks is one word: the
  * smallest unit with a lock, and what the lists of a zone link. A block is one arena (128 MiB
  * blocks, 2 MiB pageblocks) or a power of two of them.
  *
- * A pageblock of an arena is in one of these conditions, bits in full, mixed:
- *     0 0   free: every frame that is the allocator's is free; its bitmap is not looked at
- *     1 0   taken whole; its bitmap is not looked at
- *     0 1   its bitmap says (1 = taken), at least one frame free and one taken
- *     1 1   its bitmap says, and it has no free frame
- * so that fresh memory needs no bitmap, and huge pages never touch one.
+ * The bits `full` and `mixed` tell the condition of each pageblock of an arena:
+ *
+ *     full mixed
+ *       0    0    free: every frame that is the allocator's is free; the bitmap is not read
+ *       1    0    taken as a whole; the bitmap is not read
+ *       0    1    the bitmap says (1 = taken); at least one frame is free, and one taken
+ *       1    1    the bitmap says; no frame is free
+ *
+ * So fresh memory needs no bitmap, and huge pages never touch one.
  */
 #ifndef MHP_CORE_SLOTS_H
 #define MHP_CORE_SLOTS_H
@@ -55,15 +58,16 @@ struct mhp__block {                     /* all fields: the hotplug lock, unless 
 };
 
 /*
- * Lists of a zone that an arena can be on. A hole is a free page in a pageblock that is in use; an
- * arena has holes of so many orders, so of the orders below that number. The list says both that
- * number and whether there are free pageblocks, so the arenas that can serve an order are those of
- * some lists, in whole, and the lowest of these lists wastes least.
+ * The lists of a zone. A hole is a free page in a pageblock that is in use. An arena whose largest
+ * hole is of order k has holes of k + 1 orders, since it has holes of every smaller order, too. The
+ * list of an arena tells this number, and whether the arena has free pageblocks. So each list
+ * either serves an order, with all of its arenas, or does not; and the lowest list that serves it
+ * wastes least.
  */
 enum {
 	MHP_LIST_NONE = 0,             /* on no list: nothing to give */
-	MHP_LIST_HOLES = 0,            /* + orders of its holes: no free pageblock */
-	MHP_LIST_WHOLE = MHP_ORDERS,   /* + orders of its holes: free pageblocks, others in use */
+	MHP_LIST_HOLES = 0,            /* + the number of orders: no free pageblock */
+	MHP_LIST_WHOLE = MHP_ORDERS,   /* + the number of orders: free pageblocks, others in use */
 	MHP_LIST_EMPTY = 2 * MHP_ORDERS, /* nothing in use */
 	MHP_LISTS,
 };
@@ -74,10 +78,10 @@ struct mhp__arena {                     /* its own lock, unless noted */
 	uint32_t next, prev;           /* arena index + 1 in its list; the zone's lock */
 	_Atomic uint8_t zone_id1;      /* zone id + 1; 0 = not online; written under both locks */
 	uint8_t list;                  /* MHP_LIST_*; written under both locks */
-	uint8_t holes;                 /* orders of its holes: the largest is of the order below */
+	uint8_t holes;                 /* the number of orders that it has holes of */
 	uint8_t claimed;               /* a cache refills from here; the zone's lock */
 	uint32_t nr_free;              /* frames free in the bitmaps (caches hold taken ones) */
-	uint32_t nr_unmanaged;              /* frames at its start that are not the allocator's */
+	uint32_t nr_unmanaged;         /* frames at its start that are not the allocator's */
 	uint64_t full;                 /* one bit a pageblock, see above */
 	uint64_t mixed;
 	_Atomic uint64_t virgin;       /* descriptors of this free pageblock may hold anything; read
