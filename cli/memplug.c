@@ -59,8 +59,9 @@ help(FILE *to, int status)
 		fprintf(to, "%*s%s\n", NAMES_WIDTH + 2 - width, "", commands[i].help);
 		width = 0;
 	}
-	fprintf(to, "\nmemplug help COMMAND says more. Exit status: 0 done, 1 refused or failed,\n"
-		    "2 usage, 3 no such pool.\n");
+	fprintf(to, "\nmemplug help COMMAND says more; there the default of an option follows a\n"
+		    "semicolon. Exit status: 0 done, 1 refused or failed, 2 usage, 3 no such\n"
+		    "pool.\n");
 	return status;
 }
 
