@@ -213,21 +213,28 @@ TEST(compact__owner_fails__nothing_is_lost)
 	}
 }
 
-/* However many full arenas lie between a frame and the gap that it fits in: it gets there. */
-TEST(compact__gap_above_many_full_arenas__is_filled)
+/* 200 blocks of one arena each, full of pages of this order. */
+static void
+open_full(struct test_pool *pool, struct test_mover *mover, unsigned order)
 {
 	struct mhp_geometry geo = { 12, 2, 3, 3, 1, 2, 200, 0 };
 	struct test_pool_opts opts = { .geometry = &geo, .plain = true, .meta_bytes = 16 << 20 };
 	struct mhp_add_opts boot = { .flags = MHP_ADD_BOOT | MHP_ADD_ONLINE,
 				     .zone = MHP_ZONE_MOVABLE };
+	test_pool_open(pool, &opts);
+	test_mover_open(mover, pool, 200 * 8 + 1);
+	CHECK_OK(mhp_add(pool->m, (struct mhp_blocks){ 0, 200 }, &boot, NULL));
+	while (test_mover_alloc(mover, order, 0) != TEST_MOVER_NONE)
+		;
+}
+
+/* However many full arenas lie between a frame and the gap that it fits in: it gets there. */
+TEST(compact__gap_above_many_full_arenas__is_filled)
+{
 	struct mhp_compact_result result;
 	struct test_pool pool;
 	struct test_mover mover;
-	test_pool_open(&pool, &opts);
-	test_mover_open(&mover, &pool, 200 * 8 + 1);
-	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 0, 200 }, &boot, NULL));
-	while (test_mover_alloc(&mover, 0, 0) != TEST_MOVER_NONE)
-		;
+	open_full(&pool, &mover, 0);
 	/* Half of two pageblocks, with what is full before and between them. */
 	for (uint64_t pfn = 0; pfn < 2; pfn++) {
 		test_mover_free(&mover, test_mover_at(&mover, 100 * 8 + pfn));
@@ -247,18 +254,10 @@ TEST(compact__gap_above_many_full_arenas__is_filled)
 /* Pages of higher orders, too, find a gap behind any number of full arenas. */
 TEST(compact__gap_for_a_larger_page_far_away__is_filled)
 {
-	struct mhp_geometry geo = { 12, 2, 3, 3, 1, 2, 200, 0 };
-	struct test_pool_opts opts = { .geometry = &geo, .plain = true, .meta_bytes = 16 << 20 };
-	struct mhp_add_opts boot = { .flags = MHP_ADD_BOOT | MHP_ADD_ONLINE,
-				     .zone = MHP_ZONE_MOVABLE };
 	struct mhp_compact_result result;
 	struct test_pool pool;
 	struct test_mover mover;
-	test_pool_open(&pool, &opts);
-	test_mover_open(&mover, &pool, 200 * 8 + 1);
-	CHECK_OK(mhp_add(pool.m, (struct mhp_blocks){ 0, 200 }, &boot, NULL));
-	while (test_mover_alloc(&mover, 1, 0) != TEST_MOVER_NONE)
-		;
+	open_full(&pool, &mover, 1);
 	test_mover_free(&mover, test_mover_at(&mover, 100 * 8));
 	test_mover_free(&mover, test_mover_at(&mover, 190 * 8));
 	CHECK_OK(mhp_compact(pool.m, 0, MHP_ZONE_MOVABLE, 0, &result));

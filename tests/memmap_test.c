@@ -246,16 +246,11 @@ TEST(altmap__port_asks_for_more_than_the_reserve__add_fails)
 				     .vmemmap = MHP_VMEMMAP != 0,
 				     .descriptor_bytes = MHP_PAGE_BYTES,
 				     .caps = { .tables_per_block = 1 } };
-	struct test_pool pool = { .block_bytes = UINT64_C(4096) << opts.geometry.block_order };
-	size_t bytes = 0;
-	CHECK_OK(mhp_sim_create(&opts, &pool.sim));
-	mhp_sim_config(pool.sim, &pool.config);
-	struct mhp_port_ops ops = *pool.config.ops;
-	greedy_next = pool.config.ops;
+	struct test_pool pool;
+	struct mhp_port_ops ops;
+	greedy_next = test_pool_prepare(&pool, &opts, &ops);
 	ops.memmap_map = greedy_memmap_map;
-	pool.config.ops = &ops;
-	CHECK_OK(mhp_footprint(&opts.geometry, &bytes));
-	CHECK_OK(mhp_init(mhp_sim_instance_memory(pool.sim, bytes), bytes, &pool.config, &pool.m));
+	test_pool_start(&pool);
 	uint64_t before = mhp_digest(pool.m);
 	CHECK_RET(add(&pool, 0, 1, SELF, NULL), MHP_VMEMMAP ? MHP_ENOMEM : 0);
 	if (MHP_VMEMMAP)

@@ -517,22 +517,12 @@ open_ticking(struct bed *bed, struct mhp_port_ops *ops, struct mhp_geometry geom
 				     .vmemmap = MHP_VMEMMAP != 0,
 				     .descriptor_bytes = MHP_PAGE_BYTES };
 	struct test_pool *pool = &bed->pool;
-	size_t bytes = 0;
-	*pool = (struct test_pool){ .page_bytes = 4096 };
 	ticking.bed = NULL;
-	CHECK_OK(mhp_sim_create(&opts, &pool->sim));
-	mhp_sim_config(pool->sim, &pool->config);
-	ticking.next = pool->config.ops;
-	*ops = *pool->config.ops;
+	ticking.next = test_pool_prepare(pool, &opts, ops);
 	ops->now_ns = ticking_now;
 	ops->fence_cpus = ticking_fence;
 	ops->check_ram = NULL;
-	pool->config.ops = ops;
-	CHECK_OK(mhp_footprint(&opts.geometry, &bytes));
-	CHECK_OK(mhp_init(mhp_sim_instance_memory(pool->sim, bytes), bytes, &pool->config,
-			  &pool->m));
-	pool->block_pages = UINT64_C(1) << opts.geometry.block_order;
-	pool->block_bytes = pool->block_pages * pool->page_bytes;
+	test_pool_start(pool);
 	test_mover_open(&bed->mover, pool, 16384);
 	add(bed, 0, 3, 0, MHP_ZONE_MOVABLE);
 }

@@ -74,21 +74,43 @@ sim_options(const struct test_pool_opts *opts)
 	};
 }
 
+static void
+create_sim(struct test_pool *pool, const struct mhp_sim_opts *opts)
+{
+	*pool = (struct test_pool){ 0 };
+	CHECK_OK(mhp_sim_create(opts, &pool->sim));
+	mhp_sim_config(pool->sim, &pool->config);
+}
+
 void
 test_pool_open(struct test_pool *pool, const struct test_pool_opts *opts)
 {
 	static const struct test_pool_opts defaults;
 	opts = opts != NULL ? opts : &defaults;
 	struct mhp_sim_opts sim_opts = sim_options(opts);
-	size_t bytes = 0;
-	*pool = (struct test_pool){ 0 };
-	CHECK_OK(mhp_sim_create(&sim_opts, &pool->sim));
-	mhp_sim_config(pool->sim, &pool->config);
+	create_sim(pool, &sim_opts);
 	if (!opts->no_fault)
 		CHECK_OK(mhp_fault_create(&pool->config, MHP_PAGE_BYTES, &pool->fault));
 	pool->config.node_distances = opts->node_distances;
 	pool->config.trace = opts->trace;
 	pool->config.trace_ctx = opts->trace_ctx;
+	test_pool_start(pool);
+}
+
+const struct mhp_port_ops *
+test_pool_prepare(struct test_pool *pool, const struct mhp_sim_opts *opts, struct mhp_port_ops *ops)
+{
+	create_sim(pool, opts);
+	const struct mhp_port_ops *next = pool->config.ops;
+	*ops = *next;
+	pool->config.ops = ops;
+	return next;
+}
+
+void
+test_pool_start(struct test_pool *pool)
+{
+	size_t bytes = 0;
 	CHECK_OK(mhp_footprint(&pool->config.geometry, &bytes));
 	void *memory = mhp_sim_instance_memory(pool->sim, bytes);
 	CHECK(memory != NULL);

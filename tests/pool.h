@@ -74,6 +74,12 @@ struct test_pool {
 
 /** Bring up. Fails the case on error. @opts: NULL for all defaults. */
 void test_pool_open(struct test_pool *pool, const struct test_pool_opts *opts);
+/* The same on a port of the test's own: the simulator with some of its functions replaced. The test
+ * changes *ops, a copy of the simulator's, before test_pool_start(). Returns the simulator's. */
+const struct mhp_port_ops *test_pool_prepare(struct test_pool *pool,
+					     const struct mhp_sim_opts *opts,
+					     struct mhp_port_ops *ops);
+void test_pool_start(struct test_pool *pool);
 
 /** All blocks are gone: end the instance; nothing may be left, the protocol was kept. */
 void test_pool_close(struct test_pool *pool);

@@ -476,21 +476,11 @@ open_watched(struct test_pool *pool, struct mhp_port_ops *ops)
 				     .mode = MHP_SIM_UNMAP,
 				     .vmemmap = MHP_VMEMMAP != 0,
 				     .descriptor_bytes = MHP_PAGE_BYTES };
-	size_t bytes = 0;
-	*pool = (struct test_pool){ .page_bytes = 4096 };
-	CHECK_OK(mhp_sim_create(&opts, &pool->sim));
-	mhp_sim_config(pool->sim, &pool->config);
-	seen.next = pool->config.ops;
+	seen.next = test_pool_prepare(pool, &opts, ops);
 	seen.nr = 0;
-	*ops = *pool->config.ops;
 	ops->unmap = seen_unmap;
 	ops->memmap_unmap = seen_memmap_unmap;
-	pool->config.ops = ops;
-	CHECK_OK(mhp_footprint(&opts.geometry, &bytes));
-	CHECK_OK(mhp_init(mhp_sim_instance_memory(pool->sim, bytes), bytes, &pool->config,
-			  &pool->m));
-	pool->block_pages = UINT64_C(1) << opts.geometry.block_order;
-	pool->block_bytes = pool->block_pages * pool->page_bytes;
+	test_pool_start(pool);
 }
 
 /* R27: the memmap goes before any section, and sections from the last to the first. */

@@ -164,24 +164,14 @@ static void
 open_counted(struct test_pool *pool, struct mhp_port_ops *ops)
 {
 	struct mhp_sim_opts opts = { .geometry = test_geometry("tera"), .fill = MHP_SIM_KEEP };
-	size_t bytes = 0;
 	if (SANITIZED)
 		opts.geometry.nr_blocks = 1U << 13;
-	*pool = (struct test_pool){ .page_bytes = 4096 };
-	CHECK_OK(mhp_sim_create(&opts, &pool->sim));
-	mhp_sim_config(pool->sim, &pool->config);
-	work.next = pool->config.ops;
-	*ops = *pool->config.ops;
+	work.next = test_pool_prepare(pool, &opts, ops);
 	ops->map = count_map;
 	ops->unmap = count_unmap;
 	ops->check_ram = count_check_ram;
 	ops->now_ns = count_now_ns;
-	pool->config.ops = ops;
-	CHECK_OK(mhp_footprint(&opts.geometry, &bytes));
-	CHECK_OK(mhp_init(mhp_sim_instance_memory(pool->sim, bytes), bytes, &pool->config,
-			  &pool->m));
-	pool->block_pages = UINT64_C(1) << opts.geometry.block_order;
-	pool->block_bytes = pool->block_pages * pool->page_bytes;
+	test_pool_start(pool);
 }
 
 struct turn {
