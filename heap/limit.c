@@ -165,7 +165,7 @@ mhp__cgroup_limit(const char *self, const char *root)
 
 /* The number after a word at the start of a line. */
 static uint64_t
-number_behind(const char *text, const char *word)
+number_after(const char *text, const char *word)
 {
 	size_t length = strlen(word);
 	for (; text != NULL; text = strchr(text, '\n')) {
@@ -184,7 +184,7 @@ used_in(struct folder *folder, const struct names *names)
 	uint64_t used = limit_in(folder, names->current), cache;
 	if (used == UINT64_MAX || !read_in(folder, "/memory.stat", text, sizeof(text)))
 		return used;
-	cache = number_behind(text, names->inactive) + number_behind(text, names->active);
+	cache = number_after(text, names->inactive) + number_after(text, names->active);
 	return used > cache ? used - cache : 0;
 }
 
@@ -232,7 +232,7 @@ mhp__resident_bytes(const char *status)
 	char text[FILE_BYTES];
 	if (!read_file(status, 0, text, sizeof(text)) || strstr(text, "\nRssAnon:") == NULL)
 		return UINT64_MAX;
-	return number_behind(text, "RssAnon:") << 10;
+	return number_after(text, "RssAnon:") << 10;
 }
 
 uint64_t

@@ -41,7 +41,7 @@ mhp__online_check(const struct mhp *m, struct mhp_blocks blocks, uint64_t as_of,
 	return 0;
 }
 
-/* Let the policy say the zone; it counts the block as planned. */
+/* Ask the policy for the zone; it counts the block as planned. */
 static int
 choose_zone(struct mhp *m, uint32_t block, struct mhp__range *range, unsigned zone,
 	    const struct mhp__coming *coming, struct mhp__planned_pages *planned,
@@ -149,8 +149,7 @@ mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
 	struct mhp_event event;
 	int err = mhp__online_check(m, blocks, arrival->as_of, why);
 
-	/* Not the blocks that the caller means: an event would be about blocks that nobody asked
-	 * anything of. */
+	/* The caller meant other blocks, so no event tells of these. */
 	if (err == MHP_ENODEV)
 		return err;
 	if (err == 0)
@@ -160,7 +159,7 @@ mhp__online_prepare(struct mhp *m, struct mhp_blocks blocks, unsigned zone,
 		return 0;
 	event = mhp__event_failed(MHP_EV_ONLINE_FAILED, blocks, err, why);
 	event.asked_zone = (uint8_t)zone;
-	/* A replay must know that the policy decided for several sets as one. */
+	/* A replay must know that the policy decided about several sets as one. */
 	if (why->cause == MHP_CAUSE_POLICY && arrival->planned.together)
 		event.asked_zone = MHP_ZONE_TOGETHER;
 	mhp__trace(m, &event, arrival->started_ns);
@@ -224,7 +223,7 @@ mhp__online_commit(struct mhp *m, struct mhp_blocks blocks, unsigned zone, uint6
 {
 	uint32_t end = blocks.first + blocks.count, run_end;
 
-	/* The policy split what was asked for as one, so a replay must ask for it as one, too. */
+	/* The policy split a request, so a replay must make it as one, too. */
 	if (zone == MHP_ZONE_DEFAULT && zone_run_end(m, blocks.first, end) != end)
 		zone = MHP_ZONE_TOGETHER;
 	for (uint32_t b = blocks.first; b < end; b = run_end) {

@@ -21,9 +21,9 @@
 #include "pages/scan.h"
 #include "pages/zone.h"
 
-/* The order of the page that [pfn, pfn + nr_pages) is to start with. */
+/* The largest order of a page that [pfn, pfn + nr_pages) can start with. */
 static unsigned
-cut(const struct mhp *m, uint64_t pfn, uint64_t nr_pages)
+first_order(const struct mhp *m, uint64_t pfn, uint64_t nr_pages)
 {
 	unsigned order = MHP_PAGEBLOCK_ORDER(m);
 	uint64_t fits = nr_pages >> order != 0 ? order : 63U - (unsigned)__builtin_clzll(nr_pages);
@@ -196,7 +196,7 @@ begin_pages(struct mhp *m, struct mhp_page_req req, uint64_t pfn, uint64_t nr_pa
 {
 	mhp__unpoison(m, pfn, nr_pages, true);
 	while (nr_pages > 0) {
-		unsigned order = cut(m, pfn, nr_pages);
+		unsigned order = first_order(m, pfn, nr_pages);
 		MHP_ASSERT_DEBUG(mhp__page_word(mhp__pfn_to_page(m, pfn)) == 0); /* INV 9 */
 		mhp__page_begin(mhp__pfn_to_page(m, pfn), req.owner, order, req.cookie);
 		pfn += UINT64_C(1) << order;

@@ -52,7 +52,7 @@ leave(struct pass *pass, enum mhp_cause cause, int err, const struct mhp__chunk 
 /* ---- the end of a batch ---- */
 
 /* The first page at or after *pfn of a move; moves *pfn past it. Its owner has isolated it, so
- * its descriptor needs no lock. Skips frames that the owner has freed all the same. */
+ * its descriptor needs no lock. Skips frames that the owner has freed against the rules. */
 static bool
 next_held(const struct mhp *m, uint64_t *pfn, uint64_t end_pfn, struct mhp__chunk *ret_chunk)
 {
@@ -74,7 +74,8 @@ log_giving(struct mhp *m, uint64_t pfn, uint64_t end_pfn)
 	mhp__log(&m->work.log.giving_end, end_pfn);
 }
 
-/* The pages live at their targets now, and the targets' descriptors are no longer ours to read. */
+/* The pages are at their targets now, and their owner may free them there: the targets' descriptors
+ * are no longer ours to read. */
 static void
 commit_move(struct mhp__mover *mover, const struct mhp_move *move)
 {
@@ -100,8 +101,8 @@ commit_move(struct mhp__mover *mover, const struct mhp_move *move)
 }
 
 /* Undo what isolating and taking a target did. Every target goes back to the room, also that of a
- * page which its owner has freed all the same: nobody was pointed to it, so its descriptor is ours
- * and says how long it is. */
+ * page which its owner has freed against the rules: nothing points to the target yet, so its
+ * descriptor is still ours, and tells its size. */
 static void
 undo_move(struct pass *pass, const struct mhp__owner *owner, const struct mhp_move *move, int err)
 {
