@@ -36,10 +36,10 @@ struct page {
 	bool held;
 };
 
-/* All that a change may change but the instance and the memory: it is saved with them. */
+/* What a change may change apart from the instance and the memory; saved and restored with them. */
 static struct {
 	struct page page[NR_PAGES];
-	bool open[NR_LISTENERS][NR_BLOCKS]; /* was told that it comes or goes, and of no end yet */
+	bool open[NR_LISTENERS][NR_BLOCKS]; /* was told GOING, and no end of it yet */
 } seen;
 
 static struct {
@@ -48,19 +48,19 @@ static struct {
 	struct mhp_port_ops ops;
 	const struct mhp_port_ops *sim;
 	uint16_t owner;
-	int refuses;                   /* the listener that does; -1: none */
+	int refuses;                   /* which listener refuses; -1: none */
 	void *snapshot;
-	__typeof__(seen) seen;         /* of that snapshot */
-	bool locked;                   /* the port's lock is */
+	__typeof__(seen) seen;         /* as it was when the snapshot was made */
+	bool locked;                   /* the port's lock is taken */
 } bed;
 
 /* ---- dying ---- */
 
 static sigjmp_buf dead;
-static volatile uint64_t nr_steps, dies_at; /* 0: never; */
-static volatile uint64_t instructions; /* it goes on for so many from there */
+static volatile uint64_t nr_steps, dies_at; /* at which step it dies; 0: never */
+static volatile uint64_t instructions; /* how many more it executes after that step */
 static volatile bool stepping, in_port;
-static volatile bool stepped;          /* while it went on it came to the next step */
+static volatile bool stepped;          /* in these it came to the next step */
 
 static void
 die(void)
@@ -139,7 +139,7 @@ leave(void)
 }
 
 static int
-cut_map(void *port, struct mhp_phys start, uint64_t size, unsigned node)
+step_map(void *port, struct mhp_phys start, uint64_t size, unsigned node)
 {
 	enter();
 	int err = bed.sim->map(port, start, size, node);
@@ -147,9 +147,9 @@ cut_map(void *port, struct mhp_phys start, uint64_t size, unsigned node)
 	return err;
 }
 
-/* Whoever mends may do so once more. */
+/* Recovery may unmap a section a second time. */
 static void
-cut_unmap(void *port, struct mhp_phys start, uint64_t size)
+step_unmap(void *port, struct mhp_phys start, uint64_t size)
 {
 	enter();
 	if (mhp_sim_is_mapped(bed.pool.sim, start))
@@ -158,7 +158,7 @@ cut_unmap(void *port, struct mhp_phys start, uint64_t size)
 }
 
 static int
-cut_meta_alloc(void *port, uint64_t size, unsigned node, struct mhp_meta *ret_meta)
+step_meta_alloc(void *port, uint64_t size, unsigned node, struct mhp_meta *ret_meta)
 {
 	enter();
 	int err = bed.sim->meta_alloc(port, size, node, ret_meta);
@@ -167,7 +167,7 @@ cut_meta_alloc(void *port, uint64_t size, unsigned node, struct mhp_meta *ret_me
 }
 
 static void
-cut_meta_free(void *port, const struct mhp_meta *meta)
+step_meta_free(void *port, const struct mhp_meta *meta)
 {
 	enter();
 	bed.sim->meta_free(port, meta);
@@ -175,7 +175,7 @@ cut_meta_free(void *port, const struct mhp_meta *meta)
 }
 
 static void
-cut_lock(void *port)
+step_lock(void *port)
 {
 	enter();
 	bed.sim->lock(port);
@@ -184,7 +184,7 @@ cut_lock(void *port)
 }
 
 static void
-cut_unlock(void *port)
+step_unlock(void *port)
 {
 	enter();
 	bed.locked = false;
@@ -193,7 +193,7 @@ cut_unlock(void *port)
 }
 
 static uint64_t
-cut_now_ns(void *port)
+step_now_ns(void *port)
 {
 	enter();
 	uint64_t now = bed.sim->now_ns(port);
@@ -202,7 +202,7 @@ cut_now_ns(void *port)
 }
 
 static void
-cut_pause(void *port, uint64_t ns)
+step_pause(void *port, uint64_t ns)
 {
 	enter();
 	bed.sim->pause(port, ns);
@@ -259,7 +259,7 @@ putback(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 	step();
 }
 
-/* Asked about each of its pages: what set_pages_right() does for all at once. */
+/* The owner is asked about one page; set_pages_right() does the same for all at once. */
 static void
 lost(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 {
@@ -273,7 +273,7 @@ lost(void *ctx, uint64_t pfn, unsigned order, uint64_t cookie)
 
 static const struct mhp_movable_ops movable = { isolate, migrate, putback, NULL };
 
-/* Nothing is held any more, and of two frames of a page one goes back. */
+/* Let go of all pages, and free one of two frames of a page that was moving. */
 static void
 set_pages_right(void)
 {
@@ -311,9 +311,9 @@ static void
 wrap_port(void)
 {
 	static const struct mhp_port_ops wrapped = {
-		.map = cut_map, .unmap = cut_unmap, .meta_alloc = cut_meta_alloc,
-		.meta_free = cut_meta_free, .lock = cut_lock, .unlock = cut_unlock,
-		.now_ns = cut_now_ns, .pause = cut_pause,
+		.map = step_map, .unmap = step_unmap, .meta_alloc = step_meta_alloc,
+		.meta_free = step_meta_free, .lock = step_lock, .unlock = step_unlock,
+		.now_ns = step_now_ns, .pause = step_pause,
 	};
 	struct mhp_config config = bed.pool.config;
 	bed.sim = config.ops;
@@ -559,7 +559,7 @@ state_now(void)
 	return state;
 }
 
-/* Make the change, or die so many instructions behind a step of it. Return: it came to its end. */
+/* Make the change, or die so many instructions after a step of it. Return: it came to its end. */
 static bool
 survives(int (*change)(void), uint64_t at, uint64_t nr_instructions)
 {
@@ -584,7 +584,7 @@ survives(int (*change)(void), uint64_t at, uint64_t nr_instructions)
 	return done;
 }
 
-/* As the port does it for the next who wants the lock: */
+/* As the port does it for the next thread that takes the lock. */
 static void
 take_lock(void)
 {
@@ -655,7 +655,7 @@ begin_change(int (*change)(void), struct state *ret_before, struct state *ret_af
 }
 
 static void
-cut(const char *name, int (*change)(void))
+kill_at_each_step(const char *name, int (*change)(void))
 {
 	struct state before, after;
 	uint64_t end = begin_change(change, &before, &after);
@@ -686,18 +686,18 @@ static const struct {
 	CHANGE(add_refused), CHANGE(plan_refused),
 };
 
-TEST(lost__a_change_dies_at_any_step__it_is_taken_back_or_carried_on)
+TEST(lost__a_change_dies_at_any_step__it_is_rolled_back_or_forward)
 {
 	open_bed();
 	for (unsigned i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
-		cut(changes[i].name, changes[i].fn);
+		kill_at_each_step(changes[i].name, changes[i].fn);
 	close_bed();
 }
 
 /* ---- between two stores ---- */
 
-/* A chunk of room is about to be cut: the log has it, and begun: its descriptor has ended, or not
- * yet. Return: there is such room, and the log has a place for it. */
+/* Make it look as if a chunk of room was being split: the log has it, and (begun) its descriptor is
+ * gone. Return: there is such room, and a free place in the log. */
 static bool
 open_some(bool begun)
 {
@@ -721,7 +721,7 @@ open_some(bool begun)
 }
 
 /* R37 */
-TEST(lost__room_dies_while_it_is_cut__all_of_it_is_free)
+TEST(lost__room_dies_while_it_is_split__all_of_it_is_free)
 {
 	struct state before, after;
 	unsigned nr_opened[2] = { 0, 0 };
@@ -740,7 +740,7 @@ TEST(lost__room_dies_while_it_is_cut__all_of_it_is_free)
 	close_bed();
 }
 
-/* A target bears its owner's descriptor, and the log has it for room. Return: there is one. */
+/* A target has its owner's descriptor, but the log still has it as room. Return: there is one. */
 static bool
 untake_target(void)
 {
@@ -798,7 +798,7 @@ TEST(lost__a_change_dies_while_it_gives_frames_back__they_are_free)
 	close_bed();
 }
 
-/* An owner that can be asked sets its pages right, whoever calls; somebody may kill that, too. */
+/* An owner that can be asked puts its pages in order, whoever calls; that thread may die, too. */
 TEST(lost__pages_of_an_owner_that_is_asked__the_change_ends)
 {
 	struct state before, after;
@@ -821,7 +821,7 @@ TEST(lost__pages_of_an_owner_that_is_asked__the_change_ends)
 }
 
 /* Only an owner knows where its page is when the kill came while it moved (R37). */
-TEST(lost__pages_of_another_owner_moved__the_change_stays_cut)
+TEST(lost__pages_of_another_owner_moved__the_change_stays_half_done)
 {
 	struct state before, after;
 	unsigned nr_moved = 0;
@@ -845,7 +845,7 @@ TEST(lost__pages_of_another_owner_moved__the_change_stays_cut)
 
 /* ---- at any instruction ---- */
 
-/* What the allocator had in hand where it was killed. */
+/* Frames that the allocator had in its hands when it was killed. */
 static uint64_t
 nr_lost(void)
 {
@@ -856,7 +856,7 @@ nr_lost(void)
 }
 
 static void
-cut_between(const char *name, int (*change)(void), uint64_t *random)
+kill_between(const char *name, int (*change)(void), uint64_t *random)
 {
 	struct state before, after;
 	uint64_t end = begin_change(change, &before, &after);
@@ -873,20 +873,20 @@ cut_between(const char *name, int (*change)(void), uint64_t *random)
 	}
 }
 
-TEST(lost__a_change_dies_at_any_instruction__it_is_taken_back_or_carried_on)
+TEST(lost__a_change_dies_at_any_instruction__it_is_rolled_back_or_forward)
 {
 	uint64_t random = test_seed();
 	catch_traps();
 	open_bed();
 	for (unsigned i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
-		cut_between(changes[i].name, changes[i].fn, &random);
+		kill_between(changes[i].name, changes[i].fn, &random);
 	close_bed();
 }
 
 /* Not at random: every so many instructions from each step to one of the commit, so also
  * between two arenas of a block that comes into use, or goes out of it. */
 static void
-cut_all_along(const char *name, int (*change)(void))
+kill_all_along(const char *name, int (*change)(void))
 {
 	struct state before, after;
 	uint64_t end = begin_change(change, &before, &after);
@@ -912,12 +912,12 @@ TEST(lost__ranges_come_and_go_in_part__the_rest_follows)
 {
 	catch_traps();
 	open_bed();
-	cut_all_along("online", online);
-	cut_all_along("offline_node", offline_node);
+	kill_all_along("online", online);
+	kill_all_along("offline_node", offline_node);
 	begin_again();
 	CHECK_OK(offline_node());
 	test_pool_save(&bed.pool, bed.snapshot);
 	bed.seen = seen;
-	cut_all_along("online_node", online_node);
+	kill_all_along("online_node", online_node);
 	close_bed();
 }
