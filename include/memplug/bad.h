@@ -36,12 +36,18 @@ struct mhp;
  */
 int mhp_bad_add(struct mhp *m, uint64_t pfn);
 
-/** Forget it (the DIMM was changed). The frame is used again after the next online. MHP_ENOENT (not
- * known to be bad), MHP_ENXIO (out of range), MHP_EDEADLK. */
+/**
+ * Forget a bad frame, as when its DIMM was changed. It is used again after the next online.
+ *
+ * Return: 0, MHP_ENOENT (not known to be bad), MHP_ENXIO (out of range), MHP_EDEADLK.
+ */
 int mhp_bad_remove(struct mhp *m, uint64_t pfn);
 
-/** Is @pfn known to be bad? Context: any thread, a listener, an owner's function; does not wait for
- * changes that take long. */
+/**
+ * Is @pfn known to be bad?
+ *
+ * Context: any thread, a listener, an owner's function; does not wait for changes that take long.
+ */
 bool mhp_bad_test(struct mhp *m, uint64_t pfn);
 
 /** How many bad frames are remembered in [start_pfn, end_pfn). Context: as mhp_bad_test(). */

@@ -52,7 +52,9 @@ MHP_MUST_CHECK int mhp_companion_init(struct mhp_text *reterr);
 MHP_MUST_CHECK int mhp_companion_call(int (*fn)(void *arg), void *arg, struct mhp_text *reterr);
 
 /**
- * In the companion: have fn(arg) run there on a thread of its own. It ends when @fn returns.
+ * Run fn(arg) on a thread of its own in the companion. The thread ends when @fn returns.
+ *
+ * Context: in the companion.
  * Return: 0, or MHP_EAGAIN: there are MHP_COMPANION_THREADS of them already.
  */
 MHP_MUST_CHECK int mhp_companion_thread(void (*fn)(void *arg), void *arg);
@@ -60,13 +62,15 @@ MHP_MUST_CHECK int mhp_companion_thread(void (*fn)(void *arg), void *arg);
 #define MHP_COMPANION_THREADS 20U /* and one more process, which stands by */
 
 /**
- * In the companion: run fn(arg) in one more process, and wait for it, for @timeout_ms at most.
+ * Run fn(arg) in one more process beside the companion, and wait for it, for @timeout_ms at most.
  *
  * That process has the companion's descriptors and counts as the companion (mhp_companion_here()),
  * but it survives when the companion is killed. So it may take locks of the program, provided that
  * they are PTHREAD_PROCESS_SHARED. It ends with the program. There is one at a time.
  *
  * @arg: must stay valid after a timeout, until @fn has returned.
+ *
+ * Context: in the companion.
  * Return: 0, or MHP_EAGAIN: it has not ended yet (it will), another one is at work, or the system
  * refuses to make a process.
  */
@@ -75,7 +79,8 @@ MHP_MUST_CHECK int mhp_companion_aside(void (*fn)(void *arg), void *arg, unsigne
 /** Are we in the companion? */
 bool mhp_companion_here(void);
 
-/** In the companion: have fn() called when the program has ended; a short job such as unlink(). */
+/** Have fn() called when the program has ended; a short job such as unlink(). Context: in the
+ * companion. */
 void mhp_companion_at_end(void (*fn)(void));
 
 /**

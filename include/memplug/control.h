@@ -79,7 +79,7 @@ int mhp_control_stop(void);
  */
 MHP_MUST_CHECK int mhp_tiering_parse(const char *words, struct mhp_tiering *ret_how,
 				     struct mhp_text *reterr);
-/** Write it down, as mhp_tiering_parse() reads it. Context: any. */
+/** Write the settings of tiering, as mhp_tiering_parse() reads them. Context: any. */
 void mhp_tiering_text(const struct mhp_tiering *how, char text[MHP_TIERING_TEXT]);
 
 /**

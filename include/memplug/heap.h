@@ -37,6 +37,7 @@ MHP_MUST_CHECK int mhp_heap_start(struct mhp_pool *pool, const struct mhp_heap_o
 
 /** Change how far the heap may grow the pool. Any thread. */
 void mhp_heap_set_max(uint64_t max_bytes);
+/** How far the heap may grow the pool. Any thread. */
 uint64_t mhp_heap_get_max(void);
 
 #ifdef __cplusplus

@@ -39,7 +39,7 @@ struct mhp_spread {
  */
 MHP_MUST_CHECK int mhp_spread_parse(const char *words, struct mhp_spread *ret_spread,
 				    struct mhp_text *reterr);
-/** Write it down, as mhp_spread_parse() reads it. */
+/** Write a policy, as mhp_spread_parse() reads it. */
 void mhp_spread_text(const struct mhp_spread *spread, char text[MHP_SPREAD_TEXT]);
 
 /**
@@ -51,6 +51,7 @@ void mhp_spread_text(const struct mhp_spread *spread, char text[MHP_SPREAD_TEXT]
  */
 MHP_MUST_CHECK int mhp_pool_set_spread(struct mhp_pool *pool, const struct mhp_spread *spread,
 				       struct mhp_text *reterr);
+/** The policy of a pool. */
 void mhp_pool_get_spread(struct mhp_pool *pool, struct mhp_spread *ret_spread);
 
 /** Set the policy of one region. NULL: it follows its pool's again. */
@@ -74,8 +75,8 @@ struct mhp_tiering {
 };
 
 /**
- * Start or end a task in the companion that observes which windows of 2 MiB are used and moves
- * them between the nodes of the pool. Off at first, and in forked children.
+ * Switch tiering on or off: a task in the companion that observes which windows of 2 MiB are used
+ * and moves them between the nodes of the pool. Off at first, and in forked children.
  *
  * A look needs no privilege and blocks nobody. Windows change places when the far one is used
  * half as much again as the near one; they go down when they are not used at all and their node is
@@ -86,6 +87,7 @@ struct mhp_tiering {
  */
 MHP_MUST_CHECK int mhp_pool_set_tiering(struct mhp_pool *pool, const struct mhp_tiering *how,
 					struct mhp_text *reterr);
+/** The settings of tiering. */
 void mhp_pool_get_tiering(struct mhp_pool *pool, struct mhp_tiering *ret_how);
 
 /** What tiering has found and done. */
@@ -101,7 +103,11 @@ struct mhp_tiering_stats {
 	} node[MHP_POOL_NODES];
 };
 
-/** Cost: follows the number of windows in use. Context: takes the region mutex; any thread. */
+/**
+ * Read what tiering has found and done.
+ *
+ * Cost: follows the number of windows in use. Context: takes the region mutex; any thread.
+ */
 void mhp_pool_get_tiering_stats(struct mhp_pool *pool, struct mhp_tiering_stats *ret_stats);
 
 #ifdef __cplusplus

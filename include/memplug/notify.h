@@ -49,6 +49,8 @@ struct mhp_notice {
 typedef int mhp_listener_fn(void *ctx, const struct mhp_notice *notice);
 
 /**
+ * Add a listener.
+ *
  * @priority: higher is called first; equal ones in order of registration.
  * @ret_listener: its id.
  * Return: 0, MHP_EINVAL, MHP_ENOSPC (MHP_LISTENERS_MAX), MHP_EDEADLK.
@@ -66,7 +68,7 @@ int mhp_listener_set_name(struct mhp *m, uint16_t listener, const char *name);
  * Context: any thread. */
 const char *mhp_listener_name(const struct mhp *m, uint16_t listener);
 
-/** Return: 0, MHP_ENOENT, MHP_EDEADLK. */
+/** Remove a listener. Return: 0, MHP_ENOENT, MHP_EDEADLK. */
 int mhp_listener_remove(struct mhp *m, uint16_t listener);
 
 #ifdef __cplusplus

@@ -64,9 +64,15 @@ struct mhp_foresight {
 	bool movable_fits;         /* the ratio would hold */
 };
 
-/** Foresee it. The usable range starts at @start_pfn; if that is in an offline block,
- * the rest of its add counts, too. Cost: follows the number of ranges.
- * Return: 0, MHP_ENODEV, MHP_EINVAL (no pages), MHP_ENXIO (beyond the last block). */
+/**
+ * Say what would happen if pages came online.
+ *
+ * @start_pfn: where the usable range starts. If that is in an offline block, the rest of its add
+ *             counts, too.
+ *
+ * Cost: follows the number of ranges.
+ * Return: 0, MHP_ENODEV, MHP_EINVAL (no pages), MHP_ENXIO (beyond the last block).
+ */
 MHP_MUST_CHECK int mhp_policy_foresee(struct mhp *m, unsigned node, uint64_t start_pfn,
 				      uint64_t nr_pages, struct mhp_foresight *ret_foresight);
 

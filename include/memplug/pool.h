@@ -67,7 +67,7 @@ MHP_MUST_CHECK int mhp_backing_parse(const char *words, struct mhp_backing *ret_
  */
 uint64_t mhp_backing_page_bytes(const struct mhp_backing *backing);
 
-/** The word for a kind: "ram", "memfd", ...; never NULL. */
+/** The word for a kind of backing: "ram", "memfd", ...; never NULL. */
 const char *mhp_backing_name(enum mhp_backing_kind kind);
 
 /** The shape of a pool. Zero means the default named beside the field. */
@@ -273,7 +273,7 @@ struct mhp_outside {
  */
 MHP_MUST_CHECK int mhp_pool_outside(struct mhp_pool *pool,
 				    struct mhp_outside ret[MHP_OUTSIDE_KINDS]);
-/** One word for a kind; never NULL. */
+/** One word for a kind of memory outside; never NULL. */
 const char *mhp_outside_name(enum mhp_outside_kind kind);
 
 #ifdef __cplusplus

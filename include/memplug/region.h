@@ -71,7 +71,7 @@ void mhp_region_destroy(struct mhp_region *region);
 
 /** The first address of a region; it never changes. */
 void *mhp_region_base(const struct mhp_region *region);
-/** Its size in bytes, committed or not. */
+/** The size of a region in bytes, committed or not. */
 uint64_t mhp_region_size(const struct mhp_region *region);
 /** Sizes and addresses given to a region are multiples of this. */
 uint64_t mhp_region_granule(const struct mhp_region *region);

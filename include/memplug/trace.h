@@ -172,7 +172,7 @@ struct mhp_stats {
 	uint64_t cached_pages;
 };
 
-/** Read them all. */
+/** Read the counters of the instance. */
 void mhp_get_stats(struct mhp *m, struct mhp_stats *ret_stats);
 
 /** Accounting of a zone, in pages. */
@@ -186,7 +186,9 @@ struct mhp_zone_info {
 	uint32_t nr_blocks;
 };
 
-/** Return: 0, MHP_ENODEV, MHP_EINVAL. */
+/**
+ * Read the accounting of a zone. Return: 0, MHP_ENODEV (no such node), MHP_EINVAL (no such zone).
+ */
 MHP_MUST_CHECK int mhp_zone_get(struct mhp *m, unsigned node, enum mhp_zone_kind kind,
 				struct mhp_zone_info *ret_info);
 

@@ -29,7 +29,7 @@ extern "C" {
 /** The version of the code that runs, as an MHP_VERSION_NUMBER(). Context: any. */
 uint32_t mhp_version(void);
 
-/** The same in words, "0.2.0". Context: any. */
+/** The version of the code that runs as text, "0.2.0". Context: any. */
 const char *mhp_version_text(void);
 
 #ifdef __cplusplus

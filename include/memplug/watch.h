@@ -34,7 +34,7 @@ enum mhp_watch_event {
 	MHP_WATCH_EVENTS,
 };
 
-/** One word for it, "added"; never NULL. */
+/** The word for an event, "added"; never NULL. */
 const char *mhp_watch_word(enum mhp_watch_event event);
 
 /**
@@ -55,7 +55,8 @@ struct mhp_watch_pool {
 	uint32_t deadline_ms;      /* for emptying a device; 0: the engine's default */
 };
 
-/** Whole blocks of a device are added, online and movable; all of them leave, or none. */
+/** The functions for a pool of this process: whole blocks of a device are added, online and
+ * movable; all of them leave, or none. */
 const struct mhp_watch_ops *mhp_watch_pool_ops(void);
 
 struct mhp_watch_opts {
@@ -72,22 +73,22 @@ struct mhp_watch_opts {
 };
 
 /**
- * Begin to watch. The strings of @opts are copied, but not ops and what belongs to it.
+ * Begin to watch a folder. The strings of @opts are copied, but not ops and what belongs to it.
  * Return: 0, MHP_ENOENT (no such folder), MHP_EINVAL (no ops), MHP_ENOMEM.
  */
 MHP_MUST_CHECK int mhp_watch_open(const struct mhp_watch_opts *opts, struct mhp_watch **ret_watch,
 				  struct mhp_text *reterr);
 
 /**
- * Look once, and do what is to be done: call it again and again, twice a second for instance. A
- * folder of sysfs tells nobody of its changes. It looks after 64 devices at most.
+ * Look at the folder once, and do what is to be done. Call it again and again, twice a second for
+ * instance: a folder of sysfs tells nobody of its changes. It looks after 64 devices at most.
  *
  * Return: 0, MHP_ENODEV (the pool is gone), MHP_ENOENT (the folder cannot be read), MHP_EIO (the
  * answer to a request could not be given; the rest was done).
  */
 MHP_MUST_CHECK int mhp_watch_look(struct mhp_watch *watch, struct mhp_text *reterr);
 
-/** End it; devices stay where they are. Does nothing for NULL. */
+/** End a watch; devices stay where they are. Does nothing for NULL. */
 void mhp_watch_close(struct mhp_watch *watch);
 
 #ifdef __cplusplus

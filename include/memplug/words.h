@@ -58,7 +58,7 @@ bool mhp_size_fit(const struct mhp_size *size, uint64_t unit, uint64_t *ret_belo
 
 #define MHP_SIZE_TEXT 16U          /* bytes that hold any size as text */
 
-/** 134217728 -> "128M", 2952790016 -> "2.8G": one decimal where it is not whole, and no longer. */
+/** Write a size: 134217728 is "128M", 2952790016 is "2.8G"; one decimal where it is not whole. */
 void mhp_size_text(uint64_t bytes, char text[MHP_SIZE_TEXT]);
 
 /**

@@ -54,7 +54,7 @@ struct mhp_progress {
 	uint64_t elapsed_ns;
 };
 
-/** All zero when nothing is under way. A snapshot. */
+/** How far the change under way is; all zero when there is none. A snapshot. */
 struct mhp_progress mhp_progress(const struct mhp *m);
 
 /** For mhp_cancel(): whatever is under way. */
@@ -70,13 +70,15 @@ struct mhp_progress mhp_progress(const struct mhp *m);
 int mhp_cancel(struct mhp *m, uint32_t block);
 
 /**
- * Ask for the engine: until mhp_interrupt_end() each change that is under way, or begins, ends soon
- * with MHP_EINTR, so that a caller who needs the hotplug lock for itself (to fork, to stop the
- * world) gets it. Afterwards the change may be tried again. An add or online of up to some 500
- * blocks is completed all the same, unless it tests memory: that takes a millisecond at most.
- * Counted: any number of threads may ask at a time.
+ * Make every change that is under way, or begins, end soon with MHP_EINTR, until
+ * mhp_interrupt_end(). For a caller that needs the hotplug lock for itself (to fork, to stop the
+ * world).
+ *
+ * An add or online of up to some 500 blocks is completed all the same, unless it tests memory: that
+ * takes a millisecond at most. Calls are counted: any number of threads may interrupt at a time.
  */
 void mhp_interrupt_begin(struct mhp *m);
+/** Undo one mhp_interrupt_begin(). Changes that were interrupted may be tried again. */
 void mhp_interrupt_end(struct mhp *m);
 
 /**
