@@ -62,11 +62,12 @@ bench: deps-bench
 	@bench/run $(BUILD)/release
 
 run: deps-run
-	@scripts/build $(BUILD)/release gcc -Dbuildtype=release -Dtests=false
+	@TARGETS='cli/memplug heap/libmemplug-heap.so examples/kv' \
+		scripts/build $(BUILD)/release gcc -Dbuildtype=release -Dtests=false
 	@scripts/run-example $(BUILD)/release
 
 run-sim: deps-build
-	@scripts/build $(BUILD)/release gcc -Dbuildtype=release -Dtests=false
+	@TARGETS=examples/plug scripts/build $(BUILD)/release gcc -Dbuildtype=release -Dtests=false
 	@$(BUILD)/release/examples/plug
 
 run-bare: deps-bare
