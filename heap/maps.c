@@ -5,7 +5,7 @@
  * Three sets of addresses. In the books: it was mapped large, private and anonymous. Charged: part
  * of it has pages of the pool, because it was made writable. Owed: its memory is gone, but the
  * engine held the pages at that moment; they are given back later, or serve what is mapped there
- * next. The lock is held for the time of a commit, with signals blocked: a handler may map, too. If
+ * next. The lock is held for the time of a commit, with signals blocked. If
  * the books change before the kernel is asked, their old state is noted first, and restored if the
  * kernel refuses. Raw system calls of the program make the charge wrong until the addresses are
  * used again, and do no other harm.
@@ -29,19 +29,17 @@ static struct mhp_region *region;              /* const, as the next */
 static uint64_t least_bytes;
 static _Atomic uintptr_t lowest = UINTPTR_MAX, highest; /* of what was ever in the books */
 
-static void
-take_lock(sigset_t *before)
+void
+mhp__maps_enter(sigset_t *ret_before)
 {
 	sigset_t all;
 	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, before);
-	pthread_mutex_lock(&lock);
+	pthread_sigmask(SIG_BLOCK, &all, ret_before);
 }
 
-static void
-drop_lock(const sigset_t *before)
+void
+mhp__maps_leave(const sigset_t *before)
 {
-	pthread_mutex_unlock(&lock);
 	pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
@@ -51,7 +49,8 @@ static void
 before_fork(void)
 {
 	sigset_t before;
-	take_lock(&before);
+	mhp__maps_enter(&before);
+	pthread_mutex_lock(&lock);
 	before_fork_mask = before;
 }
 
@@ -59,7 +58,8 @@ static void
 after_fork(void)
 {
 	sigset_t before = before_fork_mask;
-	drop_lock(&before);
+	pthread_mutex_unlock(&lock);
+	mhp__maps_leave(&before);
 }
 
 int
@@ -130,10 +130,9 @@ mhp__maps_release(void)
 bool
 mhp__maps_all(uintptr_t start, uintptr_t size)
 {
-	sigset_t before;
-	take_lock(&before);
+	pthread_mutex_lock(&lock);
 	bool all = mhp__gaps_at(&booked, start) >= size;
-	drop_lock(&before);
+	pthread_mutex_unlock(&lock);
 	return all;
 }
 
@@ -168,14 +167,13 @@ first_piece(const struct mhp__gaps *set, uintptr_t *start, uintptr_t end)
 void
 mhp__maps_add(uintptr_t start, uintptr_t size)
 {
-	sigset_t before;
-	take_lock(&before);
+	pthread_mutex_lock(&lock);
 	(void)!fill(&booked, start, start + size);
 	if (start < atomic_load(&lowest))
 		atomic_store(&lowest, start);
 	if (start + size > atomic_load(&highest))
 		atomic_store(&highest, start + size);
-	drop_lock(&before);
+	pthread_mutex_unlock(&lock);
 }
 
 /* again: the program had so much before. Bound: each turn adds a block. */
@@ -271,9 +269,8 @@ charge(uintptr_t start, uintptr_t size, bool again)
 {
 	struct mhp__gaps fresh = { 0 };
 	uintptr_t end = start + size, piece;
-	sigset_t before;
 	int err = 0;
-	take_lock(&before);
+	pthread_mutex_lock(&lock);
 	for (uintptr_t at = start; err == 0 && (piece = first_piece(&booked, &at, end)) != 0;
 	     at += piece)
 		err = charge_piece(&fresh, at, at + piece, again);
@@ -283,7 +280,7 @@ charge(uintptr_t start, uintptr_t size, bool again)
 			err = MHP_ENOSPC;
 	if (err != 0)
 		uncharge(&fresh, start, end);
-	drop_lock(&before);
+	pthread_mutex_unlock(&lock);
 	return err;
 }
 
@@ -304,13 +301,12 @@ empty(struct mhp__gaps *set, uintptr_t start, uintptr_t end)
 void
 mhp__maps_drop(uintptr_t start, uintptr_t size, bool keep)
 {
-	sigset_t before;
-	take_lock(&before);
+	pthread_mutex_lock(&lock);
 	uncharge(&charged, start, start + size);
 	settle();
 	if (!keep)
 		empty(&booked, start, start + size);
-	drop_lock(&before);
+	pthread_mutex_unlock(&lock);
 }
 
 /* ---- what the kernel may refuse ---- */
@@ -327,11 +323,10 @@ void
 mhp__maps_note(struct mhp__charge *charge)
 {
 	uintptr_t start = charge->start, end = start + charge->size;
-	sigset_t before;
-	take_lock(&before);
+	pthread_mutex_lock(&lock);
 	copy(&charge->booked, &booked, start, end);
 	copy(&charge->pieces, &charged, start, end);
-	drop_lock(&before);
+	pthread_mutex_unlock(&lock);
 }
 
 /* Where the pool has become full meanwhile, what was charged stays outside of it. */
@@ -339,8 +334,7 @@ void
 mhp__maps_restore(const struct mhp__charge *noted)
 {
 	uintptr_t start = noted->start, end = start + noted->size, piece;
-	sigset_t before;
-	take_lock(&before);
+	pthread_mutex_lock(&lock);
 	for (uintptr_t at = start, next; at < end; at = next + piece) {
 		next = at;
 		piece = first_piece(&noted->pieces, &next, end);
@@ -349,7 +343,7 @@ mhp__maps_restore(const struct mhp__charge *noted)
 	}
 	empty(&booked, start, end);
 	copy(&booked, &noted->booked, start, end);
-	drop_lock(&before);
+	pthread_mutex_unlock(&lock);
 	for (; (piece = first_piece(&noted->pieces, &start, end)) != 0; start += piece)
 		(void)!charge(start, piece, true);
 }
@@ -358,11 +352,10 @@ void
 mhp__maps_forget(struct mhp__charge *charge)
 {
 	uintptr_t start = charge->start, end = start + charge->size;
-	sigset_t before;
-	take_lock(&before);
+	pthread_mutex_lock(&lock);
 	empty(&charge->booked, start, end);
 	empty(&charge->pieces, start, end);
-	drop_lock(&before);
+	pthread_mutex_unlock(&lock);
 }
 
 /* ---- memory that moves ---- */
@@ -370,10 +363,9 @@ mhp__maps_forget(struct mhp__charge *charge)
 bool
 mhp__maps_may_grow(uintptr_t start, uintptr_t size, uintptr_t more)
 {
-	sigset_t before;
-	take_lock(&before);
+	pthread_mutex_lock(&lock);
 	bool charges = mhp__gaps_at(&charged, start + size - 1) != 0;
-	drop_lock(&before);
+	pthread_mutex_unlock(&lock);
 	if (!charges || more == 0)
 		return true;
 	bool may = mhp__taken_more(more);

@@ -2,10 +2,14 @@
 /*
  * maps.h - the books of what the program maps itself, as far as it is in the pool (--mmap).
  *
- * Safe from signal handlers and in forked children, as mmap() is.
+ * Safe from signal handlers and in forked children, as mmap() is. A handler may map, too, or jump
+ * out of the call: so what takes the lock is called between mhp__maps_enter() and
+ * mhp__maps_leave() only.
  */
 #ifndef MHP_HEAP_MAPS_H
 #define MHP_HEAP_MAPS_H
+
+#include <signal.h>
 
 #include <memplug/linux.h>
 
@@ -15,6 +19,9 @@
 void mhp__maps_fork_init(void);
 /* From now on, mappings of least bytes and more are in the pool. */
 MHP_MUST_CHECK int mhp__maps_start(struct mhp_pool *pool, uint64_t least, struct mhp_text *reterr);
+/* Signals wait from here on, and are as before again. */
+void mhp__maps_enter(sigset_t *ret_before);
+void mhp__maps_leave(const sigset_t *before);
 /* A mapping with these arguments is of the kind that belongs in the pool, or would if it grew. */
 bool mhp__maps_kind(int protection, int flags, int fd);
 bool mhp__maps_large(uintptr_t size);
@@ -34,7 +41,8 @@ void mhp__maps_drop(uintptr_t start, uintptr_t size, bool keep);
 /*
  * Before a call that changes mappings: what of the range is in the books is ordinary memory until
  * mhp__maps_release(), wherever it was. Its data is lost if that is not wanted. False and errno
- * (ENOMEM): it cannot come back, nothing is held. Without a device this waits for nothing.
+ * (ENOMEM): it cannot come back, nothing is held. Without a device this waits for nothing. Takes no
+ * lock of the books.
  */
 bool mhp__maps_hold(uintptr_t start, uintptr_t size, bool wanted);
 void mhp__maps_release(void);

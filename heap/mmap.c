@@ -140,9 +140,8 @@ map_charged(void *start, size_t size, int protection, int flags, off_t offset)
 	return got;
 }
 
-/* Over what was there: what is in the books and belongs there stays in them. */
 static void *
-map_fixed(void *start, size_t size, int protection, int flags, int fd, off_t offset)
+map_over(void *start, size_t size, int protection, int flags, int fd, off_t offset)
 {
 	uintptr_t at = (uintptr_t)start, pages = mhp__whole_pages(size);
 	bool ours = mhp__maps_kind(protection, flags, fd) &&
@@ -159,28 +158,42 @@ map_fixed(void *start, size_t size, int protection, int flags, int fd, off_t off
 	return got;
 }
 
+/* Over what was there: what is in the books and belongs there stays in them. */
+static void *
+map_fixed(void *start, size_t size, int protection, int flags, int fd, off_t offset)
+{
+	void *got = MAP_FAILED;
+	sigset_t before;
+	mhp__maps_enter(&before);
+	if (mhp__maps_hold((uintptr_t)start, mhp__whole_pages(size), true)) {
+		got = map_over(start, size, protection, flags, fd, offset);
+		mhp__maps_release();
+	}
+	mhp__maps_leave(&before);
+	return got;
+}
+
 void *
 mhp__mmap(void *start, size_t size, int protection, int flags, int fd, off_t offset)
 {
 	uintptr_t pages = mhp__whole_pages(size);
 	bool fixed = (flags & MAP_FIXED) != 0;
-	if (fixed && (mhp__maps_large(pages) || mhp__maps_any((uintptr_t)start, pages))) {
-		if (!mhp__maps_hold((uintptr_t)start, pages, true))
-			return MAP_FAILED;
-		void *got = map_fixed(start, size, protection, flags, fd, offset);
-		mhp__maps_release();
-		return got;
-	}
+	sigset_t before;
+	if (fixed && (mhp__maps_large(pages) || mhp__maps_any((uintptr_t)start, pages)))
+		return map_fixed(start, size, protection, flags, fd, offset);
 	void *at = map(start, size, protection, flags, fd, offset);
 	if (fixed || at == MAP_FAILED || !mhp__maps_large(pages) ||
 	    !mhp__maps_kind(protection, flags, fd))
 		return at;
+	mhp__maps_enter(&before);
 	mhp__maps_add((uintptr_t)at, pages);
-	if (!refused((uintptr_t)at, pages, protection, flags))
-		return at;
-	mhp__maps_drop((uintptr_t)at, pages, false);
-	(void)__wrap_munmap(at, size);
-	return no_room();
+	if (refused((uintptr_t)at, pages, protection, flags)) {
+		mhp__maps_drop((uintptr_t)at, pages, false);
+		(void)__wrap_munmap(at, size);
+		at = no_room();
+	}
+	mhp__maps_leave(&before);
+	return at;
 }
 
 void *
@@ -193,14 +206,18 @@ int
 mhp__munmap(void *start, size_t size)
 {
 	struct mhp__charge noted = { .start = (uintptr_t)start, .size = mhp__whole_pages(size) };
+	sigset_t before;
+	int failed = -1;
 	if (!mhp__at_page(noted.start) || !mhp__maps_any(noted.start, noted.size))
 		return __wrap_munmap(start, size);
-	if (!mhp__maps_hold(noted.start, noted.size, false))
-		return -1;
-	mhp__maps_lift(&noted);
-	int failed = __wrap_munmap(start, size);
-	finish(&noted, failed == 0);
-	mhp__maps_release();
+	mhp__maps_enter(&before);
+	if (mhp__maps_hold(noted.start, noted.size, false)) {
+		mhp__maps_lift(&noted);
+		failed = __wrap_munmap(start, size);
+		finish(&noted, failed == 0);
+		mhp__maps_release();
+	}
+	mhp__maps_leave(&before);
 	return failed;
 }
 
@@ -225,12 +242,16 @@ int
 mhp__mprotect(void *start, size_t size, int protection)
 {
 	uintptr_t at = (uintptr_t)start, pages = mhp__whole_pages(size);
+	sigset_t before;
+	int failed = -1;
 	if (!mhp__at_page(at) || !mhp__maps_any(at, pages))
 		return __wrap_mprotect(start, size, protection);
-	if (!mhp__maps_hold(at, pages, true))
-		return -1;
-	int failed = protect_charged(start, size, protection);
-	mhp__maps_release();
+	mhp__maps_enter(&before);
+	if (mhp__maps_hold(at, pages, true)) {
+		failed = protect_charged(start, size, protection);
+		mhp__maps_release();
+	}
+	mhp__maps_leave(&before);
 	return failed;
 }
 
@@ -250,7 +271,8 @@ remap(void *start, size_t size, size_t new_size, int flags, void *to)
 /*
  * The books follow: what was charged is charged at its new place, and at its end for its growth. If
  * the program may not have more, it stays as it was. So it does where the pool has no room; or,
- * when it has moved already, it stays outside of the pool.
+ * when it has moved already, it stays outside of the pool. MREMAP_DONTUNMAP leaves empty memory
+ * behind, which is in the books as before.
  */
 static void *
 remap_ours(void *start, size_t size, size_t new_size, int flags, void *to)
@@ -266,20 +288,27 @@ remap_ours(void *start, size_t size, size_t new_size, int flags, void *to)
 		(void)syscall(SYS_mremap, start, new_size, size, 0, NULL);
 		moved = no_room();
 	}
-	finish(&charge, moved != MAP_FAILED);
+	finish(&charge, moved != MAP_FAILED && (flags & MREMAP_DONTUNMAP) == 0);
 	return moved;
 }
 
-/* What moves, and what is replaced by it. */
-static bool
-hold_both(uintptr_t start, uintptr_t size, uintptr_t over, uintptr_t over_size)
+/* What moves is held, and what is replaced by it. */
+static void *
+remap_held(void *start, size_t size, size_t new_size, int flags, void *to)
 {
-	if (!mhp__maps_hold(start, size, true))
-		return false;
-	bool both = mhp__maps_hold(over, over_size, true);
-	if (!both)
+	uintptr_t at = (uintptr_t)start, old = mhp__whole_pages(size);
+	uintptr_t over = (uintptr_t)to, new = to != NULL ? mhp__whole_pages(new_size) : 0;
+	void *moved = MAP_FAILED;
+	if (!mhp__maps_hold(at, old, true))
+		return MAP_FAILED;
+	if (mhp__maps_hold(over, new, true)) {
+		moved = mhp__at_page(at) && size != 0 && mhp__maps_all(at, old)
+				? remap_ours(start, size, new_size, flags, to)
+				: remap(start, size, new_size, flags, to);
 		mhp__maps_release();
-	return both;
+	}
+	mhp__maps_release();
+	return moved;
 }
 
 void *
@@ -289,17 +318,13 @@ mhp__mremap(void *start, size_t size, size_t new_size, int flags, ...)
 	va_start(args, flags);
 	void *to = (flags & MREMAP_FIXED) != 0 ? va_arg(args, void *) : NULL;
 	va_end(args);
-	uintptr_t at = (uintptr_t)start, old = mhp__whole_pages(size);
-	uintptr_t over = (uintptr_t)to, new = to != NULL ? mhp__whole_pages(new_size) : 0;
-	bool any = mhp__at_page(at) && size != 0 && mhp__maps_any(at, old);
-	if (!any && !mhp__maps_any(over, new))
+	uintptr_t at = (uintptr_t)start, new = to != NULL ? mhp__whole_pages(new_size) : 0;
+	sigset_t before;
+	if (!(mhp__at_page(at) && size != 0 && mhp__maps_any(at, mhp__whole_pages(size))) &&
+	    !mhp__maps_any((uintptr_t)to, new))
 		return (void *)syscall(SYS_mremap, start, size, new_size, flags, to);
-	if (!hold_both(at, old, over, new))
-		return MAP_FAILED;
-	void *moved = any && mhp__maps_all(at, old)
-			      ? remap_ours(start, size, new_size, flags, to)
-			      : remap(start, size, new_size, flags, to);
-	mhp__maps_release();
-	mhp__maps_release();
+	mhp__maps_enter(&before);
+	void *moved = remap_held(start, size, new_size, flags, to);
+	mhp__maps_leave(&before);
 	return moved;
 }

@@ -55,6 +55,16 @@ move_pieces(uintptr_t start, uintptr_t size, uintptr_t to, int keep, uintptr_t p
 	return done;
 }
 
+/* A range with a hole in it is refused as without us (EFAULT). Of anonymous memory nothing is
+ * written back; the kernel only looks whether it is there. */
+static bool
+has_hole(uintptr_t start, uintptr_t size)
+{
+	bool hole = msync((void *)start, size, MS_ASYNC) != 0 && errno == ENOMEM;
+	errno = EFAULT;
+	return hole;
+}
+
 /* All of it moves, or (errno) nothing. */
 static bool
 move(uintptr_t start, uintptr_t size, uintptr_t new_size, uintptr_t to, int keep, uintptr_t page)
@@ -76,6 +86,8 @@ remap_pieces(uintptr_t start, uintptr_t size, uintptr_t new_size, int flags, voi
 	bool fixed = (flags & MREMAP_FIXED) != 0;
 	int keep = flags & KEEP;
 	size = size < new_size ? size : new_size; /* the kernel has unmapped the rest */
+	if (has_hole(start, size))
+		return MAP_FAILED;
 	if (!fixed && keep == 0 && remap(start + size - page, page, page + new_size - size, 0, 0))
 		return (void *)start;
 	errno = ENOMEM;

@@ -52,6 +52,7 @@ MHP_MUST_CHECK int mhp_region_create_over(struct mhp_pool *pool, const char *nam
  * over it): while memory is on a device its mapping is shared with the device, and such calls have
  * another effect. Whatever of the range is on a device comes back first, and until the release no
  * memory of the region starts on its way to a device. Several threads may hold ranges at a time.
+ * Where the pool has a device, signals of the thread wait for the release.
  *
  * @wanted: false: the data is no longer needed; it may read as zeros afterwards.
  * Return: 0; MHP_EINVAL; MHP_ENOMEM (no ordinary memory for what is on the device); MHP_EBUSY
@@ -60,7 +61,7 @@ MHP_MUST_CHECK int mhp_region_create_over(struct mhp_pool *pool, const char *nam
  */
 MHP_MUST_CHECK int mhp_region_hold(struct mhp_region *region, void *start, uint64_t size,
 				   bool wanted, struct mhp_text *reterr);
-/** Undo one mhp_region_hold() that returned 0. */
+/** Undo one mhp_region_hold() of this thread that returned 0. */
 void mhp_region_release(struct mhp_region *region);
 /** Is any page of [@start, @start + @size) committed? Takes no lock: it may change at once. */
 bool mhp_region_used(const struct mhp_region *region, const void *start, uint64_t size);

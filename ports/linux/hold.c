@@ -8,7 +8,8 @@
  * writes before it reads the note), the one on its way is waited for, and what is on a device comes
  * back; or, where its data is not wanted any more, new memory takes its place at once. Without a
  * device that is the counter and a look at two words. A signal handler may change mappings, too:
- * signals are blocked while a lock is held.
+ * signals are blocked while a lock is held. It may also jump out of the call that it interrupted,
+ * which would hold for ever: so signals wait for the release, where there is a device.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -120,6 +121,30 @@ have_back(struct mhp_region *region, uint64_t page, uint64_t end, struct mhp_tex
 
 /* ---- holding ---- */
 
+/* Of this thread: the holds for whose release signals wait, and how they were before. */
+static _Thread_local __attribute__((tls_model("initial-exec"))) struct {
+	unsigned nr_holds;
+	sigset_t before;
+} waiting;
+
+static void
+signals_wait(const struct mhp_pool *pool)
+{
+	sigset_t all;
+	if (waiting.nr_holds == 0 && atomic_load(&pool->settler) == 0)
+		return;
+	sigfillset(&all);
+	if (waiting.nr_holds++ == 0)
+		pthread_sigmask(SIG_BLOCK, &all, &waiting.before);
+}
+
+static void
+signals_come(void)
+{
+	if (waiting.nr_holds != 0 && --waiting.nr_holds == 0)
+		pthread_sigmask(SIG_SETMASK, &waiting.before, NULL);
+}
+
 /* Wait for what is on its way, and have back what is on a device. */
 static int
 make_ordinary(struct mhp_region *region, uint64_t page, uint64_t end, bool wanted,
@@ -176,6 +201,7 @@ mhp_region_hold(struct mhp_region *region, void *start, uint64_t size, bool want
 	uint64_t page, end;
 	if (!find_pages(region, start, size, &page, &end))
 		return mhp__say(reterr, MHP_EINVAL, "this is no range of the region");
+	signals_wait(region->pool);
 	atomic_fetch_add(&region->nr_holds, 1);
 	if (wanted) /* what is not may be unmapped, or empty: marks are not set */
 		atomic_fetch_add(&region->pool->view.changes, 1);
@@ -195,4 +221,5 @@ mhp_region_release(struct mhp_region *region)
 	/* A handler may have forked inside of a call: there are none in a child (fork.c). */
 	while (now != 0 && !atomic_compare_exchange_weak(&region->nr_holds, &now, now - 1))
 		;
+	signals_come();
 }

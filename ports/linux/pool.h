@@ -93,6 +93,7 @@ struct mhp_pool {
 	struct mhp__tiering tiering;
 
 	atomic_bool settle_wanted;     /* something may go to a device */
+	atomic_bool settle_refused;    /* something of that cannot just now, and nobody will tell */
 	_Atomic int settler;           /* the companion in which it runs, or 0 */
 	atomic_bool settler_stop;
 	atomic_bool forking;           /* nothing may, and nobody begins a change */

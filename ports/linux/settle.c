@@ -172,8 +172,10 @@ settle_run(struct mhp_pool *pool, struct mhp_region *region, struct mhp__run *ru
 {
 	uint64_t copied = 0, stall = 0;
 	MHP__ASSERT(mhp__journal_still(&pool->journal)); /* one window at a time */
-	if (!may_settle(pool, region, run))
+	if (!may_settle(pool, region, run)) {
+		atomic_store(&pool->settle_refused, true);
 		return;
+	}
 	mhp__journal_begin(&pool->journal, region, run->page, run->nr, MHP__LOOKING);
 	if (atomic_load(&region->nr_holds) != 0) { /* who holds it now sees the note, or this */
 		mhp__journal_end(&pool->journal);
@@ -188,6 +190,8 @@ settle_run(struct mhp_pool *pool, struct mhp_region *region, struct mhp__run *ru
 	if (moved) {
 		mhp__table_mark(region, run->page, run->nr, MHP__ENTRY_SETTLED, true);
 		mhp__settle_count(pool, run->nr, copied, stall);
+	} else {
+		atomic_store(&pool->settle_refused, true);
 	}
 	mhp__journal_end(&pool->journal);
 }

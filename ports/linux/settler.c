@@ -4,13 +4,17 @@
  *
  * Memory gets the number of a device's frame when it is committed, long before it is used, and goes
  * there only in windows; so somebody has to look. Before a fork everything comes back, and nothing
- * goes until it is over.
+ * goes until it is over. What cannot go just now, because the program has locked it for instance,
+ * is looked at again from time to time: nobody tells when that ends.
  */
 #include <memplug/companion.h>
 
 #include "settle.h"
 
 #define LOOK_AGAIN_NS UINT64_C(50000000)
+/* What was refused is looked at again after so many times the time that it took, or a second. */
+#define REST_TIMES 50U
+#define REST_NS UINT64_C(1000000000)
 
 /* Call fn for every window of every region, letting others in between; stop says when to end. */
 static void
@@ -48,14 +52,30 @@ mhp__unsettle_all(void *arg)
 	return 0;
 }
 
+/* Look at everything; returns when to do so again though nobody wants it. */
+static uint64_t
+look(struct mhp_pool *pool)
+{
+	uint64_t started = mhp__linux_ops.now_ns(pool);
+	atomic_store(&pool->settle_refused, false);
+	each_window(pool, mhp__settle_window, true);
+	uint64_t now = mhp__linux_ops.now_ns(pool), rest = (now - started) * REST_TIMES;
+	if (!atomic_load(&pool->settle_refused))
+		return UINT64_MAX;
+	return now + (rest > REST_NS ? rest : REST_NS);
+}
+
 /* In the companion, as long as it lives. */
 static void
 settler(void *arg)
 {
 	struct mhp_pool *pool = arg;
+	uint64_t due = UINT64_MAX;
 	while (!atomic_load(&pool->settler_stop)) {
-		if (!atomic_load(&pool->forking) && atomic_exchange(&pool->settle_wanted, false))
-			each_window(pool, mhp__settle_window, true);
+		if (!atomic_load(&pool->forking) &&
+		    (atomic_exchange(&pool->settle_wanted, false) ||
+		     mhp__linux_ops.now_ns(pool) >= due))
+			due = look(pool);
 		mhp__linux_ops.pause(pool, LOOK_AGAIN_NS);
 	}
 	atomic_store(&pool->settler, 0);

@@ -639,7 +639,10 @@ mmap__partly_charged_memory_moves__keeps_its_charge(void)
 	moved = mremap(moved, 16 * MIB, 48 * MIB, MREMAP_MAYMOVE);
 	CHECK(moved != MAP_FAILED && moved[16 * MIB - 1] == 5);
 	check_charge(start, 40);
-	CHECK(munmap(moved, 48 * MIB) == 0);
+	char *copy = mremap(moved, 48 * MIB, 48 * MIB, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+	CHECK(copy != MAP_FAILED && copy[16 * MIB - 1] == 5 && moved[16 * MIB - 1] == 0);
+	check_charge(start, 80); /* what it left behind can be written to */
+	CHECK(munmap(copy, 48 * MIB) == 0 && munmap(moved, 48 * MIB) == 0);
 	check_charge(start, 0);
 }
 
@@ -723,6 +726,7 @@ static const struct {
 	CASE(mmap__device_takes_it__calls_answer_as_the_kernel_does),
 	CASE(mmap__device_takes_it__it_grows_as_one),
 	CASE(mmap__device_takes_it__it_moves_as_one),
+	CASE(mmap__device_takes_it__a_hole_does_not_move),
 	CASE(mmap__device_takes_it__raw_calls_are_found),
 	CASE(mmap__kernel_refuses__charge_is_as_before),
 	CASE(mmap__maps_and_unmaps__charges_what_is_writable),

@@ -42,6 +42,7 @@ void mmap__device_comes_and_goes__threads_use_memory(void);
 void mmap__device_takes_it__calls_answer_as_the_kernel_does(void);
 void mmap__device_takes_it__it_grows_as_one(void);
 void mmap__device_takes_it__it_moves_as_one(void);
+void mmap__device_takes_it__a_hole_does_not_move(void);
 void mmap__device_takes_it__raw_calls_are_found(void);
 
 void file_is_locked__fork__has_one_holder(void);

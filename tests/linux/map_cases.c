@@ -311,6 +311,18 @@ mmap__device_takes_it__it_moves_as_one(void)
 	}
 }
 
+/* A hole is refused, as without a pool. */
+void
+mmap__device_takes_it__a_hole_does_not_move(void)
+{
+	char *memory = map_ours(AREA);
+	memset(memory, 1, AREA);
+	await_device(memory, AREA);
+	CHECK(munmap(memory + AREA / 2, PIECE) == 0);
+	CHECK(mremap(memory, AREA, 2 * AREA, MREMAP_MAYMOVE) == MAP_FAILED && errno == EFAULT);
+	CHECK(memory[0] == 1 && memory[AREA - 1] == 1 && munmap(memory, AREA) == 0);
+}
+
 /* What the program does by system calls of its own is found before anything is mapped over it. */
 void
 mmap__device_takes_it__raw_calls_are_found(void)

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,6 +120,52 @@ TEST(hold__wanted__comes_back_and_stays)
 	mhp_region_release(used.region);
 	fixture_await_settled(used.pool, SIZE);
 	fixture_check(used.base, SIZE);
+	end();
+}
+
+/* What a raw call keeps here goes when another one lets it, of which nobody is told. */
+TEST(hold__released_while_protected__goes_when_it_is_not)
+{
+	begin();
+	send(NODE);
+	CHECK_OK(mhp_region_hold(used.region, used.base, PAGE, true, NULL));
+	CHECK(mprotect(used.base, PAGE, PROT_READ) == 0);
+	mhp_region_release(used.region);
+	usleep(200000); /* the settler is to look and leave it: a slow machine only sees less */
+	CHECK_EQ(settled(), SIZE - HUGE);
+	CHECK(mprotect(used.base, PAGE, RW) == 0);
+	fixture_await_settled(used.pool, SIZE);
+	fixture_check(used.base, SIZE);
+	end();
+}
+
+static sigjmp_buf out;
+
+static void
+jump_out(int number)
+{
+	siglongjmp(out, number);
+}
+
+/* A handler that does not come back would hold for ever: it waits for the release. */
+TEST(hold__handler_jumps_out__after_the_release)
+{
+	struct sigaction action = { .sa_handler = jump_out };
+	volatile bool held = false;
+	begin();
+	send(NODE);
+	CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
+	if (sigsetjmp(out, 1) == 0) {
+		CHECK_OK(mhp_region_hold(used.region, used.base, HUGE, true, NULL));
+		CHECK_OK(mhp_region_hold(used.region, used.base, PAGE, true, NULL));
+		CHECK(raise(SIGUSR1) == 0);
+		mhp_region_release(used.region);
+		held = true;
+		mhp_region_release(used.region);
+		CHECK(!"the handler did not run");
+	}
+	CHECK(held);
+	fixture_await_settled(used.pool, SIZE);
 	end();
 }
 
