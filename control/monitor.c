@@ -4,9 +4,9 @@
  *
  * A request thread reads the request, sends the first line and hands the connection over; from then
  * on one thread, which is there while there are any, serves all listeners and never waits for any
- * of them. A listener that does not read
- * falls behind; when the ring has gone past it, it gets a line with the numbers of the events that
- * it missed. Invariant: a slot that is READY belongs to the thread, any other to whoever took it.
+ * of them. A listener that does not read falls behind; when the ring has gone past it, it gets a
+ * line with the numbers of the events that it missed. Invariant: a slot that is READY belongs to
+ * the thread, any other to whoever took it.
  */
 #define _GNU_SOURCE
 #include <errno.h>

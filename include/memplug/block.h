@@ -97,15 +97,15 @@ struct mhp_add_answer {
  * @opts: NULL is all zero: external metadata, node 0.
  * @ret_answer: written on success and on failure; may be NULL.
  *
+ * With MHP_ADD_ONLINE, an add whose blocks cannot come online removes them again. An auto-online
+ * (policy.h) that fails leaves them OFFLINE and says so in online_error.
+ *
  * Cost: O(1) per block; a self-hosted add of zeroed memory writes nothing into it.
- * With MHP_ADD_ONLINE a failure to come online removes what was added. Auto-online (policy.h)
- * that fails leaves the blocks OFFLINE and says so in online_error.
  * Return: 0, MHP_EINVAL, MHP_ENXIO (out of range), MHP_EEXIST, MHP_ENODEV, MHP_ENOMEM (no
  * metadata), MHP_EOPNOTSUPP (REQUIRE and it cannot), MHP_EPERM (REQUIRE and switched off), MHP_EIO
  * (test pattern), MHP_EHWPOISON (REQUIRE and a bad page is where a reserve goes), MHP_EAGAIN (the
- * deadline), MHP_ECANCELED, MHP_EINTR, MHP_EDEADLK,
- * the port's error, or with MHP_ADD_ONLINE what mhp_online() returns. On any error nothing has
- * changed.
+ * deadline), MHP_ECANCELED, MHP_EINTR, MHP_EDEADLK, the port's error, or with MHP_ADD_ONLINE what
+ * mhp_online() returns. On any error nothing has changed.
  */
 MHP_MUST_CHECK int mhp_add(struct mhp *m, struct mhp_blocks blocks,
 			   const struct mhp_add_opts *opts, struct mhp_add_answer *ret_answer);
@@ -207,12 +207,11 @@ MHP_MUST_CHECK int mhp_block_online(struct mhp *m, uint32_t block,
  * @opts:       bounds; NULL for the defaults.
  * @reterr_why: on failure the cause and the first blocking page; untouched on success. May be NULL.
  *
- * Return: 0, MHP_ENOENT (absent), MHP_ENODEV (younger than as_of), MHP_EINVAL (named twice,
- * empty), MHP_ENXIO (out of range),
- * MHP_EBUSY (not online, or a page cannot move), MHP_ETXTBSY (nor before another process ends),
- * MHP_EAGAIN (a bound was reached), MHP_ENOMEM (no room to move to), MHP_ECANCELED, MHP_EINTR,
- * MHP_EDEADLK, a listener's or an owner's error. On any error every block is
- * online again and every page is where its owner expects it; pages that had moved stay moved.
+ * Return: 0, MHP_ENOENT (absent), MHP_ENODEV (younger than as_of), MHP_EINVAL (named twice, empty),
+ * MHP_ENXIO (out of range), MHP_EBUSY (not online, or a page cannot move), MHP_ETXTBSY (nor before
+ * another process ends), MHP_EAGAIN (a bound was reached), MHP_ENOMEM (no room to move to),
+ * MHP_ECANCELED, MHP_EINTR, MHP_EDEADLK, a listener's or an owner's error. On any error every block
+ * is online again and every page is where its owner expects it; pages that had moved stay moved.
  */
 MHP_MUST_CHECK int mhp_offline(struct mhp *m, const struct mhp_blocks *sets, unsigned nr_sets,
 			       const struct mhp_offline_opts *opts, struct mhp_why *reterr_why);

@@ -209,9 +209,10 @@ MHP_MUST_CHECK int mhp_pages_alloc_contig(struct mhp *m, struct mhp_page_req req
 					  uint64_t nr_pages, uint64_t *ret_pfn);
 
 /**
- * mhp_pages_alloc_contig() of frames anywhere in [start_pfn, end_pfn), for callers who need memory
- * at a certain place, or one certain frame. Cost: O(pageblocks of the
- * range).
+ * mhp_pages_alloc_contig() of frames in [start_pfn, end_pfn), for callers who need memory at a
+ * certain place, or one certain frame.
+ *
+ * Cost: O(pageblocks of the range).
  *
  * Return: 0, or what mhp_pages_alloc_contig() returns; MHP_ENOMEM (nothing that long is free in the
  * range), MHP_EINVAL (also: the range ends before it starts), MHP_ENXIO (it ends beyond the last

@@ -148,16 +148,16 @@ bool mhp_pool_can_move(struct mhp_pool *pool, struct mhp_text *reterr);
  *
  * RAM goes to the node of the pool with the number of its NUMA node, or to node 0 if it is not
  * bound. A device goes to a node without RAM: the one that the backing names, else the one with its
- * own NUMA node's number, else the first free one; so do huge pages that are not bound.
- * If no rank is given, the kernel is asked.
+ * own NUMA node's number, else the first free one; so do huge pages that are not bound. If no rank
+ * is given, the kernel is asked.
  *
  * mhp_add() and the adds of a plan bring ordinary memory to the addresses that they name.
  *
  * Return: what mhp_add() returns, MHP_ENXIO (no gap of that size is left), MHP_EINVAL (size, or
  * page size against the pool's), MHP_ENOENT (no such device or file), MHP_ENOMEM (no huge pages),
  * MHP_EBUSY (another pool has the device or file), MHP_EPERM, MHP_ENOSPC (it has no room left, or
- * more bad pages than the pool can remember),
- * MHP_EDEADLK (called from a listener or an owner's function).
+ * more bad pages than the pool can remember), MHP_EDEADLK (called from a listener or an owner's
+ * function).
  */
 MHP_MUST_CHECK int mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing,
 				uint64_t size, const struct mhp_add_opts *opts,

@@ -83,10 +83,10 @@ uint64_t mhp_region_granule(const struct mhp_region *region);
  * Both are multiples of the pool's granule, and nothing of the range is committed. The memory is
  * ordinary: it comes when it is touched, and whatever the program does to it (mprotect, mlock,
  * madvise, fork) works as for any other.
- * Return: 0, MHP_EINVAL, MHP_EEXIST (part of it is committed), MHP_ENOMEM (no free frames, or
- * none on the nodes that the policy binds to),
- * MHP_ENOSPC (the kernel refuses: its limit of mappings is near, or the process has reached its
- * limit of data; adding memory does not help); on error nothing has changed. Never waits.
+ * Return: 0, MHP_EINVAL, MHP_EEXIST (part of it is committed), MHP_ENOMEM (no free frames, or none
+ * on the nodes that the policy binds to), MHP_ENOSPC (the kernel refuses: its limit of mappings is
+ * near, or the process has reached its limit of data; adding memory does not help); on error
+ * nothing has changed. Never waits.
  */
 MHP_MUST_CHECK int mhp_region_commit(struct mhp_region *region, void *start, uint64_t size);
 
