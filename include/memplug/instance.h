@@ -52,7 +52,7 @@ MHP_MUST_CHECK int mhp_footprint(const struct mhp_geometry *geometry, size_t *re
 /**
  * Start an instance in memory of the caller's.
  *
- * @memory:  at least mhp_footprint() bytes, 64-byte aligned, **zero-filled** (what mmap gives).
+ * @memory:  at least mhp_footprint() bytes, 64-byte aligned, zero-filled (what mmap gives).
  *           It belongs to the engine until mhp_fini().
  * @config:  copied; @config->ops is not.
  * @ret_m:   the instance, inside @memory.
