@@ -2,9 +2,9 @@
 /*
  * announce.c - an event for a block to which nothing happens, as the kernel's uevent files make.
  *
- * They take WORD [UUID [KEY=VALUE]...]. The engine carries a number through to its trace callback:
- * the word, and in which slot here the rest waits for it. A slot belongs to the thread that
- * announces, from before the call of the engine until after it.
+ * What is written there is WORD [UUID [KEY=VALUE]...]. The engine passes one number on to its trace
+ * callback: it tells the word, and the slot of this file in which the rest is. A slot belongs to
+ * the thread that announces, from before its call of the engine until after it.
  */
 #define _GNU_SOURCE
 #include <ctype.h>

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * changes.c - what a client may remember, and how it learns that it is out of date.
+ * changes.c - a counter of changes that clients can read, so that they know when what they remember
+ * is out of date.
  *
- * A page with one counter lies in shared memory: every event adds one, under the lock that keeps
- * readers out until the change is done. A client has it by its descriptor, and looks at it without
- * asking anybody; a picture of all blocks (request files) holds while the counter stays. The other
- * descriptor is the end of a pipe that hangs up when the companion is gone: by then nobody counts.
- * Only the companion has these descriptors; the page is in the program, where events happen.
+ * The counter is in a page of shared memory. Every event adds one, under the lock that keeps
+ * readers out until the change is done. A client gets a descriptor of the page and reads the
+ * counter without asking anybody: a picture of all blocks (request files) is good while the counter
+ * stays. It also gets the end of a pipe, which hangs up when the companion is gone and nobody
+ * counts any more. Only the companion has these descriptors; the page is in the program, where
+ * events happen.
  */
 #define _GNU_SOURCE
 #include <errno.h>

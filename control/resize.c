@@ -3,11 +3,11 @@
  * resize.c - make the pool as large as asked, all or nothing, by one call of the engine.
  *
  * The size counts whole blocks, rounded up, online or not, their own metadata included. To shrink,
- * blocks are chosen that cost the least to take out: offline ones, then empty ones, then those with
- * the least in them; the highest first among equals. A block that holds something is first asked,
- * alone, whether it could leave; blocks that could not are passed over. Whether all chosen ones
- * together find room is for the engine to say, before it moves anything; when one of them is in the
- * way, the choice is made again without it. A rehearsal makes the same choice and says it.
+ * it chooses the blocks that cost the least to take out: offline ones, then empty ones, then those
+ * with the least in them, the highest first among equals. A block that holds something must pass a
+ * dry run of its own; blocks that do not are skipped. The engine then says, before it moves
+ * anything, whether there is room for all of them together; a block that is in the way is left out,
+ * and the choice is made again. A rehearsal makes the same choice and prints it.
  */
 #define _GNU_SOURCE
 #include <stdio.h>

@@ -2,11 +2,10 @@
 /*
  * socket.c - the name of a pool's socket: taking one that is nobody else's, and giving it back.
  *
- * The folder is ours, and nobody else may write to it. A socket has its name only while it listens:
- * one that refuses connections is that of a dead pool and is removed. One that answers belongs to
- * somebody: to this very process before it executed the program that it is now, which is gone in a
- * moment; or to a process with our number in another PID namespace, which keeps it, and we take
- * another name. It all runs in the companion.
+ * The folder is ours, and nobody else may write to it. A socket that refuses connections is that of
+ * a dead pool and is removed. One that answers belongs either to this very process, before it
+ * executed its present program, and is gone in a moment; or to a process with our number in another
+ * PID namespace, which keeps it, and we take another name. It all runs in the companion.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * watch.c - which devices of a folder are there, which are asked back, and what is done then.
+ * watch.c - the devices of a folder: which appear, which are asked back, and what is done then.
  *
- * The folder is looked at again and again: no inotify tells of the files of a DAX bus. A device is
- * new until it was told of or added, and away while somebody else has it. The caller decides what
+ * The folder is polled, because inotify does not report the files of a DAX bus. A device is new
+ * until it was reported or added, and away while somebody else has it. The caller decides what
  * adding and releasing mean: this file knows no pool and no socket. It runs in a thread of the
- * caller's, never in the companion, so that it may list a folder, for which the C library calls
- * malloc.
+ * caller's, never in the companion, since it lists a folder, for which the C library calls malloc.
  */
 #define _GNU_SOURCE
 #include <dirent.h>

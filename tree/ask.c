@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ask.c - ask the pool, and stop when the caller is interrupted, the pool dies, or we shall end.
+ * ask.c - ask the pool, and stop when the caller is interrupted, the pool dies, or this process is
+ * to end.
  *
- * The kernel lets nobody go who waits for a file system that does not answer, not even when it is
- * killed. So every wait here ends on an interrupt: what only looks is dropped; what takes a block
- * out of use is cancelled, and its end awaited for a moment, so that the block is online again when
- * the caller goes on. A change that is not over by then is cancelled in the background.
+ * A process that waits for a file system that does not answer cannot even be killed. So every wait
+ * here ends on an interrupt. A request that only reads is dropped. One that takes a block out of
+ * use is cancelled, and its end is awaited for a moment, so that the block is online again when the
+ * caller goes on; a change that is not over by then is cancelled in the background.
  */
 #define _GNU_SOURCE
 #include <errno.h>

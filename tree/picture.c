@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * picture.c - what a tool that reads a file of each block is answered from.
+ * picture.c - a picture of all blocks, from which tools that read a file of each block are
+ * answered.
  *
- * The pool is asked once for all of them, and the answer holds until the counter changes that the
- * pool shares with us (request watch): then a single question is asked singly, until there have
- * been some, in proportion to what a picture costs. A writer through the tree needs nothing more,
- * since the counter has changed by the time that the write is answered. A picture is shared by
- * those who look at it, and goes with the last of them.
+ * The pool is asked once for all blocks, and the picture is good until the counter of changes,
+ * which the pool shares with us (request watch), has moved. After that each question is asked by
+ * itself, until so many have come that a new picture is worth its cost. A write through the tree
+ * needs nothing more: the counter has moved by the time that the write is answered. Readers share a
+ * picture, and it goes with the last of them.
  */
 #define _GNU_SOURCE
 #include <errno.h>
