@@ -5,9 +5,7 @@
  * KIND[:PATH][,node=N][,rank=N]. Only words: whether the machine has such a thing is found out when
  * a file of it is opened. The place is cut off the end first, so a path may have commas in it.
  */
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "text.h"
@@ -38,17 +36,15 @@ mhp_backing_name(enum mhp_backing_kind kind)
 
 /* Cut ",WORD=N" off the end of words; -1: it is not there, -2: malformed. */
 static int
-cut_number(char *words, const char *word, unsigned long max)
+cut_number(char *words, const char *word, unsigned max)
 {
 	char *comma = strrchr(words, ',');
 	size_t length = strlen(word);
+	unsigned number;
 	if (comma == NULL || strncmp(comma, word, length) != 0)
 		return -1;
-	char *end;
-	errno = 0;
-	unsigned long number = strtoul(comma + length, &end, 10);
-	if (end == comma + length || comma[length] == '-' || *end != 0 || errno != 0 ||
-	    number > max)
+	const char *at = comma + length;
+	if (!mhp__take_number(&at, max, &number) || *at != 0)
 		return -2;
 	*comma = 0;
 	return (int)number;

@@ -8,7 +8,6 @@
  */
 #define _GNU_SOURCE
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -169,21 +168,19 @@ mhp_region_wants(struct mhp_region *region, unsigned at, struct mhp_backing *ret
 static bool
 parse_nodes(const char *words, bool weights, struct mhp_spread *spread)
 {
-	char *end;
-	for (const char *at = words;; at = end + 1) {
-		unsigned long node = strtoul(at, &end, 10), weight = 1;
-		if (end == at || *at < '0' || *at > '9' || node >= MHP_POOL_NODES)
+	for (const char *at = words;; at++) {
+		unsigned node, weight = 1;
+		if (!mhp__take_number(&at, MHP_POOL_NODES - 1, &node))
 			return false;
-		if (*end == '=' && weights) {
-			at = end + 1;
-			weight = strtoul(at, &end, 10);
-			if (end == at || weight == 0 || weight > 255)
+		if (*at == '=' && weights) {
+			at++;
+			if (!mhp__take_number(&at, UINT8_MAX, &weight) || weight == 0)
 				return false;
 		}
 		spread->weight[node] = (uint8_t)weight;
-		if (*end == 0 || *end == '\n')
+		if (*at == 0 || *at == '\n')
 			return true;
-		if (*end != ',')
+		if (*at != ',')
 			return false;
 	}
 }

@@ -163,6 +163,17 @@ mhp__open_sysfs(const char *path, int flags)
 	return (int)fd;
 }
 
+bool
+mhp__take_number(const char **at, unsigned max, unsigned *ret_number)
+{
+	const char *digits = *at;
+	unsigned number = 0;
+	for (; **at >= '0' && **at <= '9' && number <= max; ++*at)
+		number = number * 10 + (unsigned)(**at - '0');
+	*ret_number = number;
+	return *at != digits && number <= max && (*digits != '0' || *at == digits + 1);
+}
+
 uint64_t
 mhp__read_number(const char *path)
 {

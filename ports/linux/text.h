@@ -44,6 +44,9 @@ void *mhp__take_sparse(uint64_t bytes, uint64_t align, int protection);
 void mhp__give_sparse(void *start, uint64_t bytes);
 /* For mmap() within it. */
 #define MHP__SPARSE (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_GROWSDOWN | MAP_FIXED)
+/* Read a decimal number at *at, up to max (below 10^8), and move *at past it. As words.h has it for
+ * all numbers that people write: no sign, no blank, no leading zero. False: there is none. */
+bool mhp__take_number(const char **at, unsigned max, unsigned *ret_number);
 /* Read a number from a small file; 0 when it cannot be read. */
 uint64_t mhp__read_number(const char *path);
 /*

@@ -170,7 +170,12 @@ TEST(node__that_does_not_fit__refused)
 	CHECK(mhp_pool_add(pool, &on_ram, BLOCK, NULL, NULL, &why) == MHP_EBUSY);
 	CHECK(strstr(why.text, "already") != NULL);
 	CHECK(mhp_backing_parse("ram,rank=201", &told, &why) == MHP_EINVAL);
+	/* Numbers are those of words.h: 015 is 15 to some and 13 to others. */
 	CHECK(mhp_backing_parse("ram,node=-1", &told, &why) == MHP_EINVAL);
+	CHECK(mhp_backing_parse("ram,node=+1", &told, &why) == MHP_EINVAL);
+	CHECK(mhp_backing_parse("ram,node= 1", &told, &why) == MHP_EINVAL);
+	CHECK(mhp_backing_parse("ram,node=01", &told, &why) == MHP_EINVAL);
+	CHECK(mhp_backing_parse("ram,node=", &told, &why) == MHP_EINVAL);
 	CHECK(mhp_backing_parse("ram,rank=3,node=2", &told, &why) == 0);
 	CHECK(told.bind && told.node == 2 && told.ranked && told.rank == 3);
 	end_pool(pool, NULL);
@@ -234,7 +239,8 @@ TEST(placement__words__read_and_written)
 					   "bind ,", "interleave 0=0", "interleave 0=256",
 					   "local 1", "bind 1,-1", "bind", "prefer x", "local:",
 					   "interleave 0=", "interleave 0=x", "interleave 1;2",
-					   "bind 1 2" };
+					   "bind 1 2", "prefer 01", "interleave 0=+3",
+					   "interleave 0= 3" };
 	struct mhp_spread spread;
 	char text[MHP_SPREAD_TEXT];
 	for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
