@@ -99,7 +99,8 @@ elf_outside(const struct image *image)
 		return "is linked statically";
 	if (has_symbol(image, elf, "__asan_init", false) ||
 	    has_symbol(image, elf, "__tsan_init", false) ||
-	    has_symbol(image, elf, "__msan_init", false))
+	    has_symbol(image, elf, "__msan_init", false) ||
+	    has_symbol(image, elf, "__lsan_init", false))
 		return "is built with a sanitizer, which needs its own malloc";
 	if (has_symbol(image, elf, "malloc", true))
 		return "has a malloc of its own";

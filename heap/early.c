@@ -27,6 +27,7 @@
 extern void __asan_init(void) __attribute__((weak));
 extern void __tsan_init(void) __attribute__((weak));
 extern void __msan_init(void) __attribute__((weak));
+extern void __lsan_init(void) __attribute__((weak));
 
 PLAIN static bool
 begins(const char *text, const char *with)
@@ -96,7 +97,8 @@ __attribute__((constructor(101))) static void
 early(int argc, char **argv, char **envp)
 {
 	(void)argc;
-	if (__asan_init != NULL || __tsan_init != NULL || __msan_init != NULL)
+	if (__asan_init != NULL || __tsan_init != NULL || __msan_init != NULL ||
+	    __lsan_init != NULL)
 		start_again(argv, envp);
 	if (environ == NULL)
 		tell_libc(argv, envp);

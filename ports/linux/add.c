@@ -69,6 +69,21 @@ empty_file(const struct mhp__space *space, const struct mhp__file *file, uint32_
 			strerrordesc_np(errno));
 }
 
+/* A file system may be full, now or later: who touches what it has not given gets a bus error. So
+ * what the engine keeps in each block is taken now; pages are, when they go there. */
+static int
+populate_reserve(const struct mhp_pool *pool, const struct mhp__file *file, uint32_t first,
+		 uint32_t count, struct mhp_text *reterr)
+{
+	const struct mhp__space *space = &pool->space;
+	for (uint32_t block = first; block < first + count; block++)
+		if (madvise(space->direct_map + block * space->block_bytes, pool->reserve_bytes,
+			    MADV_POPULATE_WRITE) != 0 && errno != EINVAL /* before Linux 5.14 */)
+			return mhp__say(reterr, MHP_ENOSPC, "%s cannot be written: its file system "
+					"is full, or the file was cut", file->backing.path);
+	return 0;
+}
+
 /* In the companion if it has a place: fill in slots for what pool->job asks, and map them. */
 static int
 place(void *arg)
@@ -99,6 +114,8 @@ place(void *arg)
 	err = mhp__space_map(space, first, job->count, &job->text);
 	if (err == 0)
 		err = empty_file(space, file, first, job->count, &job->text);
+	if (err == 0 && file->backing.kind == MHP_BACKING_FILE)
+		err = populate_reserve(pool, file, first, job->count, &job->text);
 	if (err == 0 && file->granule >= MHP__HUGE_BYTES)
 		err = populate_huge(pool, file, first, job->count, &job->text);
 	if (err != 0)

@@ -140,8 +140,7 @@ open_path(struct mhp__file *file, struct mhp_text *reterr)
 		return mhp__say(reterr, MHP_EINVAL, "%s is not a regular file", path);
 	file->size = (uint64_t)st.st_size;
 	file->granule = mhp__kernel_page();
-	file->sparse = fstatfs(file->fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC_NUMBER;
-	file->can_punch = file->sparse;
+	file->can_punch = fstatfs(file->fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC_NUMBER;
 	return 0;
 }
 

@@ -104,10 +104,11 @@ is_full(const struct mhp_region *region, const struct mhp__run *run)
 /* One huge page of the file for a whole window costs a tenth of 512 small ones, which writers would
  * wait for besides. Where the kernel has none, small ones will do. */
 static bool
-make_huge(volatile unsigned char *start)
+make_huge(void *start)
 {
-	start[0] = 0; /* there has to be something to collapse */
-	return madvise((void *)(uintptr_t)start, MHP__HUGE_BYTES, MADV_COLLAPSE) == 0;
+	/* There has to be something to collapse. */
+	return madvise(start, MHP__PAGE_BYTES, MADV_POPULATE_WRITE) == 0 &&
+	       madvise(start, MHP__HUGE_BYTES, MADV_COLLAPSE) == 0;
 }
 
 void
@@ -115,7 +116,7 @@ mhp__run_clear_place(const struct mhp_region *region, struct mhp__run *run, bool
 {
 	unsigned char *place = mhp__frame_virt(region->space, run->pfn);
 	MHP__ASSERT((region->entry[run->page] & MHP__ENTRY_SETTLED) == 0); /* else it is in use */
-	if (!run->file->sparse)
+	if (!run->file->can_punch || run->file->granule >= MHP__HUGE_BYTES)
 		return;
 	madvise(place, run->nr << MHP__PAGE_SHIFT, MADV_REMOVE);
 	run->whole = huge && is_full(region, run) && make_huge(place);

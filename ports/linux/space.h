@@ -30,7 +30,7 @@ struct mhp__file {
 	bool has_place;                /* a file is behind it; else it is `ram` */
 	bool by_address;               /* offset in the file == physical address */
 	bool can_punch;                /* blocks can be given back, and read as zeros then */
-	bool sparse;                   /* so can single pages */
+	bool sparse;                   /* so can single pages: no file system may be full later */
 	struct mhp_backing backing;
 	int fd;                        /* -1: none */
 	uint64_t dev, ino;             /* what fd must still be: programs close descriptors */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -72,11 +73,14 @@ mhp__kernel_page(void)
 }
 
 /* Anywhere in a range where no program is loaded and no sanitizer has its tables: as hard to guess
- * as what the kernel chooses. NULL: where it likes. */
+ * as what the kernel chooses, or always the same (setarch -R, a debugger). NULL: where it likes. */
 static void *
 low_place(void)
 {
 	uint64_t random;
+	int how = personality(UINT32_MAX); /* asks only */
+	if (how >= 0 && (how & ADDR_NO_RANDOMIZE) != 0)
+		return (void *)LOW_START;
 	if (syscall(SYS_getrandom, &random, sizeof(random), 1 /* do not wait */) !=
 	    sizeof(random))
 		return NULL;

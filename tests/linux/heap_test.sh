@@ -146,10 +146,11 @@ cat >"$dir/one.c" <<'END'
 int main(void) { char *p = strdup("one"); puts(p); free(p); return 0; }
 END
 build static cc -static && outside "is linked statically" "$binary"
-for compiler in cc clang; do
-	build sanitized "$compiler" -fsanitize=address || continue
+for sanitized in "cc address" "clang address" "cc leak"; do
+	compiler=${sanitized% *}
+	build sanitized "$compiler" "-fsanitize=${sanitized#* }" || continue
 	outside "is built with a sanitizer" "$binary"
-	same "$compiler: a child with a sanitizer" -- sh -c "'$binary'; /bin/echo two"
+	same "$sanitized: a child with a sanitizer" -- sh -c "'$binary'; /bin/echo two"
 done
 printf '#!%s\n' "$dir/static" >"$dir/script"
 chmod +x "$dir/script"

@@ -7,6 +7,8 @@
  * (tests/dax).
  */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -16,6 +18,7 @@
 #include "fixture.h"
 
 #define BLOCK (UINT64_C(4) << 20)
+#define WINDOW (UINT64_C(2) << 20)
 #define CANNOT 77
 #define ZERO "/sys/dev/char/1:5/"      /* what is said of that */
 #define NODE "/sys/devices/system/node/node"
@@ -322,4 +325,51 @@ without_proc(void)
 TEST(proc__is_not_there__memory_stays_and_is_right)
 {
 	run_in_a_child(without_proc);
+}
+
+/* A file of two blocks on a file system of so much memory. */
+static void
+make_file(const char *place, const char *mount_options)
+{
+	char path[64];
+	CHECK_OK(mkdir(place, 0700));
+	CHECK_OK(mount("none", place, "tmpfs", 0, mount_options));
+	snprintf(path, sizeof(path), "%s/device", place);
+	int fd = open(path, O_RDWR | O_CREAT, 0600);
+	CHECK(fd >= 0 && ftruncate(fd, 2 * BLOCK) == 0);
+	close(fd);
+}
+
+/* Of two windows that are to go there is room for one, of which the program has used a page. */
+static void
+on_full_file_systems(void)
+{
+	struct mhp_pool *pool = make_pool();
+	make_file("/sys/half", "size=3m");
+	make_file("/sys/full", "size=4k");
+	fixture_needs_moves(pool);
+	fixture_add(pool, NULL, 2 * BLOCK, NULL);
+	fixture_add(pool, "file:/sys/half/device,node=4", 2 * BLOCK, NULL);
+	struct mhp_region *region = fixture_region(pool, 2 * WINDOW);
+	char *base = mhp_region_base(region);
+	CHECK_OK(mhp_region_commit(region, base, 2 * WINDOW));
+	base[0] = 1;
+	fixture_write(base + WINDOW, WINDOW);
+	CHECK_AGAIN(mhp_region_move(region, base, 2 * WINDOW, 4, NULL, NULL));
+	fixture_await_settled(pool, WINDOW);
+	int fd = open("/sys/half/other", O_RDWR | O_CREAT, 0600);
+	while (write(fd, "", 1) == 1)
+		;
+	CHECK_EQ(errno, ENOSPC);
+	fixture_write(base, 2 * WINDOW);
+	add(pool, "file:/sys/full/device", MHP_ENOSPC, "full");
+	CHECK_AGAIN(mhp_region_move(region, base, 2 * WINDOW, 0, NULL, NULL));
+	fixture_check(base, 2 * WINDOW);
+	CHECK_OK(mhp_check(mhp_pool_engine(pool), true, NULL, NULL));
+}
+
+/* R40: memory stays in RAM then. To touch what the file has not got would be a bus error. */
+TEST(file_system__is_full__memory_stays)
+{
+	run_in_a_child(on_full_file_systems);
 }

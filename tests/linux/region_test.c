@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -93,6 +94,23 @@ TEST(region__made__later_mappings_come_after)
 		CHECK_CMP((uintptr_t)mhp_region_base(region), <, (uintptr_t)later);
 	munmap(later, FAR);
 	end_pool(pool, region);
+}
+
+/* R40: a debugger, which switches randomness off, finds memory where it was the last time. */
+TEST(region__no_randomness_wanted__at_the_same_address_again)
+{
+	int before = personality(UINT32_MAX);
+	void *base[2];
+	if (before < 0 || personality((unsigned)before | ADDR_NO_RANDOMIZE) < 0)
+		test_skip("needs personality");
+	for (unsigned i = 0; i < 2; i++) {
+		struct mhp_pool *pool = make_pool(1);
+		struct mhp_region *region = fixture_region(pool, WINDOW);
+		base[i] = mhp_region_base(region);
+		end_pool(pool, region);
+	}
+	personality((unsigned)before);
+	CHECK(base[0] == base[1]);
 }
 
 TEST(commit__twice__refused)
