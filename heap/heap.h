@@ -52,10 +52,11 @@ void mhp__heap_grow_in_child(void);
 /* ---- setup.c ---- */
 
 /*
- * Make the pool that the environment describes, and put malloc on it. ret_unserved says why nobody
- * can see it, or is empty. On error reterr has a sentence; malloc is as before.
+ * Make the pool that the environment describes, and put malloc on it. The first program waits for
+ * what another pool has, for 2 s. ret_unserved says why nobody can see it, or is empty. On error
+ * reterr has a sentence; malloc is as before.
  */
-MHP_MUST_CHECK int mhp__setup(const char *name, struct mhp_text *ret_unserved,
+MHP_MUST_CHECK int mhp__setup(const char *name, bool first, struct mhp_text *ret_unserved,
 			      struct mhp_text *reterr);
 
 /* ---- extents.c ---- */

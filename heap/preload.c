@@ -111,7 +111,7 @@ preload(void)
 		return;
 	if (!first && given != NULL)
 		snprintf(name, sizeof(name), "%s.%d", given, (int)getpid());
-	int err = mhp__setup(first || given == NULL ? given : name, &unserved, &text);
+	int err = mhp__setup(first || given == NULL ? given : name, first, &unserved, &text);
 	if (first && err != 0)
 		say(&text, "the pool did not start");
 	else if (first && unserved.text[0] != 0)

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <memplug/control.h>
@@ -36,6 +37,7 @@
 #define RANGE_MIN (UINT64_C(16) << 40) /* of physical addresses */
 #define RANGE_MAX (UINT64_C(64) << 40)
 #define BLOCKS_MAX (UINT64_C(1) << 24)
+#define PATIENCE 200U                  /* turns of 10 ms */
 #define HEAP_MAX (UINT64_C(32) << 40)  /* of addresses of the heap: what is left of 128 TiB */
 /* Room to plug new blocks before old ones leave, and for a heap that scatters; in maxima. */
 #define RANGE_ROOM 4
@@ -124,17 +126,6 @@ name_data_limit(int err, struct mhp_text *reterr)
 			 used == 0 ? "" : "; ", (unsigned long long)(limit >> 20));
 }
 
-/* Plug in what the program starts on. */
-static int
-plug(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t boot,
-     struct mhp_text *reterr)
-{
-	struct mhp_add_opts add = {
-		.flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE,
-	};
-	return mhp_pool_add(pool, backing, boot, &add, NULL, reterr);
-}
-
 /*
  * Does the host take free memory back from this machine? It does so by huge pages (free page
  * reporting, feature 5 of a balloon), so that a fresh one costs it a fault and us more than it
@@ -176,6 +167,7 @@ struct wish {
 	enum mhp_huge huge;
 	bool grow, huge_large;         /* huge pages for large allocations only */
 	const char *follow;            /* where the cgroups are; NULL: do not follow */
+	unsigned patience;             /* so often it tries to have what somebody else has */
 };
 
 static int
@@ -232,6 +224,25 @@ undo(struct mhp_pool *pool)
 	(void)!mhp_pool_destroy(pool);
 }
 
+/*
+ * Plug in what the program starts on. A file or device that the program before it had, or the one
+ * that executed it, is free in a moment: when those who served that have ended, too.
+ */
+static int
+plug(struct mhp_pool *pool, const struct wish *wish, struct mhp_text *reterr)
+{
+	const struct timespec pause = { 0, 10000000 };
+	struct mhp_add_opts add = {
+		.flags = MHP_MEMMAP_ON_MEMORY | MHP_ADD_ONLINE, .zone = MHP_ZONE_MOVABLE,
+	};
+	int err = mhp_pool_add(pool, &wish->backing, wish->boot, &add, NULL, reterr);
+	for (unsigned turn = 0; err == MHP_EBUSY && turn < wish->patience; turn++) {
+		nanosleep(&pause, NULL);
+		err = mhp_pool_add(pool, &wish->backing, wish->boot, &add, NULL, reterr);
+	}
+	return err;
+}
+
 /* A pool with the memory that the program starts on. */
 static int
 make_pool(const struct wish *wish, struct mhp_heap_opts *heap, struct mhp_pool **ret_pool,
@@ -248,7 +259,7 @@ make_pool(const struct wish *wish, struct mhp_heap_opts *heap, struct mhp_pool *
 		err = mhp_pool_create(&opts, ret_pool, reterr);
 	if (err != 0)
 		return err;
-	err = plug(*ret_pool, &wish->backing, wish->boot, reterr);
+	err = plug(*ret_pool, wish, reterr);
 	if (err == 0)
 		err = mhp_pool_set_spread(*ret_pool, &wish->spread, reterr);
 	if (err == 0)
@@ -293,12 +304,13 @@ start(const struct wish *wish, struct mhp_heap_opts *heap, const char *name,
 }
 
 int
-mhp__setup(const char *name, struct mhp_text *ret_unserved, struct mhp_text *reterr)
+mhp__setup(const char *name, bool first, struct mhp_text *ret_unserved, struct mhp_text *reterr)
 {
 	struct wish wish;
 	struct mhp_pool *pool;
 	struct mhp_heap_opts heap = { 0 };
 	int err = read_wish(&wish, reterr);
+	wish.patience = first ? PATIENCE : 0;
 	mhp__lock_note(true);
 	if (err == 0)
 		err = start(&wish, &heap, name, ret_unserved, &pool, reterr);

@@ -128,6 +128,12 @@ mhp__region_set_right(struct mhp_pool *pool)
 	pthread_mutex_unlock(&pool->mutex);
 }
 
+static bool
+is_busy(const struct mhp__busy *busy, uint64_t cookie)
+{
+	return cookie >= busy->start && cookie < busy->end;
+}
+
 static void
 describe(void *ctx, uint64_t pfn, uint64_t cookie, char *text, size_t size)
 {
@@ -140,9 +146,10 @@ describe(void *ctx, uint64_t pfn, uint64_t cookie, char *text, size_t size)
 	else if (pinned(pool, region, entry))
 		snprintf(text, size, "region %s at %#lx, pinned", region->name,
 			 (unsigned long)cookie);
-	else if (cookie >= pool->busy.start && cookie < pool->busy.end)
+	else if (is_busy(&pool->first_busy, cookie) || is_busy(&pool->busy, cookie))
 		snprintf(text, size, "region %s at %#lx, %s", region->name, (unsigned long)cookie,
-			 pool->busy.why.text);
+			 is_busy(&pool->busy, cookie) ? pool->busy.why.text
+						      : pool->first_busy.why.text);
 	else
 		snprintf(text, size, "region %s at %#lx", region->name, (unsigned long)cookie);
 	pthread_mutex_unlock(&pool->mutex);
@@ -372,16 +379,26 @@ migrate_far(struct mhp_pool *pool)
 	return err != 0 ? err : again;
 }
 
-static int
-migrate(void *ctx, const struct mhp_move *moves, unsigned nr_moves, unsigned *ret_done)
+/* Passes go from low frames to high ones, again and again, and the engine names what was the first
+ * to stay in the last of them. */
+static void
+keep_first_busy(struct mhp_pool *pool, const struct mhp_move *moves, bool begins)
 {
-	struct mhp_pool *pool = ctx;
+	if (begins && moves[0].src_pfn <= pool->first_busy.pfn)
+		pool->first_busy.end = 0;
+	if (begins || pool->busy.end == 0 || pool->first_busy.end != 0)
+		return;
+	pool->first_busy = pool->busy;
+	pool->first_busy.pfn = moves[0].src_pfn;
+}
+
+/* Moves of which some may be from or to a device. */
+static int
+migrate_any(struct mhp_pool *pool, const struct mhp_move *moves, unsigned nr_moves,
+	    unsigned *ret_done)
+{
 	struct mhp__job *job = &pool->job;
 	int err = 0;
-	*ret_done = 0;
-	pool->busy.start = pool->busy.end = 0;
-	if (pool->guard.hole_fd < 0)
-		return relabel_all(pool, moves, nr_moves, ret_done);
 	for (unsigned nr; err == 0 && *ret_done < nr_moves; *ret_done += job->nr_done) {
 		nr = nr_moves - *ret_done < MHP__JOB_MOVES ? nr_moves - *ret_done : MHP__JOB_MOVES;
 		memcpy(job->moves, moves + *ret_done, nr * sizeof(moves[0]));
@@ -390,6 +407,19 @@ migrate(void *ctx, const struct mhp_move *moves, unsigned nr_moves, unsigned *re
 		err = migrate_far(pool);
 		MHP__ASSERT(err != 0 || job->nr_done == nr);
 	}
+	return err;
+}
+
+static int
+migrate(void *ctx, const struct mhp_move *moves, unsigned nr_moves, unsigned *ret_done)
+{
+	struct mhp_pool *pool = ctx;
+	*ret_done = 0;
+	pool->busy.start = pool->busy.end = 0;
+	keep_first_busy(pool, moves, true);
+	int err = pool->guard.hole_fd < 0 ? relabel_all(pool, moves, nr_moves, ret_done)
+					  : migrate_any(pool, moves, nr_moves, ret_done);
+	keep_first_busy(pool, moves, false);
 	return err;
 }
 

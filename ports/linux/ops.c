@@ -179,6 +179,7 @@ op_lock(void *port)
 		op_pause(pool, FORK_NS);
 	mhp__pool_lock_hotplug(pool);
 	atomic_store(&pool->hotplug_holder, op_self(port));
+	pool->busy.end = pool->first_busy.end = 0; /* what was in the way may have gone */
 }
 
 static void

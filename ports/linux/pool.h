@@ -49,6 +49,13 @@ struct mhp__copy {
 	int rights;                    /* of the parent there: PROT_...; -1: as ever */
 };
 
+/* Why memory of a region did not come back; an end of 0: none. */
+struct mhp__busy {
+	uintptr_t start, end;
+	uint64_t pfn;                  /* the first frame of the moves that it was one of */
+	struct mhp_text why;
+};
+
 struct mhp_pool {
 	struct mhp *m;
 	unsigned index;                /* in the process's list of pools */
@@ -85,10 +92,8 @@ struct mhp_pool {
 	struct mhp__view view;
 	struct mhp__journal journal;
 	atomic_bool wanted;            /* somebody waits for the region mutex */
-	struct {                       /* why the last window did not come back */
-		uintptr_t start, end;
-		struct mhp_text why;
-	} busy;
+	struct mhp__busy busy;         /* the last */
+	struct mhp__busy first_busy;   /* of the moves that the engine asks for now */
 	struct mhp_pool_stats stats;
 	struct mhp__tiering tiering;
 

@@ -180,6 +180,15 @@ mhp__run_by_large_pages(const struct mhp__run *run)
 	return run->file->granule >= MHP__HUGE_BYTES && run->file->backing.kind == MHP_BACKING_DAX;
 }
 
+void
+mhp__run_leave_place(const struct mhp_region *region, const struct mhp__run *run, bool gone)
+{
+	void *place = mhp__frame_virt(region->space, run->pfn);
+	if (run->file->granule < MHP__HUGE_BYTES) /* what was mapped large may not be again */
+		madvise(place, run->nr << MHP__PAGE_SHIFT,
+			gone && run->file->sparse ? MADV_REMOVE : MADV_DONTNEED);
+}
+
 int
 mhp__run_map(const struct mhp_region *region, const struct mhp__run *run)
 {

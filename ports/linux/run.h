@@ -42,5 +42,8 @@ MHP_MUST_CHECK bool mhp__run_copy(const struct mhp_region *region, const struct 
 				  uint64_t *ret_copied);
 /* Map its frames at the pages' addresses; an errno, or 0. */
 MHP_MUST_CHECK int mhp__run_map(const struct mhp_region *region, const struct mhp__run *run);
+/* Nobody needs it in the direct map now, where it would count as resident once more; gone: nor
+ * anywhere else, since the run came back. */
+void mhp__run_leave_place(const struct mhp_region *region, const struct mhp__run *run, bool gone);
 
 #endif

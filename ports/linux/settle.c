@@ -163,6 +163,8 @@ move_run(struct mhp_pool *pool, struct mhp_region *region, const struct mhp__run
 	bool mapped = copied && mhp__run_map(region, run) == 0;
 	mhp__guard_wake(&pool->guard, start, size, !mapped);
 	*ret_stall = mhp__linux_ops.now_ns(pool) - started;
+	if (mapped)
+		mhp__run_leave_place(region, run, false);
 	return mapped;
 }
 

@@ -157,8 +157,8 @@ say_cannot_map(const struct mhp__file *file, int error, struct mhp_text *reterr)
 }
 
 /*
- * Ordinary memory takes the place of addresses by becoming accessible, which does not make it
- * resident where the program has all that it maps locked.
+ * Memory takes the place of addresses by becoming accessible, which does not make it resident where
+ * the program has all that it maps locked.
  */
 static bool
 map_memory(const struct mhp__file *file, void *start, uint64_t size, uint64_t offset)
@@ -167,8 +167,11 @@ map_memory(const struct mhp__file *file, void *start, uint64_t size, uint64_t of
 	MHP__ASSERT((((uintptr_t)start | size | offset) & (mhp__kernel_page() - 1)) == 0);
 	if (!file->has_place)
 		return mprotect(start, size, access) == 0;
-	return mmap(start, size, access, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, file->fd,
-		    (off_t)offset) != MAP_FAILED;
+	if (mmap(start, size, PROT_NONE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, file->fd,
+		 (off_t)offset) == MAP_FAILED)
+		return false;
+	munlock(start, size);
+	return mprotect(start, size, access) == 0;
 }
 
 /* One piece of one file; errno, or 0. */

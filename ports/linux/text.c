@@ -21,7 +21,7 @@
 #include "text.h"
 
 #define LOW_START (UINT64_C(17) << 40)
-#define LOW_BYTES (UINT64_C(15) << 40)
+#define LOW_BYTES (UINT64_C(3) << 40)   /* a pool of 64 TiB fits between them and programs */
 #define LOW_STEP (UINT64_C(64) << 10)
 
 int

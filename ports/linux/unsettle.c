@@ -9,7 +9,9 @@
  * not change, so they are read without the mutex.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <memplug/companion.h>
 
@@ -37,6 +39,24 @@ put_back(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page, 
 	mhp__guard_undone(&pool->guard);
 }
 
+/* Has nothing ever been written there? Then nothing comes back: what is missing reads as zeros, and
+ * is no memory, as before it went there. */
+static bool
+is_empty(const struct mhp_region *region, uint64_t page, uint64_t end)
+{
+	struct mhp__run run;
+	bool empty = true;
+	MHP__ASSERT(page < end);
+	for (; page < end && empty; page = run.page + run.nr) {
+		run = mhp__run_settled(region, page, end);
+		uint64_t stop = run.offset + (run.nr << MHP__PAGE_SHIFT);
+		off_t data = run.file->sparse ? lseek(run.file->fd, (off_t)run.offset, SEEK_DATA)
+					      : (off_t)run.offset;
+		empty = data < 0 ? errno == ENXIO : (uint64_t)data >= stop;
+	}
+	return empty;
+}
+
 static int
 fill_runs(const struct mhp_pool *pool, const struct mhp_region *region, uint64_t page, uint64_t end)
 {
@@ -57,7 +77,8 @@ mhp__unsettle_fill(struct mhp_pool *pool, const struct mhp_region *region, uint6
 		   uint64_t nr, bool in_use)
 {
 	MHP__ASSERT(atomic_load(&pool->journal.step) == MHP__FILLING);
-	int err = fill_runs(pool, region, page, page + nr);
+	int err = is_empty(region, page, page + nr) ? 0
+						    : fill_runs(pool, region, page, page + nr);
 	/* Bound: the kernel will have memory, or kill somebody. */
 	while (err == MHP_ENOMEM && in_use) {
 		mhp__linux_ops.pause(pool, AGAIN_NS);
@@ -79,7 +100,8 @@ static unsigned char *
 take_stage(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page, uint64_t nr)
 {
 	bool whole = nr == MHP__HUGE_PAGES &&
-		     mhp__page_address(region, page) % MHP__HUGE_BYTES == 0;
+		     mhp__page_address(region, page) % MHP__HUGE_BYTES == 0 &&
+		     !is_empty(region, page, page + nr);
 	MHP__ASSERT(nr != 0 && nr <= MHP__HUGE_PAGES);
 	return whole && mhp__window_huge(pool, region, page) ? mhp__stage_take(&pool->stage) : NULL;
 }
@@ -114,6 +136,19 @@ fill_at_once(struct mhp_pool *pool, const struct mhp_region *region, uint64_t pa
 	return true;
 }
 
+/* A kill between this and the note that it came back does no harm: what is missing by then is what
+ * the program gave up, and reads as zeros. */
+static void
+leave_places(const struct mhp_region *region, uint64_t page, uint64_t end)
+{
+	struct mhp__run run;
+	MHP__ASSERT(page < end);
+	for (; page < end; page = run.page + run.nr) {
+		run = mhp__run_settled(region, page, end);
+		mhp__run_leave_place(region, &run, true);
+	}
+}
+
 /* Without the region mutex. */
 static int
 move_back(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page, uint64_t nr,
@@ -142,6 +177,8 @@ move_back(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
 	if (stage == NULL || !fill_at_once(pool, region, page, stage))
 		err = mhp__unsettle_fill(pool, region, page, nr, false);
 	*ret_stall = mhp__linux_ops.now_ns(pool) - started;
+	if (err == 0)
+		leave_places(region, page, page + nr);
 	return err == 0 ? 0
 			: mhp__say(reterr, err, "the kernel cannot fill the window: %s",
 				   mhp_error_text(err));

@@ -97,7 +97,7 @@ strange_mapping(struct mhp__lines *lines, const char *rights, enum mhp_huge told
 }
 
 /* Find view->start and view->end: the plain memory around start, no more of it than from low up to
- * high. What is there behind it, in words; NULL: nothing that we know of. */
+ * high. What comes after it, in words; NULL: nothing that we know of. */
 static const char *
 look(struct mhp__view *view, uintptr_t low, uintptr_t start, uintptr_t high)
 {

@@ -481,6 +481,11 @@ device_memory_is_given_up__reads_as_zeros(void)
 		CHECK(memory[i] == 7 || (i >= MIB && i < 2 * MIB) || i == 3 * MIB);
 	for (size_t i = MIB; i < 2 * MIB; i += 512)
 		CHECK(memory[i] == 0);
+	if (mlock(memory + 5 * MIB, 4096) == 0) { /* what is locked is not, as the kernel has it */
+		CHECK(madvise(memory + 5 * MIB, 4096, MADV_DONTNEED) == -1 && errno == EINVAL);
+		CHECK(madvise(memory + 5 * MIB, 4096, MADV_FREE) == -1 && errno == EINVAL);
+		CHECK(memory[5 * MIB] == 7 && munlock(memory + 5 * MIB, 4096) == 0);
+	}
 	memset(memory, 8, 8 * MIB);
 	CHECK(fork_and_wait() == 0 && memory[MIB] == 8 && memory[8 * MIB - 1] == 8);
 }

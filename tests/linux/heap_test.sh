@@ -3,7 +3,7 @@
 # heap_test.sh - a program's memory in a pool is as it is without one (heap_cases.c), and the
 # program is started as it is without us (R38, R54, R57).
 #
-# usage: heap_test.sh BUILD_DIR HEAP_CASES [CASE...]
+# usage: heap_test.sh BUILD_DIR HEAP_CASES [CASE... | --on BACKING [CASE...]]
 set -u
 build=$1 cases=$2
 shift 2
@@ -26,6 +26,8 @@ run() {
 	timeout -s KILL 120 "$memplug" run --boot 64M --max 2G --block-size 16M "$@" >"$dir/out" 2>"$dir/err"
 }
 
+# in_pool CASE...: on ordinary memory, or on what $backing says.
+backing=
 in_pool() {
 	command="LD_PRELOAD= '$memplug' -p heap-$$"
 	export HEAP_TEST_LEAVE="$command add 64M >/dev/null && $command remove 0-3 >/dev/null"
@@ -47,6 +49,9 @@ in_pool() {
 		*) set -- ;;
 		esac
 		case $name in data_is_limited__*) data=327680 ;; *) data=unlimited ;; esac
+		[ -z "$backing" ] || set -- "$@" --backing "$backing"
+		# There must be room for whole windows.
+		[ -z "$backing" ] || HEAP_TEST_LEAVE="$command add 128M >/dev/null && $command remove 0-3 >/dev/null"
 		(ulimit -S -d $data && run --name "heap-$$" "$@" -- "$cases" "$name") &&
 			[ ! -s "$dir/err" ] || fail "$name in a pool
 replay: sh $0 $build $cases $name"
@@ -82,20 +87,33 @@ build() {
 	"$@" -o "$binary" "$dir/one.c" 2>"$dir/err" || fail "$* does not build a program"
 }
 
-if [ $# -gt 0 ]; then
-	in_pool "$@"
-	exit $failed
-fi
 names=$("$cases") && [ "$names" ] || {
 	echo "heap_test: $cases does not list its cases" >&2
 	exit 1
 }
+if [ "${1-}" = --on ]; then
+	backing=$2
+	shift 2
+	# Not those that bring a device of their own, nor those that count memory or turns: a device has other numbers.
+	# shellcheck disable=SC2046
+	[ $# -gt 0 ] || set -- $(echo "$names" | grep -v '^mmap__\|^device_\|^all_memory_is\|^large_heap\|^heap_grows\|resident\|^memory_is_given')
+fi
+if [ $# -gt 0 ]; then
+	in_pool "$@"
+	exit $failed
+fi
 # shellcheck disable=SC2086
 in_pool $names
 
 # ---- what the program starts: with a pool where that can be, without one where not
 
 truncate -s 64M "$dir/file"
+# A program that has just ended, or was executed over, has it for a moment still.
+(flock 9 && : >"$dir/locked" && sleep 0.5) 9<"$dir/file" &
+until [ -e "$dir/locked" ]; do sleep 0.01; done
+same "a file that is free in a moment" --backing "file:$dir/file" -- sh -c 'echo one; echo two'
+same "a file of the program that executes this" --backing "file:$dir/file" -- sh -c 'echo one; exec /bin/echo two'
+wait
 same "a file that one pool has" --backing "file:$dir/file" -- sh -c 'echo one; /bin/echo two'
 same "few addresses for a child" -- sh -c 'echo one; ulimit -v 100000; /bin/echo two'
 same "little data for a child" -- sh -c 'echo one; ulimit -d 49152; perl -e "print qq(two\\n)"; true'

@@ -86,6 +86,8 @@ resident_kb(void)
  * it. Where addresses have few bits, the kernel puts it where it likes. */
 TEST(region__made__later_mappings_come_after)
 {
+	if (TEST_TSAN)
+		test_skip("needs plain-build");
 	struct mhp_pool *pool = make_pool(1);
 	struct mhp_region *region = fixture_region(pool, WINDOW);
 	void *later = mmap(NULL, FAR, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -506,6 +508,47 @@ TEST(device__there_and_back__data_is_right)
 	end_pool(pool, region);
 }
 
+/* R54: a device that is added takes no memory, and is not locked. */
+TEST(device__what_is_mapped_later_is_locked__is_not)
+{
+	char path[] = "/dev/shm/region.XXXXXX", words[64];
+	if (geteuid() != 0)
+		test_skip("needs root");
+	struct mhp_pool *pool = make_pool(1);
+	int fd = mkstemp(path);
+	CHECK(fd >= 0 && ftruncate(fd, (off_t)(4 * BLOCK)) == 0);
+	close(fd);
+	snprintf(words, sizeof(words), "file:%s", path);
+	unsigned long locked = fixture_status_kib("VmLck");
+	(void)mhp_pool_can_move(pool, NULL); /* who serves it is there */
+	CHECK_EQ(mlockall(MCL_FUTURE), 0);
+	long resident = resident_kb();
+	fixture_add(pool, words, 4 * BLOCK, NULL);
+	CHECK_CMP(resident_kb() - resident, <, (long)(2 * BLOCK >> 10));
+	CHECK_CMP(fixture_status_kib("VmLck") - locked, <, 2 * BLOCK >> 10);
+	CHECK_EQ(munlockall(), 0);
+	unlink(path);
+	end_pool(pool, NULL);
+}
+
+/* R59: the direct map keeps no page of it; and what came back has left the file. */
+TEST(device__touched_there__is_resident_once)
+{
+	const long block = (long)(BLOCK >> 10);
+	long empty = resident_kb();
+	struct mhp_pool *pool;
+	struct mhp_region *region;
+	char *base = make_device(&pool, &region);
+	fixture_await_settled(pool, BLOCK);
+	check_scattered(base, BLOCK / PAGE);
+	CHECK_CMP(resident_kb() - empty, <, block + block / 2);
+	CHECK(leave_device(pool, NULL) == 0);
+	check_scattered(base, BLOCK / PAGE);
+	CHECK_CMP(fixture_status_kib("RssShmem"), <, block / 2);
+	CHECK_CMP(resident_kb() - empty, <, block + block / 2);
+	end_pool(pool, region);
+}
+
 /* R54: what the program locked stays, and its block says so. */
 TEST(device__locked_memory__is_busy_with_that_reason)
 {
@@ -524,6 +567,33 @@ TEST(device__locked_memory__is_busy_with_that_reason)
 	CHECK(mprotect(base + 5 * PAGE, PAGE, PROT_READ | PROT_WRITE) == 0);
 	CHECK(leave_device(pool, NULL) == 0);
 	check_scattered(base, BLOCK / PAGE);
+	end_pool(pool, region);
+}
+
+/* R54: so does all of it, block by block: the engine names what was the first to stay. */
+TEST(device__all_is_locked__is_busy_with_that_reason)
+{
+	enum { BLOCKS = 3 };
+	struct mhp_blocks ram = { 0, 2 * BLOCKS }, device = { 2 * BLOCKS, 2 * BLOCKS };
+	struct mhp_pool *pool = make_pool(2 * BLOCKS);
+	struct mhp_region *region = fixture_region(pool, BLOCKS * BLOCK);
+	struct mhp *m = mhp_pool_engine(pool);
+	struct mhp_why why = { 0 };
+	char *base = mhp_region_base(region);
+	fixture_needs_moves(pool);
+	CHECK_OK(mhp_region_commit(region, base, BLOCKS * BLOCK));
+	fixture_write(base, BLOCKS * BLOCK);
+	fixture_add(pool, "memfd", 2 * BLOCKS * BLOCK, NULL);
+	CHECK_OK(mhp_offline(m, &ram, 1, NULL, NULL));
+	fixture_await_settled(pool, BLOCKS * BLOCK);
+	CHECK_OK(test_online(m, ram, MHP_ZONE_MOVABLE, NULL));
+	CHECK_EQ(mlock(base, BLOCKS * BLOCK), 0);
+	CHECK_RET(mhp_offline(m, &device, 1, NULL, &why), MHP_EBUSY);
+	test_at("%s", why.text);
+	CHECK(strstr(why.text, "locked by mlock") != NULL);
+	CHECK_EQ(munlock(base, BLOCKS * BLOCK), 0);
+	CHECK_OK(mhp_offline(m, &device, 1, NULL, &why));
+	fixture_check(base, BLOCKS * BLOCK);
 	end_pool(pool, region);
 }
 
@@ -692,6 +762,7 @@ TEST(device__purged__stays_there_and_locked)
 	uint64_t mappings = stats.mappings;
 	CHECK(mlock(base + 5 * PAGE, PAGE) == 0);
 	unsigned long locked = fixture_status_kib("VmLck");
+	check_scattered(base, BLOCK / PAGE); /* it is mapped once it is touched */
 	long resident = resident_kb();
 	CHECK(mhp_region_purge(region, base, BLOCK / 2) == 0);
 	CHECK(fixture_status_kib("VmLck") == locked && locked > 0);
