@@ -73,7 +73,7 @@ mhp__madvise(void *start, size_t size, int advice)
 		return __wrap_madvise(start, size, advice);
 	if (!in_heap(at, pages))
 		return advise_map(start, size, advice, !gives_up);
-	/* The kernel refuses it where memory is locked; on a device it drops nothing but mappings. */
+	/* The kernel refuses it for locked memory; on a device it drops nothing but mappings. */
 	if (gives_up && mhp__lock_ever() && __wrap_madvise(start, size, MADV_DONTNEED) != 0)
 		return -1;
 	if (!gives_up || (advice == MADV_FREE && __wrap_madvise(start, size, advice) == 0))
