@@ -3,9 +3,9 @@
 # mmap_test.sh - an interpreter whose objects lie in arenas that it maps itself prints the same with
 # --mmap, while blocks come and go all the time, and most of what it uses is in the pool (R66).
 #
-# usage: mmap_test.sh BUILD_DIR
+# usage: mmap_test.sh BUILD_DIR PROGRAM, which brings a malloc of its own.
 set -u
-build=$1
+build=$1 own=$2
 memplug="$build/cli/memplug"
 # shellcheck source=tests/linux/need.sh
 . "$(dirname "$0")/need.sh"
@@ -92,6 +92,22 @@ echo >&3
 exec 3>&-
 wait $program || fail "it ended with $?: a child of its hangs"
 [ "$(tail -1 "$dir/out")" = forked ] || fail "it printed $(cat "$dir/out")"
+
+# R66: what a malloc that the program brings maps and gives up lies on a device meanwhile.
+plain=$("$own" </dev/null) || fail "the program with a malloc of its own, alone"
+timeout -s KILL 120 "$memplug" run --mmap --name $name-own --backing "file:$dir/device" --boot 224M \
+	--block-size 16M --max 256M -- "$own" <"$dir/in" >"$dir/out" 2>"$dir/err" &
+program=$!
+exec 3>"$dir/in"
+settled=0
+while [ "${settled:-0}" -lt 33554432 ]; do
+	kill -0 $program 2>/dev/null || fail "its memory was not on the device: $settled bytes"
+	settled=$("$memplug" -p $name-own get settled_bytes 2>/dev/null)
+done
+echo >&3
+exec 3>&-
+wait $program || fail "with a malloc of its own it ended with $?: $(cat "$dir/out")"
+[ "$(cat "$dir/out")" = "$plain" ] || fail "it printed $(cat "$dir/out"), not $plain"
 
 # R63, R66: all that the program maps itself goes to a device, which is then evacuated and closed:
 # the memory is really there, and it is right afterwards.
