@@ -80,7 +80,7 @@ open_anonymous(const struct mhp__space *space, struct mhp__file *file, struct mh
 	file->size = UINT64_MAX;
 	file->by_address = true;
 	file->can_punch = true;
-	file->sparse = kind == MHP_BACKING_MEMFD;
+	file->in_memory = file->sparse = kind == MHP_BACKING_MEMFD;
 	return 0;
 }
 
@@ -140,7 +140,8 @@ open_path(struct mhp__file *file, struct mhp_text *reterr)
 		return mhp__say(reterr, MHP_EINVAL, "%s is not a regular file", path);
 	file->size = (uint64_t)st.st_size;
 	file->granule = mhp__kernel_page();
-	file->can_punch = fstatfs(file->fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC_NUMBER;
+	file->in_memory = fstatfs(file->fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC_NUMBER;
+	file->can_punch = file->in_memory;
 	return 0;
 }
 

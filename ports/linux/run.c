@@ -116,7 +116,7 @@ mhp__run_clear_place(const struct mhp_region *region, struct mhp__run *run, bool
 {
 	unsigned char *place = mhp__frame_virt(region->space, run->pfn);
 	MHP__ASSERT((region->entry[run->page] & MHP__ENTRY_SETTLED) == 0); /* else it is in use */
-	if (!run->file->can_punch || run->file->granule >= MHP__HUGE_BYTES)
+	if (!run->file->in_memory)
 		return;
 	madvise(place, run->nr << MHP__PAGE_SHIFT, MADV_REMOVE);
 	run->whole = huge && is_full(region, run) && make_huge(place);

@@ -138,7 +138,7 @@ prepare(struct mhp_pool *pool, const struct mhp_region *region, struct mhp__run 
 	if (mhp__run_by_large_pages(run) && mhp__huge_pages_off())
 		return false;
 	/* A file of memory takes more of it before the window gives up its own. */
-	if (run->file->sparse &&
+	if (run->file->in_memory &&
 	    mhp__room_check_some(&pool->room_there, mhp__companion_program(), size,
 				 mhp__linux_ops.now_ns(pool), NULL) != 0)
 		return false;

@@ -29,6 +29,7 @@ struct mhp__file {
 	bool live;
 	bool has_place;                /* a file is behind it; else it is `ram` */
 	bool by_address;               /* offset in the file == physical address */
+	bool in_memory;                /* it takes memory page by page, as it is used */
 	bool can_punch;                /* blocks can be given back, and read as zeros then */
 	bool sparse;                   /* so can single pages: no file system may be full later */
 	struct mhp_backing backing;
