@@ -25,13 +25,12 @@
 #include "heap.h"
 #include "limit.h"
 #include "pressure.h"
+#include "shrink.h"
 #include "taken.h"
 
 #define LOOK_MS 100
 #define TOLD_LOOKS 20U                 /* looks for which "memory is short" counts */
 #define PRESSED 1000U                  /* 10 %, in hundredths of a per cent, over ten seconds */
-#define DEADLINE_MS 200U
-#define LEAVE_MAX 64U                  /* blocks a look */
 #define REST_MAX 64U                   /* looks without a try, after refusals */
 #define ASK_LOOKS 50U                  /* looks between two calls of mhp__decay_now() */
 
@@ -50,41 +49,6 @@ static struct {
 	char self[32], status[32];     /* files of the program */
 	char root[128];
 } follow;
-
-/* ---- the pool ---- */
-
-static uint64_t
-block_bytes(const struct mhp *m)
-{
-	const struct mhp_geometry *geo = mhp_get_geometry(m);
-	return UINT64_C(1) << (geo->block_order + geo->page_shift);
-}
-
-/* The memory that a pool has, metadata included. */
-struct holding {
-	uint64_t plugged_bytes, used_bytes; /* of ordinary memory */
-	uint64_t device_bytes, device_used_bytes;
-	uint64_t ordinary;             /* a bit for each node of ordinary memory */
-};
-
-static void
-hold(struct holding *ret_holding)
-{
-	struct mhp_node_info info;
-	*ret_holding = (struct holding){ 0 };
-	for (unsigned node = 0; node < MHP_POOL_NODES; node++) {
-		if (mhp_pool_node_get(mhp__heap.pool, node, &info) != 0)
-			continue;
-		if (info.device) {
-			ret_holding->device_bytes += info.size_bytes;
-			ret_holding->device_used_bytes += info.used_bytes;
-			continue;
-		}
-		ret_holding->ordinary |= UINT64_C(1) << node;
-		ret_holding->plugged_bytes += info.size_bytes;
-		ret_holding->used_bytes += info.used_bytes;
-	}
-}
 
 static uint64_t
 least(uint64_t a, uint64_t b)
@@ -106,69 +70,10 @@ charged_bytes(void)
 
 /* Bytes that the program has taken and that are not on a device. */
 static uint64_t
-ordinary_bytes(const struct holding *holding)
+ordinary_bytes(const struct mhp__plugged *plugged)
 {
 	uint64_t taken = mhp__taken_bytes();
-	return taken - least(taken, holding->device_used_bytes);
-}
-
-/* The block of ordinary memory with the least in it, the highest among equals; false: there is
- * none. */
-static bool
-find_least(struct mhp *m, const struct holding *holding, struct mhp_block_info *ret_info)
-{
-	struct mhp_blocks run;
-	bool found = false;
-	for (uint32_t block = 0; mhp_range_get(m, block, &run) == 0;
-	     block = run.first + run.count)
-		for (uint32_t i = run.first; i < run.first + run.count; i++) {
-			struct mhp_block_info info;
-			/* Untaken: a run lies within the addresses. */
-			if (mhp_block_get(m, i, &info) != 0 || info.state == MHP_ABSENT ||
-			    (holding->ordinary >> info.node % 64 & 1U) == 0)
-				break;
-			uint64_t used = info.state == MHP_ONLINE ? info.used_bytes : 0;
-			if (!found || used <= ret_info->used_bytes) {
-				*ret_info = info;
-				ret_info->used_bytes = used;
-				found = true;
-			}
-		}
-	return found;
-}
-
-/* Where room lacks because what is free is scattered, that is brought together, once a look. */
-static bool
-remove_one(struct mhp *m, const struct holding *holding, uint32_t block, bool *packed)
-{
-	struct mhp_offline_opts opts = { .deadline_ms = DEADLINE_MS };
-	struct mhp_blocks one = { block, 1 };
-	struct mhp_why why = { .cause = MHP_CAUSE_NONE };
-	int err = mhp_remove(m, &one, 1, &opts, &why);
-	if (err != 0 && why.cause == MHP_CAUSE_ROOM && why.order != 0 && !*packed) {
-		*packed = true;
-		if (mhp_pool_pack(mhp__heap.pool, holding->ordinary, DEADLINE_MS) != 0)
-			err = mhp_remove(m, &one, 1, &opts, NULL);
-	}
-	return err == 0;
-}
-
-/* Take out blocks until the bound holds, or one cannot leave. Returns how many have left. */
-static unsigned
-shrink(struct mhp *m, const struct holding *holding, uint64_t bound)
-{
-	uint64_t block = block_bytes(m), plugged = holding->plugged_bytes;
-	bool packed = false;
-	unsigned nr = 0;
-	for (; nr < LEAVE_MAX && plugged > bound; nr++) {
-		struct mhp_block_info info;
-		if (plugged <= block || mhp_progress(m).blocks.count != 0 ||
-		    !find_least(m, holding, &info) ||
-		    !remove_one(m, holding, info.block, &packed))
-			break;
-		plugged -= block;
-	}
-	return nr;
+	return taken - least(taken, plugged->device_used_bytes);
 }
 
 /* ---- the thread ---- */
@@ -199,10 +104,10 @@ tell_left(struct mhp *m, unsigned nr, const struct mhp__room *room, uint64_t saf
 
 /* Where nothing could leave, the next try comes after twice as many looks: each is two events. */
 static void
-hold_bound(struct mhp *m, const struct holding *holding, uint64_t bound,
+hold_bound(struct mhp *m, const struct mhp__plugged *plugged, uint64_t bound,
 	   const struct mhp__room *room, uint64_t safe)
 {
-	bool holds = holding->plugged_bytes <= bound;
+	bool holds = plugged->ordinary_bytes <= bound;
 	if (holds || room->limit_bytes != follow.limit_before)
 		follow.refused = follow.rest = 0;
 	if (holds)
@@ -212,7 +117,7 @@ hold_bound(struct mhp *m, const struct holding *holding, uint64_t bound,
 		return;
 	}
 	atomic_store(&mhp__heap.shrinks, true);
-	unsigned nr = shrink(m, holding, bound);
+	unsigned nr = mhp__shrink(m, plugged, bound);
 	atomic_store(&mhp__heap.shrinks, false);
 	follow.refused = nr != 0 ? 0 : 2 * follow.refused + 1;
 	follow.rest = follow.refused < REST_MAX ? follow.refused : REST_MAX;
@@ -261,14 +166,14 @@ on_top(uint64_t bound, uint64_t bytes)
 
 /* Does new memory come from devices, as long as they have some? */
 static bool
-devices_come_first(const struct holding *holding)
+devices_come_first(const struct mhp__plugged *plugged)
 {
 	struct mhp_spread spread;
 	mhp_pool_get_spread(mhp__heap.pool, &spread);
 	if (spread.mode != MHP_SPREAD_PREFER && spread.mode != MHP_SPREAD_BIND)
 		return false;
 	for (unsigned node = 0; node < MHP_POOL_NODES; node++)
-		if (spread.weight[node] != 0 && (holding->ordinary >> node & 1U) != 0)
+		if (spread.weight[node] != 0 && (plugged->ordinary_nodes >> node & 1U) != 0)
 			return false;
 	return true;
 }
@@ -276,11 +181,11 @@ devices_come_first(const struct holding *holding)
 /* Memory of devices costs the cgroup nothing, and comes on top: of the pool all of it, of what may
  * be taken what is in use there, or will be before ordinary memory is. */
 static void
-set_bounds(const struct mhp__follow_bounds *bounds, const struct holding *holding)
+set_bounds(const struct mhp__follow_bounds *bounds, const struct mhp__plugged *plugged)
 {
-	uint64_t most = on_top(bounds->pool_bytes, holding->device_bytes);
-	uint64_t there = devices_come_first(holding) ? holding->device_bytes
-						     : holding->device_used_bytes;
+	uint64_t most = on_top(bounds->pool_bytes, plugged->device_bytes);
+	uint64_t there = devices_come_first(plugged) ? plugged->device_bytes
+						     : plugged->device_used_bytes;
 	mhp_heap_set_max(least(most, atomic_load(&follow.asked_max)));
 	mhp__taken_bound(on_top(bounds->taken_bytes, there), on_top(bounds->large_bytes, there));
 }
@@ -289,15 +194,15 @@ static void
 look(struct mhp *m)
 {
 	struct mhp__room room;
-	struct holding holding;
+	struct mhp__plugged plugged;
 	struct mhp__follow_bounds bounds;
 	uint64_t charged = charged_bytes();
 	mhp__cgroup_room(follow.self, follow.root, &room);
-	hold(&holding);
-	uint64_t taken = ordinary_bytes(&holding);
+	mhp__plugged_get(&plugged);
+	uint64_t taken = ordinary_bytes(&plugged);
 	mhp__follow_fall(&follow.fall, follow.limit_before, room.limit_bytes);
 	struct mhp__follow_facts facts = {
-		.block_bytes = block_bytes(m), .used_bytes = holding.used_bytes,
+		.block_bytes = mhp__plugged_block(m), .used_bytes = plugged.ordinary_used_bytes,
 		.taken_bytes = taken, .limit_bytes = room.limit_bytes,
 		.charged_bytes = least(taken, least(charged, charged_bytes())),
 		.room_bytes = room.room_bytes,
@@ -309,9 +214,9 @@ look(struct mhp *m)
 	atomic_store(&follow.used_bytes, room.used_bytes);
 	atomic_store(&follow.safe_bytes, safe);
 	atomic_store(&follow.pressure, room.pressure);
-	set_bounds(&bounds, &holding);
+	set_bounds(&bounds, &plugged);
 	tell(m, room.limit_bytes, safe);
-	hold_bound(m, &holding, bounds.pool_bytes, &room, safe);
+	hold_bound(m, &plugged, bounds.pool_bytes, &room, safe);
 	give_back(&room, tell_refused(m, &room, safe));
 	follow.limit_before = room.limit_bytes;
 }
@@ -333,7 +238,7 @@ static void
 lift_bounds(void)
 {
 	const struct mhp__follow_bounds none = { UINT64_MAX, UINT64_MAX, UINT64_MAX };
-	const struct holding nothing = { 0 };
+	const struct mhp__plugged nothing = { 0 };
 	set_bounds(&none, &nothing);
 }
 
