@@ -2,9 +2,10 @@
 /*
  * replay.h - run what `memplug monitor --json` recorded again, on simulated memory.
  *
- * read.c knows the lines, run.c the engine, standin.c how to fail as recorded. The engine's
- * decisions follow from the events alone, so the same events must have the same results; what was
- * in memory and how long things took is not recorded, and failures for such reasons are counted.
+ * read.c reads the lines, begin.c makes a pool as the first line says, run.c makes the changes,
+ * standin.c makes those fail that failed, compare.c says what differs. The engine's decisions
+ * follow from the events alone, so the same events must have the same results. What was in memory
+ * and how long things took is not recorded; failures for such reasons are counted.
  */
 #ifndef MHP_REPLAY_H
 #define MHP_REPLAY_H
