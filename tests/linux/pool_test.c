@@ -279,9 +279,11 @@ TEST(add__cannot_be_mapped__addresses_are_free_again)
 		test_skip("needs plain-build");
 	struct mhp_pool *pool = make_pool();
 	struct mhp_text why = { "" };
-	struct mhp_backing nowhere = { .kind = MHP_BACKING_RAM, .bind = true, .node = 1000 };
+	struct mhp_backing nowhere = { .kind = MHP_BACKING_RAM, .bind = true,
+				       .node = MHP_POOL_NODES - 1 };
+	CHECK(access("/sys/devices/system/node/node15", F_OK) != 0 && nowhere.node == 15);
 	CHECK(mhp_pool_add(pool, &nowhere, 64 * BLOCK, NULL, NULL, &why) == MHP_ENOENT);
-	CHECK(why.text[0] != 0);
+	CHECK(strstr(why.text, "no NUMA node 15") != NULL);
 	check_all_addresses(pool, 64 * BLOCK);
 }
 

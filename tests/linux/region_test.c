@@ -250,6 +250,25 @@ TEST(pin__while_held__memory_stays_and_its_block_leaves)
 	end_pool(pool, region);
 }
 
+/* R41: the table of pins has room again when the regions that they were in are gone. */
+TEST(pin__region_ends__is_forgotten)
+{
+	struct mhp_pool *pool = make_pool(1);
+	unsigned nr_pins[2] = { 0, 0 };
+	for (unsigned round = 0; round < 2; round++) {
+		struct mhp_region *region = fixture_region(pool, PAGE);
+		char *base = mhp_region_base(region);
+		CHECK(mhp_region_commit(region, base, PAGE) == 0);
+		int err;
+		while ((err = mhp_region_pin(region, base, nr_pins[round] + 1)) == 0)
+			nr_pins[round]++;
+		CHECK_RET(err, MHP_ENOSPC);
+		mhp_region_destroy(region);
+	}
+	CHECK(nr_pins[0] > 0 && nr_pins[1] == nr_pins[0]);
+	end_pool(pool, NULL);
+}
+
 /* R39: pages in random order until the mappings are used up: an error, and nothing is lost. */
 TEST(mappings__used_up__is_an_error)
 {
