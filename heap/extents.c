@@ -6,10 +6,10 @@
  * committed, nobody uses it, and it reads as zeros. Most memory is committed by whole windows of 2
  * MiB, which are one page of the pool where it has one: cheap to commit, quick to leave, and what a
  * device of such pages takes. The rest of its last piece is ready for what comes next, of which the
- * end may be in the next window; a window that nobody uses any more is decommitted. Extents of a
- * window and more get room behind them instead, so that realloc finds it free, as long as that does
- * not scatter the region too much. The lock is held for a few steps through a tree, or one
- * decommit.
+ * end may be in the next window. A window that nobody uses any more is decommitted, and so is all
+ * that is ready when the pool is short of memory. Extents of a window and more get room behind them
+ * instead, so that realloc finds it free, as long as that does not scatter the region too much. The
+ * lock is held for a few steps through a tree, or one decommit.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -145,14 +145,15 @@ roomy_place(uintptr_t size, uintptr_t alignment)
 	return up(gap + room / 2, most(alignment, WINDOW));
 }
 
-/* The lowest place that is ready; else windows, and what is ready in front of them. 0: there is
- * none. Lock held. */
+/* The lowest place that is ready; else one that is unused, and what is ready in front of it. 0:
+ * there is none. Lock held. */
 static uintptr_t
 dense_place(uintptr_t size, uintptr_t alignment)
 {
 	uintptr_t start = mhp__gaps_lowest(&ready, size, alignment);
+	uintptr_t unit = size < WINDOW ? alignment : most(alignment, WINDOW);
 	for (int part = DENSE; part < PARTS && start == 0; part++) {
-		start = mhp__gaps_lowest(&unused[part], up(size, WINDOW), most(alignment, WINDOW));
+		start = mhp__gaps_lowest(&unused[part], up(size, unit), unit);
 		if (start != 0)
 			start = up(start - mhp__gaps_before(&ready, start), alignment);
 	}
@@ -295,6 +296,30 @@ mhp__extents_free(uintptr_t start, uintptr_t size)
 			retire(window);
 	pthread_mutex_unlock(&lock);
 	return true;
+}
+
+/* Decommit what is ready there, if it can be done now. Lock held. */
+static void
+trim_at(uintptr_t start, uintptr_t end)
+{
+	if (start < end &&
+	    mhp_region_decommit(mhp__heap.region, (void *)start, end - start) == 0 &&
+	    mhp__gaps_take(&ready, start, end - start))
+		(void)!give_unused_locked(start, end - start);
+}
+
+void
+mhp__extents_trim(void)
+{
+	uintptr_t granule = mhp_region_granule(mhp__heap.region), next = 0;
+	while (next != UINTPTR_MAX) {
+		pthread_mutex_lock(&lock);
+		next = mhp__gaps_next(&ready, next);
+		if (next != UINTPTR_MAX)
+			trim_at(up(next, granule),
+				down(next + mhp__gaps_at(&ready, next), granule));
+		pthread_mutex_unlock(&lock);
+	}
 }
 
 static void

@@ -74,6 +74,9 @@ MHP_MUST_CHECK int mhp__extents_alloc(uintptr_t wanted, uintptr_t size, uintptr_
 				      uintptr_t *ret_start);
 /* Give an extent back, or any part or union of such. False: it cannot be done now. */
 bool mhp__extents_free(uintptr_t start, uintptr_t size);
+/* What nobody uses goes back to the pool, as far as mappings suffice. The program's calls go on
+ * meanwhile; also from a process beside the program. */
+void mhp__extents_trim(void);
 /* Fork handlers: between those of jemalloc, which come first, and those of the pool. */
 void mhp__extents_fork_init(void);
 

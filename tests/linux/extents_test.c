@@ -216,6 +216,15 @@ extend_some(void)
 		extend(page, 1 + (uint64_t)rand() % 100);
 }
 
+/* R34: the pool is short of memory. Whole pages of it that nobody uses go back, unless it refuses. */
+static void
+trim(void)
+{
+	mhp__extents_trim();
+	for (uint64_t page = 0; page < PAGES && !refuses && granule == PAGE; page++)
+		CHECK(page_state[page] == UNUSED || (page_state[page] & USED) != 0);
+}
+
 /* No address is lost, and none is there twice. */
 static void
 take_everything(void)
@@ -266,8 +275,10 @@ all_steps(uint64_t page_bytes)
 			allocate();
 		else if (what < 7)
 			release();
-		else
+		else if (step % 64 != 0)
 			extend_some();
+		else
+			trim();
 	}
 	take_everything();
 	return 0;

@@ -210,11 +210,11 @@ memory_is_given_up__reads_as_zeros(void)
 }
 
 /* What the program has freed leaves with its blocks, though no thread of it runs meanwhile:
- * system() sleeps. What it has not freed stays (R59). */
+ * system() sleeps. What it has not freed stays, and none of what lies between it (R59). */
 static void
 memory_is_freed__program_sleeps__pool_shrinks(void)
 {
-	enum { SMALL = 400000, LARGE = 200, KEPT = 1000 };
+	enum { SMALL = 400000, LARGE = 200, KEPT = 1000, KEPT_LARGE = 4 /* one in so many */ };
 	static unsigned char *small[SMALL], *large[LARGE];
 	const char *shrink = getenv("HEAP_TEST_SHRINK");
 	for (int i = 0; i < SMALL; i++) {
@@ -223,18 +223,23 @@ memory_is_freed__program_sleeps__pool_shrinks(void)
 	}
 	for (int i = 0; i < LARGE; i++) {
 		large[i] = malloc(MIB / 2);
-		memset(large[i], 1, MIB / 2);
+		memset(large[i], i, MIB / 2);
 	}
 	for (int i = 0; i < LARGE; i++)
-		free(large[i]);
+		if (i % KEPT_LARGE != 0)
+			free(large[i]);
 	for (int i = KEPT; i < SMALL; i++)
 		free(small[i]);
 	CHECK(shrink == NULL || system(shrink) == 0);
+	for (int i = 0; i < LARGE; i += KEPT_LARGE)
+		CHECK(large[i][0] == i && large[i][MIB / 2 - 1] == i);
 	for (int i = 0; i < KEPT; i++)
 		CHECK(small[i][0] == i % 251 && small[i][299] == i % 251);
 	CHECK(fork_and_wait() == 0);
 	for (int i = 0; i < KEPT; i++)
 		free(small[i]);
+	for (int i = 0; i < LARGE; i += KEPT_LARGE)
+		free(large[i]);
 }
 
 /* What leaves with its block is resident once, before, meanwhile and after (R59). */
