@@ -121,6 +121,8 @@ NEEDS = {
     "no-huge-pages": no_huge_pages,
     "setuid-files": lambda: not os.statvfs(".").f_flag & os.ST_NOSUID,
     "huge-pages": can_reserve,
+    "no-emulation": lambda: True,
+    "x86-64": lambda: os.uname().machine == "x86_64",
     # A build with a sanitizer; that with all the same tests and without one has them.
     "plain-build": lambda: False,
     # Nothing schedules threads in the bare-metal image: no machine has them.
@@ -133,12 +135,12 @@ def has(need, *words):
 
 
 def complaint(why, emulated=False):
-    """What is wrong with this reason of a skip, or None. An emulated program cannot be traced."""
+    """What is wrong with this reason of a skip, or None; emulated: what skips is for another machine."""
     said = SAID.match(why)
     if said is None or said[1] not in NEEDS:
         return "names no need that scripts/machine.py knows"
     words = [word for word in said.groups() if word]
-    if emulated and words == ["ptrace"]:
+    if emulated and words[0] in ("ptrace", "x86-64", "no-emulation"):
         return None
     try:
         return "the machine has it" if has(*words) else None

@@ -33,6 +33,8 @@ static const struct {
 struct mhp_geometry
 test_geometry(const char *shape)
 {
+	if (TEST_EMULATED && strcmp(shape, "tera") == 0)
+		test_skip("needs no-emulation: QEMU has an entry for each page of 64 TiB");
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
 		struct mhp_geometry geo = shapes[i].geometry;
 		if (strcmp(shapes[i].name, shape) != 0)

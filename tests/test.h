@@ -44,6 +44,11 @@
 #define TEST_ASAN 0
 #endif
 
+/** The build is for another machine, which QEMU's user mode stands in for. */
+#ifndef TEST_EMULATED
+#define TEST_EMULATED 0
+#endif
+
 struct test_case {
 	const char *name;
 	const char *file;

@@ -216,12 +216,12 @@ extend_some(void)
 		extend(page, 1 + (uint64_t)rand() % 100);
 }
 
-/* R34: the pool is short of memory. Whole pages of it that nobody uses go back, unless it refuses. */
+/* R59: the pool is short of memory. Its pages that nobody uses go back, unless it refuses. */
 static void
 trim(void)
 {
 	mhp__extents_trim();
-	for (uint64_t page = 0; page < PAGES && !refuses && granule == PAGE; page++)
+	for (uint64_t page = 0; !refuses && granule == PAGE && page < PAGES; page++)
 		CHECK(page_state[page] == UNUSED || (page_state[page] & USED) != 0);
 }
 
