@@ -117,19 +117,22 @@ keep(uintptr_t start, uintptr_t size)
 	return MHP_ENOMEM;
 }
 
-/* Bound: each turn adds a block. */
+/* Bound: each turn but one adds a block. */
 int
 mhp__extents_commit(uintptr_t start, uintptr_t size)
 {
-	for (;;) {
+	for (bool trimmed = false;;) {
 		int err = mhp_region_commit(mhp__heap.region, (void *)start, size);
 		if (err == 0)
 			return keep(start, size);
-		if (err != MHP_ENOMEM)
+		if (err == MHP_ENOMEM)
+			err = mhp__heap_grow(size);
+		if (err == 0)
+			continue;
+		if (err != MHP_ENOMEM || trimmed)
 			return err;
-		err = mhp__heap_grow(size);
-		if (err != 0)
-			return err;
+		mhp__extents_trim();
+		trimmed = true;
 	}
 }
 

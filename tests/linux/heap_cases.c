@@ -389,6 +389,28 @@ allocate_in_a_thread(void *arg)
 	return arg;
 }
 
+/* R57: what lies between pieces is found, though no piece is as small. The allocator keeps nothing
+ * here (MALLOC_CONF). */
+static void
+pool_is_full__small_pieces_are_freed__larger_ones_fit(void)
+{
+	enum { SMALL = MIB / 2, LARGER = 7 * MIB / 4, KEPT = 4 /* one in so many */ };
+	static char *small[1024];
+	size_t nr = 0, freed = 0, found = 0;
+	while (nr < 1024 && (small[nr] = malloc(SMALL)) != NULL)
+		nr++;
+	CHECK(nr > 64 && nr < 1024);
+	for (size_t i = 0; i < nr; i++) {
+		if (i % KEPT == 0)
+			continue;
+		free(small[i]);
+		freed += SMALL;
+	}
+	while (malloc(LARGER) != NULL)
+		found += LARGER;
+	CHECK(found > freed / 2);
+}
+
 /* R74: a thread that finds no memory for its cache does without it. */
 static void
 pool_is_full__thread_starts__lives(void)
@@ -744,6 +766,7 @@ static const struct {
 	CASE(mmap__pool_is_full__fails_and_recovers),
 	CASE(mmap__threads_and_forks__blocks_leave_meanwhile),
 	CASE(pool_is_checked__resident_memory__is_not_more),
+	CASE(pool_is_full__small_pieces_are_freed__larger_ones_fit),
 	CASE(pool_is_full__thread_starts__lives),
 	CASE(seccomp__is_asked_about__answers_as_the_kernel_does),
 	CASE(sizes_of_all_kinds__come_and_go__hold_what_was_written),

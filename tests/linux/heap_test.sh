@@ -49,10 +49,11 @@ in_pool() {
 		*) set -- ;;
 		esac
 		case $name in data_is_limited__*) data=327680 ;; *) data=unlimited ;; esac
+		case $name in *_are_freed__*) keeps=0 ;; *) keeps=10000 ;; esac
 		[ -z "$backing" ] || set -- "$@" --backing "$backing"
 		# There must be room for whole windows.
 		[ -z "$backing" ] || HEAP_TEST_LEAVE="$command add 128M >/dev/null && $command remove 0-3 >/dev/null"
-		(ulimit -S -d $data && run --name "heap-$$" "$@" -- "$cases" "$name") &&
+		(ulimit -S -d $data && export MALLOC_CONF="dirty_decay_ms:$keeps" && run --name "heap-$$" "$@" -- "$cases" "$name") &&
 			[ ! -s "$dir/err" ] || fail "$name in a pool
 replay: sh $0 $build $cases $name"
 	done
