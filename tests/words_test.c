@@ -111,6 +111,8 @@ TEST(words__sizes_as_printed__are_read_back_or_two_are_near)
 	CHECK_OK(mhp_size_parse("2.8G", &size));
 	CHECK(mhp_size_fit(&size, 128 << 20, &below, &above));
 	CHECK_EQ(below, UINT64_C(22) * (128 << 20)); /* which is printed as 2.8G */
+	CHECK_OK(mhp_size_parse("1.001K", &size));
+	CHECK_EQ(size.bytes, 1024 + 2); /* a part of a byte is a whole one */
 	CHECK_OK(mhp_size_parse("100M", &size));
 	CHECK(!mhp_size_fit(&size, 64 << 20, &below, &above));
 	CHECK_EQ(below, 64 << 20);

@@ -47,6 +47,9 @@ survives() {
 	LC_ALL=C tr -d '\n' <"$dir/out" | cat - "$dir/err" | LC_ALL=C tr -d '\n' |
 		LC_ALL=C grep -q '[[:cntrl:]]' && fail "memplug $* shows control characters of $kind"
 	LC_ALL=C grep -q "$(printf '\302\233')" "$dir/out" "$dir/err" && fail "memplug $* shows a C1 of $kind"
+	for turn in '\342\200\256' '\342\201\246' '\342\201\251'; do
+		LC_ALL=C grep -qF "$(printf "$turn")" "$dir/out" "$dir/err" && fail "memplug $* turns the text of $kind"
+	done
 	return 0
 }
 
