@@ -160,7 +160,7 @@ refused 1 "address range ends at" "$name" resize 1000T
 refused 1 "NUMA node 1000" "$name" add 16M --backing memfd,node=1000
 refused 1 "8 MiB, which is not enough" "$name" add 16M --backing "file:$dir/small"
 refused 1 "cannot open" "$name" add 16M --backing dax:/dev/dax77.77
-[ "$(cat /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages 2>/dev/null)" = 0 ] &&
+[ "$(cat /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages 2>/dev/null)" != 0 ] ||
 	[ "$reserved" != 0 ] || refused 1 "no huge pages" "$name" add 16M --backing hugetlb:2M
 refused 1 "needs a terminal" "$name" top
 refused 1 "cannot write $dir/none/x.svg" "$name" map --svg "$dir/none/x.svg"
