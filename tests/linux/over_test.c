@@ -162,7 +162,7 @@ TEST(hold__handler_jumps_out__after_the_release)
 		mhp_region_release(used.region);
 		held = true;
 		mhp_region_release(used.region);
-		CHECK(!"the handler did not run");
+		FAIL("%s", "the handler did not run");
 	}
 	CHECK(held);
 	fixture_await_settled(used.pool, SIZE);

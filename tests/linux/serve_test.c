@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -105,6 +106,8 @@ entries(const char *path)
 TEST(serve__started_and_stopped__leaves_nothing)
 {
 	struct mhp_pool *pool = make_pool();
+	char folder[] = "/tmp/serve-test-XXXXXX";
+	CHECK(mkdtemp(folder) != NULL && setenv("MEMPLUG_RUNTIME_DIR", folder, 1) == 0);
 	unsigned files = entries("/proc/self/fd");
 	for (unsigned turn = 0; turn < 2; turn++) {
 		CHECK_NE(command("list"), 0);
@@ -115,9 +118,13 @@ TEST(serve__started_and_stopped__leaves_nothing)
 		CHECK_RET(mhp_pool_destroy(pool), MHP_EBUSY);
 		CHECK_OK(mhp_control_stop());
 		CHECK_RET(mhp_control_stop(), MHP_ENOENT);
+		CHECK_OK(rmdir(folder)); /* no socket is left */
+		CHECK_OK(mkdir(folder, 0700));
 	}
 	CHECK_NE(command("list"), 0);
 	CHECK_OK(mhp_pool_destroy(pool));
+	CHECK_OK(rmdir(folder));
+	CHECK_OK(unsetenv("MEMPLUG_RUNTIME_DIR"));
 }
 
 TEST(serve__requests__do_not_call_malloc)
