@@ -527,6 +527,24 @@ TEST(device__there_and_back__data_is_right)
 	end_pool(pool, region);
 }
 
+/* R55: pages that go one by one, in no order, are at home there in the end, too. */
+TEST(device__pages_went_one_by_one__they_settle)
+{
+	struct mhp_pool *pool = make_pool(3);
+	struct mhp_region *region = fixture_region(pool, BLOCK);
+	char *base = mhp_region_base(region);
+	fixture_needs_moves(pool);
+	for (uint64_t i = BLOCK / PAGE; i-- > 0;) {
+		CHECK_OK(mhp_region_commit(region, base + i * PAGE, PAGE));
+		base[i * PAGE + i] = (char)(i % 100 + 1);
+	}
+	fixture_add(pool, "memfd", 4 * BLOCK, NULL);
+	go_to_device(pool);
+	(void)fixture_await_settled(pool, BLOCK);
+	check_scattered(base, BLOCK / PAGE);
+	end_pool(pool, region);
+}
+
 /* R54: a device that is added takes no memory, and is not locked. */
 TEST(device__what_is_mapped_later_is_locked__is_not)
 {
