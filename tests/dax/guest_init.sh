@@ -19,7 +19,9 @@ if [ ! -d /run/systemd/system ]; then
 	busybox mount -t devtmpfs dev /dev
 	busybox mkdir -p /tmp /run
 	busybox mount -t tmpfs tmp /tmp
-	busybox chmod 1777 /tmp
+	busybox mkdir -p /dev/shm
+	busybox mount -t tmpfs shm /dev/shm
+	busybox chmod 1777 /tmp /dev/shm
 fi
 busybox --install -s /bin
 exec 3>"/dev/$SAY"
