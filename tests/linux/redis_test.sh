@@ -1,18 +1,27 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # redis_test.sh - Debian's redis-server under `memplug run`: every block that it started on leaves
-# under load, its data stays, and BGSAVE while blocks leave writes a snapshot that loads (R38, R40).
+# under load, its data stays, and BGSAVE while blocks leave writes a snapshot that loads (R38, R40);
+# also without any permission (R53).
 #
-# usage: redis_test.sh BUILD_DIR [MEGABYTES]. Exit status 77 is a skip (need.sh).
+# usage: redis_test.sh BUILD_DIR [MEGABYTES [user|seccomp]]. With a third word the server is confined
+# so (confined.py). Exit status 77 is a skip (need.sh).
 set -u
 build=$1
 test=redis_test
 size=${2:-300}
+confined=${3:-}
 # shellcheck source=tests/linux/service.sh
 . "$(dirname "$0")/service.sh"
 need_program redis-server redis-benchmark
-need_moving
+[ -n "$confined" ] || need_moving
+[ "$confined" != user ] || unshare -Urm true 2>/dev/null || {
+	echo "needs user-namespaces" >&2
+	exit 77
+}
 cli="redis-cli -p $port"
+mkdir -m 700 "$dir/run"
+export MEMPLUG_RUNTIME_DIR="$dir/run" # where any user has it
 
 # start [WORD...]: a server, by the command that the words begin.
 start() {
@@ -22,7 +31,12 @@ start() {
 	answers sh -c "$cli info persistence | grep -q ^loading:0"
 }
 
-start "$memplug" run --name "$name" --boot 256M --max 4G --
+start ${confined:+python3 "$(dirname "$0")/confined.py" "$confined"} \
+	"$memplug" run --name "$name" --boot 256M --max 4G --
+case $confined in
+user) [ "$("$memplug" -p "$name" get userfaultfd)" != full ] || fail "it may watch memory" ;;
+seccomp) grep -q "^Seccomp:.2" "/proc/$server/status" || fail "it has no filter" ;;
+esac
 $cli debug populate "$((size * 1024 * 1024 / 1250))" key 1000 >/dev/null || fail "cannot fill it"
 before=$($cli debug digest)
 
