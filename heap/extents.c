@@ -27,6 +27,7 @@ static pthread_mutex_t lock;
 /* Large extents with room are in the upper part of the region, all others in the lower one. */
 enum part { DENSE, ROOMY, PARTS };
 static uintptr_t roomy_start; /* const */
+static bool huge_wanted;      /* const: in the upper part */
 static struct mhp__gaps unused[PARTS], ready; /* under the lock */
 
 static uintptr_t
@@ -69,6 +70,7 @@ mhp__extents_init(bool huge)
 {
 	uintptr_t start = mhp__heap.start, end = mhp__heap.end;
 	roomy_start = start + down((end - start) / 4, WINDOW);
+	huge_wanted = huge;
 	init_lock();
 	if (huge)
 		(void)!mhp_region_set_huge(mhp__heap.region, MHP_HUGE_ON, (void *)roomy_start,
@@ -227,9 +229,21 @@ alloc(uintptr_t wanted, uintptr_t size, uintptr_t alignment,
 	return taken ? commit_taken(start, size, &piece) : MHP_ENOMEM;
 }
 
+/* Would an extent of the lower part, which ends there, grow past its window? Then it shall be
+ * moved, once, to where huge pages and room are. An array grows by a quarter and more at a time. */
+static bool
+outgrows(uintptr_t end, uintptr_t size)
+{
+	return huge_wanted && part_of(end) == DENSE && size >= WINDOW / 8 &&
+	       mhp_region_granule(mhp__heap.region) < WINDOW &&
+	       down(end - 1, WINDOW) != down(end + size - 1, WINDOW);
+}
+
 int
 mhp__extents_alloc(uintptr_t wanted, uintptr_t size, uintptr_t alignment, uintptr_t *ret_start)
 {
+	if (wanted != 0 && outgrows(wanted, size))
+		return MHP_ENOMEM;
 	if (wanted == 0 && alloc(0, size, alignment, roomy_place, ret_start) == 0)
 		return 0;
 	return alloc(wanted, size, alignment, dense_place, ret_start);

@@ -28,24 +28,54 @@
 
 enum { THREADS = 4 };
 
-/* One array grows, from a window on, while small things are allocated in between. */
-static void
-large_array__grows__stays_in_place(void)
+/* Does the kernel know that huge pages are wanted there? It does, where memory is not ordinary. */
+static bool
+wants_huge_pages(const char *at)
 {
-	size_t size = 2 * MIB, end = 200 * MIB;
-	char *array = malloc(size), *start = array;
+	FILE *file = fopen("/proc/self/smaps", "r");
+	unsigned long from, to, inode;
+	char line[512];
+	bool within = false, wanted = true;
+	CHECK(file != NULL);
+	while (fgets(line, sizeof(line), file) != NULL) {
+		if (sscanf(line, "%lx-%lx %*s %*s %*s %lu", &from, &to, &inode) == 3)
+			within = (uintptr_t)at >= from && (uintptr_t)at < to && inode == 0;
+		if (within && strncmp(line, "VmFlags:", 8) == 0)
+			wanted = strstr(line, " hg") != NULL;
+	}
+	fclose(file);
+	return wanted;
+}
+
+static void
+grow_array(bool others)
+{
+	size_t size = MIB, end = 200 * MIB;
+	char *array = malloc(size);
 	memset(array, 1, size);
 	while (size < end) {
 		size_t more = size + size / 8;
-		array = realloc(array, more);
-		CHECK(array == start);
+		char *grown = realloc(array, more);
+		CHECK(grown == array || size <= 2 * MIB);
+		array = grown;
 		memset(array + size, 2, more - size);
 		size = more;
-		void *volatile small = malloc(size / 1000);
+		void *volatile small = others ? malloc(size / 1000) : array;
 		CHECK(small != NULL);
 	}
+	CHECK(access("/sys/kernel/mm/transparent_hugepage", F_OK) != 0 ||
+	      wants_huge_pages(array + size / 2));
 	for (size_t i = 0; i < size; i += 4096)
-		CHECK(array[i] == (i < 2 * MIB ? 1 : 2));
+		CHECK(array[i] == (i < MIB ? 1 : 2));
+}
+
+/* One array grows, alone or while small things are allocated in between. What begins with less than
+ * a window moves when it outgrows that, to where huge pages are. */
+static void
+large_array__grows_past_a_window__stays_in_place(void)
+{
+	grow_array(false);
+	grow_array(true);
 }
 
 /* Memory comes and goes in all sizes: what calloc gives is zero, and nothing overlaps. */
@@ -745,7 +775,7 @@ static const struct {
 	CASE(device_memory_is_on_its_way__is_given_up_even_so),
 	CASE(file_is_locked__fork__has_one_holder),
 	CASE(heap_grows__children_overlap__malloc_does_not_wait),
-	CASE(large_array__grows__stays_in_place),
+	CASE(large_array__grows_past_a_window__stays_in_place),
 	CASE(large_heap__is_forked_again__costs_as_at_first),
 	CASE(library__is_loaded_deepbind__frees_what_others_allocate),
 	CASE(mappings_are_used_up__malloc__goes_on),
