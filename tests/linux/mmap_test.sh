@@ -62,6 +62,24 @@ inside=$(($("$memplug" -p $name get committed_bytes) / 1024))
 echo >&3
 wait $program || fail "its status is $?"
 
+# on_device WORD BYTES OPTIONS... -- PROGRAM...: when so many bytes of it are on the device, a line
+# on its standard input tells it to go on, and it ends. A child that hangs is killed with it.
+on_device() {
+	pool=$name-$1 bytes=$2 settled=0
+	shift 2
+	timeout -s KILL 120 "$memplug" run --mmap --name "$pool" --backing "file:$dir/device" \
+		--block-size 16M --max 256M "$@" <"$dir/in" >"$dir/out" 2>"$dir/err" &
+	program=$!
+	exec 3>"$dir/in"
+	while [ "${settled:-0}" -lt "$bytes" ]; do
+		kill -0 $program 2>/dev/null || fail "$pool: ended with $settled bytes on the device"
+		settled=$("$memplug" -p "$pool" get settled_bytes 2>/dev/null)
+	done
+	echo >&3
+	exec 3>&-
+	wait $program || fail "$pool: ended with $?: $(cat "$dir/out")"
+}
+
 # R66: a fork brings memory of a device back, which maps memory itself: the child does not wait for
 # the books. The hole between two mappings is where the kernel puts the copies.
 cat >"$dir/forks.py" <<'END'
@@ -79,34 +97,12 @@ for _ in range(3):
 print("forked", flush=True)
 END
 truncate -s 256M "$dir/device"
-timeout -s KILL 60 "$memplug" run --mmap --name $name-forks --backing "file:$dir/device" --boot 128M \
-	--block-size 16M --max 256M -- "$python" "$dir/forks.py" <"$dir/in" >"$dir/out" 2>"$dir/err" &
-program=$!
-exec 3>"$dir/in"
-settled=0
-while [ "${settled:-0}" -lt 16777216 ]; do
-	kill -0 $program 2>/dev/null || fail "it ended before its memory was on the device"
-	settled=$("$memplug" -p $name-forks get settled_bytes 2>/dev/null)
-done
-echo >&3
-exec 3>&-
-wait $program || fail "it ended with $?: a child of its hangs"
+on_device forks 16777216 --boot 128M -- "$python" "$dir/forks.py"
 [ "$(tail -1 "$dir/out")" = forked ] || fail "it printed $(cat "$dir/out")"
 
 # R66: what a malloc that the program brings maps and gives up lies on a device meanwhile.
 plain=$("$own" </dev/null) || fail "the program with a malloc of its own, alone"
-timeout -s KILL 120 "$memplug" run --mmap --name $name-own --backing "file:$dir/device" --boot 224M \
-	--block-size 16M --max 256M -- "$own" <"$dir/in" >"$dir/out" 2>"$dir/err" &
-program=$!
-exec 3>"$dir/in"
-settled=0
-while [ "${settled:-0}" -lt 33554432 ]; do
-	kill -0 $program 2>/dev/null || fail "its memory was not on the device: $settled bytes"
-	settled=$("$memplug" -p $name-own get settled_bytes 2>/dev/null)
-done
-echo >&3
-exec 3>&-
-wait $program || fail "with a malloc of its own it ended with $?: $(cat "$dir/out")"
+on_device own 33554432 --boot 224M -- "$own"
 [ "$(cat "$dir/out")" = "$plain" ] || fail "it printed $(cat "$dir/out"), not $plain"
 
 # R63, R66: all that the program maps itself goes to a device, which is then evacuated and closed:
