@@ -134,6 +134,18 @@ is_busy(const struct mhp__busy *busy, uint64_t cookie)
 	return cookie >= busy->start && cookie < busy->end;
 }
 
+/* Why a page stays. What holds for all memory needs all the room that there is, and no address. */
+static void
+describe_busy(const struct mhp__busy *busy, const char *name, uint64_t cookie, char *text,
+	      size_t size)
+{
+	if (busy->end == UINT64_MAX)
+		snprintf(text, size, "%s", busy->why.text);
+	else
+		snprintf(text, size, "region %s at %#lx, %s", name, (unsigned long)cookie,
+			 busy->why.text);
+}
+
 static void
 describe(void *ctx, uint64_t pfn, uint64_t cookie, char *text, size_t size)
 {
@@ -146,10 +158,10 @@ describe(void *ctx, uint64_t pfn, uint64_t cookie, char *text, size_t size)
 	else if (pinned(pool, region, entry))
 		snprintf(text, size, "region %s at %#lx, pinned", region->name,
 			 (unsigned long)cookie);
-	else if (is_busy(&pool->first_busy, cookie) || is_busy(&pool->busy, cookie))
-		snprintf(text, size, "region %s at %#lx, %s", region->name, (unsigned long)cookie,
-			 is_busy(&pool->busy, cookie) ? pool->busy.why.text
-						      : pool->first_busy.why.text);
+	else if (is_busy(&pool->busy, cookie))
+		describe_busy(&pool->busy, region->name, cookie, text, size);
+	else if (is_busy(&pool->first_busy, cookie))
+		describe_busy(&pool->first_busy, region->name, cookie, text, size);
 	else
 		snprintf(text, size, "region %s at %#lx", region->name, (unsigned long)cookie);
 	pthread_mutex_unlock(&pool->mutex);

@@ -19,6 +19,9 @@
 
 #define SPARE_BYTES (UINT64_C(4) << 20)
 #define TEXT_MAX 8192U
+/* "/sys/fs/cgroup/memory/memory.limit_in_bytes"; and with its figure. */
+#define PATH_SAID_MAX 43U
+#define WHAT_MAX 80U
 /* How much a look asks for beyond what is needed now, and how long it holds. */
 #define AHEAD_BYTES (UINT64_C(128) << 20)
 #define HOLDS_NS UINT64_C(100000000)
@@ -62,7 +65,7 @@ check(const char *what, uint64_t limit, uint64_t used, uint64_t bytes, struct mh
 	if (bytes == 0 || left >= bytes)
 		return 0;
 	return mhp__say(reterr, MHP_ENOMEM,
-			"%s leaves %llu MiB, and %llu MiB of ordinary memory are needed", what,
+			"%s leaves %llu MiB, %llu MiB are needed", what,
 			(unsigned long long)(left >> 20),
 			(unsigned long long)((bytes + (1 << 20) - 1) >> 20));
 }
@@ -114,17 +117,28 @@ static const struct version {
 	{ "memory.max", "memory.current", "inactive_file ", "active_file " },
 };
 
+/* A path of which only the end is said if it is long: the figures behind it must fit a reason. */
+static void
+say_limit(char what[WHAT_MAX], const char *path, uint64_t limit)
+{
+	size_t length = strlen(path);
+	bool cut = length > PATH_SAID_MAX;
+	snprintf(what, WHAT_MAX, "%s%.*s, %llu MiB,", cut ? "..." : "", (int)PATH_SAID_MAX,
+		 cut ? path + length - (PATH_SAID_MAX - 3) : path,
+		 (unsigned long long)(limit >> 20));
+}
+
 /* One cgroup. A limit that is not a number ("max") is none. */
 static int
 check_cgroup(const struct version *version, const char *folder, uint64_t bytes,
 	     struct mhp_text *reterr)
 {
-	char path[512], text[TEXT_MAX], what[560];
+	char path[512], text[TEXT_MAX], what[WHAT_MAX];
 	snprintf(path, sizeof(path), "%s/%s", folder, version->limit);
 	uint64_t limit = mhp__read_number(path);
 	if (limit == 0)
 		return 0;
-	snprintf(what, sizeof(what), "%s, %llu MiB,", path, (unsigned long long)(limit >> 20));
+	say_limit(what, path, limit);
 	snprintf(path, sizeof(path), "%s/%s", folder, version->used);
 	uint64_t used = mhp__read_number(path);
 	if (used + bytes <= limit) /* most often: no need for what could be dropped */

@@ -298,6 +298,7 @@ check_refused(const char *limit)
 	CHECK(mhp_fork() == -1 && errno == ENOMEM);
 	CHECK(settled() == BLOCK);
 	CHECK(leave_device(&why) == MHP_ENOMEM && strstr(why.text, limit) != NULL);
+	CHECK(strstr(why.text, " MiB are needed") != NULL); /* as long as the limit's name may be */
 	CHECK(settled() == BLOCK);
 	check_data();
 }
