@@ -143,7 +143,7 @@ static uintptr_t
 roomy_place(uintptr_t size, uintptr_t alignment)
 {
 	uintptr_t gap, room = mhp__gaps_largest(&unused[ROOMY], &gap);
-	if (size < WINDOW || mhp__gaps_nr() > GAPS_MAX ||
+	if (size < WINDOW || mhp__gaps_nr(&ready) > GAPS_MAX ||
 	    mhp_region_granule(mhp__heap.region) >= WINDOW ||
 	    room / ROOM_MIN < most(size, most(alignment, WINDOW)))
 		return 0;

@@ -5,7 +5,8 @@
  *
  * Each node also knows the largest range below it, which finds the lowest range that is large
  * enough in one descent. Every change is made of two steps, detach() and attach(). Node 0 is nil:
- * empty, and never written. The store is never given back; unused nodes are linked by left.
+ * empty, and never written. Owners change their sets at the same time, so each has nodes of its
+ * own. They are never given back; unused ones are linked by left.
  */
 #define _GNU_SOURCE
 #include <stddef.h>
@@ -14,6 +15,9 @@
 #include "gaps.h"
 
 #define NODES_MAX (UINT32_C(1) << 20)
+/* What is in the books is bounded by the mappings that a process may have. */
+#define NODES_OF_MAPS (UINT32_C(1) << 18)
+#define NODES_OF_HEAP (NODES_MAX - NODES_OF_MAPS)
 #define PAGE_BYTES UINT64_C(4096)
 
 static struct node {
@@ -22,8 +26,14 @@ static struct node {
 	uint32_t left, right, priority;
 } *node;
 
-static uint32_t unused; /* first of the list */
-static uint32_t nr_made = 1, nr_used;
+static struct store {
+	uint32_t unused; /* first of the list */
+	uint32_t next;   /* of the nodes that never were in use */
+	uint32_t nr, nr_used;
+} stores[MHP__GAPS_OWNERS] = {
+	[MHP__GAPS_OF_HEAP] = { .next = 1, .nr = NODES_OF_HEAP - 1 },
+	[MHP__GAPS_OF_MAPS] = { .next = NODES_OF_HEAP, .nr = NODES_OF_MAPS },
+};
 
 bool
 mhp__gaps_init(void)
@@ -39,22 +49,28 @@ mhp__gaps_init(void)
 	return true;
 }
 
+static struct store *
+store_of(const struct mhp__gaps *gaps)
+{
+	return &stores[gaps->owner];
+}
+
 /* Can so many nodes be had? */
 static bool
-store_has(uint32_t nr)
+has(const struct store *store, uint32_t nr)
 {
-	return NODES_MAX - 1 - nr_used >= nr;
+	return store->nr - store->nr_used >= nr;
 }
 
 static uint32_t
-make(uintptr_t start, uintptr_t size)
+make(struct store *store, uintptr_t start, uintptr_t size)
 {
-	uint32_t n = unused;
+	uint32_t n = store->unused;
 	if (n != 0)
-		unused = node[n].left;
+		store->unused = node[n].left;
 	else
-		n = nr_made++;
-	nr_used++;
+		n = store->next++;
+	store->nr_used++;
 	/* Knuth's multiplier, on a number that differs for each use of a node. */
 	uint32_t priority = (uint32_t)(start >> 12 ^ n) * UINT32_C(2654435761);
 	node[n] = (struct node){ .start = start, .size = size, .max = size, .priority = priority };
@@ -62,11 +78,11 @@ make(uintptr_t start, uintptr_t size)
 }
 
 static void
-drop(uint32_t n)
+drop(struct store *store, uint32_t n)
 {
-	node[n].left = unused;
-	unused = n;
-	nr_used--;
+	node[n].left = store->unused;
+	store->unused = n;
+	store->nr_used--;
 }
 
 static void
@@ -134,7 +150,7 @@ detach(struct mhp__gaps *gaps, uint32_t n)
 	split(gaps->root, node[n].start, &left, &right);
 	split(right, node[n].start + 1, &middle, &right);
 	gaps->root = join(left, right);
-	drop(n);
+	drop(store_of(gaps), n);
 }
 
 static void
@@ -144,7 +160,7 @@ attach(struct mhp__gaps *gaps, uintptr_t start, uintptr_t size)
 	if (size == 0)
 		return;
 	split(gaps->root, start, &left, &right);
-	gaps->root = join(join(left, make(start, size)), right);
+	gaps->root = join(join(left, make(store_of(gaps), start, size)), right);
 }
 
 bool
@@ -153,7 +169,7 @@ mhp__gaps_give(struct mhp__gaps *gaps, uintptr_t start, uintptr_t size)
 	uint32_t below = find(gaps, start - 1), above = find(gaps, start + size);
 	if (size == 0)
 		return true;
-	if (below == 0 && above == 0 && !store_has(1))
+	if (below == 0 && above == 0 && !has(store_of(gaps), 1))
 		return false;
 	if (below != 0) {
 		start = node[below].start;
@@ -174,7 +190,7 @@ mhp__gaps_take(struct mhp__gaps *gaps, uintptr_t start, uintptr_t size)
 	uint32_t n = find(gaps, start);
 	if (size == 0)
 		return true;
-	if (n == 0 || !store_has(1))
+	if (n == 0 || !has(store_of(gaps), 1))
 		return false;
 	struct node whole = node[n];
 	uintptr_t before = start - whole.start;
@@ -237,7 +253,7 @@ mhp__gaps_largest(const struct mhp__gaps *gaps, uintptr_t *ret_start)
 }
 
 uint32_t
-mhp__gaps_nr(void)
+mhp__gaps_nr(const struct mhp__gaps *gaps)
 {
-	return nr_used;
+	return store_of(gaps)->nr_used;
 }

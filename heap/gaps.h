@@ -2,8 +2,9 @@
 /*
  * gaps.h - sets of address ranges: what is free of a region.
  *
- * Neighbours merge, so a set is as long as its memory is scattered. All sets share one store of
- * nodes, which is reserved at the start; whoever owns the sets locks them.
+ * Neighbours merge, so a set is as long as its memory is scattered. The sets of one owner share a
+ * store of nodes, which is reserved at the start. Each owner has a lock for its own sets, which
+ * says nothing of those of another.
  */
 #ifndef MHP_HEAP_GAPS_H
 #define MHP_HEAP_GAPS_H
@@ -11,12 +12,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A set; all-zero is empty. */
+enum mhp__gaps_owner { MHP__GAPS_OF_HEAP, MHP__GAPS_OF_MAPS, MHP__GAPS_OWNERS };
+
+/* A set; all-zero is an empty one of the heap. */
 struct mhp__gaps {
 	uint32_t root;
+	enum mhp__gaps_owner owner; /* const */
 };
 
-/* Reserve the store. False: no addresses for it. */
+/* Reserve the stores. False: no addresses for them. */
 bool mhp__gaps_init(void);
 /* Add a range, of which nothing is in the set. False: the store is full, nothing has changed. */
 bool mhp__gaps_give(struct mhp__gaps *gaps, uintptr_t start, uintptr_t size);
@@ -32,7 +36,7 @@ uintptr_t mhp__gaps_next(const struct mhp__gaps *gaps, uintptr_t address);
 uintptr_t mhp__gaps_lowest(const struct mhp__gaps *gaps, uintptr_t size, uintptr_t alignment);
 /* The largest range; its size, or 0. */
 uintptr_t mhp__gaps_largest(const struct mhp__gaps *gaps, uintptr_t *ret_start);
-/* Nodes in use by all sets. */
-uint32_t mhp__gaps_nr(void);
+/* Nodes in use by all sets of the owner of this one. */
+uint32_t mhp__gaps_nr(const struct mhp__gaps *gaps);
 
 #endif

@@ -24,7 +24,10 @@
 #define SETTLE_MAX 4
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct mhp__gaps booked, charged, owed; /* under the lock */
+static const struct mhp__gaps none = { .owner = MHP__GAPS_OF_MAPS };
+static struct mhp__gaps booked = { .owner = MHP__GAPS_OF_MAPS }; /* under the lock, as the next */
+static struct mhp__gaps charged = { .owner = MHP__GAPS_OF_MAPS };
+static struct mhp__gaps owed = { .owner = MHP__GAPS_OF_MAPS };
 static struct mhp_region *region;              /* const, as the next */
 static uint64_t least_bytes;
 static _Atomic uintptr_t lowest = UINTPTR_MAX, highest; /* of what was ever in the books */
@@ -267,7 +270,7 @@ charge_piece(struct mhp__gaps *fresh, uintptr_t start, uintptr_t end, bool again
 static int
 charge(uintptr_t start, uintptr_t size, bool again)
 {
-	struct mhp__gaps fresh = { 0 };
+	struct mhp__gaps fresh = none;
 	uintptr_t end = start + size, piece;
 	int err = 0;
 	pthread_mutex_lock(&lock);
@@ -323,6 +326,7 @@ void
 mhp__maps_note(struct mhp__charge *charge)
 {
 	uintptr_t start = charge->start, end = start + charge->size;
+	charge->booked = charge->pieces = none;
 	pthread_mutex_lock(&lock);
 	copy(&charge->booked, &booked, start, end);
 	copy(&charge->pieces, &charged, start, end);

@@ -47,7 +47,7 @@ void mhp__maps_drop(uintptr_t start, uintptr_t size, bool keep);
 bool mhp__maps_hold(uintptr_t start, uintptr_t size, bool wanted);
 void mhp__maps_release(void);
 
-/* The entry of the books for a range, kept while the kernel is asked. All-zero sets are empty. */
+/* The entry of the books for a range, kept while the kernel is asked. */
 struct mhp__charge {
 	uintptr_t start, size;
 	struct mhp__gaps booked, pieces; /* what is in the books, and what of that is charged */

@@ -3,8 +3,10 @@
  * gaps_test.c - the heap's sets of free addresses against a plain map of pages (R57).
  *
  * Random gives and takes; after each, what the set says of a random page is compared with the map,
- * and the searches with a scan of it.
+ * and the searches with a scan of it. Another owner's set changes meanwhile, by another thread.
  */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,7 @@
 static struct mhp__gaps gaps;
 static unsigned char there[PAGES + 1]; /* the last one never is */
 static int step;
+static atomic_bool done;
 
 #define CHECK(cond)                                                                                \
 	do {                                                                                       \
@@ -86,7 +89,7 @@ compare_searches(void)
 		if (length >= size && lowest == PAGES)
 			lowest = page;
 	}
-	CHECK(mhp__gaps_nr() == nr);
+	CHECK(mhp__gaps_nr(&gaps) == nr);
 	CHECK(mhp__gaps_lowest(&gaps, size * PAGE, PAGE) ==
 	      (lowest == PAGES ? 0 : BASE + lowest * PAGE));
 	CHECK(mhp__gaps_largest(&gaps, &start) == largest * PAGE);
@@ -100,16 +103,36 @@ compare_searches(void)
 		CHECK(largest < size + 15);
 }
 
+/* R57: who maps memory does not wait for who allocates, and the other way round. */
+static void *
+change_others(void *arg)
+{
+	enum { RANGES = 100 };
+	struct mhp__gaps others = { .owner = MHP__GAPS_OF_MAPS };
+	while (!atomic_load(&done)) {
+		for (uintptr_t i = 1; i <= RANGES; i++)
+			CHECK(mhp__gaps_give(&others, 2 * i * PAGE, PAGE));
+		CHECK(mhp__gaps_nr(&others) == RANGES);
+		for (uintptr_t i = 1; i <= RANGES; i++)
+			CHECK(mhp__gaps_take(&others, 2 * i * PAGE, PAGE));
+	}
+	return arg;
+}
+
 int
 main(void)
 {
+	pthread_t thread;
 	srand(1);
 	CHECK(mhp__gaps_init());
+	CHECK(pthread_create(&thread, NULL, change_others, NULL) == 0);
 	for (step = 0; step < STEPS; step++) {
 		change();
 		compare_at((unsigned)rand() % PAGES);
 		if (step % 16 == 0)
 			compare_searches();
 	}
+	atomic_store(&done, true);
+	CHECK(pthread_join(thread, NULL) == 0);
 	return 0;
 }

@@ -760,6 +760,72 @@ mmap__threads_and_forks__blocks_leave_meanwhile(void)
 		CHECK(pthread_join(thread[i], NULL) == 0);
 }
 
+enum { TURNS = 20000, HELD = 64 };
+
+static void *
+map_in_pieces(void *arg)
+{
+	unsigned seed = (unsigned)(uintptr_t)arg;
+	char *at[HELD] = { NULL };
+	for (int i = 0; i < TURNS; i++) {
+		char **one = &at[rand_r(&seed) % HELD];
+		if (*one != NULL) {
+			CHECK(munmap(*one, MIB) == 0 && munmap(*one + 2 * MIB, MIB) == 0);
+			*one = NULL;
+			continue;
+		}
+		*one = map(NULL, 3 * MIB, PROT_READ | PROT_WRITE, 0);
+		CHECK(*one != NULL && munmap(*one + MIB, MIB) == 0);
+	}
+	return NULL;
+}
+
+/* Every 16 KiB of it holds the number. */
+static bool
+is_filled(const char *at, size_t size, char number)
+{
+	for (size_t i = 0; i < size; i += 16 << 10)
+		if (at[i] != number)
+			return false;
+	return true;
+}
+
+static void *
+allocate_pieces(void *arg)
+{
+	unsigned seed = (unsigned)(uintptr_t)arg;
+	char *at[HELD] = { NULL };
+	size_t size[HELD];
+	for (int i = 0; i < TURNS; i++) {
+		int one = rand_r(&seed) % HELD;
+		if (at[one] != NULL) {
+			CHECK(is_filled(at[one], size[one], (char)one));
+			free(at[one]);
+			at[one] = NULL;
+			continue;
+		}
+		size[one] = (64 << 10) + (size_t)rand_r(&seed) % MIB;
+		at[one] = malloc(size[one]);
+		CHECK(at[one] != NULL);
+		for (size_t byte = 0; byte < size[one]; byte += 16 << 10)
+			at[one][byte] = (char)one;
+	}
+	return NULL;
+}
+
+/* R57: neither waits for the other, and nothing is given out twice. The allocator keeps nothing
+ * here (MALLOC_CONF). */
+static void
+mmap__pieces_are_freed__threads_map_meanwhile(void)
+{
+	pthread_t thread[THREADS];
+	for (uintptr_t i = 0; i < THREADS; i++)
+		CHECK(pthread_create(&thread[i], NULL, i % 2 ? map_in_pieces : allocate_pieces,
+				     (void *)(i + 1)) == 0);
+	for (int i = 0; i < THREADS; i++)
+		CHECK(pthread_join(thread[i], NULL) == 0);
+}
+
 static const struct {
 	const char *name;
 	void (*fn)(void);
@@ -793,6 +859,7 @@ static const struct {
 	CASE(mmap__kernel_refuses__charge_is_as_before),
 	CASE(mmap__maps_and_unmaps__charges_what_is_writable),
 	CASE(mmap__partly_charged_memory_moves__keeps_its_charge),
+	CASE(mmap__pieces_are_freed__threads_map_meanwhile),
 	CASE(mmap__pool_is_full__fails_and_recovers),
 	CASE(mmap__threads_and_forks__blocks_leave_meanwhile),
 	CASE(pool_is_checked__resident_memory__is_not_more),
