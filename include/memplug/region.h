@@ -74,7 +74,7 @@ void mhp_region_destroy(struct mhp_region *region);
 void *mhp_region_base(const struct mhp_region *region);
 /** The size of a region in bytes, committed or not. */
 uint64_t mhp_region_size(const struct mhp_region *region);
-/** Sizes and addresses given to a region are multiples of this. */
+/** Sizes and addresses given to a region are multiples of this, but for mhp_region_purge(). */
 uint64_t mhp_region_granule(const struct mhp_region *region);
 
 /**
@@ -102,7 +102,8 @@ MHP_MUST_CHECK int mhp_region_decommit(struct mhp_region *region, void *start, u
 /**
  * Give the memory of a committed range back to the system but keep its pages: it reads as zeros.
  *
- * Pages on a device stay there; if the device cannot take memory back, they are overwritten.
+ * Both are multiples of the kernel's page, however large the pool's granule is. Pages on a device
+ * stay there; if the device cannot take memory back, they are overwritten.
  * Return: 0, MHP_EINVAL, MHP_EBUSY (pinned, or ordinary memory that mlock has locked), MHP_EAGAIN
  * (a window of it is on its way to a device or back); on error a part may read as zeros. Never
  * waits.

@@ -17,13 +17,13 @@
 #define PURGE_BYTES (UINT64_C(8) << 20)
 
 static bool
-range_valid(const struct mhp_region *region, const void *start, uint64_t size, uint64_t *ret_page,
-	    uint64_t *ret_nr)
+range_valid(const struct mhp_region *region, const void *start, uint64_t size, uint64_t unit,
+	    uint64_t *ret_page, uint64_t *ret_nr)
 {
 	uint64_t offset = (uintptr_t)start - region->base;
 	uint64_t whole = region->nr_pages << MHP__PAGE_SHIFT;
 	if ((uintptr_t)start < region->base || offset > whole || size > whole - offset ||
-	    size == 0 || (offset | size) % region->granule != 0)
+	    size == 0 || (offset | size) % unit != 0)
 		return false;
 	*ret_page = offset >> MHP__PAGE_SHIFT;
 	*ret_nr = size >> MHP__PAGE_SHIFT;
@@ -126,11 +126,11 @@ purge_locked(struct mhp_region *region, uint64_t page, uint64_t nr)
 }
 
 static int
-with_mutex(struct mhp_region *region, void *start, uint64_t size,
+with_mutex(struct mhp_region *region, void *start, uint64_t size, uint64_t unit,
 	   int (*fn)(struct mhp_region *region, uint64_t page, uint64_t nr))
 {
 	uint64_t page, nr;
-	if (!range_valid(region, start, size, &page, &nr))
+	if (!range_valid(region, start, size, unit, &page, &nr))
 		return MHP_EINVAL;
 	MHP__ASSERT(nr != 0 && page + nr <= region->nr_pages);
 	mhp__pool_lock_now(region->pool);
@@ -142,22 +142,23 @@ with_mutex(struct mhp_region *region, void *start, uint64_t size,
 int
 mhp_region_commit(struct mhp_region *region, void *start, uint64_t size)
 {
-	return with_mutex(region, start, size, commit_locked);
+	return with_mutex(region, start, size, region->granule, commit_locked);
 }
 
 int
 mhp_region_decommit(struct mhp_region *region, void *start, uint64_t size)
 {
-	return with_mutex(region, start, size, decommit_locked);
+	return with_mutex(region, start, size, region->granule, decommit_locked);
 }
 
+/* What a program gives up by madvise is no multiple of what the pool deals in. */
 int
 mhp_region_purge(struct mhp_region *region, void *start, uint64_t size)
 {
 	int err;
 	do {
 		uint64_t part = size < PURGE_BYTES ? size : PURGE_BYTES;
-		err = with_mutex(region, start, part, purge_locked);
+		err = with_mutex(region, start, part, mhp__kernel_page(), purge_locked);
 		start = (char *)start + part;
 		size -= part;
 	} while (err == 0 && size != 0);

@@ -230,6 +230,29 @@ TEST(purge__and_decommit_and_remove__give_memory_back)
 	end_pool(pool, region);
 }
 
+/* R54, R59: however large the pages of a pool are, a program gives up pages of the kernel. */
+TEST(purge__less_than_a_page_of_the_pool__reads_as_zeros)
+{
+	enum { KERNEL_PAGE = 64 << 10 /* of any kernel */, SIZE = 2 * WINDOW };
+	struct mhp_pool_opts opts = { .max_bytes = 4 * SIZE, .block_bytes = 2 * SIZE,
+				      .page_bytes = WINDOW };
+	struct mhp_pool *pool = fixture_pool(&opts);
+	fixture_add(pool, NULL, 2 * SIZE, NULL);
+	struct mhp_region *region = fixture_region(pool, SIZE);
+	char *base = mhp_region_base(region), *inner = base + 2 * KERNEL_PAGE;
+	CHECK_OK(mhp_region_commit(region, base, SIZE));
+	memset(base, 1, SIZE);
+	CHECK_OK(mhp_region_purge(region, inner, WINDOW)); /* the end of one, and of the next */
+	CHECK_OK(mhp_region_purge(region, base + SIZE - KERNEL_PAGE, KERNEL_PAGE));
+	for (char *at = base; at < base + SIZE; at += KERNEL_PAGE)
+		CHECK_EQ(*at, (at < inner || at >= inner + WINDOW) &&
+			 at != base + SIZE - KERNEL_PAGE);
+	CHECK_EQ(mhp_region_purge(region, base + 1, KERNEL_PAGE), MHP_EINVAL);
+	CHECK_EQ(mhp_region_commit(region, base, KERNEL_PAGE), MHP_EINVAL);
+	CHECK_EQ(mhp_region_decommit(region, base, KERNEL_PAGE), MHP_EINVAL);
+	end_pool(pool, region);
+}
+
 /* R41, R53: what is pinned is not given back; it does not keep a block of `ram`, since it stays. */
 TEST(pin__while_held__memory_stays_and_its_block_leaves)
 {
