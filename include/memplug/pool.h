@@ -156,8 +156,8 @@ bool mhp_pool_can_move(struct mhp_pool *pool, struct mhp_text *reterr);
  * Return: what mhp_add() returns, MHP_ENXIO (no gap of that size is left), MHP_EINVAL (size, or
  * page size against the pool's), MHP_ENOENT (no such device or file), MHP_ENOMEM (no huge pages),
  * MHP_EBUSY (another pool has the device or file), MHP_EPERM, MHP_ENOSPC (it has no room left, or
- * more bad pages than the pool can remember), MHP_EDEADLK (called from a listener or an owner's
- * function).
+ * more bad pages than the pool can remember, or the kernel has no mapping left, as in
+ * mhp_region_commit()), MHP_EDEADLK (called from a listener or an owner's function).
  */
 MHP_MUST_CHECK int mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing,
 				uint64_t size, const struct mhp_add_opts *opts,

@@ -150,9 +150,12 @@ displace(struct mhp_pool *pool, uint32_t first, uint32_t count)
 	pthread_mutex_unlock(&pool->hotplug);
 }
 
-/* A good moment: what others of the process map changes all the time. */
-static void
-count_mappings(struct mhp_pool *pool)
+/*
+ * A good moment: what others of the process map changes all the time. The kernel makes no two
+ * mappings of huge pages one, so each add of such takes of what the program has, too.
+ */
+static int
+count_mappings(struct mhp_pool *pool, const struct mhp_backing *backing, struct mhp_text *reterr)
 {
 	struct mhp__budget budget;
 	mhp__budget_count(&budget, 0);
@@ -160,7 +163,14 @@ count_mappings(struct mhp_pool *pool)
 	uint64_t ours = mhp__regions_mappings(pool);
 	budget.foreign = budget.foreign > ours ? budget.foreign - ours : 0;
 	pool->budget = budget;
+	bool fits = mhp__budget_fits(&budget, ours, 2);
 	pthread_mutex_unlock(&pool->mutex);
+	if (fits || backing->kind != MHP_BACKING_HUGETLB_2M)
+		return 0;
+	return mhp__say(reterr, MHP_ENOSPC, "the program has %llu mappings, and the kernel allows "
+			"%llu (vm.max_map_count), of which an eighth is left to it",
+			(unsigned long long)(budget.foreign + ours),
+			(unsigned long long)budget.limit);
 }
 
 /* What can be refused at once. */
@@ -194,13 +204,14 @@ mhp_pool_add(struct mhp_pool *pool, const struct mhp_backing *backing, uint64_t 
 	uint32_t first = 0, count = (uint32_t)(size / pool->space.block_bytes);
 	uint64_t nr_bad;
 
-	int err = check_call(pool, size, reterr);
-	if (err != 0)
-		return err;
-	count_mappings(pool);
-	mhp__pool_lock_hotplug(pool);
 	if (backing == NULL)
 		backing = &ram;
+	int err = check_call(pool, size, reterr);
+	if (err == 0)
+		err = count_mappings(pool, backing, reterr);
+	if (err != 0)
+		return err;
+	mhp__pool_lock_hotplug(pool);
 	pool->job = (struct mhp__job){ .backing = *backing, .count = count };
 	bool device = backing->kind != MHP_BACKING_RAM;
 	err = device ? mhp_companion_call(place_device, pool, &text) : place(pool);

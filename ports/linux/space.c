@@ -151,9 +151,10 @@ say_cannot_map(const struct mhp__file *file, int error, struct mhp_text *reterr)
 		return mhp__say(reterr, MHP_ENOENT,
 				"this machine has no NUMA node %d; see /sys/devices/system/node",
 				backing->node);
-	return mhp__say(reterr, mhp__errno(error), "cannot map memory of %s%s%s: %s",
-			mhp_backing_name(backing->kind), backing->path[0] ? " " : "",
-			backing->path, strerrordesc_np(error));
+	/* The memory is not asked for yet: it is a mapping that the kernel has not got. */
+	return mhp__say(reterr, error == ENOMEM ? MHP_ENOSPC : mhp__errno(error),
+			"cannot map memory of %s%s%s: %s", mhp_backing_name(backing->kind),
+			backing->path[0] ? " " : "", backing->path, strerrordesc_np(error));
 }
 
 /*

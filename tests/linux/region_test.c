@@ -253,6 +253,49 @@ TEST(purge__less_than_a_page_of_the_pool__reads_as_zeros)
 	end_pool(pool, region);
 }
 
+/* Every second page has other rights, until the kernel has few mappings left, or none. */
+static char *
+use_up_mappings(size_t size, bool all)
+{
+	enum { LEFT = 100 };
+	unsigned long page = (unsigned long)sysconf(_SC_PAGESIZE);
+	char *memory = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			    0), *at = memory;
+	CHECK(memory != MAP_FAILED);
+	while (at < memory + size && mprotect(at, page, PROT_READ) == 0)
+		at += 2 * page;
+	CHECK(at < memory + size && at > memory + 2 * LEFT * page);
+	for (int i = 0; !all && i < LEFT / 2; i++)
+		CHECK_OK(mprotect(at -= 2 * page, page, PROT_NONE));
+	return memory;
+}
+
+/* R39: the kernel has no mapping for it, or few, of which each block of huge pages takes one. That
+ * is no lack of memory. */
+TEST(mappings_are_used_up__add__says_so)
+{
+	static const struct { const char *backing, *words; } rows[] = {
+		{ "ram", "cannot map memory of ram" }, { "hugetlb:2M", "vm.max_map_count" },
+	};
+	const size_t size = 1UL << 36; /* as many pages as any kernel allows mappings */
+	if (TEST_TSAN || TEST_ASAN)
+		test_skip("needs plain-build");
+	struct mhp_pool *pool = make_pool(1);
+	fixture_add(pool, "memfd", BLOCK, NULL); /* what comes after it has a mapping of its own */
+	for (size_t i = 0; i < 2; i++) {
+		struct mhp_backing backing;
+		struct mhp_text why = { "" };
+		CHECK_OK(mhp_backing_parse(rows[i].backing, &backing, NULL));
+		char *used = use_up_mappings(size, i == 0);
+		int err = mhp_pool_add(pool, &backing, BLOCK, NULL, NULL, &why);
+		CHECK_OK(munmap(used, size));
+		CHECK_RET(err, MHP_ENOSPC);
+		CHECK(strstr(why.text, rows[i].words) != NULL);
+	}
+	fixture_add(pool, NULL, BLOCK, NULL);
+	end_pool(pool, NULL);
+}
+
 /* R41, R53: what is pinned is not given back; it does not keep a block of `ram`, since it stays. */
 TEST(pin__while_held__memory_stays_and_its_block_leaves)
 {
