@@ -3,9 +3,10 @@
  * table.c - the table of a region, and the count of mappings that it implies.
  *
  * The kernel keeps one mapping for each stretch of reserved addresses, for each stretch of ordinary
- * memory, and for each run of settled pages on consecutive frames of one file. nr_runs counts where
- * they begin, and is kept exact by every change. The memory of the table is read-only until a page
- * near it is committed, so that a large region costs the process neither memory nor limits.
+ * memory, and for each run of settled pages on consecutive frames of one file, which on huge pages
+ * (hugetlb) ends with its window. nr_runs counts where they begin, and is kept exact by every
+ * change. The memory of the table is read-only until a page near it is committed, so that a large
+ * region costs the process neither memory nor limits.
  */
 #include <sys/mman.h>
 
@@ -30,6 +31,15 @@ mhp__table_grow(struct mhp_region *region, uint64_t end)
 	return 0;
 }
 
+/* The kernel makes no two mappings of huge pages one, and windows are mapped one by one. */
+static bool
+is_huge(const struct mhp_region *region, mhp__entry entry)
+{
+	uint64_t offset;
+	return mhp__frame_file(region->space, mhp__entry_pfn(entry), &offset)->backing.kind ==
+	       MHP_BACKING_HUGETLB_2M;
+}
+
 /* Does page begin a mapping, that is, differ from the one before it? */
 static bool
 begins(const struct mhp_region *region, uint64_t page)
@@ -41,7 +51,8 @@ begins(const struct mhp_region *region, uint64_t page)
 		return true;
 	return (here & MHP__ENTRY_SETTLED) != 0 &&
 	       (mhp__entry_pfn(before) + 1 != mhp__entry_pfn(here) ||
-		!mhp__frames_adjoin(region->space, mhp__entry_pfn(before)));
+		!mhp__frames_adjoin(region->space, mhp__entry_pfn(before)) ||
+		(page % MHP__HUGE_PAGES == 0 && is_huge(region, here)));
 }
 
 static uint64_t

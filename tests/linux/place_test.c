@@ -631,6 +631,34 @@ TEST(granule__purge_inside_a_large_frame__zeros_and_the_rest_stays)
 	end_pool(mixed.pool, mixed.region);
 }
 
+/* Mappings that the kernel has of a region. */
+static uint64_t
+count_mappings(const struct mhp_region *region)
+{
+	uintptr_t base = (uintptr_t)mhp_region_base(region), start;
+	FILE *maps = fopen("/proc/self/maps", "r");
+	uint64_t nr = 0;
+	char line[512];
+	CHECK(maps != NULL);
+	while (fgets(line, sizeof(line), maps) != NULL)
+		nr += sscanf(line, "%lx", &start) == 1 && start >= base &&
+		      start < base + mhp_region_size(region);
+	fclose(maps);
+	return nr;
+}
+
+/* R39: of huge pages, the kernel keeps a mapping for each window, wherever it lies. */
+TEST(granule__windows_on_huge_pages__count_as_the_kernel_has_them)
+{
+	struct mixed mixed = make_mixed();
+	struct mhp_pool_stats stats;
+	move(&mixed, 3 * HUGE, mixed.huge);
+	CHECK(settled(mixed.pool) == 3 * HUGE);
+	mhp_pool_get_stats(mixed.pool, &stats);
+	CHECK_EQ(stats.mappings, count_mappings(mixed.region));
+	end_pool(mixed.pool, mixed.region);
+}
+
 /* R61: half a window stays away from huge pages, and says so. */
 TEST(granule__half_a_window__refused_with_a_sentence)
 {
