@@ -8,8 +8,10 @@
  * device of such pages takes. The rest of its last piece is ready for what comes next, of which the
  * end may be in the next window. A window that nobody uses any more is decommitted, and so is all
  * that is ready when the pool is short of memory. Extents of a window and more get room behind them
- * instead, so that realloc finds it free, as long as that does not scatter the region too much. The
- * lock is held for a few steps through a tree, or one decommit.
+ * instead, so that realloc finds it free, as long as that does not scatter the region too much.
+ * Where the pool deals in windows only, the rest of an extent's last one is ready, too, but others
+ * have it only when the pool is full; so only longer extents get room. The lock is held for a few
+ * steps through a tree, or one decommit.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -18,8 +20,10 @@
 #include "heap.h"
 
 #define WINDOW (UINT64_C(2) << 20)
-/* Extents from a window on get room to grow, as much as is in the largest gap, unless that is less
- * than so many times their size, or there are so many gaps. */
+/* Extents from so many pages of the pool on, and from a window on, get room to grow, as much as is
+ * in the largest gap, unless that is less than so many times their size, or there are so many gaps.
+ */
+#define ROOM_PAGES_MIN 8
 #define ROOM_MIN 8
 #define GAPS_MAX 2048U
 
@@ -138,16 +142,35 @@ mhp__extents_commit(uintptr_t start, uintptr_t size)
 	}
 }
 
+/* Is it long enough for room behind it? */
+static bool
+gets_room(uintptr_t size)
+{
+	return size >= most(WINDOW, ROOM_PAGES_MIN * mhp_region_granule(mhp__heap.region));
+}
+
 /* Where an extent has room behind it; 0: it gets none. Lock held. */
 static uintptr_t
 roomy_place(uintptr_t size, uintptr_t alignment)
 {
 	uintptr_t gap, room = mhp__gaps_largest(&unused[ROOMY], &gap);
-	if (size < WINDOW || mhp__gaps_nr(&ready) > GAPS_MAX ||
-	    mhp_region_granule(mhp__heap.region) >= WINDOW ||
+	if (!gets_room(size) || mhp__gaps_nr(&ready) > GAPS_MAX ||
 	    room / ROOM_MIN < most(size, most(alignment, WINDOW)))
 		return 0;
 	return up(gap + room / 2, most(alignment, WINDOW));
+}
+
+static bool
+deals_in_windows(void)
+{
+	return mhp_region_granule(mhp__heap.region) >= WINDOW;
+}
+
+/* The lowest place that is ready, also in the last window of an extent that has room. Lock held. */
+static uintptr_t
+ready_place(uintptr_t size, uintptr_t alignment)
+{
+	return mhp__gaps_lowest(&ready, size, alignment);
 }
 
 /* The lowest place that is ready; else one that is unused, and what is ready in front of it. 0:
@@ -155,7 +178,9 @@ roomy_place(uintptr_t size, uintptr_t alignment)
 static uintptr_t
 dense_place(uintptr_t size, uintptr_t alignment)
 {
-	uintptr_t start = mhp__gaps_lowest(&ready, size, alignment);
+	uintptr_t start = ready_place(size, alignment);
+	if (deals_in_windows() && part_of(start) == ROOMY)
+		start = 0;
 	uintptr_t unit = size < WINDOW ? alignment : most(alignment, WINDOW);
 	for (int part = DENSE; part < PARTS && start == 0; part++) {
 		start = mhp__gaps_lowest(&unused[part], up(size, unit), unit);
@@ -229,14 +254,17 @@ alloc(uintptr_t wanted, uintptr_t size, uintptr_t alignment,
 	return taken ? commit_taken(start, size, &piece) : MHP_ENOMEM;
 }
 
-/* Would an extent of the lower part, which ends there, grow past its window? Then it shall be
- * moved, once, to where huge pages and room are. An array grows by a quarter and more at a time. */
+/* Would an extent of the lower part, which ends there, grow past its window, or to where it gets
+ * room? Then it shall be moved, once, to where huge pages and room are. An array grows by a quarter
+ * and more at a time. */
 static bool
 outgrows(uintptr_t end, uintptr_t size)
 {
-	return huge_wanted && part_of(end) == DENSE && size >= WINDOW / 8 &&
-	       mhp_region_granule(mhp__heap.region) < WINDOW &&
-	       down(end - 1, WINDOW) != down(end + size - 1, WINDOW);
+	if (!huge_wanted || part_of(end) != DENSE)
+		return false;
+	if (deals_in_windows())
+		return gets_room(4 * size);
+	return size >= WINDOW / 8 && down(end - 1, WINDOW) != down(end + size - 1, WINDOW);
 }
 
 int
@@ -246,7 +274,10 @@ mhp__extents_alloc(uintptr_t wanted, uintptr_t size, uintptr_t alignment, uintpt
 		return MHP_ENOMEM;
 	if (wanted == 0 && alloc(0, size, alignment, roomy_place, ret_start) == 0)
 		return 0;
-	return alloc(wanted, size, alignment, dense_place, ret_start);
+	int err = alloc(wanted, size, alignment, dense_place, ret_start);
+	if (err == MHP_ENOMEM && wanted == 0 && deals_in_windows())
+		err = alloc(0, size, alignment, ready_place, ret_start);
+	return err;
 }
 
 /* Bytes from start on of which none is in use. Lock held. */

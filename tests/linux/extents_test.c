@@ -16,7 +16,7 @@
 #define PAGE UINT64_C(4096)
 #define WINDOW (UINT64_C(2) << 20)
 #define WINDOW_PAGES (WINDOW / PAGE)
-#define WINDOWS 96U
+#define WINDOWS 256U
 #define PAGES (WINDOWS * WINDOW_PAGES)
 #define BASE (UINT64_C(1) << 40)       /* nothing is there: only the books are looked at */
 #define MOST_PAGES (4 * WINDOW_PAGES)  /* that are given back at once */
@@ -25,7 +25,7 @@
 enum { UNUSED, COMMITTED = 1, DIRTY = 2, USED = 4 };
 static unsigned char page_state[PAGES + 1]; /* the last one stays unused */
 static uint64_t granule;
-static bool refuses;
+static bool refuses, is_full;
 static int step;
 
 struct mhp__heap mhp__heap = { .start = BASE, .end = BASE + WINDOWS * WINDOW };
@@ -81,6 +81,8 @@ mhp_region_commit(struct mhp_region *region, void *start, uint64_t size)
 		return MHP_EINVAL;
 	for (uint64_t i = 0; i < size / PAGE; i++)
 		CHECK(page_state[page + i] == UNUSED);
+	if (is_full)
+		return MHP_ENOMEM;
 	if (refuse())
 		return rand() % 8 == 0 ? MHP_ENOSPC : MHP_ENOMEM;
 	memset(page_state + page, COMMITTED, size / PAGE);
@@ -119,6 +121,8 @@ int
 mhp__heap_grow(uint64_t bytes)
 {
 	(void)bytes;
+	if (is_full)
+		return MHP_ENOMEM;
 	return rand() % 2 == 0 ? 0 : rand() % 4 == 0 ? MHP_EAGAIN : MHP_ENOMEM;
 }
 
@@ -152,7 +156,8 @@ use(uintptr_t start, uint64_t size)
 static void
 allocate(void)
 {
-	uint64_t size = (1 + (uint64_t)rand() % (rand() % 2 ? 20 : 2000)) * PAGE;
+	uint64_t most = rand() % 2 ? 20 : rand() % 32 ? 2000 : 6000;
+	uint64_t size = (1 + (uint64_t)rand() % most) * PAGE;
 	uint64_t alignment = PAGE << (rand() % 4 != 0 ? 0 : rand() % 11);
 	uintptr_t start;
 	int err = mhp__extents_alloc(0, size, alignment, &start);
@@ -261,13 +266,59 @@ slabs_fill_windows(void)
 		CHECK(give_back(page_of(start[i], size), size / PAGE));
 }
 
+/* All that is in use is given back. */
+static void
+release_all(void)
+{
+	for (uint64_t page = 0, nr; page < PAGES; page += nr) {
+		nr = run(page, MOST_PAGES);
+		if ((page_state[page] & USED) != 0)
+			CHECK(give_back(page, nr));
+	}
+}
+
+/* Small extents come in between, and find room of their own. */
+static void
+allocate_small(uintptr_t small[], int nr)
+{
+	for (int i = 0; i < nr; i++) {
+		CHECK(mhp__extents_alloc(0, 3 * PAGE, PAGE, &small[i]) == 0);
+		use(small[i], 3 * PAGE);
+	}
+}
+
+/* An array of 16 MiB and more grows where it is, whatever pages the pool deals in; the rest of its
+ * last window is for others once nothing else is left. */
+static void
+arrays_stay(void)
+{
+	enum { TIMES = 4, SMALL = 100 };
+	uint64_t size = 8 * WINDOW + PAGE, more = size / 4 & -PAGE;
+	uintptr_t start, next, last = 0, small[TIMES][SMALL];
+	CHECK(mhp__extents_alloc(0, size, PAGE, &start) == 0);
+	use(start, size);
+	for (int i = 0; i < TIMES; i++, size += more) {
+		allocate_small(small[i], SMALL);
+		CHECK(mhp__extents_alloc(start + size, more, PAGE, &next) == 0);
+		use(next, more);
+	}
+	is_full = true;
+	uintptr_t end = (start + size + WINDOW - 1) & -WINDOW;
+	for (next = 0; mhp__extents_alloc(0, PAGE, PAGE, &next) == 0; last = next)
+		use(next, PAGE);
+	is_full = false;
+	CHECK(granule == PAGE || last == end - PAGE);
+	release_all();
+}
+
 static int
 all_steps(uint64_t page_bytes)
 {
 	granule = page_bytes;
 	srand(1);
-	CHECK(mhp__extents_init(false));
+	CHECK(mhp__extents_init(true));
 	slabs_fill_windows();
+	arrays_stay();
 	for (step = 0; step < STEPS; step++) {
 		refuses = step / 500 % 2 == 0;
 		unsigned what = (unsigned)rand() % 8;
