@@ -47,30 +47,41 @@ wants_huge_pages(const char *at)
 	return wanted;
 }
 
+/* In pieces of so much the pool's memory comes and goes. */
+static size_t
+pool_page(void)
+{
+	const char *bytes = getenv("HEAP_TEST_PAGE");
+	return bytes == NULL ? 4096 : strtoul(bytes, NULL, 10);
+}
+
 static void
 grow_array(bool others)
 {
-	size_t size = MIB, end = 200 * MIB;
+	size_t size = MIB, end = 200 * MIB, moves_max = 2 * MIB;
+	if (pool_page() > moves_max / 8)
+		moves_max = 8 * pool_page();
 	char *array = malloc(size);
 	memset(array, 1, size);
 	while (size < end) {
 		size_t more = size + size / 8;
 		char *grown = realloc(array, more);
-		CHECK(grown == array || size <= 2 * MIB);
+		CHECK(grown == array || size <= moves_max);
 		array = grown;
 		memset(array + size, 2, more - size);
 		size = more;
 		void *volatile small = others ? malloc(size / 1000) : array;
 		CHECK(small != NULL);
 	}
-	CHECK(access("/sys/kernel/mm/transparent_hugepage", F_OK) != 0 ||
+	CHECK(pool_page() >= 2 * MIB || access("/sys/kernel/mm/transparent_hugepage", F_OK) != 0 ||
 	      wants_huge_pages(array + size / 2));
 	for (size_t i = 0; i < size; i += 4096)
 		CHECK(array[i] == (i < MIB ? 1 : 2));
 }
 
 /* One array grows, alone or while small things are allocated in between. What begins with less than
- * a window moves when it outgrows that, to where huge pages are. */
+ * a window moves when it outgrows that, to where huge pages are; in a pool that has no others, once
+ * it is worth eight of those. */
 static void
 large_array__grows_past_a_window__stays_in_place(void)
 {
@@ -419,12 +430,13 @@ allocate_in_a_thread(void *arg)
 	return arg;
 }
 
-/* R57: what lies between pieces is found, though no piece is as small. The allocator keeps nothing
- * here (MALLOC_CONF). */
+/* R57: what lies between pieces is found, though no piece is as small. It stays in its window where
+ * that is one page: then something smaller fits. The allocator keeps nothing here (MALLOC_CONF). */
 static void
 pool_is_full__small_pieces_are_freed__larger_ones_fit(void)
 {
-	enum { SMALL = MIB / 2, LARGER = 7 * MIB / 4, KEPT = 4 /* one in so many */ };
+	enum { SMALL = MIB / 2, KEPT = 4 /* one in so many */ };
+	const size_t larger = pool_page() < 2 * MIB ? 7 * MIB / 4 : 5 * MIB / 4;
 	static char *small[1024];
 	size_t nr = 0, freed = 0, found = 0;
 	while (nr < 1024 && (small[nr] = malloc(SMALL)) != NULL)
@@ -436,8 +448,8 @@ pool_is_full__small_pieces_are_freed__larger_ones_fit(void)
 		free(small[i]);
 		freed += SMALL;
 	}
-	while (malloc(LARGER) != NULL)
-		found += LARGER;
+	while (malloc(larger) != NULL)
+		found += larger;
 	CHECK(found > freed / 2);
 }
 

@@ -12,7 +12,7 @@ memplug="$build/cli/memplug"
 . "$(dirname "$0")/need.sh"
 dir=$(mktemp -d)
 export XDG_RUNTIME_DIR="$dir"
-trap 'rm -rf "$dir"' EXIT
+trap 'rm -rf "$dir"; give_huge_pages' EXIT
 failed=0
 
 fail() {
@@ -53,6 +53,11 @@ in_pool() {
 		[ -z "$backing" ] || set -- "$@" --backing "$backing"
 		# There must be room for whole windows.
 		[ -z "$backing" ] || HEAP_TEST_LEAVE="$command add 128M >/dev/null && $command remove 0-3 >/dev/null"
+		case $backing in hugetlb*)
+			export HEAP_TEST_PAGE=2097152
+			# A window of which anything is in use stays as a whole.
+			HEAP_TEST_SHRINK="$command resize 144M >/dev/null" ;;
+		esac
 		(ulimit -S -d $data && export MALLOC_CONF="dirty_decay_ms:$keeps" && run --name "heap-$$" "$@" -- "$cases" "$name") &&
 			[ ! -s "$dir/err" ] || fail "$name in a pool
 replay: sh $0 $build $cases $name"
@@ -95,9 +100,12 @@ names=$("$cases") && [ "$names" ] || {
 if [ "${1-}" = --on ]; then
 	backing=$2
 	shift 2
-	# Not those that bring a device of their own, nor those that count memory or turns: a device has other numbers.
+	# Not those that count memory or turns: a device has other numbers; nor what it refuses (MADV_WIPEONFORK); nor those
+	# that bring a device of their own, unless this one has other pages.
+	others='^all_memory_is\|^large_heap\|^heap_grows\|resident\|^memory_is_given'
+	case $backing in hugetlb*) need_huge_pages 400 ;; *) others="$others\|^mmap__\|^device_" ;; esac
 	# shellcheck disable=SC2046
-	[ $# -gt 0 ] || set -- $(echo "$names" | grep -v '^mmap__\|^device_\|^all_memory_is\|^large_heap\|^heap_grows\|resident\|^memory_is_given')
+	[ $# -gt 0 ] || set -- $(echo "$names" | grep -v "$others")
 fi
 if [ $# -gt 0 ]; then
 	in_pool "$@"

@@ -4,19 +4,12 @@
 # first: huge pages, which are given back in the end, or a file of this folder.
 program=$1 backing=$2
 shift 2
-reserved=/proc/sys/vm/nr_hugepages
-pages=96
+# shellcheck source=tests/linux/need.sh
+. "$(dirname "$0")/need.sh"
 case $backing in
 hugetlb)
-	before=$(cat $reserved)
-	# Others may reserve some meanwhile: what is given back is what was taken.
-	trap 'echo $(($(cat $reserved) - pages)) >$reserved' EXIT
-	echo $((before + pages)) >$reserved || exit 1
-	if [ "$(cat $reserved)" != $((before + pages)) ]; then
-		pages=$(($(cat $reserved) - before))
-		echo "needs huge-pages 96" >&2
-		exit 77
-	fi
+	trap give_huge_pages EXIT
+	need_huge_pages 96
 	backing=hugetlb:2M
 	;;
 file)
