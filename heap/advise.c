@@ -7,7 +7,8 @@
  * drop the mapping and keep the data, and MADV_FREE would be refused. So what a program gives up
  * inside of the heap is zeroed where it is. A call waits for a window that is on its way, as an
  * access would: no program expects "try again", and one that counts on zeros may not look at the
- * answer.
+ * answer. What shall hold for ever, as MADV_DONTFORK, is done where the kernel does it to any page
+ * and a fork knows of it: in ordinary memory, where it stays. So are mprotect and mlock.
  *
  * Our own library, with jemalloc in it, does not come here (__wrap_...).
  */
@@ -31,12 +32,27 @@ __wrap_madvise(void *start, size_t size, int advice)
 	return (int)syscall(SYS_madvise, start, size, advice);
 }
 
-/* Is all of it the heap's? A range that is only partly the heap's is not one piece of anybody's
- * memory. */
-static bool
-in_heap(uintptr_t start, uintptr_t size)
+/* A range that is only partly the heap's is not one piece of anybody's memory. */
+bool
+mhp__heap_has(uintptr_t start, uintptr_t size)
 {
 	return start >= mhp__heap.start && start < mhp__heap.end && size <= mhp__heap.end - start;
+}
+
+bool
+mhp__heap_hold(uintptr_t start, uintptr_t size)
+{
+	return mhp__at_page(start) && mhp__heap_has(start, size) &&
+	       mhp_region_hold(mhp__heap.region, (void *)start, size, true, NULL) == 0;
+}
+
+void
+mhp__heap_release(bool held)
+{
+	int error = errno;
+	if (held)
+		mhp_region_release(mhp__heap.region);
+	errno = error;
 }
 
 static int
@@ -64,6 +80,37 @@ advise_map(void *start, size_t size, int advice, bool wanted)
 	return failed;
 }
 
+/* Advice that is none: a program counts on it. */
+static bool
+holds_for_ever(int advice)
+{
+	return advice == MADV_DONTFORK || advice == MADV_DOFORK || advice == MADV_WIPEONFORK ||
+	       advice == MADV_KEEPONFORK || advice == MADV_DONTDUMP || advice == MADV_DODUMP;
+}
+
+/* The kernel refuses it for locked memory, and for part of a huge page, which is never locked; on a
+ * device it drops nothing but mappings. */
+static int
+drop_unlocked(void *start, size_t size)
+{
+	int failed = __wrap_madvise(start, size, MADV_DONTNEED);
+	bool held = failed != 0 && mhp__heap_hold((uintptr_t)start, mhp__whole_pages(size));
+	if (held)
+		failed = __wrap_madvise(start, size, MADV_DONTNEED);
+	mhp__heap_release(held);
+	return failed;
+}
+
+static int
+advise_heap(void *start, size_t size, int advice)
+{
+	bool held = holds_for_ever(advice) &&
+		    mhp__heap_hold((uintptr_t)start, mhp__whole_pages(size));
+	int failed = __wrap_madvise(start, size, advice);
+	mhp__heap_release(held);
+	return failed;
+}
+
 int
 mhp__madvise(void *start, size_t size, int advice)
 {
@@ -71,13 +118,12 @@ mhp__madvise(void *start, size_t size, int advice)
 	bool gives_up = advice == MADV_DONTNEED || advice == MADV_FREE;
 	if (size == 0 || !mhp__at_page(at))
 		return __wrap_madvise(start, size, advice);
-	if (!in_heap(at, pages))
+	if (!mhp__heap_has(at, pages))
 		return advise_map(start, size, advice, !gives_up);
-	/* The kernel refuses it for locked memory; on a device it drops nothing but mappings. */
-	if (gives_up && mhp__lock_ever() && __wrap_madvise(start, size, MADV_DONTNEED) != 0)
+	if (gives_up && mhp__lock_ever() && drop_unlocked(start, size) != 0)
 		return -1;
 	if (!gives_up || (advice == MADV_FREE && __wrap_madvise(start, size, advice) == 0))
-		return __wrap_madvise(start, size, advice);
+		return advise_heap(start, size, advice);
 	int err = give_up(start, pages);
 	if (err == MHP_EINVAL) /* not all of it is memory */
 		return __wrap_madvise(start, size, advice);

@@ -45,6 +45,17 @@ mhp__whole_pages(size_t size)
 	return (size + mask) & ~mask;
 }
 
+/* ---- advise.c ---- */
+
+/* Is all of it the heap's? */
+bool mhp__heap_has(uintptr_t start, uintptr_t size);
+/*
+ * The heap's memory is ordinary until mhp__heap_release(), wherever it was, so that a call can
+ * change its mapping for ever. False: it is not the heap's, or cannot come back.
+ */
+bool mhp__heap_hold(uintptr_t start, uintptr_t size);
+void mhp__heap_release(bool held);
+
 /* Plug memory for bytes more. MHP_EAGAIN: not without waiting; MHP_ENOMEM: the bound is reached. */
 int mhp__heap_grow(uint64_t bytes);
 void mhp__heap_grow_in_child(void);

@@ -113,6 +113,14 @@ take_hex(const char **at)
 	return value;
 }
 
+/* Where it lies now. */
+static int
+lock_now(const void *start, size_t size, unsigned flags)
+{
+	return flags == 0 ? (int)syscall(SYS_mlock, start, size)
+			  : (int)syscall(SYS_mlock2, start, size, flags);
+}
+
 /*
  * Lock a mapping of the program. A part that cannot be made resident (nobody may access it, or
  * there is nothing behind it) is locked once it can be, as the kernel does it. An errno.
@@ -126,7 +134,9 @@ lock_one(uintptr_t start, uintptr_t end, bool accessible, int flags)
 	if (!heap && accessible && (flags & MCL_ONFAULT) == 0 &&
 	    mlock((void *)start, end - start) == 0)
 		return 0;
-	return mlock2((void *)start, end - start, MLOCK_ONFAULT) == 0 ? 0 : errno;
+	int failed = heap ? lock_now((void *)start, end - start, MLOCK_ONFAULT)
+			  : mlock2((void *)start, end - start, MLOCK_ONFAULT);
+	return failed == 0 ? 0 : errno;
 }
 
 /* Lock what is mapped from *from on; that is where it ended, then. An errno. */
@@ -177,9 +187,8 @@ mhp__lock_ever(void)
 static bool
 lock_committed(uintptr_t start, uintptr_t size)
 {
-	return (atomic_load(&later) & MCL_ONFAULT) != 0
-		? mlock2((void *)start, size, MLOCK_ONFAULT) == 0
-		: mlock((void *)start, size) == 0;
+	unsigned flags = (atomic_load(&later) & MCL_ONFAULT) != 0 ? MLOCK_ONFAULT : 0;
+	return lock_now((void *)start, size, flags) == 0;
 }
 
 /* ---- what libc has ---- */
@@ -191,18 +200,28 @@ EXPORTED int mhp__mlock2(const void *start, size_t size, unsigned flags) __asm__
 EXPORTED int mhp__mlockall(int flags) __asm__("mlockall");
 EXPORTED int mhp__munlockall(void) __asm__("munlockall");
 
-/* What the program maps itself is locked where it stays then: in ordinary memory. */
+/* What the program has is locked where it stays then: in ordinary memory. Of huge pages and of DAX
+ * devices the kernel says that they are locked, and remembers nothing. */
+static int
+lock_heap(const void *start, size_t size, unsigned flags)
+{
+	uintptr_t at = (uintptr_t)start & -(uintptr_t)sysconf(_SC_PAGESIZE);
+	bool held = mhp__heap_hold(at, mhp__whole_pages((uintptr_t)start + size - at));
+	int failed = lock_now(start, size, flags);
+	mhp__heap_release(held);
+	return failed;
+}
+
 static int
 lock_range(const void *start, size_t size, unsigned flags)
 {
-	bool held = mhp__maps_any((uintptr_t)start, size);
 	atomic_store(&ever, true);
-	if (held && !mhp__maps_hold((uintptr_t)start, size, true))
+	if (!mhp__maps_any((uintptr_t)start, size))
+		return lock_heap(start, size, flags);
+	if (!mhp__maps_hold((uintptr_t)start, size, true))
 		return -1;
-	int failed = flags == 0 ? (int)syscall(SYS_mlock, start, size)
-				: (int)syscall(SYS_mlock2, start, size, flags);
-	if (held)
-		mhp__maps_release();
+	int failed = lock_now(start, size, flags);
+	mhp__maps_release();
 	return failed;
 }
 

@@ -238,6 +238,16 @@ protect_charged(void *start, size_t size, int protection)
 	return failed;
 }
 
+/* Not in the books. */
+static int
+protect_other(void *start, size_t size, int protection)
+{
+	bool held = mhp__heap_hold((uintptr_t)start, mhp__whole_pages(size));
+	int failed = __wrap_mprotect(start, size, protection);
+	mhp__heap_release(held);
+	return failed;
+}
+
 int
 mhp__mprotect(void *start, size_t size, int protection)
 {
@@ -245,7 +255,7 @@ mhp__mprotect(void *start, size_t size, int protection)
 	sigset_t before;
 	int failed = -1;
 	if (!mhp__at_page(at) || !mhp__maps_any(at, pages))
-		return __wrap_mprotect(start, size, protection);
+		return protect_other(start, size, protection);
 	mhp__maps_enter(&before);
 	if (mhp__maps_hold(at, pages, true)) {
 		failed = protect_charged(start, size, protection);

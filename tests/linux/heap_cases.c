@@ -208,15 +208,11 @@ check_protected(unsigned char *memory)
 	CHECK(status_kib("VmLck:") == 16);
 }
 
-/* What a program does to memory of malloc holds for ever (R54). */
+/* What a program does to memory of malloc holds for ever (R54): of 4 MiB, as check_protected() has
+ * it. */
 static void
-memory_is_protected__its_blocks_leave__stays_protected(void)
+protect(unsigned char *memory)
 {
-	unsigned char *memory;
-	const char *leave = getenv("HEAP_TEST_LEAVE");
-	signal(SIGSEGV, on_fault);
-	fill();
-	CHECK(posix_memalign((void **)&memory, 4096, 4 * MIB) == 0);
 	memset(memory, 7, 4 * MIB);
 	memset(memory + 2 * MIB, 0xc3, 4096); /* ret, on x86 */
 	CHECK(mprotect(memory + 4096, 4096, PROT_NONE) == 0);
@@ -225,15 +221,33 @@ memory_is_protected__its_blocks_leave__stays_protected(void)
 	CHECK(mlock(memory + 16 * 4096, 4 * 4096) == 0);
 	CHECK(madvise(memory + 32 * 4096, 4096, MADV_DONTFORK) == 0);
 	check_protected(memory);
+}
+
+static void
+check_child(unsigned char *memory)
+{
+	int status;
+	pid_t child = fork();
+	if (child == 0)
+		_exit(faults(memory + 32 * 4096, false) && faults(memory + 4096, false) ? 0 : 1);
+	CHECK(waitpid(child, &status, 0) == child && status == 0);
+	check_protected(memory);
+}
+
+static void
+memory_is_protected__its_blocks_leave__stays_protected(void)
+{
+	unsigned char *memory;
+	const char *leave = getenv("HEAP_TEST_LEAVE");
+	signal(SIGSEGV, on_fault);
+	fill();
+	CHECK(posix_memalign((void **)&memory, 4096, 4 * MIB) == 0);
+	protect(memory);
 	CHECK(leave == NULL || system(leave) == 0);
 	check_protected(memory);
 	CHECK(fork_and_wait() == 0);
 	check_protected(memory);
-	pid_t child = fork();
-	if (child == 0)
-		_exit(faults(memory + 32 * 4096, false) && faults(memory + 4096, false) ? 0 : 1);
-	int status;
-	CHECK(waitpid(child, &status, 0) == child && status == 0);
+	check_child(memory);
 }
 
 static void
@@ -555,8 +569,29 @@ device_memory_is_given_up__reads_as_zeros(void)
 		CHECK(madvise(memory + 5 * MIB, 4096, MADV_FREE) == -1 && errno == EINVAL);
 		CHECK(memory[5 * MIB] == 7 && munlock(memory + 5 * MIB, 4096) == 0);
 	}
+	CHECK(madvise(memory + 7 * MIB, 4096, MADV_DONTNEED) == 0 && memory[7 * MIB] == 0);
 	memset(memory, 8, 8 * MIB);
 	CHECK(fork_and_wait() == 0 && memory[MIB] == 8 && memory[8 * MIB - 1] == 8);
+}
+
+/* R54: also of what lies there by then, whatever pages the device has. */
+static void
+device_memory_is_protected__stays_protected(void)
+{
+	unsigned char *memory = fill_device();
+	if (memory == NULL)
+		return;
+	signal(SIGSEGV, on_fault);
+	protect(memory);
+	CHECK(madvise(memory + 4 * MIB, 4096, MADV_WIPEONFORK) == 0);
+	check_child(memory);
+	pid_t child = fork();
+	if (child == 0)
+		_exit(memory[4 * MIB] == 0 && memory[5 * MIB] == 7 ? 0 : 1);
+	int status = -1;
+	CHECK(waitpid(child, &status, 0) == child && status == 0);
+	CHECK(memory[4 * MIB] == 7 && memory[8 * MIB - 1] == 7);
+	check_protected(memory);
 }
 
 static void *
@@ -851,6 +886,7 @@ static const struct {
 	CASE(device_memory__fork_without_room__fails_with_enomem),
 	CASE(device_memory_is_given_up__reads_as_zeros),
 	CASE(device_memory_is_on_its_way__is_given_up_even_so),
+	CASE(device_memory_is_protected__stays_protected),
 	CASE(file_is_locked__fork__has_one_holder),
 	CASE(heap_grows__children_overlap__malloc_does_not_wait),
 	CASE(large_array__grows_past_a_window__stays_in_place),

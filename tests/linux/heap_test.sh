@@ -100,9 +100,9 @@ names=$("$cases") && [ "$names" ] || {
 if [ "${1-}" = --on ]; then
 	backing=$2
 	shift 2
-	# Not those that count memory or turns: a device has other numbers; nor what it refuses (MADV_WIPEONFORK); nor those
-	# that bring a device of their own, unless this one has other pages.
-	others='^all_memory_is\|^large_heap\|^heap_grows\|resident\|^memory_is_given'
+	# Not those that count memory or turns: a device has other numbers; nor those that bring a device of their own, unless
+	# this one has other pages.
+	others='^all_memory_is\|^large_heap\|^heap_grows\|resident'
 	case $backing in hugetlb*) need_huge_pages 400 ;; *) others="$others\|^mmap__\|^device_" ;; esac
 	# shellcheck disable=SC2046
 	[ $# -gt 0 ] || set -- $(echo "$names" | grep -v "$others")
