@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 
 PTRACE_TRACEME = 0
 SAID = re.compile(r"needs ([^:\s]+)(?: ([^:\s]+))?(?::.*)?$")
@@ -39,24 +40,31 @@ def can_trace():
     return os.waitpid(child, 0)[1] == 0
 
 
-def memory_cgroup():
-    """Whether a group can be made below ours, by either version, whose memory can be limited."""
+def make_memory_group():
+    """Make a group below ours, by either version, whose memory can be limited: its folder, for whoever
+    calls to remove, and the name of its limit. None: there can be none."""
     with open("/proc/self/cgroup", encoding="ascii") as file:
         lines = [line.rstrip("\n").split(":", 2) for line in file]
     places = [f"/sys/fs/cgroup{path}" for _, kinds, path in lines if kinds == ""]
-    places += [f"/sys/fs/cgroup/memory{path}" for _, kinds, path in lines if kinds == "memory"]
+    places += [f"/sys/fs/cgroup/memory{path}" for _, kinds, path in lines if "memory" in kinds.split(",")]
     for place in places:
-        group = f"{place}/memplug-probe-{os.getpid()}"
         try:
-            os.mkdir(group)
+            group = tempfile.mkdtemp(prefix="memplug-", dir=place)
         except OSError:
             continue
-        limits = [f"{group}/{name}" for name in ("memory.max", "memory.limit_in_bytes")]
-        found = any(os.access(limit, os.W_OK) for limit in limits)
+        os.chmod(group, 0o755)
+        for limit in "memory.max", "memory.limit_in_bytes":
+            if os.access(f"{group}/{limit}", os.W_OK):
+                return group, limit
         os.rmdir(group)
-        if found:
-            return True
-    return False
+    return None
+
+
+def memory_cgroup():
+    made = make_memory_group()
+    if made is not None:
+        os.rmdir(made[0])
+    return made is not None
 
 
 def can_collapse():

@@ -20,6 +20,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
+import machine # noqa: E402
+
 PYTHON = "/usr/bin/python3"
 KIB, MIB = 1 << 10, 1 << 20
 TRIGGER = b"some 200000 2000000\0"
@@ -306,25 +309,6 @@ def test_told(build, folder):
         told(build, root, kernels, lambda program: retry(lambda: companions_open(program, kernels)))
 
 
-def make_group():
-    """A cgroup of our own and the name of its limit; None: there can be none."""
-    for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        place = pathlib.Path("/sys/fs/cgroup", "memory" if controllers else "")
-        for name in "memory.max", "memory.limit_in_bytes":
-            group = pathlib.Path(f"{place}{path}".rstrip("/"), f"memplug-{os.getpid()}")
-            if controllers and "memory" not in controllers.split(","):
-                continue
-            try:
-                group.mkdir()
-                (group / name).write_text(str(1024 * MIB))
-                return group, group / name
-            except OSError:
-                if group.is_dir():
-                    group.rmdir()
-    return None
-
-
 def allocates(program, mib):
     """Soon: the room that is kept for further steps fades when there are none."""
     until = time.monotonic() + 30
@@ -376,11 +360,11 @@ def main():
         test_told(build, folder)
     finally:
         shutil.rmtree(folder)
-    made = make_group()
+    made = machine.make_memory_group()
     if made is None:
         print("needs memory-cgroup: only files were followed", file=sys.stderr)
         sys.exit(77)
-    group, limit = made
+    group, limit = pathlib.Path(made[0]), pathlib.Path(*made)
     try:
         for follow in True, False:
             test_cgroup(build, group, limit, steps, follow)

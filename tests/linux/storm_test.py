@@ -5,14 +5,16 @@
 PROGRAM is one of the classes below. While it works, blocks come and go, as ordinary memory, on a
 stand-in for a device of 4 KiB pages and on huge pages, which stand in for one of 2 MiB, pages move
 between nodes, policies change, tools are killed in the middle, and so are the companion and the
-mount. The program must answer as it does without a pool, the verifier must be content, and no tool
-may end but with the status that help names. What is done follows from SEED alone, step by step
-(--script SEED prints the first steps): a failure prints it, and what was done last.
+mount, and memory is short in the program's cgroup, where the kernel may kill none but hogs (hogs.py).
+The program must answer as it does without a pool, the verifier must be content, and no tool
+may end but with the status that help names, nor refuse without a word. What is done follows from SEED
+alone, step by step (--script SEED prints the first steps): a failure prints it, and what was done last.
 """
 import contextlib
 import glob
 import hashlib
 import itertools
+import json
 import os
 import pwd
 import random
@@ -33,13 +35,16 @@ POOL = f"storm-{os.getpid()}"
 BOUND = 120
 HUGE_PAGES = 64                        # 128 MiB of them, if the kernel gives them, in a run that is long:
 LONG = 30                              # tests beside a short one may count on none
+GROUP_BYTES = 2 << 30                  # more than any of the programs takes
 done_last = []
+group = None                           # the cgroup of what runs in a pool, if there can be one
 if sys.argv[1] != "--script":
     BUILD = os.path.abspath(sys.argv[1])
     SECONDS = float(sys.argv[3]) if len(sys.argv) > 3 else 20
     SEED = int(sys.argv[4]) if len(sys.argv) > 4 else random.SystemRandom().randrange(1 << 32)
     MEMPLUG = f"{BUILD}/cli/memplug"
     RUN = [MEMPLUG, "run", "--name", POOL, "--boot", "64M", "--block-size", "16M", "--max", "3G"]
+    HOGS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hogs.py")
 
 
 def say(text):
@@ -57,17 +62,23 @@ def check(true, text):
 
 # ---- programs ----
 
+def in_pool(options, command, user=()):
+    """What runs the command in a pool, and in the cgroup."""
+    join = ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', group] if group else []
+    return [*join, *user, *RUN, *options, "--", *command]
+
+
 class Batch:
     """Runs to its end again and again, each time with the same output."""
     options = []
 
     def __init__(self):
-        self.plain = self.output([])
+        self.plain = self.output(self.command())
         check(self.plain, "the plain program says nothing")
 
-    def output(self, prefix):
+    def output(self, command):
         work = tempfile.mkdtemp(dir=FOLDER)
-        done = subprocess.run(prefix + self.command(), cwd=work, capture_output=True, check=False,
+        done = subprocess.run(command, cwd=work, capture_output=True, check=False,
                               timeout=BOUND + 2 * SECONDS, stdin=subprocess.DEVNULL)
         check(done.returncode == 0, f"status {done.returncode}: {done.stderr.decode()[-400:]}")
         result = done.stdout + b"".join(
@@ -79,7 +90,8 @@ class Batch:
     def work(self, until):
         rounds = 0
         while rounds == 0 or time.monotonic() < until:
-            check(self.output(RUN + self.options + ["--"]) == self.plain, "the output differs")
+            output = self.output(in_pool(self.options, self.command()))
+            check(output == self.plain, "the output differs")
             rounds += 1
         return f"{rounds} runs"
 
@@ -87,14 +99,21 @@ class Batch:
 class Python(Batch):
     """Lists, dictionaries, threads, and children that read what their parent built."""
     text = """
-import hashlib, os, threading
+import hashlib, os, threading, time
+def fork():
+    for _ in range(600): # it may be refused while memory is short (CAVEATS)
+        try:
+            return os.fork()
+        except OSError:
+            time.sleep(0.1)
+    return os.fork()
 total = hashlib.sha256()
 for turn in range(12):
     table = {i: str(i) * (i % 50 + 1) for i in range(60000)}
     some = [bytes([i % 251]) * (i % 30000) for i in range(3000)]
     threads = [threading.Thread(target=lambda: sorted(table.values())) for _ in range(3)]
     [t.start() for t in threads]
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         os._exit(sum(len(s) for s in some) % 251)
     [t.join() for t in threads]
@@ -164,7 +183,7 @@ class Node(Batch):
 class Server:
     """A server and a client that knows what must be in it."""
     options = []
-    user = {}
+    user = []
 
     def __init__(self):
         self.path = f"{FOLDER}/server.sock"
@@ -179,8 +198,12 @@ class Server:
         return client.makefile("rwb")
 
     def start(self):
-        self.process = subprocess.Popen(RUN + self.options + ["--"] + self.command(), stdout=self.log,
-                                        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **self.user)
+        self.process = subprocess.Popen(in_pool(self.options, self.command(), self.user), stdout=self.log,
+                                        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        return self.connect_soon()
+
+    def connect_soon(self):
+        """Not at once while it starts, or while memory is too short for a child of it."""
         end = time.monotonic() + BOUND
         while True:
             try:
@@ -217,11 +240,11 @@ class Server:
 
 
 class Redis(Server):
-    """With children that write snapshots."""
+    """With children that write snapshots, of which some are refused while memory is short (CAVEATS)."""
 
     def command(self):
         return ["redis-server", "--port", "0", "--unixsocket", self.path, "--dir", FOLDER,
-                "--save", "2 100"]
+                "--save", "2 100", "--stop-writes-on-bgsave-error", "no"]
 
     @staticmethod
     def send(stream, *words):
@@ -231,7 +254,8 @@ class Redis(Server):
 
     def put(self, stream, key, value):
         self.send(stream, "SET", key, value)
-        check(stream.readline() == b"+OK\r\n", "SET was refused")
+        said = stream.readline()
+        check(said == b"+OK\r\n", f"SET was refused: {said}")
 
     def get(self, stream, key):
         self.send(stream, "GET", key)
@@ -267,9 +291,10 @@ class Postgres(Server):
     def __init__(self):
         super().__init__()
         self.data, self.nr, self.client = f"{FOLDER}/data", 0, None
-        self.user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
-        done = subprocess.run(["initdb", "-D", self.data, "-A", "trust", "-N", "-U", "storm"], check=False,
-                              capture_output=True, cwd="/", **self.user)
+        if os.geteuid() == 0:
+            self.user = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups"]
+        done = subprocess.run([*self.user, "initdb", "-D", self.data, "-A", "trust", "-N", "-U", "storm"],
+                              check=False, capture_output=True, cwd="/")
         check(done.returncode == 0, done.stderr.decode())
 
     def command(self):
@@ -302,7 +327,7 @@ class Postgres(Server):
         if self.nr % 100 == 0:
             self.client.stdin.close()
             self.client.wait()
-            self.connect()
+            self.connect_soon()
 
     def put(self, stream, key, value):
         self.another_client()
@@ -319,7 +344,7 @@ class Postgres(Server):
 
 def script(seed):
     """Steps without end: what, its words, the seconds after which it is killed, the pause behind it. Blocks
-    are numbers from 0 to 1, which lie somewhere in the list of those that there are."""
+    are numbers from 0 to 1, which lie somewhere in the list of those that there are, the fullest first."""
     for nr in itertools.count():
         draw = random.Random(f"{seed}:{nr}")
         yield *step(draw), draw.random() * 0.05
@@ -327,17 +352,17 @@ def script(seed):
 
 def step(draw):
     size = f"{16 * draw.randrange(1, 9)}M"
-    blocks = [draw.random() for _ in range(draw.randrange(1, 4))]
-    device = draw.choice(["file:FOLDER/card0,node=1", "file:FOLDER/card1,node=1", "hugetlb:2M,node=2"])
-    node = str(draw.randrange(1, 3))
+    blocks = [draw.random() ** 2 for _ in range(draw.randrange(1, 4))]
+    device = draw.choice(["file:FOLDER/card0,node=1", "file:FOLDER/card1,node=1", "hugetlb:2M"])
+    node = str(draw.randrange(3))
     words = [["resize", "200M"], ["add", "64M"], ["evacuate", node], ["list"]]
     steps = [
         (20, ("tool", ["add", size], None)),
-        (10, ("tool", ["add", size, "--backing", device], None)),
+        (16, ("tool", ["add", size, "--backing", device], None)),
         (20, ("tool", ["remove", blocks, "--deadline", "2"], None)),
         (8, ("tool", ["resize", f"{draw.randrange(100, 900)}M", "--deadline", "3"], None)),
-        (6, ("tool", ["move", blocks, "--to", str(draw.randrange(3)), "--deadline", "2"], None)),
-        (4, ("tool", ["evacuate", node, "--deadline", "5"], None)),
+        (12, ("tool", ["move", blocks, "--to", str(draw.randrange(3)), "--deadline", "2"], None)),
+        (8, ("tool", ["evacuate", node, "--deadline", "5"], None)),
         (4, ("tool", ["offline", blocks, "--deadline", "1"], None)),
         (4, ("tool", ["online", blocks], None)),
         (4, ("tool", ["set", "placement", draw.choice(["local", "prefer 1", "interleave 0=2,1"])], None)),
@@ -348,6 +373,7 @@ def step(draw):
         (3, ("mount", [], None)),
         (2, ("unmount", [], None)),
         (2, ("kill_companion", [], None)),
+        (14, ("pressure", [draw.randrange(4, 64), draw.random() * 5], None)),
     ]
     return draw.choices([what for _, what in steps], [weight for weight, _ in steps])[0]
 
@@ -383,6 +409,7 @@ class Storm:
         self.error = None
         self.counts = {}
         self.mounted = None
+        self.pressing, self.killed = None, 0
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
 
@@ -394,9 +421,10 @@ class Storm:
                 if what == "tool":
                     self.tool(*(self.resolve(word) for word in words), killed_after=killed_after)
                 else:
-                    getattr(self, what)()
+                    getattr(self, what)(*words)
                 time.sleep(pause)
-        except Failed as error:
+            self.no_pressure()
+        except (Failed, OSError, ValueError, subprocess.TimeoutExpired) as error:
             self.error = error
         self.unmount()
 
@@ -422,15 +450,18 @@ class Storm:
         del done_last[:-25]
         self.counts[words[0], process.returncode] = self.counts.get((words[0], process.returncode), 0) + 1
         check(process.returncode in (0, 1, 3), f"memplug {' '.join(words)}: status {process.returncode}")
+        check(process.returncode == 0 or out.strip() or err.strip(),
+              f"memplug {' '.join(words)}: status {process.returncode}, and not a word")
         check(words[0] != "check" or process.returncode != 1 or b"not answering" in err or
               b"gone" in err or b"ended" in err or b"closed" in err, f"the verifier: {out} {err}")
-        return out.decode()
+        return out.decode() if process.returncode == 0 else ""
 
     def resolve(self, word):
         if isinstance(word, str):
             return word.replace("FOLDER", FOLDER)
-        lines = self.tool("list", "--json").split('"index":')[1:]
-        blocks = [line.split(",")[0] for line in lines]
+        listed = self.tool("list", "--json")
+        blocks = sorted(json.loads(listed)["blocks"] if listed else [], key=lambda block: -block["used_bytes"])
+        blocks = [str(block["index"]) for block in blocks]
         return ",".join(sorted({blocks[int(at * len(blocks))] for at in word})) if blocks else "0"
 
     def mount(self):
@@ -461,16 +492,78 @@ class Storm:
                 except OSError:
                     pass  # nobody is there just now
 
+    def pressure(self, margin_mib, seconds):
+        """Begins, unless it still lasts; other steps go on meanwhile."""
+        if group is None or (self.pressing is not None and self.pressing.poll() is None):
+            return
+        self.no_pressure()
+        self.pressing = subprocess.Popen(["/usr/bin/python3", HOGS, group, str(margin_mib), f"{seconds:.3f}"],
+                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        done_last.append(f"pressure: a margin of {margin_mib} MiB for {seconds:.3f} s")
+
+    def no_pressure(self):
+        if self.pressing is None:
+            return
+        pressing, self.pressing = self.pressing, None
+        pressing.terminate()
+        out, err = pressing.communicate(timeout=BOUND)
+        check(pressing.returncode in (0, -signal.SIGTERM), f"pressure: {err.decode()}")
+        killed = int(out or 0) # nothing: it had hardly started
+        self.killed += killed
+        done_last.append(f"pressure: over, {killed} killed")
+
+
+@contextlib.contextmanager
+def limited_group():
+    """What is in it can never take all memory of the machine."""
+    global group
+    made = machine.make_memory_group()
+    if made is None:
+        print("SKIPPED storm_test: needs memory-cgroup: memory was never short")
+        yield
+        return
+    group = made[0]
+    try:
+        for name, value in (made[1], GROUP_BYTES), ("memory.swap.max", 0), ("memory.swappiness", 0):
+            if os.path.exists(f"{group}/{name}"):
+                with open(f"{group}/{name}", "w", encoding="ascii") as file:
+                    file.write(str(value))
+        yield
+    finally:
+        remove_group()
+
+
+def remove_group():
+    """Once all have ended that were started in it."""
+    end = time.monotonic() + BOUND
+    while True:
+        try:
+            os.rmdir(group)
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def cards():
+    """Stand-ins for devices. The pages of one can be written out when memory is short; those of the other
+    lie in a file system of memory, and count for the cgroup like a program's own."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else FOLDER) as memory:
+        os.symlink(f"{memory}/card", f"{FOLDER}/card1")
+        places = [FOLDER, f"{FOLDER}/card0", memory, f"{memory}/card"]
+        for path in places[1::2]:
+            with open(path, "wb") as card:
+                card.truncate(512 << 20)
+        if sys.argv[2] == "postgres" and os.geteuid() == 0:
+            for path in places:
+                os.chown(path, pwd.getpwnam("postgres").pw_uid, -1)
+        yield
+
 
 def main():
     os.environ["MEMPLUG_RUNTIME_DIR"] = FOLDER
-    files = [f"{FOLDER}/card{i}" for i in range(2)]
-    for path in files:
-        with open(path, "wb") as card:
-            card.truncate(512 << 20)
-    if sys.argv[2] == "postgres" and os.geteuid() == 0:
-        for path in (FOLDER, *files):
-            os.chown(path, pwd.getpwnam("postgres").pw_uid, -1)
     programs = {each.__name__.lower(): each for each in
                 (Python, Compiler, Java, Node, Redis, Memcached, Postgres)}
     program = programs[sys.argv[2]]()
@@ -480,8 +573,10 @@ def main():
     finally:
         storm.join()
     ok = sum(nr for (_, status), nr in storm.counts.items() if status == 0)
-    print(f"{sys.argv[2]}: {worked}; {ok} of {sum(storm.counts.values())} requests were granted")
+    print(f"{sys.argv[2]}: {worked}; {ok} of {sum(storm.counts.values())} requests were granted; "
+          f"the kernel killed {storm.killed} hogs")
     check(ok > 0, "nothing was granted")
+    check(storm.killed > 0 or group is None or SECONDS < LONG, "memory was never short")
 
 
 def start():
@@ -496,10 +591,12 @@ def start():
         say(f"needs program {program}")
         return 77
     try:
-        with huge_pages():
+        with huge_pages(), cards(), limited_group():
             main()
     except (Failed, OSError, ValueError, subprocess.TimeoutExpired) as error:
         say(f"{sys.argv[2]}: {error}")
+        with contextlib.suppress(OSError), open(f"{FOLDER}/server.log", "rb") as log:
+            say("the server said last:\n" + log.read()[-2000:].decode(errors="replace"))
         say("done last:\n    " + "\n    ".join(done_last))
         say(f"replay: python3 {sys.argv[0]} {BUILD} {sys.argv[2]} {SECONDS:g} {SEED}")
         return 1
