@@ -74,7 +74,8 @@ void mhp_region_destroy(struct mhp_region *region);
 void *mhp_region_base(const struct mhp_region *region);
 /** The size of a region in bytes, committed or not. */
 uint64_t mhp_region_size(const struct mhp_region *region);
-/** Sizes and addresses given to a region are multiples of this, but for mhp_region_purge(). */
+/** Sizes and addresses given to a region are multiples of this, but for mhp_region_purge(): the
+ * page_bytes of its pool, or of a region over all addresses the kernel's page. */
 uint64_t mhp_region_granule(const struct mhp_region *region);
 
 /**

@@ -79,7 +79,9 @@ create(struct mhp_pool *pool, const char *name, uint64_t size, struct mhp_region
 		*region = (struct mhp_region){
 			.pool = pool, .m = pool->m, .space = &pool->space, .owner = pool->owner,
 			.spread = &pool->spread,
-			.granule = pool->granule, .nr_runs = size == 0 ? 0 : 1,
+			/* Programs map pages, whatever the pool deals in. */
+			.granule = size == 0 ? mhp__kernel_page() : pool->granule,
+			.nr_runs = size == 0 ? 0 : 1,
 		};
 		strncpy(region->name, name, sizeof(region->name) - 1);
 		err = build(region, size, reterr);

@@ -728,6 +728,30 @@ mmap__maps_and_unmaps__charges_what_is_writable(void)
 	check_charge(start, 0);
 }
 
+/* Sizes and addresses are multiples of a page, and of nothing else. */
+static void
+mmap__odd_sizes__are_charged(void)
+{
+	enum { MAPPINGS = 20, SIZE = 3 * MIB + 4096 };
+	char *memory[MAPPINGS];
+	fill();
+	unsigned long long start = committed();
+	for (size_t i = 0; i < MAPPINGS; i++) {
+		memory[i] = map(NULL, SIZE + i * 4096, PROT_READ | PROT_WRITE, 0);
+		CHECK(memory[i] != NULL);
+		memset(memory[i], (int)i, SIZE);
+	}
+	check_charge(start, MAPPINGS * 3);
+	for (size_t i = 0; i < MAPPINGS; i++) {
+		CHECK(munmap(memory[i], MIB + 4096) == 0);
+		CHECK(memory[i][SIZE - 1] == (char)i);
+	}
+	check_charge(start, MAPPINGS * 2);
+	for (size_t i = 0; i < MAPPINGS; i++)
+		CHECK(munmap(memory[i] + MIB + 4096, 2 * MIB + i * 4096) == 0);
+	check_charge(start, 0);
+}
+
 /* R66: what is charged of memory that moves stays charged, and no more; it grows at its end. */
 static void
 mmap__partly_charged_memory_moves__keeps_its_charge(void)
@@ -906,6 +930,7 @@ static const struct {
 	CASE(mmap__device_takes_it__raw_calls_are_found),
 	CASE(mmap__kernel_refuses__charge_is_as_before),
 	CASE(mmap__maps_and_unmaps__charges_what_is_writable),
+	CASE(mmap__odd_sizes__are_charged),
 	CASE(mmap__partly_charged_memory_moves__keeps_its_charge),
 	CASE(mmap__pieces_are_freed__threads_map_meanwhile),
 	CASE(mmap__pool_is_full__fails_and_recovers),

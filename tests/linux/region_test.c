@@ -253,6 +253,29 @@ TEST(purge__less_than_a_page_of_the_pool__reads_as_zeros)
 	end_pool(pool, region);
 }
 
+/* R66: what others map is charged by pages of the kernel, also where the pool deals in larger ones.
+ */
+TEST(over__pool_of_large_pages__takes_single_ones)
+{
+	unsigned long page = (unsigned long)sysconf(_SC_PAGESIZE);
+	struct mhp_pool_opts opts = { .max_bytes = 4 * WINDOW, .block_bytes = 4 * WINDOW,
+				      .page_bytes = WINDOW };
+	struct mhp_pool *pool = fixture_pool(&opts);
+	struct mhp_region *over;
+	char *base = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			  0);
+	CHECK(base != MAP_FAILED);
+	fixture_add(pool, NULL, 4 * WINDOW, NULL);
+	CHECK_OK(mhp_region_create_over(pool, "over", &over, NULL));
+	CHECK_EQ(mhp_region_granule(over), page);
+	CHECK_OK(mhp_region_commit(over, base, 3 * page));
+	CHECK_OK(mhp_region_decommit(over, base + page, page));
+	CHECK(mhp_region_used(over, base, page) && !mhp_region_used(over, base + page, page));
+	CHECK_OK(mhp_region_decommit(over, base, 3 * page));
+	CHECK_OK(munmap(base, 4 * page));
+	end_pool(pool, over);
+}
+
 /* Every second page has other rights, until the kernel has few mappings left, or none. */
 static char *
 use_up_mappings(size_t size, bool all)
