@@ -228,13 +228,35 @@ mmap__kernel_refuses__charge_is_as_before(void)
 	CHECK(munmap(reserved, size) == 0 && munmap(file, half) == 0 && charged(before - size));
 }
 
+/* Memory of the heap; or for the kernel's own answers ordinary memory, which that of the heap may
+ * not be any more. */
+static char *
+take(const struct script *s, size_t size)
+{
+	void *memory = NULL;
+	if (!s->raw) {
+		CHECK(posix_memalign(&memory, PAGE, size) == 0);
+		return memory;
+	}
+	memory = mmap(NULL, size, RW, PRIVATE, -1, 0);
+	CHECK(memory != MAP_FAILED);
+	return memory;
+}
+
+static void
+give(const struct script *s, char *memory, size_t size)
+{
+	if (s->raw)
+		CHECK(munmap(memory, size) == 0);
+	else
+		free(memory);
+}
+
 static void
 run_advice(struct script *s)
 {
 	static const int advice[] = { MADV_DONTNEED, MADV_FREE, MADV_WILLNEED, -1 };
-	char *memory, *locked;
-	CHECK(posix_memalign((void **)&memory, PAGE, 4 * MIB) == 0);
-	CHECK(posix_memalign((void **)&locked, PAGE, MIB) == 0);
+	char *memory = take(s, 4 * MIB), *locked = take(s, MIB);
 	for (unsigned i = 0; i < sizeof(advice) / sizeof(advice[0]); i++) {
 		memset(memory, 7, 4 * MIB);
 		ADVISE(memory + 1, PAGE, advice[i]);
@@ -253,8 +275,8 @@ run_advice(struct script *s)
 		CHECK(munlock(locked, PAGE) == 0);
 	}
 	note(s, __LINE__, locked[PAGE]);
-	free(memory);
-	free(locked);
+	give(s, memory, 4 * MIB);
+	give(s, locked, MIB);
 }
 
 void
