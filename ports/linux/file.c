@@ -24,6 +24,7 @@
 #include "space.h"
 
 #define TMPFS_MAGIC_NUMBER 0x01021994
+#define RAMFS_MAGIC_NUMBER 0x858458f6
 #define HUGE_PAGES "/sys/kernel/mm/hugepages/hugepages-2048kB"
 
 static size_t
@@ -140,8 +141,9 @@ open_path(struct mhp__file *file, struct mhp_text *reterr)
 		return mhp__say(reterr, MHP_EINVAL, "%s is not a regular file", path);
 	file->size = (uint64_t)st.st_size;
 	file->granule = mhp__kernel_page();
-	file->in_memory = fstatfs(file->fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC_NUMBER;
-	file->can_punch = file->in_memory;
+	uint32_t type = fstatfs(file->fd, &fs) == 0 ? (uint32_t)fs.f_type : 0;
+	file->can_punch = type == TMPFS_MAGIC_NUMBER;
+	file->in_memory = file->can_punch || type == RAMFS_MAGIC_NUMBER;
 	return 0;
 }
 

@@ -130,6 +130,7 @@ build_pool(struct mhp_pool *pool, const struct mhp_pool_opts *opts, struct mhp_t
 	pool->granule = opts->page_bytes;
 	mhp__pool_init_locks(pool);
 	pool->guard.write_fd = pool->guard.hole_fd = -1;
+	pool->room_there.shared = true;
 	if (mhp__space_build(&pool->space, opts->max_bytes, opts->block_bytes) != 0)
 		return mhp__say(
 			reterr, MHP_ENOMEM,

@@ -152,6 +152,7 @@ unsettle_empty(struct mhp_region *region, uint64_t page, uint64_t nr)
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
 		return errno;
 	(void)madvise(start, nr << MHP__PAGE_SHIFT, mhp__region_advice(region, page));
+	mhp__run_leave_places(region, page, page + nr); /* what was there is memory, if in a file */
 	mhp__table_mark(region, page, nr, MHP__ENTRY_SETTLED, false);
 	return 0;
 }

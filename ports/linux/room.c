@@ -196,13 +196,26 @@ check_cgroups(int pid, uint64_t bytes, struct mhp_text *reterr)
 	return err;
 }
 
-int
-mhp__room_check(int pid, uint64_t bytes, uint64_t more_bytes, struct mhp_text *reterr)
+static int
+check_all(int pid, uint64_t bytes, uint64_t data_bytes, uint64_t more_bytes,
+	  struct mhp_text *reterr)
 {
-	int err = check_rlimits(pid, bytes, more_bytes, reterr);
+	int err = check_rlimits(pid, data_bytes, more_bytes, reterr);
 	if (err == 0)
 		err = check_cgroups(pid, bytes + SPARE_BYTES, reterr);
 	return err != 0 ? err : check_machine(bytes + SPARE_BYTES, reterr);
+}
+
+int
+mhp__room_check(int pid, uint64_t bytes, uint64_t more_bytes, struct mhp_text *reterr)
+{
+	return check_all(pid, bytes, bytes, more_bytes, reterr);
+}
+
+static int
+check_look(const struct mhp__room_look *look, int pid, uint64_t bytes, struct mhp_text *reterr)
+{
+	return check_all(pid, bytes, look->shared ? 0 : bytes, 0, reterr);
 }
 
 int
@@ -211,8 +224,8 @@ mhp__room_check_some(struct mhp__room_look *look, int pid, uint64_t bytes, uint6
 {
 	if (now_ns >= look->until_ns || bytes > look->left) {
 		look->left = 0;
-		if (mhp__room_check(pid, bytes + AHEAD_BYTES, 0, NULL) != 0)
-			return mhp__room_check(pid, bytes, 0, reterr);
+		if (check_look(look, pid, bytes + AHEAD_BYTES, NULL) != 0)
+			return check_look(look, pid, bytes, reterr);
 		look->left = bytes + AHEAD_BYTES;
 		look->until_ns = now_ns + HOLDS_NS;
 	}

@@ -19,6 +19,7 @@ MHP_MUST_CHECK int mhp__room_check(int pid, uint64_t bytes, uint64_t more_bytes,
 /* A look that found more than was asked for, and until when that holds. All-zero: none. */
 struct mhp__room_look {
 	uint64_t until_ns, left;
+	bool shared;                   /* const: memory of a file, which is no data (RLIMIT_DATA) */
 };
 
 /* The same for callers that ask for a little again and again: while there is much, one look does

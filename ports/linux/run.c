@@ -186,7 +186,18 @@ mhp__run_leave_place(const struct mhp_region *region, const struct mhp__run *run
 	void *place = mhp__frame_virt(region->space, run->pfn);
 	if (run->file->granule < MHP__HUGE_BYTES) /* what was mapped large may not be again */
 		madvise(place, run->nr << MHP__PAGE_SHIFT,
-			gone && run->file->sparse ? MADV_REMOVE : MADV_DONTNEED);
+			gone && run->file->can_punch ? MADV_REMOVE : MADV_DONTNEED);
+}
+
+void
+mhp__run_leave_places(const struct mhp_region *region, uint64_t page, uint64_t end)
+{
+	struct mhp__run run;
+	MHP__ASSERT(page < end);
+	for (; page < end; page = run.page + run.nr) {
+		run = mhp__run_settled(region, page, end);
+		mhp__run_leave_place(region, &run, true);
+	}
 }
 
 int

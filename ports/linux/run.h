@@ -43,7 +43,9 @@ MHP_MUST_CHECK bool mhp__run_copy(const struct mhp_region *region, const struct 
 /* Map its frames at the pages' addresses; an errno, or 0. */
 MHP_MUST_CHECK int mhp__run_map(const struct mhp_region *region, const struct mhp__run *run);
 /* Nobody needs it in the direct map now, where it would count as resident once more; gone: nor
- * anywhere else, since the run came back. */
+ * anywhere else, since the run came back, or did not go. A file of memory has less of it then. */
 void mhp__run_leave_place(const struct mhp_region *region, const struct mhp__run *run, bool gone);
+/* These pages, which are on devices, are gone from there. */
+void mhp__run_leave_places(const struct mhp_region *region, uint64_t page, uint64_t end);
 
 #endif

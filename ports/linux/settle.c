@@ -163,8 +163,6 @@ move_run(struct mhp_pool *pool, struct mhp_region *region, const struct mhp__run
 	bool mapped = copied && mhp__run_map(region, run) == 0;
 	mhp__guard_wake(&pool->guard, start, size, !mapped);
 	*ret_stall = mhp__linux_ops.now_ns(pool) - started;
-	if (mapped)
-		mhp__run_leave_place(region, run, false);
 	return mapped;
 }
 
@@ -185,7 +183,10 @@ settle_run(struct mhp_pool *pool, struct mhp_region *region, struct mhp__run *ru
 		return;
 	}
 	pthread_mutex_unlock(&pool->mutex);
-	bool moved = prepare(pool, region, run) && move_run(pool, region, run, &copied, &stall);
+	bool ready = prepare(pool, region, run);
+	bool moved = ready && move_run(pool, region, run, &copied, &stall);
+	if (ready) /* part of it may have been copied */
+		mhp__run_leave_place(region, run, !moved);
 	mhp__pool_lock_now(pool);
 	MHP__ASSERT(mhp__run_may_go(region, region->entry[run->page])); /* as it was */
 	MHP__ASSERT(mhp__entry_pfn(region->entry[run->page]) == run->pfn);

@@ -136,19 +136,6 @@ fill_at_once(struct mhp_pool *pool, const struct mhp_region *region, uint64_t pa
 	return true;
 }
 
-/* A kill between this and the note that it came back does no harm: what is missing by then is what
- * the program gave up, and reads as zeros. */
-static void
-leave_places(const struct mhp_region *region, uint64_t page, uint64_t end)
-{
-	struct mhp__run run;
-	MHP__ASSERT(page < end);
-	for (; page < end; page = run.page + run.nr) {
-		run = mhp__run_settled(region, page, end);
-		mhp__run_leave_place(region, &run, true);
-	}
-}
-
 /* Without the region mutex. */
 static int
 move_back(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page, uint64_t nr,
@@ -177,8 +164,10 @@ move_back(struct mhp_pool *pool, const struct mhp_region *region, uint64_t page,
 	if (stage == NULL || !fill_at_once(pool, region, page, stage))
 		err = mhp__unsettle_fill(pool, region, page, nr, false);
 	*ret_stall = mhp__linux_ops.now_ns(pool) - started;
+	/* A kill between this and the note that it came back does no harm: what is missing by then
+	 * is what the program gave up, and reads as zeros. */
 	if (err == 0)
-		leave_places(region, page, page + nr);
+		mhp__run_leave_places(region, page, page + nr);
 	return err == 0 ? 0
 			: mhp__say(reterr, err, "the kernel cannot fill the window: %s",
 				   mhp_error_text(err));

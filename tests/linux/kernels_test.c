@@ -14,14 +14,19 @@
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <memplug/companion.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 
 #include "../../ports/linux/room.h"
 #include "../../ports/linux/stage.h"
@@ -48,6 +53,7 @@
 static struct {
 	const char *path, *text;       /* NULL text: it is not there */
 } files[8];
+static atomic_uint nr_asked;           /* for what a case invents */
 static atomic_bool is_old, no_features;
 static atomic_bool no_remap;           /* outside of the companion */
 static struct { int advice, error; } refused;
@@ -93,6 +99,7 @@ __wrap_open64(const char *path, int flags, ...)
 	for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		if (files[i].path == NULL || strcmp(files[i].path, path) != 0)
 			continue;
+		atomic_fetch_add(&nr_asked, 1);
 		if (files[i].text != NULL)
 			return open_text(files[i].text);
 		errno = ENOENT;
@@ -377,6 +384,131 @@ TEST(room__as_other_machines_say__is_counted)
 		CHECK(rows[i].words == NULL || strstr(why.text, rows[i].words) != NULL);
 		invent_nothing();
 	}
+}
+
+/* ---- room in a file ---- */
+
+#define SHORT "MemAvailable: 3072 kB\n" /* a window needs 6 MiB */
+#define TMPFS_MAGIC_NUMBER 0x01021994
+
+static struct mhp_pool *make_pool(void);
+
+/* Two windows of ordinary memory, and a device that they may go to. */
+struct short_pool {
+	struct mhp_pool *pool;
+	struct mhp_region *region;
+	char *base;
+};
+
+static struct short_pool
+begin_short(const char *words)
+{
+	struct short_pool s = { .pool = make_pool() };
+	fixture_needs_moves(s.pool);
+	fixture_add(s.pool, NULL, BLOCK, NULL);
+	fixture_add(s.pool, words, BLOCK, NULL);
+	s.region = fixture_region(s.pool, 2 * HUGE);
+	s.base = mhp_region_base(s.region);
+	CHECK_OK(mhp_region_commit(s.region, s.base, 2 * HUGE));
+	fixture_write(s.base, 2 * HUGE);
+	return s;
+}
+
+/* Their block leaves, so that they go. */
+static void
+leave_block(const struct short_pool *s)
+{
+	struct mhp_blocks ram = { 0, 1 };
+	CHECK_AGAIN(mhp_offline(mhp_pool_engine(s->pool), &ram, 1, NULL, NULL));
+}
+
+/* They stay while the machine is short of memory, which a file on a disk need not wait for. */
+static void
+go_while_short(const char *words, bool waits)
+{
+	struct short_pool s = begin_short(words);
+	struct mhp_pool_stats stats = { 0 };
+	test_at("%s", words);
+	atomic_store(&nr_asked, 0);
+	invent(0, "/proc/meminfo", SHORT);
+	leave_block(&s);
+	/* A window asks twice at most: one was decided on, the other is looked at. */
+	for (unsigned ms = 0; waits && atomic_load(&nr_asked) < 3 && ms < FIXTURE_WAIT_MS; ms++)
+		usleep(1000);
+	if (waits) {
+		mhp_pool_get_stats(s.pool, &stats);
+		CHECK_CMP(atomic_load(&nr_asked), >=, 3);
+		CHECK_EQ(stats.settled_bytes, 0);
+		invent_nothing();
+	}
+	fixture_await_settled(s.pool, 2 * HUGE);
+	invent_nothing();
+	fixture_check(s.base, 2 * HUGE);
+	fixture_end(s.pool, s.region);
+}
+
+/* A file of two blocks that has no memory yet: of this descriptor. */
+static const char *
+name_file(int fd)
+{
+	static char words[96];
+	CHECK(fd >= 0 && ftruncate(fd, 2 * BLOCK) == 0);
+	snprintf(words, sizeof(words), "file:/proc/%d/fd/%d", (int)getpid(), fd);
+	return words;
+}
+
+/* R58: what goes to a file of memory needs more of it at first. */
+TEST(settle__machine_is_short__only_a_file_on_a_disk_takes_it)
+{
+	char path[] = "./kernels-test.XXXXXX";
+	struct statfs fs;
+	int tmpfs = memfd_create("tmpfs", MFD_CLOEXEC), disk = mkstemp(path);
+	CHECK(disk >= 0 && fstatfs(disk, &fs) == 0 && unlink(path) == 0);
+	go_while_short("memfd", true);
+	go_while_short(name_file(tmpfs), true);
+	go_while_short(name_file(disk), fs.f_type == TMPFS_MAGIC_NUMBER);
+	close(tmpfs);
+	close(disk);
+}
+
+static void
+go_to_ramfs(void)
+{
+	int fd = open("/mnt/file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	go_while_short(name_file(fd), true);
+}
+
+/* R58: its memory is not even written elsewhere. */
+TEST(settle__machine_is_short__a_file_of_ramfs_waits)
+{
+	if (geteuid() != 0)
+		test_skip("needs root");
+	pid_t child = fork();
+	CHECK(child >= 0);
+	if (child == 0) {
+		if (unshare(CLONE_NEWNS) == 0 &&
+		    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+		    mount("none", "/mnt", "ramfs", 0, NULL) == 0)
+			go_to_ramfs();
+		_exit(0);
+	}
+	fixture_join(child);
+}
+
+/* R58: what goes there is no data any more, which a limit of that is for. */
+TEST(settle__limit_of_data_is_reached__goes)
+{
+	struct short_pool s = begin_short("memfd");
+	struct rlimit before, low;
+	CHECK_EQ(getrlimit(RLIMIT_DATA, &before), 0);
+	low = before;
+	low.rlim_cur = (fixture_status_kib("VmData") << 10) + HUGE / 2;
+	CHECK_EQ(setrlimit(RLIMIT_DATA, &low), 0);
+	leave_block(&s);
+	fixture_await_settled(s.pool, 2 * HUGE);
+	CHECK_EQ(setrlimit(RLIMIT_DATA, &before), 0);
+	fixture_check(s.base, 2 * HUGE);
+	fixture_end(s.pool, s.region);
 }
 
 /* ---- sysfs ---- */

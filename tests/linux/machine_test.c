@@ -340,6 +340,20 @@ make_file(const char *place, const char *mount_options)
 	close(fd);
 }
 
+/* Wait until a file has no more memory than this, but for moments. */
+static void
+await_memory(const char *path, uint64_t most_bytes)
+{
+	struct stat st = { 0 };
+	unsigned seen = 0;
+	for (unsigned turn = 0; seen < 10 && turn < FIXTURE_WAIT_MS / 10; turn++, usleep(10000)) {
+		CHECK_OK(stat(path, &st));
+		seen = (uint64_t)st.st_blocks * 512 <= most_bytes ? seen + 1 : 0;
+	}
+	test_at("%s has %llu KiB", path, (unsigned long long)st.st_blocks / 2);
+	CHECK_EQ(seen, 10);
+}
+
 /* Of two windows that are to go there is room for one, of which the program has used a page. */
 static void
 on_full_file_systems(void)
@@ -357,6 +371,7 @@ on_full_file_systems(void)
 	fixture_write(base + WINDOW, WINDOW);
 	CHECK_AGAIN(mhp_region_move(region, base, 2 * WINDOW, 4, NULL, NULL));
 	fixture_await_settled(pool, WINDOW);
+	await_memory("/sys/half/device", WINDOW + WINDOW / 4);
 	int fd = open("/sys/half/other", O_RDWR | O_CREAT, 0600);
 	while (write(fd, "", 1) == 1)
 		;

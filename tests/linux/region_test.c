@@ -875,6 +875,43 @@ TEST(device__purge_and_decommit__read_as_zeros)
 	end_pool(pool, region);
 }
 
+/* What a file of memory has of it. */
+static uint64_t
+memory_of(int fd)
+{
+	struct stat st;
+	CHECK(fstat(fd, &st) == 0);
+	return (uint64_t)st.st_blocks * 512;
+}
+
+/* R59: what came back, or is not wanted any more, is not memory of a file a second time. */
+TEST(device__file_on_tmpfs__has_no_memory_of_what_is_gone)
+{
+	char words[64];
+	int fd = memfd_create("tmpfs", MFD_CLOEXEC);
+	CHECK(fd >= 0 && ftruncate(fd, (off_t)BLOCK) == 0);
+	snprintf(words, sizeof(words), "file:/proc/%d/fd/%d,node=4", (int)getpid(), fd);
+	struct mhp_pool *pool = make_pool(1);
+	struct mhp_region *region = fixture_region(pool, WINDOW);
+	char *base = mhp_region_base(region);
+	fixture_needs_moves(pool);
+	CHECK_OK(mhp_region_commit(region, base, WINDOW));
+	fixture_write(base, WINDOW);
+	fixture_add(pool, words, BLOCK, NULL);
+	uint64_t before = memory_of(fd);
+	for (unsigned turn = 0; turn < 2; turn++) {
+		fixture_send(pool, region, base, WINDOW, 4);
+		CHECK_EQ(memory_of(fd), before + WINDOW);
+		if (turn == 0)
+			fixture_send(pool, region, base, WINDOW, 0);
+		else
+			CHECK_AGAIN(mhp_region_decommit(region, base, WINDOW));
+		CHECK_EQ(memory_of(fd), before);
+	}
+	end_pool(pool, region);
+	close(fd);
+}
+
 /* R54, R55: what is purged stays where it is, in one mapping, and locked if it was; the device has
  * less of it. */
 TEST(device__purged__stays_there_and_locked)
