@@ -61,7 +61,7 @@ empty_arenas(void *arg)
 {
 	(void)arg;
 	(void)!mallctl(ALL_ARENAS, NULL, NULL, NULL, 0);
-	mhp__extents_trim();
+	(void)mhp__extents_trim(UINTPTR_MAX);
 	void *noted = pthread_getspecific(notes.key);
 	/* Untaken: jemalloc has noted a thread that calls mallctl(). */
 	if (noted != NULL)

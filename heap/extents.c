@@ -6,12 +6,12 @@
  * committed, nobody uses it, and it reads as zeros. Most memory is committed by whole windows of 2
  * MiB, which are one page of the pool where it has one: cheap to commit, quick to leave, and what a
  * device of such pages takes. The rest of its last piece is ready for what comes next, of which the
- * end may be in the next window. A window that nobody uses any more is decommitted, and so is all
- * that is ready when the pool is short of memory. Extents of a window and more get room behind them
- * instead, so that realloc finds it free, as long as that does not scatter the region too much.
- * Where the pool deals in windows only, the rest of an extent's last one is ready, too, but others
- * have it only when the pool is full; so only longer extents get room. The lock is held for a few
- * steps through a tree, or one decommit.
+ * end may be in the next window. A window that nobody uses any more is decommitted, and so is what
+ * is ready, as far as the pool is short of memory. Extents of a window and more get room behind
+ * them instead, so that realloc finds it free, as long as that does not scatter the region too
+ * much. Where the pool deals in windows only, the rest of an extent's last one is ready, too, but
+ * others have it only when the pool is full; so only longer extents get room. The lock is held for
+ * a few steps through a tree, or one decommit.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -26,6 +26,9 @@
 #define ROOM_PAGES_MIN 8
 #define ROOM_MIN 8
 #define GAPS_MAX 2048U
+/* Of what is ready so much goes at once when memory is short: less would leave it in more pieces,
+ * and cost as many calls. */
+#define TRIM_MIN (2 * WINDOW)
 
 static pthread_mutex_t lock;
 /* Large extents with room are in the upper part of the region, all others in the lower one. */
@@ -123,23 +126,38 @@ keep(uintptr_t start, uintptr_t size)
 	return MHP_ENOMEM;
 }
 
-/* Bound: each turn but one adds a block. */
+/*
+ * What is ready goes only so far: it is there for the next extent without a call, and one malloc
+ * that gave back all of it would take long. Bound: each turn adds a block, or gives back memory,
+ * twice as much as the one before.
+ */
+int
+mhp__extents_afford(struct mhp_region *region, uintptr_t start, uintptr_t size, bool trims)
+{
+	for (uintptr_t wanted = trims ? most(size, TRIM_MIN) : 0;;) {
+		int err = mhp_region_commit(region, (void *)start, size);
+		if (err != MHP_ENOMEM)
+			return err;
+		err = mhp__heap_grow(size);
+		if (err == 0)
+			continue;
+		if (err != MHP_ENOMEM || mhp__extents_trim(wanted) == 0)
+			return err;
+		wanted *= 2;
+	}
+}
+
+static int
+commit(uintptr_t start, uintptr_t size, bool trims)
+{
+	int err = mhp__extents_afford(mhp__heap.region, start, size, trims);
+	return err == 0 ? keep(start, size) : err;
+}
+
 int
 mhp__extents_commit(uintptr_t start, uintptr_t size)
 {
-	for (bool trimmed = false;;) {
-		int err = mhp_region_commit(mhp__heap.region, (void *)start, size);
-		if (err == 0)
-			return keep(start, size);
-		if (err == MHP_ENOMEM)
-			err = mhp__heap_grow(size);
-		if (err == 0)
-			continue;
-		if (err != MHP_ENOMEM || trimmed)
-			return err;
-		mhp__extents_trim();
-		trimmed = true;
-	}
+	return commit(start, size, true);
 }
 
 /* Is it long enough for room behind it? */
@@ -225,10 +243,11 @@ static int
 commit_taken(uintptr_t start, uintptr_t size, const struct piece *piece)
 {
 	uintptr_t committed = piece->taken, end = start + size;
-	int err = committed == 0 ? 0 : mhp__extents_commit(piece->start, committed);
-	if (err != 0 && piece->needed < committed) {
+	bool more = piece->needed < committed;
+	int err = committed == 0 ? 0 : commit(piece->start, committed, !more);
+	if (err != 0 && more) {
 		committed = piece->needed;
-		err = mhp__extents_commit(piece->start, committed);
+		err = commit(piece->start, committed, true);
 	}
 	if (err != 0) {
 		give(&ready, start, piece->ready);
@@ -346,28 +365,35 @@ mhp__extents_free(uintptr_t start, uintptr_t size)
 	return true;
 }
 
-/* Decommit what is ready there, if it can be done now. Lock held. */
-static void
-trim_at(uintptr_t start, uintptr_t end)
+/* Decommit so much of what is ready at start, if it can be done now; how much was. Lock held. */
+static uintptr_t
+trim_at(uintptr_t start, uintptr_t bytes)
 {
-	if (start < end &&
-	    mhp_region_decommit(mhp__heap.region, (void *)start, end - start) == 0 &&
-	    mhp__gaps_take(&ready, start, end - start))
-		(void)!give_unused_locked(start, end - start);
+	uintptr_t granule = mhp_region_granule(mhp__heap.region);
+	uintptr_t first = up(start, granule), end = start + mhp__gaps_at(&ready, start);
+	uintptr_t size = down(end, granule) - first;
+	if (down(end, granule) <= first)
+		return 0;
+	size = size > bytes ? up(bytes, granule) : size;
+	if (mhp_region_decommit(mhp__heap.region, (void *)first, size) != 0)
+		return 0;
+	if (mhp__gaps_take(&ready, first, size))
+		(void)!give_unused_locked(first, size);
+	return size;
 }
 
-void
-mhp__extents_trim(void)
+uintptr_t
+mhp__extents_trim(uintptr_t bytes)
 {
-	uintptr_t granule = mhp_region_granule(mhp__heap.region), next = 0;
-	while (next != UINTPTR_MAX) {
+	uintptr_t next = 0, done = 0;
+	while (done < bytes && next != UINTPTR_MAX) {
 		pthread_mutex_lock(&lock);
 		next = mhp__gaps_next(&ready, next);
 		if (next != UINTPTR_MAX)
-			trim_at(up(next, granule),
-				down(next + mhp__gaps_at(&ready, next), granule));
+			done += trim_at(next, bytes - done);
 		pthread_mutex_unlock(&lock);
 	}
+	return done;
 }
 
 static void

@@ -76,6 +76,9 @@ MHP_MUST_CHECK int mhp__setup(const char *name, bool first, struct mhp_text *ret
 bool mhp__extents_init(bool huge);
 /* Commit a range of the region, plugging memory as long as that helps. As mhp_region_commit(). */
 MHP_MUST_CHECK int mhp__extents_commit(uintptr_t start, uintptr_t size);
+/* The same for any region of the pool; trims: once it is full, at the price of what nobody uses. */
+MHP_MUST_CHECK int mhp__extents_afford(struct mhp_region *region, uintptr_t start, uintptr_t size,
+				       bool trims);
 /*
  * Committed memory that reads as zeros, at wanted unless that is 0. MHP_ENOMEM (the pool must not
  * grow any more, or wanted is in use), MHP_EAGAIN (one would have to wait), MHP_ENOSPC (the kernel
@@ -85,9 +88,9 @@ MHP_MUST_CHECK int mhp__extents_alloc(uintptr_t wanted, uintptr_t size, uintptr_
 				      uintptr_t *ret_start);
 /* Give an extent back, or any part or union of such. False: it cannot be done now. */
 bool mhp__extents_free(uintptr_t start, uintptr_t size);
-/* What nobody uses goes back to the pool, as far as mappings suffice. The program's calls go on
- * meanwhile; also from a process beside the program. */
-void mhp__extents_trim(void);
+/* So much of what nobody uses goes back to the pool (UINTPTR_MAX: all), as far as mappings suffice.
+ * The program's calls go on meanwhile; also from a process beside the program. Returns how much. */
+uintptr_t mhp__extents_trim(uintptr_t bytes);
 /* Fork handlers: between those of jemalloc, which come first, and those of the pool. */
 void mhp__extents_fork_init(void);
 

@@ -179,18 +179,15 @@ mhp__maps_add(uintptr_t start, uintptr_t size)
 	pthread_mutex_unlock(&lock);
 }
 
-/* again: the program had so much before. Bound: each turn adds a block. */
+/* again: the program had so much before. */
 static int
 commit(uintptr_t start, uintptr_t size, bool again)
 {
-	int err;
 	if (again)
 		mhp__taken_again(size);
 	else if (!mhp__taken_more(size))
 		return MHP_ENOMEM;
-	do
-		err = mhp_region_commit(region, (void *)start, size);
-	while (err == MHP_ENOMEM && (err = mhp__heap_grow(size)) == 0);
+	int err = mhp__extents_afford(region, start, size, true);
 	if (err != 0)
 		mhp__taken_less(size);
 	return err;

@@ -26,6 +26,8 @@ enum { UNUSED, COMMITTED = 1, DIRTY = 2, USED = 4 };
 static unsigned char page_state[PAGES + 1]; /* the last one stays unused */
 static uint64_t granule;
 static bool refuses, is_full;
+static uint64_t limit_pages;           /* 0: the pool has none, but refuses when it likes */
+static uint64_t nr_committed, nr_decommitted, nr_decommits;
 static int step;
 
 struct mhp__heap mhp__heap = { .start = BASE, .end = BASE + WINDOWS * WINDOW };
@@ -81,11 +83,12 @@ mhp_region_commit(struct mhp_region *region, void *start, uint64_t size)
 		return MHP_EINVAL;
 	for (uint64_t i = 0; i < size / PAGE; i++)
 		CHECK(page_state[page + i] == UNUSED);
-	if (is_full)
+	if (is_full || (limit_pages != 0 && nr_committed + size / PAGE > limit_pages))
 		return MHP_ENOMEM;
 	if (refuse())
 		return rand() % 8 == 0 ? MHP_ENOSPC : MHP_ENOMEM;
 	memset(page_state + page, COMMITTED, size / PAGE);
+	nr_committed += size / PAGE;
 	return 0;
 }
 
@@ -97,8 +100,12 @@ mhp_region_decommit(struct mhp_region *region, void *start, uint64_t size)
 	CHECK(((uintptr_t)start | size) % granule == 0);
 	if (refuse())
 		return MHP_EAGAIN;
-	for (uint64_t i = 0; i < size / PAGE; i++)
+	for (uint64_t i = 0; i < size / PAGE; i++) {
 		CHECK((page_state[page + i] & USED) == 0);
+		nr_decommitted += page_state[page + i] != UNUSED;
+		nr_committed -= page_state[page + i] != UNUSED;
+	}
+	nr_decommits++;
 	memset(page_state + page, UNUSED, size / PAGE);
 	return 0;
 }
@@ -121,7 +128,7 @@ int
 mhp__heap_grow(uint64_t bytes)
 {
 	(void)bytes;
-	if (is_full)
+	if (is_full || limit_pages != 0)
 		return MHP_ENOMEM;
 	return rand() % 2 == 0 ? 0 : rand() % 4 == 0 ? MHP_EAGAIN : MHP_ENOMEM;
 }
@@ -225,7 +232,7 @@ extend_some(void)
 static void
 trim(void)
 {
-	mhp__extents_trim();
+	(void)mhp__extents_trim(UINTPTR_MAX);
 	for (uint64_t page = 0; !refuses && granule == PAGE && page < PAGES; page++)
 		CHECK(page_state[page] == UNUSED || (page_state[page] & USED) != 0);
 }
@@ -311,6 +318,51 @@ arrays_stay(void)
 	release_all();
 }
 
+/* Small extents until the pool is full, every other of which goes again. Bytes of that. */
+static uint64_t
+fill_with_holes(uintptr_t *small, uint64_t small_bytes, unsigned most)
+{
+	unsigned nr = 0;
+	while (nr < most && mhp__extents_alloc(0, small_bytes, PAGE, &small[nr]) == 0)
+		use(small[nr++], small_bytes);
+	CHECK(nr > 2 && nr < most);
+	small[nr] = 0;
+	for (unsigned i = 0; i < nr; i++)
+		if (i % 2 != 0) {
+			CHECK(give_back(page_of(small[i], small_bytes), small_bytes / PAGE));
+			small[i] = 0;
+		}
+	return nr / 2 * small_bytes;
+}
+
+/* R57: an extent that a full pool has to give back memory for costs as many calls as that takes,
+ * however much is ready elsewhere. All of it can be had. */
+static void
+full_pool_gives_back_what_is_needed(void)
+{
+	enum { LIMIT = 48, SMALL_PAGES = 16, LARGE_PAGES = 25, MOST = WINDOWS * 32,
+	       BATCH_PAGES = 2 * WINDOW_PAGES, CALLS = BATCH_PAGES / SMALL_PAGES + 2 };
+	static uintptr_t small[MOST], large[MOST];
+	uint64_t freed, got = 0, nr = 0;
+	limit_pages = LIMIT * WINDOW_PAGES;
+	freed = fill_with_holes(small, SMALL_PAGES * PAGE, MOST);
+	for (;; nr++) {
+		uint64_t calls = nr_decommits, pages = nr_decommitted;
+		if (mhp__extents_alloc(0, LARGE_PAGES * PAGE, PAGE, &large[nr]) != 0)
+			break;
+		use(large[nr], LARGE_PAGES * PAGE);
+		got += LARGE_PAGES * PAGE;
+		CHECK(nr_decommits - calls <= CALLS && nr_decommitted - pages <= BATCH_PAGES);
+	}
+	CHECK(freed > 8 * WINDOW && got + LARGE_PAGES * PAGE > freed);
+	for (uint64_t i = 0; i < nr; i++)
+		CHECK(give_back(page_of(large[i], LARGE_PAGES * PAGE), LARGE_PAGES));
+	for (unsigned i = 0; i < MOST; i++)
+		CHECK(small[i] == 0 || give_back(page_of(small[i], SMALL_PAGES * PAGE),
+						 SMALL_PAGES));
+	limit_pages = 0;
+}
+
 static int
 all_steps(uint64_t page_bytes)
 {
@@ -319,6 +371,8 @@ all_steps(uint64_t page_bytes)
 	CHECK(mhp__extents_init(true));
 	slabs_fill_windows();
 	arrays_stay();
+	if (granule == PAGE)
+		full_pool_gives_back_what_is_needed();
 	for (step = 0; step < STEPS; step++) {
 		refuses = step / 500 % 2 == 0;
 		unsigned what = (unsigned)rand() % 8;

@@ -444,15 +444,13 @@ allocate_in_a_thread(void *arg)
 	return arg;
 }
 
-/* R57: what lies between pieces is found, though no piece is as small. It stays in its window where
- * that is one page: then something smaller fits. The allocator keeps nothing here (MALLOC_CONF). */
-static void
-pool_is_full__small_pieces_are_freed__larger_ones_fit(void)
+/* Pieces until the pool is full, three of four of which go again. Bytes of these. */
+static size_t
+fill_with_holes(void)
 {
 	enum { SMALL = MIB / 2, KEPT = 4 /* one in so many */ };
-	const size_t larger = pool_page() < 2 * MIB ? 7 * MIB / 4 : 5 * MIB / 4;
 	static char *small[1024];
-	size_t nr = 0, freed = 0, found = 0;
+	size_t nr = 0, freed = 0;
 	while (nr < 1024 && (small[nr] = malloc(SMALL)) != NULL)
 		nr++;
 	CHECK(nr > 64 && nr < 1024);
@@ -462,8 +460,24 @@ pool_is_full__small_pieces_are_freed__larger_ones_fit(void)
 		free(small[i]);
 		freed += SMALL;
 	}
-	while (malloc(larger) != NULL)
-		found += larger;
+	return freed;
+}
+
+/* Longer than what lies between those. Where a window is one page, that stays in it. */
+static size_t
+larger(void)
+{
+	return pool_page() < 2 * MIB ? 7 * MIB / 4 : 5 * MIB / 4;
+}
+
+/* R57: what lies between pieces is found, though no piece is as small. The allocator keeps nothing
+ * here (MALLOC_CONF). */
+static void
+pool_is_full__small_pieces_are_freed__larger_ones_fit(void)
+{
+	size_t freed = fill_with_holes(), found = 0, size = larger();
+	while (malloc(size) != NULL)
+		found += size;
 	CHECK(found > freed / 2);
 }
 
@@ -796,6 +810,16 @@ mmap__pool_is_full__fails_and_recovers(void)
 	CHECK(map(NULL, 128 * MIB, rw, 0) != NULL);
 }
 
+/* R57: the same for what the program maps itself. */
+static void
+mmap__pool_is_full_and_pieces_are_freed__mappings_fit(void)
+{
+	size_t freed = fill_with_holes(), found = 0, size = larger();
+	while (map(NULL, size, PROT_READ | PROT_WRITE, 0) != NULL)
+		found += size;
+	CHECK(found > freed / 2);
+}
+
 static void *
 map_and_unmap(void *arg)
 {
@@ -934,6 +958,7 @@ static const struct {
 	CASE(mmap__partly_charged_memory_moves__keeps_its_charge),
 	CASE(mmap__pieces_are_freed__threads_map_meanwhile),
 	CASE(mmap__pool_is_full__fails_and_recovers),
+	CASE(mmap__pool_is_full_and_pieces_are_freed__mappings_fit),
 	CASE(mmap__threads_and_forks__blocks_leave_meanwhile),
 	CASE(pool_is_checked__resident_memory__is_not_more),
 	CASE(pool_is_full__small_pieces_are_freed__larger_ones_fit),
