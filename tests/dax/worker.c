@@ -111,6 +111,8 @@ work(void *arg)
 	uint64_t seed = 4711 + me;
 	for (unsigned i = 0; i < nr_slots; i++)
 		replace(&own[i], &seed);
+	if (me == 0)
+		fork_once(own); /* however soon it is told to stop */
 	atomic_fetch_add(&nr_ready, 1);
 	for (uint64_t turn = 1; !atomic_load(&stop); turn++) {
 		struct slot *slot = &own[next_random(&seed) % nr_slots];
