@@ -36,52 +36,71 @@ part(const struct image *image, uint64_t offset, uint64_t size)
 	return image->at + offset;
 }
 
+/* The same, wherever it lies: no field says that it is aligned. False: the file is shorter. */
+static bool
+copy(const struct image *image, uint64_t offset, void *to, size_t size)
+{
+	const void *from = part(image, offset, size);
+	if (from != NULL)
+		memcpy(to, from, size);
+	return from != NULL;
+}
+
+/* Is there such a text at the offset? */
+static bool
+is_text(const struct image *image, uint64_t offset, const char *text)
+{
+	const void *own = part(image, offset, strlen(text) + 1);
+	return own != NULL && memcmp(own, text, strlen(text) + 1) == 0;
+}
+
 static bool
 has_interpreter(const struct image *image, const Elf64_Ehdr *elf)
 {
-	for (unsigned i = 0; i < elf->e_phnum; i++) {
-		const Elf64_Phdr *header =
-			part(image, elf->e_phoff + i * sizeof(*header), sizeof(*header));
-		if (header != NULL && header->p_type == PT_INTERP)
+	Elf64_Phdr header;
+	for (unsigned i = 0; i < elf->e_phnum; i++)
+		if (copy(image, elf->e_phoff + i * sizeof(header), &header, sizeof(header)) &&
+		    header.p_type == PT_INTERP)
 			return true;
-	}
 	return false;
 }
 
-/* The section that has this type, or this name unless that is NULL. */
-static const Elf64_Shdr *
-section(const struct image *image, const Elf64_Ehdr *elf, uint32_t type, const char *name)
+static bool
+section(const struct image *image, const Elf64_Ehdr *elf, uint32_t number, Elf64_Shdr *ret)
 {
-	const Elf64_Shdr *all = part(image, elf->e_shoff, elf->e_shnum * sizeof(*all));
-	if (all == NULL || elf->e_shstrndx >= elf->e_shnum)
-		return NULL;
-	for (unsigned i = 0; i < elf->e_shnum; i++) {
-		size_t length = name == NULL ? 0 : strlen(name) + 1;
-		const char *own = part(image, all[elf->e_shstrndx].sh_offset + all[i].sh_name,
-				       length);
-		if (name == NULL ? all[i].sh_type == type
-				 : own != NULL && memcmp(own, name, length) == 0)
-			return &all[i];
-	}
-	return NULL;
+	return number < elf->e_shnum &&
+	       copy(image, elf->e_shoff + number * sizeof(*ret), ret, sizeof(*ret));
+}
+
+static bool
+has_section(const struct image *image, const Elf64_Ehdr *elf, const char *name)
+{
+	Elf64_Shdr names, own;
+	if (!section(image, elf, elf->e_shstrndx, &names))
+		return false;
+	for (uint32_t i = 0; section(image, elf, i, &own); i++)
+		if (is_text(image, names.sh_offset + own.sh_name, name))
+			return true;
+	return false;
 }
 
 /* Is there a dynamic symbol of that name; defined here, if that is asked? */
 static bool
 has_symbol(const struct image *image, const Elf64_Ehdr *elf, const char *name, bool defined)
 {
-	const Elf64_Shdr *table = section(image, elf, SHT_DYNSYM, NULL);
-	const Elf64_Shdr *all = part(image, elf->e_shoff, elf->e_shnum * sizeof(*all));
-	if (table == NULL || table->sh_link >= elf->e_shnum)
+	Elf64_Shdr table, names;
+	Elf64_Sym symbol;
+	uint32_t i = 0;
+	while (section(image, elf, i, &table) && table.sh_type != SHT_DYNSYM)
+		i++;
+	if (!section(image, elf, i, &table) || !section(image, elf, table.sh_link, &names) ||
+	    part(image, table.sh_offset, table.sh_size) == NULL)
 		return false;
-	const Elf64_Sym *symbol = part(image, table->sh_offset, table->sh_size);
-	for (uint64_t i = 0; symbol != NULL && i < table->sh_size / sizeof(*symbol); i++) {
-		const char *own = part(image, all[table->sh_link].sh_offset + symbol[i].st_name,
-				       strlen(name) + 1);
-		if (own != NULL && strcmp(own, name) == 0 &&
-		    (!defined || symbol[i].st_shndx != SHN_UNDEF))
+	for (uint64_t at = 0; table.sh_size - at >= sizeof(symbol); at += sizeof(symbol))
+		if (copy(image, table.sh_offset + at, &symbol, sizeof(symbol)) &&
+		    is_text(image, names.sh_offset + symbol.st_name, name) &&
+		    (!defined || symbol.st_shndx != SHN_UNDEF))
 			return true;
-	}
 	return false;
 }
 
@@ -93,7 +112,7 @@ elf_outside(const struct image *image)
 		return NULL;
 	if (elf->e_ident[EI_CLASS] != ELFCLASS64)
 		return "is not a 64-bit program";
-	if (section(image, elf, 0, ".go.buildinfo") != NULL)
+	if (has_section(image, elf, ".go.buildinfo"))
 		return "is written in Go, which asks the kernel for memory";
 	if (!has_interpreter(image, elf))
 		return "is linked statically";

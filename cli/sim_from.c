@@ -82,7 +82,8 @@ find_blocks(struct blocks *blocks, DIR *folder)
 		}
 		blocks->number[blocks->nr++] = number;
 	}
-	qsort(blocks->number, blocks->nr, sizeof(uint64_t), compare);
+	if (blocks->nr != 0) /* else there is no array */
+		qsort(blocks->number, blocks->nr, sizeof(uint64_t), compare);
 	return true;
 }
 
