@@ -240,6 +240,18 @@ is_hinted(const struct mhp *m, unsigned zone_id, uint32_t index)
 	return cpu < m->geo.nr_cpus;
 }
 
+/* Nobody else there. */
+static bool
+check_claim(struct mhp__check *c, const struct mhp__zone_tally *tally, uint32_t index)
+{
+	uint8_t claimed = c->m->arenas[index].claimed;
+	bool good = mhp__check_that(c, 6, "claim of an arena", index, claimed <= 1);
+	if (claimed != 0)
+		good &= mhp__check_that(c, 7, "an arena is claimed for no cache", index,
+					is_hinted(c->m, tally->id, index));
+	return good;
+}
+
 /* Hold the arena against its block; true: its counters and bits may be used. */
 static bool
 check_shape(struct mhp__check *c, const struct mhp__zone_tally *tally, uint32_t index,
@@ -260,10 +272,8 @@ check_shape(struct mhp__check *c, const struct mhp__zone_tally *tally, uint32_t 
 	good &= mhp__check_eq(c, 6, "bits of pageblocks that an arena does not have", index,
 			      bits & ~mhp__arena_mask(c->m), 0);
 	good &= mhp__check_that(c, 6, "list of an arena", index, arena->list < MHP_LISTS);
-	good &= mhp__check_that(c, 6, "claim of an arena", index, arena->claimed <= 1);
-	if (c->quiescent && arena->claimed != 0)
-		good &= mhp__check_that(c, 7, "an arena is claimed for no cache", index,
-					is_hinted(c->m, tally->id, index));
+	if (c->quiescent) /* else others change it, under the zone's lock */
+		good &= check_claim(c, tally, index);
 	good &= mhp__check_eq(c, 6, "poisoned pageblocks of an arena", index,
 			      poisoned & ~(MHP_POISON ? mhp__arena_mask(c->m) : 0), 0);
 	/* Those before the first usable frame came isolated, and nobody opens them. */

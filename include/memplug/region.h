@@ -38,7 +38,7 @@ MHP_MUST_CHECK int mhp_region_create(struct mhp_pool *pool, const char *name, ui
  * changes its mapping must hold it first (mhp_region_hold()). Memory whose mapping was changed
  * without that is left alone: it counts as ordinary. Decommit everything before you destroy the
  * region. An address that also belongs to another region belongs to that one only. The table of
- * this region takes 256 GiB of addresses.
+ * this region takes a 512th of all addresses, which is 256 GiB where those have 47 bits.
  * Return: as mhp_region_create().
  */
 MHP_MUST_CHECK int mhp_region_create_over(struct mhp_pool *pool, const char *name,

@@ -11,13 +11,19 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 
 #include "region.h"
 #include "run.h"
 
-/* Of what the kernel gives to programs that do not ask for more. */
-#define ADDRESS_END (UINT64_C(1) << 47)
+/* The end of the addresses that the kernel gives to programs which do not ask for more. It is a power
+ * of two that differs between machines and kernels, and the program's stack lies just below it. */
+static uint64_t
+address_end(void)
+{
+	return UINT64_C(1) << (64 - __builtin_clzll(getauxval(AT_RANDOM)));
+}
 
 /* A page of the table stands for 2 MiB of addresses, so few of them are touched. */
 static mhp__entry *
@@ -55,7 +61,7 @@ mhp__region_build_over(struct mhp_region *region, struct mhp_text *reterr)
 {
 	MHP__ASSERT(region->base == 0);
 	region->over = true;
-	region->nr_pages = ADDRESS_END >> MHP__PAGE_SHIFT;
+	region->nr_pages = address_end() >> MHP__PAGE_SHIFT;
 	region->nr_writable = region->nr_pages + mhp__pages_behind();
 	region->entry = map_table(region, PROT_READ | PROT_WRITE);
 	region->windows = map_windows(region);

@@ -51,7 +51,7 @@ main(int argc, char **argv)
 {
 	static struct trajectory t;
 	uint64_t n[NR_ARGUMENTS];
-	struct mhp_sim *sim;
+	struct mhp_sim *sim = NULL;
 
 	if (argc != NR_ARGUMENTS + 1) {
 		fprintf(stderr, "%s: %d numbers, as the image prints them\n", argv[0],
@@ -73,5 +73,6 @@ main(int argc, char **argv)
 		error = trajectory_run(&t);
 	if (error != 0)
 		fprintf(stderr, "%s: error %d\n", argv[0], error);
+	mhp_sim_destroy(sim);
 	return error != 0;
 }

@@ -463,6 +463,15 @@ fill_with_holes(void)
 	return freed;
 }
 
+static void
+check_found(size_t found, size_t freed)
+{
+	if (found <= freed / 2)
+		fprintf(stderr, "%zu KiB were freed, %zu found: %s\n", freed >> 10, found >> 10,
+			strerror(errno));
+	CHECK(found > freed / 2);
+}
+
 /* Longer than what lies between those. Where a window is one page, that stays in it. */
 static size_t
 larger(void)
@@ -478,7 +487,7 @@ pool_is_full__small_pieces_are_freed__larger_ones_fit(void)
 	size_t freed = fill_with_holes(), found = 0, size = larger();
 	while (malloc(size) != NULL)
 		found += size;
-	CHECK(found > freed / 2);
+	check_found(found, freed);
 }
 
 /* R74: a thread that finds no memory for its cache does without it. */
@@ -817,7 +826,7 @@ mmap__pool_is_full_and_pieces_are_freed__mappings_fit(void)
 	size_t freed = fill_with_holes(), found = 0, size = larger();
 	while (map(NULL, size, PROT_READ | PROT_WRITE, 0) != NULL)
 		found += size;
-	CHECK(found > freed / 2);
+	check_found(found, freed);
 }
 
 static void *

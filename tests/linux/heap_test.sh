@@ -103,7 +103,9 @@ if [ "${1-}" = --on ]; then
 	# Not those that count memory or turns: a device has other numbers; nor those that bring a device of their own, unless
 	# this one has other pages.
 	others='^all_memory_is\|^large_heap\|^heap_grows\|resident'
-	case $backing in hugetlb*) need_huge_pages 400 ;; *) others="$others\|^mmap__\|^device_" ;; esac
+	# The rest of a window that is one page is for malloc only.
+	case $backing in hugetlb*) need_huge_pages 400; others="$others\|^mmap__pool_is_full_and" ;;
+	*) others="$others\|^mmap__\|^device_" ;; esac
 	# shellcheck disable=SC2046
 	[ $# -gt 0 ] || set -- $(echo "$names" | grep -v "$others")
 fi

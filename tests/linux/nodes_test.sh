@@ -233,9 +233,9 @@ done
 
 # ---- R62: what a program does not get because of its placement, an event says, once
 
-truncate -s 16M "$dir/small"
 for grow in auto none; do
-	rm -f "$dir/up" "$dir/go" "$dir/full"
+	rm -f "$dir/up" "$dir/go" "$dir/full" "$dir/small" # the pool before has that for a moment still
+	truncate -s 16M "$dir/small"
 	"$memplug" run --name "$name" --boot 64M --max 1G --block-size 16M --grow $grow -- "$python" -c '
 import os, sys, time
 open(sys.argv[1], "w").write("up")
@@ -264,7 +264,7 @@ program=''
 # ---- R62: what is bound to several nodes grows on each of them, by what each has: here a piece takes
 # two blocks, and each node has one
 
-rm -f "$dir/up" "$dir/go" "$dir/full"
+rm -f "$dir/up" "$dir/go" "$dir/full" "$dir/small" "$dir/device"
 truncate -s 32M "$dir/small" "$dir/device"
 "$memplug" run --name "$name" --boot 64M --max 1G --block-size 16M -- "$python" -c '
 import os, sys, time

@@ -640,6 +640,8 @@ TEST(device__what_is_mapped_later_is_locked__is_not)
 	char path[] = "/dev/shm/region.XXXXXX", words[64];
 	if (geteuid() != 0)
 		test_skip("needs root");
+	if (TEST_TSAN)
+		test_skip("needs plain-build"); /* all of its shadow would be locked, too */
 	struct mhp_pool *pool = make_pool(1);
 	int fd = mkstemp(path);
 	CHECK(fd >= 0 && ftruncate(fd, (off_t)(4 * BLOCK)) == 0);
@@ -660,6 +662,8 @@ TEST(device__what_is_mapped_later_is_locked__is_not)
 /* R59: the direct map keeps no page of it; and what came back has left the file. */
 TEST(device__touched_there__is_resident_once)
 {
+	if (TEST_TSAN)
+		test_skip("needs plain-build"); /* its shadow is resident, too */
 	const long block = (long)(BLOCK >> 10);
 	long empty = resident_kb(), shared = (long)fixture_status_kib("RssShmem");
 	struct mhp_pool *pool;

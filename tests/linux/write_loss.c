@@ -15,6 +15,7 @@
  * mapped by the test itself, and a thread holds parts of it and changes their mapping (R66).
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <memplug/companion.h>
 #include <memplug/linux.h>
@@ -145,16 +146,19 @@ static void *
 hold_loop(void *arg)
 {
 	struct mhp_region *region = arg;
+	struct mhp_text why = { "" };
 	uint64_t seed = 555;
 	while (!atomic_load(&stop)) {
 		struct timespec pause = { 0, (long)(next_random(&seed) % 20000000) };
 		uint64_t page = next_random(&seed) % nr_pages, nr = next_random(&seed) % 1024;
 		nr = page + nr < nr_pages ? nr + 1 : nr_pages - page;
 		unsigned char *start = data + page * PAGE;
-		if (mhp_region_hold(region, start, nr * PAGE, true, NULL) != 0 ||
+		if (mhp_region_hold(region, start, nr * PAGE, true, &why) != 0 ||
 		    madvise(start, nr * PAGE, MADV_DONTDUMP) != 0 ||
-		    madvise(start, nr * PAGE, MADV_DODUMP) != 0)
+		    madvise(start, nr * PAGE, MADV_DODUMP) != 0) {
+			fprintf(stderr, "hold: %s; or madvise: %s\n", why.text, strerror(errno));
 			abort();
+		}
 		mhp_region_release(region);
 		nanosleep(&pause, NULL);
 	}
