@@ -42,7 +42,7 @@ host_start(void (*died)(const char *of_what))
 	static const int numbers[] = { SIGALRM, SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE };
 	stack_t alt = { .ss_sp = stack, .ss_size = sizeof(stack) };
 	struct sigaction action = { .sa_handler = crashed, .sa_flags = SA_ONSTACK };
-	/* A sanitizer has handlers of its own; TSan aborts with locks held that words would need. */
+	/* Sanitizers have handlers of their own; TSan aborts with locks that words would need. */
 	size_t nr = TEST_TSAN ? 1 : TEST_ASAN ? 2 : sizeof(numbers) / sizeof(numbers[0]);
 
 	main_thread = pthread_self();

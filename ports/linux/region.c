@@ -17,8 +17,8 @@
 #include "region.h"
 #include "run.h"
 
-/* The end of the addresses that the kernel gives to programs which do not ask for more. It is a power
- * of two that differs between machines and kernels, and the program's stack lies just below it. */
+/* The end of the addresses that the kernel gives to programs which do not ask for more: a power of
+ * two that differs between machines and kernels. The program's stack lies just below it. */
 static uint64_t
 address_end(void)
 {
