@@ -77,7 +77,7 @@ spawn(void)
 	return error;
 }
 
-/* Wait until it takes calls, or has failed. An errno. */
+/* Wait until it takes calls, or has failed. An errno; ECHILD: somebody killed it meanwhile. */
 static int
 await_ready(void)
 {
@@ -98,6 +98,22 @@ find_main_tid(void)
 		state->main_tid = mhp__tid_address();
 }
 
+/* It ends as soon as it begins, again and again: whoever calls does not wait for the day when it
+ * does not. Where nobody stands by, each call is one more try. */
+static bool
+is_failing(unsigned nr_tries)
+{
+	return atomic_load(&state->nr_failed) > MHP__FAILED_MAX &&
+	       (nr_tries != 0 || atomic_load(&state->tid[MHP__STANDBY]) > 0);
+}
+
+static int
+say_failing(struct mhp_text *reterr)
+{
+	return mhp__say(reterr, MHP_EAGAIN, "the process that serves the pool ends again and again "
+			"while it takes over (%u times so far)", atomic_load(&state->nr_failed));
+}
+
 static int
 start_locked(void)
 {
@@ -106,6 +122,8 @@ start_locked(void)
 	for (unsigned ms = 0; !mhp__leader_gone(false); ms++) {
 		if (atomic_load(&state->tid[MHP__WATCH]) > 0)
 			return await_ready(); /* the standby has made one */
+		if (is_failing(0))
+			return ECHILD; /* it makes one after the other */
 		if (ms == DYING_MS)
 			return EAGAIN;
 		mhp__task_pause(1000000);
@@ -127,14 +145,18 @@ start_locked(void)
 static int
 start(struct mhp_text *reterr)
 {
-	int error = 0;
+	unsigned nr_tries = 0;
+	int error;
 	MHP__ASSERT(!mhp_companion_here()); /* it would wait for itself */
 	pthread_mutex_lock(&state->starting);
-	if (atomic_load(&state->tid[MHP__WATCH]) <= 0)
-		error = start_locked();
+	do /* one that somebody kills as it begins has done nothing yet: the next may live */
+		error = atomic_load(&state->tid[MHP__WATCH]) <= 0 ? start_locked() : 0;
+	while (error == ECHILD && nr_tries++ < MHP__FAILED_MAX);
 	pthread_mutex_unlock(&state->starting);
 	if (error == 0)
 		return 0;
+	if (error == ECHILD)
+		return say_failing(reterr);
 	return mhp__say(reterr, error == EPERM || error == EACCES || error == ENOSYS
 			? MHP_EPERM : MHP_EAGAIN,
 			"cannot make the process that serves the pool: %s%s",
@@ -165,22 +187,6 @@ is_lost(struct mhp__call *call)
 	int now = atomic_load(&state->tid[MHP__WATCH]);
 	return atomic_load(&call->companion) != now && (now != 0 || mhp__leader_gone(true)) &&
 	       atomic_load(&call->state) == MHP__RUNNING;
-}
-
-/* It ends as soon as it begins, again and again: whoever calls does not wait for the day when it
- * does not. Where nobody stands by, each call is one more try. */
-static bool
-is_failing(unsigned nr_tries)
-{
-	return atomic_load(&state->nr_failed) > MHP__FAILED_MAX &&
-	       (nr_tries != 0 || atomic_load(&state->tid[MHP__STANDBY]) > 0);
-}
-
-static int
-say_failing(struct mhp_text *reterr)
-{
-	return mhp__say(reterr, MHP_EAGAIN, "the process that serves the pool ends again and again "
-			"while it takes over (%u times so far)", atomic_load(&state->nr_failed));
 }
 
 static int

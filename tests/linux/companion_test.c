@@ -29,6 +29,7 @@
 #include "test.h"
 
 static _Atomic unsigned nr_no_task;    /* so often there is no task that takes calls */
+static _Atomic unsigned nr_to_kill;    /* so many companions are killed before they take calls */
 
 int __real_mhp__task_start(unsigned stack, int flags, void (*fn)(void *arg), void *arg,
 			   _Atomic int *tid);
@@ -42,6 +43,10 @@ __wrap_mhp__task_start(unsigned stack, int flags, void (*fn)(void *arg), void *a
 	if (stack == MHP__CALLS && atomic_load(&nr_no_task) != 0) {
 		atomic_fetch_sub(&nr_no_task, 1);
 		return EAGAIN;
+	}
+	if (stack == MHP__CALLS && atomic_load(&nr_to_kill) != 0) {
+		atomic_fetch_sub(&nr_to_kill, 1);
+		kill((int)getpid(), SIGKILL);
 	}
 	return __real_mhp__task_start(stack, flags, fn, arg, tid);
 }
@@ -604,6 +609,45 @@ TEST(companion__no_task_for_calls_when_it_takes_over__another_try_is_made)
 	CHECK_RET(mhp_companion_call(its_pid, &after, NULL), 7);
 	CHECK_NE(after, before);
 	alarm(0);
+}
+
+static int
+call_while_killed(int *shared)
+{
+	atomic_store(&nr_to_kill, 3);
+	if (mhp_companion_call(its_pid, shared, NULL) != 7 || !await_standby(0))
+		return 1;
+	atomic_store(&nr_to_kill, 3);
+	kill(*shared, SIGKILL);
+	return mhp_companion_call(its_pid, shared, NULL) == 7 ? 0 : 2;
+}
+
+/* R37: they have done nothing yet. The callers of a program that changed a mapping just then were
+ * told that there can be no process: with a standby as well as without. */
+TEST(companion__killed_as_it_begins__call_is_for_the_next)
+{
+	CHECK_OK(child_says(call_while_killed, shared_words()));
+}
+
+static int
+call_while_all_are_killed(int *shared)
+{
+	struct mhp_text text = { "" };
+	atomic_store(&nr_to_kill, 1000);
+	if (mhp_companion_call(its_pid, shared, &text) != MHP_EAGAIN ||
+	    strstr(text.text, "again and again") == NULL)
+		return 1;
+	atomic_store(&nr_to_kill, 0);
+	alarm(60);
+	while (mhp_companion_call(its_pid, shared, NULL) != 7)
+		usleep(1000);
+	return 0;
+}
+
+/* R37: that has an end, and one that lives serves. */
+TEST(companion__all_are_killed_as_they_begin__says_so)
+{
+	CHECK_OK(child_says(call_while_all_are_killed, shared_words()));
 }
 
 /* The companion looks whether it is still wanted before it makes the next standby. */
