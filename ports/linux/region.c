@@ -32,12 +32,12 @@ map_table(const struct mhp_region *region, int protection)
 	return mhp__take_sparse(mhp__table_bytes(region), mhp__kernel_page(), protection);
 }
 
+/* A page of it stands for 64 GiB of addresses. */
 static uint64_t *
 map_windows(const struct mhp_region *region)
 {
-	void *bits = mmap(NULL, mhp__table_window_bytes(region), PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	return bits == MAP_FAILED ? NULL : bits;
+	return mhp__take_sparse(mhp__table_window_bytes(region), mhp__kernel_page(),
+				PROT_READ | PROT_WRITE);
 }
 
 int
@@ -83,7 +83,7 @@ mhp__region_free(struct mhp_region *region)
 	if (region->heat != NULL)
 		munmap(region->heat, mhp__region_heat_bytes(region));
 	if (region->windows != NULL)
-		munmap(region->windows, mhp__table_window_bytes(region));
+		mhp__give_sparse(region->windows, mhp__table_window_bytes(region));
 }
 
 /* Does the kernel map it as it maps ordinary memory that was just opened? */

@@ -76,6 +76,19 @@ TEST(add__direct_map__takes_no_huge_pages)
 	end_pool(pool);
 }
 
+/* R66: the tables of a region over all addresses cost what is touched of them, and are none of what
+ * RLIMIT_DATA counts. */
+TEST(region__over_all_addresses__is_no_data)
+{
+	struct mhp_pool *pool = make_pool();
+	struct mhp_region *over;
+	fixture_add(pool, NULL, BLOCK, NULL);
+	unsigned long before = fixture_status_kib("VmData");
+	CHECK_OK(mhp_region_create_over(pool, "over", &over, NULL));
+	CHECK_CMP(fixture_status_kib("VmData"), <, before + 1024);
+	fixture_end(pool, over);
+}
+
 /* R7 R36 */
 TEST(add__without_a_word__self_hosted_online_movable_and_not_bound)
 {
