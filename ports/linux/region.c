@@ -17,12 +17,11 @@
 #include "region.h"
 #include "run.h"
 
-/* The end of the addresses that the kernel gives to programs which do not ask for more: a power of
- * two that differs between machines and kernels. The program's stack lies just below it. */
-static uint64_t
-address_end(void)
+uint64_t
+mhp__region_address_end(uint64_t on_stack)
 {
-	return UINT64_C(1) << (64 - __builtin_clzll(getauxval(AT_RANDOM)));
+	MHP__ASSERT(on_stack != 0);
+	return UINT64_C(1) << (64 - __builtin_clzll(on_stack));
 }
 
 /* A page of the table stands for 2 MiB of addresses, so few of them are touched. */
@@ -61,7 +60,8 @@ mhp__region_build_over(struct mhp_region *region, struct mhp_text *reterr)
 {
 	MHP__ASSERT(region->base == 0);
 	region->over = true;
-	region->nr_pages = address_end() >> MHP__PAGE_SHIFT;
+	/* What AT_RANDOM points to is on the stack of the program's first thread. */
+	region->nr_pages = mhp__region_address_end(getauxval(AT_RANDOM)) >> MHP__PAGE_SHIFT;
 	region->nr_writable = region->nr_pages + mhp__pages_behind();
 	region->entry = map_table(region, PROT_READ | PROT_WRITE);
 	region->windows = map_windows(region);

@@ -14,6 +14,12 @@ MHP_MUST_CHECK int mhp__region_build(struct mhp_region *region, uint64_t size,
 				     struct mhp_text *reterr);
 /* A table for all addresses of the process, and no addresses. MHP_ENOMEM. */
 MHP_MUST_CHECK int mhp__region_build_over(struct mhp_region *region, struct mhp_text *reterr);
+/*
+ * The end of the addresses that the kernel gives to programs which do not ask for more: a power of
+ * two that differs between machines and kernels, 2^47 or 2^48 on most. The program's stack lies
+ * just below it, so any address there tells.
+ */
+uint64_t mhp__region_address_end(uint64_t on_stack);
 /* Give both back, whatever is there. */
 void mhp__region_free(struct mhp_region *region);
 /* Make [page, page + nr) readable and writable, and a page after. Errno, or 0. */

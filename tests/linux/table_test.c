@@ -7,7 +7,9 @@
 #define _GNU_SOURCE
 #include <memplug/block.h>
 #include <memplug/linux.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../../ports/linux/pool.h"
 #include "../../ports/linux/region.h"
@@ -77,6 +79,44 @@ stretch(const struct mhp_region *region, uint64_t page, uint64_t end, uint64_t n
 		return 0;
 	CHECK_EQ(got, nr);
 	return page;
+}
+
+/* R66, R80: of machines other than this one, too; the top of a stack is a random one. */
+TEST(addresses__of_any_kernel__end_above_its_stack)
+{
+	static const struct { uint64_t on_stack; unsigned bits; } rows[] = {
+		{ 0x3fffbb8ea9, 38 }, /* RISC-V, three levels of tables */
+		{ 0x7fc1a2b4e9, 39 }, /* AArch64, three levels */
+		{ 0x3ffc0a5b3f9, 42 }, /* AArch64, pages of 64 KiB, two levels */
+		{ 0x7ffc5a1be0b9, 47 }, /* x86-64 */
+		{ 0xffffc0000009, 48 }, /* AArch64, as most have it */
+		{ 0xfffffffffff9, 48 },
+		{ 0x800000000000, 48 },
+	};
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		test_at("row %u", i);
+		CHECK_EQ(mhp__region_address_end(rows[i].on_stack), UINT64_C(1) << rows[i].bits);
+	}
+}
+
+/* R66, R80: each mapping of this process is in a table of all addresses. */
+TEST(addresses__of_this_kernel__are_all_in_the_table)
+{
+	struct mhp_region *region = calloc(1, sizeof(*region));
+	unsigned long start, end;
+	char line[512];
+	FILE *maps = fopen("/proc/self/maps", "r");
+	CHECK(maps != NULL);
+	CHECK_EQ(mhp__region_build_over(region, NULL), 0);
+	while (fgets(line, sizeof(line), maps) != NULL) {
+		CHECK_EQ(sscanf(line, "%lx-%lx", &start, &end), 2);
+		test_at("%s", line);
+		if (strstr(line, "[vsyscall]") == NULL) /* the kernel's */
+			CHECK_CMP(end, <=, region->nr_pages * PAGE);
+	}
+	fclose(maps);
+	mhp__region_free(region);
+	free(region);
 }
 
 /* R66: a table of all addresses is gone through by the few windows that have pages. */
