@@ -366,12 +366,14 @@ TEST(mappings__used_up__is_an_error)
 	volatile char *base = mhp_region_base(region);
 	struct mhp_pool_stats stats;
 	uint64_t step = 4096 / 16 + 1, nr = 256 * BLOCK / PAGE, page = 0, done = 0;
+	/* One of so many has memory: with all of them it would be 1.8 GiB where pages are large. */
+	uint64_t every = (uint64_t)sysconf(_SC_PAGESIZE) / 4096;
 	int err = 0;
 	/* A stride that scatters addresses, and leaves some free behind each. */
 	for (; done < 58 * BLOCK / PAGE && err == 0; done++, page = (page + 4 * step) % nr) {
 		err = mhp_region_commit(region, (char *)mhp_region_base(region) + page * PAGE,
 					PAGE);
-		if (err == 0)
+		if (err == 0 && done % every == 0)
 			base[page * PAGE] = (char)(page % 127 + 1);
 	}
 	mhp_pool_get_stats(pool, &stats);
@@ -384,7 +386,7 @@ TEST(mappings__used_up__is_an_error)
 	CHECK(mhp_region_commit(region, (char *)mhp_region_base(region) + PAGE, PAGE) == 0);
 	page = 0;
 	for (uint64_t i = 0; i + 1 < done; i++, page = (page + 4 * step) % nr)
-		CHECK(base[page * PAGE] == (char)(page % 127 + 1));
+		CHECK(base[page * PAGE] == (char)(i % every == 0 ? page % 127 + 1 : 0));
 	end_pool(pool, region);
 }
 
