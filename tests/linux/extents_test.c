@@ -318,6 +318,30 @@ arrays_stay(void)
 	release_all();
 }
 
+/* An array grows where it is until it outgrows its window, or, in a pool that deals in windows, is
+ * as long as those that have room: then it is refused, so that it moves to where it has room, once.
+ */
+static void
+arrays_move_to_room(void)
+{
+	bool in_windows = granule == WINDOW;
+	uint64_t size = in_windows ? 6 * WINDOW : WINDOW - PAGE;
+	uint64_t more = in_windows ? 2 * WINDOW : WINDOW / 4;
+	uintptr_t start, next;
+	CHECK(mhp__extents_alloc(0, size, PAGE, &start) == 0);
+	use(start, size);
+	CHECK(mhp__extents_alloc(start + size, PAGE, PAGE, &next) == 0);
+	use(next, PAGE);
+	size += PAGE;
+	CHECK(mhp__extents_alloc(start + size, more, PAGE, &next) == MHP_ENOMEM);
+	CHECK(mhp__extents_alloc(0, size + more, PAGE, &next) == 0);
+	use(next, size + more);
+	start = next + size + more;
+	CHECK(mhp__extents_alloc(start, 2 * more, PAGE, &next) == 0);
+	use(next, 2 * more);
+	release_all();
+}
+
 /* Small extents until the pool is full, every other of which goes again. Bytes of that. */
 static uint64_t
 fill_with_holes(uintptr_t *small, uint64_t small_bytes, unsigned most)
@@ -371,6 +395,7 @@ all_steps(uint64_t page_bytes)
 	CHECK(mhp__extents_init(true));
 	slabs_fill_windows();
 	arrays_stay();
+	arrays_move_to_room();
 	if (granule == PAGE)
 		full_pool_gives_back_what_is_needed();
 	for (step = 0; step < STEPS; step++) {
