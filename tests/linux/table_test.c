@@ -123,12 +123,13 @@ TEST(addresses__of_this_kernel__are_all_in_the_table)
 TEST(windows__of_all_addresses__those_with_pages)
 {
 	enum { WINDOW = 512 };
-	const uint64_t low = 3 * WINDOW, high = UINT64_C(0x7f0000000) + 5 * WINDOW;
 	struct mhp__slot slot[1] = { { .file1 = 1 } };
 	struct mhp__space space = { .block_bytes = BLOCK, .nr_blocks = 1, .slot = slot };
 	struct mhp_region *region = calloc(1, sizeof(*region));
 	CHECK_EQ(mhp__region_build_over(region, NULL), 0);
 	region->space = &space;
+	/* Window 3 of the first word of bits, and 5 of the last one. */
+	const uint64_t low = 3 * WINDOW, high = region->nr_pages - 59 * WINDOW;
 	CHECK_CMP(mhp__table_next_window(region, 0), >=, mhp__table_windows(region));
 	mhp__table_set(region, low + 7, 1, mhp__entry_make(0, 0));
 	mhp__table_set(region, high - 16, 32, mhp__entry_make(16, 0));
