@@ -96,21 +96,21 @@ give(struct mhp__gaps *gaps, uintptr_t start, uintptr_t size)
 }
 
 /* Lock held. */
-static bool
+static void
 give_unused_locked(uintptr_t start, uintptr_t size)
 {
 	uintptr_t below = start < roomy_start ? roomy_start - start : 0;
 	if (below > size)
 		below = size;
-	return mhp__gaps_give(&unused[DENSE], start, below) &&
-	       mhp__gaps_give(&unused[ROOMY], start + below, size - below);
+	(void)!mhp__gaps_give(&unused[DENSE], start, below);
+	(void)!mhp__gaps_give(&unused[ROOMY], start + below, size - below);
 }
 
 static void
 give_unused(uintptr_t start, uintptr_t size)
 {
 	pthread_mutex_lock(&lock);
-	(void)!give_unused_locked(start, size);
+	give_unused_locked(start, size);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -319,19 +319,28 @@ idle(uintptr_t start, uintptr_t end)
 	return true;
 }
 
+/* What is ready and was decommitted: it is unused. The store had room before, and of pieces with
+ * unused ones between them none needs more of it. Lock held. */
+static void
+take_back(uintptr_t start, uintptr_t size)
+{
+	(void)!mhp__gaps_take(&ready, start, size);
+	give_unused_locked(start, size);
+}
+
 /* Decommit the window at start if nobody uses any of it. Lock held. */
 static void
 retire(uintptr_t start)
 {
-	if (!idle(start, start + WINDOW) ||
+	if (mhp__gaps_full(&ready) || !idle(start, start + WINDOW) ||
 	    mhp_region_decommit(mhp__heap.region, (void *)start, WINDOW) != 0)
 		return;
 	for (uintptr_t at = start, size; at < start + WINDOW; at += size) {
 		size = free_at(at);
 		if (size > start + WINDOW - at)
 			size = start + WINDOW - at;
-		if (mhp__gaps_at(&ready, at) != 0 && mhp__gaps_take(&ready, at, size))
-			(void)!give_unused_locked(at, size);
+		if (mhp__gaps_at(&ready, at) != 0)
+			take_back(at, size);
 	}
 }
 
@@ -354,10 +363,9 @@ mhp__extents_free(uintptr_t start, uintptr_t size)
 						     inner_end - inner) != 0)
 		return false;
 	pthread_mutex_lock(&lock);
-	bool given = mhp__gaps_give(&ready, start, inner - start) &&
-		     give_unused_locked(inner, inner_end - inner) &&
-		     mhp__gaps_give(&ready, inner_end, end - inner_end);
-	(void)given;
+	(void)!mhp__gaps_give(&ready, start, inner - start);
+	give_unused_locked(inner, inner_end - inner);
+	(void)!mhp__gaps_give(&ready, inner_end, end - inner_end);
 	for (uintptr_t window = down(start, WINDOW); window < end; window += WINDOW)
 		if (window < inner || window >= inner_end)
 			retire(window);
@@ -372,13 +380,12 @@ trim_at(uintptr_t start, uintptr_t bytes)
 	uintptr_t granule = mhp_region_granule(mhp__heap.region);
 	uintptr_t first = up(start, granule), end = start + mhp__gaps_at(&ready, start);
 	uintptr_t size = down(end, granule) - first;
-	if (down(end, granule) <= first)
+	if (down(end, granule) <= first || mhp__gaps_full(&ready))
 		return 0;
 	size = size > bytes ? up(bytes, granule) : size;
 	if (mhp_region_decommit(mhp__heap.region, (void *)first, size) != 0)
 		return 0;
-	if (mhp__gaps_take(&ready, first, size))
-		(void)!give_unused_locked(first, size);
+	take_back(first, size);
 	return size;
 }
 

@@ -202,6 +202,12 @@ mhp__gaps_take(struct mhp__gaps *gaps, uintptr_t start, uintptr_t size)
 	return true;
 }
 
+bool
+mhp__gaps_full(const struct mhp__gaps *gaps)
+{
+	return !has(store_of(gaps), 1);
+}
+
 uintptr_t
 mhp__gaps_at(const struct mhp__gaps *gaps, uintptr_t start)
 {

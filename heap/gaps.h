@@ -26,6 +26,8 @@ bool mhp__gaps_init(void);
 bool mhp__gaps_give(struct mhp__gaps *gaps, uintptr_t start, uintptr_t size);
 /* Take this range out. False: not all of it is there, or the store is full; nothing has changed. */
 bool mhp__gaps_take(struct mhp__gaps *gaps, uintptr_t start, uintptr_t size);
+/* Would a take be refused, wherever it is? */
+bool mhp__gaps_full(const struct mhp__gaps *gaps);
 /* Bytes from start on that are in the set as one range; 0: start is not in it. */
 uintptr_t mhp__gaps_at(const struct mhp__gaps *gaps, uintptr_t start);
 /* Bytes right in front of end that are in the set as one range; 0: what is there is not in it. */

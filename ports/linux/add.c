@@ -187,8 +187,8 @@ check_call(struct mhp_pool *pool, uint64_t size, struct mhp_text *reterr)
 				(unsigned long long)(space->block_bytes >> 20));
 	if (size > space->max_bytes)
 		return mhp__say(reterr, MHP_ENXIO,
-				"the pool's address range has no room for %u more blocks",
-				(uint32_t)(size / space->block_bytes));
+				"the pool's address range has no room for %llu more blocks",
+				(unsigned long long)(size / space->block_bytes));
 	return 0;
 }
 

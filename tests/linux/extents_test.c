@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gaps.h"
 #include "heap.h"
 
 #define PAGE UINT64_C(4096)
@@ -387,6 +388,65 @@ full_pool_gives_back_what_is_needed(void)
 	limit_pages = 0;
 }
 
+/* Pieces of a few pages, and what is between them stays in use. */
+static void
+release_pieces(int nr)
+{
+	while (nr-- > 0) {
+		uint64_t page = (uint64_t)rand() % PAGES;
+		if ((page_state[page] & USED) != 0)
+			(void)give_back(page, run(page, 1 + (uint64_t)rand() % 8));
+	}
+}
+
+static struct mhp__gaps filler = { .owner = MHP__GAPS_OF_HEAP };
+
+static void
+fill_books(void)
+{
+	static uintptr_t next = PAGE;
+	for (; mhp__gaps_give(&filler, next, PAGE); next += 2 * PAGE)
+		;
+}
+
+/* A window that nobody uses any more stays ready as long as the books cannot say otherwise, also
+ * where the pool is short of memory. */
+static void
+window_is_left(void)
+{
+	const uint64_t page = WINDOWS / 2 * WINDOW_PAGES, rest = WINDOW_PAGES - 1;
+	uintptr_t start;
+	CHECK(give_back(page, rest));
+	fill_books();
+	CHECK(give_back(page + rest, 1) && mhp__extents_trim(UINTPTR_MAX) == 0);
+	CHECK(mhp__gaps_give(&filler, 2 * PAGE, PAGE)); /* of two ranges one: there is room */
+	CHECK(mhp__extents_alloc(BASE + page * PAGE, PAGE, PAGE, &start) == 0);
+	use(start, PAGE);
+}
+
+/* R57: where the books have no room any more, addresses are lost, and nothing but those: nothing is
+ * given out twice, and extents of what the books have come and go. All is in use before. */
+static void
+books_are_full(void)
+{
+	enum { TURNS = 20000, PIECES = 20000 };
+	window_is_left();
+	release_pieces(PIECES);
+	fill_books();
+	for (step = 0; step < TURNS; step++) {
+		refuses = step % 8 != 0; /* what was lost is refused, too */
+		unsigned what = (unsigned)rand() % 8;
+		if (what < 2)
+			allocate();
+		else if (what < 7)
+			release_pieces(1);
+		else if (refuses)
+			extend_some();
+		else
+			(void)mhp__extents_trim(16 * PAGE);
+	}
+}
+
 static int
 all_steps(uint64_t page_bytes)
 {
@@ -411,6 +471,7 @@ all_steps(uint64_t page_bytes)
 			trim();
 	}
 	take_everything();
+	books_are_full();
 	return 0;
 }
 

@@ -4,6 +4,7 @@
  *
  * Random gives and takes; after each, what the set says of a random page is compared with the map,
  * and the searches with a scan of it. Another owner's set changes meanwhile, by another thread.
+ * In the end that owner's store is filled.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -119,6 +120,28 @@ change_others(void *arg)
 	return arg;
 }
 
+/* R57: a store that is full refuses what needs more of it, and nothing else. The other owner's is
+ * not full. */
+static void
+fill_store(void)
+{
+	enum { RANGES = 1 << 18 };
+	struct mhp__gaps maps = { .owner = MHP__GAPS_OF_MAPS };
+	struct mhp__gaps heap = { .owner = MHP__GAPS_OF_HEAP };
+	uintptr_t nr = 0;
+	while (nr <= RANGES && mhp__gaps_give(&maps, 4 * nr * PAGE + PAGE, 3 * PAGE))
+		nr++;
+	CHECK(nr == RANGES && mhp__gaps_nr(&maps) == RANGES);
+	CHECK(mhp__gaps_full(&maps) && !mhp__gaps_full(&heap));
+	CHECK(!mhp__gaps_take(&maps, 2 * PAGE, PAGE)); /* one range would become two */
+	CHECK(mhp__gaps_at(&maps, PAGE) == 3 * PAGE);
+	CHECK(mhp__gaps_give(&heap, PAGE, PAGE) && mhp__gaps_take(&heap, PAGE, PAGE));
+	CHECK(mhp__gaps_give(&maps, 4 * PAGE, PAGE)); /* two ranges become one */
+	CHECK(mhp__gaps_at(&maps, PAGE) == 7 * PAGE && mhp__gaps_take(&maps, 2 * PAGE, PAGE));
+	CHECK(mhp__gaps_at(&maps, PAGE) == PAGE && mhp__gaps_at(&maps, 3 * PAGE) == 5 * PAGE);
+	CHECK(!mhp__gaps_give(&maps, 4 * nr * PAGE + PAGE, PAGE));
+}
+
 int
 main(void)
 {
@@ -134,5 +157,6 @@ main(void)
 	}
 	atomic_store(&done, true);
 	CHECK(pthread_join(thread, NULL) == 0);
+	fill_store();
 	return 0;
 }

@@ -262,6 +262,17 @@ memory_is_given_up__reads_as_zeros(void)
 		CHECK(memory[i] == 0);
 	CHECK(madvise(memory, MIB, MADV_FREE) == 0);
 	CHECK(madvise(memory, 4096, MADV_WIPEONFORK) == 0);
+	CHECK(madvise(memory, 4096, MADV_KEEPONFORK) == 0);
+	CHECK(madvise(memory, 4096, MADV_DONTDUMP) == 0);
+	CHECK(madvise(memory, 4096, MADV_DODUMP) == 0);
+	/* Addresses of the heap that nobody has are no memory, and what is there is not lost. */
+	memset(memory, 7, MIB);
+	CHECK(madvise(memory + 512 * MIB, MIB, MADV_DONTNEED) == 0 || errno == ENOMEM);
+	pid_t child = fork();
+	if (child == 0)
+		_exit(memory[0] == 7 && memory[MIB - 1] == 7 ? 0 : 1);
+	int status = -1;
+	CHECK(waitpid(child, &status, 0) == child && status == 0 && memory[0] == 7);
 }
 
 /* What the program has freed leaves with its blocks, though no thread of it runs meanwhile:
@@ -366,6 +377,51 @@ all_memory_is_locked__pool_is_not(void)
 	CHECK(mlockall(MCL_FUTURE) == 0 && munlockall() == 0);
 	void *volatile more = malloc(MIB);
 	CHECK(more != NULL && status_kib("VmLck:") == 0);
+}
+
+static void
+limit_locked(rlim_t bytes)
+{
+	struct rlimit limit = { bytes, bytes };
+	CHECK(setrlimit(RLIMIT_MEMLOCK, &limit) == 0);
+}
+
+/* The limit is not for root. */
+static void
+lock_within_limit(void)
+{
+	limit_locked(8 * MIB); /* what most machines let any user have */
+	if (geteuid() == 0)
+		CHECK(setuid(65534) == 0);
+	CHECK(mlockall(MCL_FUTURE) == 0);
+	void *volatile large = malloc(40 * MIB), *volatile small = malloc(3 * MIB);
+	CHECK(large == NULL && small != NULL && status_kib("VmLck:") >= 3072);
+	CHECK(munlockall() == 0 && status_kib("VmLck:") == 0);
+	large = malloc(40 * MIB);
+	CHECK(large != NULL);
+	memset(large, 1, 40 * MIB);
+	CHECK(mlockall(MCL_CURRENT) == -1 && errno == ENOMEM);
+	limit_locked(0);
+	CHECK(mlockall(MCL_FUTURE) == -1 && errno == EPERM);
+	large = malloc(40 * MIB);
+	CHECK(large != NULL);
+	_exit(0);
+}
+
+/* R54: what the kernel would not map, malloc does not give; what is refused changes nothing. */
+static void
+all_memory_is_locked__limit_is_reached__malloc_is_refused(void)
+{
+	struct rlimit limit;
+	int status = -1;
+	fill();
+	CHECK(getrlimit(RLIMIT_MEMLOCK, &limit) == 0);
+	if (limit.rlim_max < 8 * MIB)
+		return;
+	pid_t child = fork();
+	if (child == 0)
+		lock_within_limit();
+	CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
 }
 
 static _Atomic bool mapped_enough;
@@ -645,8 +701,7 @@ device_memory_is_on_its_way__is_given_up_even_so(void)
 	CHECK(pthread_join(thread, NULL) == 0);
 }
 
-/* What the process may have of data: what it has now, and so much more. */
-static void
+void
 limit_data(size_t more, struct rlimit *ret_before)
 {
 	char line[256];
@@ -681,6 +736,40 @@ device_memory__fork_without_room__fails_with_enomem(void)
 	CHECK(daemon(1, 1) == -1 && errno == ENOMEM);
 	CHECK(setrlimit(RLIMIT_DATA, &before) == 0);
 	CHECK(fork_and_wait() == 0 && memory[5 * MIB] == 7);
+}
+
+static void
+be_daemon(int to, char *memory)
+{
+	CHECK(daemon(1, 1) == 0);
+	bool right = getppid() != getpgrp() && memory[0] == 7 && memory[MIB - 1] == 7;
+	memset(memory, 8, MIB);
+	CHECK(write(to, &right, sizeof(right)) == sizeof(right));
+	_exit(0);
+}
+
+/* R38: libc forks for these by a name of its own. */
+static void
+child_has_a_terminal_or_is_a_daemon__memory_is_as_in_any(void)
+{
+	int terminal, status = -1, answer[2];
+	bool right = false;
+	char *memory = malloc(MIB);
+	fill();
+	memset(memory, 7, MIB);
+	pid_t child = forkpty(&terminal, NULL, NULL, NULL);
+	if (child == 0) {
+		memset(memory, 8, MIB / 2);
+		_exit(isatty(0) == 1 && memory[0] == 8 && memory[MIB - 1] == 7 ? 0 : 1);
+	}
+	CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+	CHECK(close(terminal) == 0 && pipe(answer) == 0);
+	child = fork();
+	if (child == 0)
+		be_daemon(answer[1], memory);
+	CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+	CHECK(read(answer[0], &right, sizeof(right)) == sizeof(right) && right);
+	CHECK(memory[0] == 7 && memory[MIB - 1] == 7);
 }
 
 /* R54: a limit of data counts what malloc gives once. Run with one of 320 MiB. */
@@ -802,6 +891,25 @@ mmap__partly_charged_memory_moves__keeps_its_charge(void)
 	check_charge(start, 0);
 }
 
+/* The kernel has grown it by then, in place or elsewhere. */
+static void
+grow_in_full_pool(void)
+{
+	const int rw = PROT_READ | PROT_WRITE;
+	unsigned char there;
+	char *some = map(NULL, 1024 * MIB, PROT_NONE, MAP_NORESERVE);
+	CHECK(some != NULL && munmap(some, 1024 * MIB) == 0);
+	CHECK(map(some, 64 * MIB, rw, MAP_FIXED) == some);
+	memset(some, 1, 64 * MIB);
+	CHECK(mremap(some, 64 * MIB, 512 * MIB, 0) == MAP_FAILED && errno == ENOMEM);
+	CHECK(mincore(some + 64 * MIB, 4096, &there) == -1 && some[64 * MIB - 1] == 1);
+	CHECK(map(some + 64 * MIB, 4096, PROT_NONE, MAP_FIXED) == some + 64 * MIB);
+	char *moved = mremap(some, 64 * MIB, 512 * MIB, MREMAP_MAYMOVE);
+	CHECK(moved != MAP_FAILED && moved != some); /* and is not in the pool */
+	CHECK(moved[0] == 1 && moved[64 * MIB - 1] == 1 && moved[512 * MIB - 1] == 0);
+	CHECK(munmap(moved, 512 * MIB) == 0 && munmap(some + 64 * MIB, 4096) == 0);
+}
+
 /* Run with a bound of 256 MiB. */
 static void
 mmap__pool_is_full__fails_and_recovers(void)
@@ -816,6 +924,7 @@ mmap__pool_is_full__fails_and_recovers(void)
 	CHECK(some != NULL && mremap(some, 128 * MIB, 1024 * MIB, 0) == MAP_FAILED);
 	memset(some, 1, 128 * MIB);
 	CHECK(munmap(some, 128 * MIB) == 0);
+	grow_in_full_pool();
 	CHECK(map(NULL, 128 * MIB, rw, 0) != NULL);
 }
 
@@ -935,10 +1044,12 @@ static const struct {
 	void (*fn)(void);
 } cases[] = {
 #define CASE(fn) { #fn, fn }
+	CASE(all_memory_is_locked__limit_is_reached__malloc_is_refused),
 	CASE(all_memory_is_locked__pool_is_not),
 	CASE(all_memory_is_locked__threads_map_meanwhile__it_succeeds),
 	CASE(blocks_leave__resident_memory__is_not_more),
 	CASE(calls_of_the_heap__that_cannot_be__answer_as_the_kernel_does),
+	CASE(child_has_a_terminal_or_is_a_daemon__memory_is_as_in_any),
 	CASE(data_is_limited__blocks_are_added__count_once),
 	CASE(device_memory__fork_without_room__fails_with_enomem),
 	CASE(device_memory_is_given_up__reads_as_zeros),
@@ -963,6 +1074,7 @@ static const struct {
 	CASE(mmap__device_takes_it__raw_calls_are_found),
 	CASE(mmap__kernel_refuses__charge_is_as_before),
 	CASE(mmap__maps_and_unmaps__charges_what_is_writable),
+	CASE(mmap__memory_in_pieces__grows_and_moves_as_one),
 	CASE(mmap__odd_sizes__are_charged),
 	CASE(mmap__partly_charged_memory_moves__keeps_its_charge),
 	CASE(mmap__pieces_are_freed__threads_map_meanwhile),

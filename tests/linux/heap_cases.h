@@ -30,6 +30,11 @@ long status_kib(const char *name);
 /* What is committed in our own pool, or 0 where nobody says how to ask. */
 unsigned long long committed(void);
 
+struct rlimit;
+
+/* What the process may have of data: what it has now, and so much more. */
+void limit_data(size_t more, struct rlimit *ret_before);
+
 /* The status of a child that does nothing. */
 int fork_and_wait(void);
 
@@ -44,6 +49,7 @@ void mmap__device_takes_it__it_grows_as_one(void);
 void mmap__device_takes_it__it_moves_as_one(void);
 void mmap__device_takes_it__a_hole_does_not_move(void);
 void mmap__device_takes_it__raw_calls_are_found(void);
+void mmap__memory_in_pieces__grows_and_moves_as_one(void);
 
 void file_is_locked__fork__has_one_holder(void);
 void heap_grows__children_overlap__malloc_does_not_wait(void);

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -321,6 +322,57 @@ mmap__device_takes_it__a_hole_does_not_move(void)
 	CHECK(munmap(memory + AREA, AREA) == 0 && munmap(memory + AREA / 2, PIECE) == 0);
 	CHECK(mremap(memory, AREA, AREA + PIECE, MREMAP_MAYMOVE) == MAP_FAILED && errno == EFAULT);
 	CHECK(memory[0] == 1 && memory[AREA - 1] == 1 && munmap(memory, AREA) == 0);
+}
+
+static void
+check_pieces(char *memory, size_t zeros)
+{
+	for (size_t at = 0; at < AREA; at += PIECE)
+		CHECK(memory[at] == 1);
+	for (size_t at = AREA; at < AREA + zeros; at += PIECE)
+		CHECK(memory[at] == 0);
+	CHECK(!poke(memory + AREA / 2, 1) && poke(memory, 1) && poke(memory + AREA - 1, 1));
+}
+
+/* Without room for it, it is where and what it was. */
+static void
+grow_without_room(char *memory, size_t size, char *to)
+{
+	struct rlimit before;
+	const int fixed = MREMAP_MAYMOVE | MREMAP_FIXED;
+	limit_data(MIB, &before);
+	CHECK(mremap(memory, size, 2 * AREA, MREMAP_MAYMOVE) == MAP_FAILED && errno == ENOMEM);
+	CHECK(mremap(memory, size, 2 * AREA, fixed, to) == MAP_FAILED && errno == ENOMEM);
+	CHECK(setrlimit(RLIMIT_DATA, &before) == 0);
+	check_pieces(memory, size - AREA);
+}
+
+/* R66: what has several rights is several mappings for the kernel, and one for the program. */
+void
+mmap__memory_in_pieces__grows_and_moves_as_one(void)
+{
+	const int fixed = MREMAP_MAYMOVE | MREMAP_FIXED;
+	size_t size = AREA;
+	char *memory = map_ours(2 * AREA);
+	char *to = mmap(NULL, 2 * AREA, PROT_NONE, PRIVATE | MAP_NORESERVE, -1, 0);
+	char *next = mmap(NULL, 2 * AREA, PROT_NONE, PRIVATE | MAP_NORESERVE, -1, 0);
+	CHECK(to != MAP_FAILED && next != MAP_FAILED);
+	memset(memory, 1, AREA);
+	CHECK(mprotect(memory + AREA / 2, PIECE, PROT_READ) == 0);
+	CHECK(mremap(memory, size, size + PIECE, 0) == MAP_FAILED && errno == ENOMEM);
+	check_pieces(memory, 0);
+	char *grown = mremap(memory, size, size + PIECE, MREMAP_MAYMOVE);
+	CHECK(grown != MAP_FAILED && grown != memory && munmap(memory + AREA, AREA) == 0);
+	size += PIECE;
+	check_pieces(grown, PIECE);
+	CHECK(mremap(grown, size, size + PIECE, fixed, to) == to);
+	size += PIECE;
+	check_pieces(to, 2 * PIECE);
+	grow_without_room(to, size, next);
+	CHECK(munmap(to + AREA / 4, PIECE) == 0);
+	CHECK(mremap(to, size, 2 * AREA, fixed, next) == MAP_FAILED && errno == EFAULT);
+	CHECK(to[0] == 1 && to[AREA - 1] == 1 && to[size - 1] == 0);
+	CHECK(munmap(to, 2 * AREA) == 0 && munmap(next, 2 * AREA) == 0);
 }
 
 /* What the program does by system calls of its own is found before anything is mapped over it. */

@@ -161,6 +161,21 @@ TEST(plan__with_an_add__does_what_its_preview_says)
 	end_pool(pool);
 }
 
+/* R17: also what no pool of this port could have, whose blocks are more than 32 bits count. */
+TEST(add__more_than_all_addresses__says_how_many_blocks)
+{
+	struct mhp_pool *pool = make_pool();
+	struct mhp_text text = { "" };
+	const uint64_t size = UINT64_C(1) << 63;
+	char words[64];
+	(void)snprintf(words, sizeof(words), " %llu more blocks",
+		       (unsigned long long)(size / BLOCK));
+	CHECK(mhp_pool_add(pool, NULL, size, NULL, NULL, &text) == MHP_ENXIO);
+	CHECK(strstr(text.text, words) != NULL);
+	CHECK(mhp_pool_add(pool, NULL, BLOCK, NULL, NULL, NULL) == 0);
+	end_pool(pool);
+}
+
 static struct mhp_text listener_text;
 static int listener_err;
 
