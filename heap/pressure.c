@@ -4,28 +4,34 @@
  *
  * MEMORY_PRESSURE_WATCH names a file to poll: either one of the kernel's pressure files, to which
  * we first write the decoded MEMORY_PRESSURE_WRITE and which then answers POLLPRI; or a FIFO or a
- * socket, which becomes readable. /dev/null means that nobody will say anything. The thread that
- * waits is in the companion, so the descriptor is not in the program. No malloc.
+ * socket, which becomes readable. What the kernel says as soon as it is asked may be of before, and
+ * is not believed. /dev/null means that nobody will say anything. The thread that waits is in the
+ * companion, so the descriptor is not in the program. No malloc.
  */
 #define _GNU_SOURCE
 #include "pressure.h"
 
 #include <fcntl.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PAUSE_MS 10                    /* whoever never stops telling does not keep us busy */
+/* So long after it was asked, the kernel may tell of what was before that. */
+#define EARLY_MS 2000U
 
 static struct {
 	char path[256], first[256];    /* from the environment; first: in base64 */
 	int fd;
 	short events;
+	uint64_t opened_ms;
 } watch = { .fd = -1 };
 
 static void
@@ -88,6 +94,14 @@ write_first(void)
 		mhp__pressure_close();
 }
 
+static uint64_t
+now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 void
 mhp__pressure_open(void)
 {
@@ -95,6 +109,7 @@ mhp__pressure_open(void)
 	if (watch.path[0] != '/' || strcmp(watch.path, "/dev/null") == 0 ||
 	    stat(watch.path, &st) != 0)
 		return;
+	watch.opened_ms = now_ms();
 	watch.events = S_ISREG(st.st_mode) ? POLLPRI : POLLIN;
 	if (S_ISSOCK(st.st_mode))
 		watch.fd = open_socket(watch.path);
@@ -113,6 +128,13 @@ mhp__pressure_close(void)
 	watch.fd = -1;
 }
 
+/* The kernel's counts for a new listener may begin in the past. What lasts it tells again. */
+static bool
+is_of_before(void)
+{
+	return watch.events == POLLPRI && now_ms() - watch.opened_ms < EARLY_MS;
+}
+
 bool
 mhp__pressure_wait(long milliseconds)
 {
@@ -128,5 +150,5 @@ mhp__pressure_wait(long milliseconds)
 	if (watch.events == POLLIN && read(watch.fd, text, sizeof(text)) == 0)
 		mhp__pressure_close();
 	(void)poll(NULL, 0, PAUSE_MS);
-	return true;
+	return !is_of_before();
 }

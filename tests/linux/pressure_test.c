@@ -2,14 +2,17 @@
 /*
  * pressure_test.c - who says that memory is short is heard (heap/pressure.c; R71).
  *
- * The ends of FIFOs and sockets that systemd would hold are held here.
+ * The ends of FIFOs and sockets that systemd would hold are held here. The kernel's pressure files,
+ * and when they tell, are played by wrappers of poll and of the clock.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../../heap/pressure.h"
@@ -18,6 +21,32 @@
 #define BOUND_MS 30000
 /* A file of sysfs that nobody has read yet is one whose object has changed, or is gone. */
 #define GONE "/sys/kernel/mm/transparent_hugepage/enabled"
+
+static bool kernel_tells;
+static time_t played_s;                /* 0: the clock is the kernel's */
+
+int __real_poll(struct pollfd *fds, nfds_t nr, int milliseconds);
+int __wrap_poll(struct pollfd *fds, nfds_t nr, int milliseconds);
+int __real_clock_gettime(clockid_t clock, struct timespec *ret_now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_now);
+
+int
+__wrap_poll(struct pollfd *fds, nfds_t nr, int milliseconds)
+{
+	if (!kernel_tells || nr == 0)
+		return __real_poll(fds, nr, milliseconds);
+	fds[0].revents = POLLPRI;
+	return 1;
+}
+
+int
+__wrap_clock_gettime(clockid_t clock, struct timespec *ret_now)
+{
+	if (played_s == 0)
+		return __real_clock_gettime(clock, ret_now);
+	*ret_now = (struct timespec){ .tv_sec = played_s };
+	return 0;
+}
 
 /* Begin to listen, as the environment says. */
 static void
@@ -64,6 +93,27 @@ TEST(pressure__fifo__is_heard)
 	CHECK_EQ(open(path, O_WRONLY | O_NONBLOCK), -1); /* nobody reads it any more */
 	unlink(path);
 	rmdir(folder);
+}
+
+/* R71: the kernel told programs, as they started, of what had been before: malloc was refused. */
+TEST(pressure__kernel_tells_at_once__is_heard_when_it_tells_again)
+{
+	char path[] = "/tmp/pressure-test-XXXXXX";
+	int fd = mkstemp(path);
+	CHECK(fd >= 0);
+	played_s = 100;
+	listen_to(path, "eA==");
+	kernel_tells = true;
+	CHECK(!mhp__pressure_wait(1));
+	played_s = 101;
+	CHECK(!mhp__pressure_wait(1));
+	played_s = 102;
+	CHECK(mhp__pressure_wait(1));
+	kernel_tells = false;
+	played_s = 0;
+	mhp__pressure_close();
+	close(fd);
+	unlink(path);
 }
 
 static int
