@@ -51,13 +51,15 @@ map(void *start, size_t size, int protection, int flags, int fd, off_t offset)
 }
 
 /* Nothing of ours lies where the books say that the program has memory, which may go to a device:
- * it has unmapped that by system calls of its own. */
+ * it has unmapped that by system calls of its own. Where another place was wanted, the kernel may
+ * choose that one, too. */
 void *
 __wrap_mmap(void *start, size_t size, int protection, int flags, int fd, off_t offset)
 {
 	void *at = map(start, size, protection, flags, fd, offset), *other[OTHERS_MAX];
+	bool chosen = (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) == 0;
 	unsigned nr = 0;
-	for (; nr < OTHERS_MAX && start == NULL && at != MAP_FAILED &&
+	for (; nr < OTHERS_MAX && chosen && at != MAP_FAILED &&
 	       mhp__maps_charged((uintptr_t)at, size); nr++) {
 		other[nr] = at;
 		at = map(start, size, protection, flags, fd, offset);
