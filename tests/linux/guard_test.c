@@ -40,6 +40,7 @@ static struct {
 	unsigned first;                /* this page is filled before the others */
 	int (*meanwhile)(char *page);  /* what the program does to the page before it is filled */
 	int error;
+	bool guarded;                  /* who writes to the first page waits until all are filled */
 	struct mhp__guard guard;       /* the companion reads its events as long as it lives */
 } hole = { .guard = { .write_fd = -1, .hole_fd = -1 } };
 
@@ -71,6 +72,17 @@ refuse(unsigned long request, int error, unsigned times)
 	atomic_store(&refusal.times, times);
 }
 
+/* Does who writes to the page wait (uffd-wp, Documentation/admin-guide/mm/pagemap.rst)? */
+static bool
+is_guarded(uintptr_t page)
+{
+	uint64_t entry = 0;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	ssize_t got = pread(fd, &entry, sizeof(entry), (off_t)(page / PAGE * sizeof(entry)));
+	close(fd);
+	return got == sizeof(entry) && (entry >> 57 & 1) != 0;
+}
+
 static int
 make_and_fill(void *arg)
 {
@@ -86,6 +98,7 @@ make_and_fill(void *arg)
 		else
 			hole.error = mhp__guard_fill(guard, start + hole.first * PAGE,
 						     hole.source + hole.first * PAGE, PAGE);
+		hole.guarded = is_guarded(start + hole.first * PAGE);
 		hole.error |= mhp__guard_fill(guard, start, hole.source, NR * PAGE);
 		mhp__guard_filled(guard);
 		mhp__guard_close(guard);
@@ -118,11 +131,14 @@ fill_a_hole(unsigned first, int (*meanwhile)(char *page))
 	munmap(hole.at, NR * PAGE);
 }
 
-/* R55: a mover that was killed had filled a part; the one that follows fills it all. */
+/* R55: a mover that was killed had filled a part; the one that follows fills it all. What somebody
+ * wrote to that part meanwhile would be lost. */
 TEST(hole__filled_in_part__the_rest_is_filled)
 {
-	for (unsigned first = 0; first < NR; first++)
+	for (unsigned first = 0; first < NR; first++) {
 		fill_a_hole(first, NULL);
+		CHECK(hole.guarded);
+	}
 }
 
 /* R55: mappings that change, a signal, memory that is short for a moment: it is tried again. */
