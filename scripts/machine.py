@@ -6,6 +6,7 @@ runs it asks complaint() about that: the machine is looked at again, here, so th
 there, a skip for an error of ours, and a skip without a need that is known are all failures.
 """
 import ctypes
+import fcntl
 import mmap
 import os
 import re
@@ -77,12 +78,19 @@ def can_collapse():
     return ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(2 << 20), collapse) == 0
 
 
+HUGE_PAGES = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+
+
 def reserve(by):
-    """Ask the kernel for so many huge pages more, or less if negative. How many those are that it gave."""
-    with open("/proc/sys/vm/nr_hugepages", "r+", encoding="ascii") as file:
+    """Ask the kernel for so many huge pages more, or less if negative. How many those are that it gave.
+
+    Others change that number, too: whoever does has a lock on its file.
+    """
+    with open(HUGE_PAGES, "r+", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         before = int(file.read())
         file.seek(0)
-        file.write(str(before + by))
+        file.write(str(max(before + by, 0)))
         file.flush()
         file.seek(0)
         return int(file.read()) - before
@@ -90,7 +98,7 @@ def reserve(by):
 
 def can_reserve(number):
     """Whether the kernel reserves so many huge pages more; they are given back at once."""
-    if not os.access("/proc/sys/vm/nr_hugepages", os.W_OK):
+    if not os.access(HUGE_PAGES, os.W_OK):
         return False
     got = reserve(int(number))
     reserve(-got)
@@ -107,7 +115,7 @@ def has_rings():
 
 def no_huge_pages():
     try:
-        with open("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", encoding="ascii") as file:
+        with open(HUGE_PAGES, encoding="ascii") as file:
             return int(file.read()) == 0
     except OSError:
         return False

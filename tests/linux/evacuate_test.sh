@@ -16,18 +16,11 @@ mkdir -m 700 "$dir/run"
 export MEMPLUG_RUNTIME_DIR="$dir/run"
 socket="$dir/redis.sock"
 server='' load=''
-reserved=/proc/sys/vm/nr_hugepages
-extra=0
-# Others may reserve some meanwhile: what is given back is what was taken.
-reserve() {
-	extra=$((extra + $1))
-	echo $(($(cat $reserved) + $1)) 2>/dev/null >$reserved
-}
 end() {
 	for one in $load $server; do
 		kill "$one" 2>/dev/null
 	done
-	[ $extra = 0 ] || reserve -$extra
+	give_huge_pages
 	rm -rf "$dir"
 }
 trap end EXIT
@@ -100,7 +93,7 @@ for _ in 1 2; do
 done
 
 # Pages of 2 MiB: what was in pages of 4 KiB goes there and comes back.
-reserve 32
+change_huge_pages 32
 if [ "$(awk '/^HugePages_Free/ { print $2 }' /proc/meminfo)" -ge 32 ]; then
 	pool add 64M --backing hugetlb:2M
 	huge=$("$memplug" -p evacuate-test nodes | awk '/hugetlb/ { print $1 }')

@@ -27,17 +27,25 @@ run() {
 	timeout -s KILL 120 $fixed "$memplug" run --boot 64M --max 2G --block-size 16M "$@" >"$dir/out" 2>"$dir/err"
 }
 
-# in_pool CASE...: on ordinary memory, or on what $backing says.
-backing=
-in_pool() {
-	command="LD_PRELOAD= '$memplug' -p heap-$$"
+# What a case asks of its pool. Each has a name of its own: who serves one may take a moment to end.
+pools=0
+name_pool() {
+	pools=$((pools + 1))
+	pool="heap-$$-$pools"
+	command="LD_PRELOAD= '$memplug' -p $pool"
 	export HEAP_TEST_LEAVE="$command add 64M >/dev/null && $command remove 0-3 >/dev/null"
 	export HEAP_TEST_SHRINK="$command resize 64M >/dev/null"
 	export HEAP_TEST_COMMITTED="$command get committed_bytes"
 	export HEAP_TEST_CHECK="$command check >/dev/null"
 	export HEAP_TEST_BLOCKS="$command list --json | grep -o '\"index\"' | wc -l"
 	export HEAP_TEST_SETTLED="$command get settled_bytes"
+}
+
+# in_pool CASE...: on ordinary memory, or on what $backing says.
+backing=
+in_pool() {
 	for name in "$@"; do
+		name_pool
 		case $name in
 		mmap__device_*) set -- --mmap --backing memfd ;;
 		mmap__pool_is_full*) set -- --mmap --max 256M ;;
@@ -61,7 +69,7 @@ in_pool() {
 			# A window of which anything is in use stays as a whole.
 			HEAP_TEST_SHRINK="$command resize 144M >/dev/null" ;;
 		esac
-		(ulimit -S -d $data && export MALLOC_CONF="dirty_decay_ms:$keeps" && run --name "heap-$$" "$@" -- "$cases" "$name") &&
+		(ulimit -S -d $data && export MALLOC_CONF="dirty_decay_ms:$keeps" && run --name "$pool" "$@" -- "$cases" "$name") &&
 			[ ! -s "$dir/err" ] || fail "$name in a pool
 replay: sh $0 $build $cases $name"
 	done
@@ -152,11 +160,13 @@ else
 	same "a read-only /run" -- \
 		unshare -m sh -c 'mount -t tmpfs -o ro none /run && echo one && /bin/echo two'
 fi
-run --name "heap-$$" -- sh -c "'$memplug' ps; true"
-grep -q " heap-$$ " "$dir/out" && grep -q " heap-$$\.[0-9]* " "$dir/out" ||
+name_pool
+run --name "$pool" -- sh -c "'$memplug' ps; true"
+grep -q " $pool " "$dir/out" && grep -q " $pool\.[0-9]* " "$dir/out" ||
 	fail "a child's pool has not a name of its own"
-run --name "heap-$$" --children none -- sh -c "'$memplug' ps; true"
-[ "$(grep -c " heap-$$" "$dir/out")" = 1 ] || fail "--children none: a child has a pool"
+name_pool
+run --name "$pool" --children none -- sh -c "'$memplug' ps; true"
+[ "$(grep -c " $pool" "$dir/out")" = 1 ] || fail "--children none: a child has a pool"
 
 # A program at a fixed address, in which malloc's address is a place of its own.
 cat >"$dir/one.c" <<'END'
@@ -165,7 +175,8 @@ void *(*volatile taken)(size_t) = malloc;
 int main(void) { return taken(100 << 20) == NULL ? 1 : system(getenv("HEAP_TEST_COMMITTED")); }
 END
 if build fixed cc -no-pie; then
-	run --name "heap-$$" -- "$binary"
+	name_pool
+	run --name "$pool" -- "$binary"
 	[ "$(cat "$dir/out")" -ge $((100 << 20)) ] || fail "a program at a fixed address has no pool"
 fi
 

@@ -16,21 +16,28 @@ part_needs() {
 	echo "SKIPPED $(basename "$0" .sh): needs $*"
 }
 
-# need_huge_pages NUMBER: the kernel reserves so many more, until give_huge_pages is called at the end.
-# Others may reserve some meanwhile: what is given back is what was taken.
-huge_reserved=/proc/sys/vm/nr_hugepages
+# change_huge_pages NUMBER: the kernel reserves so many more, or less if negative. Others change that
+# number, too: the lock is on its file, as in scripts/machine.py, and $huge_taken is what is ours of it.
+huge_reserved=/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
 huge_taken=0
+change_huge_pages() {
+	# shellcheck disable=SC2016
+	huge_change=$(flock $huge_reserved sh -c 'before=$(cat "$1") && after=$((before + $2)) &&
+		{ [ $after -ge 0 ] || after=0; } && echo $after >"$1" && echo $(($(cat "$1") - before))' \
+		- $huge_reserved "$1" 2>/dev/null)
+	huge_taken=$((huge_taken + ${huge_change:-0}))
+}
+
+# need_huge_pages NUMBER: they are reserved until give_huge_pages is called at the end.
 need_huge_pages() {
-	huge_before=$(cat $huge_reserved 2>/dev/null) &&
-		{ echo $((huge_before + $1)) >$huge_reserved; } 2>/dev/null &&
-		huge_taken=$(($(cat $huge_reserved) - huge_before))
+	change_huge_pages "$1"
 	[ $huge_taken = "$1" ] && return
 	echo "needs huge-pages $1" >&2
 	exit 77
 }
 
 give_huge_pages() {
-	[ $huge_taken = 0 ] || echo $(($(cat $huge_reserved) - huge_taken)) >$huge_reserved
+	[ $huge_taken = 0 ] || change_huge_pages -$huge_taken
 }
 
 # The command asks the pool that it was itself started in.
