@@ -6,6 +6,7 @@ A program on a pool counts its threads and descriptors, closes them, changes its
 forks, executes another; its pool answers all the while, and nobody else's name is taken.
 """
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -340,6 +341,33 @@ def case_execute():
         program.ask("list")
         check(not os.path.exists(program.path("-2")), "there are two")
     retry(lambda: not os.path.exists(program.path()), "the socket goes with the program")
+
+
+def first_answer(program, folder):
+    """What it says of max_bytes as soon as there is a socket; it is stopped meanwhile."""
+    end = time.monotonic() + BOUND
+    while time.monotonic() < end and program.poll() is None:
+        for path in glob.glob(f"{folder}/*.sock"):
+            with socket.socket(socket.AF_UNIX) as one, contextlib.suppress(ConnectionRefusedError):
+                one.settimeout(BOUND)
+                one.connect(path)
+                program.send_signal(signal.SIGSTOP)
+                one.sendall(b'{"request":"get","attr":"max_bytes"}\n')
+                return json.load(one.makefile())
+    raise Failure("nobody serves it")
+
+
+def case_start():
+    """It was served before --max was set up, and said 0 then."""
+    for _ in range(15):
+        with tempfile.TemporaryDirectory() as folder:
+            with subprocess.Popen([MEMPLUG, "run", "--boot", "64M", "--max", "1G", "--block-size", "16M", "--",
+                                   "/bin/sleep", "600"], env={**os.environ, "MEMPLUG_RUNTIME_DIR": folder}) as program:
+                try:
+                    answer = first_answer(program, folder)
+                finally:
+                    program.kill()
+            check(answer == {"max_bytes": str(1 << 30)}, answer)
 
 
 def case_names():
