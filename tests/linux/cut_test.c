@@ -25,6 +25,7 @@
 #include "../../ports/linux/settle.h"
 #include "../../ports/linux/stage.h"
 #include "../../ports/linux/table.h"
+#include "../online.h"
 #include "../test.h"
 
 #define PAGE UINT64_C(4096)
@@ -33,6 +34,7 @@
 #define PIECE (WINDOW / 8)
 #define NR (WINDOW / PAGE)
 #define PATIENCE_S 60U
+#define OUT_OF_RAM UINT32_MAX          /* no node: wherever there is room */
 
 enum step { NOWHERE, PROTECT, MAP, MAPPED, HOLE, HOLED, FILL, FILLED_HALF, MOVE, MOVED,
 	    MARKED_HALF, MARKED, GIVE, GIVEN, TAKE, TAKEN, TOLD, ASKED, WAITS };
@@ -344,6 +346,9 @@ page_table_kib(void)
 static int
 send(unsigned node)
 {
+	const struct mhp_blocks ram = { 0, 1 };
+	if (node == OUT_OF_RAM)
+		return mhp_offline(mhp_pool_engine(used.pool), &ram, 1, NULL, NULL);
 	return mhp_region_move(used.region, used.base, WINDOW, node, NULL, NULL);
 }
 
@@ -439,7 +444,7 @@ cut_in_use(enum step step, unsigned node, bool standby)
 		atomic_store(for_recovery, true);
 	kill_companion(standby);
 	CHECK_EQ(pthread_join(mover, NULL), 0);
-	CHECK_EQ(err, MHP_EIO);
+	CHECK(err == MHP_EIO || node == OUT_OF_RAM); /* a block that is empty has left */
 }
 
 static void
@@ -603,6 +608,48 @@ TEST(both_killed__on_the_way_to_a_device__nothing_is_lost)
 	cut(PROTECT, true, true);
 	cut(MAP, true, true);
 	cut(MAPPED, true, true);
+}
+
+/* As soon as the window is copied: that waits for the kill, and is done before anybody moves it. */
+static void *
+clear_window(void *arg)
+{
+	(void)arg;
+	while (!atomic_load(&there))
+		usleep(100);
+	memset(used.base, 0, WINDOW);
+	word_of(5)[1] = 5;
+	return NULL;
+}
+
+/* R59: what had been copied is not there any more when zeros, which are not copied, go there. */
+TEST(both_killed__on_the_way_to_a_device__zeros_go_there_later)
+{
+	const struct mhp_blocks ram = { 0, 1 }, file = { 1, 1 }, memfd = { 2, 1 };
+	struct mhp_backing can_have_holes;
+	pthread_t clearer;
+	CHECK_OK(mhp_backing_parse("memfd", &can_have_holes, NULL));
+	begin(false);
+	struct mhp *m = mhp_pool_engine(used.pool);
+	CHECK_OK(mhp_pool_add(used.pool, &can_have_holes, BLOCK, NULL, NULL, NULL));
+	CHECK_OK(mhp_offline(m, &file, 1, NULL, NULL));
+	/* Else it goes as a whole. */
+	CHECK_OK(mhp_region_set_huge(used.region, MHP_HUGE_OFF, NULL, NULL));
+	atomic_store(&there, false);
+	CHECK_EQ(pthread_create(&clearer, NULL, clear_window, NULL), 0);
+	cut_in_use(MAP, OUT_OF_RAM, true);
+	CHECK_EQ(pthread_join(clearer, NULL), 0);
+	CHECK_OK(mhp_companion_call(nothing, NULL, NULL)); /* it goes on */
+	while (settled_bytes() != WINDOW)
+		usleep(1000);
+	for (uint64_t page = 0; page < NR; page++)
+		CHECK_EQ(word_of(page)[1], page == 5 ? 5U : 0);
+	CHECK_OK(test_online(m, ram, MHP_ZONE_MOVABLE, NULL));
+	CHECK_OK(test_online(m, file, MHP_ZONE_MOVABLE, NULL));
+	CHECK_OK(mhp_remove(m, &memfd, 1, NULL, NULL));
+	for (uint64_t page = 0; page < NR; page++)
+		word_of(page)[1] = page;
+	end();
 }
 
 TEST(both_killed__on_the_way_back__nothing_is_lost)
