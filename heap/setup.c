@@ -219,6 +219,7 @@ undo(struct mhp_pool *pool)
 {
 	struct mhp *m = mhp_pool_engine(pool);
 	struct mhp_blocks all = { 0, mhp_get_geometry(m)->nr_blocks };
+	(void)!mhp_control_stop();
 	(void)!mhp_remove(m, &all, 1, NULL, NULL);
 	(void)!mhp_pool_destroy(pool);
 }
@@ -276,28 +277,10 @@ took(void)
 	mhp__follow_wake();
 }
 
-/* Put malloc on a pool. */
+/* Serve the pool and put malloc on it, or neither. */
 static int
-start(const struct wish *wish, struct mhp_heap_opts *heap, struct mhp_pool **ret_pool,
-      struct mhp_text *reterr)
-{
-	int err = make_pool(wish, heap, ret_pool, reterr);
-	if (err != 0)
-		return err;
-	heap->backing = wish->backing;
-	heap->took = took;
-	heap->max_bytes = wish->grow ? wish->max : 0;
-	heap->no_huge = !wish->huge_large;
-	err = mhp_heap_start(*ret_pool, heap, reterr);
-	if (err != 0)
-		undo(*ret_pool);
-	return err;
-}
-
-/* Last of all: who asks is answered with what holds, and what he sets stays. */
-static void
-serve(struct mhp_pool *pool, const struct wish *wish, const char *name,
-      struct mhp_text *ret_unserved)
+start(const struct wish *wish, struct mhp_heap_opts *heap, const char *name,
+      struct mhp_text *ret_unserved, struct mhp_pool **ret_pool, struct mhp_text *reterr)
 {
 	struct mhp_control_opts control = {
 		.name = name, .backing = wish->backing,
@@ -305,8 +288,22 @@ serve(struct mhp_pool *pool, const struct wish *wish, const char *name,
 		.set_follow = mhp__follow_set, .get_followed = mhp__follow_get,
 		.give_back = mhp__decay_now,
 	};
-	if (mhp_control_start(pool, &control, ret_unserved) == 0)
+	int err = make_pool(wish, heap, ret_pool, reterr);
+	if (err != 0)
+		return err;
+	/* Who asks does not wait for the heap: what it may have is known before it is there, and
+	 * what is set meanwhile holds. */
+	mhp_heap_set_max(wish->grow ? wish->max : 0);
+	if (mhp_control_start(*ret_pool, &control, ret_unserved) == 0)
 		ret_unserved->text[0] = 0;
+	heap->backing = wish->backing;
+	heap->took = took;
+	heap->max_bytes = mhp_heap_get_max();
+	heap->no_huge = !wish->huge_large;
+	err = mhp_heap_start(*ret_pool, heap, reterr);
+	if (err != 0)
+		undo(*ret_pool);
+	return err;
 }
 
 int
@@ -319,7 +316,7 @@ mhp__setup(const char *name, bool first, struct mhp_text *ret_unserved, struct m
 	wish.patience = first ? PATIENCE : 0;
 	mhp__lock_note(true);
 	if (err == 0)
-		err = start(&wish, &heap, &pool, reterr);
+		err = start(&wish, &heap, name, ret_unserved, &pool, reterr);
 	if (err == 0)
 		mhp__follow_start(wish.follow != NULL,
 				  wish.follow != NULL ? wish.follow : CGROUPS);
@@ -327,8 +324,6 @@ mhp__setup(const char *name, bool first, struct mhp_text *ret_unserved, struct m
 		err = mhp__maps_start(pool, wish.mmap, reterr);
 	if (err == 0 && wish.tiering.on)
 		err = mhp_pool_set_tiering(pool, &wish.tiering, reterr);
-	if (err == 0)
-		serve(pool, &wish, name, ret_unserved);
 	mhp__lock_note(false);
 	if (err != 0)
 		name_data_limit(err, reterr);
